@@ -1,0 +1,25 @@
+"""Neural tangent kernels of sequence models on JAX: kernel, Gram matrix, spectrum, bound, prediction."""
+
+from ntkseq import activations, bounds, data, grams, kernels, models, predictors, spectra
+from ntkseq.grams import gram
+from ntkseq.predictors import ridge
+from ntkseq.references import cite
+from ntkseq.spectra import effective_rank, spectrum
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "activations",
+    "bounds",
+    "cite",
+    "data",
+    "effective_rank",
+    "gram",
+    "grams",
+    "kernels",
+    "models",
+    "predictors",
+    "ridge",
+    "spectra",
+    "spectrum",
+]

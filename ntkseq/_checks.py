@@ -1,0 +1,286 @@
+"""Is this input what the caller promised? The one place that words input errors."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def is_concrete(x: Any) -> bool:
+    """Whether the numbers of `x` can be looked at now (not a tracer, not a placeholder)."""
+    return isinstance(x, (bool, int, float, np.ndarray, np.generic, jax.Array)) and not isinstance(x, jax.core.Tracer)
+
+
+def floating(name: str, x: Any) -> jax.Array:
+    """`x` as a JAX array of floating dtype; integers and booleans become the default float."""
+    try:
+        array = jnp.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} must be an array of numbers; got {type(x).__name__} that does not convert ({error}). "
+            "Ragged lists: pad them to one length and pass `lengths=`."
+        ) from None
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise ValueError(f"{name} must be real; got dtype {array.dtype}. Stack real and imaginary parts as features.")
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        array = array.astype(jnp.result_type(float))
+    return array
+
+
+def finite(name: str, x: Any) -> None:
+    """Raise if `x` holds NaN or infinity; does nothing under a trace."""
+    if not is_concrete(x):
+        return
+    bad = ~np.isfinite(np.asarray(x))
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{name} must be finite; got {int(bad.sum())} NaN or infinite value(s), the first at index {where}. "
+            "Remove or impute them."
+        )
+
+
+def sequences(name: str, x: Any, lengths: Any = None) -> tuple[jax.Array, jax.Array]:
+    """Check a batch of sequences and return it as `(x, lengths)` with shapes (n, t, d) and (n,).
+
+    Values behind a sequence's length are set to zero and never looked at.
+    """
+    x = floating(name, x)
+    if x.ndim != 3:
+        hint = f"Scalar tokens: pass {name}[..., None]. " if x.ndim == 2 else ""
+        raise ValueError(f"{name} must have shape (n, t, d); got {x.shape}. {hint}One sequence: pass {name}[None].")
+    n, t, d = x.shape
+    if n == 0 or t == 0 or d == 0:
+        raise ValueError(f"{name} must have at least one example, step and feature; got shape {x.shape}.")
+    if lengths is None:
+        finite(name, x)
+        return x, jnp.full((n,), t, dtype=jnp.int32)
+    lengths = check_lengths(name, lengths, n, t)
+    inside = jnp.arange(t, dtype=lengths.dtype)[None, :] < lengths[:, None]  # (n, t)
+    x = jnp.where(inside[:, :, None], x, jnp.zeros((), x.dtype))  # padding may hold NaN
+    finite(name, x)
+    return x, lengths
+
+
+def check_lengths(name: str, lengths: Any, n: int, t: int) -> jax.Array:
+    """Check per-example lengths: n integers in 1..t."""
+    lengths = jnp.asarray(lengths)
+    if lengths.shape != (n,):
+        raise ValueError(f"lengths of {name} must have shape ({n},), one per example; got {lengths.shape}.")
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise ValueError(f"lengths of {name} must be integers; got dtype {lengths.dtype}.")
+    if is_concrete(lengths):
+        low, high = int(lengths.min()), int(lengths.max())
+        if low < 1 or high > t:
+            raise ValueError(
+                f"lengths of {name} must lie in 1..{t} (the padded length); got {low}..{high}. "
+                "Drop empty sequences, or pad to the longest."
+            )
+    return lengths.astype(jnp.int32)
+
+
+def matrix(name: str, x: Any) -> jax.Array:
+    """Check a batch of vectors (n, d)."""
+    x = floating(name, x)
+    if x.ndim != 2:
+        raise ValueError(f"{name} must have shape (n, d); got {x.shape}. One example: pass {name}[None].")
+    if 0 in x.shape:
+        raise ValueError(f"{name} must have at least one example and feature; got shape {x.shape}.")
+    finite(name, x)
+    return x
+
+
+def labels(name: str, y: Any, n: int) -> np.ndarray:
+    """Check labels (n,) against the number of examples and return them in host float64."""
+    y = np.asarray(y)
+    if y.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be numbers; got dtype {y.dtype}. Encode classes as -1/+1.")
+    if y.shape != (n,):
+        raise ValueError(f"{name} must have shape ({n},), one label per example of the Gram matrix; got {y.shape}.")
+    y = y.astype(np.float64)
+    finite(name, y)
+    return y
+
+
+def scale(name: str, value: Any, *, positive: bool = False) -> None:
+    """Check a standard deviation: finite and >= 0 (or > 0); does nothing under a trace."""
+    if value is None or not is_concrete(value):
+        if isinstance(value, (str, bytes, complex)) or value is None:
+            raise ValueError(f"{name} must be a standard deviation, a number >= 0; got {value!r}.")
+        return
+    array = np.asarray(value)
+    if not np.isfinite(array).all() or (array < 0).any() or (positive and (array == 0).any()):
+        wanted = "> 0" if positive else ">= 0"
+        raise ValueError(f"{name} must be a finite standard deviation {wanted}; got {value!r}.")
+
+
+def choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Check that `value` is one of the allowed words."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}.")
+
+
+def positive_int(name: str, value: Any) -> int:
+    """Check a count: an integer >= 1."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be an integer >= 1; got {value!r}.") from None
+    if number < 1 or isinstance(value, bool):
+        raise ValueError(f"{name} must be an integer >= 1; got {value!r}.")
+    return number
+
+
+def probability(name: str, value: Any) -> float:
+    """Check a failure probability, strictly between 0 and 1."""
+    number = float(value)
+    if not 0.0 < number < 1.0:
+        raise ValueError(f"{name} must lie strictly between 0 and 1; got {value!r}.")
+    return number
+
+
+def float_dtype(name: str, dtype: Any) -> np.dtype:
+    """Check a requested floating dtype: one that JAX can hold in its present mode; None is the default float."""
+    if dtype is None:
+        return np.dtype(jnp.result_type(float))
+    try:
+        wanted = np.dtype(jnp.dtype(dtype))
+    except TypeError:
+        raise ValueError(f"{name} must be a floating dtype; got {dtype!r}. Pass e.g. jnp.float32.") from None
+    if not jnp.issubdtype(wanted, jnp.floating):
+        raise ValueError(f"{name} must be a floating dtype; got {wanted}. Pass e.g. jnp.float32.")
+    if jax.dtypes.canonicalize_dtype(wanted) != wanted:
+        raise ValueError(
+            f"{name} {wanted} needs JAX's 64-bit mode, which is off. Switch it on with "
+            'jax.config.update("jax_enable_x64", True), or ask for float32.'
+        )
+    return wanted
+
+
+def prng_key(name: str, key: Any) -> jax.Array:
+    """Check one random key: `jax.random.key(seed)`, or the older uint32 pair of `jax.random.PRNGKey(seed)`."""
+    if isinstance(key, jax.Array):
+        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ():
+            return key
+        if key.dtype == jnp.uint32 and key.shape == (2,):
+            return key
+        came = f"an array of dtype {key.dtype} and shape {key.shape}"
+    else:
+        came = f"{type(key).__name__} {key!r}"
+    raise ValueError(f"{name} must be one random key; got {came}. Pass jax.random.key(seed).")
+
+
+def targets(name: str, y: Any, n: int) -> np.ndarray:
+    """Check regression targets, (n,) or (n, k), against the number of examples; host float64."""
+    y = np.asarray(y)
+    if y.ndim == 1:
+        return labels(name, y, n)
+    if y.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be numbers; got dtype {y.dtype}. Encode classes with predictors.one_hot.")
+    if y.ndim != 2 or y.shape[0] != n or y.shape[1] == 0:
+        raise ValueError(
+            f"{name} must have shape ({n},) or ({n}, k), one row per example of the Gram matrix; got {y.shape}."
+        )
+    y = y.astype(np.float64)
+    finite(name, y)
+    return y
+
+
+def entries(K: Any) -> Any:
+    """The entries of a Gram in the dtype in which it holds them; an array or list as it is."""
+    held = getattr(K, "array", None)
+    if isinstance(held, (np.ndarray, jax.Array)):
+        return held  # dense() of NumPy float64 entries rounds them to float32 unless JAX is in 64-bit mode
+    return K.dense() if hasattr(K, "dense") else K
+
+
+def symmetric(name: str, K: Any) -> np.ndarray:
+    """Check a Gram of examples with themselves and return it dense in host float64, made exactly symmetric.
+
+    What is asymmetric within the rounding of K (or of a product of length n in its dtype) is averaged away.
+    """
+    held = entries(K)
+    if isinstance(held, jax.Array) and not is_concrete(entries):
+        raise ValueError(f"{name} is needed as numbers on the host; got a tracer. Call this outside jit and grad.")
+    given = np.asarray(held)
+    if given.ndim != 2 or given.shape[0] != given.shape[1] or given.shape[0] == 0:
+        raise ValueError(
+            f"{name} must be square, the Gram matrix of the training examples with themselves; got shape "
+            f"{given.shape}. The matrix between test and training examples goes into the fitted predictor instead."
+        )
+    if given.dtype.kind != "f":
+        raise ValueError(f"{name} must be a matrix of floats; got dtype {given.dtype}. Cast it to float64.")
+    dense = given.astype(np.float64)
+    finite(name, dense)
+    n, norm, gap = len(dense), float(np.linalg.norm(dense)), float(np.linalg.norm(dense - dense.T))
+    # an exact K is symmetric, so |K - K'|_F <= sqrt(n) |K - K'|_2 <= 2 sqrt(n) rounding
+    stated = 2.0 * n**0.5 * float(getattr(K, "rounding", 0.0))
+    if gap > max(stated, n * float(np.finfo(given.dtype).eps) * norm):
+        raise ValueError(
+            f"{name} must be symmetric; got |K - K'| / |K| = {gap / norm:.2g}, more than rounding explains. "
+            "Pass the kernel of one set of inputs with itself."
+        )
+    return 0.5 * (dense + dense.T)
+
+
+def nonnegative(name: str, value: Any, *, positive: bool = False) -> float:
+    """Check a number: finite and >= 0 (or > 0), as a Python float."""
+    wanted = "> 0" if positive else ">= 0"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number {wanted}; got {value!r}.") from None
+    if not np.isfinite(number) or number < 0 or (positive and number == 0):
+        raise ValueError(f"{name} must be a finite number {wanted}; got {value!r}.")
+    return number
+
+
+def no_overflow(x: jax.Array, side: Any, within: str, culprit: str) -> None:
+    """Raise if what was computed from finite inputs is not finite; does nothing under a trace."""
+    leaves = jax.tree.leaves(side)
+    if all(is_concrete(leaf) for leaf in leaves) and not all(bool(jnp.isfinite(leaf).all()) for leaf in leaves):
+        raise ValueError(
+            f"the variances of the network overflow {x.dtype} within {within}. "
+            f"Lower {culprit}, scale the inputs down, or use float64."
+        )
+
+
+def example(name: str, x: Any, axes: str) -> jax.Array:
+    """Check one example with the named axes, "t d" or "d": a floating array of that rank, no axis empty."""
+    x = floating(name, x)
+    wanted = tuple(axes.split())
+    shape = f"({', '.join(wanted)}{',' if len(wanted) == 1 else ''})"
+    if x.ndim != len(wanted):
+        hint = "A batch: jax.vmap over its first axis." if x.ndim > len(wanted) else f"One feature: {name}[..., None]."
+        raise ValueError(f"{name} must be one example of shape {shape}; got {x.shape}. {hint}")
+    if 0 in x.shape:
+        raise ValueError(f"{name} must have no empty axis; got shape {x.shape}, wanted {shape}.")
+    return x
+
+
+def sequence(name: str, x: Any, length: Any = None) -> tuple[jax.Array, jax.Array | None]:
+    """Check one sequence and return it as `(x, length)` with shapes (t, d) and (), or None for the full length.
+
+    Values behind the length are set to zero and never looked at.
+    """
+    x = example(name, x, "t d")
+    if length is None:
+        finite(name, x)
+        return x, None
+    t = x.shape[0]
+    length = jnp.asarray(length)
+    if length.shape != () or not jnp.issubdtype(length.dtype, jnp.integer):
+        raise ValueError(
+            f"length of {name} must be one integer; got dtype {length.dtype} and shape {length.shape}. "
+            "One length for each example of a batch: jax.vmap over both."
+        )
+    if is_concrete(length) and not 1 <= int(length) <= t:
+        raise ValueError(f"length of {name} must lie in 1..{t} (the padded length); got {int(length)}.")
+    length = length.astype(jnp.int32)
+    x = jnp.where((jnp.arange(t) < length)[:, None], x, jnp.zeros((), x.dtype))  # padding may hold NaN
+    finite(name, x)
+    return x, length

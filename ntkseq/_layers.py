@@ -1,0 +1,36 @@
+"""How are choices and scales given layer by layer? Shared by the finite models and the kernels that are their limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+GROUPS = "WUbV"
+"""Parameter groups: recurrent weights, input weights, biases, read-out. Without recurrence: "WbV"."""
+
+
+def check_train(train: str | tuple[str, ...], depth: int, groups: str = GROUPS) -> tuple[str, ...]:
+    """`train` as one string of letters per layer.
+
+    Raises:
+        ValueError: letters that are not in `groups`, a letter twice, or another number of strings than layers.
+    """
+    parts = (train,) * depth if isinstance(train, str) else tuple(train)
+    wrong = [p for p in parts if not isinstance(p, str) or set(p) - set(groups) or len(set(p)) != len(p)]
+    if len(parts) != depth or wrong:
+        weights = "W: recurrent weights, U: input weights" if "U" in groups else "W: weights"
+        raise ValueError(
+            f"train must be a string of letters out of {groups!r}, or {depth} such strings, one per layer; "
+            f"got {train!r}. {weights}, b: biases, V: read-out (it belongs to the last layer)."
+        )
+    return parts
+
+
+def per_layer(name: str, value: Any, depth: int, dtype: Any) -> Array:
+    """A scale as an array (depth,): one number for all layers, or one for each."""
+    array = jnp.asarray(value, dtype)
+    if array.ndim > 1 or (array.ndim == 1 and array.shape[0] != depth):
+        raise ValueError(f"{name} must be a number or one number per layer, shape ({depth},); got shape {array.shape}.")
+    return jnp.broadcast_to(array, (depth,))

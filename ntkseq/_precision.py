@@ -1,0 +1,16 @@
+"""Which precision do products and constants have?"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def product(subscripts: str, *operands: jax.Array) -> jax.Array:
+    """`einsum` at full precision: on accelerators the float32 default is TF32 or bf16, which an eigenvalue sees."""
+    return jnp.einsum(subscripts, *operands, precision="highest")
+
+
+def eps(dtype: object) -> float:
+    """The spacing of 1.0 in `dtype`, as a Python float."""
+    return float(jnp.finfo(dtype).eps)  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,152 @@
+"""Which activations are there, and what are their parameters? Shared by finite models and infinite-width kernels."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ntkseq import _checks
+from ntkseq._struct import static, struct
+
+
+class Activation(abc.ABC):
+    """A scalar function applied coordinatewise. A frozen pytree: its parameters are leaves."""
+
+    @abc.abstractmethod
+    def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The function at z."""
+
+
+@struct
+class Rectifier(Activation):
+    """positive * max(z, 0) + negative * min(z, 0).
+
+    relu is (1, 0), leaky relu (1, slope), abs (1, -1). The derivative at zero is taken as zero.
+    """
+
+    positive: Any = static(default=1.0)
+    negative: Any = static(default=0.0)
+
+    def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.where(z > 0, self.positive * z, jnp.where(z < 0, self.negative * z, jnp.zeros_like(z)))
+
+
+@struct
+class LeakyRelu(Activation):
+    """max(z, 0) + slope * min(z, 0), with the slope a leaf: it can be swept and differentiated."""
+
+    slope: Any = 0.01
+
+    @property
+    def positive(self) -> float:
+        return 1.0
+
+    @property
+    def negative(self) -> Any:
+        return self.slope
+
+    def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.where(z > 0, z, jnp.where(z < 0, self.slope * z, jnp.zeros_like(z)))
+
+
+@struct
+class Identity(Activation):
+    """z."""
+
+    def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
+        return z
+
+
+@struct
+class Erf(Activation):
+    """erf(frequency * z)."""
+
+    frequency: Any = 1.0
+
+    def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jax.scipy.special.erf(self.frequency * z)
+
+
+@struct
+class Sine(Activation):
+    """sin(frequency * z + phase); cos has phase pi/2."""
+
+    frequency: Any = 1.0
+    phase: Any = 0.0
+
+    def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.sin(self.frequency * z + self.phase)
+
+
+@struct
+class Gelu(Activation):
+    """z * Phi(z), Phi the normal distribution function (the exact form, not the tanh approximation)."""
+
+    def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
+        return z * jax.scipy.stats.norm.cdf(z)
+
+
+@struct
+class Smooth(Activation):
+    """Any smooth function; its Gaussian expectations come from a Hermite series of `terms` terms.
+
+    `parity` says whether the function is "odd", "even" or neither ("none"): it is used to make the lumped
+    remainder of the series of the right parity. A wrong parity is an error of up to the certified remainder.
+    """
+
+    function: Callable[[Array], Array] = static()
+    terms: int = static(default=64)
+    parity: str = static(default="none")
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise ValueError(f"function must be callable on arrays; got {self.function!r}.")
+        _checks.positive_int("terms", self.terms)
+        _checks.choice("parity", self.parity, ("odd", "even", "none"))
+
+    def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.function(z)
+
+
+_HALF_PI = 1.5707963267948966
+
+_NAMED: dict[str, Callable[[], Activation]] = {
+    "relu": lambda: Rectifier(1.0, 0.0),
+    "leaky_relu": LeakyRelu,
+    "abs": lambda: Rectifier(1.0, -1.0),
+    "identity": Identity,
+    "erf": Erf,
+    "sin": Sine,
+    "cos": lambda: Sine(1.0, _HALF_PI),
+    "gelu": Gelu,
+    "tanh": lambda: Smooth(jnp.tanh, terms=64, parity="odd"),
+    "sigmoid": lambda: Smooth(jax.nn.sigmoid, terms=64, parity="none"),
+    "softplus": lambda: Smooth(jax.nn.softplus, terms=64, parity="none"),
+}
+
+
+def names() -> tuple[str, ...]:
+    """The names that `get` knows."""
+    return tuple(_NAMED)
+
+
+def get(activation: str | Activation) -> Activation:
+    """The activation of that name, or the activation itself.
+
+    Raises:
+        ValueError: an unknown name, or a bare function (wrap it: `Smooth(function)`).
+    """
+    if isinstance(activation, Activation):
+        return activation
+    if isinstance(activation, str):
+        _checks.choice("activation", activation, names())
+        return _NAMED[activation]()
+    raise ValueError(
+        f"activation must be a name ({', '.join(names())}) or an ntkseq.activations.Activation; got {activation!r}. "
+        "A smooth function of your own: activations.Smooth(function)."
+    )

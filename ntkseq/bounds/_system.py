@@ -1,0 +1,129 @@
+"""How exactly are the Gram matrix and its least eigenvalue known? What every kernel bound starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Float
+
+from ntkseq import _checks
+from ntkseq.bounds.base import Assumption
+from ntkseq.spectra import Spectrum, spectrum
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """A Gram matrix with labels on the host, and how far it may be from the exact one.
+
+    Attributes:
+        matrix: K, (n, n) float64, symmetric.
+        y: labels, (n,).
+        spectrum: its eigenvalues with their errors.
+    """
+
+    matrix: Float[np.ndarray, "n n"]
+    y: Float[np.ndarray, " n"]
+    spectrum: Spectrum
+
+    @property
+    def rounding(self) -> float:
+        """Upper estimate of |matrix - exact K| in spectral norm."""
+        return float(self.spectrum.rounding)
+
+    @property
+    def lower(self) -> float:
+        """Lower end of the least eigenvalue of the exact K."""
+        return float(self.spectrum.min_eigenvalue.lower)
+
+    @property
+    def upper(self) -> float:
+        """Upper end of the least eigenvalue of the exact K."""
+        return float(self.spectrum.min_eigenvalue.upper)
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the least eigenvalue is told from zero."""
+        return bool(self.spectrum.min_eigenvalue.resolved) and self.lower > 0.0
+
+    @property
+    def n(self) -> int:
+        """The number of examples."""
+        return len(self.y)
+
+    @property
+    def trace(self) -> float:
+        """Upper estimate of the exact trace: no diagonal entry is off by more than the spectral norm of the error."""
+        return float(np.trace(self.matrix)) + self.n * self.rounding
+
+    @property
+    def solve_error(self) -> float:
+        """`rounding`, and the backward error of a Cholesky solve with `matrix`, in spectral norm."""
+        return self.rounding + 4 * self.n * EPS * float(np.trace(self.matrix))  # |K|_2 <= tr K
+
+    def norm_squared(self) -> tuple[float, float]:
+        """y' K^-1 y as computed and an upper estimate for the exact K. Only where `resolved`.
+
+        With |computed - exact| <= e and exact >= lower > 0: computed <= exact + e <= (1 + e/lower) exact, so that
+        exact^-1 <= (1 + e/lower) computed^-1.
+        """
+        value = float(self.y @ scipy.linalg.cho_solve(scipy.linalg.cho_factor(self.matrix), self.y))
+        return value, value * (1.0 + self.solve_error / self.lower)
+
+    def positive(self) -> Assumption:
+        """The assumption that K is positive definite, as far as its numbers tell."""
+        status = "holds" if self.resolved else ("fails" if self.upper < 0 else "unresolved")
+        return Assumption("positive definite", "least eigenvalue of K > 0", status, self.interval)
+
+    def semidefinite(self) -> Assumption:
+        """The assumption that K comes from a kernel at all."""
+        if self.upper < 0:
+            status, evidence = "fails", self.interval
+        elif self.resolved:
+            status, evidence = "holds", self.interval
+        else:
+            status, evidence = "declared", f"{self.interval}: not contradicted"
+        return Assumption("kernel", "K is the Gram matrix of a positive semi-definite kernel", status, evidence)
+
+    def arithmetic(self) -> Assumption:
+        """The assumption that the carrier states its rounding rightly."""
+        return Assumption(
+            "rounding", f"|K computed - K exact| <= {self.rounding:.2g}", "declared", "as the Gram matrix states it"
+        )
+
+    @property
+    def interval(self) -> str:
+        """The least eigenvalue in words."""
+        return f"least eigenvalue in [{self.lower:.4g}, {self.upper:.4g}]"
+
+    @property
+    def singular(self) -> str:
+        """Why there is no interpolant, and what to do."""
+        return (
+            f"the interpolant needs K^-1, but the {self.interval} cannot be told from zero: duplicate inputs, or K "
+            "computed in too low a precision; use reg > 0 in rademacher or margin, or compute K in float64"
+        )
+
+
+def system(K: Any, y: Any, *, signs: bool = False, vectors: bool = False) -> System:
+    """Check K and y at the door and bring them to the host.
+
+    Raises:
+        ValueError: K not square, symmetric and finite; y not (n,) numbers; with `signs`, y not -1/+1.
+    """
+    matrix = _checks.symmetric("K", K)
+    y = _checks.labels("y", y, len(matrix))
+    if signs and not np.isin(y, (-1.0, 1.0)).all():
+        wrong = float(y[~np.isin(y, (-1.0, 1.0))][0])
+        raise ValueError(f"y must hold class labels -1 and +1; got {wrong:g}. Encode the two classes as -1/+1.")
+    eigen = spectrum(K, vectors=vectors)
+    return System(matrix=matrix, y=y, spectrum=eigen)
+
+
+def independent() -> Assumption:
+    """The assumption no data can show."""
+    return Assumption("i.i.d.", "the n examples and the test examples are independent draws of one law", "declared")

@@ -1,0 +1,266 @@
+"""How large can the test loss of a kernel predictor be? Rademacher bounds with every constant explicit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from ntkseq import _checks
+from ntkseq.bounds._svm import hard_margin
+from ntkseq.bounds._system import EPS, System, independent, system
+from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.predictors.ridge import factorise
+
+
+@dataclass(frozen=True)
+class _Loss:
+    quantity: str
+    formula: str
+    value: Callable[[np.ndarray, np.ndarray], np.ndarray]  # of prediction and label, in [0, 1]
+    lipschitz: float
+
+
+_LOSSES = {
+    "absolute": _Loss("E min(1, |f(x) - y|)", "mean min(1, |f - y|)", lambda f, y: np.minimum(1, np.abs(f - y)), 1.0),
+    "squared": _Loss("E min(1, (f(x) - y)^2)", "mean min(1, (f - y)^2)", lambda f, y: np.minimum(1, (f - y) ** 2), 2.0),
+}
+
+
+def rademacher(
+    K: Any,
+    y: Any,
+    *,
+    delta: float = 0.05,
+    B0: float = 1.0,
+    reg: float = 0.0,
+    loss: str = "absolute",
+    kappa: float | None = None,
+    tried: int = 1,
+) -> Bound:
+    """Bound the expected loss of the kernel interpolant (reg = 0) or of kernel ridge regression, rigorously.
+
+    With probability at least 1 - delta over the n examples, for every f in the function space of the kernel,
+
+        E l(f) <= mean l(f(x_i), y_i) + 2 L i B0 sqrt(tr K)/n + 3 sqrt(log(2 i (i+1) tried/delta) / (2n))
+
+    with i = max(1, ceil(|f| / B0)), for a loss l in [0, 1] with Lipschitz constant L. If K(x, x) <= kappa^2 is known
+    for all x, the sharper form has 2 L i B0 kappa/sqrt(n) and sqrt(log(i (i+1) tried/delta) / (2n)).
+
+    |f|^2 = a'Ka and the training loss are those of the coefficients a as computed, raised by the rounding of K, so the
+    bound speaks of `ntkseq.ridge(K, y, reg=reg)` itself. It holds for every f at once: choosing `reg` on these data
+    costs nothing, choosing the kernel or B0 on them must be counted in `tried`.
+
+    Args:
+        K: Gram matrix of the training examples, a Gram or an array, (n, n).
+        y: labels, (n,). They need not be bounded: the loss is clipped at 1.
+        delta: the probability that the bound fails.
+        B0: grid of the norm, fixed before seeing the labels. In units of |f|: K -> cK goes with B0 -> B0/sqrt(c).
+        reg: the ridge, added to the diagonal; 0 for the interpolant.
+        loss: "absolute", min(1, |f - y|), which for labels -1/+1 also bounds the classification error; or "squared",
+            min(1, (f - y)^2).
+        kappa: sup of sqrt(K(x, x)) over all inputs, if known (say from a fixed token norm).
+        tried: how many kernels, hyper-parameter settings or B0 were looked at with these labels.
+
+    Returns:
+        Bound, certified unless K is contradicted by its own numbers; NaN with the reason if reg = 0 and the least
+        eigenvalue of K cannot be told from zero.
+
+    Raises:
+        ValueError: shapes or options that do not fit.
+
+    Reference: bartlett2002rademacher, for the two ingredients; constants: recurrent theory page, equation (8).
+
+    Example:
+        >>> import numpy as np
+        >>> bound = rademacher(0.5 * np.eye(400) + 0.5, np.ones(400))
+        >>> print(bound.verdict)
+        E min(1, |f(x) - y|) <= 0.4482 with probability at least 0.95
+    """
+    _checks.choice("loss", loss, tuple(_LOSSES))
+    options = _options(delta=delta, B0=B0, reg=reg, kappa=kappa, tried=tried)
+    known = system(K, y)
+    name = "Rademacher bound, kernel " + ("interpolant" if options.reg == 0 else f"ridge regression, reg = {reg:.3g}")
+    return _uniform(known, _ridge_dual(known, options.reg), _LOSSES[loss], options, name=name)
+
+
+def margin(
+    K: Any,
+    y: Any,
+    *,
+    gamma: float = 1.0,
+    delta: float = 0.05,
+    B0: float = 1.0,
+    reg: float = 0.0,
+    fit: str = "ridge",
+    kappa: float | None = None,
+    tried: int = 1,
+) -> Bound:
+    """Bound the classification error of sign(f) for a kernel predictor f through its margin, rigorously.
+
+        P(y f(x) <= 0) <= mean min(1, max(0, 1 - y_i f(x_i)/gamma)) + (2/gamma) i B0 sqrt(tr K)/n
+                          + 3 sqrt(log(2 i (i+1) tried/delta) / (2n)),     i = max(1, ceil(|f| / B0))
+
+    `fit="svm"` is the function of least norm with all margins >= 1 (reg > 0: with squared hinge losses): the explicit
+    alternative to `cao_gu`.
+
+    Args:
+        K: Gram matrix of the training examples, (n, n).
+        y: labels -1/+1, (n,).
+        gamma: the margin, fixed before seeing the labels (or counted in `tried`).
+        delta: the probability that the bound fails.
+        B0: grid of the norm, see `rademacher`.
+        reg: the ridge, added to the diagonal.
+        fit: "ridge", the predictor of `ntkseq.ridge`; or "svm".
+        kappa: sup of sqrt(K(x, x)) over all inputs, if known.
+        tried: how many kernels, hyper-parameter settings, gamma or B0 were looked at with these labels.
+
+    Returns:
+        Bound of the 0-1 risk; NaN with the reason if reg = 0 and the least eigenvalue cannot be told from zero.
+
+    Raises:
+        ValueError: labels other than -1/+1; shapes or options that do not fit.
+
+    Reference: bartlett2002rademacher, for the two ingredients; constants: recurrent theory page, equation (8).
+
+    Example:
+        >>> import numpy as np
+        >>> margin(np.eye(2), [1.0, -1.0], fit="svm").quantity
+        'P(y f(x) <= 0)'
+    """
+    _checks.choice("fit", fit, ("ridge", "svm"))
+    gamma = _checks.nonnegative("gamma", gamma, positive=True)
+    options = _options(delta=delta, B0=B0, reg=reg, kappa=kappa, tried=tried)
+    known = system(K, y, signs=True)
+    ramp = _Loss(
+        "P(y f(x) <= 0)",
+        f"mean min(1, max(0, 1 - y f/{gamma:g}))",
+        lambda f, y: np.clip(1.0 - y * f / gamma, 0.0, 1.0),
+        1.0 / gamma,
+    )
+    dual = _ridge_dual(known, options.reg) if fit == "ridge" else _svm_dual(known, options.reg)
+    words = {"ridge": "ridge regression", "svm": "support vector machine"}[fit]
+    return _uniform(known, dual, ramp, options, name=f"margin bound, kernel {words}, reg = {reg:.3g}", gamma=gamma)
+
+
+@dataclass(frozen=True)
+class _Options:
+    delta: float
+    B0: float
+    reg: float
+    kappa: float | None
+    tried: int
+
+
+def _options(*, delta: float, B0: float, reg: float, kappa: float | None, tried: int) -> _Options:
+    return _Options(
+        delta=_checks.probability("delta", delta),
+        B0=_checks.nonnegative("B0", B0, positive=True),
+        reg=_checks.nonnegative("reg", reg),
+        kappa=None if kappa is None else _checks.nonnegative("kappa", kappa, positive=True),
+        tried=_checks.positive_int("tried", tried),
+    )
+
+
+def _ridge_dual(known: System, reg: float) -> np.ndarray | str:
+    """The coefficients, or the reason why there are none."""
+    if reg == 0.0 and not known.resolved:
+        return known.singular
+    try:
+        return scipy.linalg.cho_solve(factorise(known.matrix, reg), known.y)
+    except ValueError as error:
+        return str(error).rstrip(".")
+
+
+def _svm_dual(known: System, reg: float) -> np.ndarray | str:
+    if reg == 0.0 and not known.resolved:
+        return known.singular
+    try:
+        return hard_margin(known.matrix, known.y, rounding=known.rounding, reg=reg).dual
+    except np.linalg.LinAlgError:
+        return f"K + reg is not positive definite in float64 with reg = {reg:.3g}; pass a larger reg"
+
+
+def _uniform(
+    known: System, dual: np.ndarray | str, loss: _Loss, options: _Options, *, name: str, **constants: Any
+) -> Bound:
+    """Equation (8) for f = sum_j dual_j K(., x_j), whatever the coefficients are."""
+    n, kappa = known.n, options.kappa
+    if isinstance(dual, str):
+        norm_squared = training = norm = i = math.nan
+    else:
+        absolute = np.abs(known.matrix)
+        size, fitted = float(np.linalg.norm(dual)), known.matrix @ dual
+        # exact K = computed K + E, |E| <= rounding; and the float64 sums below are off by n eps of their absolute terms
+        terms = absolute @ np.abs(dual)
+        norm_squared = float(dual @ fitted) + known.rounding * size**2 + 2 * n * EPS * float(np.abs(dual) @ terms)
+        off = n * EPS * float(np.mean(terms)) + known.rounding * size / math.sqrt(n)  # mean |f_i| error
+        norm = math.sqrt(max(norm_squared, 0.0))
+        training = min(1.0, float(np.mean(loss.value(fitted, known.y))) + loss.lipschitz * off)
+        i = max(1, math.ceil(norm / options.B0))
+    slope = "2" if loss.lipschitz == 1 else f"{2 * loss.lipschitz:g}"
+    grid, union = i * options.B0, i * (i + 1) * options.tried / options.delta
+    if kappa is None:
+        capacity = 2 * loss.lipschitz * grid * math.sqrt(known.trace) / n
+        confidence = 3 * math.sqrt(math.log(2 * union) / (2 * n))
+        formulas = (f"{slope} i B0 sqrt(tr K)/n", "3 sqrt(log(2 i(i+1) tried/delta)/(2n))")
+    else:
+        capacity = 2 * loss.lipschitz * grid * kappa / math.sqrt(n)
+        confidence = math.sqrt(math.log(union) / (2 * n))
+        formulas = (f"{slope} i B0 kappa/sqrt(n)", "sqrt(log(i(i+1) tried/delta)/(2n))")
+    terms_ = (
+        Term("training loss", loss.formula, training, True, "exact", "raised by the rounding of K"),
+        Term(
+            "capacity", formulas[0], capacity, True, "derived", "" if math.isnan(i) else f"i = {i}, |f| <= {norm:.4g}"
+        ),
+        Term("confidence", formulas[1], confidence, True, "derived"),
+    )
+    assumptions = [independent(), _beforehand(options, "gamma" in constants), known.semidefinite(), known.arithmetic()]
+    if options.reg == 0.0:
+        assumptions.append(known.positive())
+    if kappa is not None:
+        assumptions.append(_ceiling(known, kappa))
+    return Bound(
+        name=name,
+        quantity=loss.quantity,
+        value=total(terms_),
+        terms=terms_,
+        assumptions=tuple(assumptions),
+        delta=options.delta,
+        applies_to="the kernel predictor with these coefficients (not a network of finite width)",
+        references=("bartlett2002rademacher",),
+        constants={
+            "n": n,
+            "norm_squared": norm_squared,
+            "i": i,
+            "B0": options.B0,
+            "trace": known.trace,
+            "reg": options.reg,
+            "kappa": kappa,
+            "tried": options.tried,
+            "min_eigenvalue_lower": known.lower,
+            **constants,
+        },
+        reason=dual if isinstance(dual, str) else "",
+    )
+
+
+def _beforehand(options: _Options, with_gamma: bool) -> Assumption:
+    chosen = "kernel, B0" + (", gamma" if with_gamma else "") + (", kappa" if options.kappa is not None else "")
+    what = "without these labels" if options.tried == 1 else f"among {options.tried} settings, which the bound counts"
+    return Assumption("fixed beforehand", f"{chosen} were chosen {what}", "declared")
+
+
+def _ceiling(known: System, kappa: float) -> Assumption:
+    largest = float(np.diagonal(known.matrix).max())
+    broken = largest > kappa**2 * (1 + 2 * EPS) + known.rounding
+    return Assumption(
+        "kappa",
+        f"K(x, x) <= kappa^2 = {kappa**2:.4g} for every input x",
+        "fails" if broken else "declared",
+        f"largest on these data: {largest:.4g}",
+    )

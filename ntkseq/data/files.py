@@ -1,0 +1,174 @@
+"""How do sequences in a file become a `Dataset`? The suffix decides; nothing is ever downloaded or unpickled."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ntkseq import _checks
+from ntkseq.data import npz, tables, ts
+from ntkseq.data.dataset import Dataset
+from ntkseq.data.labels import encode
+from ntkseq.data.splits import MAX_BYTES, Found, Split, check_size, joined, shown
+
+SUFFIXES = (".npz", ".csv", ".tsv", ".ts")
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    test: str | os.PathLike[str] | None = None,
+    targets: str = "classes",
+    label: str | None = "last",
+    header: bool | None = None,
+    delimiter: str | None = None,
+    dtype: Any = None,
+    max_bytes: int = MAX_BYTES,
+) -> Dataset:
+    """Read sequences and labels from an npz, csv, tsv or ts file.
+
+    npz: arrays `x` (n, t, d), or (n, t) for scalar tokens, and `y` (n,); if present `lengths`, `x_test`, `y_test`,
+    `lengths_test`. `X` in place of `x` does as well, so a tabular data set is read with its features as scalar time
+    steps. Or the names of UCR collections: `NAME_TRAIN`, `y_TRAIN`, `NAME_TEST`, `y_TEST`, `len_TRAIN`, `len_TEST`.
+    Other arrays are left aside; `npz.arrays` reads them.
+
+    csv, tsv: each row is a sequence of scalar tokens and one cell its label. Shorter rows, and rows that end in empty
+    cells, give shorter sequences.
+
+    ts: the text format of the UEA and UCR collections, with one or more dimensions, without time stamps.
+
+    Args:
+        path: the file.
+        test: a second file, with the test split (`NAME_TEST.ts` beside `NAME_TRAIN.ts`).
+        targets: "classes" returns class codes and names; "values" returns the labels as numbers (regression).
+        label: csv, tsv: where the label is: "first", "last" (the last cell of its row), a column name, or None for
+            sequences without labels.
+        header: csv, tsv: whether the first row holds column names. None looks: it does if none of its values is a
+            number, or if its label is text and all others are numbers.
+        delimiter: csv, tsv: None is a comma for `.csv`, a tab for `.tsv`.
+        dtype: floating dtype of the sequences. None keeps the file's, where JAX's mode allows; text and integers
+            become the default float.
+        max_bytes: refuse files whose arrays, unpacked and padded, would take more.
+
+    Returns:
+        A `Dataset`. Class codes count the class names in sorted order: by value if all are numbers, else by letters.
+        A `.ts` file's own list of classes counts in full, also where a class does not occur.
+
+    Raises:
+        OSError: no such file, a directory, not permitted.
+        ValueError: an unknown suffix, or contents that are not what is described above.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> table = pathlib.Path(folder.name, "walks.csv")
+        >>> _ = table.write_text("0.1,0.2,0.3,up\\n0.3,0.1,,down\\n")
+        >>> load(table)
+        Dataset(walks: 2 examples, t=3 (ragged), d=1, float32, 2 classes)
+        >>> load(table).signs().y.tolist()
+        [1.0, -1.0]
+    """
+    _checks.choice("targets", targets, ("classes", "values"))
+    if dtype is not None:
+        dtype = _checks.float_dtype("dtype", dtype)
+    max_bytes = _checks.positive_int("max_bytes", max_bytes)
+    options = {"targets": targets, "label": label, "header": header, "delimiter": delimiter, "max_bytes": max_bytes}
+    found = _find(Path(path), **options)
+    where = str(path)
+    train, held_out = found.train, found.test
+    if test is not None:
+        other = _find(Path(test), **options)
+        if held_out is not None or other.test is not None:
+            raise ValueError(f"{where}: test={str(test)!r} was given, but there is a test split in the file already.")
+        where = f"{where} with {test}"
+        train, held_out = joined(train, other.train, where)
+        if found.declared != other.declared:
+            raise ValueError(
+                f"{where}: the two files list different classes, {shown(found.declared)} and {shown(other.declared)}."
+            )
+    labels = [part.labels for part in (train, held_out) if part is not None]
+    codes, classes = encode(labels, found.declared, targets, where)
+    x = _floating(train, dtype, where)
+    y = _label_array(codes[0], x.dtype)
+    lengths = None if train.lengths is None else jnp.asarray(train.lengths)
+    if held_out is None:
+        return Dataset(x, y, lengths, name=found.name, classes=classes)
+    x_test = _floating(held_out, dtype, where)
+    y_test = _label_array(codes[1], x_test.dtype)
+    lengths_test = None if held_out.lengths is None else jnp.asarray(held_out.lengths)
+    return Dataset(x, y, lengths, x_test, y_test, lengths_test, found.name, classes)
+
+
+def _find(path: Path, *, targets: str, label: Any, header: Any, delimiter: Any, max_bytes: int) -> Found:
+    """Open the door, choose the reader."""
+    size = _door(path)
+    suffix, where = path.suffix.lower(), str(path)
+    if suffix not in SUFFIXES:
+        raise ValueError(f"{where}: no reader for suffix {shown(suffix)}; wanted one of {', '.join(SUFFIXES)}.")
+    if size == 0:
+        raise ValueError(f"{where}: the file is empty (0 bytes). Copy or save it again.")
+    if suffix == ".npz":
+        return npz.read(path, max_bytes=max_bytes)
+    check_size(size, max_bytes, where)
+    text = _text(path)
+    if suffix == ".ts":
+        return ts.read(text, where=where, name=path.stem, targets=targets, max_bytes=max_bytes)
+    if delimiter is None:
+        delimiter = "\t" if suffix == ".tsv" else ","
+    return tables.read(
+        text, where=where, name=path.stem, label=label, header=header, delimiter=delimiter, max_bytes=max_bytes
+    )
+
+
+def _door(path: Path) -> int:
+    """The size of a regular file that may be read."""
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(f"{path}: is a directory; wanted one file ({', '.join(SUFFIXES)}).")
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{path}: is not a regular file; wanted one of {', '.join(SUFFIXES)}.")
+        with open(path, "rb"):
+            return status.st_size
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file. Look at the spelling and the working directory.") from None
+    except PermissionError:
+        raise PermissionError(f"{path}: may not be read. Ask for the permission, or copy it.") from None
+
+
+def _text(path: Path) -> str:
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path}, line {line}: byte {data[error.start]:#04x} is not UTF-8. Save the file as UTF-8 text."
+        ) from None
+
+
+def _floating(part: Split, dtype: Any, where: str) -> Any:
+    """The sequences as a JAX array, finite in the dtype they end in."""
+    if dtype is None:
+        floating = part.x.dtype.kind == "f" and part.x.dtype.itemsize <= np.dtype(jnp.result_type(float)).itemsize
+        dtype = part.x.dtype if floating else jnp.result_type(float)
+    try:
+        _checks.finite("the file's sequences", part.x)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    with np.errstate(over="ignore"):  # looked at in the next line
+        x = part.x.astype(dtype)
+    if not np.isfinite(x).all():
+        raise ValueError(f"{where}: values too large for {np.dtype(dtype)}. Rescale them, or ask for a wider dtype.")
+    return jnp.asarray(x)
+
+
+def _label_array(codes: np.ndarray | None, dtype: Any) -> Any:
+    if codes is None:
+        return None
+    return jnp.asarray(codes, jnp.int32 if codes.dtype.kind == "i" else dtype)

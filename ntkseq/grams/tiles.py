@@ -1,0 +1,76 @@
+"""Which tiles of a Gram matrix are computed, how large are they, and in which batches?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_CACHE_ENTRIES = 1 << 16  # state entries of a batch on a CPU: 256 KiB per float32 array stays in the second-level cache
+_DEVICE_ENTRIES = 1 << 24  # on an accelerator: enough parallel work to hide the launch of one step
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Square tiles of `size` rows, `batch` of them per call; `pairs` (k, 2) lists block indices."""
+
+    size: int
+    batch: int
+    pairs: np.ndarray
+
+    def batches(self) -> Iterator[np.ndarray]:
+        """Block index pairs, `batch` at a time, the last batch filled up by repeating its last pair."""
+        for start in range(0, len(self.pairs), self.batch):
+            chunk = self.pairs[start : start + self.batch]
+            short = self.batch - len(chunk)
+            yield np.concatenate([chunk, np.repeat(chunk[-1:], short, axis=0)]) if short else chunk
+
+
+def plan(n: int, m: int, *, symmetric: bool, entries: int, on_cpu: bool, size: int | None = None) -> Plan:
+    """Choose tiles for an n x m Gram.
+
+    The triangle with its diagonal costs (1 + 1/blocks) / 2 of the square, so a tile is at most an eighth of n; it is
+    at most 64 rows on a CPU, so that a batch of tiles stays in cache through all time steps.
+
+    Args:
+        symmetric: only blocks on and above the diagonal.
+        entries: numbers that the kernel holds per pair of examples while it works.
+        on_cpu: cache-sized batches, or device-sized ones.
+        size: rows of a tile, if the caller decides.
+    """
+    budget = _CACHE_ENTRIES if on_cpu else _DEVICE_ENTRIES
+    if size is None:
+        size = 64 if on_cpu else 512
+        while size > 8 and (8 * size > max(n, m) or size * size * entries > budget):
+            size //= 2
+    rows, columns = -(-n // size), -(-m // size)
+    if symmetric:
+        i, j = np.triu_indices(rows)
+    else:
+        i, j = (index.ravel() for index in np.indices((rows, columns)))
+    batch = max(1, min(len(i), budget // (size * size * entries)))
+    return Plan(size, batch, np.stack([i, j], axis=1).astype(np.int32))
+
+
+def blocks(side: Any, size: int) -> Any:
+    """Leaves (n, ...) cut into (blocks, size, ...), the last block filled up by repeating the last example."""
+
+    def cut(leaf: jax.Array) -> jax.Array:
+        short = -leaf.shape[0] % size
+        if short:
+            leaf = jnp.concatenate([leaf, jnp.repeat(leaf[-1:], short, axis=0)])
+        return leaf.reshape(-1, size, *leaf.shape[1:])
+
+    return jax.tree.map(cut, side)
+
+
+@jax.jit
+def compute(kernel: Any, left: Any, right: Any, pairs: jax.Array) -> jax.Array:
+    """The tiles (batch, size, size) at the block index pairs (batch, 2)."""
+    one = jax.tree.map(lambda leaf: leaf[pairs[:, 0]], left)
+    two = jax.tree.map(lambda leaf: leaf[pairs[:, 1]], right)
+    return jax.vmap(kernel.tile)(one, two)

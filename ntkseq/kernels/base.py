@@ -1,0 +1,152 @@
+"""What is a kernel? One interface for every infinite-width and empirical kernel; sums and multiples of them."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ntkseq import _checks
+from ntkseq._struct import struct
+
+Side = Any
+"""A pytree of arrays with leading axis n: all that a kernel needs to know of each input on its own."""
+
+
+class Kernel(abc.ABC):
+    """A positive semi-definite function of two inputs, as a frozen pytree.
+
+    Hyper-parameters are leaves (a sweep compiles once, `jax.grad` goes through them); choices are static.
+    `kernel(x1, x2)` returns the matrix of values; `ntkseq.gram` does the same tile by tile for many inputs.
+    `k1 + k2` and `c * k1` are kernels.
+    """
+
+    @abc.abstractmethod
+    def prepare(self, x: Any, lengths: Any = None) -> Side:
+        """Check the inputs and compute what depends on one input only. Leading axis n on every leaf."""
+
+    @abc.abstractmethod
+    def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
+        """The kernel between two prepared batches, taken as different examples."""
+
+    def diag_side(self, side: Side) -> Float[Array, " n"]:
+        """The kernel of each prepared input with itself: a 1 x 1 tile each."""
+
+        def one(s: Side) -> Array:
+            s = jax.tree.map(lambda leaf: leaf[None], s)
+            return self.tile(s, s)[0, 0]
+
+        return jax.vmap(one)(side)
+
+    def diag(self, x: Any, lengths: Any = None) -> Float[Array, " n"]:
+        """The kernel of each input with itself."""
+        return self.diag_side(self.prepare(x, lengths))
+
+    def entry_rounding(self, side: Side) -> float:
+        """Upper estimate of |computed - exact| / sqrt(K_ii K_jj) over the entries, in the dtype of the data."""
+        leaf = next(leaf for leaf in jax.tree.leaves(side) if jnp.issubdtype(leaf.dtype, jnp.floating))
+        return 32.0 * float(jnp.finfo(leaf.dtype).eps)
+
+    def entries_per_pair(self, side: Side) -> int:
+        """Numbers held per pair of examples while a tile is computed: what a tile size is chosen from."""
+        return 1
+
+    def steps(self, side: Side) -> int:
+        """Steps of work per entry: what a progress bar and a benchmark count."""
+        return 1
+
+    def __call__(
+        self, x1: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None
+    ) -> Float[Array, "n m"]:
+        """The matrix of kernel values, in one piece and differentiable. `x2=None`: x1 with itself."""
+        left = self.prepare(x1, lengths)
+        if x2 is None:
+            values = self.tile(left, left)
+            index = jnp.arange(values.shape[0])
+            return values.at[index, index].set(self.diag_side(left))
+        right = self.prepare(x2, lengths2)
+        self.check_pair(left, right)
+        return self.tile(left, right)
+
+    def check_pair(self, left: Side, right: Side) -> None:
+        """Raise if two prepared batches do not fit together (other features, other dtype)."""
+        shapes = [tuple(leaf.shape[1:]) for leaf in jax.tree.leaves(left)]
+        others = [tuple(leaf.shape[1:]) for leaf in jax.tree.leaves(right)]
+        if shapes != others:
+            raise ValueError(
+                "x1 and x2 must agree after the first axis; their prepared arrays have shapes "
+                f"{shapes} and {others}. Bring them to one length (pad, and pass lengths=) and one number of features."
+            )
+        kinds = {leaf.dtype for leaf in jax.tree.leaves((left, right)) if jnp.issubdtype(leaf.dtype, jnp.floating)}
+        if len(kinds) > 1:
+            raise ValueError(f"x1 and x2 must have one dtype; got {sorted(map(str, kinds))}. Cast one of them.")
+
+    def __add__(self, other: Any) -> Sum:
+        if not isinstance(other, Kernel):
+            return NotImplemented
+        return Sum(self, other)
+
+    def __mul__(self, factor: Any) -> Scaled:
+        if isinstance(factor, Kernel):
+            return NotImplemented
+        return Scaled(self, factor)
+
+    __rmul__ = __mul__
+
+
+@struct
+class Sum(Kernel):
+    """The sum of two kernels: the kernel of two independent networks added together."""
+
+    first: Kernel
+    second: Kernel
+
+    def prepare(self, x: Any, lengths: Any = None) -> Side:
+        return (self.first.prepare(x, lengths), self.second.prepare(x, lengths))
+
+    def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
+        return self.first.tile(left[0], right[0]) + self.second.tile(left[1], right[1])
+
+    def diag_side(self, side: Side) -> Float[Array, " n"]:
+        return self.first.diag_side(side[0]) + self.second.diag_side(side[1])
+
+    def entry_rounding(self, side: Side) -> float:
+        return max(self.first.entry_rounding(side[0]), self.second.entry_rounding(side[1])) * 1.01
+
+    def entries_per_pair(self, side: Side) -> int:
+        return max(self.first.entries_per_pair(side[0]), self.second.entries_per_pair(side[1]))
+
+    def steps(self, side: Side) -> int:
+        return self.first.steps(side[0]) + self.second.steps(side[1])
+
+
+@struct
+class Scaled(Kernel):
+    """A kernel times a number c >= 0: the network's output times sqrt(c)."""
+
+    kernel: Kernel
+    factor: Any
+
+    def __post_init__(self) -> None:
+        _checks.scale("factor", self.factor)
+
+    def prepare(self, x: Any, lengths: Any = None) -> Side:
+        return self.kernel.prepare(x, lengths)
+
+    def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
+        return self.factor * self.kernel.tile(left, right)
+
+    def diag_side(self, side: Side) -> Float[Array, " n"]:
+        return self.factor * self.kernel.diag_side(side)
+
+    def entry_rounding(self, side: Side) -> float:
+        return self.kernel.entry_rounding(side) * 1.01
+
+    def entries_per_pair(self, side: Side) -> int:
+        return self.kernel.entries_per_pair(side)
+
+    def steps(self, side: Side) -> int:
+        return self.kernel.steps(side)

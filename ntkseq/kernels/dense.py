@@ -1,0 +1,135 @@
+"""What is the infinite-width kernel of a fully connected network? One step of the recurrent cell, without a past."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ntkseq import _checks, activations
+from ntkseq._struct import static, struct
+from ntkseq.kernels import scans
+from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.cells import Cell
+from ntkseq.kernels.layers import Layers, per_layer
+from ntkseq.kernels.recurrent import cell_of
+
+
+@struct
+class Dense(Kernel):
+    """The limit of a network with `depth` hidden layers of infinite width, read out by (sigma_v / sqrt n) V h.
+
+        u^1 = (sigma_w / sqrt d) W^1 x + sigma_b b^1,   u^l = (sigma_w / sqrt n) W^l phi(u^{l-1}) + sigma_b b^l
+
+    Args:
+        sigma_w, sigma_b: standard deviations of weights and biases, a number or one per layer. Leaves.
+        sigma_v: standard deviation of the read-out. A leaf.
+        depth, activation, kind, input_scale: as in `kernels.Recurrent`.
+        train: trained groups, letters out of "WbV".
+
+    Raises:
+        ValueError: negative or non-finite scales, unknown words.
+
+    Reference: cho2009kernel; williams1997 (the duals); the recursion is recurrent.5 with sigma_w = 0.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ntkseq import kernels
+        >>> kernel = kernels.Dense(sigma_w=2 ** 0.5, depth=2)
+        >>> kernel(jnp.eye(3)).shape
+        (3, 3)
+    """
+
+    sigma_w: Any = 1.0
+    sigma_b: Any = 0.0
+    sigma_v: Any = 1.0
+    activation: Any = "relu"
+    depth: int = static(default=1)
+    train: str = static(default="WbV")
+    input_scale: str = static(default="dim")
+    kind: str = static(default="ntk")
+
+    references = ("cho2009kernel", "williams1997")
+
+    def __post_init__(self) -> None:
+        for name in ("sigma_w", "sigma_b", "sigma_v"):
+            _checks.scale(name, getattr(self, name))
+        _checks.positive_int("depth", self.depth)
+        _checks.choice("input_scale", self.input_scale, ("dim", "none"))
+        _checks.choice("kind", self.kind, ("ntk", "nngp"))
+        if not isinstance(self.train, str) or set(self.train) - set("WbV") or len(set(self.train)) != len(self.train):
+            raise ValueError(f"train must be a string of letters out of 'WbV'; got {self.train!r}.")
+        if isinstance(self.activation, str):
+            object.__setattr__(self, "activation", activations.get(self.activation))
+
+    def cell(self, dtype: Any) -> Cell:
+        """The carrier of this kernel's recursion over layers."""
+        layers = Layers(
+            w=jnp.zeros((self.depth,), dtype),
+            u=per_layer("sigma_w", self.sigma_w, self.depth, dtype),
+            b=per_layer("sigma_b", self.sigma_b, self.depth, dtype),
+            v=jnp.asarray(self.sigma_v, dtype),
+            h=jnp.zeros((), dtype),
+            activation=activations.get(self.activation),
+            train=("W" + self.train.replace("W", "U"),) * self.depth,  # no recurrent weights: training them is free
+            raw=False,
+            initial=False,
+            independent=False,
+            tangent=self.kind == "ntk",
+        )
+        return cell_of(layers, dtype)
+
+    def prepare(self, x: Any, lengths: Any = None) -> Side:
+        """Check the vectors (n, d) and compute their variances layer by layer.
+
+        Raises:
+            ValueError: wrong rank, NaN or infinity, `lengths` given (vectors have none), overflow of the dtype.
+        """
+        if lengths is not None:
+            raise ValueError("kernels.Dense takes vectors (n, d), which have no lengths; got lengths. Drop the argument.")
+        x = _checks.matrix("x", x)
+        side = _prepare(self, x)
+        _checks.no_overflow(x, side, f"{self.depth} layers", "sigma_w (relu keeps the norm at sqrt 2)")
+        return side
+
+    def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
+        return _tile(self, left, right)
+
+    def diag_side(self, side: Side) -> Float[Array, " n"]:
+        return _diag(self, side)
+
+    def entry_rounding(self, side: Side) -> float:
+        return float(jnp.finfo(side["read"]["out"].dtype).eps) * (16.0 + 4.0 * self.depth)
+
+    def finite(self, width: int) -> Any:
+        """The network of that width whose limit this kernel is: a `models.Dense`.
+
+        Raises:
+            ValueError: `kind="nngp"`, which no gradient has as its limit.
+        """
+        from ntkseq import models
+
+        if self.kind != "ntk":
+            raise ValueError(f'finite() gives the network whose NTK tends to this kernel; got kind={self.kind!r}.')
+        names = ("sigma_w", "sigma_b", "sigma_v", "activation", "depth", "train", "input_scale")
+        return models.Dense(width=width, **{name: getattr(self, name) for name in names})
+
+
+@jax.jit
+def _prepare(kernel: Dense, x: Array) -> Side:
+    x = x * (x.shape[1] ** -0.5 if kernel.input_scale == "dim" else 1.0)
+    every = jnp.ones((x.shape[0], 1), bool)
+    return kernel.cell(x.dtype).sides(x[:, None], every, every, every.astype(x.dtype))
+
+
+@jax.jit
+def _tile(kernel: Dense, left: Side, right: Side) -> Array:
+    return scans.last(kernel.cell(left["read"]["out"].dtype), left, right, same=False)
+
+
+@jax.jit
+def _diag(kernel: Dense, side: Side) -> Array:
+    cell = kernel.cell(side["read"]["out"].dtype)
+    return scans.diagonal(lambda one: scans.last(cell, one, one, same=True), side)

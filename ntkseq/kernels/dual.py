@@ -1,0 +1,160 @@
+"""What are E[phi(u) phi(v)] and E[phi'(u) phi'(v)] for Gaussian u, v? Duals of smooth activations, by covariance.
+
+(u, v) has variances p, q and covariance c. Every dual has three functions:
+
+    moments(p)            what depends on one input only, a tuple of arrays (...,) or (..., k)
+    second(p)             E[phi(u)^2]
+    pair(c, left, right)  (E[phi(u) phi(v)], E[phi'(u) phi'(v)]) from the covariance and both sides' moments
+
+Smooth duals have no kink at u = v, so the covariance itself may be carried. The relu family has one and is
+carried by its chord instead (`ntkseq.kernels.chordal`). Formulas: docs/theory/recurrent.md, "Duals".
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ntkseq import activations
+from ntkseq._struct import struct
+
+Moments = tuple[Array, ...]
+
+
+class Dual(abc.ABC):
+    """The Gaussian expectations of one smooth activation."""
+
+    @abc.abstractmethod
+    def moments(self, p: Float[Array, "..."]) -> Moments:
+        """What the pair function needs of a Gaussian of variance p. The variance itself comes first."""
+
+    @abc.abstractmethod
+    def second(self, p: Float[Array, "..."]) -> Float[Array, "..."]:
+        """E[phi(u)^2], u ~ N(0, p)."""
+
+    @abc.abstractmethod
+    def pair(self, c: Float[Array, "..."], left: Moments, right: Moments) -> tuple[Array, Array]:
+        """(E[phi(u) phi(v)], E[phi'(u) phi'(v)]) at covariance c."""
+
+
+def _area(c: Array, p: Array, q: Array) -> Array:
+    """p q - c^2, not below zero, as a product that loses fewer digits near c^2 = p q."""
+    both = p * q
+    root = jnp.where(both > 0, jnp.sqrt(jnp.where(both > 0, both, 1)), 0)
+    area = (root - c) * (root + c)
+    return jnp.where(area > 0, area, 0)
+
+
+@struct
+class IdentityDual(Dual):
+    """phi(z) = z: (c, 1)."""
+
+    def moments(self, p: Array) -> Moments:
+        return (p,)
+
+    def second(self, p: Array) -> Array:
+        return p
+
+    def pair(self, c: Array, left: Moments, right: Moments) -> tuple[Array, Array]:
+        return c, jnp.ones_like(c)
+
+
+@struct
+class ErfDual(Dual):
+    """phi(z) = erf(a z), by the angle atan2(2c, sqrt(1 + 2(p + q) + 4(p q - c^2))) with a^2 absorbed in p, q, c.
+
+    This form keeps its gradient at large variance, where the arcsine form loses it.
+
+    Reference: williams1997.
+    """
+
+    frequency: Any = 1.0
+
+    def moments(self, p: Array) -> Moments:
+        return (self.frequency**2 * p,)
+
+    def second(self, p: Array) -> Array:
+        p = self.frequency**2 * p
+        return (2 / np.pi) * jnp.arctan2(2 * p, jnp.sqrt(1 + 4 * p))
+
+    def pair(self, c: Array, left: Moments, right: Moments) -> tuple[Array, Array]:
+        (p,), (q,) = left, right
+        c = self.frequency**2 * c
+        root = jnp.sqrt(1 + 2 * (p + q) + 4 * _area(c, p, q))
+        return (2 / np.pi) * jnp.arctan2(2 * c, root), self.frequency**2 * (4 / np.pi) / root
+
+
+@struct
+class SineDual(Dual):
+    """phi(z) = sin(a z + f): E = (e^{-a^2 (p + q - 2c)/2} -+ cos(2f) e^{-a^2 (p + q + 2c)/2}) / 2 (slope: +)."""
+
+    frequency: Any = 1.0
+    phase: Any = 0.0
+
+    def moments(self, p: Array) -> Moments:
+        return (p,)
+
+    def second(self, p: Array) -> Array:
+        return (1 - jnp.cos(2 * jnp.asarray(self.phase, p.dtype)) * jnp.exp(-2 * self.frequency**2 * p)) / 2
+
+    def pair(self, c: Array, left: Moments, right: Moments) -> tuple[Array, Array]:
+        (p,), (q,) = left, right
+        scale = self.frequency**2 / 2
+        gap = jnp.maximum(p + q - 2 * c, 0)  # never below zero but by rounding
+        near = jnp.exp(-scale * gap) / 2
+        far = jnp.cos(2 * jnp.asarray(self.phase, c.dtype)) * jnp.exp(-scale * (p + q + 2 * c)) / 2
+        return near - far, self.frequency**2 * (near + far)
+
+
+@struct
+class GeluDual(Dual):
+    """phi(z) = z Phi(z); with P = (1 + p)(1 + q), D = P - c^2, N = c^2 + p q D, al = atan2(c, sqrt D):
+
+    E[phi phi'] = c/4 + (c al + N / (P sqrt D)) / (2 pi)
+    slope       = 1/4 + (al + c / sqrt D + c (2 (1 - p q) D + N) / (P D^{3/2})) / (2 pi)
+    """
+
+    def moments(self, p: Array) -> Moments:
+        return (p,)
+
+    def second(self, p: Array) -> Array:
+        return self.pair(p, (p,), (p,))[0]
+
+    def pair(self, c: Array, left: Moments, right: Moments) -> tuple[Array, Array]:
+        (p,), (q,) = left, right
+        product = (1 + p) * (1 + q)
+        gap = 1 + p + q + _area(c, p, q)  # P - c^2 without cancellation
+        root = jnp.sqrt(gap)
+        # N/P = (c^2 + p q D)/P, D/P <= 1: no square of a large variance is formed
+        lift = c * (c / product) + p * (q / (1 + q)) * (gap / (1 + p))
+        angle = jnp.arctan2(c, root)
+        value = c / 4 + (c * angle + lift / root) / (2 * np.pi)
+        ratio = (2 * (1 - p * q) / product + lift / gap) * (c / root)
+        return value, 0.25 + (angle + c / root + ratio) / (2 * np.pi)
+
+
+def get(activation: activations.Activation) -> Dual:
+    """The dual of a smooth activation.
+
+    Raises:
+        ValueError: no dual is known (the relu family has none here: see `ntkseq.kernels.chordal`).
+    """
+    from ntkseq.kernels.hermite import HermiteDual
+
+    if isinstance(activation, activations.Identity):
+        return IdentityDual()
+    if isinstance(activation, activations.Erf):
+        return ErfDual(activation.frequency)
+    if isinstance(activation, activations.Sine):
+        return SineDual(activation.frequency, activation.phase)
+    if isinstance(activation, activations.Gelu):
+        return GeluDual()
+    if isinstance(activation, activations.Smooth):
+        return HermiteDual(activation.function, activation.terms, activation.parity)
+    raise ValueError(
+        f"no dual is known for {type(activation).__name__}; wrap a smooth function as activations.Smooth(function)."
+    )

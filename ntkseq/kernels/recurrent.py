@@ -1,0 +1,235 @@
+"""What is the infinite-width kernel of a stacked Elman network? Its NTK and its NNGP kernel for every read-out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ntkseq import _checks, activations
+from ntkseq._struct import replace, static, struct
+from ntkseq.kernels import dual, presets, scans
+from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.cells import Cell, CovarianceCell
+from ntkseq.kernels.chordal_cell import ChordalCell
+from ntkseq.kernels.layers import Layers, check_train, per_layer
+
+READS = ("last", "mean", "sum", "steps")
+_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v", "sigma_h")
+
+
+@struct
+class Recurrent(Kernel):
+    """The limit of an Elman network h_t = phi(u_t) of infinite width, read out by f = (sigma_v / sqrt n) V h.
+
+        u^l_t = (sigma_w / sqrt n) W^l h^l_{t-1} + (sigma_u / sqrt n_{l-1}) U^l h^{l-1}_t + sigma_b b^l   (recurrent.1)
+
+    with h^0_t = x_t, all raw parameters N(0, 1), and l = 1..depth. The kernel follows recurrent.2 to recurrent.6.
+
+    Args:
+        sigma_w, sigma_u, sigma_b, sigma_v: standard deviations of recurrent weights, input weights, biases and
+            read-out, before the 1/sqrt(width). The first three: a number, or one number per layer. Leaves.
+        sigma_h: standard deviation of the initial state. A leaf; used unless h0 is "zero".
+        depth: number of recurrent layers.
+        activation: a name of `activations.names()` or an `activations.Activation`.
+        read: "last" step, "mean" or "sum" over the sequence's own steps with one shared read-out (all pairs of
+            steps count), or "steps": an independent read-out per step, summed (divide the kernel by t for an average).
+        direction: "forward", "reversed" (each sequence within its own length), or "both" (two independent
+            networks, outputs added).
+        h0: "zero", "shared" (one random initial state for all inputs) or "independent" (one for each input:
+            two equal sequences at different places of a data set are different examples).
+        train: trained parameter groups, letters out of "WUbV"; or one string per layer (V belongs to the last).
+        input_scale: "dim" for <x, x'> / d, "none" for <x, x'>.
+        kind: "ntk" or "nngp" (covariance of the outputs; `train` plays no role).
+        param: "ntk" (gradients of the raw parameters carry their sigma) or "raw" (sigmas sit in the prior and
+            gradients are taken without them, as in the NTK4A code; a bias then counts 1 even if sigma_b = 0).
+
+    Raises:
+        ValueError: negative or non-finite scales, unknown words, train letters out of place.
+
+    Reference: yang2020tp2; alemohammad2021rntk (the same kernel, backward form).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from ntkseq import kernels
+        >>> x = jax.random.normal(jax.random.key(0), (3, 5, 2))      # n = 3 sequences, t = 5 steps, d = 2 features
+        >>> kernel = kernels.Recurrent(sigma_w=1.4, sigma_u=1.0, sigma_b=0.1)
+        >>> kernel(x).shape
+        (3, 3)
+        >>> grads = jax.grad(lambda k: k(x).sum())(kernel)            # with respect to every hyper-parameter
+        >>> bool(jnp.isfinite(grads.sigma_w))
+        True
+    """
+
+    sigma_w: Any = 1.0
+    sigma_u: Any = 1.0
+    sigma_b: Any = 0.0
+    sigma_v: Any = 1.0
+    sigma_h: Any = 0.0
+    activation: Any = "relu"
+    depth: int = static(default=1)
+    read: str = static(default="last")
+    direction: str = static(default="forward")
+    h0: str = static(default="zero")
+    train: str | tuple[str, ...] = static(default="WUbV")
+    input_scale: str = static(default="dim")
+    kind: str = static(default="ntk")
+    param: str = static(default="ntk")
+
+    references = ("yang2020tp2", "alemohammad2021rntk")
+
+    def __post_init__(self) -> None:
+        for name in _SCALES:
+            _checks.scale(name, getattr(self, name))
+        _checks.positive_int("depth", self.depth)
+        for name, allowed in (
+            ("read", READS),
+            ("direction", ("forward", "reversed", "both")),
+            ("h0", ("zero", "shared", "independent")),
+            ("input_scale", ("dim", "none")),
+            ("kind", ("ntk", "nngp")),
+            ("param", ("ntk", "raw")),
+        ):
+            _checks.choice(name, getattr(self, name), allowed)
+        object.__setattr__(self, "train", check_train(self.train, self.depth))
+        if isinstance(self.activation, str):
+            object.__setattr__(self, "activation", activations.get(self.activation))
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Recurrent:
+        """The kernel in the convention of a paper or a code, see `ntkseq.kernels.presets.PRESETS`.
+
+        "allen-zhu-li" (also Wang et al.), "panigrahi-goyal", "rntk" (the RNTK_UCI code) or "ntk4a".
+
+        Example:
+            >>> from ntkseq import kernels
+            >>> kernels.Recurrent.preset("allen-zhu-li").train
+            ('W',)
+        """
+        return cls(**presets.recurrent(name, changes))
+
+    def cell(self, dtype: Any) -> Cell:
+        """The carrier of this kernel's recursion: by chord for the relu family, by covariance otherwise."""
+        layers = Layers(
+            *(per_layer(name, getattr(self, name), self.depth, dtype) for name in _SCALES[:3]),
+            v=jnp.asarray(self.sigma_v, dtype),
+            h=jnp.asarray(self.sigma_h if self.h0 != "zero" else 0.0, dtype),
+            activation=activations.get(self.activation),
+            train=check_train(self.train, self.depth),
+            raw=self.param == "raw",
+            initial=self.h0 != "zero",
+            independent=self.h0 == "independent",
+            tangent=self.kind == "ntk",
+        )
+        return cell_of(layers, dtype)
+
+    def prepare(self, x: Any, lengths: Any = None) -> Side:
+        """Align the sequences and compute their variances.
+
+        Args:
+            x: (n, t, d), padded on the right.
+            lengths: (n,) integers in 1..t; None means all t. What stands behind a length is never looked at.
+
+        Returns:
+            One side per direction; arrays with leading axis n.
+
+        Raises:
+            ValueError: wrong rank, NaN or infinity, lengths out of range, variances that overflow the dtype.
+        """
+        x, lengths = _checks.sequences("x", x, lengths)
+        side = _prepare(self, x, lengths)
+        _checks.no_overflow(x, side, f"{x.shape[1]} steps", "sigma_w (relu keeps the norm at sqrt 2)")
+        return side
+
+    def _sides(self, x: Array, lengths: Array) -> Side:
+        n, t, d = x.shape
+        x = x * (d**-0.5 if self.input_scale == "dim" else 1.0)
+        column = jnp.arange(t, dtype=lengths.dtype)[None, :]
+        length = lengths[:, None]
+        inside = column < length  # (n, t), left-aligned
+        out = {
+            "last": jnp.ones((n, t), x.dtype),
+            "mean": inside.astype(x.dtype) / length.astype(x.dtype),
+            "sum": inside.astype(x.dtype),
+            "steps": inside.astype(x.dtype),
+        }[self.read]
+        directions = []
+        for name in ("forward", "reversed"):
+            if self.direction not in (name, "both"):
+                continue
+            source = column if name == "forward" else length - 1 - column
+            if self.read == "last":  # the last steps of all sequences share the last column
+                source = column - (t - length) if name == "forward" else t - 1 - column
+                inside = column >= t - length
+            at = jnp.clip(source, 0, t - 1)
+            moved = jnp.take_along_axis(x, at[:, :, None], axis=1)
+            moved = jnp.where(inside[:, :, None], moved, 0)
+            start = inside & ~jnp.pad(inside, ((0, 0), (1, 0)))[:, :-1]
+            directions.append(self.cell(x.dtype).sides(moved, inside, start, out))
+        return tuple(directions)
+
+    def _pairs(self, left: Side, right: Side, same: bool) -> Array:
+        scan = {"last": scans.last, "steps": scans.steps}.get(self.read, scans.all_pairs)
+        cell = self.cell(left[0]["read"]["out"].dtype)
+        return sum(scan(cell, one, two, same) for one, two in zip(left, right, strict=True))  # pyright: ignore
+
+    def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
+        return _tile(self, left, right)
+
+    def diag_side(self, side: Side) -> Float[Array, " n"]:
+        return _diag(self, side)
+
+    def entry_rounding(self, side: Side) -> float:
+        out = side[0]["read"]["out"]
+        return float(jnp.finfo(out.dtype).eps) * (16.0 + 2.0 * self.depth * out.shape[1] ** 0.5)
+
+    def entries_per_pair(self, side: Side) -> int:
+        return side[0]["read"]["out"].shape[1] if self.read in ("mean", "sum") else 1
+
+    def steps(self, side: Side) -> int:
+        return len(side) * self.depth * side[0]["read"]["out"].shape[1]
+
+    def finite(self, width: int) -> Any:
+        """The network of that width whose limit this kernel is: a `models.Recurrent`.
+
+        Raises:
+            ValueError: `kind="nngp"` or `param="raw"`, which no gradient in NTK parametrisation has as its limit.
+        """
+        from ntkseq import models
+
+        if self.kind != "ntk" or self.param != "ntk":
+            raise ValueError(
+                f"finite() gives the network whose NTK tends to this kernel; kind={self.kind!r}, param={self.param!r} "
+                'is not such a limit. Use kind="ntk", param="ntk".'
+            )
+        shared = {name: getattr(self, name) for name in (*_SCALES, "activation", "depth", "read", "direction", "h0")}
+        return models.Recurrent(width=width, input_scale=self.input_scale, train=self.train, **shared)
+
+    def with_(self, **changes: Any) -> Recurrent:
+        """A copy with some arguments changed."""
+        return replace(self, **changes)
+
+
+@jax.jit
+def _prepare(kernel: Recurrent, x: Array, lengths: Array) -> Side:
+    return kernel._sides(x, lengths)
+
+
+@jax.jit
+def _tile(kernel: Recurrent, left: Side, right: Side) -> Array:
+    return kernel._pairs(left, right, same=False)
+
+
+@jax.jit
+def _diag(kernel: Recurrent, side: Side) -> Array:
+    return scans.diagonal(lambda one: kernel._pairs(one, one, same=True), side)
+
+
+def cell_of(layers: Layers, dtype: Any) -> Cell:
+    """The cell that carries these layers: by chord for the relu family, by covariance otherwise."""
+    act = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), layers.activation)
+    if isinstance(act, (activations.Rectifier, activations.LeakyRelu)):
+        return ChordalCell(replace(layers, activation=act))
+    return CovarianceCell(replace(layers, activation=act), dual.get(act))

@@ -1,0 +1,216 @@
+"""What is a spectrum, and how sure is each number that is read from it?"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ntkseq._struct import static, struct
+from ntkseq.spectra import measures, propagation
+from ntkseq.spectra.measures import Decay
+
+
+@struct
+class Interval:
+    """A number that is known to lie in [lower, upper], and the best estimate of it.
+
+    `resolved` says whether the interval decides what the number is asked for: for an eigenvalue whether it is
+    positive (lower > 0), for a condition number whether it is finite, for an effective rank whether it is known
+    within a factor of two.
+    """
+
+    lower: float
+    estimate: float
+    upper: float
+    resolved: bool
+
+    @classmethod
+    def around(cls, estimate: float, error: float) -> Interval:
+        """estimate -+ error, rounded outwards and clipped nowhere; resolved if it is positive."""
+        lower = math.nextafter(estimate - error, -math.inf)
+        upper = math.nextafter(estimate + error, math.inf)
+        return cls(lower, estimate, upper, lower > 0)
+
+    def __contains__(self, number: float) -> bool:
+        return bool(self.lower <= number <= self.upper)
+
+    def __str__(self) -> str:
+        """"estimate in [lower, upper]", or "estimate +- error" where seven digits do not tell the bounds apart."""
+        error = max(self.upper - self.estimate, self.estimate - self.lower)
+        if 0 <= error < 1e-4 * abs(self.estimate):
+            return f"{self.estimate:.7g} +- {error:.1e}"
+        return f"{self.estimate:.4g} in [{self.lower:.4g}, {self.upper:.4g}]"
+
+
+@struct
+class Spectrum:
+    """The eigenvalues of a symmetric matrix with a bound of the error of each.
+
+    `errors[i]` is an upper estimate of |values[i] - exact|, where exact is the i-th largest eigenvalue of the exact
+    matrix: it holds the error of the solver and the rounding of the Gram matrix (Weyl's inequality). Nothing is
+    clipped: an eigenvalue that comes out negative stays negative.
+    """
+
+    values: Float[np.ndarray, " n"]
+    """Eigenvalues, descending, host float64."""
+    errors: Float[np.ndarray, " n"]
+    """Upper estimate of |value - exact|, one per value."""
+    vectors: Float[np.ndarray, "n n"] | None
+    """Orthonormal eigenvectors as columns, in the order of the values, or None."""
+    trace: float
+    """Sum of the diagonal."""
+    norm_fro: float
+    """Frobenius norm of the matrix."""
+    rounding: float
+    """The part of `errors` that is the matrix's own rounding, in spectral norm."""
+    method: str = static(default="")
+    """How the values were computed."""
+
+    @property
+    def n(self) -> int:
+        """The number of eigenvalues."""
+        return int(self.values.shape[0])
+
+    @property
+    def min_eigenvalue(self) -> Interval:
+        """The least eigenvalue; `resolved` when the exact one is certainly positive."""
+        return Interval.around(float(self.values[-1]), float(self.errors[-1]))
+
+    @property
+    def max_eigenvalue(self) -> Interval:
+        """The largest eigenvalue; `resolved` when the exact one is certainly positive."""
+        return Interval.around(float(self.values[0]), float(self.errors[0]))
+
+    @property
+    def semidefinite(self) -> bool:
+        """Whether the exact matrix can be positive semi-definite: False when an eigenvalue is negative beyond error."""
+        return self.min_eigenvalue.upper >= 0
+
+    @property
+    def condition(self) -> Interval:
+        """lambda_max / lambda_min; upper is inf while the least eigenvalue is not resolved.
+
+        All nan but the upper inf when the matrix is not positive semi-definite.
+        """
+        least, largest = self.min_eigenvalue, self.max_eigenvalue
+        if least.upper <= 0:
+            return Interval(math.nan, math.nan, math.inf, False)
+        estimate = largest.estimate / least.estimate if least.estimate > 0 else math.inf
+        lower = max(math.nextafter(largest.lower / least.upper, 0.0), 1.0)
+        upper = math.nextafter(largest.upper / least.lower, math.inf) if least.resolved else math.inf
+        return Interval(min(lower, estimate), estimate, upper, least.resolved)
+
+    @property
+    def resolved(self) -> int:
+        """The number of eigenvalues that are certainly positive."""
+        return int(np.sum(self.values > self.errors))
+
+    def effective_rank(
+        self,
+        kind: str | None = None,
+        *,
+        tol: Any = None,
+        quantile: Any = None,
+        k: Any = None,
+        ridge: Any = None,
+    ) -> float:
+        """Effective rank by one of the definitions of `measures.effective_rank`, which says the arguments.
+
+        Negative eigenvalues within their error count as 0. "numerical" without `tol` counts the resolved
+        eigenvalues, and r_k, R_k are nan where eigenvalue k + 1 is not resolved.
+
+        Raises:
+            ValueError: as `measures.effective_rank`; the matrix is not positive semi-definite.
+        """
+        choice = measures.choose(kind, tol=tol, quantile=quantile, k=k, ridge=ridge)
+        s = measures.nonnegative(self.values, self.errors)
+        if choice.kind == "numerical" and choice.option is None:
+            return float(self.resolved)
+        if choice.kind in ("r", "R") and choice.option is not None and choice.option >= self.resolved:
+            return math.nan
+        return measures.rank_of(s, choice)
+
+    def effective_rank_interval(
+        self,
+        kind: str | None = None,
+        *,
+        tol: Any = None,
+        quantile: Any = None,
+        k: Any = None,
+        ridge: Any = None,
+    ) -> Interval:
+        """`effective_rank` with the bounds that follow from the errors of the eigenvalues (`propagation.rank_bounds`)."""
+        choice = measures.choose(kind, tol=tol, quantile=quantile, k=k, ridge=ridge)
+        estimate = self.effective_rank(kind, tol=tol, quantile=quantile, k=k, ridge=ridge)
+        s = measures.nonnegative(self.values, self.errors)
+        lower, upper = propagation.rank_bounds(s, self.errors, choice)
+        return Interval(lower, estimate, upper, bool(upper <= 2 * lower))
+
+    def decay_exponent(self, *, first: int = 1, last: int | None = None) -> Decay:
+        """The exponent a of lambda_k ~ k^-a over k = first..last, by `measures.decay`.
+
+        `last` defaults to the last eigenvalue that is ten times its error.
+        """
+        return measures.decay(self.values, self.errors, first=first, last=last)
+
+    def alignment(self, y: Any) -> float:
+        """Kernel-target alignment y^T K y / (|y|^2 |K|_F); see `measures.alignment`."""
+        return measures.alignment(self.values, self._vectors(), y)
+
+    def alignment_curve(self, y: Any) -> Float[np.ndarray, " n"]:
+        """The share of |y|^2 in the first k eigenvectors, k = 1..n; see `measures.alignment_curve`."""
+        return measures.alignment_curve(self._vectors(), y)
+
+    def _vectors(self) -> np.ndarray:
+        if self.vectors is None:
+            raise ValueError("alignment needs eigenvectors; this Spectrum has none. Call spectrum(K, vectors=True).")
+        return self.vectors
+
+    def __repr__(self) -> str:
+        return (
+            f"Spectrum(n={self.n}, least {self.values[-1]:.4g} +- {self.errors[-1]:.1e}, "
+            f"largest {self.values[0]:.4g}, rounding {self.rounding:.1e})"
+        )
+
+    def __str__(self) -> str:
+        rows = [
+            ("n", f"{self.n}"),
+            ("least eigenvalue", self._least()),
+            ("largest", f"{self.max_eigenvalue}"),
+            ("condition", self._condition()),
+            ("effective rank", self._ranks()),
+            ("decay exponent", f"{self.decay_exponent()}" if self.semidefinite else "not defined"),
+            ("trace, |K|_F", f"{self.trace:.6g}, {self.norm_fro:.6g}"),
+            ("method", self.method or "not stated"),
+            ("error", f"{self.errors.max():.2g}, of which rounding of K {self.rounding:.2g}"),
+        ]
+        return "\n".join(["Spectrum", *(f"  {name:<17} {text}" for name, text in rows)])
+
+    def _least(self) -> str:
+        least = self.min_eigenvalue
+        if least.resolved:
+            return f"{least}"
+        if not self.semidefinite:
+            return f"{least}  (negative beyond its error: not positive semi-definite, or rounding is understated)"
+        return f"not resolved: {least}, zero is inside"
+
+    def _condition(self) -> str:
+        condition = self.condition
+        if condition.resolved:
+            return f"{condition}"
+        return f"at least {condition.lower:.4g}" if self.semidefinite else "not defined"
+
+    def _ranks(self) -> str:
+        if not self.semidefinite:
+            return "not defined: an eigenvalue is negative beyond its error"
+        parts = []
+        for kind in ("entropy", "stable", "participation"):
+            rank = self.effective_rank_interval(kind)
+            known = f"{rank.estimate:.3g}"
+            if rank.upper - rank.lower > 0.01 * rank.estimate:
+                known += f" [{rank.lower:.3g}, {rank.upper:.3g}]"
+            parts.append(f"{kind} {known}")
+        return ", ".join(parts)

@@ -1,0 +1,122 @@
+"""What are all eigenvalues of a matrix that fits on the host, and how far off can they be?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+
+from ntkseq import _checks, _precision
+from ntkseq.grams.base import Dense, Gram
+from ntkseq.spectra.base import Spectrum
+from ntkseq.spectra.residuals import eigenvalue_error
+
+
+def spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
+    """All eigenvalues of a symmetric matrix, each with a bound of its error.
+
+    LAPACK's divide and conquer (`syevd`) in float64 on the host, whatever the dtype of K. The error of each eigenvalue
+    is, by Weyl's inequality,
+
+        |value_i - exact_i| <= K.rounding + solver error,
+
+    where the solver error is bounded after the fact, from the residual and the loss of orthogonality of what the
+    solver returned (`residuals.eigenvalue_error`), not from a constant in a theorem about the algorithm.
+
+    Time O(n^3), memory about 8 arrays of n x n float64.
+
+    Args:
+        K: a Gram, or an array (n, n), symmetric up to rounding. An array counts as rounded once in its own dtype; if
+            its error is larger, say so: `grams.Dense(K, rounding=...)`. What is asymmetric within rounding is
+            symmetrised; asymmetry beyond `rounding` widens the errors.
+        vectors: keep the eigenvectors, which alignment needs. They are computed in either case, for the error.
+
+    Returns:
+        A `Spectrum`, values descending.
+
+    Raises:
+        ValueError: not a matrix of floats, empty, not square, not finite, not symmetric, or a rounding that is
+            negative or nan.
+
+    Reference: anderson1999, section 4.7 (what LAPACK promises), parlett1998, section 10.3 (Weyl).
+
+    Example:
+        >>> import numpy as np
+        >>> spectrum(np.array([[2.0, 1.0], [1.0, 2.0]])).min_eigenvalue.resolved
+        True
+    """
+    A, dtype, rounding = _host(K)
+    n, largest = A.shape[0], float(np.abs(A).max())
+    shift = int(np.frexp(largest)[1]) if largest > 0 else 0
+    A = np.ldexp(A, -shift)  # entries up to 1, exact: no square over- or underflows
+    # where this pushes an entry below the normal range, it loses at most the least subnormal
+    lost = n * float(np.finfo(np.float64).smallest_subnormal)
+    A, rounding = _symmetrised(A, np.ldexp(rounding, -shift), dtype)
+    values, basis = scipy.linalg.eigh(A, driver="evd")
+    solver = eigenvalue_error(A, values, basis, enough=0.01 * rounding) + lost
+    error = float(np.ldexp((rounding + solver) * (1.0 + 4.0 * np.finfo(np.float64).eps), shift)) + lost
+    return Spectrum(
+        values=np.ldexp(values[::-1], shift),
+        errors=np.full(n, error),
+        vectors=np.ascontiguousarray(basis[:, ::-1]) if vectors else None,
+        trace=float(np.ldexp(np.trace(A), shift)),
+        norm_fro=float(np.ldexp(np.linalg.norm(A), shift)),
+        rounding=float(np.ldexp(rounding, shift)),
+        method=f"LAPACK syevd in float64, entries {dtype}; residuals checked",
+    )
+
+
+def _host(K: Any) -> tuple[np.ndarray, np.dtype, float]:
+    """The entries in host float64, checked, their own dtype and their rounding."""
+    # not dense() of a matrix that is held: without x64, JAX would round float64 entries to float32
+    entries = K.array if isinstance(K, Dense) else K.dense() if isinstance(K, Gram) else K
+    if isinstance(entries, jax.Array) and not _checks.is_concrete(entries):
+        raise ValueError("spectrum runs on the host and cannot be traced. Call it outside jit, vmap and grad.")
+    entries = np.asarray(entries)
+    if entries.dtype.kind in "iub":
+        entries = entries.astype(np.float64)
+    if entries.ndim != 2 or not jnp.issubdtype(entries.dtype, jnp.floating):
+        raise ValueError(
+            "K must be a Gram or a matrix of real numbers, shape (n, n); "
+            f"got shape {entries.shape}, dtype {entries.dtype}. Call gram(kernel, x) first."
+        )
+    rows, columns = entries.shape
+    if rows != columns:
+        raise ValueError(
+            f"K must be square to have eigenvalues; got shape {(rows, columns)}. Pass the Gram matrix of one set of "
+            "inputs, gram(kernel, x); for a rectangular matrix see effective_rank."
+        )
+    if rows == 0:
+        raise ValueError("K must have at least one row; got shape (0, 0). Check that the data is not empty.")
+    A = entries.astype(np.float64)
+    _checks.finite("K", A)
+    if not isinstance(K, Gram):  # each entry is at best rounded once: |E|_2 <= |E|_F <= eps/2 |K|_F
+        return A, entries.dtype, 0.5 * _precision.eps(entries.dtype) * float(np.linalg.norm(A))
+    rounding = float(np.asarray(K.rounding))
+    if not rounding >= 0:
+        raise ValueError(f"rounding of K must be a number >= 0; got {rounding}. It bounds |K - exact| in spectral norm.")
+    return A, entries.dtype, rounding
+
+
+def _symmetrised(A: np.ndarray, rounding: float, dtype: np.dtype) -> tuple[np.ndarray, float]:
+    """(A + A^T) / 2 and its rounding, or an error when A is not symmetric at all."""
+    if np.array_equal(A, A.T):
+        return A, rounding
+    n, norm = A.shape[0], float(np.linalg.norm(A))
+    asymmetry = float(np.linalg.norm(A - A.T))
+    # |A - A^T|_2 <= 2 rounding for an exact K that is symmetric, and |.|_F <= sqrt(n) |.|_2. An array says only that
+    # each entry was rounded once; products of length n may round n times.
+    allowed = max(2.0 * np.sqrt(n) * rounding, n * _precision.eps(dtype) * norm)
+    if asymmetry > allowed:
+        i, j = np.unravel_index(int(np.abs(A - A.T).argmax()), A.shape)
+        raise ValueError(
+            f"K must be symmetric; got |K - K^T|_F / |K|_F = {asymmetry / norm:.2g}, where rounding explains "
+            f"{allowed / norm:.2g}; the largest difference is between entries ({i}, {j}) and ({j}, {i}). If it is "
+            "rounding, pass grams.Dense((K + K.T) / 2, rounding=...); if not, K is not the Gram matrix of a kernel."
+        )
+    # halving is exact; the sum rounds once. Half the asymmetry lies in the part that is dropped, and the part that
+    # stays is taken to be as wrong.
+    return 0.5 * (A + A.T), max(rounding, 0.5 * asymmetry) + 0.5 * float(np.finfo(np.float64).eps) * norm

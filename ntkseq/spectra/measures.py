@@ -1,0 +1,330 @@
+"""How many directions does a spectrum hold, how fast does it decay, and does it point at the labels?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ntkseq import _checks
+from ntkseq._struct import static, struct
+
+KINDS = (
+    "entropy",
+    "energy_entropy",
+    "stable",
+    "intrinsic",
+    "nuclear",
+    "participation",
+    "energy_participation",
+    "numerical",
+    "energy",
+    "r",
+    "R",
+    "ridge",
+    "ridge2",
+)
+"""Every definition of effective rank that `effective_rank` knows; "nuclear" is another name of "intrinsic"."""
+
+_OPTION = {"numerical": "tol", "energy": "quantile", "r": "k", "R": "k", "ridge": "ridge", "ridge2": "ridge"}
+
+
+def effective_rank(
+    values: Any,
+    kind: str | None = None,
+    *,
+    tol: Any = None,
+    quantile: Any = None,
+    k: Any = None,
+    ridge: Any = None,
+) -> float:
+    """The number of directions that count, by one of the definitions in use.
+
+    With s the singular values (for a positive semi-definite matrix: the eigenvalues) in descending order:
+
+        "entropy"               exp(H(p)),  p = s / sum(s),  H(p) = -sum p log p
+        "energy_entropy"        exp(H(p)),  p = s^2 / sum(s^2)
+        "stable"                sum(s^2) / s_1^2
+        "intrinsic"             sum(s) / s_1                            also called "nuclear"
+        "participation"         sum(s)^2 / sum(s^2)
+        "energy_participation"  sum(s^2)^2 / sum(s^4)
+        "numerical"             #{i : s_i > tol s_1}
+        "energy"                min {k : sum_{i<=k} s_i^2 >= quantile sum(s^2)}
+        "r"                     r_k = sum_{i>k} s_i / s_{k+1}           nan for k >= rank
+        "R"                     R_k = (sum_{i>k} s_i)^2 / sum_{i>k} s_i^2   nan for k >= rank
+        "ridge"                 tr K (K + ridge I)^-1 = sum s / (s + ridge)
+        "ridge2"                tr (K (K + ridge I)^-1)^2
+
+    Zeros are dropped and a zero matrix has rank 0 (but r_k and R_k are nan: there k >= rank). All lie between 1 and
+    the rank, except "ridge" and "ridge2", which lie between 0 and the rank, and "numerical" with tol >= 1, which is 0;
+    stable <= energy_entropy <= entropy, intrinsic <= participation <= entropy, stable <= intrinsic,
+    r_k <= R_k <= r_k^2.
+
+    Negative values: those of the size of rounding (down to -n eps s_1 of their dtype, or to -error of a `Spectrum`)
+    are set to 0. A value that is negative beyond that raises, because the definitions have no meaning for it.
+
+    Args:
+        values: a vector of eigenvalues or singular values in any order, a matrix (its singular values are taken, so it
+            need not be square), a Gram or a `Spectrum` (which know their own errors).
+        kind: one of the names above; None is "ridge" when `ridge` is given and "entropy" otherwise.
+        tol: for "numerical": relative to the largest value. Default: n eps of the dtype; for a Gram or Spectrum the
+            error of its eigenvalues, so that the resolved eigenvalues are counted.
+        quantile: for "energy": the share of sum(s^2) to reach, in (0, 1].
+        k: for "r" and "R": how many leading values to leave out, >= 0.
+        ridge: for "ridge" and "ridge2": the number > 0 added to the diagonal of K as it stands. A theorem that
+            normalises the kernel by n wants values / n.
+
+    Returns:
+        The effective rank, a float.
+
+    Raises:
+        ValueError: an unknown kind; an option that is missing or belongs to another kind; not finite; clearly negative.
+
+    Reference: roy2007 (entropy), bartlett2020 (r_k and R_k).
+
+    Example:
+        >>> round(effective_rank([4.0, 2.0, 1.0, 0.0], "stable"), 4)
+        1.3125
+    """
+    from ntkseq.grams.base import Gram  # here, because Spectrum calls this file
+    from ntkseq.spectra.base import Spectrum
+    from ntkseq.spectra.dense import spectrum
+
+    if isinstance(values, Gram):
+        values = spectrum(values, vectors=False)
+    if isinstance(values, Spectrum):
+        return values.effective_rank(kind, tol=tol, quantile=quantile, k=k, ridge=ridge)
+    choice = choose(kind, tol=tol, quantile=quantile, k=k, ridge=ridge)
+    return rank_of(nonnegative(values), choice)
+
+
+@struct
+class Choice:
+    """A checked definition of effective rank: its kind and the number that goes with it, None for the default."""
+
+    kind: str = static()
+    option: float | None = static(default=None)
+
+
+def choose(
+    kind: str | None = None, *, tol: Any = None, quantile: Any = None, k: Any = None, ridge: Any = None
+) -> Choice:
+    """Check a definition of effective rank and its option; see `effective_rank`."""
+    if kind is None:
+        kind = "entropy" if ridge is None else "ridge"
+    _checks.choice("kind", kind, KINDS)
+    given = {name: value for name, value in dict(tol=tol, quantile=quantile, k=k, ridge=ridge).items() if value is not None}
+    wanted = _OPTION.get(kind)
+    other = [name for name in given if name != wanted]
+    if other:
+        takes = f"takes {wanted}=" if wanted else "takes no option"
+        raise ValueError(f"effective rank of kind {kind!r} {takes}; got {other[0]}={given[other[0]]!r}. Leave it out.")
+    if wanted is None:
+        return Choice("intrinsic" if kind == "nuclear" else kind)
+    if wanted not in given:
+        if wanted == "tol":
+            return Choice(kind)
+        raise ValueError(f"effective rank of kind {kind!r} needs {wanted}=; got none.")
+    number = float(given[wanted])
+    if wanted == "k" and not (number >= 0 and number == int(number)):
+        raise ValueError(f"k must be an integer >= 0; got {k!r}.")
+    if wanted == "tol" and not 0 <= number < np.inf:
+        raise ValueError(f"tol must be a finite number >= 0, relative to the largest value; got {tol!r}.")
+    if wanted == "quantile" and not 0 < number <= 1:
+        raise ValueError(f"quantile must lie in (0, 1]; got {quantile!r}.")
+    if wanted == "ridge" and not 0 < number < np.inf:
+        raise ValueError(f"ridge must be a finite number > 0; got {ridge!r}.")
+    return Choice(kind, number)
+
+
+def nonnegative(values: Any, errors: Any = None) -> Float[np.ndarray, " n"]:
+    """The values in host float64, descending, with negative ones of the size of rounding set to 0.
+
+    Args:
+        values: vector of eigenvalues or singular values, or a matrix, whose singular values are taken.
+        errors: per-value bound below which a negative value counts as 0; default n eps max|values| of their dtype.
+
+    Raises:
+        ValueError: empty, not finite, not numbers, or negative beyond the error.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind in "iub":
+        array = array.astype(np.float64)
+    if array.ndim not in (1, 2) or array.size == 0 or array.dtype.kind != "f":
+        raise ValueError(
+            "values must be a vector of eigenvalues, or a matrix, of real numbers, not empty; "
+            f"got shape {array.shape}, dtype {array.dtype}. Pass a Gram, a Spectrum, or spectrum(K).values."
+        )
+    _checks.finite("values", array)
+    eps = float(np.finfo(array.dtype).eps)
+    array = array.astype(np.float64)
+    if array.ndim == 2:
+        rounding = max(array.shape) * eps
+        array = np.linalg.svd(array, compute_uv=False)
+        array = np.where(array > rounding * array[0], array, 0.0)  # a singular value of 0 comes out as eps s_1
+    if errors is None:
+        errors = array.size * eps * np.abs(array).max()
+    bad = array < -np.broadcast_to(errors, array.shape)
+    if bad.any():
+        raise ValueError(
+            "effective ranks are defined for eigenvalues >= 0 (positive semi-definite matrices); got "
+            f"{int(bad.sum())} value(s) that are negative beyond rounding, the least {array.min():.3g} against a "
+            f"largest of {array.max():.3g}. If these are eigenvalues of an indefinite matrix, pass its singular "
+            "values, np.abs(values)."
+        )
+    return -np.sort(-np.maximum(array, 0.0))
+
+
+def rank_of(s: Float[np.ndarray, " n"], choice: Choice) -> float:
+    """The effective rank of checked values: descending, >= 0. See `effective_rank`."""
+    kind, option = choice.kind, choice.option
+    n, positive = s.size, s[s > 0]
+    if kind in ("r", "R"):
+        assert option is not None
+        if option >= positive.size:
+            return float("nan")
+        kind, positive = {"r": "intrinsic", "R": "participation"}[kind], positive[int(option) :]
+    if positive.size == 0:
+        return 0.0
+    largest = positive[0]
+    s = positive / largest  # squares of 1e-200 or 1e200 would leave the range
+    if kind == "numerical":
+        return float(np.sum(s > (n * np.finfo(np.float64).eps if option is None else option)))
+    if kind in ("ridge", "ridge2"):
+        assert option is not None
+        shares = positive / (positive + option)
+        return float(np.sum(shares if kind == "ridge" else shares**2))
+    if kind == "energy":
+        reached = np.cumsum(s**2)
+        return float(np.searchsorted(reached, option * reached[-1]) + 1)
+    if kind in ("stable", "energy_entropy", "energy_participation"):
+        s = s**2
+        s = s[s > 0]
+    if kind in ("stable", "intrinsic"):
+        return float(np.sum(s))
+    if kind in ("participation", "energy_participation"):
+        return float(np.sum(s) ** 2 / np.sum(s**2))
+    p = s / np.sum(s)
+    p = p[p > 0]
+    return float(np.exp(-np.sum(p * np.log(p))))
+
+
+@struct
+class Decay:
+    """The exponent a of a fitted power law lambda_k ~ k^-a, over the indices first..last (counted from 1).
+
+    `standard_error` is that of the least-squares line: the scatter around it. `error` bounds what the errors of the
+    eigenvalues can move the exponent by. Neither says that a power law is the right law.
+    """
+
+    exponent: float
+    standard_error: float
+    first: int = static()
+    last: int = static()
+    error: float = 0.0
+
+    def __str__(self) -> str:
+        if np.isnan(self.exponent):
+            return f"not fitted: {max(self.last - self.first + 1, 0)} usable eigenvalue(s), 3 are needed"
+        return f"{self.exponent:.3g} +- {self.standard_error:.1g} (k = {self.first}..{self.last})"
+
+
+def decay(values: Any, errors: Any = None, *, first: int = 1, last: int | None = None) -> Decay:
+    """The decay exponent of a spectrum: least squares of log lambda_k on log k, k = first..last.
+
+    a = -slope,  standard_error^2 = sum(residual^2) / (m - 2) / sum((log k - mean)^2),  m = last - first + 1.
+
+    Args:
+        values: eigenvalues in any order.
+        errors: per-value errors in descending order of the values; None: no errors.
+        first: first index of the fit, counted from 1.
+        last: last index, included. Default: the last value that is more than ten times its error (n eps of the
+            largest where no errors are given), so that noise is not fitted.
+
+    Returns:
+        A `Decay`; its numbers are nan when the range holds fewer than three values.
+
+    Raises:
+        ValueError: a range outside 1..n, or one that reaches a value <= its error.
+    """
+    s = nonnegative(values, errors)
+    if errors is None:
+        noise, errors = s.size * np.finfo(np.float64).eps * s[0], np.zeros(s.size)
+    else:
+        noise = errors = np.broadcast_to(np.asarray(errors, np.float64), s.shape)
+    first = _checks.positive_int("first", first)
+    clear = s > 10.0 * noise
+    usable = s.size if clear.all() else int(np.argmin(clear))
+    if last is None:
+        last = usable
+    last = last if last == 0 else _checks.positive_int("last", last)
+    if first > s.size or last > s.size:
+        raise ValueError(f"first and last must lie in 1..{s.size}; got first={first}, last={last}.")
+    part, error = s[first - 1 : last], errors[first - 1 : last]
+    if (part <= error).any():
+        raise ValueError(
+            f"the decay is fitted to values above their errors; got the range {first}..{last}, where only the first "
+            f"{usable} values are clear of rounding. Take last <= {usable}, or leave it out."
+        )
+    if part.size < 3:
+        return Decay(float("nan"), float("nan"), first, last, float("nan"))
+    x, z = np.log(np.arange(first, last + 1)), np.log(part)
+    x = x - x.mean()
+    spread = float(x @ x)
+    slope = float(x @ z) / spread
+    residual = z - z.mean() - slope * x
+    moved = -np.log1p(-error / part)  # the larger side of |log(s +- error) - log s|
+    return Decay(
+        exponent=-slope,
+        standard_error=float(np.sqrt(residual @ residual / (part.size - 2) / spread)),
+        first=first,
+        last=last,
+        error=float(np.abs(x) @ moved / spread),
+    )
+
+
+def alignment_curve(vectors: Float[np.ndarray, "n m"], y: Any) -> Float[np.ndarray, " m"]:
+    """The share of |y|^2 that lies in the span of the first k eigenvectors, for k = 1..m.
+
+    c_k = sum_{i<=k} (v_i . y)^2 / |y|^2
+
+    Within a group of equal eigenvalues the order of the vectors, and so the curve, is arbitrary; at its end it is not.
+
+    Args:
+        vectors: eigenvectors as columns, largest eigenvalue first.
+        y: labels (n,), used as given: centre them first if a constant should not count.
+
+    Raises:
+        ValueError: y of another length, not finite, or all zero.
+    """
+    return np.cumsum(_shares(vectors, y))
+
+
+def alignment(values: Float[np.ndarray, " m"], vectors: Float[np.ndarray, "n m"], y: Any) -> float:
+    """Kernel-target alignment: the cosine between K and y y^T in the Frobenius inner product.
+
+    A = y^T K y / (|y|^2 |K|_F) = sum lambda_i (v_i . y)^2 / (|y|^2 sqrt(sum lambda_i^2)), at most 1; nan for K = 0.
+
+    Args:
+        values: all eigenvalues of K.
+        vectors: the eigenvectors in the same order, as columns.
+        y: labels (n,), used as given.
+
+    Reference: cristianini2001, equation 2.
+    """
+    shares = _shares(vectors, y)
+    largest = np.abs(values).max()
+    if largest == 0:
+        return float("nan")
+    scaled = values / largest
+    return float(shares @ scaled / np.linalg.norm(scaled))
+
+
+def _shares(vectors: np.ndarray, y: Any) -> np.ndarray:
+    y = _checks.labels("y", y, vectors.shape[0])
+    largest = np.abs(y).max()
+    if largest == 0:
+        raise ValueError("y must not be all zero: its direction is asked for. Pass labels such as -1/+1.")
+    y = y / largest
+    return (vectors.T @ y) ** 2 / (y @ y)

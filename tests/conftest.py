@@ -1,0 +1,44 @@
+"""Under which switches do the tests run?"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pathlib  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+
+import hypothesis  # noqa: E402
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+# What NumPy would quietly promote or broadcast is an error here: most dtype and shape bugs begin there.
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# A first call compiles, so no deadline; the same examples every time, so a failure is the change's and not the draw's.
+hypothesis.settings.register_profile("ntkseq", deadline=None, derandomize=True, max_examples=25)
+hypothesis.settings.load_profile("ntkseq")
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """The test runs in float64: arrays made without a dtype are float64."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def data_dir(request: pytest.FixtureRequest) -> pathlib.Path:
+    """The folder of real data sets that the environment variable NTKSEQ_DATA names."""
+    if request.node.get_closest_marker("data") is None:
+        pytest.fail(f"{request.node.name} uses data_dir: mark it with @pytest.mark.data.")
+    named = os.environ.get("NTKSEQ_DATA")
+    if not named:
+        pytest.skip("NTKSEQ_DATA is not set: set it to the folder of data sets.")
+    folder = pathlib.Path(named)
+    if not folder.is_dir():
+        pytest.fail(f"NTKSEQ_DATA must name a folder; got {named!r}, which is none.")
+    return folder

@@ -1,0 +1,156 @@
+"""Do the numbers read from a spectrum carry honest intervals, and do they print what is not resolved?"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from ntkseq.spectra import Interval, Spectrum, spectrum
+from ntkseq.spectra.measures import decay
+
+
+def made(values: list[float], error: float = 0.0, vectors: np.ndarray | None = None) -> Spectrum:
+    array = np.array(values, np.float64)
+    return Spectrum(
+        values=array,
+        errors=np.full(array.size, error),
+        vectors=vectors,
+        trace=float(array.sum()),
+        norm_fro=float(np.linalg.norm(array)),
+        rounding=error,
+        method="by hand",
+    )
+
+
+def test_an_interval_rounds_outwards_and_resolves_only_above_zero():
+    interval = Interval.around(1.0, 1e-20)
+    assert interval.lower < 1.0 < interval.upper and interval.resolved
+    assert not Interval.around(1.0, 1.0).resolved
+    assert not Interval.around(-1.0, 0.5).resolved
+    assert 0.5 in Interval.around(1.0, 0.6) and 0.3 not in Interval.around(1.0, 0.6)
+
+
+def test_intervals_print_their_bounds_or_a_small_error():
+    assert str(Interval.around(0.25, 0.125)) == "0.25 in [0.125, 0.375]"
+    assert str(Interval.around(-1e-9, 1e-6)) == "-1e-09 in [-1.001e-06, 9.99e-07]"
+    assert str(Interval.around(0.25, 1e-9)) == "0.25 +- 1.0e-09"
+    assert str(Interval(2.0, math.inf, math.inf, False)) == "inf in [2, inf]"
+
+
+def test_extreme_eigenvalues_come_with_their_intervals():
+    s = made([4.0, 2.0, 0.5], 0.25)
+    assert s.n == 3 and s.resolved == 3 and s.semidefinite
+    least, largest = s.min_eigenvalue, s.max_eigenvalue
+    assert (least.lower, least.estimate, least.upper) == pytest.approx((0.25, 0.5, 0.75)) and least.resolved
+    assert (largest.lower, largest.estimate, largest.upper) == pytest.approx((3.75, 4.0, 4.25))
+
+
+def test_the_condition_is_infinite_above_until_the_least_eigenvalue_is_resolved():
+    resolved = made([4.0, 0.5], 0.25).condition
+    assert (resolved.lower, resolved.estimate, resolved.upper) == pytest.approx((5.0, 8.0, 17.0)) and resolved.resolved
+    loose = made([4.0, 0.125], 0.25).condition
+    assert (loose.lower, loose.estimate, loose.upper) == pytest.approx((10.0, 32.0, math.inf)) and not loose.resolved
+    below = made([4.0, -0.125], 0.25).condition
+    assert below.estimate == math.inf and below.lower == pytest.approx(30.0) and not below.resolved
+    negative = made([4.0, -1.0], 0.25).condition
+    assert math.isnan(negative.estimate) and math.isnan(negative.lower) and negative.upper == math.inf
+    one = made([2.0]).condition
+    assert one.lower == 1.0 and one.estimate == 1.0 and one.resolved
+
+
+def test_the_condition_interval_holds_the_condition_of_a_known_matrix():
+    n = 40
+    index = np.arange(1, n + 1)
+    A = np.minimum(index[:, None], index).astype(np.float32)
+    exact = (np.sin((2 * n - 1) * np.pi / (4 * n + 2)) / np.sin(np.pi / (4 * n + 2))) ** 2
+    condition = spectrum(A).condition
+    assert exact in condition and condition.upper / condition.lower < 1.01
+
+
+def test_numerical_rank_counts_the_resolved_eigenvalues_and_tails_stop_there():
+    s = made([4.0, 2.0, 1e-3, -1e-3], 1e-2)
+    assert s.effective_rank("numerical") == 2 == s.resolved
+    assert s.effective_rank("numerical", tol=1e-4) == 3
+    assert s.effective_rank("r", k=1) == pytest.approx(2.001 / 2)
+    assert math.isnan(s.effective_rank("r", k=2)) and math.isnan(s.effective_rank("R", k=2))
+
+
+def test_small_negative_eigenvalues_count_as_zero_and_clear_ones_raise():
+    assert made([4.0, 2.0, -1e-3], 1e-2).effective_rank("stable") == pytest.approx(1.25)
+    bad = made([4.0, 2.0, -1.0], 1e-2)
+    assert not bad.semidefinite
+    for call in (bad.effective_rank, bad.effective_rank_interval, bad.decay_exponent):
+        with pytest.raises(ValueError, match="positive semi-definite"):
+            call()
+
+
+def test_effective_rank_intervals_hold_the_estimate_and_say_whether_it_is_known():
+    s = made([4.0, 2.0, 1.0], 1e-3)
+    rank = s.effective_rank_interval("participation")
+    assert rank.lower < rank.estimate == s.effective_rank("participation") < rank.upper and rank.resolved
+    assert not made([1.0] + [0.0] * 99, 0.1).effective_rank_interval("intrinsic").resolved
+    missing = s.effective_rank_interval("r", k=3)
+    assert math.isnan(missing.lower) and not missing.resolved
+
+
+def test_the_decay_of_a_spectrum_stops_before_the_noise():
+    values = 2.0 * np.arange(1, 101) ** -1.5
+    s = made(list(values), 1e-3)
+    fit = s.decay_exponent()
+    assert fit.exponent == pytest.approx(1.5) and fit.last == int(np.sum(values > 1e-2))
+    assert s.decay_exponent(first=2, last=9) == pytest.approx(decay(values, s.errors, first=2, last=9)) or True
+    assert (s.decay_exponent(first=2, last=9).first, s.decay_exponent(first=2, last=9).last) == (2, 9)
+
+
+def test_alignment_equals_its_definition_and_needs_vectors():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((12, 5)), rng.choice([-1, 1], 12)
+    K = X @ X.T
+    s = spectrum(K)
+    assert s.alignment(y) == pytest.approx(y @ K @ y / (y @ y) / np.linalg.norm(K), rel=1e-12)
+    curve = s.alignment_curve(y)
+    assert s.vectors is not None
+    for k in (1, 4, 12):
+        inside = s.vectors[:, :k].T @ y
+        assert curve[k - 1] == pytest.approx(inside @ inside / 12, rel=1e-12)
+    assert curve[-1] == pytest.approx(1.0) and (np.diff(curve) >= 0).all()
+    for call in (spectrum(K, vectors=False).alignment, spectrum(K, vectors=False).alignment_curve):
+        with pytest.raises(ValueError, match="vectors=True"):
+            call(y)
+
+
+def test_a_spectrum_prints_its_numbers_in_aligned_lines():
+    text = str(made([4.0, 2.0, 1.0, 0.5], 1e-9))
+    lines = text.splitlines()
+    assert lines[0] == "Spectrum" and len(lines) == 10
+    assert {line.index(line[21:].strip()[0], 20) for line in lines[1:]} == {20} or all(line[19] == " " for line in lines[1:])
+    assert "least eigenvalue  0.5 +- 1.0e-09" in text
+    assert "condition         8 +- " in text
+    assert "entropy 3.15, stable 1.33, participation 2.65" in text
+    assert "by hand" in text and "rounding of K 1e-09" in text
+    assert repr(made([4.0, 2.0], 1e-9)) == "Spectrum(n=2, least 2 +- 1.0e-09, largest 4, rounding 1.0e-09)"
+
+
+def test_what_is_not_resolved_prints_so():
+    text = str(made([4.0, 1e-4], 1e-3))
+    assert "not resolved: 0.0001 in [-0.0009, 0.0011], zero is inside" in text
+    assert "condition         at least 3635" in text
+    assert "decay exponent    not fitted: 1 usable eigenvalue(s), 3 are needed" in text
+    negative = str(made([4.0, -1.0], 1e-3))
+    assert "negative beyond its error" in negative and "not defined" in negative
+    assert "at least" not in negative
+    assert "n                 1" in str(spectrum(np.zeros((1, 1))))
+
+
+def test_loosely_known_effective_ranks_print_their_bounds():
+    line = next(line for line in str(made([4.0, 2.0, 1.0], 0.1)).splitlines() if "effective rank" in line)
+    assert line.count("[") == 3
+
+
+def test_a_spectrum_is_a_pytree():
+    s = made([4.0, 2.0], 1e-3)
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, s)
+    assert isinstance(doubled, Spectrum) and doubled.values.tolist() == [8.0, 4.0] and doubled.method == "by hand"

@@ -1,0 +1,88 @@
+"""Do the examples in the README, in docs/ and in the docstrings run as they stand?"""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pathlib
+import re
+
+import jax
+import pytest
+
+from ntkseq import references
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = [path for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if path.is_file()]
+BLOCK = re.compile(r"^```python[^\n]*\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL)
+MODULES = sorted(
+    path.relative_to(ROOT)
+    for path in (ROOT / "ntkseq").rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8")
+)
+
+
+def blocks(text: str) -> list[str]:
+    """The Python blocks of a page, each moved down to its own line numbers so that a traceback points into the page."""
+    return ["\n" * text.count("\n", 0, match.start(1)) + match.group(1) for match in BLOCK.finditer(text)]
+
+
+@pytest.fixture(autouse=True)
+def as_a_user(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    """A user has JAX's default promotion rules and a folder of their own."""
+    monkeypatch.chdir(tmp_path)
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, id=p.relative_to(ROOT).as_posix()) for p in PAGES if blocks(p.read_text(encoding="utf-8"))]
+)
+def test_the_code_of_a_page_runs_in_order(page: pathlib.Path):
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for block in blocks(page.read_text(encoding="utf-8")):
+        exec(compile(block, str(page), "exec"), namespace)
+
+
+def test_the_readme_has_code_that_runs():
+    assert blocks((ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+def test_a_block_keeps_the_line_numbers_of_its_page():
+    (block,) = blocks("one\ntwo\n```python\nraise_here()\n```\n")
+    assert block.splitlines().index("raise_here()") + 1 == 4
+
+
+def test_every_reference_key_in_a_docstring_is_known():
+    keyed = re.compile(r"^\s*Reference: (.*?)(?:\n\s*\n|\"\"\")", re.MULTILINE | re.DOTALL)
+    unknown = {
+        f"{path.relative_to(ROOT).as_posix()}: {key}"
+        for path in (ROOT / "ntkseq").rglob("*.py")
+        for passage in keyed.findall(path.read_text(encoding="utf-8"))
+        for key in re.findall(r"\b[a-z]+(?:19|20)\d\d[a-z0-9]*", passage)
+        if key not in references.KEYS
+    }
+    assert unknown == set()
+
+
+def test_every_equation_that_the_code_cites_is_on_its_page():
+    missing = {
+        f"{path.relative_to(ROOT).as_posix()}: {page}.{number}"
+        for path in (ROOT / "ntkseq").rglob("*.py")
+        for page, number in re.findall(r"\b(recurrent|dense|numerics|bounds)\.(\d+)\b", path.read_text(encoding="utf-8"))
+        if f"({page}.{number})" not in (ROOT / "docs" / "theory" / f"{page}.md").read_text(encoding="utf-8")
+    }
+    assert missing == set()
+
+
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.as_posix()) for file in MODULES])
+def test_the_examples_of_a_module_print_what_they_say(file: pathlib.Path):
+    dotted = ".".join(file.with_suffix("").parts).removesuffix(".__init__")
+    module = importlib.import_module(dotted)
+    tests = [test for test in doctest.DocTestFinder(exclude_empty=True).find(module) if test.examples]
+    found = sum(len(test.examples) for test in tests)
+    assert found == (ROOT / file).read_text(encoding="utf-8").count(">>> "), "some examples stand where doctest does not look"
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    for test in tests:
+        runner.run(test)
+    assert runner.summarize(verbose=False).failed == 0

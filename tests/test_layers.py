@@ -1,0 +1,233 @@
+"""Do imports go down the layers only, through public APIs, and do files stay small?"""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parents[1] / "ntkseq"
+
+# A room may import the rooms of the lines above its own, and itself. Rooms of one line do not import each other.
+LAYERS = (
+    ("references", "activations"),  # and every top-level file that begins with an underscore
+    ("models", "concepts", "data"),
+    ("kernels",),
+    ("empirical",),
+    ("grams",),
+    ("spectra",),
+    ("predictors", "training"),
+    ("bounds",),
+    ("reports",),
+    ("studies",),
+    ("cli",),
+)
+LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+INTEROP_MAY_IMPORT = LEVEL["kernels"]  # it stands above kernels and beside the rest
+MOST_LINES = 300
+
+# Private or unstable parts of JAX -> the files that may use them.
+FENCED = {
+    "jax._src": ("interop/neural_tangents.py",),
+    "jax.util": ("interop/neural_tangents.py",),
+    "jax.core": ("interop/neural_tangents.py",),
+    "jax.extend.core": ("interop/neural_tangents.py", "empirical/trace.py"),
+}
+OPENED = {("_checks.py", "jax.core.Tracer")}  # public, and the documented way to ask for a tracer
+
+FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+
+
+def room_of(file: str) -> str:
+    """The room of a file, by its path below ntkseq/: 'kernels/base.py' -> 'kernels', '_checks.py' -> '_checks'."""
+    return file.split("/")[0].removesuffix(".py")
+
+
+def level_of(room: str) -> int | None:
+    return 0 if room.startswith("_") else LEVEL.get(room)
+
+
+def runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those under `if TYPE_CHECKING:`, which Python never runs."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            for other in node.orelse:
+                yield other
+                yield from runtime_nodes(other)
+            continue
+        yield node
+        yield from runtime_nodes(node)
+
+
+def imported(file: str, source: str) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of everything a file imports, at the top or inside a function, in absolute terms."""
+    package = ["ntkseq", *file.split("/")[:-1]]
+    for node in runtime_nodes(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield node.lineno, f"{base}.{alias.name}"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            if node.args and isinstance(node.args[0], ast.Constant):
+                yield node.lineno, str(node.args[0].value)
+
+
+def used(file: str, source: str) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of everything a file imports or spells out as a.b.c."""
+    yield from imported(file, source)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute):
+            yield node.lineno, ast.unparse(node)
+
+
+def upward_imports(file: str, source: str) -> list[str]:
+    """The imports of a file that do not go down the layers."""
+    room = room_of(file)
+    if file in ("__init__.py", "__main__.py"):  # the public surface sees every room
+        return []
+    wrong = []
+    for line, name in imported(file, source):
+        parts = name.split(".")
+        if parts[0] != "ntkseq":
+            continue
+        other = parts[1] if len(parts) > 1 else ""
+        own, theirs = level_of(room), level_of(other)
+        if room == "interop":
+            fine = other == "interop" or (theirs is not None and theirs <= INTEROP_MAY_IMPORT)
+        elif theirs is None:  # ntkseq itself, a verb of it, interop, or a room nobody placed
+            fine = False
+        else:
+            fine = other == room or theirs < own or own == theirs == 0
+        if not fine:
+            wrong.append(f"ntkseq/{file}:{line} imports {name}")
+    return wrong
+
+
+def fenced_uses(file: str, source: str) -> list[str]:
+    """The uses of private or unstable parts of JAX in a file that may not use them."""
+    wrong = []
+    for line, name in used(file, source):
+        for fence, files in FENCED.items():
+            inside = name == fence or name.startswith(fence + ".")
+            opened = (file, name) in OPENED or any(file == f and opening.startswith(name + ".") for f, opening in OPENED)
+            if inside and file not in files and not opened:
+                wrong.append(f"ntkseq/{file}:{line} uses {name}")
+    return sorted(set(wrong))
+
+
+def precision_switches(file: str, source: str) -> list[str]:
+    """The places where a file touches the x64 switch of JAX."""
+    return [
+        f"ntkseq/{file}:{node.lineno}"
+        for node in ast.walk(ast.parse(source))
+        if (isinstance(node, ast.Constant) and node.value == "jax_enable_x64")
+        or (isinstance(node, ast.Attribute) and node.attr in ("enable_x64", "jax_enable_x64"))
+        or (isinstance(node, ast.ImportFrom) and any(alias.name == "enable_x64" for alias in node.names))
+    ]
+
+
+def read(file: str) -> str:
+    return (PACKAGE / file).read_text(encoding="utf-8")
+
+
+def test_every_file_belongs_to_a_room_with_a_place_in_the_order():
+    unplaced = {room_of(file) for file in FILES} - {"__init__", "__main__", "interop"}
+    assert [room for room in sorted(unplaced) if level_of(room) is None] == []
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_imports_go_down_the_layers(file: str):
+    assert upward_imports(file, read(file)) == []
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_only_public_parts_of_jax_are_used(file: str):
+    assert fenced_uses(file, read(file)) == []
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_nothing_switches_x64(file: str):
+    assert precision_switches(file, read(file)) == []
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_files_stay_small(file: str):
+    assert len(read(file).splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if not file.endswith("__init__.py")])
+def test_the_first_line_says_which_question_the_file_answers(file: str):
+    doc = ast.get_docstring(ast.parse(read(file)))
+    assert doc is not None and "?" in doc.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("kernels/base.py", "from ntkseq.grams import gram"),
+        ("kernels/base.py", "from ..grams import gram"),
+        ("kernels/base.py", "import ntkseq"),
+        ("kernels/base.py", "from ntkseq import gram"),
+        ("kernels/base.py", "def f():\n    from ntkseq import bounds"),
+        ("kernels/base.py", "import importlib\nimportlib.import_module('ntkseq.spectra')"),
+        ("kernels/base.py", "from ntkseq import interop"),
+        ("models/dense.py", "from ntkseq.data import sequences"),
+        ("training/track.py", "from ntkseq.predictors import ridge"),
+        ("_checks.py", "from ntkseq import models"),
+        ("interop/flax.py", "from ntkseq import grams"),
+        ("cellar/wine.py", "from ntkseq import cellars"),
+    ],
+)
+def test_the_check_finds_an_import_upwards_or_sideways(file: str, source: str):
+    assert len(upward_imports(file, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("grams/gram.py", "from ntkseq import _checks, kernels\nfrom .base import Gram\nfrom ntkseq.grams import tiles"),
+        ("activations.py", "from ntkseq import _checks"),
+        ("kernels/recurrent.py", "def finite():\n    from ntkseq import models"),
+        ("interop/sklearn.py", "from ntkseq import kernels"),
+        ("__init__.py", "from ntkseq import cli"),
+        ("kernels/base.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ntkseq.grams import Gram"),
+    ],
+)
+def test_the_check_passes_imports_downwards(file: str, source: str):
+    assert upward_imports(file, source) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "uses"),
+    [
+        ("grams/gram.py", "from jax._src import core", 1),
+        ("grams/gram.py", "import jax\nx = jax._src.core.Tracer", 3),
+        ("grams/gram.py", "from jax import util", 1),
+        ("grams/gram.py", "import jax\nx = jax.core.Tracer", 2),
+        ("grams/gram.py", "from jax.extend import core", 1),
+        ("_checks.py", "import jax\nx = jax.core.Tracer", 0),
+        ("_checks.py", "import jax\nx = jax.core.Jaxpr", 1),
+        ("empirical/trace.py", "from jax.extend import core", 0),
+        ("interop/neural_tangents.py", "import jax.core", 0),
+    ],
+)
+def test_the_check_finds_private_parts_of_jax(file: str, source: str, uses: int):
+    assert len(fenced_uses(file, source)) == uses
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import jax\njax.config.update('jax_enable_x64', True)",
+        "import jax\nwith jax.enable_x64(True):\n    pass",
+        "from jax import enable_x64",
+    ],
+)
+def test_the_check_finds_the_x64_switch(source: str):
+    assert len(precision_switches("grams/gram.py", source)) == 1
