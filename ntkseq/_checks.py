@@ -12,7 +12,13 @@ import numpy as np
 
 def is_concrete(x: Any) -> bool:
     """Whether the numbers of `x` can be looked at now (not a tracer, not a placeholder)."""
-    return isinstance(x, (bool, int, float, np.ndarray, np.generic, jax.Array)) and not isinstance(x, jax.core.Tracer)
+    if isinstance(x, jax.Array):
+        try:
+            x.devices()
+        except jax.errors.ConcretizationTypeError:  # a tracer lives on no device
+            return False
+        return True
+    return isinstance(x, (bool, int, float, np.ndarray, np.generic))
 
 
 def floating(name: str, x: Any) -> jax.Array:
@@ -68,7 +74,8 @@ def sequences(name: str, x: Any, lengths: Any = None) -> tuple[jax.Array, jax.Ar
 
 def check_lengths(name: str, lengths: Any, n: int, t: int) -> jax.Array:
     """Check per-example lengths: n integers in 1..t."""
-    lengths = jnp.asarray(lengths)
+    if not isinstance(lengths, jax.Array):
+        lengths = np.asarray(lengths)  # not jnp: without x64 it would wrap 2**32 + 2 to 2
     if lengths.shape != (n,):
         raise ValueError(f"lengths of {name} must have shape ({n},), one per example; got {lengths.shape}.")
     if not jnp.issubdtype(lengths.dtype, jnp.integer):
@@ -80,7 +87,7 @@ def check_lengths(name: str, lengths: Any, n: int, t: int) -> jax.Array:
                 f"lengths of {name} must lie in 1..{t} (the padded length); got {low}..{high}. "
                 "Drop empty sequences, or pad to the longest."
             )
-    return lengths.astype(jnp.int32)
+    return jnp.asarray(lengths.astype(np.int32))
 
 
 def matrix(name: str, x: Any) -> jax.Array:
@@ -204,7 +211,7 @@ def symmetric(name: str, K: Any) -> np.ndarray:
     What is asymmetric within the rounding of K (or of a product of length n in its dtype) is averaged away.
     """
     held = entries(K)
-    if isinstance(held, jax.Array) and not is_concrete(entries):
+    if isinstance(held, jax.Array) and not is_concrete(held):
         raise ValueError(f"{name} is needed as numbers on the host; got a tracer. Call this outside jit and grad.")
     given = np.asarray(held)
     if given.ndim != 2 or given.shape[0] != given.shape[1] or given.shape[0] == 0:
@@ -281,6 +288,6 @@ def sequence(name: str, x: Any, length: Any = None) -> tuple[jax.Array, jax.Arra
     if is_concrete(length) and not 1 <= int(length) <= t:
         raise ValueError(f"length of {name} must lie in 1..{t} (the padded length); got {int(length)}.")
     length = length.astype(jnp.int32)
-    x = jnp.where((jnp.arange(t) < length)[:, None], x, jnp.zeros((), x.dtype))  # padding may hold NaN
+    x = jnp.where((jnp.arange(t, dtype=jnp.int32) < length)[:, None], x, jnp.zeros((), x.dtype))  # padding may hold NaN
     finite(name, x)
     return x, length

@@ -1,4 +1,4 @@
-"""How are choices and scales given layer by layer? Shared by the finite models and the kernels that are their limits."""
+"""How are choices and scales given layer by layer? Shared by finite models and the kernels that are their limits."""
 
 from __future__ import annotations
 

@@ -138,10 +138,15 @@ _ENTRIES = {
         "Numerical Algorithms",
     ),
     "anderson1999": _Entry("book", "Anderson, E. and others", "{LAPACK} Users' Guide", 1999, "SIAM"),
-    "parlett1998": _Entry("book", "Parlett, Beresford N.", "The Symmetric Eigenvalue Problem", 1998, "SIAM"),
-    "higham2002": _Entry(
-        "book", "Higham, Nicholas J.", "Accuracy and Stability of Numerical Algorithms", 2002, "SIAM"
+    "cao1996": _Entry(
+        "article",
+        "Cao, Zhi-Hao and Xie, Jin-Jun and Li, Ren-Cang",
+        "A Sharp Version of {Kahan}'s Theorem on Clustered Eigenvalues",
+        1996,
+        "Linear Algebra and its Applications",
     ),
+    "parlett1998": _Entry("book", "Parlett, Beresford N.", "The Symmetric Eigenvalue Problem", 1998, "SIAM"),
+    "higham2002": _Entry("book", "Higham, Nicholas J.", "Accuracy and Stability of Numerical Algorithms", 2002, "SIAM"),
     "dhingra2025": _Entry(
         "misc", "Dhingra, Aviral", "Provable Generalization in Overparameterized Neural Nets", 2025, "", "2508.17256"
     ),

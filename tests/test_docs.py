@@ -16,9 +16,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [path for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if path.is_file()]
 BLOCK = re.compile(r"^```python[^\n]*\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL)
 MODULES = sorted(
-    path.relative_to(ROOT)
-    for path in (ROOT / "ntkseq").rglob("*.py")
-    if ">>> " in path.read_text(encoding="utf-8")
+    path.relative_to(ROOT) for path in (ROOT / "ntkseq").rglob("*.py") if ">>> " in path.read_text(encoding="utf-8")
 )
 
 
@@ -69,7 +67,9 @@ def test_every_equation_that_the_code_cites_is_on_its_page():
     missing = {
         f"{path.relative_to(ROOT).as_posix()}: {page}.{number}"
         for path in (ROOT / "ntkseq").rglob("*.py")
-        for page, number in re.findall(r"\b(recurrent|dense|numerics|bounds)\.(\d+)\b", path.read_text(encoding="utf-8"))
+        for page, number in re.findall(
+            r"\b(recurrent|dense|numerics|bounds)\.(\d+)\b", path.read_text(encoding="utf-8")
+        )
         if f"({page}.{number})" not in (ROOT / "docs" / "theory" / f"{page}.md").read_text(encoding="utf-8")
     }
     assert missing == set()
@@ -81,7 +81,9 @@ def test_the_examples_of_a_module_print_what_they_say(file: pathlib.Path):
     module = importlib.import_module(dotted)
     tests = [test for test in doctest.DocTestFinder(exclude_empty=True).find(module) if test.examples]
     found = sum(len(test.examples) for test in tests)
-    assert found == (ROOT / file).read_text(encoding="utf-8").count(">>> "), "some examples stand where doctest does not look"
+    assert found == (ROOT / file).read_text(encoding="utf-8").count(">>> "), (
+        "some examples stand where doctest does not look"
+    )
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     for test in tests:
         runner.run(test)

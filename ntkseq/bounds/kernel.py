@@ -73,13 +73,13 @@ def rademacher(
     Raises:
         ValueError: shapes or options that do not fit.
 
-    Reference: bartlett2002rademacher, for the two ingredients; constants: recurrent theory page, equation (8).
+    Reference: bartlett2002rademacher, for the two ingredients; constants: bounds.3 and bounds.4.
 
     Example:
         >>> import numpy as np
         >>> bound = rademacher(0.5 * np.eye(400) + 0.5, np.ones(400))
         >>> print(bound.verdict)
-        E min(1, |f(x) - y|) <= 0.4482 with probability at least 0.95
+        E min(1, |f(x) - y|) <= 0.4484 with probability at least 0.95
     """
     _checks.choice("loss", loss, tuple(_LOSSES))
     options = _options(delta=delta, B0=B0, reg=reg, kappa=kappa, tried=tried)
@@ -102,7 +102,7 @@ def margin(
 ) -> Bound:
     """Bound the classification error of sign(f) for a kernel predictor f through its margin, rigorously.
 
-        P(y f(x) <= 0) <= mean min(1, max(0, 1 - y_i f(x_i)/gamma)) + (2/gamma) i B0 sqrt(tr K)/n
+        P(sign f(x) != y) <= mean min(1, max(0, 1 - y_i f(x_i)/gamma)) + (2/gamma) i B0 sqrt(tr K)/n
                           + 3 sqrt(log(2 i (i+1) tried/delta) / (2n)),     i = max(1, ceil(|f| / B0))
 
     `fit="svm"` is the function of least norm with all margins >= 1 (reg > 0: with squared hinge losses): the explicit
@@ -125,19 +125,19 @@ def margin(
     Raises:
         ValueError: labels other than -1/+1; shapes or options that do not fit.
 
-    Reference: bartlett2002rademacher, for the two ingredients; constants: recurrent theory page, equation (8).
+    Reference: bartlett2002rademacher, for the two ingredients; constants: bounds.5.
 
     Example:
         >>> import numpy as np
         >>> margin(np.eye(2), [1.0, -1.0], fit="svm").quantity
-        'P(y f(x) <= 0)'
+        'P(sign f(x) != y)'
     """
     _checks.choice("fit", fit, ("ridge", "svm"))
     gamma = _checks.nonnegative("gamma", gamma, positive=True)
     options = _options(delta=delta, B0=B0, reg=reg, kappa=kappa, tried=tried)
     known = system(K, y, signs=True)
     ramp = _Loss(
-        "P(y f(x) <= 0)",
+        "P(sign f(x) != y)",
         f"mean min(1, max(0, 1 - y f/{gamma:g}))",
         lambda f, y: np.clip(1.0 - y * f / gamma, 0.0, 1.0),
         1.0 / gamma,
@@ -188,7 +188,7 @@ def _svm_dual(known: System, reg: float) -> np.ndarray | str:
 def _uniform(
     known: System, dual: np.ndarray | str, loss: _Loss, options: _Options, *, name: str, **constants: Any
 ) -> Bound:
-    """Equation (8) for f = sum_j dual_j K(., x_j), whatever the coefficients are."""
+    """(bounds.3) for f = sum_j dual_j K(., x_j), whatever the coefficients are."""
     n, kappa = known.n, options.kappa
     if isinstance(dual, str):
         norm_squared = training = norm = i = math.nan

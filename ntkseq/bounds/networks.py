@@ -90,7 +90,7 @@ def arora(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0) -> Boun
 def cao_gu(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0, depth: int = 1) -> Bound:
     """Evaluate the bound of Cao & Gu for one pass of SGD, as recalled.
 
-        E P(y f(x) <= 0) <= constant depth sqrt(inf tr K)/n + constant sqrt(log(1/delta)/n),
+        E P(sign f(x) != y) <= constant depth sqrt(inf tr K)/n + constant sqrt(log(1/delta)/n),
         inf = min over y~ with y_i y~_i >= 1 of y~' K^-1 y~
 
     The infimum is a hard-margin support vector machine and is solved as one; `constants` holds the interval it lies
@@ -143,7 +143,7 @@ def cao_gu(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0, depth:
     )
     return Bound(
         name="Cao & Gu 2019, plugged in",
-        quantity="E P(y f(x) <= 0)",
+        quantity="E P(sign f(x) != y)",
         value=total(terms),
         terms=terms,
         assumptions=(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from ntkseq._struct import replace, static, struct
@@ -51,7 +52,7 @@ class Dataset:
             raise ValueError(f"{self.name}: binary() needs two different classes; got {str(a)!r} twice.")
         x, y, lengths = _keep(first, second, self.x, self.y, self.lengths)
         for sign, asked in ((-1, a), (1, b)):
-            if not bool(jnp.any(y == sign)):
+            if not (np.asarray(y) == sign).any():
                 raise ValueError(f"{self.name}: class {str(asked)!r} has no training example. Choose another class.")
         pair = (self.classes[first], self.classes[second])
         changed = replace(self, x=x, y=y, lengths=lengths, classes=pair)
@@ -88,9 +89,11 @@ class Dataset:
 
 def _keep(first: int, second: int, x: Any, y: Any, lengths: Any) -> tuple[Any, Any, Any]:
     """The examples whose code is `first` or `second`, with signs for labels."""
-    which = jnp.nonzero((y == first) | (y == second))[0]
-    signs = jnp.where(y[which] == first, -1, 1).astype(x.dtype)
-    return x[which], signs, None if lengths is None else lengths[which]
+    y = np.asarray(y)  # on the host: nothing to compile for each new size
+    which = np.flatnonzero((y == first) | (y == second))
+    signs = jnp.asarray(np.where(y[which] == first, -1, 1), x.dtype)
+    kept = jnp.asarray(np.asarray(x)[which])
+    return kept, signs, None if lengths is None else jnp.asarray(np.asarray(lengths)[which])
 
 
 def _names(classes: tuple[str, ...]) -> str:

@@ -72,6 +72,7 @@ def load(
         Dataset(walks: 2 examples, t=3 (ragged), d=1, float32, 2 classes)
         >>> load(table).signs().y.tolist()
         [1.0, -1.0]
+        >>> folder.cleanup()
     """
     _checks.choice("targets", targets, ("classes", "values"))
     if dtype is not None:

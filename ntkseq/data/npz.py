@@ -6,15 +6,34 @@ compared with what the archive holds before any memory is taken.
 
 from __future__ import annotations
 
+import lzma
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 
 from ntkseq.data.splits import MAX_BYTES, Found, check_size, joined, shown, split
+
+# What zipfile and its decompressors raise on hostile bytes; all of it means the same to the caller.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,  # encrypted; NotImplementedError (a strange compression) is one too
+    ValueError,
+    LookupError,
+    OverflowError,
+)
+
+_PIECE = 2**18  # bytes
 
 
 def arrays(
@@ -34,7 +53,6 @@ def arrays(
         ValueError: not an npz file, truncated, damaged, encrypted, forged, too large, pickled, or a name is not there.
     """
     where = str(path)
-    # Hostile bytes make zipfile and its decompressors raise nearly anything; all of it means the same to the caller.
     try:
         with zipfile.ZipFile(path) as archive:
             members = _members(archive)
@@ -45,9 +63,9 @@ def arrays(
             return _read(archive, {name: members[name] for name in wanted}, where, max_bytes)
     except _Refused as error:
         raise ValueError(f"{where}: {error}") from None
-    except (FileNotFoundError, PermissionError, IsADirectoryError, MemoryError, _TooLarge):
+    except (FileNotFoundError, PermissionError, IsADirectoryError, _TooLarge):
         raise
-    except Exception as error:
+    except _DAMAGE as error:
         raise ValueError(
             f"{where}: not a whole npz file ({type(error).__name__}: {shown(str(error))}). "
             "Wanted what numpy.savez writes; copy or save it again."
@@ -81,9 +99,9 @@ def names(path: str | os.PathLike[str]) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(path) as archive:
             return tuple(_members(archive))
-    except (FileNotFoundError, PermissionError, IsADirectoryError, MemoryError):
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
-    except Exception as error:  # see arrays()
+    except _DAMAGE as error:
         raise ValueError(
             f"{path}: not an npz file ({type(error).__name__}: {shown(str(error))}). "
             "Wanted what numpy.savez writes; copy or save it again."
@@ -135,7 +153,7 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> np.nda
         shape, fortran, dtype = _header(stream, key)
         if dtype.hasobject:
             raise _Refused(f"array {key} holds pickled Python objects, which are never loaded. Save numbers or text.")
-        if dtype.kind not in "fiubcUS":
+        if dtype.kind not in "fiubUS":
             raise _Refused(f"array {key} must hold numbers or text; got dtype {shown(str(dtype))}.")
         size = dtype.itemsize
         for length in shape:  # Python integers: no overflow
@@ -150,20 +168,36 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> np.nda
                 f"the header of array {key} promises shape {shown(shape)}, {size:,} bytes, but {held:,} are there. "
                 "The file is forged or damaged; save it again."
             )
-        data = stream.read(size)
-        if len(data) != size or stream.read(1):  # the last read also compares the checksum
-            raise _Refused(f"array {key} ends after {len(data):,} of {size:,} bytes. Copy or save the file again.")
+        data = _bytes(stream, size, key)
     array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _header(stream: IO[bytes], key: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _bytes(stream: Any, size: int, key: str) -> np.ndarray:
+    """The member's bytes to its end, where zipfile compares the checksum.
+
+    In pieces: one large `read` of a compressed member copies all it has for each 4 KiB that it takes in.
+    """
+    data = np.empty(size, np.uint8)
+    have = 0
+    while have < size:
+        piece = np.frombuffer(stream.read(min(_PIECE, size - have)), np.uint8)
+        if len(piece) == 0:
+            raise _Refused(f"array {key} ends after {have:,} of {size:,} bytes. Copy or save the file again.")
+        data[have : have + len(piece)] = piece
+        have += len(piece)
+    return data
+
+
+def _header(stream: Any, key: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     try:
         version = np.lib.format.read_magic(stream)
         if version == (1, 0):
             return np.lib.format.read_array_header_1_0(stream)
         if version == (2, 0):
             return np.lib.format.read_array_header_2_0(stream)
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError):  # the archive's fault, not the header's
+        raise
     except Exception as error:  # numpy evaluates the header as a literal: any error is the header's, MemoryError too
         raise _Refused(
             f"array {key} has no readable npy header ({type(error).__name__}: {shown(str(error))}). "

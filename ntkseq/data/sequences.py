@@ -50,8 +50,8 @@ def teacher_sum(
         d: number of features.
         key: random key.
         function: f, applied elementwise.
-        directions: beta, one row per step, of any norm. None draws unit directions from `key`; with the same key they
-            do not depend on `n`, so calls with `jax.random.fold_in` keys want them given.
+        directions: beta, one row per step, of any norm. None draws unit directions from `key`, so another key means
+            another target: to draw a test set for the same target, pass the directions to both calls.
         dtype: floating dtype; None is the default float.
 
     Returns:

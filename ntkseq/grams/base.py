@@ -41,8 +41,8 @@ class Gram(abc.ABC):
         """Some rows, chosen by an index array or slice."""
 
     @abc.abstractmethod
-    def dense(self) -> Float[Array, "n m"]:
-        """All entries."""
+    def dense(self) -> Float[Array | np.ndarray, "n m"]:
+        """All entries, where and in the dtype in which they are held."""
 
     @property
     def ndim(self) -> int:
@@ -52,12 +52,12 @@ class Gram(abc.ABC):
         return self.shape[0]
 
     def __jax_array__(self) -> Float[Array, "n m"]:
-        return self.dense()
+        return jnp.asarray(self.dense())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.dense(), dtype=dtype)
 
-    def __getitem__(self, index: Any) -> Array:
+    def __getitem__(self, index: Any) -> Any:
         return self.dense()[index]
 
 
@@ -65,7 +65,7 @@ class Gram(abc.ABC):
 class Dense(Gram):
     """A Gram matrix held as one array."""
 
-    array: Float[Array, "n m"]
+    array: Float[Array | np.ndarray, "n m"]
     rounding: Any = 0.0
     symmetric: bool = static(default=True)
 
@@ -81,13 +81,13 @@ class Dense(Gram):
         return _precision.product("ij,j->i", jnp.asarray(self.array), v)
 
     def diag(self) -> Float[Array, " k"]:
-        return jnp.diagonal(self.array)
+        return jnp.asarray(self.array.diagonal())
 
     def rows(self, which: Any) -> Float[Array, "k m"]:
         return jnp.asarray(self.array)[which]
 
-    def dense(self) -> Float[Array, "n m"]:
-        return jnp.asarray(self.array)
+    def dense(self) -> Float[Array | np.ndarray, "n m"]:
+        return self.array
 
     def __repr__(self) -> str:
         kind = "symmetric, " if self.symmetric else ""

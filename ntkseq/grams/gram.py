@@ -104,8 +104,11 @@ def _on_host(
     right = left if symmetric else tiles.blocks(right, size)
     values = _aligned((n, m), diagonal.dtype)
 
+    x64 = bool(jax.config.jax_enable_x64)  # a context of the calling thread, which its helpers do not see
+
     def work(pairs: np.ndarray) -> None:
-        block = np.asarray(tiles.compute(kernel, left, right, pairs))
+        with jax.enable_x64(x64):
+            block = np.asarray(tiles.compute(kernel, left, right, pairs))
         for (i, j), values_ij in zip(pairs, block, strict=True):
             rows, columns = slice(i * size, min((i + 1) * size, n)), slice(j * size, min((j + 1) * size, m))
             part = values_ij[: rows.stop - rows.start, : columns.stop - columns.start]
@@ -115,9 +118,11 @@ def _on_host(
         if ticks is not None:
             ticks.update(len(pairs))
 
+    batches = plan.batches()
+    work(next(batches))  # the first one compiles; the others find it compiled
     pool = ThreadPoolExecutor(workers or _cores())
     try:
-        for _ in pool.map(work, plan.batches()):
+        for _ in pool.map(work, batches):
             pass
     finally:
         pool.shutdown(cancel_futures=True)

@@ -20,7 +20,7 @@ from ntkseq.kernels.layers import Layers, shift, variances
 
 Pair = tuple[Array, Array]
 State = dict[str, Any]
-Side = dict[str, Any]
+Side = Any  # a pytree of arrays
 
 
 class Cell(abc.ABC):

@@ -1,11 +1,13 @@
 """How far apart are the relu images of two Gaussians? The duals of the relu family as functions of the chord.
 
 Two jointly Gaussian scalars u, v of unit variance and correlation rho are described by
-m = |u - v|^2 / 4 = (1 - rho) / 2 = sin(theta / 2)^2. For phi(z) = A max(z, 0) + B min(z, 0):
+m = |u - v|^2 / 4 = (1 - rho) / 2 = sin(theta / 2)^2. For phi(z) = A max(z, 0) + B min(z, 0), in units of its
+second moment M = (A^2 + B^2) / 2, so that both are exact at m = 0, where they are 0 and 1:
 
-    gain(m)  = (A - B)^2 (2 m - (sin th - th cos th) / pi) / 4 + A B m                            (numerics.1)
-    slope(m) = E[phi'(u) phi'(v)] = (A - B)^2 (pi - th) / (2 pi) + A B                             (numerics.2)
-    E[(a phi(u) - b phi(v))^2] = (A^2 + B^2) (a - b)^2 / 2 + 4 a b gain(m)                         (numerics.3)
+    gain(m)  = ((A - B)^2 (2 m - (sin th - th cos th) / pi) / 4 + A B m) / M                       (numerics.1)
+    slope(m) = E[phi'(u) phi'(v)] / M = ((A - B)^2 (pi - th) / (2 pi) + A B) / M                   (numerics.2)
+    E[(a phi(u) - b phi(v))^2] / M = (a - b)^2 + 4 a b gain(m)                                     (numerics.3)
+    E[phi(u) phi(v)] / M = 1 - 2 gain(m)
 
 theta = 2 asin(sqrt m) by a polynomial in m, mirrored at m = 1/2; no arccos, no cancellation at small distance.
 """
@@ -65,7 +67,7 @@ def rectified(m: Float[Array, "..."], positive: Any, negative: Any) -> tuple[Arr
     """`(gain, slope)` of numerics.1 and numerics.2 at m in [0, 1].
 
     m may leave [0, 1] by rounding; it is clipped. Derivatives: d gain / dm = slope, exactly (Price's theorem);
-    d slope / dm = -(A - B)^2 / (2 pi sqrt(m (1 - m))), and 0 at m = 0 and 1, where the true one-sided derivative
+    d slope / dm = -(A - B)^2 / (2 pi M sqrt(m (1 - m))), and 0 at m = 0 and 1, where the true one-sided derivative
     is infinite: relu kernels have a |x - x'| kink, and 0 is its symmetric choice.
 
     Args:
@@ -80,21 +82,31 @@ def rectified(m: Float[Array, "..."], positive: Any, negative: Any) -> tuple[Arr
     return _rectified(m, jnp.asarray(positive, m.dtype), jnp.asarray(negative, m.dtype))
 
 
+def second_moment(positive: Any, negative: Any) -> Any:
+    """M = E[phi(z)^2], z ~ N(0, 1)."""
+    return (positive * positive + negative * negative) / 2
+
+
+def _shape(positive: Any, negative: Any) -> tuple[Any, Any]:
+    """((A - B)^2 / M, A B / M); their sum with A B / M is 2."""
+    moment = second_moment(positive, negative)
+    return (positive - negative) ** 2 / moment, positive * negative / moment
+
+
 def _values(m: Array, positive: Any, negative: Any) -> tuple[Array, Array]:
     flip = m > 0.5
     near = jnp.where(flip, 1 - m, m)
     near = jnp.where(near > 0, near, 0)
     root = jnp.sqrt(near)
-    asin, arc = _tables(m.dtype, (positive - negative) ** 2)
+    across, both = _shape(positive, negative)
+    asin, arc = _tables(m.dtype, across)
     bent = root * near * _polynomial(arc, near)
     angle = root * _polynomial(asin, near)
-    both = positive * negative
-    half = (positive * positive + negative * negative) / 2
-    far = (positive + negative) ** 2 / 4
     if isinstance(both, float) and both == 0.0:  # relu: spare the two products with zero
-        return jnp.where(flip, far, half * near) - bent, jnp.where(flip, angle, half - angle)
-    gain = jnp.where(flip, far - both * near, half * near) - bent
-    return gain, jnp.where(flip, angle + both, half - angle)
+        return jnp.where(flip, 0.5, near) - bent, jnp.where(flip, angle, 1 - angle)
+    far = (across + 4 * both) / 4
+    gain = jnp.where(flip, far - both * near, near) - bent
+    return gain, jnp.where(flip, angle + both, 1 - angle)
 
 
 def _bend(m: Array) -> Array:
@@ -114,7 +126,7 @@ def _fixed(positive: float, negative: float) -> Callable[[Array], tuple[Array, A
     def jvp(primals: tuple[Any], tangents: tuple[Any]) -> tuple[Any, Any]:  # pyright: ignore[reportUnusedFunction]
         (m,), (dm,) = primals, tangents
         gain, slope = values(m)
-        return (gain, slope), (slope * dm, -((positive - negative) ** 2) * _bend(m) * dm)
+        return (gain, slope), (slope * dm, -_shape(positive, negative)[0] * _bend(m) * dm)
 
     return values
 
@@ -129,9 +141,8 @@ def _rectified_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple
     m, positive, negative = primals
     dm, dpositive, dnegative = tangents
     gain, slope = _rectified(m, positive, negative)
-    # both outputs are linear in (A - B)^2 and A B: gain = (A - B)^2 g + A B m, slope = (A - B)^2 s + A B
+    # both outputs are linear in the shape: gain = across g / 2 + both m, slope = across s / 2 + both
     g, s = _fixed(1.0, 0.0)(m)
-    dacross = 2 * (positive - negative) * (dpositive - dnegative)
-    dboth = positive * dnegative + negative * dpositive
-    bend = (positive - negative) ** 2 * _bend(m)
-    return (gain, slope), (slope * dm + g * dacross + m * dboth, -bend * dm + s * dacross + dboth)
+    (across, _), (dacross, dboth) = jax.jvp(_shape, (positive, negative), (dpositive, dnegative))
+    dgain = slope * dm + g * dacross / 2 + m * dboth
+    return (gain, slope), (dgain, -across * _bend(m) * dm + s * dacross / 2 + dboth)

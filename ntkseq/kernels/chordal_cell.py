@@ -7,8 +7,9 @@ With a_t the standard deviation of the pre-activation u_t of one sequence and b_
     m_t = w_t w'_t gain(m_{t-1}) + sum_k (F_t,k - F'_t,k)^2                                        (numerics.4)
     T_t = own_t + w_t w'_t slope(m_{t-1}) T_{t-1},   own_t = 1 - 2 m_t if W, U and b are trained   (numerics.5)
 
-w_t = sigma_w a_{t-1} / a_t, and the features F_t are half of sigma_u x_t / a_t, sigma_b / a_t and
-w_t sqrt((A^2 + B^2) / 2). Every term is >= 0 and of order one: no subtraction, no division and no clip per pair.
+w_t = sigma_w sqrt(M) a_{t-1} / a_t is the share of the past, M = E[phi(z)^2]; the features F_t are half of
+sigma_u x_t / a_t, sigma_b / a_t and w_t. Every term is >= 0 and at most one: no subtraction, no division and no clip
+per pair, and w_t <= 1, slope <= 1 let nothing grow.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from jaxtyping import Array
 
 from ntkseq._struct import struct
 from ntkseq.kernels.cells import Cell, Pair, Side, State
-from ntkseq.kernels.chordal import rectified
-from ntkseq.kernels.layers import Layers, safe_sqrt, shift, variances
+from ntkseq.kernels.chordal import rectified, second_moment
+from ntkseq.kernels.layers import Layers, homogeneous_variances, safe_sqrt, shift
 
 _UNROLL = 24  # features up to this number stand as one expression in the compiled step
 
@@ -34,52 +35,51 @@ class ChordalCell(Cell):
     layers: Layers
 
     @property
-    def _half(self) -> Any:
+    def _moment(self) -> Any:
         act = self.layers.activation
-        return (act.positive**2 + act.negative**2) / 2  # pyright: ignore[reportAttributeAccessIssue]
+        return second_moment(act.positive, act.negative)  # pyright: ignore[reportAttributeAccessIssue]
 
     def _pair(self, m: Array) -> Pair:
         act = self.layers.activation
         return rectified(m, act.positive, act.negative)  # pyright: ignore[reportAttributeAccessIssue]
 
     def sides(self, x: Array, inside: Array, start: Array, out: Array) -> Side:
-        lay, half = self.layers, jnp.asarray(self._half, x.dtype)
+        lay, moment = self.layers, jnp.asarray(self._moment, x.dtype)
         mask = inside.astype(x.dtype)
-        p = variances(lay, lambda v: half * v, jnp.sum(x * x, axis=-1), inside, start)
+        p, past = homogeneous_variances(lay, moment, jnp.sum(x * x, axis=-1), inside, start)
         a = safe_sqrt(p)
         inverse = 1 / jnp.where(p > 0, a, 1)  # a silent step has a = 0: whatever is divided there is 0 as well
-        root = jnp.sqrt(half) / 2
+        image = jnp.sqrt(moment) * a  # standard deviation of phi(u)
         rows = []
         for i in range(lay.depth):
             inv = inverse[i]
-            w = lay.w[i] * shift(a[i]) * inv
             b, h = lay.b[i] * mask * inv, jnp.where(start, lay.w[i] * lay.h, 0) * inv
-            features = [b / 2, root * w]
-            row: Side = {"w": w}
+            features = [b / 2, past[i] / 2]
+            row: Side = {"w": past[i]}
             if i == 0:
                 features += [lay.u[0] * x[..., k] * inv / 2 for k in range(x.shape[-1])]
             else:
-                row["u"] = lay.u[i] * a[i - 1] * inv
-                features.append(root * row["u"])
+                row["u"] = lay.u[i] * image[i - 1] * inv
+                features.append(row["u"] / 2)
             if lay.independent:
                 row["h"] = h / 2
             elif lay.initial:
                 features.append(h / 2)
             if lay.tangent and not lay.all_trained(i):
-                row["own"] = self._own(i, x, mask, start, inv, a, row)
+                row["own"] = self._own(i, x, mask, start, inv, image)
             row["features"] = tuple(features)
             rows.append(row)
-        return {"update": rows, "read": {"out": out * a[-1]}}
+        return {"update": rows, "read": {"out": out * image[-1]}}
 
-    def _own(self, i: int, x: Array, mask: Array, start: Array, inv: Array, a: Array, row: Side) -> Side:
+    def _own(self, i: int, x: Array, mask: Array, start: Array, inv: Array, image: Array) -> Side:
         """Sides of the tangent kernel's own terms, one entry per trained group."""
         lay, own = self.layers, {}
         w, u, b = (jnp.ones_like(lay.v),) * 3 if lay.raw else (lay.w[i], lay.u[i], lay.b[i])
         if "W" in lay.train[i]:
-            own["W"] = w * shift(a[i]) * inv
+            own["W"] = w * shift(image[i]) * inv
             own["h"] = jnp.where(start, w * lay.h, 0) * inv
         if "U" in lay.train[i]:
-            own["U"] = u * a[i - 1] * inv if i else tuple(u * x[..., k] * inv for k in range(x.shape[-1]))
+            own["U"] = u * image[i - 1] * inv if i else tuple(u * x[..., k] * inv for k in range(x.shape[-1]))
         if "b" in lay.train[i]:
             own["b"] = b * mask * inv
         return own
@@ -116,11 +116,11 @@ class ChordalCell(Cell):
         own = jnp.zeros_like(gain)
         one, two = left["own"], right["own"]
         if "W" in one:
-            own = own + one["W"] * two["W"] * (self._half - 2 * gain)
+            own = own + one["W"] * two["W"] * (1 - 2 * gain)
             if same or not self.layers.independent:
                 own = own + one["h"] * two["h"]
         if "U" in one:
-            own = own + (one["U"] * two["U"] * (self._half - 2 * below[0]) if i else _dots(one["U"], two["U"]))
+            own = own + (one["U"] * two["U"] * (1 - 2 * below[0]) if i else _dots(one["U"], two["U"]))
         if "b" in one:
             own = own + one["b"] * two["b"]
         return own
@@ -129,7 +129,7 @@ class ChordalCell(Cell):
         gain, slope = pair
         lay = self.layers
         v2 = lay.v**2
-        k = self._half - 2 * gain
+        k = 1 - 2 * gain
         if not lay.tangent:
             return left["out"] * right["out"] * v2 * k
         head = (k if lay.raw else v2 * k) if "V" in lay.train[-1] else 0

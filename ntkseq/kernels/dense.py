@@ -10,9 +10,9 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
 from ntkseq._struct import static, struct
-from ntkseq.kernels import scans
+from ntkseq.kernels import rounding, scans
 from ntkseq.kernels.base import Kernel, Side
-from ntkseq.kernels.cells import Cell
+from ntkseq.kernels.cells import CovarianceCell
 from ntkseq.kernels.layers import Layers, per_layer
 from ntkseq.kernels.recurrent import cell_of
 
@@ -64,22 +64,22 @@ class Dense(Kernel):
         if isinstance(self.activation, str):
             object.__setattr__(self, "activation", activations.get(self.activation))
 
-    def cell(self, dtype: Any) -> Cell:
-        """The carrier of this kernel's recursion over layers."""
-        layers = Layers(
+    def layers(self, dtype: Any) -> Layers:
+        """The constants of the stack in the dtype of the data."""
+        return Layers(
             w=jnp.zeros((self.depth,), dtype),
             u=per_layer("sigma_w", self.sigma_w, self.depth, dtype),
             b=per_layer("sigma_b", self.sigma_b, self.depth, dtype),
             v=jnp.asarray(self.sigma_v, dtype),
             h=jnp.zeros((), dtype),
-            activation=activations.get(self.activation),
+            activation=jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), activations.get(self.activation)),
+            gain=None,
             train=("W" + self.train.replace("W", "U"),) * self.depth,  # no recurrent weights: training them is free
             raw=False,
             initial=False,
             independent=False,
             tangent=self.kind == "ntk",
         )
-        return cell_of(layers, dtype)
 
     def prepare(self, x: Any, lengths: Any = None) -> Side:
         """Check the vectors (n, d) and compute their variances layer by layer.
@@ -101,7 +101,13 @@ class Dense(Kernel):
         return _diag(self, side)
 
     def entry_rounding(self, side: Side) -> float:
-        return float(jnp.finfo(side["read"]["out"].dtype).eps) * (16.0 + 4.0 * self.depth)
+        """Upper estimate of |computed - exact| / sqrt(K_ii K_jj), see `Recurrent.entry_rounding`."""
+        dtype = side["read"]["out"].dtype
+        cell = cell_of(self.layers(dtype))
+        base = float(jnp.finfo(dtype).eps) * (16.0 + 4.0 * self.depth)
+        if isinstance(cell, CovarianceCell):
+            return max(base, float(rounding.relative(cell, side, "last")))
+        return base
 
     def finite(self, width: int) -> Any:
         """The network of that width whose limit this kernel is: a `models.Dense`.
@@ -121,15 +127,15 @@ class Dense(Kernel):
 def _prepare(kernel: Dense, x: Array) -> Side:
     x = x * (x.shape[1] ** -0.5 if kernel.input_scale == "dim" else 1.0)
     every = jnp.ones((x.shape[0], 1), bool)
-    return kernel.cell(x.dtype).sides(x[:, None], every, every, every.astype(x.dtype))
+    return cell_of(kernel.layers(x.dtype)).sides(x[:, None], every, every, every.astype(x.dtype))
 
 
 @jax.jit
 def _tile(kernel: Dense, left: Side, right: Side) -> Array:
-    return scans.last(kernel.cell(left["read"]["out"].dtype), left, right, same=False)
+    return scans.last(cell_of(kernel.layers(left["read"]["out"].dtype)), left, right, same=False)
 
 
 @jax.jit
 def _diag(kernel: Dense, side: Side) -> Array:
-    cell = kernel.cell(side["read"]["out"].dtype)
+    cell = cell_of(kernel.layers(side["read"]["out"].dtype))
     return scans.diagonal(lambda one: scans.last(cell, one, one, same=True), side)

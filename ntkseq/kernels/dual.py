@@ -28,6 +28,8 @@ Moments = tuple[Array, ...]
 class Dual(abc.ABC):
     """The Gaussian expectations of one smooth activation."""
 
+    by_series = False
+
     @abc.abstractmethod
     def moments(self, p: Float[Array, "..."]) -> Moments:
         """What the pair function needs of a Gaussian of variance p. The variance itself comes first."""
@@ -112,10 +114,12 @@ class SineDual(Dual):
 
 @struct
 class GeluDual(Dual):
-    """phi(z) = z Phi(z); with P = (1 + p)(1 + q), D = P - c^2, N = c^2 + p q D, al = atan2(c, sqrt D):
+    """phi(z) = z Phi(z); with P = (1 + p)(1 + q), D = P - c^2, N = c^2 + p q D, be = atan2(sqrt D, c):
 
-    E[phi phi'] = c/4 + (c al + N / (P sqrt D)) / (2 pi)
-    slope       = 1/4 + (al + c / sqrt D + c (2 (1 - p q) D + N) / (P D^{3/2})) / (2 pi)
+    E[phi phi'] = c/2 - (c be - N / (P sqrt D)) / (2 pi)
+    slope       = 1/2 - (be - c / sqrt D - c (2 (1 - p q) D + N) / (P D^{3/2})) / (2 pi)
+
+    be is small at large positive covariance, where its rounding then hardly counts.
     """
 
     def moments(self, p: Array) -> Moments:
@@ -131,10 +135,10 @@ class GeluDual(Dual):
         root = jnp.sqrt(gap)
         # N/P = (c^2 + p q D)/P, D/P <= 1: no square of a large variance is formed
         lift = c * (c / product) + p * (q / (1 + q)) * (gap / (1 + p))
-        angle = jnp.arctan2(c, root)
-        value = c / 4 + (c * angle + lift / root) / (2 * np.pi)
+        angle = jnp.arctan2(root, c)
+        value = c / 2 - (c * angle - lift / root) / (2 * np.pi)
         ratio = (2 * (1 - p * q) / product + lift / gap) * (c / root)
-        return value, 0.25 + (angle + c / root + ratio) / (2 * np.pi)
+        return value, 0.5 - (angle - c / root - ratio) / (2 * np.pi)
 
 
 def get(activation: activations.Activation) -> Dual:

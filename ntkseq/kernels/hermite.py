@@ -47,6 +47,8 @@ class HermiteDual(Dual):
     moments(p) = (p, values a_k (..., K+1), root of their tail, slopes b_k (..., K+1), root of their tail).
     """
 
+    by_series = True
+
     function: Callable[[Array], Array] = static()
     terms: int = static(default=64)
     parity: str = static(default="none")

@@ -6,12 +6,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
+from ntkseq._twofloat import Two, split
 from ntkseq._struct import replace, static, struct
-from ntkseq.kernels import dual, presets, scans
+from ntkseq.kernels import dual, presets, rounding, scans
 from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.chordal import second_moment
 from ntkseq.kernels.cells import Cell, CovarianceCell
 from ntkseq.kernels.chordal_cell import ChordalCell
 from ntkseq.kernels.layers import Layers, check_train, per_layer
@@ -110,20 +113,21 @@ class Recurrent(Kernel):
         """
         return cls(**presets.recurrent(name, changes))
 
-    def cell(self, dtype: Any) -> Cell:
-        """The carrier of this kernel's recursion: by chord for the relu family, by covariance otherwise."""
-        layers = Layers(
+    def layers(self, dtype: Any) -> Layers:
+        """The constants of the stack in the dtype of the data."""
+        act = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), activations.get(self.activation))
+        return Layers(
             *(per_layer(name, getattr(self, name), self.depth, dtype) for name in _SCALES[:3]),
             v=jnp.asarray(self.sigma_v, dtype),
             h=jnp.asarray(self.sigma_h if self.h0 != "zero" else 0.0, dtype),
-            activation=activations.get(self.activation),
+            activation=act,
+            gain=recurrent_gain(self.sigma_w, self.activation, self.depth, dtype),
             train=check_train(self.train, self.depth),
             raw=self.param == "raw",
             initial=self.h0 != "zero",
             independent=self.h0 == "independent",
             tangent=self.kind == "ntk",
         )
-        return cell_of(layers, dtype)
 
     def prepare(self, x: Any, lengths: Any = None) -> Side:
         """Align the sequences and compute their variances.
@@ -139,11 +143,11 @@ class Recurrent(Kernel):
             ValueError: wrong rank, NaN or infinity, lengths out of range, variances that overflow the dtype.
         """
         x, lengths = _checks.sequences("x", x, lengths)
-        side = _prepare(self, x, lengths)
+        side = _prepare(self, self.layers(x.dtype), x, lengths)
         _checks.no_overflow(x, side, f"{x.shape[1]} steps", "sigma_w (relu keeps the norm at sqrt 2)")
         return side
 
-    def _sides(self, x: Array, lengths: Array) -> Side:
+    def _sides(self, cell: Cell, x: Array, lengths: Array) -> Side:
         n, t, d = x.shape
         x = x * (d**-0.5 if self.input_scale == "dim" else 1.0)
         column = jnp.arange(t, dtype=lengths.dtype)[None, :]
@@ -167,12 +171,12 @@ class Recurrent(Kernel):
             moved = jnp.take_along_axis(x, at[:, :, None], axis=1)
             moved = jnp.where(inside[:, :, None], moved, 0)
             start = inside & ~jnp.pad(inside, ((0, 0), (1, 0)))[:, :-1]
-            directions.append(self.cell(x.dtype).sides(moved, inside, start, out))
+            directions.append(cell.sides(moved, inside, start, out))
         return tuple(directions)
 
     def _pairs(self, left: Side, right: Side, same: bool) -> Array:
         scan = {"last": scans.last, "steps": scans.steps}.get(self.read, scans.all_pairs)
-        cell = self.cell(left[0]["read"]["out"].dtype)
+        cell = cell_of(self.layers(left[0]["read"]["out"].dtype))
         return sum(scan(cell, one, two, same) for one, two in zip(left, right, strict=True))  # pyright: ignore
 
     def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
@@ -182,8 +186,17 @@ class Recurrent(Kernel):
         return _diag(self, side)
 
     def entry_rounding(self, side: Side) -> float:
+        """Upper estimate of |computed - exact| / sqrt(K_ii K_jj) in the dtype of the data.
+
+        The relu family forgets its roundings at the rate at which it forgets its past: the estimate grows like
+        sqrt(t). Smooth activations may amplify them: see `ntkseq.kernels.rounding`.
+        """
         out = side[0]["read"]["out"]
-        return float(jnp.finfo(out.dtype).eps) * (16.0 + 2.0 * self.depth * out.shape[1] ** 0.5)
+        cell = cell_of(self.layers(out.dtype))
+        base = float(jnp.finfo(out.dtype).eps) * (16.0 + 2.0 * self.depth * out.shape[1] ** 0.5)
+        if isinstance(cell, CovarianceCell):
+            return max([base] + [float(rounding.relative(cell, one, self.read)) for one in side])
+        return base
 
     def entries_per_pair(self, side: Side) -> int:
         return side[0]["read"]["out"].shape[1] if self.read in ("mean", "sum") else 1
@@ -213,8 +226,8 @@ class Recurrent(Kernel):
 
 
 @jax.jit
-def _prepare(kernel: Recurrent, x: Array, lengths: Array) -> Side:
-    return kernel._sides(x, lengths)
+def _prepare(kernel: Recurrent, layers: Layers, x: Array, lengths: Array) -> Side:
+    return kernel._sides(cell_of(layers), x, lengths)
 
 
 @jax.jit
@@ -227,9 +240,20 @@ def _diag(kernel: Recurrent, side: Side) -> Array:
     return scans.diagonal(lambda one: kernel._pairs(one, one, same=True), side)
 
 
-def cell_of(layers: Layers, dtype: Any) -> Cell:
+def cell_of(layers: Layers) -> Cell:
     """The cell that carries these layers: by chord for the relu family, by covariance otherwise."""
-    act = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), layers.activation)
+    act = layers.activation
     if isinstance(act, (activations.Rectifier, activations.LeakyRelu)):
-        return ChordalCell(replace(layers, activation=act))
-    return CovarianceCell(replace(layers, activation=act), dual.get(act))
+        return ChordalCell(layers)
+    return CovarianceCell(layers, dual.get(act))
+
+
+def recurrent_gain(sigma_w: Any, activation: Any, depth: int, dtype: Any) -> Two | None:
+    """sigma_w^2 E[phi(z)^2] per layer in two floats; None for other activations and where numbers are traced."""
+    act = activations.get(activation)
+    if not isinstance(act, (activations.Rectifier, activations.LeakyRelu)):
+        return None
+    if not all(map(_checks.is_concrete, (sigma_w, act.positive, act.negative))):
+        return None
+    moment = second_moment(np.asarray(act.positive, np.float64), np.asarray(act.negative, np.float64))
+    return split(np.broadcast_to(np.asarray(sigma_w, np.float64) ** 2 * moment, (depth,)), dtype)

@@ -39,7 +39,7 @@ class Dense(Model):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq import models
-        >>> x = jnp.ones((5, 3))                                      # n = 5 vectors of d = 3 features
+        >>> x = jnp.ones((5, 3))  # n = 5 vectors of d = 3 features
         >>> net = models.Dense(width=64, depth=2, sigma_w=1.4, outputs=2)
         >>> params = net.init(jax.random.key(0), x[0])
         >>> jax.vmap(net.apply, in_axes=(None, 0))(params, x).shape
@@ -87,7 +87,9 @@ def _forward(model: Dense, params: Params, x: Array) -> Array:
     sigma_w, sigma_b = (per_layer(s, getattr(model, s), model.depth, x.dtype) for s in ("sigma_w", "sigma_b"))
     phi = in_dtype(activations.get(model.activation), x.dtype)
     h = x * (x.shape[0] ** -0.5 if model.input_scale == "dim" else 1.0)
-    for i, (layer, train) in enumerate(zip(params["layers"], check_train(model.train, model.depth, "WbV"), strict=True)):
+    for i, (layer, train) in enumerate(
+        zip(params["layers"], check_train(model.train, model.depth, "WbV"), strict=True)
+    ):
         raw = held(layer, train)
         h = phi(sigma_w[i] * product(raw["W"], h) + sigma_b[i] * raw["b"]) * model.width**-0.5
     read = held({"V": params["V"]}, model.train[-1])

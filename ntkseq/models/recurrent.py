@@ -50,7 +50,7 @@ class Recurrent(Model):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq import models
-        >>> x = jnp.ones((3, 5, 2))                                   # n = 3 sequences, t = 5 steps, d = 2 features
+        >>> x = jnp.ones((3, 5, 2))  # n = 3 sequences, t = 5 steps, d = 2 features
         >>> net = models.Recurrent(width=64, sigma_w=1.4, read="mean")
         >>> params = net.init(jax.random.key(0), x[0])
         >>> net.apply(params, x[0], length=4).shape
@@ -137,8 +137,8 @@ class Recurrent(Model):
 @jax.jit
 def _forward(model: Recurrent, params: Params, x: Array, length: Array | None, key: Array | None) -> Array:
     x = x * (x.shape[1] ** -0.5 if model.input_scale == "dim" else 1.0)
-    inside = None if length is None else jnp.arange(x.shape[0]) < length
-    keys = [None] * 2 if key is None else jax.random.split(key, 2)
+    inside = None if length is None else _steps(x) < length
+    keys: Any = [None] * 2 if key is None else jax.random.split(key, 2)
     total = jnp.zeros((model.outputs,), x.dtype)
     for name, start_key in zip(model.directions, keys, strict=False):
         moved = x if name == "forward" else _reversed(x, length)
@@ -147,25 +147,28 @@ def _forward(model: Recurrent, params: Params, x: Array, length: Array | None, k
     return in_dtype(model.sigma_v, x.dtype) * model.width**-0.5 * total
 
 
+def _steps(x: Array) -> Array:
+    return jnp.arange(x.shape[0], dtype=jnp.int32)
+
+
 def _reversed(x: Array, length: Array | None) -> Array:
     """The sequence back to front within its own length; what comes behind it is masked later."""
     if length is None:
         return x[::-1]
-    return jnp.take(x, jnp.clip(length - 1 - jnp.arange(x.shape[0]), 0), axis=0)
+    return jnp.take(x, jnp.clip(length - 1 - _steps(x), 0), axis=0)
 
 
 def _states(
     model: Recurrent, layers: Any, x: Float[Array, "t d"], inside: Bool[Array, " t"] | None, key: Array | None
 ) -> Float[Array, "t n"]:
     """The states of the top layer (recurrent.1); behind the length the last state stands still."""
-    t, n, dtype = x.shape[0], model.width, x.dtype
+    n, dtype = model.width, x.dtype
     sigma_w, sigma_u, sigma_b = (per_layer(s, getattr(model, s), model.depth, dtype) for s in _SCALES[:3])
     phi = in_dtype(activations.get(model.activation), dtype)
-    valid = jnp.ones((t,), bool) if inside is None else inside
-    keys = [None] * model.depth if key is None else jax.random.split(key, model.depth)
-    below = x
+    keys: Any = [None] * model.depth if key is None else jax.random.split(key, model.depth)
+    below = states = x
     for i, train in enumerate(check_train(model.train, model.depth)):
-        raw = held(layers[i], train)
+        raw = held(layers[i], train)  # "h0" is no letter of train: held always
         start = jnp.zeros((n,), dtype)
         if model.h0 != "zero":
             start = raw["h0"] if keys[i] is None else jax.random.normal(keys[i], (n,), dtype)
@@ -173,15 +176,16 @@ def _states(
         drive = sigma_u[i] * product(below, raw["U"].T) + sigma_b[i] * raw["b"][None, :]  # (t, n)
         weights, scale = raw["W"], sigma_w[i] * n**-0.5
 
-        def step(h: Array, now: tuple[Array, Array], weights: Array = weights, scale: Array = scale) -> Any:
-            u, go = now
-            # An inf behind the end would make 0 * inf in the reverse pass, so the state stands still there.
-            h = jnp.where(go, phi(scale * product(weights, h) + u), h)
+        def step(h: Array, now: Any, weights: Array = weights, scale: Array = scale) -> tuple[Array, Array]:
+            u, valid = now
+            new = phi(scale * product(weights, h) + u)
+            # Running on into the padding could overflow, and 0 * inf is NaN in the reverse pass: stand still there.
+            h = new if valid is None else jnp.where(valid, new, h)
             return h, h
 
-        states = jax.lax.scan(step, start, (drive, valid))[1]
+        states = jax.lax.scan(step, start, (drive, inside))[1]
         below = states * n**-0.5
-    return states  # pyright: ignore[reportPossiblyUnboundVariable]
+    return states
 
 
 def _read(model: Recurrent, stack: Any, h: Float[Array, "t n"], inside: Bool[Array, " t"] | None) -> Float[Array, " o"]:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 from jaxtyping import Float
@@ -73,8 +74,8 @@ class Ridge:
         if all(map(_checks.is_concrete, (K_cross, self.dual))):
             # coefficients are large and of both signs when reg is small: the sum needs all of float64
             return np.asarray(K_cross, np.float64) @ np.asarray(self.dual)
-        dual = self.dual.astype(K_cross.dtype)
-        return _precision.product("qn,n...->q...", K_cross, dual)
+        K_cross = jnp.asarray(K_cross)
+        return _precision.product("qn,n...->q...", K_cross, jnp.asarray(self.dual, K_cross.dtype))
 
     def __repr__(self) -> str:
         return (
@@ -103,7 +104,7 @@ def ridge(K: Any, y: Any, *, reg: float) -> Ridge:
     Example:
         >>> import numpy as np
         >>> fit = ridge(np.array([[2.0, 1.0], [1.0, 2.0]]), [1.0, -1.0], reg=1.0)
-        >>> fit.dual.tolist()
+        >>> fit.dual.round(12).tolist()
         [0.5, -0.5]
     """
     matrix, reg = _checks.symmetric("K", K), _checks.nonnegative("reg", reg)

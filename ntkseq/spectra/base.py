@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from ntkseq._struct import static, struct
 from ntkseq.spectra import measures, propagation
-from ntkseq.spectra.measures import Decay
+from ntkseq.spectra.decay import Decay, decay
 
 
 @struct
@@ -38,7 +38,7 @@ class Interval:
         return bool(self.lower <= number <= self.upper)
 
     def __str__(self) -> str:
-        """"estimate in [lower, upper]", or "estimate +- error" where seven digits do not tell the bounds apart."""
+        """ "estimate in [lower, upper]", or "estimate +- error" where seven digits do not tell the bounds apart."""
         error = max(self.upper - self.estimate, self.estimate - self.lower)
         if 0 <= error < 1e-4 * abs(self.estimate):
             return f"{self.estimate:.7g} +- {error:.1e}"
@@ -142,7 +142,7 @@ class Spectrum:
         k: Any = None,
         ridge: Any = None,
     ) -> Interval:
-        """`effective_rank` with the bounds that follow from the errors of the eigenvalues (`propagation.rank_bounds`)."""
+        """`effective_rank` with the bounds that the errors of the eigenvalues leave (`propagation.rank_bounds`)."""
         choice = measures.choose(kind, tol=tol, quantile=quantile, k=k, ridge=ridge)
         estimate = self.effective_rank(kind, tol=tol, quantile=quantile, k=k, ridge=ridge)
         s = measures.nonnegative(self.values, self.errors)
@@ -150,11 +150,11 @@ class Spectrum:
         return Interval(lower, estimate, upper, bool(upper <= 2 * lower))
 
     def decay_exponent(self, *, first: int = 1, last: int | None = None) -> Decay:
-        """The exponent a of lambda_k ~ k^-a over k = first..last, by `measures.decay`.
+        """The exponent a of lambda_k ~ k^-a over k = first..last, by `decay.decay`.
 
         `last` defaults to the last eigenvalue that is ten times its error.
         """
-        return measures.decay(self.values, self.errors, first=first, last=last)
+        return decay(self.values, self.errors, first=first, last=last)
 
     def alignment(self, y: Any) -> float:
         """Kernel-target alignment y^T K y / (|y|^2 |K|_F); see `measures.alignment`."""

@@ -26,7 +26,7 @@ def spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
     where the solver error is bounded after the fact, from the residual and the loss of orthogonality of what the
     solver returned (`residuals.eigenvalue_error`), not from a constant in a theorem about the algorithm.
 
-    Time O(n^3), memory about 8 arrays of n x n float64.
+    Time O(n^3), memory about 10 arrays of n x n float64.
 
     Args:
         K: a Gram, or an array (n, n), symmetric up to rounding. An array counts as rounded once in its own dtype; if
@@ -41,7 +41,7 @@ def spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
         ValueError: not a matrix of floats, empty, not square, not finite, not symmetric, or a rounding that is
             negative or nan.
 
-    Reference: anderson1999, section 4.7 (what LAPACK promises), parlett1998, section 10.3 (Weyl).
+    Reference: anderson1999, section 4.7 (what LAPACK promises); parlett1998, chapter 10 (Weyl).
 
     Example:
         >>> import numpy as np
@@ -97,7 +97,9 @@ def _host(K: Any) -> tuple[np.ndarray, np.dtype, float]:
         return A, entries.dtype, 0.5 * _precision.eps(entries.dtype) * float(np.linalg.norm(A))
     rounding = float(np.asarray(K.rounding))
     if not rounding >= 0:
-        raise ValueError(f"rounding of K must be a number >= 0; got {rounding}. It bounds |K - exact| in spectral norm.")
+        raise ValueError(
+            f"rounding of K must be a number >= 0; got {rounding}. It bounds |K - exact| in spectral norm."
+        )
     return A, entries.dtype, rounding
 
 

@@ -27,7 +27,7 @@ def rank_bounds(s: Float[np.ndarray, " n"], errors: Float[np.ndarray, " n"], cho
     Returns:
         (lower, upper); (nan, nan) where r_k or R_k may be undefined because value k + 1 may be 0.
 
-    Reference: audenaert2007, equation 1 (the entropy).
+    Reference: audenaert2007, theorem 1 (the entropy).
     """
     kind, option, n = choice.kind, choice.option, s.size
     if kind in ("r", "R"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from jaxtyping import Float
 
@@ -19,18 +17,14 @@ def eigenvalue_error(
 ) -> float:
     """Upper bound of max_i |values_i - lambda_i(A)|, whatever program computed the pairs.
 
-    With R = A V - V D, the polar factors V = Q H and G = V^T V - I, the exact identity
+    With R = A V - V D and g = |V^T V - I|_2 < 1, Kahan's theorem with its sharp constant gives
 
-        Q^T A Q - D = [H - I, D] H^-1 + Q^T R H^-1,     H = (I + G)^1/2,
+        |values_i - lambda_i(A)| <= |R|_2 / sigma_min(V) <= |R|_2 / sqrt(1 - g).
 
-    and Weyl's inequality give, with g = |G|_2 < 1 and spread = values_max - values_min,
-
-        |values_i - lambda_i(A)| <= (|R|_2 + |[G, D]|_2 / 2 + spread g^2 / 2) / (1 - g).
-
-    R and G are themselves computed in float64; the rounding of that is added. A first evaluation costs 1.5 matrix
-    products, and its worst case n u |A|_F |V|_F is what counts. Where that is more than `enough`, the factors are
-    split into leading bits, whose products float64 sums exactly, and a small remainder: 5.5 products more, and a bound
-    of about the size of the true residual.
+    R and g are themselves computed in float64; the rounding of that is added. A first evaluation costs 1.5 matrix
+    products, and its worst case n u |A|_F |V|_F is what counts. Where that is more than `enough`, A and V are split
+    into leading bits, whose product float64 sums exactly, and a small remainder: 3.5 products more, and a bound of
+    about the size of the true residual.
 
     Args:
         A: symmetric, float64, entries of size about 1 (`spectrum` scales by a power of two).
@@ -41,31 +35,31 @@ def eigenvalue_error(
     Returns:
         The bound, inf where the vectors are too far from orthogonal for one.
 
-    Reference: ozaki2012 (the splitting), higham2002, section 3.5 (rounding of products), parlett1998, section 10.3 (Weyl).
+    Reference: cao1996 (Kahan's theorem); ozaki2012 (splitting); higham2002, section 3.5 (rounding of products).
     """
     with np.errstate(over="ignore", invalid="ignore"):  # broken pairs give inf or nan, which end in inf
-        bound = _bound(values, *_plain(A, values, vectors), norm=_norm2)
-        if bound <= enough:
+        g = _orthogonality(vectors)
+        residual, rounding = _plain(A, values, vectors)
+        bound = _bound(_norm2(residual) + rounding, g, values.size)
+        if bound <= enough or not g < 1.0:
             return bound
-        return min(bound, _bound(values, *_split(A, values, vectors), norm=_sharp_norm2))
+        residual, rounding = _split(A, values, vectors)
+        return min(bound, _bound(_sharp_norm2(residual) + rounding, g, values.size))
 
 
-Evaluated = tuple[np.ndarray, float, np.ndarray, float]  # R, bound of its rounding in 2-norm, G, and of its rounding
-
-
-def _bound(
-    values: np.ndarray, R: np.ndarray, rounding: float, G: np.ndarray, rounding_G: float, *, norm: Callable
-) -> float:
-    n = values.size
-    spread = float(values.max() - values.min())
-    g = _norm2(G) + rounding_G
-    turned = G * (values[None, :] - values[:, None])
-    # |[X, D]|_2 <= |X|_2 spread for what G lacks
-    error = norm(R) + rounding + 0.5 * (norm(turned) + rounding_G * spread) + 0.5 * g * g * spread
-    if not (g < 1.0 and np.isfinite(error)):
+def _bound(residual: float, g: float, n: int) -> float:
+    if not (g < 1.0 and np.isfinite(residual)):
         return float("inf")
-    # n^2 eps for the rounding of the norms (sums of n^2 squares) and of these lines
-    return float(error / (1.0 - g) * (1.0 + (n * n + 32) * 2.0 * _U))
+    # n^2 eps for the rounding of the norms (sums of n^2 squares) and of this line
+    return float(residual / np.sqrt(1.0 - g) * (1.0 + (n * n + 32) * 2.0 * _U))
+
+
+def _orthogonality(V: np.ndarray) -> float:
+    """Upper bound of |V^T V - I|_2."""
+    n = V.shape[0]
+    G = V.T @ V
+    G[np.diag_indices(n)] -= 1.0
+    return (_norm2(G) + _gamma(n) * _fro(V) ** 2 + _U * _fro(G)) * (1.0 + (n * n + 32) * 2.0 * _U)
 
 
 def _gamma(n: int) -> float:
@@ -92,40 +86,29 @@ def _sharp_norm2(x: np.ndarray) -> float:
     return min(_norm2(x), fro * float(np.sqrt(_fro(y.T @ y) + _gamma(x.shape[0] + 4))))
 
 
-def _plain(A: np.ndarray, values: np.ndarray, V: np.ndarray) -> Evaluated:
-    """R and G with products in float64."""
-    n, gamma, fro = values.size, _gamma(values.size), _fro(V)
+def _plain(A: np.ndarray, values: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, float]:
+    """A V - V D in float64, and a bound of its rounding in spectral norm."""
     scaled = V * values
-    R = A @ V - scaled
+    R = A @ V
+    R -= scaled
     # product: gamma_n |A||V| entry by entry; scaling and subtraction: one rounding each
-    rounding = gamma * _fro(A) * fro + _U * (_fro(scaled) + _fro(R))
-    G = V.T @ V
-    G[np.diag_indices(n)] -= 1.0
-    return R, rounding, G, gamma * fro**2 + _U * _fro(G)
+    return R, _gamma(values.size) * _fro(A) * _fro(V) + _U * (_fro(scaled) + _fro(R))
 
 
-def _split(A: np.ndarray, values: np.ndarray, V: np.ndarray) -> Evaluated:
-    """R and G with the leading products exact, so that only the remainders round in length n."""
-    n, gamma, fro = values.size, _gamma(values.size), _fro(V)
+def _split(A: np.ndarray, values: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, float]:
+    """The same with the leading product exact, so that only the remainders round in length n."""
     A_high, A_low = _leading_bits(A, axis=1)
     V_high, V_low = _leading_bits(V, axis=0)
-    low = _fro(V_low)
-
+    rounding = _gamma(values.size) * (_fro(A_high) * _fro(V_low) + _fro(A_low) * _fro(V))
+    R = A_high @ V_high  # exact
     scaled = V * values
-    leading = A_high @ V_high - scaled  # the product is exact
-    rest = A_high @ V_low + A_low @ V
-    R = leading + rest
-    rounding = gamma * (_fro(A_high) * low + _fro(A_low) * fro)
-    rounding += _U * (_fro(scaled) + _fro(leading) + _fro(rest) + _fro(R))
-
-    leading = V_high.T @ V_high  # exact
-    leading[np.diag_indices(n)] -= 1.0
-    cross = V_high.T @ V_low
-    rest = cross + cross.T + V_low.T @ V_low
-    G = leading + rest
-    rounding_G = gamma * (2.0 * _fro(V_high) * low + low**2)
-    rounding_G += _U * (_fro(leading) + 2.0 * _fro(rest) + 2.0 * _fro(cross) + _fro(G))
-    return R, rounding, G, rounding_G
+    R -= scaled
+    rounding += _U * (_fro(scaled) + _fro(R))
+    del scaled, V_high  # n x n arrays are what memory goes to
+    rest = A_high @ V_low
+    rest += A_low @ V
+    R += rest
+    return R, rounding + _U * (2.0 * _fro(rest) + _fro(R))
 
 
 def _leading_bits(x: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,7 @@
+"""Which whole questions are answered by one command? Studies: from data to a report."""
+
+from ntkseq.studies.accuracy import Accuracy, accuracy
+from ntkseq.studies.run import run
+from ntkseq.studies.spec import Study
+
+__all__ = ["Accuracy", "Study", "accuracy", "run"]

@@ -32,9 +32,9 @@ def test_exact_eigenvalues_lie_within_the_errors_at_every_scale(scale: float):
 
 
 def test_a_subnormal_matrix_has_honest_errors():
-    A = np.array([[2.0, 1.0], [1.0, 2.0]]) * 5e-324
-    s = spectrum(declared(A, 0.0))
-    assert holds(A, s.values, s.errors)
+    for A in (np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([[1.0, 1.0], [1.0, 2.0]])):  # the second: sqrt(5)
+        s = spectrum(declared(A * 5e-324, 0.0))
+        assert holds(A * 5e-324, s.values, s.errors)
 
 
 @pytest.mark.parametrize("matrix", [second_difference, brownian])
@@ -60,11 +60,13 @@ def test_reflected_spectra_rounded_to_float32_lie_within_the_errors():
         assert (np.abs(s.values - exact / 3.0) <= s.errors).all()
 
 
-def test_a_float64_array_is_not_rounded_to_float32_when_x64_is_off():
+def test_float64_entries_are_not_rounded_to_float32_when_x64_is_off():
     assert not jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
     A, exact = second_difference(20)
-    s = spectrum(A / 3)
-    assert np.abs(s.values - exact / 3).max() < 1e-14
+    held = declared(A / 3, 0.0)
+    object.__setattr__(held, "array", A / 3)  # by NumPy, as as_gram leaves it
+    for K in (A / 3, declared(A / 3, 0.0), held):
+        assert np.abs(spectrum(K).values - exact / 3).max() < 1e-14
 
 
 @pytest.mark.usefixtures("x64")
@@ -72,7 +74,7 @@ def test_a_jax_float64_gram_keeps_its_declared_rounding():
     A, exact = second_difference(20)
     s = spectrum(Dense(jnp.asarray(A), rounding=jnp.asarray(1e-9)))
     assert s.rounding == pytest.approx(1e-9)
-    assert ((1e-9 <= s.errors) & (s.errors <= 1.02e-9)).all()
+    assert ((s.errors >= 1e-9) & (s.errors <= 1.02e-9)).all()
     assert np.abs(s.values - exact).max() < 1e-14
 
 
@@ -151,7 +153,7 @@ def test_asymmetry_within_rounding_is_symmetrised_and_widens_the_errors():
     rng = np.random.default_rng(4)
     X = rng.standard_normal((20, 30))
     K = X @ X.T
-    noisy = K * (1 + EPS * rng.integers(-2, 3, K.shape))
+    noisy = K * (1 + EPS * rng.integers(-4, 5, K.shape))
     s = spectrum(noisy)
     assert (np.abs(s.values - spectrum(K).values) <= s.errors + spectrum(K).errors).all()
     assert s.rounding >= 0.5 * np.linalg.norm(noisy - noisy.T)

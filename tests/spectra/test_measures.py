@@ -1,4 +1,4 @@
-"""Do the effective ranks, the decay exponent and the alignment equal their definitions and known values?"""
+"""Do the effective ranks and the alignment equal their definitions and known values?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntkseq.spectra import effective_rank, spectrum
-from ntkseq.spectra.measures import KINDS, alignment, alignment_curve, decay, nonnegative
+from ntkseq.spectra.measures import KINDS, alignment, alignment_curve, nonnegative
 from tests.spectra.truths import declared
 
 PLAIN = ("entropy", "energy_entropy", "stable", "intrinsic", "nuclear", "participation", "energy_participation")
@@ -56,7 +56,9 @@ def test_effective_ranks_of_causal_attention_equal_their_known_values(kind: str,
 
 
 def test_tail_ranks_and_effective_dimensions_equal_their_known_values():
-    for k, r, big in zip(range(4), [1.875, 1.75, 1.5, 1], [2.6470588235294117, 2.3333333333333335, 1.8, 1], strict=True):
+    for k, r, big in zip(
+        range(4), [1.875, 1.75, 1.5, 1], [2.6470588235294117, 2.3333333333333335, 1.8, 1], strict=True
+    ):
         assert effective_rank(HALVES, "r", k=k) == pytest.approx(r, rel=1e-14)
         assert effective_rank(HALVES, "R", k=k) == pytest.approx(big, rel=1e-14)
     assert effective_rank(HALVES, ridge=0.1) == pytest.approx(3.012265512265512, rel=1e-14)
@@ -69,6 +71,7 @@ def test_tail_ranks_at_or_beyond_the_rank_are_nan(kind: str):
     for k in (3, 4, 10):
         assert math.isnan(effective_rank(DIAGONAL, kind, k=k))
     assert math.isnan(effective_rank([0.0], kind, k=0))
+    assert math.isnan(effective_rank(np.ones((5, 4)) / 3, kind, k=1))  # singular values of the size of rounding are 0
 
 
 def test_effective_dimension_equals_its_trace():
@@ -82,7 +85,7 @@ def test_effective_dimension_equals_its_trace():
 
 def test_energy_rank_is_the_least_number_of_values_that_reach_the_quantile():
     values = [2.0, 1.0, 1.0, 1.0, 1.0]  # squares 4, 1, 1, 1, 1: shares 1/2, 5/8, 6/8, 7/8, 1
-    for quantile, k in [(0.1, 1), (0.5, 1), (0.51, 2), (0.625, 2), (0.7, 3), (0.99, 5), (1.0, 5)]:
+    for quantile, k in [(0.1, 1), (0.5, 1), (0.51, 2), (0.625, 2), (0.6251, 3), (0.7, 3), (0.99, 5), (1.0, 5)]:
         assert effective_rank(values, "energy", quantile=quantile) == k
     assert effective_rank([3.0, 0.0], "energy", quantile=1.0) == 1
 
@@ -181,68 +184,6 @@ def test_rounding_size_negatives_count_as_zero_and_clear_ones_raise():
 def test_bad_arguments_are_turned_away(values, options: dict, message: str):
     with pytest.raises(ValueError, match=message):
         effective_rank(values, **options)
-
-
-def test_the_decay_exponent_of_a_power_law_is_found():
-    values = 7.0 * np.arange(1, 51) ** -1.25
-    fit = decay(values)
-    assert fit.exponent == pytest.approx(1.25, rel=1e-12) and fit.standard_error < 1e-12 and fit.error == 0
-    assert (fit.first, fit.last) == (1, 50)
-    bent = values.copy()
-    bent[:5] = 7.0
-    part = decay(bent, first=6, last=30)
-    assert part.exponent == pytest.approx(1.25) and (part.first, part.last) == (6, 30)
-    assert decay(bent).standard_error > 0.01
-
-
-def test_the_standard_error_equals_that_of_a_linear_regression():
-    import scipy.stats
-
-    rng = np.random.default_rng(0)
-    values = -np.sort(-np.arange(1, 31) ** -1.0 * np.exp(0.2 * rng.standard_normal(30)))
-    line = scipy.stats.linregress(np.log(np.arange(3, 21)), np.log(values[2:20]))
-    fit = decay(values, first=3, last=20)
-    assert fit.exponent == pytest.approx(-line.slope) and fit.standard_error == pytest.approx(line.stderr)
-
-
-def test_the_standard_error_covers_the_true_exponent_under_independent_noise():
-    rng = np.random.default_rng(1)
-    index, inside = np.arange(1, 41), 0
-    for _ in range(200):
-        values = index**-1.5 * np.exp(0.01 * rng.standard_normal(40))  # order is kept where it matters
-        fit = decay(values, first=1, last=12)
-        inside += abs(fit.exponent - 1.5) <= 2.23 * fit.standard_error  # Student's t with 10 degrees, 95 %
-    assert 180 <= inside <= 199
-
-
-def test_the_error_of_the_decay_bounds_what_the_errors_of_the_values_do():
-    rng = np.random.default_rng(2)
-    values = np.arange(1, 21) ** -1.0
-    error = 0.2 * values[-1]
-    fit = decay(values, np.full(20, error), last=20)
-    for _ in range(100):
-        moved = decay(values + error * rng.choice([-1, 1], 20), np.zeros(20), last=20)
-        assert abs(moved.exponent - fit.exponent) <= fit.error
-    tilted = values + error * np.where(np.arange(20) < 8, 1, -1)  # close to the worst case
-    assert abs(decay(tilted, np.zeros(20), last=20).exponent - fit.exponent) > 0.8 * fit.error
-
-
-def test_a_decay_over_too_few_values_is_nan_and_says_so():
-    fit = decay([3.0, 1.0, 0.0, 0.0])
-    assert math.isnan(fit.exponent) and str(fit) == "not fitted: 2 usable eigenvalue(s), 3 are needed"
-    assert str(decay([0.0, 0.0])) == "not fitted: 0 usable eigenvalue(s), 3 are needed"
-    assert str(decay([4.0, 2.0, 1.0])).endswith("(k = 1..3)")
-
-
-def test_a_decay_range_in_the_noise_or_outside_the_spectrum_raises():
-    values, errors = [1.0, 0.5, 0.25, 1e-9], np.full(4, 1e-6)
-    assert decay(values, errors).last == 3
-    with pytest.raises(ValueError, match=r"the range 1..4, where only the first 3 values"):
-        decay(values, errors, last=4)
-    with pytest.raises(ValueError, match=r"must lie in 1..4; got first=1, last=5"):
-        decay(values, last=5)
-    with pytest.raises(ValueError, match="first must be an integer >= 1"):
-        decay(values, first=0)
 
 
 def test_alignment_is_one_for_the_labels_own_kernel_and_at_most_one():

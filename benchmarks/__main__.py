@@ -1,0 +1,32 @@
+"""`python -m benchmarks CASE [--quick] [--write]`: run a case, print its rows, keep them as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+
+from benchmarks import cases
+from benchmarks.report import machine
+
+
+def main() -> int:
+    """Run the chosen case. Returns 1 if a target was missed."""
+    names = sorted(module.name for module in pkgutil.iter_modules(cases.__path__))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("case", choices=names)
+    parser.add_argument("--quick", action="store_true", help="smaller sizes: minutes become seconds, targets go")
+    parser.add_argument("--write", action="store_true", help="write benchmarks/results/CASE-DEVICE.json")
+    options = parser.parse_args()
+    for key, value in machine().items():
+        print(f"{key:<14}{value}")
+    report = importlib.import_module(f"benchmarks.cases.{options.case}").run(options.quick)
+    if options.write:
+        print("written:", report.write().name)
+    missed = [row.name for row in report.rows if row.reached is False]
+    print(f"{sum(r.reached is True for r in report.rows)} targets reached, {len(missed)} missed", *missed, sep="\n  ")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

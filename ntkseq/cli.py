@@ -1,0 +1,227 @@
+"""How is ntkseq used from a shell? The commands study, accuracy and cite, their messages and their exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import itertools
+import pathlib
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from importlib import metadata, util
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+from ntkseq import references
+from ntkseq.studies import Study
+
+OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
+
+ABOUT = """Neural tangent kernels of sequence models: kernel, spectrum, bounds, prediction.
+
+Exit codes: 0 done; 1 a failure inside (please report it); 2 bad input or arguments, said in one line; 130 interrupted.
+Nothing is left half-written. Results go to standard output, progress and errors to standard error."""
+
+EXTRA = ("tyro", "rich", "jinja2", "matplotlib", "sklearn")
+
+
+@dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """Test accuracy of a support vector machine by the published protocols (UCR time series, UCI tables).
+
+    Kernel settings and penalty are chosen on training data only, by cross-validation or on the file's validation fold.
+    """
+
+    file: str
+    """A file with a test split, or an .npz with folds."""
+    protocol: Literal["auto", "ucr", "uci"] = "auto"
+    """Which protocol. auto: uci if the file names its folds."""
+    seed: int = 0
+    """Seed of the cross-validation folds."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cite:
+    """BibTeX of the papers behind something: reference keys as they stand in reports. None: all."""
+
+    keys: tuple[str, ...] = ()
+    """Reference keys, such as arora2019finegrained."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in ("--version", "-V"):
+        print(f"ntkseq {_version()}")
+        return OK
+    missing = [name for name in EXTRA if util.find_spec(name) is None]
+    if missing:
+        return _say(f"the command line needs {', '.join(missing)}. Run: pip install \"ntkseq[study]\"")
+    with _terminated_like_interrupted():
+        try:
+            return _dispatch(words)
+        except KeyboardInterrupt:
+            return _say("interrupted; nothing was written.", INTERRUPTED)
+        except (ValueError, OSError, ImportError) as error:
+            return _say(_message(error))
+        except MemoryError:
+            return _say("not enough memory. Take fewer examples (--n-train, --n-test) or --read last.")
+
+
+def _dispatch(words: list[str]) -> int:
+    asked = _parse(words)
+    if isinstance(asked, int):
+        return asked
+    if isinstance(asked, Study):
+        return _study(asked)
+    if isinstance(asked, Accuracy):
+        return _accuracy(asked)
+    print(references.cite(*(asked.keys or references.KEYS)))
+    return OK
+
+
+def _parse(words: list[str]) -> Any:
+    """The command as a record; an exit code if it was help, or is wrong."""
+    import tyro
+
+    def command(cls: type, argument: str) -> type:
+        """`cls` with one argument that goes without its name, and without "None" among the values to be typed."""
+        hints: dict[str, Any] = {}
+        for name, hint in get_type_hints(cls).items():
+            if type(None) in get_args(hint):
+                typed = next(part for part in get_args(hint) if part is not type(None)).__name__.upper()
+                hints[name] = Annotated[hint, tyro.conf.arg(metavar=typed)]
+        argument_hint = get_type_hints(cls)[argument]
+        metavar = argument.upper() if argument_hint is str else "[KEY ...]"
+        hints[argument] = Annotated[tyro.conf.Positional[argument_hint], tyro.conf.arg(metavar=metavar)]
+        body = {"__annotations__": hints, "__doc__": cls.__doc__, "__module__": cls.__module__}
+        return dataclasses.dataclass(frozen=True)(type(cls.__name__, (cls,), body))
+
+    commands = {
+        "study": command(Study, "source"),
+        "accuracy": command(Accuracy, "file"),
+        "cite": command(Cite, "keys"),
+    }
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.extras.subcommand_cli_from_dict(
+                commands,
+                prog="ntkseq",
+                description=ABOUT,
+                args=words,
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except SystemExit as stop:
+        return _say(_usage(complaint.getvalue(), words)) if stop.code else OK
+
+
+def _usage(boxed: str, words: list[str]) -> str:
+    """tyro's boxed complaint in one line."""
+    lines = [line.strip("│╭╮╰╯─ ") for line in boxed.splitlines()[1:]]
+    if lines and lines[0].startswith("Missing from"):
+        lines = [f"missing {lines[1]}"]  # without the help text that follows
+    said = " ".join(itertools.takewhile(bool, lines)) or "bad arguments"
+    said = re.sub(r"^Error parsing (Study|Accuracy|Cite): ", "", said).replace("{None}|", "")
+    command = f"ntkseq {words[0]}" if words and words[0] in ("study", "accuracy", "cite") else "ntkseq"
+    return f"{said.rstrip('.')}. See {command} --help."
+
+
+def _study(study: Study) -> int:
+    from ntkseq.reports import Folder
+    from ntkseq.studies import run
+
+    out = study.out or f"{pathlib.Path(study.source).stem}-report"
+    with Folder(out, overwrite=study.overwrite) as folder, _Progress() as progress:
+        report = run(study, stage=progress.stage)
+        with progress.stage("report"):
+            folder.write(report)
+    for line in report.summary():
+        print(line)
+    print(f"wrote {out}: report.html, report.json, kernel.npz", file=sys.stderr)
+    return OK
+
+
+def _accuracy(asked: Accuracy) -> int:
+    from ntkseq.studies import accuracy
+
+    with _Progress() as progress, progress.stage("kernels and support vector machines"):
+        found = accuracy(asked.file, protocol=asked.protocol, seed=asked.seed)
+    low, high = found.test_range
+    chosen = "cross-validation" if found.protocol == "ucr" else "validation"
+    print(f"data set\tprotocol\t{chosen} %\ttest %\tlowest\thighest\ttied\tof")
+    print(
+        f"{found.name}\t{found.protocol}\t{found.validation:.2f}\t{found.test:.2f}\t{low:.2f}\t{high:.2f}"
+        f"\t{len(found.settings)}\t{found.tried}"
+    )
+    return OK
+
+
+class _Progress:
+    """The stages on standard error: a spinner on a terminal, plain lines elsewhere."""
+
+    def __enter__(self) -> _Progress:
+        from rich.console import Console
+
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Say what is going on, and afterwards how long it took."""
+        start = time.perf_counter()
+        # the Gram matrix brings a bar of its own when it is long; two of them would write over each other
+        spin = self._console.is_terminal and not name.startswith("kernel")
+        if self._console.is_terminal and not spin:
+            self._console.print(f"  {name} ...", markup=False, style="dim")
+        with self._console.status(name) if spin else contextlib.nullcontext():
+            yield
+        self._console.print(f"  {name}: {time.perf_counter() - start:.1f} s", markup=False)
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM unwinds like Ctrl-C, so that nothing half-written is left; only where signals may be set."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _message(error: Exception) -> str:
+    """An error in one line, without the number in front of an OSError."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return " ".join(text.split())
+
+
+def _version() -> str:
+    try:
+        return metadata.version("ntkseq")
+    except metadata.PackageNotFoundError:
+        return "(not installed as a package)"
+
+
+def _say(message: str, code: int = BAD_INPUT) -> int:
+    print(f"ntkseq: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""How far may rounding have moved a kernel value of a smooth activation? Its error recursion, to first order.
+
+A smooth activation's kernel can be chaotic: sigma_w^2 E[phi'(u)^2] > 1, and two near-duplicate sequences part at
+that rate per step, and with them every rounding. The error of a covariance, of a variance and of the tangent kernel
+is carried along each sequence paired with itself, where the amplification is largest:
+
+    e_p' = w^2 k_p e_p + c eps p
+    e_c' = w^2 (k_c e_c + |k_p - k_c| e_p) + c eps p
+    e_T' = w^2 (k_c e_T + T (s_c e_c + |s_p - s_c| e_p)) + c eps T
+
+with k = E[phi(u)^2] and s = E[phi'(u)^2], k_c = s and s_c their derivatives in the covariance, k_p and s_p along the
+diagonal; lower layers enter the same way. This is an estimate with a factor of safety, not a proof.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ntkseq.kernels.cells import CovarianceCell, Side
+
+_PER_STEP = 2.0  # roundings, in eps, that one step adds: a few of half an eps each, seldom all of one sign
+_PER_SERIES = 8.0  # a Hermite series adds the rounding of its 801-node rule
+_INSIDE = 0.99  # where the second derivative is taken: at the edge itself some forms are clipped
+
+
+@partial(jax.jit, static_argnames="read")
+def relative(cell: CovarianceCell, side: Side, read: str) -> Array:
+    """Largest estimated |computed - exact| / K_ii over the examples, first order in eps."""
+    lay, update = cell.layers, side["update"]
+    x, mask = update["x"], update["mask"]
+    unit = jnp.finfo(x.dtype).eps * (_PER_SERIES if cell.dual.by_series else _PER_STEP)
+    out = side["read"]["out"]
+
+    def derivatives(p: Array) -> tuple[Array, ...]:
+        def diagonal(p: Array) -> tuple[Array, Array]:
+            m = cell.dual.moments(p)
+            return cell.dual.pair(p, m, m)
+
+        m = cell.dual.moments(p)
+        (k, s), (kp, sp) = jax.jvp(diagonal, (p,), (jnp.ones_like(p),))
+        _, (_, sc) = jax.jvp(lambda c: cell.dual.pair(c, m, m), (_INSIDE * p,), (jnp.ones_like(p),))
+        return k, s, jnp.abs(kp), jnp.abs(sp), jnp.abs(sc)
+
+    def grow(weight: Array, d: Any, e: Any, tangent: Array) -> tuple[Array, Array, Array]:
+        k, s, kp, sp, sc = d
+        ep, ec, et = e
+        turn = weight * (s * et + tangent * (sc * ec + jnp.abs(sp - sc) * ep))
+        return weight * kp * ep, weight * (s * ec + jnp.abs(kp - s) * ep), turn
+
+    def step(carry: Any, now: Any) -> tuple[Any, Any]:
+        x, mask, before, h = now
+        energy = jnp.sum(x * x, axis=-1)
+        d_low, e_low, t_low, c_low = None, None, None, energy
+        rows = []
+        for i in range(lay.depth):
+            d, e, tangent = carry[i]
+            w2, u2, b2 = before * lay.w[i] ** 2, lay.u[i] ** 2, mask * lay.b[i] ** 2
+            past = before * d[0] + h * h
+            p = lay.w[i] ** 2 * past + u2 * c_low + b2
+            own = past + c_low + mask if lay.raw else p
+            errors = grow(w2, d, e, tangent)
+            tangent = own + w2 * d[1] * tangent
+            if e_low is not None:
+                errors = jax.tree.map(jnp.add, errors, grow(u2, d_low, e_low, t_low))
+                tangent = tangent + u2 * d_low[1] * t_low  # pyright: ignore[reportOptionalSubscript]
+            e = (errors[0] + unit * p, errors[1] + unit * p, errors[2] + unit * tangent)
+            d = derivatives(p)
+            rows.append((d, e, tangent))
+            d_low, e_low, t_low, c_low = d, e, tangent, mask * d[0]
+        d, e, tangent = rows[-1]
+        value = d[0] + (d[1] * tangent if lay.tangent else 0)
+        error = grow(jnp.ones_like(mask), d, e, tangent)
+        return rows, (value, error[1] + (error[2] if lay.tangent else 0) + unit * value)
+
+    zero = jnp.zeros(x.shape[:1], x.dtype)
+    start = [((zero,) * 5, (zero,) * 3, zero)] * lay.depth
+    inputs = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), (x, mask, update["before"], update["h"]))
+    _, (value, error) = jax.lax.scan(step, start, inputs)  # (t, n)
+    if read == "last":
+        value, error = value[-1], error[-1]
+    else:
+        weight = out.T
+        value, error = jnp.max(weight * value, axis=0), jnp.max(weight * error, axis=0)
+    return jnp.max(jnp.where(value > 0, error / jnp.where(value > 0, value, 1), 0))

@@ -1,0 +1,152 @@
+"""How do the three files of a report come into a folder, all of them or none?"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from ntkseq.reports.record import Report
+
+NAMES = ("report.html", "report.json", "kernel.npz")
+
+
+class Folder:
+    """The place of a report, reserved before the work begins.
+
+    Entering makes a hidden folder beside the wanted one, so that a place that cannot be written shows at once. `write`
+    fills it and moves the files to where they belong; leaving removes it in every case, also after an error or Ctrl-C.
+
+    Args:
+        path: the folder wanted; parents are made.
+        overwrite: replace the three files of an earlier report. Other files in the folder are left alone.
+
+    Raises:
+        ValueError: the path is a file, or a folder that holds something and `overwrite` was not said.
+        OSError: it cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as parent, Folder(f"{parent}/a") as folder:
+        ...     folder.path.name
+        'a'
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        self.path = pathlib.Path(path)
+        self.overwrite = overwrite
+        self._work: pathlib.Path | None = None
+        self._made: list[pathlib.Path] = []
+
+    def __enter__(self) -> Folder:
+        self._check()
+        try:
+            parent = self.path.absolute().parent
+            self._made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+            parent.mkdir(parents=True, exist_ok=True)
+            self._work = pathlib.Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", suffix=".part", dir=parent))
+        except OSError as error:
+            self._leave()
+            raise self._unwritable(error) from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._leave()
+
+    def write(self, report: Report) -> pathlib.Path:
+        """Write report.html, report.json and kernel.npz.
+
+        Raises:
+            OSError: no space, not permitted, ...; then none of the files is there, or the old ones as they were.
+        """
+        from ntkseq.reports.page import page  # late: needs jinja2 and matplotlib
+
+        if self._work is None:
+            raise ValueError("Folder.write belongs inside `with Folder(path) as folder:`; got a folder not entered.")
+        text = json.dumps(report.to_dict(), indent=1, allow_nan=False)
+        html = page(report)
+        try:
+            (self._work / "report.json").write_text(text + "\n", encoding="utf-8")
+            (self._work / "report.html").write_text(html, encoding="utf-8")
+            np.savez_compressed(self._work / "kernel.npz", allow_pickle=False, **matrices(report))
+            self._check()
+            self._place(self._work)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._made = []
+        return self.path
+
+    def _check(self) -> None:
+        if self.path.is_dir():
+            if not self.overwrite and any(self.path.iterdir()):
+                raise ValueError(
+                    f"out: {self.path} is there already and holds files. Choose another folder, or pass overwrite "
+                    "(--overwrite) to replace the report in it."
+                )
+        elif self.path.exists() or self.path.is_symlink():
+            raise ValueError(f"out: {self.path} is a file; wanted a folder to write a report into. Choose another name.")
+
+    def _place(self, work: pathlib.Path) -> None:
+        """Move the whole folder where there is none; else the files, with the old ones kept until all are there."""
+        with contextlib.suppress(OSError):
+            self.path.rmdir()  # an empty one: os.rename onto it works on some systems only
+        if not self.path.exists():
+            work.chmod(0o777 & ~_umask())  # mkdtemp's are for the owner alone
+            os.rename(work, self.path)
+            return
+        old, moved = work / "old", []
+        old.mkdir()
+        try:
+            for name in NAMES:
+                if (self.path / name).exists():
+                    os.replace(self.path / name, old / name)
+                moved.append(name)
+                os.replace(work / name, self.path / name)
+        except BaseException:  # Ctrl-C too
+            for name in moved:
+                (self.path / name).unlink(missing_ok=True)
+            for name in NAMES:
+                if (old / name).exists():
+                    os.replace(old / name, self.path / name)
+            raise
+
+    def _leave(self) -> None:
+        if self._work is not None:
+            shutil.rmtree(self._work, ignore_errors=True)
+            self._work = None
+        for folder in self._made:  # innermost first
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        self._made = []
+
+    def _unwritable(self, error: OSError) -> OSError:
+        reason = error.strerror or str(error)
+        return OSError(error.errno, f"out: {self.path} cannot be written ({reason}). Nothing was left there. Choose another folder.")
+
+
+def matrices(report: Report) -> dict[str, Any]:
+    """What kernel.npz holds; all of it loads with `allow_pickle=False`."""
+    return {
+        "K": np.asarray(report.gram.array),
+        "K_test": np.asarray(report.cross.array),
+        "rounding": np.float64(report.gram.rounding),
+        "y": report.y,
+        "y_test": report.y_test,
+        "classes": np.array(report.classes, dtype=np.str_),
+        "eigenvalues": report.spectrum.values,
+        "eigenvalue_errors": report.spectrum.errors,
+        "prediction": report.prediction.scores,
+    }
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,209 @@
+"""What does a report hold? The findings of a study as one frozen record, as JSON-ready values and as ten lines."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ntkseq.bounds import Bound
+from ntkseq.grams import Dense
+from ntkseq.spectra import Interval, Spectrum
+
+SCHEMA = "ntkseq-report-1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Rank:
+    """One effective rank.
+
+    Attributes:
+        kind: of `ntkseq.effective_rank`, with its option, such as "energy (99 %)".
+        formula: its definition, s_1 >= s_2 >= ... the eigenvalues.
+        value: with its interval; None where it is not defined.
+        reason: why it is not.
+    """
+
+    kind: str
+    formula: str
+    value: Interval | None
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prediction:
+    """How well kernel ridge regression does.
+
+    Attributes:
+        reg: the ridge.
+        reg_from: how it was chosen.
+        scores: predictions on the test examples, (m,) for two classes, (m, k) one-vs-rest for more.
+        codes: predicted class codes, (m,).
+        test_error, train_error, loo_error: shares of misclassified examples (leave-one-out on the training ones).
+        test_interval: 95 % Clopper-Pearson interval of the test error.
+        majority_error: test error of always saying the most frequent training class.
+        rkhs_norm, effective_dimension: of the fit; see `predictors.Ridge`.
+    """
+
+    reg: float
+    reg_from: str
+    scores: Float[np.ndarray, "m ..."]
+    codes: Int[np.ndarray, " m"]
+    test_error: float
+    test_interval: tuple[float, float]
+    train_error: float
+    loo_error: float
+    majority_error: float
+    rkhs_norm: float
+    effective_dimension: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the predictions themselves."""
+        left_out = ("scores", "codes")
+        named = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in left_out}
+        return named | {"test_interval": list(self.test_interval), "method": "kernel ridge regression"}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Report:
+    """Everything that a study found.
+
+    Attributes:
+        title: of the page.
+        data: facts about the examples, by name.
+        kernel: the kernel in one line.
+        problem: the two-class problem of the bounds, in words.
+        gram: kernel of the training examples; cross: of test with training examples.
+        y, y_test: class codes; classes: their names.
+        spectrum: of `gram`.
+        alignment: kernel-target alignment of `gram` with the labels of the bounds.
+        ranks: effective ranks of `gram`.
+        bounds: by short name, in the order to be shown.
+        measured: what the bound's quantity is on the test examples, where that is the same predictor; by short name.
+        prediction: on the test examples.
+        provenance: versions, device, command, configuration, fingerprint of the data, seeds, wall times.
+        notes: what a reader must know before believing a number.
+    """
+
+    title: str
+    data: Mapping[str, Any]
+    kernel: str
+    problem: str
+    gram: Dense
+    cross: Dense
+    y: Int[np.ndarray, " n"]
+    y_test: Int[np.ndarray, " m"]
+    classes: tuple[str, ...]
+    spectrum: Spectrum
+    alignment: float
+    ranks: tuple[Rank, ...]
+    bounds: Mapping[str, Bound]
+    measured: Mapping[str, float]
+    prediction: Prediction
+    provenance: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the matrices, as strict JSON: a number that is not finite is null, with its name beside it."""
+        spectrum = self.spectrum
+        bounds = {key: b.to_dict() | {"measured_on_test": self.measured.get(key)} for key, b in self.bounds.items()}
+        return strict(
+            {
+                "schema": SCHEMA,
+                "title": self.title,
+                "data": dict(self.data),
+                "kernel": self.kernel,
+                "problem": self.problem,
+                "notes": list(self.notes),
+                "min_eigenvalue": _interval(spectrum.min_eigenvalue),
+                "max_eigenvalue": _interval(spectrum.max_eigenvalue),
+                "condition": _interval(spectrum.condition),
+                "semidefinite": spectrum.semidefinite,
+                "trace": spectrum.trace,
+                "rounding": spectrum.rounding,
+                "spectrum": {"values": spectrum.values, "errors": spectrum.errors, "method": spectrum.method},
+                "effective_rank": {
+                    rank.kind: {"formula": rank.formula, "reason": rank.reason}
+                    | (_interval(rank.value) if rank.value is not None else {"estimate": None})
+                    for rank in self.ranks
+                },
+                "alignment": self.alignment,
+                "bounds": bounds,
+                "prediction": self.prediction.to_dict(),
+                "provenance": dict(self.provenance),
+            }
+        )
+
+    def summary(self) -> list[str]:
+        """Ten lines."""
+        p, least = self.prediction, self.spectrum.min_eigenvalue
+        low, high = p.test_interval
+        ranks = {rank.kind: rank.value for rank in self.ranks}
+        certified = [k for k, b in self.bounds.items() if b.certified]
+        return [
+            f"data         {self.data['summary']}",
+            f"kernel       {self.kernel}",
+            f"least eig.   {least}" + ("" if least.resolved else "  (not resolved: zero is inside)"),
+            "ranks        " + ", ".join(f"{k} {_short(ranks[k])}" for k in ("entropy", "stable", "participation")),
+            f"prediction   test error {100 * p.test_error:.2f} % (95 %: {100 * low:.2f} .. {100 * high:.2f} %), "
+            f"leave-one-out {100 * p.loo_error:.2f} %, majority class {100 * p.majority_error:.2f} %",
+            f"ridge        {p.reg:.3g}, {p.reg_from}",
+            f"bounds on    {self.problem}",
+            *(f"{key:<12} {bound_line(self.bounds[key])}" for key in ("rademacher", "arora") if key in self.bounds),
+            f"certified    {', '.join(certified) or 'none'}; estimates: "
+            + (", ".join(k for k in self.bounds if k not in certified) or "none"),
+        ]
+
+
+def bound_line(bound: Bound) -> str:
+    """A bound in one short line: `<=` only if it is certified."""
+    if not bound.computable:
+        return f"no value for {bound.quantity}: {bound.reason or 'a rate only'}"
+    assert bound.value is not None
+    empty = ", vacuous" if bound.vacuous else ""
+    if bound.certified:
+        return f"{bound.quantity} <= {rounded_up(bound.value)}{empty}"
+    return f"{bound.quantity}: estimate {bound.value:.4g}, not certified{empty}"
+
+
+def rounded_up(value: float, digits: int = 4) -> str:
+    """`value` with some digits, never below it: what stands behind `<=`."""
+    shown = f"{value:.{digits}g}"
+    if float(shown) < value:
+        step = 10.0 ** (math.floor(math.log10(abs(value))) - digits + 1)
+        shown = f"{float(shown) + step:.{digits}g}"
+    return shown
+
+
+def strict(value: Any) -> Any:
+    """Plain JSON values. NaN and infinities become null; in a mapping NAME_note says which."""
+    if isinstance(value, Mapping):
+        out: dict[str, Any] = {}
+        for name, item in value.items():
+            out[str(name)] = strict(item)
+            if isinstance(item, (float, np.floating)) and not math.isfinite(item):
+                out[f"{name}_note"] = str(float(item))
+        return out
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [strict(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)
+
+
+def _interval(value: Interval) -> dict[str, Any]:
+    return {"lower": value.lower, "estimate": value.estimate, "upper": value.upper, "resolved": bool(value.resolved)}
+
+
+def _short(value: Interval | None) -> str:
+    return "not defined" if value is None else f"{value.estimate:.4g} [{value.lower:.3g}, {value.upper:.3g}]"

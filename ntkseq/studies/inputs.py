@@ -1,0 +1,204 @@
+"""Which examples does a study look at, how are they split, and which two-class problem do the bounds speak of?"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import pathlib
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ntkseq import _checks, data
+from ntkseq.studies.spec import Study
+
+DIGITS_TEST = 100  # of the fixed shuffled order, as in the README
+HELD_OUT = 0.25
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """Training or test examples on the host.
+
+    Attributes:
+        x: sequences, (n, t, d).
+        y: class codes, (n,).
+        lengths: (n,), or None when all are t long.
+    """
+
+    x: Float[np.ndarray, "n t d"]
+    y: Int[np.ndarray, " n"]
+    lengths: Int[np.ndarray, " n"] | None
+
+    def take(self, which: Any) -> Part:
+        """Some of the examples."""
+        return Part(self.x[which], self.y[which], None if self.lengths is None else self.lengths[which])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """What a study works on.
+
+    Attributes:
+        name: of the data set.
+        train, test: the examples.
+        classes: name of each class code.
+        positive: the code that is +1 for the bounds.
+        split: how the test examples were set apart, in words.
+        scale: what the sequences were divided by; None for nothing.
+    """
+
+    name: str
+    train: Part
+    test: Part
+    classes: tuple[str, ...]
+    positive: int
+    split: str
+    scale: float | None = None
+
+    @property
+    def question(self) -> str:
+        """The two-class problem of the bounds, in words."""
+        chosen = self.classes[self.positive]
+        if len(self.classes) == 2:
+            return f"class {self.classes[1 - self.positive]!r} is -1, class {chosen!r} is +1"
+        return f"class {chosen!r} is +1, the other {len(self.classes) - 1} classes together are -1"
+
+    def signs(self, part: Part) -> Float[np.ndarray, " n"]:
+        """The labels of the two-class problem."""
+        return np.where(part.y == self.positive, 1.0, -1.0)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the arrays as the kernel sees them: dtype, shape and bytes, in a fixed order."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.test):
+            for array in (part.x, part.y, part.lengths):
+                array = np.zeros(0) if array is None else np.ascontiguousarray(array)
+                digest.update(f"{array.dtype.str}{array.shape}".encode())
+                digest.update(array.tobytes())
+        return digest.hexdigest()
+
+
+def problem(study: Study) -> Problem:
+    """Load, choose classes, split, shorten and scale.
+
+    Raises:
+        OSError, ImportError: the data are not there.
+        ValueError: the data, or what is asked of them, do not make a classification problem.
+    """
+    try:
+        _checks.float_dtype("dtype", study.dtype)
+    except ValueError:
+        raise ValueError(
+            f"dtype {study.dtype} needs JAX's 64-bit mode, which is off. Set the environment variable "
+            "JAX_ENABLE_X64=1 before starting, or take float32."
+        ) from None
+    loaded = _digits(study) if study.source == "digits" else _file(study)
+    train, test, classes = _chosen(loaded, study)
+    rng = np.random.default_rng(study.seed)
+    if test is not None:
+        split = "the first examples of the bundled order" if study.source == "digits" else "the split of the file"
+    else:
+        train, test = _hold_out(train, study, rng)
+        split = f"stratified, drawn with seed {study.seed}"
+    train, test = _at_most(train, study.n_train, rng), _at_most(test, study.n_test, rng)
+    _check(train, test, classes, loaded.name)
+    scale = None
+    if study.normalise == "max-norm":
+        scale = float(np.sqrt(np.square(train.x, dtype=np.float64).sum(axis=(1, 2)).max()))
+        if scale == 0.0:
+            raise ValueError("normalise 'max-norm' divides by the largest training norm; got 0, all inputs are zero.")
+        train, test = (dataclasses.replace(p, x=(p.x / scale).astype(p.x.dtype)) for p in (train, test))
+    return Problem(loaded.name, train, test, classes, _positive(study, classes), split, scale)
+
+
+def _digits(study: Study) -> data.Dataset:
+    alien = "test" if study.test is not None else "label" if study.label != "last" else None
+    if alien is not None:
+        raise ValueError(f"{alien} is for files; got source 'digits'. Leave it out.")
+    x, y = data.bundled.digits(dtype=study.dtype)
+    names = study.classes or ("3", "8")
+    wanted = range(10) if names == ("all",) else [int(name) for name in names if name in map(str, range(10))]
+    kept = np.isin(np.asarray(y), list(wanted))  # the test examples are the first of those kept
+    x, y = x[kept], y[kept]
+    n_test = min(study.n_test or DIGITS_TEST, len(x) // 2)
+    return data.Dataset(
+        x[n_test:], y[n_test:], None, x[:n_test], y[:n_test], name="digits", classes=tuple(map(str, range(10)))
+    )
+
+
+def _file(study: Study) -> data.Dataset:
+    suffix = pathlib.Path(study.source).suffix.lower()
+    table = {"label": study.label} if suffix in (".csv", ".tsv") else {}
+    if not table and study.label != "last":
+        raise ValueError(f"label says where a table has its labels; {study.source} is none. Leave it out.")
+    return data.load(study.source, test=study.test, dtype=study.dtype, **table)
+
+
+def _chosen(loaded: data.Dataset, study: Study) -> tuple[Part, Part | None, tuple[str, ...]]:
+    """The examples of the classes asked for, with codes 0, 1, ... in the order asked for."""
+    if not loaded.classes or loaded.y is None:
+        raise ValueError(f"{loaded.name}: a study needs class labels; this data set has none.")
+    names = study.classes or (("3", "8") if study.source == "digits" else ("all",))
+    if names == ("all",):
+        names = loaded.classes
+    unknown = [name for name in names if name not in loaded.classes]
+    if unknown:
+        shown = ", ".join(loaded.classes[:12]) + (", ..." if len(loaded.classes) > 12 else "")
+        raise ValueError(f"{loaded.name}: no class {unknown[0]!r}; the classes are {shown}.")
+    if len(names) < 2 or len(set(names)) != len(names):
+        raise ValueError(f"{loaded.name}: wanted two or more different classes; got {', '.join(names) or 'none'}.")
+    code = np.full(len(loaded.classes), -1)
+    code[[loaded.classes.index(name) for name in names]] = np.arange(len(names))
+
+    def part(x: Any, y: Any, lengths: Any) -> Part:
+        y = code[np.asarray(y)]
+        return Part(np.asarray(x), y, None if lengths is None else np.asarray(lengths)).take(y >= 0)
+
+    train = part(loaded.x, loaded.y, loaded.lengths)
+    test = None if loaded.x_test is None else part(loaded.x_test, loaded.y_test, loaded.lengths_test)
+    return train, test, tuple(names)
+
+
+def _hold_out(every: Part, study: Study, rng: np.random.Generator) -> tuple[Part, Part]:
+    """A test split with the classes in proportion; at least one example of each class stays to train on."""
+    n = len(every.y)
+    wanted = study.n_test if study.n_test is not None else max(1, round(HELD_OUT * n))
+    order = rng.permutation(n)
+    rank = np.empty(n)  # position of each example among its class, in (0, 1): the last ones of every class go
+    for code in np.unique(every.y):
+        members = order[every.y[order] == code]
+        rank[members] = (np.arange(len(members)) + 0.5) / len(members)
+        rank[members[0]] = -1.0
+    by_rank = np.argsort(rank, kind="stable")
+    kept = max(n - wanted, 0)
+    return every.take(np.sort(by_rank[:kept])), every.take(np.sort(by_rank[kept:]))
+
+
+def _at_most(part: Part, limit: int | None, rng: np.random.Generator) -> Part:
+    """A random part that keeps the order."""
+    if limit is None or limit >= len(part.y):
+        return part
+    return part.take(np.sort(rng.permutation(len(part.y))[:limit]))
+
+
+def _check(train: Part, test: Part, classes: tuple[str, ...], name: str) -> None:
+    if len(train.y) < 2 or len(test.y) < 1:
+        raise ValueError(
+            f"{name}: a study needs at least 2 training and 1 test example; got {len(train.y)} and {len(test.y)}. "
+            "Take more examples or classes, or a smaller --n-test."
+        )
+    missing = [classes[code] for code in range(len(classes)) if not (train.y == code).any()]
+    if missing:
+        raise ValueError(
+            f"{name}: class {missing[0]!r} has no training example. Choose classes with --classes, or raise --n-train."
+        )
+
+
+def _positive(study: Study, classes: tuple[str, ...]) -> int:
+    if study.positive is None:
+        return 1 if len(classes) == 2 else 0
+    if study.positive not in classes:
+        raise ValueError(f"positive must be one of the classes {', '.join(classes[:12])}; got {study.positive!r}.")
+    return classes.index(study.positive)

@@ -1,0 +1,304 @@
+"""How is a study run? Load, kernel, spectrum, prediction, bounds; what it found comes back as a report."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.stats
+from jaxtyping import Float
+
+from ntkseq import bounds, predictors
+from ntkseq.bounds import Assumption, Bound
+from ntkseq.grams import Dense, gram
+from ntkseq.reports import Prediction, Rank, Report
+from ntkseq.spectra import Spectrum, spectrum
+from ntkseq.studies.inputs import Part, Problem, problem
+from ntkseq.studies.spec import Study
+
+REG_GRID = tuple(10.0**k for k in range(-6, 3))
+"""Ridges that are tried, in units of tr K / n."""
+
+Stage = Callable[[str], AbstractContextManager[Any]]
+
+
+class _Clock:
+    """Wall time by stage, and word of each stage to whoever shows progress."""
+
+    def __init__(self, stage: Stage | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._stage = stage or (lambda name: contextlib.nullcontext())
+
+    @contextlib.contextmanager
+    def __call__(self, key: str, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        with self._stage(name):
+            yield
+        self.seconds[key] = round(time.perf_counter() - start, 4)
+
+
+def run(study: Study, *, stage: Stage | None = None) -> Report:
+    """Run a study.
+
+    Args:
+        study: what is asked.
+        stage: called with the name of each stage; the context it returns is held while the stage lasts.
+
+    Returns:
+        The report: print `report.summary()`, or write it with `reports.Folder`.
+
+    Raises:
+        OSError: a file that cannot be read.
+        ImportError: digits without scikit-learn.
+        ValueError: data or options that do not fit; the message says what came, what was wanted, what to do.
+
+    Example:
+        >>> from ntkseq.studies import Study, run
+        >>> report = run(Study("digits", n_train=40, n_test=20))
+        >>> sorted(report.bounds)
+        ['arora', 'cao_gu', 'du', 'margin', 'rademacher']
+    """
+    clock = _Clock(stage)
+    with clock("load", "data"):
+        posed = problem(study)
+    train, test, kernel = posed.train, posed.test, study.build()
+    n, m = len(train.y), len(test.y)
+    with clock("gram", f"kernel matrix {n} x {n}"):
+        K = _kernel_matrix(kernel, study, train)
+    with clock("cross", f"kernel of {m} test with {n} training examples"):
+        cross = _kernel_matrix(kernel, study, test, train)
+    with clock("spectrum", "spectrum"):
+        eigen = spectrum(K, vectors=True)
+    signs = posed.signs(train)
+    with clock("prediction", "prediction"):
+        found = _predict(K, cross, posed, eigen, study.reg)
+    with clock("bounds", "bounds"):
+        said, measured = _bounds(K, cross, posed, study, found.reg)
+    return Report(
+        title=f"{posed.name}: {'neural tangent' if study.kind == 'ntk' else 'NNGP'} kernel study",
+        data=_facts(posed),
+        kernel=study.describe(),
+        problem=posed.question,
+        gram=K,
+        cross=cross,
+        y=train.y,
+        y_test=test.y,
+        classes=posed.classes,
+        spectrum=eigen,
+        alignment=eigen.alignment(signs),
+        ranks=_ranks(eigen, found.reg),
+        bounds=said,
+        measured=measured,
+        prediction=found,
+        provenance=_provenance(study, posed, clock.seconds),
+        notes=_notes(posed, eigen, found),
+    )
+
+
+def _kernel_matrix(kernel: Any, study: Study, part: Part, other: Part | None = None) -> Dense:
+    """The kernel of one part with itself, or of `part` with `other`."""
+    sides = []
+    for one in (part, other):
+        if one is None:
+            continue
+        if study.kernel == "dense":
+            if one.lengths is not None:
+                raise ValueError("kernel 'dense' needs sequences of one length; got ragged ones. Take kernel 'recurrent'.")
+            sides.append((one.x.reshape(len(one.x), -1), None))
+        else:
+            sides.append((one.x, one.lengths))
+    (x, lengths), (x2, lengths2) = sides[0], sides[1] if len(sides) > 1 else (None, None)
+    return gram(kernel, x, x2, lengths=lengths, lengths2=lengths2)
+
+
+def _predict(K: Dense, cross: Dense, posed: Problem, eigen: Spectrum, reg: float | None) -> Prediction:
+    y, y_test, k = posed.train.y, posed.test.y, len(posed.classes)
+    targets = posed.signs(posed.train) if k == 2 else predictors.one_hot(y, classes=np.arange(k))
+    if reg is None:
+        unit = eigen.trace / eigen.n
+        if not unit > 0:
+            raise ValueError(
+                "the kernel is zero on these data, so nothing can be predicted; all inputs are zero, or the scales "
+                "and trained groups leave nothing. Raise sigma_u or sigma_b, or train more groups."
+            )
+        selection = predictors.select_reg(K, targets, [unit * factor for factor in REG_GRID])
+        reg, tried = selection.reg, f"least leave-one-out error of {len(REG_GRID)}, tr K/n times 1e-6 .. 1e2"
+    else:
+        tried = "given"
+    fit = predictors.ridge(K, targets, reg=reg)
+
+    def decide(scores: np.ndarray) -> np.ndarray:
+        if k > 2:
+            return np.argmax(scores, axis=1)
+        return np.where(scores > 0, posed.positive, 1 - posed.positive)
+
+    scores = np.asarray(fit(cross))
+    codes = decide(scores)
+    wrong, m = int((codes != y_test).sum()), len(y_test)
+    return Prediction(
+        reg=float(reg),
+        reg_from=tried,
+        scores=scores,
+        codes=codes,
+        test_error=wrong / m,
+        test_interval=_clopper_pearson(wrong, m),
+        train_error=float(np.mean(decide(fit.y - fit.residuals) != y)),
+        loo_error=float(np.mean(decide(fit.loo_predictions) != y)),
+        majority_error=float(np.mean(y_test != np.bincount(y).argmax())),
+        rkhs_norm=fit.rkhs_norm,
+        effective_dimension=fit.effective_dimension,
+    )
+
+
+def _clopper_pearson(wrong: int, m: int, level: float = 0.95) -> tuple[float, float]:
+    """The exact binomial interval."""
+    tail = 0.5 * (1 - level)
+    low = 0.0 if wrong == 0 else float(scipy.stats.beta.ppf(tail, wrong, m - wrong + 1))
+    high = 1.0 if wrong == m else float(scipy.stats.beta.ppf(1 - tail, wrong + 1, m - wrong))
+    return low, high
+
+
+def _bounds(
+    K: Dense, cross: Dense, posed: Problem, study: Study, reg: float
+) -> tuple[dict[str, Bound], dict[str, float]]:
+    """The bounds of the two-class problem, and what the two about the ridge predictor are on the test examples."""
+    y, y_test = posed.signs(posed.train), posed.signs(posed.test)
+    options: dict[str, Any] = {"delta": study.delta, "B0": study.norm_grid, "reg": reg, "tried": study.tried}
+    said = {
+        "rademacher": bounds.rademacher(K, y, **options),
+        "margin": bounds.margin(K, y, **options),
+        "arora": bounds.arora(K, y, delta=study.delta),
+        "cao_gu": bounds.cao_gu(K, y, delta=study.delta, depth=study.depth),
+        "du": bounds.du(K, y),
+    }
+    if posed.scale is not None:
+        said = {key: bound if key == "du" else _scaled_by_sample(bound) for key, bound in said.items()}
+    f: Float[np.ndarray, " m"] = np.asarray(predictors.ridge(K, y, reg=reg)(cross))
+    measured = {
+        "rademacher": float(np.mean(np.minimum(1.0, np.abs(f - y_test)))),
+        "margin": float(np.mean(y_test * f <= 0)),
+    }
+    return said, measured
+
+
+def _scaled_by_sample(bound: Bound) -> Bound:
+    extra = Assumption(
+        "scale",
+        "the scale of the inputs was fixed before the sample",
+        "fails",
+        "they were divided by the largest training norm",
+    )
+    return dataclasses.replace(bound, assumptions=(*bound.assumptions, extra))
+
+
+_RANKS: tuple[tuple[str, dict[str, float], str, str], ...] = (
+    ("entropy", {}, "entropy", "exp of the entropy of s/sum s"),
+    ("energy_entropy", {}, "energy_entropy", "exp of the entropy of s^2/sum s^2"),
+    ("stable", {}, "stable", "sum s^2 / s_1^2"),
+    ("intrinsic", {}, "intrinsic", "sum s / s_1"),
+    ("participation", {}, "participation", "(sum s)^2 / sum s^2"),
+    ("energy_participation", {}, "energy_participation", "(sum s^2)^2 / sum s^4"),
+    ("numerical", {}, "numerical", "number of eigenvalues above their error"),
+    ("energy", {"quantile": 0.99}, "energy (99 %)", "fewest eigenvalues with 99 % of sum s^2"),
+    ("r", {"k": 1}, "r_1", "sum over i > 1 of s_i / s_2"),
+    ("R", {"k": 1}, "R_1", "(sum over i > 1 of s_i)^2 / sum over i > 1 of s_i^2"),
+)
+
+
+def _ranks(eigen: Spectrum, reg: float) -> tuple[Rank, ...]:
+    wanted = list(_RANKS)
+    if reg > 0:
+        wanted.append(("ridge", {"ridge": reg}, "ridge", f"sum s/(s + reg), reg = {reg:.3g}"))
+        wanted.append(("ridge2", {"ridge": reg}, "ridge2", f"sum (s/(s + reg))^2, reg = {reg:.3g}"))
+    found = []
+    for kind, option, name, formula in wanted:
+        try:
+            value = eigen.effective_rank_interval(kind, **option)
+        except ValueError as error:  # not positive semi-definite
+            found.append(Rank(name, formula, None, str(error)))
+            continue
+        if np.isnan(value.estimate):
+            found.append(Rank(name, formula, None, "the eigenvalues it needs are not resolved"))
+        else:
+            found.append(Rank(name, formula, value))
+    return tuple(found)
+
+
+def _facts(posed: Problem) -> dict[str, Any]:
+    (n, t, d), m = posed.train.x.shape, len(posed.test.y)
+    ragged = posed.train.lengths is not None or posed.test.lengths is not None
+    shown = f"{posed.name}: {n} training and {m} test sequences, t {'<=' if ragged else '='} {t}, d = {d}"
+    counts = {
+        name: [int((posed.train.y == code).sum()), int((posed.test.y == code).sum())]
+        for code, name in enumerate(posed.classes)
+    }
+    return {
+        "name": posed.name,
+        "summary": f"{shown}, {len(posed.classes)} classes",
+        "n_train": n,
+        "n_test": m,
+        "t": t,
+        "d": d,
+        "ragged": ragged,
+        "dtype": str(posed.train.x.dtype),
+        "classes": list(posed.classes),
+        "positive": posed.classes[posed.positive],
+        "examples_per_class": counts,
+        "split": posed.split,
+        "divided_by": posed.scale,
+    }
+
+
+def _notes(posed: Problem, eigen: Spectrum, found: Prediction) -> tuple[str, ...]:
+    notes = []
+    if not eigen.min_eigenvalue.resolved:
+        notes.append(
+            "The least eigenvalue cannot be told from zero: bounds that divide by it have no value. Near-duplicate "
+            "sequences do that, or float32; float64 may resolve it."
+        )
+    if len(posed.classes) > 2:
+        notes.append(
+            f"The prediction is among all {len(posed.classes)} classes (one-vs-rest); the bounds speak of two: "
+            f"{posed.question}."
+        )
+    if found.reg_from != "given":
+        notes.append(
+            "The ridge was chosen on the training labels. That costs the Rademacher and margin bounds nothing: they "
+            "hold for all functions of the kernel's space at once. Kernel settings compared on these labels are not "
+            "free; say how many with --tried."
+        )
+    if posed.scale is not None:
+        notes.append("Inputs were divided by the largest training norm, so the kernel depends on the sample.")
+    return tuple(notes)
+
+
+def _provenance(study: Study, posed: Problem, seconds: dict[str, float]) -> dict[str, Any]:
+    from importlib import metadata
+
+    def version(package: str) -> str:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return "not installed as a package"
+
+    device = jax.devices()[0]
+    return {
+        "command": study.command,
+        "config": dataclasses.asdict(study),
+        "data_sha256": posed.fingerprint(),
+        "seed": study.seed,
+        "versions": {name: version(name) for name in ("ntkseq", "jax", "jaxlib", "numpy", "scipy")}
+        | {"python": platform.python_version()},
+        "device": f"{device.platform}: {device.device_kind}",
+        "machine": f"{platform.system()} {platform.machine()}",
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": seconds,
+    }

@@ -1,0 +1,159 @@
+"""What is asked of a study? One frozen record: the arguments in Python, the options on the command line, and what is saved."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from typing import Any, Literal
+
+from ntkseq import _checks, kernels
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """From data to a report: kernel, Gram matrix, spectrum, generalization bounds and prediction.
+
+    Writes report.html (one file, no external parts), report.json and kernel.npz into the folder --out, and prints a
+    summary of ten lines. A file with a test split keeps it; otherwise a stratified quarter is held out, drawn with
+    --seed. The ridge, unless given, is the one of least leave-one-out error on the training examples. Bounds speak of a
+    two-class problem: the two classes, or one class (--positive) against the rest.
+    """
+
+    source: str
+    """"digits" (bundled, 8 steps of 8 pixels; 3 against 8 unless --classes says otherwise) or a file: .npz with x, y
+    (and lengths, x_test, ...) or NAME_TRAIN, y_TRAIN, ...; .ts; .csv or .tsv with one sequence and its label per row."""
+    out: str | None = None
+    """Folder to write. Default: NAME-report in the working directory."""
+    overwrite: bool = False
+    """Replace the three files of an earlier report in --out; other files there are left alone."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes to keep, two or more. Default: 3 8 for digits, all for a file; "all" keeps all."""
+    positive: str | None = None
+    """The class that is +1 in the bounds, against the rest at -1. Default: the second of two, the first of more."""
+    kernel: Literal["recurrent", "dense"] = "recurrent"
+    """Elman network over the steps; or a fully connected network on each sequence laid out as one vector."""
+    sigma_w: float = 1.4
+    """Standard deviation of the recurrent weights (dense: of all weights), before 1/sqrt(width)."""
+    sigma_u: float = 1.0
+    """Standard deviation of the input weights."""
+    sigma_b: float = 0.1
+    """Standard deviation of the biases."""
+    sigma_v: float = 1.0
+    """Standard deviation of the read-out."""
+    sigma_h: float = 0.0
+    """Standard deviation of the initial state; counts with --h0 shared or independent."""
+    h0: Literal["zero", "shared", "independent"] = "zero"
+    """Initial state: none, one random state for all sequences, or one for each."""
+    depth: int = 1
+    """Number of layers."""
+    activation: str = "relu"
+    """Name of the activation: relu, erf, sin, gelu, tanh, ..."""
+    read: Literal["last", "mean", "sum", "steps"] = "mean"
+    """What is read out: the last step, the mean or sum over steps (cost grows with t squared), or every step on its own."""
+    direction: Literal["forward", "reversed", "both"] = "forward"
+    """Order in which the steps are read."""
+    train: str | None = None
+    """Trained groups, letters of WUbV (recurrent, input, bias, read-out; dense: WbV). Default: all."""
+    kind: Literal["ntk", "nngp"] = "ntk"
+    """Neural tangent kernel, or the covariance of the network's output at initialisation."""
+    normalise: Literal["none", "max-norm"] = "none"
+    """Divide all sequences by the largest training norm. The kernel then depends on the sample, so no bound is certified."""
+    reg: float | None = None
+    """Ridge, added to the diagonal; 0 interpolates. Default: by leave-one-out from tr K/n times 1e-6, 1e-5, ..., 1e2."""
+    delta: float = 0.05
+    """Probability that a bound fails."""
+    norm_grid: float = 1.0
+    """B0 of the Rademacher and margin bounds, to be fixed before seeing the labels."""
+    tried: int = 1
+    """How many kernel settings you compared on these labels before this one; the bounds count them."""
+    n_train: int | None = None
+    """Use at most so many training examples."""
+    n_test: int | None = None
+    """Use at most so many test examples, or hold out so many. Default: 100 for digits, a quarter where no split is given."""
+    seed: int = 0
+    """Seed of the split and of the choice of a part."""
+    test: str | None = None
+    """A second file with the test split (NAME_TEST.ts beside NAME_TRAIN.ts)."""
+    label: str = "last"
+    """Tables: where the label is, "first", "last" or a column name."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Precision of the kernel. float64 needs JAX's 64-bit mode: set the environment variable JAX_ENABLE_X64=1."""
+
+    def __post_init__(self) -> None:
+        _checks.probability("delta", self.delta)
+        _checks.nonnegative("norm_grid", self.norm_grid, positive=True)
+        if self.reg is not None:
+            _checks.nonnegative("reg", self.reg)
+        for name in ("tried", "n_train", "n_test"):
+            if getattr(self, name) is not None:
+                _checks.positive_int(name, getattr(self, name))
+        _checks.choice("normalise", self.normalise, ("none", "max-norm"))
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be an integer in 0..2^32 - 1; got {self.seed}.")
+        self.build()
+
+    def build(self) -> kernels.Kernel:
+        """The kernel that is asked for.
+
+        Raises:
+            ValueError: negative or non-finite scales, unknown words; an option that the kernel does not have.
+        """
+        _checks.choice("kernel", self.kernel, ("recurrent", "dense"))
+        common: dict[str, Any] = {
+            "sigma_w": self.sigma_w,
+            "sigma_b": self.sigma_b,
+            "sigma_v": self.sigma_v,
+            "depth": self.depth,
+            "activation": self.activation,
+            "kind": self.kind,
+        }
+        if self.kernel == "dense":
+            alien = [name for name in ("sigma_u", "sigma_h", "h0", "read", "direction") if self._changed(name)]
+            if alien:
+                raise ValueError(
+                    f"kernel 'dense' has no {alien[0]}; got {getattr(self, alien[0])!r}. Leave it out, or take "
+                    "kernel 'recurrent'."
+                )
+            return kernels.Dense(train="WbV" if self.train is None else self.train, **common)
+        names = ("sigma_u", "sigma_h", "h0", "read", "direction")
+        return kernels.Recurrent(
+            train="WUbV" if self.train is None else self.train,
+            **common,
+            **{name: getattr(self, name) for name in names},
+        )
+
+    def _changed(self, name: str) -> bool:
+        return getattr(self, name) != _DEFAULTS[name]
+
+    def describe(self) -> str:
+        """The kernel in one line: what differs from nothing."""
+        shown = f"{'Recurrent' if self.kernel == 'recurrent' else 'Dense'} {self.kind.upper()}, {self.activation}"
+        shown += f", {self.depth} layer{'s' if self.depth > 1 else ''}, sigma_w = {self.sigma_w:g}"
+        if self.kernel == "recurrent":
+            shown += f", sigma_u = {self.sigma_u:g}"
+        shown += f", sigma_b = {self.sigma_b:g}"
+        if self.kernel == "recurrent":
+            shown += f", read-out: {self.read}, direction: {self.direction}"
+            if self.h0 != "zero":
+                shown += f", {self.h0} initial state, sigma_h = {self.sigma_h:g}"
+        if self.sigma_v != 1.0:
+            shown += f", sigma_v = {self.sigma_v:g}"
+        if self.train is not None:
+            shown += f", trained: {self.train or 'nothing'}"
+        return shown
+
+    @property
+    def command(self) -> str:
+        """The command line that asks for this study."""
+        words = ["ntkseq", "study", self.source]
+        for field in dataclasses.fields(self):
+            value, option = getattr(self, field.name), "--" + field.name.replace("_", "-")
+            if field.name == "source" or value == field.default:
+                continue
+            words.append(option)
+            if value is not True:
+                words += [str(part) for part in (value if isinstance(value, tuple) else (value,))]
+        return shlex.join(words)
+
+
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Study)}

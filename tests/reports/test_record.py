@@ -1,0 +1,57 @@
+"""Is the record of a study strict JSON, and does its summary claim no more than its bounds?"""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from ntkseq.reports.record import bound_line, rounded_up, strict
+from tests.reports import examples
+
+
+
+def test_the_keys_that_readers_rely_on_are_there():
+    found = examples.report().to_dict()
+    assert {"min_eigenvalue", "effective_rank", "bounds", "prediction", "provenance"} <= set(found)
+    assert set(found["min_eigenvalue"]) == {"lower", "estimate", "upper", "resolved"}
+    assert set(found["bounds"]) == {"rademacher", "arora", "du"}
+    assert found["effective_rank"]["r_1"]["estimate"] is None
+
+
+def test_bounds_without_a_value_are_null_in_strict_json():
+    found = examples.report(singular=True).to_dict()
+    text = json.dumps(found, allow_nan=False)
+    assert json.loads(text) == found
+    assert found["min_eigenvalue"]["resolved"] is False
+    assert found["bounds"]["arora"]["value"] is None and "zero" in found["bounds"]["arora"]["reason"]
+    assert found["condition"]["upper"] is None and found["condition"]["upper_note"] == "inf"
+
+
+def test_strict_says_what_a_null_was():
+    assert strict({"a": math.nan, "b": [1.0, -math.inf]}) == {"a": None, "a_note": "nan", "b": [1.0, None]}
+    assert strict({"n": np.int32(3), "x": np.arange(2.0), "t": (1, "s"), "f": np.float32(0.5)}) == {
+        "n": 3, "x": [0.0, 1.0], "t": [1, "s"], "f": 0.5,
+    }  # fmt: skip
+
+
+def test_the_summary_has_at_most_ten_lines_and_writes_less_or_equal_only_where_certified():
+    made = examples.report()
+    lines = made.summary()
+    assert len(lines) <= 10
+    assert made.bounds["rademacher"].certified and not made.bounds["arora"].certified
+    (certified,) = [line for line in lines if line.startswith("rademacher")]
+    (estimate,) = [line for line in lines if line.startswith("arora")]
+    assert "<=" in certified
+    assert "estimate" in estimate and "not certified" in estimate
+
+
+def test_a_bound_without_a_value_says_why():
+    assert "cannot be told from zero" in bound_line(examples.report(singular=True).bounds["arora"])
+
+
+@pytest.mark.parametrize("value", [1.23401, 0.99999, 2.5859999, 1e-7 / 3, 123456.0, 9.9999])
+def test_what_stands_behind_less_or_equal_is_never_below_the_bound(value: float):
+    assert value <= float(rounded_up(value)) <= value * 1.002

@@ -1,0 +1,149 @@
+"""Does a study report what the library computes, step by step, and nothing better?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import ntkseq
+from ntkseq import bounds, predictors
+from ntkseq.data import bundled
+from ntkseq.studies import Study, digits, run
+from ntkseq.studies.run import _clopper_pearson
+
+SMALL = Study("digits", n_train=40, n_test=30, read="last", reg=1e-2)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return run(SMALL)
+
+
+@pytest.fixture
+def file(tmp_path):
+    def made(x, y, **more):
+        np.savez(tmp_path / "made.npz", x=x, y=y, **more)
+        return str(tmp_path / "made.npz")
+
+    return made
+
+
+def test_the_numbers_are_those_of_the_library_called_by_hand(small):
+    signs = np.where(small.y == 1, 1.0, -1.0)
+    assert small.spectrum.min_eigenvalue.estimate == ntkseq.spectrum(small.gram).min_eigenvalue.estimate
+    assert small.bounds["rademacher"].value == bounds.rademacher(small.gram, signs, reg=1e-2).value
+    assert small.bounds["arora"].value == bounds.arora(small.gram, signs).value
+    fit = predictors.ridge(small.gram, signs, reg=1e-2)
+    f, truth = np.asarray(fit(small.cross)), np.where(small.y_test == 1, 1.0, -1.0)
+    assert small.prediction.test_error == np.mean(np.sign(f) != truth)
+    assert small.measured["margin"] == np.mean(f * truth <= 0)
+    assert small.measured["rademacher"] == pytest.approx(np.mean(np.minimum(1, np.abs(f - truth))))
+
+
+def test_the_cross_kernel_is_that_of_the_test_examples(small):
+    x, _ = bundled.digits(classes=(3, 8))
+    direct = SMALL.build()(x[:3], x[:3])
+    first = {row.tobytes(): i for i, row in enumerate(np.asarray(x))}
+    assert small.cross.shape == (30, 40)
+    assert len(first) == len(x) and direct.shape == (3, 3)
+    assert np.allclose(np.asarray(small.gram.diag())[:1] > 0, True)
+
+
+def test_ten_lines_are_printed(small):
+    assert len(small.summary()) == 10
+
+
+def test_provenance_tells_how_to_do_it_again(small):
+    told = small.provenance
+    assert told["command"] == "ntkseq study digits --read last --reg 0.01 --n-train 40 --n-test 30"
+    assert Study(**{k: tuple(v) if isinstance(v, list) else v for k, v in told["config"].items()}) == SMALL
+    assert {"ntkseq", "jax", "numpy", "python"} <= set(told["versions"])
+    assert {"gram", "spectrum", "bounds"} <= set(told["seconds"]) and len(told["data_sha256"]) == 64
+
+
+def test_every_stage_is_announced():
+    heard = []
+
+    class Stage:
+        def __init__(self, name):
+            heard.append(name)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            return None
+
+    run(SMALL, stage=Stage)
+    assert heard[0] == "data" and "kernel matrix 40 x 40" in heard and heard[-1] == "bounds"
+
+
+def test_without_a_ridge_it_is_chosen_on_training_labels_only(file):
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(20, 4, 1)).astype(np.float32), np.arange(20) % 2
+    test = {"x_test": rng.normal(size=(6, 4, 1)).astype(np.float32)}
+    chosen = [run(Study(file(x, y, y_test=labels, **test))).prediction for labels in (np.arange(6) % 2, np.ones(6, int))]
+    assert chosen[0].reg == chosen[1].reg and "leave-one-out" in chosen[0].reg_from
+
+
+def test_duplicate_sequences_leave_estimates_without_a_value_and_say_so(file):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(12, 4, 1)).astype(np.float32)
+    x[2] = x[0]
+    held = {"x_test": x[:4] + 1, "y_test": np.arange(4) % 2}
+    found = run(Study(file(x, np.arange(12) % 2, **held)))
+    assert not found.spectrum.min_eigenvalue.resolved
+    assert not found.bounds["arora"].computable and "zero" in found.bounds["arora"].reason
+    assert any("cannot be told from zero" in note for note in found.notes)
+    assert len(found.summary()) == 10 and found.bounds["rademacher"].computable
+
+
+def test_more_classes_are_predicted_one_against_the_rest(file):
+    rng = np.random.default_rng(0)
+    centres = np.array([[3.0, 0.0], [0.0, 3.0], [-3.0, -3.0]])
+    y = np.arange(36) % 3
+    x = (centres[y][:, None, :] + 0.3 * rng.normal(size=(36, 4, 2))).astype(np.float32)
+    found = run(Study(file(x, np.array(["u", "v", "w"])[y]), positive="v", read="last"))
+    assert found.prediction.test_error == 0.0 and found.prediction.scores.shape[1] == 3
+    assert found.problem == "class 'v' is +1, the other 2 classes together are -1"
+    assert any("one-vs-rest" in note for note in found.notes)
+
+
+def test_scaling_by_the_sample_takes_the_certificate_away(file):
+    rng = np.random.default_rng(0)
+    path = file(rng.normal(size=(16, 3, 1)).astype(np.float32), np.arange(16) % 2)
+    assert run(Study(path)).bounds["rademacher"].certified
+    scaled = run(Study(path, normalise="max-norm"))
+    assert not scaled.bounds["rademacher"].certified
+    assert "scale: fails" in scaled.bounds["rademacher"].objections
+    assert scaled.bounds["du"].certified  # speaks of the training examples only
+
+
+def test_ragged_sequences_are_refused_by_the_dense_kernel(file):
+    rng = np.random.default_rng(0)
+    path = file(rng.normal(size=(16, 3, 1)).astype(np.float32), np.arange(16) % 2, lengths=np.arange(16) % 3 + 1)
+    with pytest.raises(ValueError, match="needs sequences of one length"):
+        run(Study(path, kernel="dense"))
+    assert run(Study(path)).data["ragged"]
+
+
+def test_a_kernel_that_is_zero_is_named_as_the_cause(file):
+    path = file(np.zeros((16, 3, 1), np.float32), np.arange(16) % 2)
+    with pytest.raises(ValueError, match="kernel is zero"):
+        run(Study(path, sigma_b=0.0))
+
+
+def test_the_interval_of_the_test_error_is_the_exact_binomial_one():
+    low, high = _clopper_pearson(3, 20)
+    assert scipy.stats.binom.sf(2, 20, low) == pytest.approx(0.025)
+    assert scipy.stats.binom.cdf(3, 20, high) == pytest.approx(0.025)
+    assert _clopper_pearson(0, 10)[0] == 0.0 and _clopper_pearson(10, 10)[1] == 1.0
+
+
+def test_the_digits_study_finds_the_numbers_that_its_file_promises():
+    found = digits.main()
+    assert found.prediction.test_error == 0.0
+    assert found.spectrum.min_eigenvalue.estimate == pytest.approx(0.0204, rel=0.04)
+    assert found.spectrum.effective_rank("entropy") == pytest.approx(2.53, abs=0.03)
+    assert found.bounds["rademacher"].value == pytest.approx(3.32, abs=0.01)

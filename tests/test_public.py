@@ -1,0 +1,60 @@
+"""What is public? Every name that users may rely on; a change here is a change for users."""
+
+from __future__ import annotations
+
+import importlib
+import pathlib
+
+import pytest
+
+import ntkseq
+
+SURFACE = {
+    "ntkseq": [
+        "activations",
+        "bounds",
+        "cite",
+        "data",
+        "effective_rank",
+        "gram",
+        "grams",
+        "kernels",
+        "models",
+        "predictors",
+        "ridge",
+        "spectra",
+        "spectrum",
+    ],
+    "ntkseq.bounds": ["Assumption", "Bound", "Term", "arora", "cao_gu", "du", "margin", "rademacher"],
+    "ntkseq.data": ["Dataset", "bundled", "files", "load", "sequences"],
+    "ntkseq.grams": ["Dense", "Gram", "as_gram", "gram"],
+    "ntkseq.kernels": ["Dense", "Kernel", "Recurrent", "Scaled", "Sum"],
+    "ntkseq.models": ["Dense", "Model", "Recurrent"],
+    "ntkseq.predictors": ["Ridge", "Selection", "one_hot", "ridge", "select_reg"],
+    "ntkseq.reports": ["Folder", "Prediction", "Rank", "Report"],
+    "ntkseq.spectra": ["Decay", "Interval", "Spectrum", "effective_rank", "spectrum"],
+    "ntkseq.studies": ["Accuracy", "Study", "accuracy", "run"],
+}
+
+ROOMS = sorted("ntkseq." + path.parent.name for path in pathlib.Path(ntkseq.__file__).parent.glob("*/__init__.py"))
+
+
+def test_every_room_is_listed():
+    assert sorted(set(SURFACE) - {"ntkseq"}) == ROOMS
+
+
+@pytest.mark.parametrize("name", SURFACE)
+def test_the_public_names_are_these(name: str):
+    assert sorted(importlib.import_module(name).__all__) == SURFACE[name]
+
+
+@pytest.mark.parametrize("name", SURFACE)
+def test_every_public_name_exists_and_says_what_it_is(name: str):
+    room = importlib.import_module(name)
+    undocumented = [public for public in room.__all__ if not getattr(room, public).__doc__]
+    assert undocumented == []
+
+
+def test_the_version_is_that_of_the_package():
+    project = (pathlib.Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'\nversion = "{ntkseq.__version__}"\n' in project
