@@ -19,13 +19,29 @@ def static(**kwargs: Any) -> Any:
 def struct(cls: type[T]) -> type[T]:
     """Make `cls` a frozen dataclass and a pytree; fields made by `static()` are structure, all others are leaves.
 
-    `__post_init__` also runs when JAX rebuilds the object, so it may meet tracers and placeholders.
+    The checks of `__post_init__` run when a user makes the object, not when JAX rebuilds it: a gradient has the same
+    structure, and its leaves may be negative, tracers or placeholders.
     """
     cls = dataclasses.dataclass(frozen=True, eq=False)(cls)
-    fields = [f for f in dataclasses.fields(cls) if f.init]  # pyright: ignore[reportArgumentType]
-    leaves = [f.name for f in fields if not f.metadata.get("static", False)]
-    meta = [f.name for f in fields if f.metadata.get("static", False)]
-    return jax.tree_util.register_dataclass(cls, data_fields=leaves, meta_fields=meta)
+    fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
+    leaves = tuple(f.name for f in fields if not f.metadata.get("static", False))
+    meta = tuple(f.name for f in fields if f.metadata.get("static", False))
+
+    def flatten(obj: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return tuple(getattr(obj, name) for name in leaves), tuple(getattr(obj, name) for name in meta)
+
+    def flatten_with_keys(obj: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        keyed = tuple((jax.tree_util.GetAttrKey(name), getattr(obj, name)) for name in leaves)
+        return keyed, tuple(getattr(obj, name) for name in meta)
+
+    def unflatten(aux: tuple[Any, ...], children: Any) -> Any:
+        obj = object.__new__(cls)
+        for name, value in (*zip(leaves, children, strict=True), *zip(meta, aux, strict=True)):
+            object.__setattr__(obj, name, value)
+        return obj
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls
 
 
 def replace(obj: T, **changes: Any) -> T:

@@ -33,7 +33,7 @@ class Rectifier(Activation):
     negative: Any = static(default=0.0)
 
     def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
-        return jnp.where(z > 0, self.positive * z, jnp.where(z < 0, self.negative * z, jnp.zeros_like(z)))
+        return jnp.where(z == 0, jnp.zeros_like(z), jnp.where(z > 0, self.positive * z, self.negative * z))
 
 
 @struct
@@ -51,7 +51,7 @@ class LeakyRelu(Activation):
         return self.slope
 
     def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
-        return jnp.where(z > 0, z, jnp.where(z < 0, self.slope * z, jnp.zeros_like(z)))
+        return jnp.where(z == 0, jnp.zeros_like(z), jnp.where(z > 0, z, self.slope * z))
 
 
 @struct

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     missing = [name for name in EXTRA if util.find_spec(name) is None]
     if missing:
-        return _say(f"the command line needs {', '.join(missing)}. Run: pip install \"ntkseq[study]\"")
+        return _say(f'the command line needs {", ".join(missing)}. Run: pip install "ntkseq[study]"')
     with _terminated_like_interrupted():
         try:
             return _dispatch(words)
@@ -121,7 +121,10 @@ def _parse(words: list[str]) -> Any:
 
 def _usage(boxed: str, words: list[str]) -> str:
     """tyro's boxed complaint in one line."""
-    lines = [line.strip("│╭╮╰╯─ ") for line in boxed.splitlines()[1:]]
+    # in a frame of lines, or of - and | where standard error is no UTF-8; the title stands first, the help behind a rule
+    inner = [line.strip("│| ") for line in boxed.splitlines()[1:]]
+    lines = ["" if set(line) <= set("─-+╭╮╰╯ ") else line for line in inner]
+    lines = list(itertools.dropwhile(lambda line: not line, lines))
     if lines and lines[0].startswith("Missing from"):
         lines = [f"missing {lines[1]}"]  # without the help text that follows
     said = " ".join(itertools.takewhile(bool, lines)) or "bad arguments"

@@ -92,7 +92,12 @@ class ErfDual(Dual):
 
 @struct
 class SineDual(Dual):
-    """phi(z) = sin(a z + f): E = (e^{-a^2 (p + q - 2c)/2} -+ cos(2f) e^{-a^2 (p + q + 2c)/2}) / 2 (slope: +)."""
+    """phi(z) = sin(a z + f). With S = e^{-a^2 (p + q)/2} sinh(a^2 c), the pair at f = 0, and F = e^{-a^2 (p + q + 2c)/2}:
+
+    E[phi phi'] = S + sin(f)^2 F,   slope = a^2 (S + cos(f)^2 F)
+
+    S comes from expm1: the difference of the two exponentials would lose all digits at variances below eps.
+    """
 
     frequency: Any = 1.0
     phase: Any = 0.0
@@ -101,15 +106,21 @@ class SineDual(Dual):
         return (p,)
 
     def second(self, p: Array) -> Array:
-        return (1 - jnp.cos(2 * jnp.asarray(self.phase, p.dtype)) * jnp.exp(-2 * self.frequency**2 * p)) / 2
+        fall = -2 * self.frequency**2 * p
+        return -jnp.expm1(fall) / 2 + jnp.sin(jnp.asarray(self.phase, p.dtype)) ** 2 * jnp.exp(fall)
 
     def pair(self, c: Array, left: Moments, right: Moments) -> tuple[Array, Array]:
         (p,), (q,) = left, right
         scale = self.frequency**2 / 2
-        gap = jnp.maximum(p + q - 2 * c, 0)  # never below zero but by rounding
-        near = jnp.exp(-scale * gap) / 2
-        far = jnp.cos(2 * jnp.asarray(self.phase, c.dtype)) * jnp.exp(-scale * (p + q + 2 * c)) / 2
-        return near - far, self.frequency**2 * (near + far)
+        up = c > 0
+        size = jnp.where(up, c, -c)
+        gap = p + q - 2 * size
+        gap = jnp.where(gap < 0, 0, gap)  # never below zero but by rounding
+        half = -jnp.exp(-scale * gap) * jnp.expm1(-4 * scale * size) / 2
+        odd = jnp.where(up, half, -half)
+        even = jnp.exp(-scale * (p + q + 2 * c))
+        phase = jnp.asarray(self.phase, c.dtype)
+        return odd + jnp.sin(phase) ** 2 * even, self.frequency**2 * (odd + jnp.cos(phase) ** 2 * even)
 
 
 @struct

@@ -6,7 +6,7 @@ is carried along each sequence paired with itself, where the amplification is la
 
     e_p' = w^2 k_p e_p + c eps p
     e_c' = w^2 (k_c e_c + |k_p - k_c| e_p) + c eps p
-    e_T' = w^2 (k_c e_T + T (s_c e_c + |s_p - s_c| e_p)) + c eps T
+    e_T' = w^2 (k_c e_T + T (s_c e_c + |s_p - s_c| e_p)) + c eps T                                 (numerics.7)
 
 with k = E[phi(u)^2] and s = E[phi'(u)^2], k_c = s and s_c their derivatives in the covariance, k_p and s_p along the
 diagonal; lower layers enter the same way. This is an estimate with a factor of safety, not a proof.
@@ -25,7 +25,7 @@ from ntkseq.kernels.cells import CovarianceCell, Side
 
 _PER_STEP = 2.0  # roundings, in eps, that one step adds: a few of half an eps each, seldom all of one sign
 _PER_SERIES = 8.0  # a Hermite series adds the rounding of its 801-node rule
-_INSIDE = 0.99  # where the second derivative is taken: at the edge itself some forms are clipped
+_INSIDE = 64.0  # distance, in eps, from the edge c = p where s_c is taken: at the edge itself some forms are clipped
 
 
 @partial(jax.jit, static_argnames="read")
@@ -35,6 +35,7 @@ def relative(cell: CovarianceCell, side: Side, read: str) -> Array:
     x, mask = update["x"], update["mask"]
     unit = jnp.finfo(x.dtype).eps * (_PER_SERIES if cell.dual.by_series else _PER_STEP)
     out = side["read"]["out"]
+    inside = 1 - _INSIDE * jnp.finfo(x.dtype).eps
 
     def derivatives(p: Array) -> tuple[Array, ...]:
         def diagonal(p: Array) -> tuple[Array, Array]:
@@ -43,7 +44,7 @@ def relative(cell: CovarianceCell, side: Side, read: str) -> Array:
 
         m = cell.dual.moments(p)
         (k, s), (kp, sp) = jax.jvp(diagonal, (p,), (jnp.ones_like(p),))
-        _, (_, sc) = jax.jvp(lambda c: cell.dual.pair(c, m, m), (_INSIDE * p,), (jnp.ones_like(p),))
+        _, (_, sc) = jax.jvp(lambda c: cell.dual.pair(c, m, m), (inside * p,), (jnp.ones_like(p),))
         return k, s, jnp.abs(kp), jnp.abs(sp), jnp.abs(sc)
 
     def grow(weight: Array, d: Any, e: Any, tangent: Array) -> tuple[Array, Array, Array]:

@@ -91,7 +91,9 @@ class Folder:
                     "(--overwrite) to replace the report in it."
                 )
         elif self.path.exists() or self.path.is_symlink():
-            raise ValueError(f"out: {self.path} is a file; wanted a folder to write a report into. Choose another name.")
+            raise ValueError(
+                f"out: {self.path} is a file; wanted a folder to write a report into. Choose another name."
+            )
 
     def _place(self, work: pathlib.Path) -> None:
         """Move the whole folder where there is none; else the files, with the old ones kept until all are there."""
@@ -128,7 +130,10 @@ class Folder:
 
     def _unwritable(self, error: OSError) -> OSError:
         reason = error.strerror or str(error)
-        return OSError(error.errno, f"out: {self.path} cannot be written ({reason}). Nothing was left there. Choose another folder.")
+        return OSError(
+            error.errno,
+            f"out: {self.path} cannot be written ({reason}). Nothing was left there. Choose another folder.",
+        )
 
 
 def matrices(report: Report) -> dict[str, Any]:

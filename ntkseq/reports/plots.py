@@ -104,7 +104,12 @@ def eigenvalues(spectrum: Spectrum, ax: Axes | None = None, *, reg: float | None
     ceiling = (values + errors)[open_]
     if (ceiling > 0).any():
         ax.plot(
-            index[open_][ceiling > 0], ceiling[ceiling > 0], "v", ms=3.2, color=WARM, label="not told from zero: upper end"
+            index[open_][ceiling > 0],
+            ceiling[ceiling > 0],
+            "v",
+            ms=3.2,
+            color=WARM,
+            label="not told from zero: upper end",
         )
     if errors.max() > 0:
         ax.axhline(float(errors.max()), color=FAINT, lw=1, ls="--", label="error of every eigenvalue")
@@ -132,7 +137,14 @@ def ranks(found: Sequence[Rank], n: int, ax: Axes | None = None) -> Axes:
         low, high = max(value.lower, 1e-3), min(value.upper, top)
         ax.plot([low, high], [row, row], color=FAINT, lw=4, solid_capstyle="butt")
         ax.plot([value.estimate], [row], "o", ms=5, color=INK)
-        ax.annotate(f"{value.estimate:.4g}", (max(value.estimate, high), row), (6, 0), textcoords="offset points", va="center", fontsize="small")
+        ax.annotate(
+            f"{value.estimate:.4g}",
+            (max(value.estimate, high), row),
+            (6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize="small",
+        )
     ax.axvline(n, color=WARM, lw=1, ls=":")
     ax.annotate("n", (n, 1.0), (3, 2), xycoords=("data", "axes fraction"), textcoords="offset points", color=WARM)
     ax.set_xscale("log")
@@ -145,7 +157,9 @@ def ranks(found: Sequence[Rank], n: int, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def bound_bars(bounds: Mapping[str, Bound], ax: Axes | None = None, *, measured: Mapping[str, float] | None = None) -> Axes:
+def bound_bars(
+    bounds: Mapping[str, Bound], ax: Axes | None = None, *, measured: Mapping[str, float] | None = None
+) -> Axes:
     """The terms of each bound as a stacked bar, in units of the level from where on the bound says nothing.
 
     Filled: certified. Hatched: an estimate. A bar that leaves the picture ends in its value.
@@ -172,8 +186,8 @@ def bound_bars(bounds: Mapping[str, Bound], ax: Axes | None = None, *, measured:
             known = term.name in colours
             colour = colours.setdefault(term.name, colour)
             ax.barh(
-                row, min(width, limit * 1.2), left=left, height=0.55, color=colour, alpha=1.0 if bound.certified else 0.55,
-                hatch=None if bound.certified else "////", edgecolor="white", lw=0.5,
+                row, min(width, limit * 1.2), left=left, height=0.55, color=colour,
+                alpha=1.0 if bound.certified else 0.55, hatch=None if bound.certified else "////", edgecolor="white", lw=0.5,
                 label=None if known else term.name,
             )  # fmt: skip
             left = min(left + width, limit * 1.2)
@@ -188,7 +202,14 @@ def bound_bars(bounds: Mapping[str, Bound], ax: Axes | None = None, *, measured:
         if measured and key in measured:
             ax.plot([measured[key] / (bound.trivial or 1.0)], [row], "D", ms=6, color=WARM, mec="white", zorder=5)
     ax.axvline(1.0, color="black", lw=1, ls="--")
-    ax.annotate("says nothing from here", (1.0, 1.0), (3, 3), xycoords=("data", "axes fraction"), textcoords="offset points", fontsize="small")
+    ax.annotate(
+        "says nothing from here",
+        (1.0, 1.0),
+        (3, 3),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        fontsize="small",
+    )
     if measured:
         ax.plot([], [], "D", color=WARM, label="measured on the test examples", ls="none")
     ax.set_xlim(0, limit * 1.25 if all(v <= limit for v in relative.values()) else limit)
@@ -201,7 +222,9 @@ def bound_bars(bounds: Mapping[str, Bound], ax: Axes | None = None, *, measured:
     return ax
 
 
-def predictions(found: Prediction, y_test: Any, classes: Sequence[str], positive: int = 1, ax: Axes | None = None) -> Axes:
+def predictions(
+    found: Prediction, y_test: Any, classes: Sequence[str], positive: int = 1, ax: Axes | None = None
+) -> Axes:
     """Prediction against truth on the test examples: values by class for two classes, a confusion matrix for more.
 
     Args:
@@ -245,7 +268,15 @@ def _confusion(codes: np.ndarray, y: np.ndarray, classes: Sequence[str], ax: Axe
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     if k <= 12:
         for i, j in np.argwhere(counts > 0):
-            ax.text(j, i, str(counts[i, j]), ha="center", va="center", fontsize="small", color="white" if share[i, j] > 0.5 else "black")
+            ax.text(
+                j,
+                i,
+                str(counts[i, j]),
+                ha="center",
+                va="center",
+                fontsize="small",
+                color="white" if share[i, j] > 0.5 else "black",
+            )
     some = range(0, k, -(-k // 20))
     names = [plain(classes[i], 12) for i in some]
     ax.set_xticks(list(some), names, rotation=90 if max(map(len, names)) > 3 and k > 4 else 0)

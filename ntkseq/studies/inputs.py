@@ -130,7 +130,7 @@ def _digits(study: Study) -> data.Dataset:
 
 def _file(study: Study) -> data.Dataset:
     suffix = pathlib.Path(study.source).suffix.lower()
-    table = {"label": study.label} if suffix in (".csv", ".tsv") else {}
+    table: dict[str, Any] = {"label": study.label} if suffix in (".csv", ".tsv") else {}
     if not table and study.label != "last":
         raise ValueError(f"label says where a table has its labels; {study.source} is none. Leave it out.")
     return data.load(study.source, test=study.test, dtype=study.dtype, **table)

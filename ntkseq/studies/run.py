@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-import jax
 import numpy as np
 import scipy.stats
 from jaxtyping import Float
@@ -21,6 +18,7 @@ from ntkseq.bounds import Assumption, Bound
 from ntkseq.grams import Dense, gram
 from ntkseq.reports import Prediction, Rank, Report
 from ntkseq.spectra import Spectrum, spectrum
+from ntkseq.studies.facts import facts, notes, provenance
 from ntkseq.studies.inputs import Part, Problem, problem
 from ntkseq.studies.spec import Study
 
@@ -84,7 +82,7 @@ def run(study: Study, *, stage: Stage | None = None) -> Report:
         said, measured = _bounds(K, cross, posed, study, found.reg)
     return Report(
         title=f"{posed.name}: {'neural tangent' if study.kind == 'ntk' else 'NNGP'} kernel study",
-        data=_facts(posed),
+        data=facts(posed),
         kernel=study.describe(),
         problem=posed.question,
         gram=K,
@@ -98,8 +96,8 @@ def run(study: Study, *, stage: Stage | None = None) -> Report:
         bounds=said,
         measured=measured,
         prediction=found,
-        provenance=_provenance(study, posed, clock.seconds),
-        notes=_notes(posed, eigen, found),
+        provenance=provenance(study, posed, clock.seconds),
+        notes=notes(posed, eigen, found),
     )
 
 
@@ -111,7 +109,9 @@ def _kernel_matrix(kernel: Any, study: Study, part: Part, other: Part | None = N
             continue
         if study.kernel == "dense":
             if one.lengths is not None:
-                raise ValueError("kernel 'dense' needs sequences of one length; got ragged ones. Take kernel 'recurrent'.")
+                raise ValueError(
+                    "kernel 'dense' needs sequences of one length; got ragged ones. Take kernel 'recurrent'."
+                )
             sides.append((one.x.reshape(len(one.x), -1), None))
         else:
             sides.append((one.x, one.lengths))
@@ -230,75 +230,3 @@ def _ranks(eigen: Spectrum, reg: float) -> tuple[Rank, ...]:
         else:
             found.append(Rank(name, formula, value))
     return tuple(found)
-
-
-def _facts(posed: Problem) -> dict[str, Any]:
-    (n, t, d), m = posed.train.x.shape, len(posed.test.y)
-    ragged = posed.train.lengths is not None or posed.test.lengths is not None
-    shown = f"{posed.name}: {n} training and {m} test sequences, t {'<=' if ragged else '='} {t}, d = {d}"
-    counts = {
-        name: [int((posed.train.y == code).sum()), int((posed.test.y == code).sum())]
-        for code, name in enumerate(posed.classes)
-    }
-    return {
-        "name": posed.name,
-        "summary": f"{shown}, {len(posed.classes)} classes",
-        "n_train": n,
-        "n_test": m,
-        "t": t,
-        "d": d,
-        "ragged": ragged,
-        "dtype": str(posed.train.x.dtype),
-        "classes": list(posed.classes),
-        "positive": posed.classes[posed.positive],
-        "examples_per_class": counts,
-        "split": posed.split,
-        "divided_by": posed.scale,
-    }
-
-
-def _notes(posed: Problem, eigen: Spectrum, found: Prediction) -> tuple[str, ...]:
-    notes = []
-    if not eigen.min_eigenvalue.resolved:
-        notes.append(
-            "The least eigenvalue cannot be told from zero: bounds that divide by it have no value. Near-duplicate "
-            "sequences do that, or float32; float64 may resolve it."
-        )
-    if len(posed.classes) > 2:
-        notes.append(
-            f"The prediction is among all {len(posed.classes)} classes (one-vs-rest); the bounds speak of two: "
-            f"{posed.question}."
-        )
-    if found.reg_from != "given":
-        notes.append(
-            "The ridge was chosen on the training labels. That costs the Rademacher and margin bounds nothing: they "
-            "hold for all functions of the kernel's space at once. Kernel settings compared on these labels are not "
-            "free; say how many with --tried."
-        )
-    if posed.scale is not None:
-        notes.append("Inputs were divided by the largest training norm, so the kernel depends on the sample.")
-    return tuple(notes)
-
-
-def _provenance(study: Study, posed: Problem, seconds: dict[str, float]) -> dict[str, Any]:
-    from importlib import metadata
-
-    def version(package: str) -> str:
-        try:
-            return metadata.version(package)
-        except metadata.PackageNotFoundError:
-            return "not installed as a package"
-
-    device = jax.devices()[0]
-    return {
-        "command": study.command,
-        "config": dataclasses.asdict(study),
-        "data_sha256": posed.fingerprint(),
-        "seed": study.seed,
-        "versions": {name: version(name) for name in ("ntkseq", "jax", "jaxlib", "numpy", "scipy")}
-        | {"python": platform.python_version()},
-        "device": f"{device.platform}: {device.device_kind}",
-        "machine": f"{platform.system()} {platform.machine()}",
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "seconds": seconds,
-    }

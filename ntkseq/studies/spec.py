@@ -1,10 +1,10 @@
-"""What is asked of a study? One frozen record: the arguments in Python, the options on the command line, and what is saved."""
+"""What is asked of a study? One frozen record: arguments in Python, options on the command line, what is saved."""
 
 from __future__ import annotations
 
 import dataclasses
 import shlex
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ntkseq import _checks, kernels
 
@@ -20,8 +20,8 @@ class Study:
     """
 
     source: str
-    """"digits" (bundled, 8 steps of 8 pixels; 3 against 8 unless --classes says otherwise) or a file: .npz with x, y
-    (and lengths, x_test, ...) or NAME_TRAIN, y_TRAIN, ...; .ts; .csv or .tsv with one sequence and its label per row."""
+    """"digits" (bundled, 8 steps of 8 pixels; 3 against 8 unless --classes says otherwise) or a file: .npz with x, y (and
+    lengths, x_test, ...) or NAME_TRAIN, y_TRAIN, ...; .ts; .csv or .tsv with one sequence and its label per row."""
     out: str | None = None
     """Folder to write. Default: NAME-report in the working directory."""
     overwrite: bool = False
@@ -49,7 +49,7 @@ class Study:
     activation: str = "relu"
     """Name of the activation: relu, erf, sin, gelu, tanh, ..."""
     read: Literal["last", "mean", "sum", "steps"] = "mean"
-    """What is read out: the last step, the mean or sum over steps (cost grows with t squared), or every step on its own."""
+    """What is read out: the last step, the mean or sum over steps (cost grows with t squared), or each step alone."""
     direction: Literal["forward", "reversed", "both"] = "forward"
     """Order in which the steps are read."""
     train: str | None = None
@@ -57,9 +57,9 @@ class Study:
     kind: Literal["ntk", "nngp"] = "ntk"
     """Neural tangent kernel, or the covariance of the network's output at initialisation."""
     normalise: Literal["none", "max-norm"] = "none"
-    """Divide all sequences by the largest training norm. The kernel then depends on the sample, so no bound is certified."""
+    """Divide all sequences by the largest training norm. The kernel then depends on the sample: nothing is certified."""
     reg: float | None = None
-    """Ridge, added to the diagonal; 0 interpolates. Default: by leave-one-out from tr K/n times 1e-6, 1e-5, ..., 1e2."""
+    """Ridge, added to the diagonal; 0 interpolates. Default: by leave-one-out from tr K/n times 1e-6, ..., 1e2."""
     delta: float = 0.05
     """Probability that a bound fails."""
     norm_grid: float = 1.0
@@ -69,7 +69,7 @@ class Study:
     n_train: int | None = None
     """Use at most so many training examples."""
     n_test: int | None = None
-    """Use at most so many test examples, or hold out so many. Default: 100 for digits, a quarter where no split is given."""
+    """Use at most so many test examples, or hold out so many. Default: 100 for digits, a quarter without a split."""
     seed: int = 0
     """Seed of the split and of the choice of a part."""
     test: str | None = None
@@ -87,7 +87,9 @@ class Study:
         for name in ("tried", "n_train", "n_test"):
             if getattr(self, name) is not None:
                 _checks.positive_int(name, getattr(self, name))
-        _checks.choice("normalise", self.normalise, ("none", "max-norm"))
+        for name, hint in get_type_hints(type(self)).items():
+            if get_origin(hint) is Literal:
+                _checks.choice(name, getattr(self, name), get_args(hint))
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be an integer in 0..2^32 - 1; got {self.seed}.")
         self.build()
@@ -98,7 +100,6 @@ class Study:
         Raises:
             ValueError: negative or non-finite scales, unknown words; an option that the kernel does not have.
         """
-        _checks.choice("kernel", self.kernel, ("recurrent", "dense"))
         common: dict[str, Any] = {
             "sigma_w": self.sigma_w,
             "sigma_b": self.sigma_b,

@@ -44,13 +44,15 @@ def report(*, classes=("a", "b"), name="made", singular=False) -> Report:
         rkhs_norm=2.0,
         effective_dimension=3.0,
     )
-    ranks = [Rank(kind, "formula", eigen.effective_rank_interval(kind)) for kind in ("entropy", "stable", "participation")]
+    ranks = [
+        Rank(kind, "formula", eigen.effective_rank_interval(kind)) for kind in ("entropy", "stable", "participation")
+    ]
     counts = {c: [int((y == i).sum()), int((y_test == i).sum())] for i, c in enumerate(classes)}
     return Report(
         title=f"{name}: study",
         data={
-            "name": name, "summary": f"{name}: 6 training and 4 test sequences", "n_train": 6, "n_test": 4, "t": 3, "d": 1,
-            "ragged": False, "classes": list(classes), "positive": classes[1], "examples_per_class": counts,
+            "name": name, "summary": f"{name}: 6 training and 4 test sequences", "n_train": 6, "n_test": 4,
+            "t": 3, "d": 1, "ragged": False, "classes": list(classes), "positive": classes[1], "examples_per_class": counts,
             "split": "given", "divided_by": None,
         },
         kernel="a made kernel",

@@ -15,7 +15,6 @@ from ntkseq.reports.files import NAMES
 from tests.reports import examples
 
 
-
 @pytest.fixture(scope="module")
 def made():
     return examples.report()
@@ -57,7 +56,7 @@ def test_an_empty_folder_is_filled(tmp_path, made):
 
 def test_a_folder_with_files_is_refused_before_any_work(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(ValueError, match="holds files.*--overwrite"), Folder(tmp_path):
+    with pytest.raises(ValueError, match=r"holds files.*--overwrite"), Folder(tmp_path):
         pytest.fail("entered")
     assert names(tmp_path) == ["mine.txt"]
 

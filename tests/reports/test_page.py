@@ -12,7 +12,6 @@ from ntkseq.reports.page import number, page, verdict
 from tests.reports import examples
 
 
-
 class Tags(html.parser.HTMLParser):
     """All tags with their attributes, and the text between them."""
 
@@ -36,7 +35,9 @@ def text() -> str:
 
 def test_the_page_asks_for_nothing_outside(text: str):
     parsed = Tags(text)
-    addresses = [v for _, attributes in parsed.tags for k, v in attributes.items() if k in ("src", "href", "srcset", "data")]
+    addresses = [
+        v for _, attributes in parsed.tags for k, v in attributes.items() if k in ("src", "href", "srcset", "data")
+    ]
     assert len(addresses) == 5 and all(address.startswith("data:image/") for address in addresses)
     assert not {tag for tag, _ in parsed.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
     assert "url(" not in text and "@import" not in text

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import pytest
 
 from ntkseq.reports import plots
 from ntkseq.spectra import Interval, spectrum
 from tests.reports import examples
-
 
 
 def test_the_heat_map_is_sorted_by_class_and_scaled_to_correlations():
@@ -55,7 +53,7 @@ def test_wrong_predictions_of_two_classes_are_marked():
     found = examples.report().prediction  # predicts 1, 0, 1, 0
     ax = plots.predictions(found, np.array([0, 0, 1, 1]), ("a", "b"))
     wrong = [line.get_xdata().tolist() for line in ax.lines if line.get_marker() == "X"]
-    assert sorted(sum(wrong, [])) == [-2.0, 0.5]
+    assert sorted(x for part in wrong for x in part) == [-2.0, 0.5]
 
 
 def test_many_classes_become_a_confusion_matrix():

@@ -12,7 +12,6 @@ from ntkseq.reports.record import bound_line, rounded_up, strict
 from tests.reports import examples
 
 
-
 def test_the_keys_that_readers_rely_on_are_there():
     found = examples.report().to_dict()
     assert {"min_eigenvalue", "effective_rank", "bounds", "prediction", "provenance"} <= set(found)

@@ -8,8 +8,8 @@ import scipy.stats
 
 import ntkseq
 from ntkseq import bounds, predictors
-from ntkseq.data import bundled
 from ntkseq.studies import Study, digits, run
+from ntkseq.studies.inputs import problem
 from ntkseq.studies.run import _clopper_pearson
 
 SMALL = Study("digits", n_train=40, n_test=30, read="last", reg=1e-2)
@@ -42,12 +42,10 @@ def test_the_numbers_are_those_of_the_library_called_by_hand(small):
 
 
 def test_the_cross_kernel_is_that_of_the_test_examples(small):
-    x, _ = bundled.digits(classes=(3, 8))
-    direct = SMALL.build()(x[:3], x[:3])
-    first = {row.tobytes(): i for i, row in enumerate(np.asarray(x))}
+    posed = problem(SMALL)
+    direct = SMALL.build()(posed.test.x[:3], posed.train.x[:4])
     assert small.cross.shape == (30, 40)
-    assert len(first) == len(x) and direct.shape == (3, 3)
-    assert np.allclose(np.asarray(small.gram.diag())[:1] > 0, True)
+    assert np.allclose(np.asarray(small.cross.array)[:3, :4], np.asarray(direct), rtol=1e-5)
 
 
 def test_ten_lines_are_printed(small):
@@ -79,20 +77,25 @@ def test_every_stage_is_announced():
     assert heard[0] == "data" and "kernel matrix 40 x 40" in heard and heard[-1] == "bounds"
 
 
+def sequences(seed=0):
+    """12 sequences to train on and 4 to test: one shape for all tests below, so that little is compiled."""
+    x = np.random.default_rng(seed).normal(size=(16, 3, 1)).astype(np.float32)
+    return x[:12], np.arange(12) % 2, {"x_test": x[12:], "y_test": np.arange(4) % 2}
+
+
 def test_without_a_ridge_it_is_chosen_on_training_labels_only(file):
-    rng = np.random.default_rng(3)
-    x, y = rng.normal(size=(20, 4, 1)).astype(np.float32), np.arange(20) % 2
-    test = {"x_test": rng.normal(size=(6, 4, 1)).astype(np.float32)}
-    chosen = [run(Study(file(x, y, y_test=labels, **test))).prediction for labels in (np.arange(6) % 2, np.ones(6, int))]
+    x, y, held = sequences()
+    chosen = [
+        run(Study(file(x, y, **held | {"y_test": labels}), read="last")).prediction
+        for labels in (np.arange(4) % 2, np.ones(4, int))
+    ]
     assert chosen[0].reg == chosen[1].reg and "leave-one-out" in chosen[0].reg_from
 
 
 def test_duplicate_sequences_leave_estimates_without_a_value_and_say_so(file):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(12, 4, 1)).astype(np.float32)
+    x, y, held = sequences()
     x[2] = x[0]
-    held = {"x_test": x[:4] + 1, "y_test": np.arange(4) % 2}
-    found = run(Study(file(x, np.arange(12) % 2, **held)))
+    found = run(Study(file(x, y, **held), read="last"))
     assert not found.spectrum.min_eigenvalue.resolved
     assert not found.bounds["arora"].computable and "zero" in found.bounds["arora"].reason
     assert any("cannot be told from zero" in note for note in found.notes)
@@ -100,38 +103,40 @@ def test_duplicate_sequences_leave_estimates_without_a_value_and_say_so(file):
 
 
 def test_more_classes_are_predicted_one_against_the_rest(file):
-    rng = np.random.default_rng(0)
-    centres = np.array([[3.0, 0.0], [0.0, 3.0], [-3.0, -3.0]])
-    y = np.arange(36) % 3
-    x = (centres[y][:, None, :] + 0.3 * rng.normal(size=(36, 4, 2))).astype(np.float32)
-    found = run(Study(file(x, np.array(["u", "v", "w"])[y]), positive="v", read="last"))
-    assert found.prediction.test_error == 0.0 and found.prediction.scores.shape[1] == 3
+    x, _, held = sequences()
+    y, y_test = np.arange(12) % 3, np.arange(4) % 3
+    x[:], held["x_test"][:] = (
+        np.array([3.0, -3.0, 0.1])[c][:, None, None] + 0.1 * z for c, z in ((y, x), (y_test, held["x_test"]))
+    )
+    names = np.array(["u", "v", "w"])
+    found = run(Study(file(x, names[y], x_test=held["x_test"], y_test=names[y_test]), positive="v", read="last"))
+    assert found.prediction.test_error == 0.0 and found.prediction.scores.shape == (4, 3)
     assert found.problem == "class 'v' is +1, the other 2 classes together are -1"
     assert any("one-vs-rest" in note for note in found.notes)
 
 
 def test_scaling_by_the_sample_takes_the_certificate_away(file):
-    rng = np.random.default_rng(0)
-    path = file(rng.normal(size=(16, 3, 1)).astype(np.float32), np.arange(16) % 2)
-    assert run(Study(path)).bounds["rademacher"].certified
-    scaled = run(Study(path, normalise="max-norm"))
+    x, y, held = sequences()
+    path = file(x, y, **held)
+    assert run(Study(path, read="last")).bounds["rademacher"].certified
+    scaled = run(Study(path, read="last", normalise="max-norm"))
     assert not scaled.bounds["rademacher"].certified
     assert "scale: fails" in scaled.bounds["rademacher"].objections
     assert scaled.bounds["du"].certified  # speaks of the training examples only
 
 
 def test_ragged_sequences_are_refused_by_the_dense_kernel(file):
-    rng = np.random.default_rng(0)
-    path = file(rng.normal(size=(16, 3, 1)).astype(np.float32), np.arange(16) % 2, lengths=np.arange(16) % 3 + 1)
+    x, y, held = sequences()
+    path = file(x, y, **held, lengths=np.arange(12) % 3 + 1, lengths_test=np.full(4, 2))
     with pytest.raises(ValueError, match="needs sequences of one length"):
         run(Study(path, kernel="dense"))
-    assert run(Study(path)).data["ragged"]
+    assert run(Study(path, read="last")).data["ragged"]
 
 
 def test_a_kernel_that_is_zero_is_named_as_the_cause(file):
-    path = file(np.zeros((16, 3, 1), np.float32), np.arange(16) % 2)
+    x, y, held = sequences()
     with pytest.raises(ValueError, match="kernel is zero"):
-        run(Study(path, sigma_b=0.0))
+        run(Study(file(0 * x, y, **held), sigma_b=0.0, read="last"))
 
 
 def test_the_interval_of_the_test_error_is_the_exact_binomial_one():

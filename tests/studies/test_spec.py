@@ -39,7 +39,6 @@ def test_a_dense_kernel_can_be_asked_for():
         ({"activation": "nope"}, "nope"),
         ({"train": "Q"}, "train must be"),
         ({"kernel": "dense", "read": "last"}, "kernel 'dense' has no read"),
-        ({"normalise": "other"}, "normalise must be one of"),
     ],
 )
 def test_what_makes_no_sense_is_refused_at_once(changes, said):

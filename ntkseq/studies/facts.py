@@ -1,0 +1,90 @@
+"""What must stand beside the findings of a study: facts about the data, warnings, and how to do it again?"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import platform
+from importlib import metadata
+from typing import Any
+
+import jax
+
+from ntkseq.reports import Prediction
+from ntkseq.spectra import Spectrum
+from ntkseq.studies.inputs import Problem
+from ntkseq.studies.spec import Study
+
+
+def facts(posed: Problem) -> dict[str, Any]:
+    """The examples in numbers."""
+    (n, t, d), m = posed.train.x.shape, len(posed.test.y)
+    ragged = posed.train.lengths is not None or posed.test.lengths is not None
+    shown = f"{posed.name}: {n} training and {m} test sequences, t {'<=' if ragged else '='} {t}, d = {d}"
+    counts = {
+        name: [int((posed.train.y == code).sum()), int((posed.test.y == code).sum())]
+        for code, name in enumerate(posed.classes)
+    }
+    return {
+        "name": posed.name,
+        "summary": f"{shown}, {len(posed.classes)} classes",
+        "n_train": n,
+        "n_test": m,
+        "t": t,
+        "d": d,
+        "ragged": ragged,
+        "dtype": str(posed.train.x.dtype),
+        "classes": list(posed.classes),
+        "positive": posed.classes[posed.positive],
+        "examples_per_class": counts,
+        "split": posed.split,
+        "divided_by": posed.scale,
+    }
+
+
+def notes(posed: Problem, eigen: Spectrum, found: Prediction) -> tuple[str, ...]:
+    """What a reader must know before believing a number."""
+    told = []
+    if not eigen.min_eigenvalue.resolved:
+        told.append(
+            "The least eigenvalue cannot be told from zero: bounds that divide by it have no value. Near-duplicate "
+            "sequences do that, or float32; float64 may resolve it."
+        )
+    if len(posed.classes) > 2:
+        told.append(
+            f"The prediction is among all {len(posed.classes)} classes (one-vs-rest); the bounds speak of two: "
+            f"{posed.question}."
+        )
+    if found.reg_from != "given":
+        told.append(
+            "The ridge was chosen on the training labels. That costs the Rademacher and margin bounds nothing: they "
+            "hold for all functions of the kernel's space at once. Kernel settings compared on these labels are not "
+            "free; say how many with --tried."
+        )
+    if posed.scale is not None:
+        told.append("Inputs were divided by the largest training norm, so the kernel depends on the sample.")
+    return tuple(told)
+
+
+def provenance(study: Study, posed: Problem, seconds: dict[str, float]) -> dict[str, Any]:
+    """Where the numbers come from, and how to get them again."""
+
+    def version(package: str) -> str:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            return "not installed as a package"
+
+    device = jax.devices()[0]
+    return {
+        "command": study.command,
+        "config": dataclasses.asdict(study),
+        "data_sha256": posed.fingerprint(),
+        "seed": study.seed,
+        "versions": {name: version(name) for name in ("ntkseq", "jax", "jaxlib", "numpy", "scipy")}
+        | {"python": platform.python_version()},
+        "device": f"{device.platform}: {device.device_kind}",
+        "machine": f"{platform.system()} {platform.machine()}",
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": seconds,
+    }

@@ -1,0 +1,127 @@
+"""Do the published protocols run as stated, never look at test labels to choose, and reach the published accuracies?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ntkseq.studies import accuracy
+from ntkseq.studies.accuracy import _cross_validated, _folds
+
+
+@pytest.fixture
+def one_kernel(monkeypatch):
+    """The grid cut down to its first kernel: choosing is tested, not the kernels."""
+    import importlib
+
+    module = importlib.import_module("ntkseq.studies.accuracy")
+    for name in ("_ucr_kernels", "_uci_kernels"):
+        whole = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda whole=whole: [next(iter(whole()))])
+
+
+def made(tmp_path, *, flip=False, folds=False):
+    rng = np.random.default_rng(0)
+    y = np.arange(48) % 2
+    x = (rng.normal(size=(48, 4)) * 0.3 + 2.0 * y[:, None] - 1.0).astype(np.float32)
+    y_test = 1 - y[40:] if flip else y[40:]
+    arrays = {"x": x[:40], "y": y[:40], "x_test": x[40:], "y_test": y_test}
+    if folds:
+        quarters = np.arange(48).reshape(4, 12)
+        arrays = {"X": x, "y": y, "max_norm": np.linalg.norm(x, axis=1).max()}
+        arrays |= {"train_fold": np.arange(24), "val_fold": np.arange(24, 48)}
+        for i in range(4):
+            arrays |= {f"k{i}_test": quarters[i], f"k{i}_train": np.setdiff1d(np.arange(48), quarters[i])}
+    np.savez(tmp_path / "made.npz", **arrays)
+    return tmp_path / "made.npz"
+
+
+def test_separable_classes_are_learnt_without_error(tmp_path, one_kernel):
+    found = accuracy(made(tmp_path))
+    assert (found.protocol, found.validation, found.test) == ("ucr", 100.0, 100.0)
+    assert found.tried == 5 and 1 <= len(found.settings) <= 5
+
+
+def test_the_choice_does_not_see_the_test_labels(tmp_path, one_kernel):
+    honest, flipped = accuracy(made(tmp_path)), accuracy(made(tmp_path, flip=True))
+    assert honest.settings == flipped.settings and honest.validation == flipped.validation
+    assert flipped.test == 0.0
+
+
+def test_a_file_with_folds_takes_the_uci_protocol(tmp_path, one_kernel):
+    found = accuracy(made(tmp_path, folds=True))
+    assert (found.protocol, found.validation, found.test, found.tried) == ("uci", 100.0, 100.0, 9)
+
+
+def test_folds_are_stratified_and_reproducible():
+    y = np.repeat([0, 1, 2], [20, 10, 10])
+    folds = _folds(y, 0)
+    assert np.array_equal(folds, _folds(y, 0)) and not np.array_equal(folds, _folds(y, 1))
+    for fold in range(10):
+        assert np.bincount(y[folds == fold]).tolist() == [2, 1, 1]
+
+
+def test_cross_validation_is_scored_on_what_was_left_out():
+    y = np.arange(20) % 2
+    truth = np.where(y == 1, 1.0, -1.0)
+    assert _cross_validated(np.outer(truth, truth), y, _folds(y, 0), 1.0) == 1.0
+    alone = np.eye(20)  # nothing can be said of an example from the others
+    assert _cross_validated(alone, y, _folds(y, 0), 1.0) <= 0.6
+
+
+def test_a_file_without_a_test_split_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((4, 3)), y=np.arange(4) % 2)
+    with pytest.raises(ValueError, match="needs a test split"):
+        accuracy(tmp_path / "a.npz")
+
+
+def test_one_class_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((4, 3)), y=np.zeros(4, int))
+    with pytest.raises(ValueError, match="at least two classes; got 1"):
+        accuracy(tmp_path / "a.npz")
+
+
+def test_folds_that_point_outside_are_refused(tmp_path):
+    path = made(tmp_path, folds=True)
+    with np.load(path) as arrays:
+        held = dict(arrays)
+    np.savez(path, **held | {"val_fold": np.array([0, 99])})
+    with pytest.raises(ValueError, match=r"val_fold must hold indices of examples, 0\.\.47"):
+        accuracy(path)
+
+
+REFERENCE = {
+    "SmoothSubspace": 94.67,
+    "Coffee": 100.0,
+    "GunPoint": 96.67,
+    "ECG200": 86.0,  # 83 to 89
+    "SyntheticControl": 97.67,
+}
+"""Median test accuracy of the published code, ported, by the same protocol on a larger grid."""
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", REFERENCE)
+def test_time_series_reach_the_published_code_within_two_points(data_dir, name):
+    assert accuracy(data_dir / "ucr" / f"{name}.npz").test >= REFERENCE[name] - 2.01
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("ItalyPowerDemand", 95.5),  # the nearest neighbour
+        ("ArrowHead", 80.0),  # the nearest neighbour
+        ("JapaneseVowels", 95.0),  # ragged, 12 features
+        ("BasicMotions", 90.0),  # six features
+        ("PickupGestureWiimoteZ", 60.0),  # ragged; chance is 10
+    ],
+)
+def test_other_time_series_beat_the_nearest_neighbour(data_dir, name, least):
+    assert accuracy(data_dir / "ucr" / f"{name}.npz").test >= least
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("name", "reference"), [("iris", 96.62), ("wine", 99.43)])
+def test_tables_reach_the_published_code_within_two_points(data_dir, name, reference):
+    assert accuracy(data_dir / "uci" / f"{name}.npz").test >= reference - 2.0

@@ -1,0 +1,227 @@
+"""Does the command line do what it says, in one line where it cannot, and leave nothing half-written?"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from ntkseq import cli
+from ntkseq.studies import Study
+
+FILES = ["kernel.npz", "report.html", "report.json"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def file(tmp_path):
+    def made(name="made.npz", **changes):
+        x = np.random.default_rng(0).normal(size=(16, 3, 1)).astype(np.float32)
+        arrays = {"x": x[:12], "y": np.arange(12) % 2, "x_test": x[12:], "y_test": np.arange(4) % 2} | changes
+        np.savez(tmp_path / name, **{k: v for k, v in arrays.items() if v is not None})
+        return name
+
+    return made
+
+
+def names(folder=".") -> list[str]:
+    return sorted(path.name for path in pathlib.Path(folder).iterdir())
+
+
+def refused(capsys, *words: str) -> str:
+    """The one line that is said when a command is refused."""
+    before = names()
+    assert cli.main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and names() == before
+    lines = [line for line in said.err.splitlines() if line.startswith("ntkseq: ")]
+    assert len(lines) == 1 and said.err.rstrip().endswith(lines[0]) and "Traceback" not in said.err
+    return lines[0]
+
+
+def test_a_study_writes_three_files_and_prints_ten_lines(capsys, file):
+    assert cli.main(["study", file(), "--read", "last", "--out", "out"]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 10
+    assert "kernel matrix 12 x 12" in said.err and "\x1b" not in said.err + said.out
+    assert names("out") == FILES and names() == ["made.npz", "out"]
+    found = json.loads(pathlib.Path("out/report.json").read_text(), parse_constant=pytest.fail)
+    assert {"min_eigenvalue", "effective_rank", "bounds", "prediction", "provenance"} <= set(found)
+    assert found["provenance"]["command"] == "ntkseq study made.npz --out out --read last"
+    assert "</html>" in pathlib.Path("out/report.html").read_text()
+    again = refused(capsys, "study", file(), "--read", "last", "--out", "out")
+    assert "holds files" in again and "--overwrite" in again
+    assert cli.main(["study", file(), "--read", "last", "--out", "out", "--overwrite"]) == 0
+
+
+def test_options_arrive_in_the_study(monkeypatch):
+    asked = []
+    monkeypatch.setattr(cli, "_study", lambda study: asked.append(study) or 0)
+    words = "study a.npz --classes a b --sigma-w 1.2 --depth 2 --read last --reg 0.1 --n-train 9 --overwrite --train WU"
+    assert cli.main(words.split()) == 0
+    (got,) = asked
+    wanted = Study(
+        "a.npz", classes=("a", "b"), sigma_w=1.2, depth=2, read="last", reg=0.1, n_train=9, overwrite=True, train="WU"
+    )
+    assert {f: getattr(got, f) for f in wanted.__dataclass_fields__} == vars(wanted)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("", "Expected one of {study, accuracy, cite}. See ntkseq --help."),
+        ("nope", "nope"),
+        ("study", "missing SOURCE. See ntkseq study --help."),
+        ("study digits --nope", "--nope"),
+        ("study digits --sigma-w x", "--sigma-w: could not convert string to float: 'x'"),
+        ("study digits --sigma-w -1", "sigma_w must be a finite standard deviation >= 0; got -1.0"),
+        ("study digits --reg x", "--reg: no type matching FLOAT could be instantiated from ['x']"),
+        ("study digits --read never", "Expected one of ('last', 'mean', 'sum', 'steps')"),
+        ("study digits --delta 2", "delta must lie strictly between 0 and 1"),
+        ("study digits --classes 3 x", "no class 'x'; the classes are 0, 1"),
+        ("study nope.npz", "nope.npz: no such file"),
+        ("study nope.npz --dtype float64", "JAX_ENABLE_X64=1"),
+        ("study .", "is a directory"),
+        ("accuracy nope.npz", "no such file"),
+        ("cite nope", "unknown reference key 'nope'"),
+    ],
+)
+def test_bad_arguments_are_answered_in_one_line(capsys, words: str, said: str):
+    assert said in refused(capsys, *words.split())
+
+
+BAD = {
+    "nan": ({"x": np.full((12, 3, 1), np.nan)}, "NaN"),
+    "infinite": ({"x": np.full((12, 3, 1), np.inf)}, "infinite"),
+    "rank": ({"x": np.zeros((12, 3, 1, 1))}, "(12, 3, 1, 1)"),
+    "no examples": ({"x": np.zeros((0, 3, 1)), "y": np.zeros(0, int)}, "empty"),
+    "one example": (
+        {"x": np.zeros((1, 3, 1)), "y": np.zeros(1, int)},
+        "at least 2 training and 1 test example; got 1 and 4",
+    ),
+    "no steps": ({"x": np.zeros((12, 0, 1))}, "empty"),
+    "lengths beyond": ({"lengths": np.full(12, 9), "lengths_test": np.full(4, 3)}, "1..3"),
+    "lengths of zero": ({"lengths": np.zeros(12, int), "lengths_test": np.full(4, 3)}, "1..3"),
+    "other features": ({"x_test": np.zeros((4, 3, 2))}, "features"),
+    "other labels": ({"y": np.zeros(5, int)}, "(5,)"),
+    "one class": ({"y": np.zeros(12, int), "y_test": np.zeros(4, int)}, "two or more different classes"),
+    "pickled": ({"x": np.array([{}] * 12, dtype=object)}, "pickled"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_data_are_answered_in_one_line(capsys, file, case: str):
+    changes, said = BAD[case]
+    assert said in refused(capsys, "study", file(**changes), "--out", "out")
+
+
+class Bomb:
+    """Runs something when unpickled."""
+
+    def __reduce__(self):
+        return (pathlib.Path.touch, (pathlib.Path("exploded"),))
+
+
+@pytest.mark.parametrize("kind", ["pickle", "archive", "cut", "text"])
+def test_a_malicious_or_damaged_file_is_refused_and_never_run(capsys, file, kind: str):
+    evil = pathlib.Path("evil.npz")
+    if kind == "pickle":
+        evil.write_bytes(pickle.dumps(Bomb()))
+    elif kind == "archive":
+        with zipfile.ZipFile(evil, "w") as archive:
+            archive.writestr("../../x.npy", pickle.dumps(Bomb()))
+            archive.writestr("y.npy", pickle.dumps(Bomb()))
+    elif kind == "cut":
+        evil.write_bytes(pathlib.Path(file()).read_bytes()[:300])
+    else:
+        evil.write_text("\x1b[31mred\n" * 9)
+    assert "\x1b" not in refused(capsys, "study", "evil.npz", "--out", "out")
+    assert not pathlib.Path("exploded").exists()
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(capsys, file, monkeypatch):
+    monkeypatch.setattr("ntkseq.studies.run", lambda *a, **k: pytest.fail("worked"))
+    pathlib.Path("plain").write_text("")
+    assert "cannot be written" in refused(capsys, "study", file(), "--out", "plain/out")
+    assert "is a file; wanted a folder" in refused(capsys, "study", file(), "--out", "plain")
+
+
+def test_a_full_disk_is_answered_in_one_line_and_leaves_nothing(capsys, file, monkeypatch):
+    path = file()
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    assert "No space left on device" in refused(capsys, "study", path, "--read", "last", "--out", "a/b/out")
+
+
+def test_ctrl_c_ends_with_130_and_leaves_nothing(capsys, file, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ntkseq.studies.run", interrupted)
+    path = file()
+    assert cli.main(["study", path]) == 130
+    assert "interrupted; nothing was written" in capsys.readouterr().err and names() == [path]
+
+
+def test_without_the_extra_the_command_to_install_it_is_named(capsys, monkeypatch):
+    real = cli.util.find_spec
+    monkeypatch.setattr(cli.util, "find_spec", lambda name: None if name in ("tyro", "rich") else real(name))
+    assert 'needs tyro, rich. Run: pip install "ntkseq[study]"' in refused(capsys, "study", "digits")
+
+
+def test_an_error_of_many_lines_becomes_one():
+    assert cli._message(ValueError("a\n  b")) == "a b"
+    assert cli._message(FileNotFoundError(2, "No such file", "x")) == "x: No such file"
+
+
+def test_cite_prints_bibtex(capsys):
+    assert cli.main(["cite", "williams1997"]) == 0
+    assert capsys.readouterr().out.startswith("@inproceedings{williams1997,")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["study", "--help"], ["accuracy", "--help"], ["cite", "--help"]])
+def test_help_is_no_error(capsys, words):
+    assert cli.main(words) == 0
+    said = capsys.readouterr().out
+    assert "usage: ntkseq" in said
+    if words == ["--help"]:
+        assert "Exit codes: 0 done;" in " ".join(said.split())
+
+
+def test_the_version_is_printed(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("ntkseq ")
+
+
+def test_the_module_is_the_command(tmp_path):
+    root = pathlib.Path(cli.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "ntkseq.cli", "cite", "nope"],
+        capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(root)}, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.startswith("ntkseq: unknown reference key")
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    "path", ["ucr/GunPoint.npz", "ucr/SyntheticControl.npz", "ucr/JapaneseVowels.npz", "uci/iris.npz"]
+)
+def test_a_study_of_real_data_beats_the_majority(data_dir, path):
+    assert cli.main(["study", str(data_dir / path), "--read", "last", "--out", "out"]) == 0
+    prediction = json.loads(pathlib.Path("out/report.json").read_text())["prediction"]
+    assert prediction["test_interval"][1] < 0.5 * prediction["majority_error"] or prediction["test_error"] < 0.1

@@ -1,0 +1,40 @@
+import jax
+import jax.numpy as jnp
+import pytest
+
+from ntkseq import kernels
+from ntkseq._struct import replace, static, struct
+
+
+@struct
+class Pair:
+    value: object
+    name: str = static(default="a")
+
+    def __post_init__(self) -> None:
+        if isinstance(self.value, float) and self.value < 0:
+            raise ValueError("negative")
+
+
+def test_static_fields_are_structure_and_others_are_leaves():
+    leaves, tree = jax.tree.flatten(Pair(2.0, "b"))
+    assert leaves == [2.0]
+    assert jax.tree.unflatten(tree, [3.0]).name == "b"
+    assert jax.tree.structure(Pair(1.0, "b")) != jax.tree.structure(Pair(1.0, "c"))
+    ((path, _),) = jax.tree_util.tree_leaves_with_path(Pair(2.0))
+    assert jax.tree_util.keystr(path) == ".value"
+
+
+def test_a_gradient_may_hold_what_the_constructor_refuses():
+    with pytest.raises(ValueError, match="negative"):
+        Pair(-1.0)
+    assert jax.grad(lambda p: -p.value)(Pair(2.0)).value == -1.0
+    x = jnp.ones((2, 3, 1))
+    assert jax.grad(lambda k: -k(x).sum())(kernels.Recurrent()).sigma_w < 0
+
+
+def test_an_object_is_frozen_and_replace_makes_a_changed_copy():
+    pair = Pair(1.0)
+    with pytest.raises(AttributeError):
+        pair.value = 2.0  # pyright: ignore[reportAttributeAccessIssue]
+    assert replace(pair, value=2.0).value == 2.0 and pair.value == 1.0
