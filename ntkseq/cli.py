@@ -121,7 +121,7 @@ def _parse(words: list[str]) -> Any:
 
 def _usage(boxed: str, words: list[str]) -> str:
     """tyro's boxed complaint in one line."""
-    # in a frame of lines, or of - and | where standard error is no UTF-8; the title stands first, the help behind a rule
+    # in a frame of lines, or of - and | where standard error is no UTF-8; first the title, help behind a rule
     inner = [line.strip("│| ") for line in boxed.splitlines()[1:]]
     lines = ["" if set(line) <= set("─-+╭╮╰╯ ") else line for line in inner]
     lines = list(itertools.dropwhile(lambda line: not line, lines))

@@ -104,7 +104,7 @@ def _on_host(
     right = left if symmetric else tiles.blocks(right, size)
     values = _aligned((n, m), diagonal.dtype)
 
-    x64 = bool(jax.config.jax_enable_x64)  # a context of the calling thread, which its helpers do not see
+    x64 = jnp.result_type(float) == jnp.float64  # a setting of the calling thread, which its helpers do not see
 
     def work(pairs: np.ndarray) -> None:
         with jax.enable_x64(x64):

@@ -58,9 +58,7 @@ class Kernel(abc.ABC):
         """Steps of work per entry: what a progress bar and a benchmark count."""
         return 1
 
-    def __call__(
-        self, x1: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None
-    ) -> Float[Array, "n m"]:
+    def __call__(self, x1: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None) -> Float[Array, "n m"]:
         """The matrix of kernel values, in one piece and differentiable. `x2=None`: x1 with itself."""
         left = self.prepare(x1, lengths)
         if x2 is None:

@@ -129,5 +129,3 @@ def _dot(left: Array, right: Array) -> Array:
 
     shape = jnp.broadcast_shapes(left.shape[:-1], right.shape[:-1])
     return jax.lax.scan(add, jnp.zeros(shape, left.dtype), jnp.arange(d))[0]
-
-

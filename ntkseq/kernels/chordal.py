@@ -112,7 +112,7 @@ def _values(m: Array, positive: Any, negative: Any) -> tuple[Array, Array]:
 def _bend(m: Array) -> Array:
     """-d slope / dm for A - B = 1."""
     area = m * (1 - m)
-    inside = area > 0
+    inside = area > float(jnp.finfo(m.dtype).tiny) ** (2 / 3)  # below, its own derivative would overflow
     return jnp.where(inside, (0.5 / np.pi) / jnp.sqrt(jnp.where(inside, area, 1)), 0)
 
 

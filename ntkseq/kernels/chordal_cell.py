@@ -156,7 +156,5 @@ def _accumulate(left: tuple[Array, ...], right: tuple[Array, ...], term: Any) ->
     def add(total: Array, eight: Any) -> tuple[Array, None]:
         return sum((term(x, y) for x, y in eight), total), None
 
-    groups = tuple(
-        (jnp.stack(left[head + j :: 8]), jnp.stack(right[head + j :: 8])) for j in range(8)
-    )
+    groups = tuple((jnp.stack(left[head + j :: 8]), jnp.stack(right[head + j :: 8])) for j in range(8))
     return jax.lax.scan(add, total, groups)[0]

@@ -37,7 +37,7 @@ class Dense(Kernel):
     Example:
         >>> import jax.numpy as jnp
         >>> from ntkseq import kernels
-        >>> kernel = kernels.Dense(sigma_w=2 ** 0.5, depth=2)
+        >>> kernel = kernels.Dense(sigma_w=2**0.5, depth=2)
         >>> kernel(jnp.eye(3)).shape
         (3, 3)
     """
@@ -88,7 +88,9 @@ class Dense(Kernel):
             ValueError: wrong rank, NaN or infinity, `lengths` given (vectors have none), overflow of the dtype.
         """
         if lengths is not None:
-            raise ValueError("kernels.Dense takes vectors (n, d), which have no lengths; got lengths. Drop the argument.")
+            raise ValueError(
+                "kernels.Dense takes vectors (n, d), which have no lengths; got lengths. Drop the argument."
+            )
         x = _checks.matrix("x", x)
         side = _prepare(self, x)
         _checks.no_overflow(x, side, f"{self.depth} layers", "sigma_w (relu keeps the norm at sqrt 2)")
@@ -118,7 +120,7 @@ class Dense(Kernel):
         from ntkseq import models
 
         if self.kind != "ntk":
-            raise ValueError(f'finite() gives the network whose NTK tends to this kernel; got kind={self.kind!r}.')
+            raise ValueError(f"finite() gives the network whose NTK tends to this kernel; got kind={self.kind!r}.")
         names = ("sigma_w", "sigma_b", "sigma_v", "activation", "depth", "train", "input_scale")
         return models.Dense(width=width, **{name: getattr(self, name) for name in names})
 

@@ -89,8 +89,8 @@ def homogeneous_variances(
     """
     plain = variances(layers, lambda p: half * p, energy, inside, start)
     plain_past = safe_sqrt(_ratio(layers.w[:, None, None] ** 2 * half * shift(plain, axis=2), plain))
-    fixed = jax.tree.map(jax.lax.stop_gradient, (layers, half, energy))
-    p, past = _twofold(*fixed, inside, start)
+    fixed, moment, tokens = jax.tree.map(jax.lax.stop_gradient, (layers, half, energy))
+    p, past = _twofold(fixed, moment, tokens, inside, start)
     fix = lambda value, better: value + jax.lax.stop_gradient(better - value)  # noqa: E731
     return Variances(fix(plain, p), fix(plain_past, past))
 
@@ -141,4 +141,3 @@ def safe_sqrt(x: Array) -> Array:
 
 
 __all__ = ["GROUPS", "Layers", "check_train", "per_layer", "safe_sqrt", "shift", "variances"]
-

@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
-from ntkseq._twofloat import Two, split
 from ntkseq._struct import replace, static, struct
+from ntkseq._twofloat import Two, split
 from ntkseq.kernels import dual, presets, rounding, scans
 from ntkseq.kernels.base import Kernel, Side
-from ntkseq.kernels.chordal import second_moment
 from ntkseq.kernels.cells import Cell, CovarianceCell
+from ntkseq.kernels.chordal import second_moment
 from ntkseq.kernels.chordal_cell import ChordalCell
 from ntkseq.kernels.layers import Layers, check_train, per_layer
 
@@ -57,11 +57,11 @@ class Recurrent(Kernel):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq import kernels
-        >>> x = jax.random.normal(jax.random.key(0), (3, 5, 2))      # n = 3 sequences, t = 5 steps, d = 2 features
+        >>> x = jax.random.normal(jax.random.key(0), (3, 5, 2))  # n = 3 sequences, t = 5 steps, d = 2 features
         >>> kernel = kernels.Recurrent(sigma_w=1.4, sigma_u=1.0, sigma_b=0.1)
         >>> kernel(x).shape
         (3, 3)
-        >>> grads = jax.grad(lambda k: k(x).sum())(kernel)            # with respect to every hyper-parameter
+        >>> grads = jax.grad(lambda k: k(x).sum())(kernel)  # with respect to every hyper-parameter
         >>> bool(jnp.isfinite(grads.sigma_w))
         True
     """

@@ -9,7 +9,9 @@ is carried along each sequence paired with itself, where the amplification is la
     e_T' = w^2 (k_c e_T + T (s_c e_c + |s_p - s_c| e_p)) + c eps T                                 (numerics.7)
 
 with k = E[phi(u)^2] and s = E[phi'(u)^2], k_c = s and s_c their derivatives in the covariance, k_p and s_p along the
-diagonal; lower layers enter the same way. This is an estimate with a factor of safety, not a proof.
+diagonal; lower layers enter the same way. s_c is a secant, over as far as e_c reaches: at large variance the slope of
+erf, sin and gelu bends within a few roundings of c = p, and a derivative there, or further off, would miss it.
+This is an estimate with a factor of safety, not a proof; it is infinite where it overflows.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from ntkseq.kernels.cells import CovarianceCell, Side
 
 _PER_STEP = 2.0  # roundings, in eps, that one step adds: a few of half an eps each, seldom all of one sign
 _PER_SERIES = 8.0  # a Hermite series adds the rounding of its 801-node rule
-_INSIDE = 64.0  # distance, in eps, from the edge c = p where s_c is taken: at the edge itself some forms are clipped
+_REACH = 64.0  # least length of the secant, in eps of p: its own rounding is then small
 
 
 @partial(jax.jit, static_argnames="read")
@@ -35,16 +37,17 @@ def relative(cell: CovarianceCell, side: Side, read: str) -> Array:
     x, mask = update["x"], update["mask"]
     unit = jnp.finfo(x.dtype).eps * (_PER_SERIES if cell.dual.by_series else _PER_STEP)
     out = side["read"]["out"]
-    inside = 1 - _INSIDE * jnp.finfo(x.dtype).eps
+    least = _REACH * jnp.finfo(x.dtype).eps
 
-    def derivatives(p: Array) -> tuple[Array, ...]:
+    def derivatives(p: Array, ec: Array) -> tuple[Array, ...]:
         def diagonal(p: Array) -> tuple[Array, Array]:
             m = cell.dual.moments(p)
             return cell.dual.pair(p, m, m)
 
         m = cell.dual.moments(p)
         (k, s), (kp, sp) = jax.jvp(diagonal, (p,), (jnp.ones_like(p),))
-        _, (_, sc) = jax.jvp(lambda c: cell.dual.pair(c, m, m), (inside * p,), (jnp.ones_like(p),))
+        reach = jnp.clip(ec, least * p, p)
+        sc = (s - cell.dual.pair(p - reach, m, m)[1]) / jnp.where(reach > 0, reach, 1)
         return k, s, jnp.abs(kp), jnp.abs(sp), jnp.abs(sc)
 
     def grow(weight: Array, d: Any, e: Any, tangent: Array) -> tuple[Array, Array, Array]:
@@ -56,7 +59,7 @@ def relative(cell: CovarianceCell, side: Side, read: str) -> Array:
     def step(carry: Any, now: Any) -> tuple[Any, Any]:
         x, mask, before, h = now
         energy = jnp.sum(x * x, axis=-1)
-        d_low, e_low, t_low, c_low = None, None, None, energy
+        low, c_low = None, energy
         rows = []
         for i in range(lay.depth):
             d, e, tangent = carry[i]
@@ -66,13 +69,13 @@ def relative(cell: CovarianceCell, side: Side, read: str) -> Array:
             own = past + c_low + mask if lay.raw else p
             errors = grow(w2, d, e, tangent)
             tangent = own + w2 * d[1] * tangent
-            if e_low is not None:
-                errors = jax.tree.map(jnp.add, errors, grow(u2, d_low, e_low, t_low))
-                tangent = tangent + u2 * d_low[1] * t_low  # pyright: ignore[reportOptionalSubscript]
+            if low is not None:
+                errors = jax.tree.map(jnp.add, errors, grow(u2, *low))
+                tangent = tangent + u2 * low[0][1] * low[2]
             e = (errors[0] + unit * p, errors[1] + unit * p, errors[2] + unit * tangent)
-            d = derivatives(p)
+            d = derivatives(p, e[1])
             rows.append((d, e, tangent))
-            d_low, e_low, t_low, c_low = d, e, tangent, mask * d[0]
+            low, c_low = (d, e, tangent), mask * d[0]
         d, e, tangent = rows[-1]
         value = d[0] + (d[1] * tangent if lay.tangent else 0)
         error = grow(jnp.ones_like(mask), d, e, tangent)
@@ -87,4 +90,5 @@ def relative(cell: CovarianceCell, side: Side, read: str) -> Array:
     else:
         weight = out.T
         value, error = jnp.max(weight * value, axis=0), jnp.max(weight * error, axis=0)
-    return jnp.max(jnp.where(value > 0, error / jnp.where(value > 0, value, 1), 0))
+    worst = jnp.max(jnp.where(value > 0, error / jnp.where(value > 0, value, 1), 0))
+    return jnp.where(jnp.isnan(worst), jnp.inf, worst)

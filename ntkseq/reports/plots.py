@@ -187,8 +187,8 @@ def bound_bars(
             colour = colours.setdefault(term.name, colour)
             ax.barh(
                 row, min(width, limit * 1.2), left=left, height=0.55, color=colour,
-                alpha=1.0 if bound.certified else 0.55, hatch=None if bound.certified else "////", edgecolor="white", lw=0.5,
-                label=None if known else term.name,
+                alpha=1.0 if bound.certified else 0.55, hatch=None if bound.certified else "////",
+                edgecolor="white", lw=0.5, label=None if known else term.name,
             )  # fmt: skip
             left = min(left + width, limit * 1.2)
         status = "certified" if bound.certified else "estimate"

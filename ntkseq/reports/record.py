@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -154,7 +155,7 @@ class Report:
             f"ridge        {p.reg:.3g}, {p.reg_from}",
             f"bounds on    {self.problem}",
             *(f"{key:<12} {bound_line(self.bounds[key])}" for key in ("rademacher", "arora") if key in self.bounds),
-            f"certified    {', '.join(certified) or 'none'}; estimates: "
+            f"certified    {', '.join(certified) or 'none'}; not certified: "
             + (", ".join(k for k in self.bounds if k not in certified) or "none"),
         ]
 
@@ -162,7 +163,7 @@ class Report:
 def bound_line(bound: Bound) -> str:
     """A bound in one short line: `<=` only if it is certified."""
     if not bound.computable:
-        return f"no value for {bound.quantity}: {bound.reason or 'a rate only'}"
+        return f"no value: {textwrap.shorten(bound.reason or 'a rate only', 110, placeholder=' ...')}"
     assert bound.value is not None
     empty = ", vacuous" if bound.vacuous else ""
     if bound.certified:

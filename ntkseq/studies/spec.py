@@ -20,8 +20,8 @@ class Study:
     """
 
     source: str
-    """"digits" (bundled, 8 steps of 8 pixels; 3 against 8 unless --classes says otherwise) or a file: .npz with x, y (and
-    lengths, x_test, ...) or NAME_TRAIN, y_TRAIN, ...; .ts; .csv or .tsv with one sequence and its label per row."""
+    """"digits" (bundled, 8 steps of 8 pixels; 3 against 8 unless --classes says otherwise) or a file: .npz with x, y
+    (and lengths, x_test, ...) or NAME_TRAIN, y_TRAIN, ...; .ts; .csv or .tsv, a sequence and its label per row."""
     out: str | None = None
     """Folder to write. Default: NAME-report in the working directory."""
     overwrite: bool = False
@@ -57,7 +57,7 @@ class Study:
     kind: Literal["ntk", "nngp"] = "ntk"
     """Neural tangent kernel, or the covariance of the network's output at initialisation."""
     normalise: Literal["none", "max-norm"] = "none"
-    """Divide all sequences by the largest training norm. The kernel then depends on the sample: nothing is certified."""
+    """Divide all sequences by the largest training norm. The kernel then depends on the sample: no certified bound."""
     reg: float | None = None
     """Ridge, added to the diagonal; 0 interpolates. Default: by leave-one-out from tr K/n times 1e-6, ..., 1e2."""
     delta: float = 0.05

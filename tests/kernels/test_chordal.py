@@ -16,15 +16,19 @@ GRID = np.concatenate([10.0 ** np.linspace(-30, -1, 200), np.linspace(0.1, 0.9, 
 
 
 def reference(m: np.ndarray, positive: float, negative: float) -> tuple[np.ndarray, np.ndarray]:
-    """numerics.1 and numerics.2 in long double; (sin th - th cos th) by its series where it cancels."""
+    """numerics.1 and numerics.2 in long double, from whichever end is near: theta = 0 or theta = pi."""
     m = m.astype(np.longdouble)
+    far, near = m > 0.5, np.minimum(m, 1 - m)
     pi = 4 * np.arctan(np.longdouble(1))
-    theta = 2 * np.arctan2(np.sqrt(m), np.sqrt(1 - m))
+    theta = 2 * np.arctan2(np.sqrt(near), np.sqrt(1 - near))
+    # sin th - th cos th cancels at small th: its series
     series = sum((-1) ** (k + 1) * theta ** (2 * k + 1) * 2 * k / math.factorial(2 * k + 1) for k in range(1, 12))
     arc = np.where(theta < 0.5, series, np.sin(theta) - theta * np.cos(theta))
     across, both = np.longdouble(positive - negative) ** 2, np.longdouble(positive) * negative
     moment = (np.longdouble(positive) ** 2 + np.longdouble(negative) ** 2) / 2
-    gain, slope = across * (2 * m - arc / pi) / 4 + both * m, across * (pi - theta) / (2 * pi) + both
+    # sin(pi - th) - (pi - th) cos(pi - th) = pi cos th + (sin th - th cos th)
+    gain = np.where(far, across / 4 + both - both * near, across * near / 2 + both * near) - across * arc / (4 * pi)
+    slope = across * np.where(far, theta, pi - theta) / (2 * pi) + both
     return (gain / moment).astype(float), (slope / moment).astype(float)
 
 

@@ -52,8 +52,8 @@ def report(*, classes=("a", "b"), name="made", singular=False) -> Report:
         title=f"{name}: study",
         data={
             "name": name, "summary": f"{name}: 6 training and 4 test sequences", "n_train": 6, "n_test": 4,
-            "t": 3, "d": 1, "ragged": False, "classes": list(classes), "positive": classes[1], "examples_per_class": counts,
-            "split": "given", "divided_by": None,
+            "t": 3, "d": 1, "ragged": False, "classes": list(classes), "positive": classes[1],
+            "examples_per_class": counts, "split": "given", "divided_by": None,
         },
         kernel="a made kernel",
         problem=f"class {classes[0]!r} is -1, class {classes[1]!r} is +1",
