@@ -41,8 +41,9 @@ def finite(name: str, x: Any) -> None:
     """Raise if `x` holds NaN or infinity; does nothing under a trace."""
     if not is_concrete(x):
         return
-    bad = ~np.isfinite(np.asarray(x))
-    if bad.any():
+    values = np.asarray(x)
+    if not np.isfinite(values).all():
+        bad = ~np.isfinite(values)
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         raise ValueError(
             f"{name} must be finite; got {int(bad.sum())} NaN or infinite value(s), the first at index {where}. "
@@ -50,7 +51,7 @@ def finite(name: str, x: Any) -> None:
         )
 
 
-def sequences(name: str, x: Any, lengths: Any = None) -> tuple[jax.Array, jax.Array]:
+def sequences(name: str, x: Any, lengths: Any = None) -> tuple[jax.Array, Any]:
     """Check a batch of sequences and return it as `(x, lengths)` with shapes (n, t, d) and (n,).
 
     Values behind a sequence's length are set to zero and never looked at.
@@ -64,7 +65,7 @@ def sequences(name: str, x: Any, lengths: Any = None) -> tuple[jax.Array, jax.Ar
         raise ValueError(f"{name} must have at least one example, step and feature; got shape {x.shape}.")
     if lengths is None:
         finite(name, x)
-        return x, jnp.full((n,), t, dtype=jnp.int32)
+        return x, np.full((n,), t, dtype=np.int32)
     lengths = check_lengths(name, lengths, n, t)
     inside = jnp.arange(t, dtype=lengths.dtype)[None, :] < lengths[:, None]  # (n, t)
     x = jnp.where(inside[:, :, None], x, jnp.zeros((), x.dtype))  # padding may hold NaN
@@ -246,12 +247,11 @@ def nonnegative(name: str, value: Any, *, positive: bool = False) -> float:
     return number
 
 
-def no_overflow(x: jax.Array, side: Any, within: str, culprit: str) -> None:
+def no_overflow(finite: jax.Array, dtype: Any, within: str, culprit: str) -> None:
     """Raise if what was computed from finite inputs is not finite; does nothing under a trace."""
-    leaves = jax.tree.leaves(side)
-    if all(is_concrete(leaf) for leaf in leaves) and not all(bool(jnp.isfinite(leaf).all()) for leaf in leaves):
+    if is_concrete(finite) and not bool(finite):
         raise ValueError(
-            f"the variances of the network overflow {x.dtype} within {within}. "
+            f"the variances of the network overflow {dtype} within {within}. "
             f"Lower {culprit}, scale the inputs down, or use float64."
         )
 

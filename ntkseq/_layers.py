@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array
+import numpy as np
+
+from ntkseq._checks import is_concrete
 
 GROUPS = "WUbV"
 """Parameter groups: recurrent weights, input weights, biases, read-out. Without recurrence: "WbV"."""
@@ -28,9 +30,14 @@ def check_train(train: str | tuple[str, ...], depth: int, groups: str = GROUPS) 
     return parts
 
 
-def per_layer(name: str, value: Any, depth: int, dtype: Any) -> Array:
+def scalar(value: Any, dtype: Any) -> Any:
+    """A scale in the dtype of the data: on the host where it is a number, so that nothing is dispatched for it."""
+    return np.asarray(value, dtype) if is_concrete(value) else jnp.asarray(value, dtype)
+
+
+def per_layer(name: str, value: Any, depth: int, dtype: Any) -> Any:
     """A scale as an array (depth,): one number for all layers, or one for each."""
-    array = jnp.asarray(value, dtype)
+    array = scalar(value, dtype)
     if array.ndim > 1 or (array.ndim == 1 and array.shape[0] != depth):
         raise ValueError(f"{name} must be a number or one number per layer, shape ({depth},); got shape {array.shape}.")
-    return jnp.broadcast_to(array, (depth,))
+    return np.broadcast_to(array, (depth,)) if isinstance(array, np.ndarray) else jnp.broadcast_to(array, (depth,))

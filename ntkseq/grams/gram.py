@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks
-from ntkseq.grams import tiles
+from ntkseq.grams import device, host, tiles
 from ntkseq.grams.base import Dense
 from ntkseq.kernels.base import Kernel, Side
 
@@ -60,8 +56,9 @@ def gram(
     """
     if not isinstance(kernel, Kernel):
         raise ValueError(f"kernel must be an ntkseq Kernel; got {type(kernel).__name__}. See ntkseq.kernels.")
-    if tile is not None:
-        tile = _checks.positive_int("tile", tile)
+    tile, workers = (
+        None if v is None else _checks.positive_int(k, v) for k, v in (("tile", tile), ("workers", workers))
+    )
     if x2 is None and lengths2 is not None:
         raise ValueError("lengths2 belongs to x2, which is None; got lengths2. Pass x2, or lengths= for x.")
     left = kernel.prepare(x, lengths)
@@ -72,14 +69,14 @@ def gram(
     n, m = (jax.tree.leaves(side)[0].shape[0] for side in (left, right))
     entries = kernel.entries_per_pair(left)
     on_cpu = all(d.platform == "cpu" for d in jax.tree.leaves(left)[0].devices())
-    plan = tiles.plan(n, m, symmetric=symmetric, entries=entries, on_cpu=on_cpu, size=tile)
-    bar = _progress(progress, len(plan.pairs) * plan.size**2 * entries * kernel.steps(left), len(plan.pairs))
+    calls = (workers or host.cores()) if on_cpu else 1
+    plan = tiles.plan(n, m, symmetric=symmetric, entries=entries, on_cpu=on_cpu, size=tile, workers=calls)
     diagonal = kernel.diag_side(left)
-    run = partial(_on_host, workers=workers) if on_cpu else _on_device
-    with bar as ticks:
-        values = run(kernel, left, right, plan, n, m, symmetric, diagonal, ticks)
-    total = jnp.sum(jnp.abs(values))
-    if not bool(jnp.isfinite(total)):
+    task = tiles.Task(kernel, left, right, plan, (n, m), diagonal, symmetric)
+    with _progress(progress, len(plan.pairs) * plan.size**2 * entries * kernel.steps(left), len(plan.pairs)) as bar:
+        tick = (lambda count: None) if bar is None else bar.update
+        values, finite = host.run(task, calls, tick) if on_cpu else device.run(task, tick)
+    if not finite:
         raise ValueError(
             f"kernel values overflow {values.dtype}. Lower the scales of the kernel or of the inputs, or use float64."
         )
@@ -92,93 +89,6 @@ def _rounding(kernel: Kernel, left: Side, right: Side, diagonal: jax.Array, symm
     if not symmetric:
         traces.append(float(np.sum(np.asarray(kernel.diag_side(right), np.float64))))
     return kernel.entry_rounding(left) * float(np.sqrt(traces[0] * traces[-1]))
-
-
-def _on_host(
-    kernel: Kernel, left: Side, right: Side, plan: tiles.Plan, n: int, m: int, symmetric: bool,
-    diagonal: jax.Array, ticks: Any, workers: int | None,
-) -> jax.Array:  # fmt: skip
-    """Batches of tiles from several threads (XLA leaves small loops on one core) into one host array."""
-    size = plan.size
-    left = tiles.blocks(left, size)
-    right = left if symmetric else tiles.blocks(right, size)
-    values = _aligned((n, m), diagonal.dtype)
-
-    x64 = jnp.result_type(float) == jnp.float64  # a setting of the calling thread, which its helpers do not see
-
-    def work(pairs: np.ndarray) -> None:
-        with jax.enable_x64(x64):
-            block = np.asarray(tiles.compute(kernel, left, right, pairs))
-        for (i, j), values_ij in zip(pairs, block, strict=True):
-            rows, columns = slice(i * size, min((i + 1) * size, n)), slice(j * size, min((j + 1) * size, m))
-            part = values_ij[: rows.stop - rows.start, : columns.stop - columns.start]
-            values[rows, columns] = part
-            if symmetric and i != j:
-                values[columns, rows] = part.T
-        if ticks is not None:
-            ticks.update(len(pairs))
-
-    batches = plan.batches()
-    work(next(batches))  # the first one compiles; the others find it compiled
-    pool = ThreadPoolExecutor(workers or _cores())
-    try:
-        for _ in pool.map(work, batches):
-            pass
-    finally:
-        pool.shutdown(cancel_futures=True)
-    if symmetric:
-        _mirror_diagonal_blocks(values, size)
-        np.fill_diagonal(values, np.asarray(diagonal))
-    return jnp.asarray(values)
-
-
-def _mirror_diagonal_blocks(values: np.ndarray, size: int) -> None:
-    """A block on the diagonal is computed whole; its two halves differ in the last digit. Keep the upper one."""
-    for start in range(0, len(values), size):
-        block = values[start : start + size, start : start + size]
-        block[...] = np.triu(block) + np.triu(block, 1).T
-
-
-def _aligned(shape: tuple[int, int], dtype: Any) -> np.ndarray:
-    """An empty array that JAX can take over on a CPU without a copy (64-byte boundary)."""
-    dtype = np.dtype(dtype)
-    buffer = np.empty(shape[0] * shape[1] * dtype.itemsize + 64, np.uint8)
-    offset = -buffer.ctypes.data % 64
-    return buffer[offset : offset + shape[0] * shape[1] * dtype.itemsize].view(dtype).reshape(shape)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _on_device(
-    kernel: Kernel, left: Side, right: Side, plan: tiles.Plan, n: int, m: int, symmetric: bool,
-    diagonal: jax.Array, ticks: Any,
-) -> jax.Array:  # fmt: skip
-    """Batches of tiles one after the other, placed into one device array that is updated in its place."""
-    left = tiles.blocks(left, plan.size)
-    right = left if symmetric else tiles.blocks(right, plan.size)
-    rows, columns = -(-n // plan.size) * plan.size, -(-m // plan.size) * plan.size
-    values = jnp.zeros((rows, columns), diagonal.dtype)
-    for pairs in plan.batches():
-        values = _place(values, tiles.compute(kernel, left, right, pairs), jnp.asarray(pairs), symmetric)
-        if ticks is not None:
-            ticks.update(len(pairs))
-    values = values[:n, :m]
-    if symmetric:
-        values = jnp.triu(values) + jnp.triu(values, 1).T
-        values = values.at[jnp.arange(n), jnp.arange(n)].set(diagonal)
-    return values
-
-
-@partial(jax.jit, donate_argnums=0, static_argnums=3)
-def _place(values: jax.Array, block: jax.Array, pairs: jax.Array, symmetric: bool) -> jax.Array:
-    size = block.shape[1]
-
-    def one(k: Any, values: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_update_slice(values, block[k], (pairs[k, 0] * size, pairs[k, 1] * size))
-
-    return jax.lax.fori_loop(0, block.shape[0], one, values)
 
 
 def _progress(wanted: bool | None, work: float, total: int) -> Any:

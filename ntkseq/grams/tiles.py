@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -30,7 +31,9 @@ class Plan:
             yield np.concatenate([chunk, np.repeat(chunk[-1:], short, axis=0)]) if short else chunk
 
 
-def plan(n: int, m: int, *, symmetric: bool, entries: int, on_cpu: bool, size: int | None = None) -> Plan:
+def plan(
+    n: int, m: int, *, symmetric: bool, entries: int, on_cpu: bool, size: int | None = None, workers: int = 1
+) -> Plan:
     """Choose tiles for an n x m Gram.
 
     The triangle with its diagonal costs (1 + 1/blocks) / 2 of the square, so a tile is at most an eighth of n; it is
@@ -41,6 +44,7 @@ def plan(n: int, m: int, *, symmetric: bool, entries: int, on_cpu: bool, size: i
         entries: numbers that the kernel holds per pair of examples while it works.
         on_cpu: cache-sized batches, or device-sized ones.
         size: rows of a tile, if the caller decides.
+        workers: calls that run at once; each gets two batches or more, where there are so many tiles.
     """
     budget = _CACHE_ENTRIES if on_cpu else _DEVICE_ENTRIES
     if size is None:
@@ -52,10 +56,12 @@ def plan(n: int, m: int, *, symmetric: bool, entries: int, on_cpu: bool, size: i
         i, j = np.triu_indices(rows)
     else:
         i, j = (index.ravel() for index in np.indices((rows, columns)))
-    batch = max(1, min(len(i), budget // (size * size * entries)))
+    share = len(i) if workers == 1 else -(-len(i) // (2 * workers))
+    batch = max(1, min(share, budget // (size * size * entries)))
     return Plan(size, batch, np.stack([i, j], axis=1).astype(np.int32))
 
 
+@partial(jax.jit, static_argnums=1)
 def blocks(side: Any, size: int) -> Any:
     """Leaves (n, ...) cut into (blocks, size, ...), the last block filled up by repeating the last example."""
 
@@ -66,6 +72,24 @@ def blocks(side: Any, size: int) -> Any:
         return leaf.reshape(-1, size, *leaf.shape[1:])
 
     return jax.tree.map(cut, side)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A Gram matrix to be computed: prepared sides, which tiles, and the exact diagonal."""
+
+    kernel: Any
+    left: Any
+    right: Any
+    plan: Plan
+    shape: tuple[int, int]
+    diagonal: jax.Array
+    symmetric: bool
+
+    def blocks(self) -> tuple[Any, Any]:
+        """Both sides cut into blocks."""
+        left = blocks(self.left, self.plan.size)
+        return left, left if self.symmetric else blocks(self.right, self.plan.size)
 
 
 @jax.jit

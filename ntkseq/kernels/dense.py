@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
@@ -13,7 +14,7 @@ from ntkseq._struct import static, struct
 from ntkseq.kernels import rounding, scans
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.cells import CovarianceCell
-from ntkseq.kernels.layers import Layers, per_layer
+from ntkseq.kernels.layers import Layers, all_finite, per_layer, scalar
 from ntkseq.kernels.recurrent import cell_of
 
 
@@ -67,12 +68,12 @@ class Dense(Kernel):
     def layers(self, dtype: Any) -> Layers:
         """The constants of the stack in the dtype of the data."""
         return Layers(
-            w=jnp.zeros((self.depth,), dtype),
+            w=np.zeros((self.depth,), dtype),
             u=per_layer("sigma_w", self.sigma_w, self.depth, dtype),
             b=per_layer("sigma_b", self.sigma_b, self.depth, dtype),
-            v=jnp.asarray(self.sigma_v, dtype),
-            h=jnp.zeros((), dtype),
-            activation=jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), activations.get(self.activation)),
+            v=scalar(self.sigma_v, dtype),
+            h=np.zeros((), dtype),
+            activation=jax.tree.map(lambda leaf: scalar(leaf, dtype), activations.get(self.activation)),
             gain=None,
             train=("W" + self.train.replace("W", "U"),) * self.depth,  # no recurrent weights: training them is free
             raw=False,
@@ -92,8 +93,8 @@ class Dense(Kernel):
                 "kernels.Dense takes vectors (n, d), which have no lengths; got lengths. Drop the argument."
             )
         x = _checks.matrix("x", x)
-        side = _prepare(self, x)
-        _checks.no_overflow(x, side, f"{self.depth} layers", "sigma_w (relu keeps the norm at sqrt 2)")
+        side, finite = _prepare(self, x)
+        _checks.no_overflow(finite, x.dtype, f"{self.depth} layers", "sigma_w (relu keeps the norm at sqrt 2)")
         return side
 
     def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
@@ -126,10 +127,11 @@ class Dense(Kernel):
 
 
 @jax.jit
-def _prepare(kernel: Dense, x: Array) -> Side:
+def _prepare(kernel: Dense, x: Array) -> tuple[Side, Array]:
     x = x * (x.shape[1] ** -0.5 if kernel.input_scale == "dim" else 1.0)
     every = jnp.ones((x.shape[0], 1), bool)
-    return cell_of(kernel.layers(x.dtype)).sides(x[:, None], every, every, every.astype(x.dtype))
+    side = cell_of(kernel.layers(x.dtype)).sides(x[:, None], every, every, every.astype(x.dtype))
+    return side, all_finite(side)
 
 
 @jax.jit

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import activations
 from ntkseq._struct import struct
+from ntkseq.kernels.layers import safe_sqrt
 
 Moments = tuple[Array, ...]
 
@@ -45,8 +46,7 @@ class Dual(abc.ABC):
 
 def _area(c: Array, p: Array, q: Array) -> Array:
     """p q - c^2, not below zero, as a product that loses fewer digits near c^2 = p q."""
-    both = p * q
-    root = jnp.where(both > 0, jnp.sqrt(jnp.where(both > 0, both, 1)), 0)
+    root = safe_sqrt(p) * safe_sqrt(q)  # p q itself underflows first
     area = (root - c) * (root + c)
     return jnp.where(area > 0, area, 0)
 

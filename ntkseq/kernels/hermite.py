@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from ntkseq import _precision
 from ntkseq._struct import static, struct
 from ntkseq.kernels.dual import Dual, Moments
+from ntkseq.kernels.layers import safe_sqrt
 
 _NODES, _REACH = 801, 12.0  # the normal weight is 1e-32 at 12; He_k is resolved to k = 200
 
@@ -66,7 +67,7 @@ class HermiteDual(Dual):
 
     def _series(self, function: Callable[[Array], Array], p: Array, degree: int) -> tuple[Array, Array, Array]:
         z, weights = _rule(degree)
-        values = function(jnp.sqrt(p)[..., None] * jnp.asarray(z, p.dtype))
+        values = function(safe_sqrt(p)[..., None] * jnp.asarray(z, p.dtype))
         series = _precision.product("...z,zk->...k", values, jnp.asarray(weights, p.dtype))
         mass = _precision.product("...z,z->...", values * values, jnp.asarray(weights[:, 0], p.dtype))
         return series, mass, jnp.maximum(mass - jnp.sum(series * series, axis=-1), 0)
@@ -78,7 +79,7 @@ class HermiteDual(Dual):
         def one(p: Array) -> Moments:
             a, _, tail = self._series(self.function, p, top)
             b, _, bend = self._series(slope, p, below)
-            return p, a, _root(tail), b, _root(bend)
+            return p, a, safe_sqrt(tail), b, safe_sqrt(bend)
 
         shape = p.shape
         flat = jax.lax.map(one, p.reshape(-1), batch_size=1024)  # 801 nodes per variance: bounded memory
@@ -101,14 +102,9 @@ class HermiteDual(Dual):
         return 2 * rho ** (top + 1) * ta * ta2, 2 * rho ** (below + 1) * tb * tb2
 
 
-def _root(x: Array) -> Array:
-    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1)), 0)
-
-
 def _correlation(c: Array, p: Array, q: Array) -> Array:
-    both = p * q
-    rho = c / jnp.sqrt(jnp.where(both > 0, both, 1))
-    return jnp.where(both > 0, jnp.clip(rho, -1, 1), 0)
+    root = safe_sqrt(p) * safe_sqrt(q)  # p q itself underflows first, and with it the whole series
+    return jnp.where(root > 0, jnp.clip(c / jnp.where(root > 0, root, 1), -1, 1), 0)
 
 
 def _horner(rho: Array, a: Array, b: Array, last: Array) -> Array:

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ntkseq import _twofloat as tf
-from ntkseq._layers import GROUPS, check_train, per_layer
+from ntkseq._layers import GROUPS, check_train, per_layer, scalar
 from ntkseq._struct import static, struct
 from ntkseq.activations import Activation
 
@@ -18,11 +19,11 @@ from ntkseq.activations import Activation
 class Layers:
     """Scales (depth,) and choices of a stack; `w[l]` is the standard deviation of layer l's recurrent weights."""
 
-    w: Float[Array, " depth"]
-    u: Float[Array, " depth"]
-    b: Float[Array, " depth"]
-    v: Float[Array, ""]
-    h: Float[Array, ""]
+    w: Float[Array | np.ndarray, " depth"]
+    u: Float[Array | np.ndarray, " depth"]
+    b: Float[Array | np.ndarray, " depth"]
+    v: Float[Array | np.ndarray, ""]
+    h: Float[Array | np.ndarray, ""]
     activation: Activation
     gain: tf.Two | None  # sigma_w^2 E[phi(z)^2] (depth,) to twice the precision, where the numbers can be looked at
     train: tuple[str, ...] = static()
@@ -98,22 +99,26 @@ def homogeneous_variances(
 def _twofold(layers: Layers, half: Array, energy: Array, inside: Array, start: Array) -> tuple[Array, Array]:
     gain = layers.gain or tf.two(layers.w**2 * half)
 
-    def step(carry: tf.Two, now: tuple[Array, Array, Array]) -> tuple[tf.Two, tf.Two]:
-        below, valid, first = now
-        below = tf.two(below)
-        rows = []
-        for i in range(layers.depth):
-            p = tf.multiply(tf.Two(gain.hi[i], gain.lo[i]), tf.Two(carry.hi[i], carry.lo[i]))
-            p = tf.add(p, tf.multiply(tf.two(layers.u[i] ** 2 * jnp.ones_like(p.hi)), below))
-            p = tf.add(p, tf.two(layers.b[i] ** 2 + jnp.where(first, (layers.w[i] * layers.h) ** 2, 0)))
-            p = tf.Two(jnp.where(valid, p.hi, 0), jnp.where(valid, p.lo, 0))
-            below = tf.Two(half * p.hi, half * p.lo)
-            rows.append(p)
-        stacked = tf.Two(jnp.stack([r.hi for r in rows]), jnp.stack([r.lo for r in rows]))
-        return stacked, stacked
+    def layer(i: int, below: tf.Two) -> tf.Two:
+        """The variances (t, n) of layer i from the second moments (t, n) below it."""
+        scale = jnp.broadcast_to(layers.u[i] ** 2, energy.shape[:1])
+        still = jnp.broadcast_to(layers.b[i] ** 2, energy.shape[:1])
 
-    zero = jnp.zeros((layers.depth, energy.shape[0]), energy.dtype)
-    _, p = jax.lax.scan(step, tf.two(zero), (energy.T, inside.T, start.T))  # (t, depth, n)
+        def step(carry: tf.Two, now: tuple[tf.Two, Array, Array]) -> tuple[tf.Two, tf.Two]:
+            below, valid, first = now
+            p = tf.multiply(tf.Two(gain.hi[i], gain.lo[i]), carry)
+            p = tf.add(p, tf.multiply(tf.two(scale), below))
+            p = tf.add(p, tf.two(still + jnp.where(first, (layers.w[i] * layers.h) ** 2, 0)))
+            p = tf.Two(jnp.where(valid, p.hi, 0), jnp.where(valid, p.lo, 0))
+            return p, p
+
+        return jax.lax.scan(step, tf.two(jnp.zeros_like(scale)), (below, inside.T, start.T))[1]
+
+    # a scan per layer: in one scan XLA wrote out the sums of each layer wherever the next used them (27 s at depth 2)
+    rows = [layer(0, tf.two(energy.T))]
+    for i in range(1, layers.depth):
+        rows.append(layer(i, tf.Two(half * rows[-1].hi, half * rows[-1].lo)))
+    p = tf.Two(jnp.stack([r.hi for r in rows], axis=1), jnp.stack([r.lo for r in rows], axis=1))  # (t, depth, n)
     p = tf.Two(jnp.moveaxis(p.hi, 0, 2), jnp.moveaxis(p.lo, 0, 2))
     before = tf.Two(shift(p.hi, axis=2), shift(p.lo, axis=2))
     there = p.hi > 0
@@ -134,10 +139,27 @@ def shift(x: Array, axis: int = 1) -> Array:
     return jnp.moveaxis(jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]]), 0, axis)
 
 
+def all_finite(tree: Any) -> Array:
+    """Whether every number in a pytree of arrays is finite."""
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+
+
 def safe_sqrt(x: Array) -> Array:
     """sqrt with derivative 0 at 0."""
     positive = x > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
 
 
-__all__ = ["GROUPS", "Layers", "check_train", "per_layer", "safe_sqrt", "shift", "variances"]
+__all__ = [
+    "GROUPS",
+    "Layers",
+    "Variances",
+    "all_finite",
+    "check_train",
+    "homogeneous_variances",
+    "per_layer",
+    "safe_sqrt",
+    "scalar",
+    "shift",
+    "variances",
+]

@@ -17,7 +17,7 @@ from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.cells import Cell, CovarianceCell
 from ntkseq.kernels.chordal import second_moment
 from ntkseq.kernels.chordal_cell import ChordalCell
-from ntkseq.kernels.layers import Layers, check_train, per_layer
+from ntkseq.kernels.layers import Layers, all_finite, check_train, per_layer, scalar
 
 READS = ("last", "mean", "sum", "steps")
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v", "sigma_h")
@@ -115,11 +115,11 @@ class Recurrent(Kernel):
 
     def layers(self, dtype: Any) -> Layers:
         """The constants of the stack in the dtype of the data."""
-        act = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), activations.get(self.activation))
+        act = jax.tree.map(lambda leaf: scalar(leaf, dtype), activations.get(self.activation))
         return Layers(
             *(per_layer(name, getattr(self, name), self.depth, dtype) for name in _SCALES[:3]),
-            v=jnp.asarray(self.sigma_v, dtype),
-            h=jnp.asarray(self.sigma_h if self.h0 != "zero" else 0.0, dtype),
+            v=scalar(self.sigma_v, dtype),
+            h=scalar(self.sigma_h if self.h0 != "zero" else 0.0, dtype),
             activation=act,
             gain=recurrent_gain(self.sigma_w, self.activation, self.depth, dtype),
             train=check_train(self.train, self.depth),
@@ -143,8 +143,8 @@ class Recurrent(Kernel):
             ValueError: wrong rank, NaN or infinity, lengths out of range, variances that overflow the dtype.
         """
         x, lengths = _checks.sequences("x", x, lengths)
-        side = _prepare(self, self.layers(x.dtype), x, lengths)
-        _checks.no_overflow(x, side, f"{x.shape[1]} steps", "sigma_w (relu keeps the norm at sqrt 2)")
+        side, finite = _prepare(self, self.layers(x.dtype), x, lengths)
+        _checks.no_overflow(finite, x.dtype, f"{x.shape[1]} steps", "sigma_w (relu keeps the norm at sqrt 2)")
         return side
 
     def _sides(self, cell: Cell, x: Array, lengths: Array) -> Side:
@@ -189,14 +189,20 @@ class Recurrent(Kernel):
         """Upper estimate of |computed - exact| / sqrt(K_ii K_jj) in the dtype of the data.
 
         The relu family forgets its roundings at the rate at which it forgets its past: the estimate grows like
-        sqrt(t). Smooth activations may amplify them: see `ntkseq.kernels.rounding`.
+        sqrt(t). Smooth activations may amplify them: see `ntkseq.kernels.rounding`. A mean or a sum over steps may
+        cancel (near-linear activations of tokens that add up to little): K_ii is then smaller than the sum of the
+        K[t, t] whose roundings it holds, and the estimate larger by that ratio.
         """
         out = side[0]["read"]["out"]
         cell = cell_of(self.layers(out.dtype))
-        base = float(jnp.finfo(out.dtype).eps) * (16.0 + 2.0 * self.depth * out.shape[1] ** 0.5)
+        worst = float(jnp.finfo(out.dtype).eps) * (16.0 + 2.0 * self.depth * out.shape[1] ** 0.5)
         if isinstance(cell, CovarianceCell):
-            return max([base] + [float(rounding.relative(cell, one, self.read)) for one in side])
-        return base
+            worst = max([worst] + [float(rounding.relative(cell, one, self.read)) for one in side])
+        if self.read in ("mean", "sum"):
+            single, pooled = np.asarray(_diag(self.with_(read="steps"), side)), np.asarray(_diag(self, side))
+            left = np.where(single > pooled, single / np.where(pooled > 0, pooled, np.finfo(out.dtype).tiny), 1)
+            worst *= float(np.max(left))
+        return worst
 
     def entries_per_pair(self, side: Side) -> int:
         return side[0]["read"]["out"].shape[1] if self.read in ("mean", "sum") else 1
@@ -226,8 +232,9 @@ class Recurrent(Kernel):
 
 
 @jax.jit
-def _prepare(kernel: Recurrent, layers: Layers, x: Array, lengths: Array) -> Side:
-    return kernel._sides(cell_of(layers), x, lengths)
+def _prepare(kernel: Recurrent, layers: Layers, x: Array, lengths: Any) -> tuple[Side, Array]:
+    side = kernel._sides(cell_of(layers), x, lengths)
+    return side, all_finite(side)
 
 
 @jax.jit

@@ -51,7 +51,7 @@ def relative(cell: CovarianceCell, side: Side, read: str) -> Array:
         return k, s, jnp.abs(kp), jnp.abs(sp), jnp.abs(sc)
 
     def grow(weight: Array, d: Any, e: Any, tangent: Array) -> tuple[Array, Array, Array]:
-        k, s, kp, sp, sc = d
+        _, s, kp, sp, sc = d
         ep, ec, et = e
         turn = weight * (s * et + tangent * (sc * ec + jnp.abs(sp - sc) * ep))
         return weight * kp * ep, weight * (s * ec + jnp.abs(kp - s) * ep), turn

@@ -71,11 +71,10 @@ def all_pairs(cell: Cell, left: Side, right: Side, same: bool) -> Float[Array, "
     one = _time_first(left)
     out = one["read"]["out"]
     shape = (out.shape[1], *right["read"]["out"].shape)
-    slide = (
-        lambda tree: jax.tree.map(
-            lambda a: jnp.concatenate([jnp.zeros_like(a[..., :1]), a[..., :-1]], axis=-1), tree
-        )
-    )
+
+    def slide(tree: Any) -> Any:
+        """Entry s of the new row follows from entry s - 1 of the old one."""
+        return jax.tree.map(lambda a: jnp.concatenate([jnp.zeros_like(a[..., :1]), a[..., :-1]], axis=-1), tree)
 
     def read_row(total: Array, state: Any, old_left: Any) -> tuple[Array, Any]:
         old_left = row(old_left)

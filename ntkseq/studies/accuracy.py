@@ -123,13 +123,17 @@ def _ucr(loaded: data.Dataset, seed: int) -> Accuracy:
         )
     y, y_test = np.asarray(loaded.y), np.asarray(loaded.y_test)
     folds = _folds(y, seed)
-    found: list[tuple[float, _Setting]] = []
+    best, tried = 0, 0
+    tied: list[_Setting] = []
     for kernel, divided, words in _ucr_kernels():
         K = np.asarray(_gram(kernel, loaded, divided), np.float64)
         for C in PENALTIES:
-            found.append((_cross_validated(K, y, folds, C), _Setting(kernel, divided, C, f"{words}, C {C:g}")))
-    best = max(score for score, _ in found)
-    tied = [setting for score, setting in found if score == best]
+            tried += 1
+            right = _cross_validated(K, y, folds, C, least=best)
+            if right > best:
+                best, tied = right, []
+            if right == best:
+                tied.append(_Setting(kernel, divided, C, f"{words}, C {C:g}"))
     tests = []
     for (kernel, divided), same in itertools.groupby(tied, lambda s: (s.kernel, s.divided)):
         K, cross = (np.asarray(_gram(kernel, loaded, divided, test=test), np.float64) for test in (False, True))
@@ -137,11 +141,11 @@ def _ucr(loaded: data.Dataset, seed: int) -> Accuracy:
     return Accuracy(
         name=loaded.name,
         protocol="ucr",
-        validation=100 * best,
+        validation=100 * best / len(y),
         test=float(np.median(tests)),
         test_range=(min(tests), max(tests)),
         settings=tuple(setting.words for setting in tied),
-        tried=len(found),
+        tried=tried,
     )
 
 
@@ -174,14 +178,19 @@ def _folds(y: Int[np.ndarray, " n"], seed: int) -> Int[np.ndarray, " n"]:
     return folds
 
 
-def _cross_validated(K: Float[np.ndarray, "n n"], y: np.ndarray, folds: np.ndarray, C: float) -> float:
-    right = 0
+def _cross_validated(K: Float[np.ndarray, "n n"], y: np.ndarray, folds: np.ndarray, C: float, least: int = 0) -> int:
+    """How many examples are right when left out; -1 as soon as `least` is out of reach."""
+    wrong = 0
     for fold in range(int(folds.max()) + 1):
         out, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         if len(np.unique(y[rest])) < 2:
-            continue
-        right += int((_fitted(K[np.ix_(rest, rest)], y[rest], C).predict(K[np.ix_(out, rest)]) == y[out]).sum())
-    return right / len(y)
+            wrong += len(out)
+        else:
+            said = _fitted(K[np.ix_(rest, rest)], y[rest], C).predict(K[np.ix_(out, rest)])
+            wrong += int((said != y[out]).sum())
+        if len(y) - wrong < least:
+            return -1
+    return len(y) - wrong
 
 
 def _fitted(K: np.ndarray, y: np.ndarray, C: float) -> Any:

@@ -7,8 +7,7 @@ import pytest
 
 import ntkseq
 from ntkseq import kernels
-from ntkseq.grams import tiles
-from ntkseq.grams.gram import _on_device
+from ntkseq.grams import device, tiles
 
 KERNEL = kernels.Recurrent(sigma_w=1.4, sigma_b=0.2)
 
@@ -66,16 +65,17 @@ def test_an_independent_initial_state_counts_on_the_diagonal_only():
 
 
 def test_the_device_path_gives_the_host_path():
-    x = inputs(21)
-    side = KERNEL.prepare(x)
+    x, y = inputs(21), inputs(5, seed=1)
+    left, right = KERNEL.prepare(x), KERNEL.prepare(y)
+    diagonal = KERNEL.diag_side(left)
     plan = tiles.plan(21, 21, symmetric=True, entries=1, on_cpu=False, size=8)
-    K = _on_device(KERNEL, side, side, plan, 21, 21, True, KERNEL.diag_side(side), None)
+    K, finite = device.run(tiles.Task(KERNEL, left, left, plan, (21, 21), diagonal, True), lambda count: None)
+    assert finite
     np.testing.assert_allclose(K, ntkseq.gram(KERNEL, x), rtol=2e-6, atol=2e-6)
     np.testing.assert_array_equal(K, K.T)
-    other = KERNEL.prepare(inputs(5, seed=1))
     plan = tiles.plan(21, 5, symmetric=False, entries=1, on_cpu=False, size=8)
-    K = _on_device(KERNEL, side, other, plan, 21, 5, False, KERNEL.diag_side(side), None)
-    np.testing.assert_allclose(K, ntkseq.gram(KERNEL, x, inputs(5, seed=1)), rtol=2e-6, atol=2e-6)
+    K, _ = device.run(tiles.Task(KERNEL, left, right, plan, (21, 5), diagonal, False), lambda count: None)
+    np.testing.assert_allclose(K, ntkseq.gram(KERNEL, x, y), rtol=2e-6, atol=2e-6)
 
 
 def test_a_second_call_and_a_sweep_compile_nothing():

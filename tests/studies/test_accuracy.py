@@ -64,9 +64,16 @@ def test_folds_are_stratified_and_reproducible():
 def test_cross_validation_is_scored_on_what_was_left_out():
     y = np.arange(20) % 2
     truth = np.where(y == 1, 1.0, -1.0)
-    assert _cross_validated(np.outer(truth, truth), y, _folds(y, 0), 1.0) == 1.0
+    assert _cross_validated(np.outer(truth, truth), y, _folds(y, 0), 1.0) == 20
     alone = np.eye(20)  # nothing can be said of an example from the others
-    assert _cross_validated(alone, y, _folds(y, 0), 1.0) <= 0.6
+    assert _cross_validated(alone, y, _folds(y, 0), 1.0) <= 12
+
+
+def test_a_setting_that_cannot_reach_the_best_is_given_up():
+    y = np.arange(20) % 2
+    right = _cross_validated(np.eye(20), y, _folds(y, 0), 1.0)
+    assert _cross_validated(np.eye(20), y, _folds(y, 0), 1.0, least=right) == right
+    assert _cross_validated(np.eye(20), y, _folds(y, 0), 1.0, least=right + 1) == -1
 
 
 def test_a_file_without_a_test_split_is_refused(tmp_path):

@@ -1,0 +1,87 @@
+"""How are the tiles of a Gram matrix computed on a CPU? In batches, from one thread per core, into one host array."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntkseq.grams import tiles
+
+_compiled: set[Any] = set()
+
+
+def cores() -> int:
+    """The number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(task: tiles.Task, workers: int, tick: Callable[[int], Any]) -> tuple[jax.Array, bool]:
+    """The Gram matrix, and whether all its values are finite.
+
+    XLA leaves loops of the size of a tile on one core, so several batches run at once, each in a thread of its own.
+    """
+    (n, m), size, symmetric = task.shape, task.plan.size, task.symmetric
+    left, right = task.blocks()
+    values = _aligned((n, m), task.diagonal.dtype)
+    x64 = jnp.result_type(float) == jnp.float64  # a setting of the calling thread, which its helpers do not see
+    overflow = threading.Event()
+    below = np.tril_indices(size, -1)
+
+    def work(pairs: np.ndarray) -> None:
+        with jax.enable_x64(x64):
+            block = np.asarray(tiles.compute(task.kernel, left, right, pairs))
+        if not (np.isfinite(block.max()) and np.isfinite(block.min())):
+            overflow.set()
+        for (i, j), part in zip(pairs, block, strict=True):
+            if symmetric and i == j:  # computed whole; its halves may differ in the last digit: keep the upper one
+                part = part.copy()
+                part[below] = part.T[below]
+            rows, columns = slice(i * size, min((i + 1) * size, n)), slice(j * size, min((j + 1) * size, m))
+            part = part[: rows.stop - rows.start, : columns.stop - columns.start]
+            values[rows, columns] = part
+            if symmetric and i != j:
+                values[columns, rows] = part.T
+        tick(len(pairs))
+
+    batches = task.plan.batches()
+    key = (jax.tree.structure(task.kernel), _shapes((task.kernel, left, right)), task.plan.size, task.plan.batch, x64)
+    if key not in _compiled:
+        work(next(batches))  # compiles; threads that start together would compile the same program each
+        _compiled.add(key)
+    running = [_pool(workers, os.getpid()).submit(work, pairs) for pairs in batches]
+    try:
+        for one in running:
+            one.result()
+    finally:
+        for one in running:
+            one.cancel()
+    if symmetric:
+        np.fill_diagonal(values, np.asarray(task.diagonal))
+    return jnp.asarray(values), not overflow.is_set()
+
+
+@lru_cache(maxsize=4)
+def _pool(workers: int, process: int) -> ThreadPoolExecutor:
+    """Threads that stay: starting them takes longer than a small Gram matrix. A forked process gets its own."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="ntkseq")
+
+
+def _shapes(tree: Any) -> tuple[Any, ...]:
+    return tuple((np.shape(leaf), str(getattr(leaf, "dtype", ""))) for leaf in jax.tree.leaves(tree))
+
+
+def _aligned(shape: tuple[int, int], dtype: Any) -> np.ndarray:
+    """An empty array that JAX can take over on a CPU without a copy (64-byte boundary)."""
+    dtype = np.dtype(dtype)
+    count = shape[0] * shape[1] * dtype.itemsize
+    buffer = np.empty(count + 64, np.uint8)
+    offset = -buffer.ctypes.data % 64
+    return buffer[offset : offset + count].view(dtype).reshape(shape)

@@ -1,0 +1,173 @@
+"""Does every kernel keep the promises of `kernels.base.Kernel`? A new kernel enters the table below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntkseq import activations
+from ntkseq.kernels import Dense, Kernel, Recurrent
+
+N = 6
+RAGGED = np.array([5, 2, 5, 1, 4, 5])
+
+
+def sequences() -> tuple[np.ndarray, np.ndarray]:
+    """(6, 5, 2) with unequal norms, a near-duplicate and a duplicate."""
+    x = np.random.default_rng(0).standard_normal((N, 5, 2)) * np.array([1, 1, 1, 30, 0.1, 1])[:, None, None]
+    x[2] = x[0] + 1e-3 * x[1]
+    x[5] = x[0]
+    return x.astype(np.float32), RAGGED
+
+
+def vectors() -> tuple[np.ndarray, None]:
+    return sequences()[0].reshape(N, -1), None
+
+
+# name: (how to make it, what it takes)
+TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]]]] = {
+    "relu": (lambda: Recurrent(sigma_w=1.4, sigma_b=0.1), sequences),
+    "leaky, steps, W and b, independent h_0": (
+        lambda: Recurrent(
+            activation=activations.LeakyRelu(0.2), read="steps", train="Wb", h0="independent", sigma_h=0.5, sigma_b=0.2
+        ),
+        sequences,
+    ),
+    "erf, mean, both directions, shared h_0": (
+        lambda: Recurrent(activation="erf", read="mean", direction="both", h0="shared", sigma_h=0.5), sequences,
+    ),
+    "relu, depth 2, one number per layer": (
+        lambda: Recurrent(depth=2, sigma_w=np.array([1.0, 1.2]), train=("Ub", "WV"), read="sum"), sequences,
+    ),
+    "tanh, NNGP": (
+        lambda: Recurrent(activation=activations.Smooth(jnp.tanh, 16, "odd"), kind="nngp", sigma_b=0.1), sequences,
+    ),
+    "dense relu": (lambda: Dense(sigma_w=1.4, sigma_b=0.1, depth=3), vectors),
+    "dense gelu": (lambda: Dense(activation="gelu", depth=2, train="Wb"), vectors),
+    "sum": (lambda: Recurrent() + 0.5 * Recurrent(activation="cos"), sequences),
+}  # fmt: skip
+every = pytest.mark.parametrize("name", TABLE)
+
+
+@lru_cache(maxsize=64)
+def square(name: str, dtype: str) -> np.ndarray:
+    """K(x, x), once for all tests."""
+    make, inputs = TABLE[name]
+    x, lengths = inputs()
+    with jax.enable_x64(True):
+        K = make()(jnp.asarray(x, dtype), lengths=lengths)
+        assert K.dtype == dtype and K.shape == (N, N)
+        return np.asarray(K, np.float64)
+
+
+def rounding(name: str) -> float:
+    make, inputs = TABLE[name]
+    x, lengths = inputs()
+    kernel = make()
+    return kernel.entry_rounding(kernel.prepare(jnp.asarray(x), lengths))
+
+
+def over_root(difference: np.ndarray, K: np.ndarray) -> float:
+    root = np.sqrt(np.diagonal(K))
+    return float(np.max(np.abs(difference) / np.outer(root, root)))
+
+
+@every
+def test_the_matrix_is_symmetric(name) -> None:
+    K = square(name, "float32")
+    assert over_root(K - K.T, K) <= 2 * np.finfo(np.float32).eps
+
+
+@every
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_matrix_is_positive_semidefinite_within_rounding(name, dtype) -> None:
+    K = square(name, dtype)
+    unit = rounding(name) if dtype == "float32" else 1e-13
+    assert np.linalg.eigvalsh((K + K.T) / 2)[0] > -unit * np.trace(K)
+
+
+@every
+def test_diag_is_the_diagonal_to_the_last_bit(name) -> None:
+    make, inputs = TABLE[name]
+    x, lengths = inputs()
+    got = make().diag(jnp.asarray(x), lengths)
+    np.testing.assert_array_equal(np.asarray(got, np.float64), np.diagonal(square(name, "float32")))
+
+
+@every
+def test_single_precision_is_within_the_rounding_that_it_states(name) -> None:
+    K = square(name, "float64")
+    error = over_root(square(name, "float32") - K, K)
+    assert 0 < error < rounding(name) < 1e-3
+
+
+@every
+def test_a_block_of_two_batches_is_the_block_of_the_whole(name) -> None:
+    make, inputs = TABLE[name]
+    x, lengths = inputs()
+    one, two = [4, 3, 2, 1, 3, 4], [0, 0, 0, 0, 1, 1]  # other examples on either side: no diagonal, same shapes
+    cut = lambda a, rows: None if a is None else a[rows]  # noqa: E731
+    K = make()(jnp.asarray(x[one]), jnp.asarray(x[two]), lengths=cut(lengths, one), lengths2=cut(lengths, two))
+    whole = square(name, "float32")
+    different = np.array(one)[:, None] != np.array(two)[None]
+    error = np.where(different, np.asarray(K, np.float64) - whole[np.ix_(one, two)], 0)
+    root = np.sqrt(np.diagonal(whole))
+    assert np.max(np.abs(error) / np.outer(root[one], root[two])) <= 4 * np.finfo(np.float32).eps
+
+
+@every
+def test_a_permutation_of_the_examples_permutes_the_matrix(name) -> None:
+    make, inputs = TABLE[name]
+    x, lengths = inputs()
+    order = np.array([3, 0, 5, 1, 4, 2])
+    K = make()(jnp.asarray(x[order]), lengths=None if lengths is None else lengths[order])
+    whole = square(name, "float32")
+    assert over_root(np.asarray(K, np.float64) - whole[np.ix_(order, order)], whole[np.ix_(order, order)]) <= 4e-7
+
+
+@every
+def test_a_kernel_is_a_pytree_that_survives_the_round_trip(name) -> None:
+    make, inputs = TABLE[name]
+    x, lengths = inputs()
+    kernel = make()
+    leaves, structure = jax.tree.flatten(kernel)
+    again = jax.tree.unflatten(structure, leaves)
+    assert type(again) is type(kernel) and jax.tree.structure(again) == structure == jax.tree.structure(make())
+    assert leaves  # hyper-parameters are leaves
+    np.testing.assert_array_equal(np.asarray(again.diag(jnp.asarray(x), lengths)), kernel.diag(jnp.asarray(x), lengths))
+
+
+@every
+def test_gradients_are_finite_with_duplicates_and_short_sequences(name) -> None:
+    make, inputs = TABLE[name]
+    x, lengths = inputs()
+    kernel = jax.tree.map(jnp.float32, make())
+    grads = jax.jit(jax.grad(lambda k, x: jnp.sum(k(x, lengths=lengths)), argnums=(0, 1)))(kernel, jnp.asarray(x))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
+    assert any(np.any(np.asarray(leaf) != 0) for leaf in jax.tree.leaves(grads[0]))
+    assert np.any(np.asarray(grads[1]) != 0)
+
+
+@every
+def test_sums_and_multiples_are_kernels(name) -> None:
+    make, inputs = TABLE[name]
+    x, lengths = inputs()
+    kernel = make()
+    both = (kernel + 2.0 * kernel)(jnp.asarray(x), lengths=lengths)
+    np.testing.assert_allclose(both, 3 * square(name, "float32"), rtol=1e-6)
+    side = (kernel + 2.0 * kernel).prepare(jnp.asarray(x), lengths)
+    assert (kernel + 2.0 * kernel).entry_rounding(side) >= rounding(name)
+
+
+@every
+def test_prepared_sides_have_the_examples_in_front(name) -> None:
+    make, inputs = TABLE[name]
+    x, lengths = inputs()
+    side = make().prepare(jnp.asarray(x), lengths)
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(side)} == {N}
