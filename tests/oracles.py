@@ -1,4 +1,4 @@
-"""What are the kernels by brute force? Textbook recursions over all pairs of steps, in NumPy, as slow as they are plain.
+"""What are the kernels by brute force? Textbook recursions over all pairs of steps, in NumPy, slow and plain.
 
 Nothing here is shared with the library: covariances instead of chords, atan2 instead of polynomials, the whole
 (t, s) grid instead of one diagonal, right-padded instead of right-aligned. `real=np.longdouble` carries more digits,

@@ -12,7 +12,7 @@ RNG = np.random.default_rng(0)
 def pairs(n: int = 200) -> tuple[tf.Two, list[Fraction]]:
     hi = (RNG.uniform(0.5, 2, n) * 10.0 ** RNG.integers(-6, 6, n)).astype(np.float32)
     lo = (hi * RNG.uniform(-1, 1, n) * 2.0**-26).astype(np.float32)
-    return tf.Two(jnp.asarray(hi), jnp.asarray(lo)), exact(tf.Two(hi, lo))
+    return tf.Two(jnp.asarray(hi), jnp.asarray(lo)), exact(tf.Two(jnp.asarray(hi), jnp.asarray(lo)))
 
 
 def exact(x: tf.Two) -> list[Fraction]:

@@ -20,7 +20,7 @@ def run(task: tiles.Task, tick: Callable[[int], Any]) -> tuple[jax.Array, bool]:
     values = jnp.zeros((rows, columns), task.diagonal.dtype)
     for pairs in task.plan.batches():
         values = _place(values, tiles.compute(task.kernel, left, right, pairs), jnp.asarray(pairs))
-        tick(len(pairs))
+        tick(1)
     values, finite = _finish(values, task.diagonal, task.shape, task.symmetric)
     return values, bool(finite)
 

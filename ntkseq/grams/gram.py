@@ -73,7 +73,7 @@ def gram(
     plan = tiles.plan(n, m, symmetric=symmetric, entries=entries, on_cpu=on_cpu, size=tile, workers=calls)
     diagonal = kernel.diag_side(left)
     task = tiles.Task(kernel, left, right, plan, (n, m), diagonal, symmetric)
-    with _progress(progress, len(plan.pairs) * plan.size**2 * entries * kernel.steps(left), len(plan.pairs)) as bar:
+    with _progress(progress, len(plan.pairs) * plan.size**2 * entries * kernel.steps(left), plan.calls) as bar:
         tick = (lambda count: None) if bar is None else bar.update
         values, finite = host.run(task, calls, tick) if on_cpu else device.run(task, tick)
     if not finite:
@@ -101,4 +101,4 @@ def _progress(wanted: bool | None, work: float, total: int) -> Any:
         if wanted:
             raise ImportError('progress=True needs tqdm; install it with pip install "ntkseq[study]".') from None
         return nullcontext()
-    return tqdm(total=total, unit="tile", desc="gram", disable=None if wanted is None else not wanted)
+    return tqdm(total=total, unit="batch", desc="gram", disable=None if wanted is None else not wanted)

@@ -49,7 +49,7 @@ def run(task: tiles.Task, workers: int, tick: Callable[[int], Any]) -> tuple[jax
             values[rows, columns] = part
             if symmetric and i != j:
                 values[columns, rows] = part.T
-        tick(len(pairs))
+        tick(1)
 
     batches = task.plan.batches()
     key = (jax.tree.structure(task.kernel), _shapes((task.kernel, left, right)), task.plan.size, task.plan.batch, x64)

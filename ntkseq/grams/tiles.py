@@ -23,6 +23,11 @@ class Plan:
     batch: int
     pairs: np.ndarray
 
+    @property
+    def calls(self) -> int:
+        """The number of batches."""
+        return -(-len(self.pairs) // self.batch)
+
     def batches(self) -> Iterator[np.ndarray]:
         """Block index pairs, `batch` at a time, the last batch filled up by repeating its last pair."""
         for start in range(0, len(self.pairs), self.batch):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import abc
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -44,11 +45,23 @@ class Dual(abc.ABC):
         """(E[phi(u) phi(v)], E[phi'(u) phi'(v)]) at covariance c."""
 
 
+@jax.custom_jvp
 def _area(c: Array, p: Array, q: Array) -> Array:
-    """p q - c^2, not below zero, as a product that loses fewer digits near c^2 = p q."""
+    """p q - c^2, not below zero, as a product that loses fewer digits near c^2 = p q. Derivatives are exact."""
     root = safe_sqrt(p) * safe_sqrt(q)  # p q itself underflows first
     area = (root - c) * (root + c)
     return jnp.where(area > 0, area, 0)
+
+
+@_area.defjvp
+def _area_jvp(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    (c, p, q), (dc, dp, dq) = primals, tangents
+    return _area(c, p, q), q * dp + p * dq - 2 * c * dc
+
+
+def _squarable(p: Array) -> Array:
+    """p, and infinity where p^2 overflows the dtype: the check of prepared sides then says so at the door."""
+    return jnp.where(p < float(jnp.finfo(p.dtype).max) ** 0.5, p, jnp.inf)
 
 
 @struct
@@ -77,7 +90,7 @@ class ErfDual(Dual):
     frequency: Any = 1.0
 
     def moments(self, p: Array) -> Moments:
-        return (self.frequency**2 * p,)
+        return (_squarable(self.frequency**2 * p),)
 
     def second(self, p: Array) -> Array:
         p = self.frequency**2 * p
@@ -92,7 +105,7 @@ class ErfDual(Dual):
 
 @struct
 class SineDual(Dual):
-    """phi(z) = sin(a z + f). With S = e^{-a^2 (p + q)/2} sinh(a^2 c), the pair at f = 0, and F = e^{-a^2 (p + q + 2c)/2}:
+    """phi(z) = sin(a z + f). With S = e^{-a^2 (p + q)/2} sinh(a^2 c), the pair at f = 0, F = e^{-a^2 (p + q + 2c)/2}:
 
     E[phi phi'] = S + sin(f)^2 F,   slope = a^2 (S + cos(f)^2 F)
 
@@ -134,7 +147,7 @@ class GeluDual(Dual):
     """
 
     def moments(self, p: Array) -> Moments:
-        return (p,)
+        return (_squarable(p),)
 
     def second(self, p: Array) -> Array:
         return self.pair(p, (p,), (p,))[0]

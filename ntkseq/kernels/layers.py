@@ -89,15 +89,20 @@ def homogeneous_variances(
     rounded once. Derivatives go through the plain recursion.
     """
     plain = variances(layers, lambda p: half * p, energy, inside, start)
-    plain_past = safe_sqrt(_ratio(layers.w[:, None, None] ** 2 * half * shift(plain, axis=2), plain))
+    plain_past = safe_sqrt(_ratio(jnp.asarray(layers.w)[:, None, None] ** 2 * half * shift(plain, axis=2), plain))
     fixed, moment, tokens = jax.tree.map(jax.lax.stop_gradient, (layers, half, energy))
     p, past = _twofold(fixed, moment, tokens, inside, start)
-    fix = lambda value, better: value + jax.lax.stop_gradient(better - value)  # noqa: E731
-    return Variances(fix(plain, p), fix(plain_past, past))
+    return Variances(_improved(plain, p), _improved(plain_past, past))
+
+
+def _improved(value: Array, better: Array) -> Array:
+    """`better` with the derivatives of `value`; `value` where the splitting in two floats has overflowed."""
+    there = jnp.isfinite(better) & (better > 0)
+    return jnp.where(there, value + jax.lax.stop_gradient(jnp.where(there, better - value, 0)), value)
 
 
 def _twofold(layers: Layers, half: Array, energy: Array, inside: Array, start: Array) -> tuple[Array, Array]:
-    gain = layers.gain or tf.two(layers.w**2 * half)
+    gain = layers.gain or tf.two(jnp.asarray(layers.w) ** 2 * half)
 
     def layer(i: int, below: tf.Two) -> tf.Two:
         """The variances (t, n) of layer i from the second moments (t, n) below it."""

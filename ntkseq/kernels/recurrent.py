@@ -117,7 +117,7 @@ class Recurrent(Kernel):
         """The constants of the stack in the dtype of the data."""
         act = jax.tree.map(lambda leaf: scalar(leaf, dtype), activations.get(self.activation))
         return Layers(
-            *(per_layer(name, getattr(self, name), self.depth, dtype) for name in _SCALES[:3]),
+            *[per_layer(name, getattr(self, name), self.depth, dtype) for name in _SCALES[:3]],  # checked before gain
             v=scalar(self.sigma_v, dtype),
             h=scalar(self.sigma_h if self.h0 != "zero" else 0.0, dtype),
             activation=act,

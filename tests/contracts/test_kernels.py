@@ -52,7 +52,9 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
     "dense gelu": (lambda: Dense(activation="gelu", depth=2, train="Wb"), vectors),
     "sum": (lambda: Recurrent() + 0.5 * Recurrent(activation="cos"), sequences),
 }  # fmt: skip
-every = pytest.mark.parametrize("name", TABLE)
+# each compiles for some seconds: these by default, all of them with -m ""
+QUICK = ("relu", "erf, mean, both directions, shared h_0", "sum")
+every = pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in TABLE])
 
 
 @lru_cache(maxsize=64)
@@ -85,11 +87,10 @@ def test_the_matrix_is_symmetric(name) -> None:
 
 
 @every
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_matrix_is_positive_semidefinite_within_rounding(name, dtype) -> None:
-    K = square(name, dtype)
-    unit = rounding(name) if dtype == "float32" else 1e-13
-    assert np.linalg.eigvalsh((K + K.T) / 2)[0] > -unit * np.trace(K)
+def test_the_matrix_is_positive_semidefinite_within_rounding(name) -> None:
+    for dtype, unit in (("float32", rounding(name)), ("float64", 1e-13)):
+        K = square(name, dtype)
+        assert np.linalg.eigvalsh((K + K.T) / 2)[0] > -unit * np.trace(K)
 
 
 @every
@@ -143,7 +144,7 @@ def test_a_kernel_is_a_pytree_that_survives_the_round_trip(name) -> None:
     np.testing.assert_array_equal(np.asarray(again.diag(jnp.asarray(x), lengths)), kernel.diag(jnp.asarray(x), lengths))
 
 
-@every
+@pytest.mark.parametrize("name", [n if n == "relu" else pytest.param(n, marks=pytest.mark.slow) for n in TABLE])
 def test_gradients_are_finite_with_duplicates_and_short_sequences(name) -> None:
     make, inputs = TABLE[name]
     x, lengths = inputs()

@@ -108,9 +108,9 @@ def test_a_chaotic_kernel_says_that_its_digits_are_gone():
     assert 1e-4 * np.trace(exact) < np.linalg.norm(np.asarray(K, np.float64) - exact, 2) <= K.rounding
 
 
-def test_a_progress_bar_counts_every_tile(capsys):
-    ntkseq.gram(KERNEL, inputs(), tile=4, progress=True)
-    assert "21/21" in capsys.readouterr().err  # 6 blocks: 21 pairs
+def test_a_progress_bar_counts_every_batch(capsys):
+    ntkseq.gram(KERNEL, inputs(), tile=4, progress=True, workers=2)
+    assert "4/4" in capsys.readouterr().err  # 6 blocks: 21 pairs, in 2 * 2 batches
 
 
 @pytest.mark.parametrize(

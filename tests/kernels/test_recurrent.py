@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkseq import activations, kernels
+from ntkseq import activations
 from ntkseq.kernels import Recurrent
 from ntkseq.kernels import recurrent as module
 from tests import oracles
@@ -21,16 +21,17 @@ from tests import oracles
 GOLDEN = json.loads((pathlib.Path(__file__).parent / "golden.json").read_text())
 
 # One shape for nearly all tests: what compiles once is free afterwards.
-I, T, D = np.meshgrid(np.arange(3), np.arange(4), np.arange(2), indexing="ij")
-X = np.sin(1 + I + 2 * T + 3 * D) + 0.5 * np.cos(I * T + D)  # the inputs of golden.json
+N, T, D = np.meshgrid(np.arange(3), np.arange(4), np.arange(2), indexing="ij")
+X = np.sin(1 + N + 2 * T + 3 * D) + 0.5 * np.cos(N * T + D)  # the inputs of golden.json
 RAGGED = np.array([4, 2, 3])
 
 
-def relative(got: Any, want: np.ndarray, scale: np.ndarray | None = None) -> float:
-    """The largest difference over sqrt(K_ii K_jj)."""
-    scale = want if scale is None else scale
-    root = np.sqrt(np.abs(np.diagonal(scale)))
-    return float(np.max(np.abs(np.asarray(got) - want) / np.outer(root, root)))
+def relative(got: Any, want: np.ndarray, left: np.ndarray | None = None, right: np.ndarray | None = None) -> float:
+    """The largest difference over sqrt(K_ii K_jj); the diagonals of `want`, if not given. A zero example: 0 wanted."""
+    left = np.diagonal(want) if left is None else left
+    right = left if right is None else right
+    root = np.sqrt(np.abs(np.outer(left, right)))
+    return float(np.max(np.abs(np.asarray(got) - want) / np.where(root > 0, root, np.finfo(float).tiny)))
 
 
 # --------------------------------------------------------------------------------------------------- golden numbers
@@ -106,9 +107,8 @@ def agree_with_the_loop(choice: dict[str, Any], scales: dict[str, Any], seed: in
     square = loop(x1 * scale, lengths=one)
     assert relative(kernel(x1 * scale, lengths=one), square) < 1e-11
     across = loop(x1 * scale, x2, lengths=one, lengths2=two)
-    root = np.sqrt(np.outer(np.diagonal(square), np.diagonal(loop(x2, lengths=two))))
     got = kernel(x1 * scale, x2, lengths=one, lengths2=two)
-    assert np.max(np.abs(np.asarray(got) - across) / root) < 1e-11
+    assert relative(got, across, np.diagonal(square), np.diagonal(loop(x2, lengths=two))) < 1e-11
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda c: "-".join(map(str, c.values())) or "plain")
@@ -152,3 +152,77 @@ def test_kernel_equals_the_loop_for_choices_and_shapes_drawn_at_random(seed: int
     scales = {"sigma_w": several(0, 1.5), "sigma_u": several(0.3, 1.5), "sigma_b": several(0, 1), "sigma_v": 1.3}
     shape = (int(draw.integers(1, 4)), int(draw.integers(1, 4)), int(draw.integers(1, 8)), int(draw.integers(2, 20)))
     agree_with_the_loop(choice, {**scales, "sigma_h": draw.uniform(0, 1)}, seed, shape)
+
+
+# ------------------------------------------------------------------------------------------------------ edge cases
+
+
+def test_silent_steps_contribute_nothing(x64) -> None:
+    x = X.copy()
+    x[0, 0] = x[1, :2] = 0  # recurrent 1.12: variance zero, with sigma_b = 0
+    for read in ("last", "mean"):
+        scales = {"sigma_w": 1.4, "sigma_u": 1.1, "sigma_v": 0.9}
+        assert relative(Recurrent(read=read, **scales)(x), oracles.recurrent(x, read=read, **scales)) < 1e-11
+    tail = Recurrent(**scales)(x[1:2], lengths=np.array([4]))
+    np.testing.assert_allclose(
+        tail, Recurrent(**scales)(np.roll(x[1:2], -2, axis=1), lengths=np.array([2])), rtol=1e-13
+    )
+
+
+def test_an_example_of_zeros_has_a_kernel_of_zero(x64) -> None:
+    x = X.copy()
+    x[1] = 0
+    K = np.asarray(Recurrent()(x))
+    assert np.all(K[1] == 0) and np.all(K[:, 1] == 0) and np.isfinite(K).all()
+
+
+def test_one_step_is_a_network_of_one_hidden_layer(x64) -> None:
+    from ntkseq.kernels import Dense
+
+    lengths = np.ones(3, int)
+    for read in module.READS:
+        got = Recurrent(sigma_u=1.1, sigma_b=0.3, read=read)(X, lengths=lengths)
+        np.testing.assert_allclose(got, Dense(sigma_w=1.1, sigma_b=0.3)(X[:, 0]), rtol=1e-13)
+
+
+def test_without_recurrent_weights_only_the_last_token_counts(x64) -> None:
+    scales = {"sigma_w": 0.0, "sigma_u": 1.1, "sigma_b": 0.3}
+    one = Recurrent(**scales)(X, lengths=RAGGED)
+    only = X[np.arange(3), RAGGED - 1][:, None].repeat(4, axis=1)
+    np.testing.assert_allclose(one, Recurrent(**scales)(only, lengths=np.ones(3, int)), rtol=1e-13)
+
+
+def test_a_single_example_has_the_kernel_of_its_diagonal(x64) -> None:
+    np.testing.assert_allclose(Recurrent()(X[:1]), [[float(Recurrent().diag(X)[0])]], rtol=1e-15)
+
+
+@pytest.mark.parametrize("read", module.READS)
+@pytest.mark.parametrize("direction", ["forward", "both"])
+def test_what_stands_behind_a_length_is_never_looked_at(read, direction) -> None:
+    x = X.astype(np.float32)
+    behind = np.arange(4)[None, :, None] >= RAGGED[:, None, None]
+    kernel = Recurrent(read=read, direction=direction, sigma_b=0.3)
+    clean = kernel(np.where(behind, 0, x), lengths=RAGGED)
+    np.testing.assert_array_equal(kernel(np.where(behind, np.nan, x), lengths=RAGGED), clean)
+    assert np.isfinite(clean).all()
+
+
+def test_padding_to_another_length_changes_nothing(x64) -> None:
+    longer = np.pad(X, ((0, 0), (0, 3), (0, 0)), constant_values=7.0)
+    for read in ("last", "mean"):
+        kernel = Recurrent(read=read, sigma_b=0.3)
+        np.testing.assert_allclose(kernel(longer, lengths=RAGGED), kernel(X, lengths=RAGGED), rtol=1e-13)
+
+
+@pytest.mark.slow  # of W, U, b, V the golden numbers tell the same for relu
+def test_the_groups_add_up(x64) -> None:
+    for param in ("ntk", "raw"):
+        kernel = Recurrent(sigma_w=1.4, sigma_b=0.3, activation="erf", depth=2, param=param)
+        parts = sum(np.asarray(kernel.with_(train=group)(X)) for group in ("W", "U", "b", "V"))
+        np.testing.assert_allclose(kernel(X), parts, rtol=1e-12)
+
+
+def test_reversed_is_forward_on_reversed_sequences(x64) -> None:
+    turned = np.stack([np.roll(row[::-1], int(n) - 4, axis=0) for row, n in zip(X, RAGGED, strict=True)])
+    got = Recurrent(direction="reversed", sigma_b=0.3)(X, lengths=RAGGED)
+    np.testing.assert_allclose(got, Recurrent(sigma_b=0.3)(turned, lengths=RAGGED), rtol=1e-13)

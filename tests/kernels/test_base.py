@@ -1,0 +1,99 @@
+"""Do kernels add, scale and refuse each other as the interface says?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntkseq import _checks
+from ntkseq._struct import struct
+from ntkseq.kernels import Dense, Kernel, Recurrent, Scaled, Sum
+
+X = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+
+
+@struct
+class Linear(Kernel):
+    """The least that a kernel has to say."""
+
+    scale: Any = 1.0
+
+    def prepare(self, x: Any, lengths: Any = None) -> jax.Array:
+        return _checks.matrix("x", x)
+
+    def tile(self, left: jax.Array, right: jax.Array) -> jax.Array:
+        return self.scale * jnp.einsum("id,jd->ij", left, right, precision="highest")
+
+
+def test_a_kernel_of_prepare_and_tile_has_a_diagonal_and_a_matrix() -> None:
+    kernel = Linear(2.0)
+    np.testing.assert_allclose(kernel(X), 2 * X @ X.T, rtol=1e-6)
+    np.testing.assert_allclose(kernel(X, X[:2]), 2 * X @ X[:2].T, rtol=1e-6)
+    np.testing.assert_array_equal(kernel.diag(X), np.diagonal(kernel(X)))
+    assert kernel.entry_rounding(kernel.prepare(X)) == 32 * np.finfo(np.float32).eps
+
+
+def test_sums_and_multiples_have_the_values_of_their_parts() -> None:
+    K = np.asarray(Linear()(X))
+    np.testing.assert_allclose((Linear(1.0) + Linear(3.0))(X), 4 * K, rtol=1e-6)
+    np.testing.assert_allclose((0.5 * Linear())(X, X), K / 2, rtol=1e-6)
+    np.testing.assert_allclose((Linear() * 2)(X), 2 * K, rtol=1e-6)
+    total = 2.0 * (Linear() + Linear(0.5)) + Linear()
+    assert isinstance(total, Sum) and isinstance(total.first, Scaled)
+    np.testing.assert_allclose(total(X), 4 * K, rtol=1e-6)
+    np.testing.assert_allclose(total.diag(X), 4 * np.diagonal(K), rtol=1e-6)
+
+
+def test_the_factor_is_a_leaf() -> None:
+    grad = jax.grad(lambda k: k(X).sum())(Scaled(Linear(), 3.0))
+    assert float(grad.factor) == pytest.approx(float(Linear()(X).sum()), rel=1e-5)
+
+
+def test_a_double_factor_leaves_single_data_single(x64) -> None:
+    assert (np.float64(0.3) * Linear())(jnp.asarray(X)).dtype == jnp.float32
+
+
+def test_the_rounding_of_a_sum_is_that_of_its_worse_part_and_a_little() -> None:
+    one, two = Linear(), Dense(activation="identity", depth=40)
+    worse = max(one.entry_rounding(one.prepare(X)), two.entry_rounding(two.prepare(X)))
+    total = one + two
+    assert worse < total.entry_rounding(total.prepare(X)) < 1.1 * worse
+
+
+def test_only_kernels_add_and_only_numbers_multiply() -> None:
+    with pytest.raises(TypeError, match="unsupported operand"):
+        Linear() + 1.0  # pyright: ignore
+    with pytest.raises(TypeError, match="unsupported operand"):
+        Linear() * Linear()
+
+
+SEQUENCES = np.ones((2, 3, 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: -1.0 * Linear(), "factor must be a finite .* >= 0; got -1.0"),
+        (lambda: Scaled(Linear(), np.nan), "factor must be a finite"),
+        (lambda: Recurrent()(SEQUENCES, SEQUENCES[:, :, :1]), r"x1 and x2 must agree.*features"),
+        (lambda: Recurrent()(SEQUENCES, SEQUENCES[:, :2]), r"x1 and x2 must agree after the first axis.*pad"),
+        (lambda: Linear()(X, X[:, :3]), r"agree after the first axis.*\(4,\).*\(3,\)"),
+        (lambda: Linear()(X, X.astype(np.float16)), "one dtype; got .*float16.*float32.*Cast"),
+        (lambda: (Linear() + Linear())(X, X[:, :3]), "agree after the first axis"),
+        (lambda: Dense()(X[0]), r"x must have shape \(n, d\); got \(4,\)"),
+        (lambda: Dense()(X, lengths=np.ones(3, int)), "have no lengths"),
+        (lambda: Dense(train="WU"), "train must be .*'WbV'.*got 'WU'"),
+        (lambda: Dense(depth=0), "depth must be an integer >= 1; got 0"),
+        (lambda: Dense(sigma_b=-1.0), "sigma_b must be a finite standard deviation >= 0; got -1.0"),
+        (lambda: Dense(kind="cntk"), "kind must be one of 'ntk', 'nngp'; got 'cntk'"),
+        (lambda: Dense(activation="swish"), "activation must be one of .*got 'swish'"),
+        (lambda: Dense()(np.full((2, 3), 1e30, np.float32)), "overflow.*float32"),
+    ],
+)
+def test_wrong_inputs_are_refused_with_words(call, words) -> None:
+    with pytest.raises(ValueError, match=words):
+        call()
