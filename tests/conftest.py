@@ -13,6 +13,11 @@ from collections.abc import Iterator
 import hypothesis
 import jax
 import pytest
+import scipy.linalg  # noqa: F401  loads the libraries whose threads are limited below
+import threadpoolctl
+
+# Small matrices by the thousand: threads that wait for each other made one test 20 times slower on a busy machine.
+threadpoolctl.threadpool_limits(limits=1, user_api="blas")
 
 # What NumPy would quietly promote or broadcast is an error here: most dtype and shape bugs begin there.
 jax.config.update("jax_numpy_dtype_promotion", "strict")
