@@ -77,9 +77,44 @@ def rectified(m: Float[Array, "..."], positive: Any, negative: Any) -> tuple[Arr
 
     Reference: cho2009kernel (the arc-cosine kernels of degree 0 and 1).
     """
+    return folded(fold(m, 1 - m), positive, negative)
+
+
+@jax.custom_jvp
+def fold(m: Float[Array, "..."], rest: Float[Array, "..."]) -> Float[Array, "..."]:
+    """sqrt(m), or -sqrt(rest) where m is above a half; `rest` is 1 - m, by sums instead of a difference if possible.
+
+    Near opposite inputs 1 - m has lost its digits: an error of eps there is one of sqrt(eps) in the angle. The folded
+    value keeps both ends. Derivatives see through the folding: the tangent of a folded value is that of m, for `folded`
+    and `unfold` as well; nothing else may differentiate one.
+    """
+    flip = m > 0.5
+    near = jnp.where(flip, rest, m)
+    root = jnp.sqrt(jnp.where(near > 0, near, 0))
+    return jnp.where(flip, -root - float(jnp.finfo(m.dtype).tiny) ** 0.5, root)  # never -0, which would be m = 0
+
+
+@fold.defjvp
+def _fold_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    return fold(*primals), tangents[0]
+
+
+@jax.custom_jvp
+def unfold(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    """m from its folded value, within a rounding."""
+    return jnp.where(z < 0, 1 - z * z, z * z)
+
+
+@unfold.defjvp
+def _unfold_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    return unfold(primals[0]), tangents[0]
+
+
+def folded(z: Float[Array, "..."], positive: Any, negative: Any) -> tuple[Array, Array]:
+    """`rectified` of `unfold(z)`."""
     if isinstance(positive, float) and isinstance(negative, float):
-        return _fixed(positive, negative)(m)
-    return _rectified(m, jnp.asarray(positive, m.dtype), jnp.asarray(negative, m.dtype))
+        return _fixed(positive, negative)(z)
+    return _rectified(z, jnp.asarray(positive, z.dtype), jnp.asarray(negative, z.dtype))
 
 
 def second_moment(positive: Any, negative: Any) -> Any:
@@ -93,13 +128,10 @@ def _shape(positive: Any, negative: Any) -> tuple[Any, Any]:
     return (positive - negative) ** 2 / moment, positive * negative / moment
 
 
-def _values(m: Array, positive: Any, negative: Any) -> tuple[Array, Array]:
-    flip = m > 0.5
-    near = jnp.where(flip, 1 - m, m)
-    near = jnp.where(near > 0, near, 0)
-    root = jnp.sqrt(near)
+def _values(z: Array, positive: Any, negative: Any) -> tuple[Array, Array]:
+    flip, root, near = z < 0, jnp.abs(z), z * z
     across, both = _shape(positive, negative)
-    asin, arc = _tables(m.dtype, across)
+    asin, arc = _tables(z.dtype, across)
     bent = root * near * _polynomial(arc, near)
     angle = root * _polynomial(asin, near)
     if isinstance(both, float) and both == 0.0:  # relu: spare the two products with zero
@@ -119,30 +151,31 @@ def _bend(m: Array) -> Array:
 @functools.lru_cache(maxsize=64)
 def _fixed(positive: float, negative: float) -> Callable[[Array], tuple[Array, Array]]:
     @jax.custom_jvp
-    def values(m: Array) -> tuple[Array, Array]:
-        return _values(m, positive, negative)
+    def values(z: Array) -> tuple[Array, Array]:
+        return _values(z, positive, negative)
 
     @values.defjvp
     def jvp(primals: tuple[Any], tangents: tuple[Any]) -> tuple[Any, Any]:  # pyright: ignore[reportUnusedFunction]
-        (m,), (dm,) = primals, tangents
-        gain, slope = values(m)
-        return (gain, slope), (slope * dm, -_shape(positive, negative)[0] * _bend(m) * dm)
+        (z,), (dm,) = primals, tangents
+        gain, slope = values(z)
+        return (gain, slope), (slope * dm, -_shape(positive, negative)[0] * _bend(unfold(z)) * dm)
 
     return values
 
 
 @jax.custom_jvp
-def _rectified(m: Array, positive: Array, negative: Array) -> tuple[Array, Array]:
-    return _values(m, positive, negative)
+def _rectified(z: Array, positive: Array, negative: Array) -> tuple[Array, Array]:
+    return _values(z, positive, negative)
 
 
 @_rectified.defjvp
 def _rectified_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
-    m, positive, negative = primals
+    z, positive, negative = primals
     dm, dpositive, dnegative = tangents
-    gain, slope = _rectified(m, positive, negative)
+    gain, slope = _rectified(z, positive, negative)
+    m = unfold(z)
     # both outputs are linear in the shape: gain = across g / 2 + both m, slope = across s / 2 + both
-    g, s = _fixed(1.0, 0.0)(m)
+    g, s = _fixed(1.0, 0.0)(z)
     (across, _), (dacross, dboth) = jax.jvp(_shape, (positive, negative), (dpositive, dnegative))
     dgain = slope * dm + g * dacross / 2 + m * dboth
     return (gain, slope), (dgain, -across * _bend(m) * dm + s * dacross / 2 + dboth)

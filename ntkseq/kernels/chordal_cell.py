@@ -5,6 +5,7 @@ With a_t the standard deviation of the pre-activation u_t of one sequence and b_
     m_t = |u_t / a_t - v_t / b_t|^2 / 4     and     T_t = Theta_t / (a_t b_t)
 
     m_t = w_t w'_t gain(m_{t-1}) + sum_k (F_t,k - F'_t,k)^2                                        (numerics.4)
+    1 - m_t = sum_k (F_t,k + F'_t,k)^2 - w_t w'_t gain(m_{t-1})                                    (numerics.8)
     T_t = own_t + w_t w'_t slope(m_{t-1}) T_{t-1},   own_t = 1 - 2 m_t if W, U and b are trained   (numerics.5)
 
 w_t = sigma_w sqrt(M) a_{t-1} / a_t is the share of the past, M = E[phi(z)^2]; the features F_t are half of
@@ -22,7 +23,7 @@ from jaxtyping import Array
 
 from ntkseq._struct import struct
 from ntkseq.kernels.cells import Cell, Pair, Side, State
-from ntkseq.kernels.chordal import rectified, second_moment
+from ntkseq.kernels.chordal import fold, folded, second_moment, unfold
 from ntkseq.kernels.layers import Layers, homogeneous_variances, safe_sqrt, shift
 
 _UNROLL = 24  # features up to this number stand as one expression in the compiled step
@@ -39,9 +40,9 @@ class ChordalCell(Cell):
         act = self.layers.activation
         return second_moment(act.positive, act.negative)  # pyright: ignore[reportAttributeAccessIssue]
 
-    def _pair(self, m: Array) -> Pair:
+    def _pair(self, z: Array) -> Pair:
         act = self.layers.activation
-        return rectified(m, act.positive, act.negative)  # pyright: ignore[reportAttributeAccessIssue]
+        return folded(z, act.positive, act.negative)  # pyright: ignore[reportAttributeAccessIssue]
 
     def sides(self, x: Array, inside: Array, start: Array, out: Array) -> Side:
         lay, moment = self.layers, jnp.asarray(self._moment, x.dtype)
@@ -95,20 +96,23 @@ class ChordalCell(Cell):
             one, two = left[i], right[i]
             gain, slope, th = (*pair, state["top"][1]) if top else state["lower"][i]
             ww = one["w"] * two["w"]
-            m = ww * gain + _squares(one["features"], two["features"])
+            past = ww * gain
+            m = past + _squares(one["features"], two["features"])
             if below is not None:
                 uu = one["u"] * two["u"]
                 m = m + uu * below[0]
             if lay.independent:  # two examples start in orthogonal directions, one example in its own
                 m = m + ((one["h"] - two["h"]) ** 2 if same else one["h"] ** 2 + two["h"] ** 2)
+            # opposite tokens at a first step: 1 - m by sums of features, not by a difference (numerics.8)
+            z = fold(m, 1 - m if below is not None or lay.independent else _sums(one, two) - past)
             if lay.tangent:
-                own = 1 - 2 * m if lay.all_trained(i) else self._own_terms(i, one, two, gain, below, same)
+                own = 1 - 2 * unfold(z) if lay.all_trained(i) else self._own_terms(i, one, two, gain, below, same)
                 th = own + ww * slope * th
                 if below is not None:
                     th = th + uu * below[1] * below[2]  # pyright: ignore[reportPossiblyUnboundVariable]
             if top:
-                return {"lower": lower, "top": (m, th)}
-            below = (*self._pair(m), th)
+                return {"lower": lower, "top": (z, th)}
+            below = (*self._pair(z), th)
             lower.append(below)
         raise AssertionError("a stack has at least one layer")
 
@@ -138,6 +142,10 @@ class ChordalCell(Cell):
 
 def _squares(left: tuple[Array, ...], right: tuple[Array, ...]) -> Array:
     return _accumulate(left, right, lambda x, y: (x - y) * (x - y))
+
+
+def _sums(left: Side, right: Side) -> Array:
+    return _accumulate(left["features"], right["features"], lambda x, y: (x + y) * (x + y))
 
 
 def _dots(left: tuple[Array, ...], right: tuple[Array, ...]) -> Array:

@@ -36,13 +36,14 @@ def test_it_is_the_recurrent_kernel_of_one_step(x64) -> None:
     np.testing.assert_allclose(got, Recurrent(sigma_u=1.3, sigma_b=0.2)(X[:, None]), rtol=1e-13)
 
 
-def test_many_features_are_summed_in_a_loop_with_the_same_result(x64) -> None:
+@pytest.mark.parametrize("activation", ["relu", pytest.param("erf", marks=pytest.mark.slow)])
+def test_many_features_are_summed_in_a_loop_with_the_same_result(activation, x64) -> None:
     x = np.random.default_rng(0).standard_normal((3, 61))
-    for activation in ("relu", "erf"):
-        want = oracles.dense(x, dual=oracles.DUALS[activation], sigma_w=1.3, sigma_b=0.1)
-        np.testing.assert_allclose(Dense(sigma_w=1.3, sigma_b=0.1, activation=activation)(x), want, rtol=1e-12)
+    want = oracles.dense(x, dual=oracles.DUALS[activation], sigma_w=1.3, sigma_b=0.1)
+    np.testing.assert_allclose(Dense(sigma_w=1.3, sigma_b=0.1, activation=activation)(x), want, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_opposite_inputs_are_exact_when_there_is_a_bias(x64) -> None:
     x = jnp.asarray(np.concatenate([X, -X]).astype(np.float32))
     got = np.asarray(Dense(sigma_b=0.3)(x), float)

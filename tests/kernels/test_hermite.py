@@ -47,7 +47,7 @@ def test_the_certified_error_is_honest_and_not_idle(name, x64) -> None:
     c, p, q = draws()
     want = textbook(c, p, q, np.zeros(c.shape, bool))
     ratios = []
-    for terms in (6, 13, 24):
+    for terms in (6, 25):
         d = HermiteDual(function, terms, parity)
         left, right = d.moments(jnp.asarray(p)), d.moments(jnp.asarray(q))
         got, bound = d.pair(jnp.asarray(c), left, right), d.error(jnp.asarray(c), left, right)
@@ -77,7 +77,7 @@ def test_a_variable_with_itself_is_exact_with_any_number_of_terms(name, x64) -> 
     z = np.linspace(-12, 12, 4001)
     weight = np.exp(-z * z / 2) / np.exp(-z * z / 2).sum()
     want = [np.sum(weight * np.asarray(function(jnp.asarray(np.sqrt(v) * z))) ** 2) for v in p]
-    for terms in (1, 2, 5, 64):
+    for terms in (1, 64):
         d = HermiteDual(function, terms, parity)
         m = d.moments(p)
         np.testing.assert_allclose(d.pair(p, m, m)[0], want, rtol=1e-10)
@@ -104,7 +104,7 @@ def test_an_odd_function_has_an_odd_dual_and_an_even_one_an_even_dual(x64) -> No
         np.testing.assert_allclose(d.pair(-c, left, right)[1], -sign * d.pair(c, left, right)[1], atol=1e-13)
 
 
-@each
+@pytest.mark.parametrize("name", ["bump", "sigmoid"])
 def test_the_matrix_of_values_is_positive_semidefinite_even_with_few_terms(name, x64) -> None:
     function, parity, _ = FUNCTIONS[name]
     u = np.random.default_rng(0).standard_normal((20, 4)) / 2

@@ -196,8 +196,7 @@ def test_a_single_example_has_the_kernel_of_its_diagonal(x64) -> None:
     np.testing.assert_allclose(Recurrent()(X[:1]), [[float(Recurrent().diag(X)[0])]], rtol=1e-15)
 
 
-@pytest.mark.parametrize("read", module.READS)
-@pytest.mark.parametrize("direction", ["forward", "both"])
+@pytest.mark.parametrize(("read", "direction"), [*((read, "forward") for read in module.READS), ("last", "both")])
 def test_what_stands_behind_a_length_is_never_looked_at(read, direction) -> None:
     x = X.astype(np.float32)
     behind = np.arange(4)[None, :, None] >= RAGGED[:, None, None]

@@ -46,19 +46,19 @@ def stated(kernel: Kernel, x: np.ndarray) -> float:
 
 # 3e-6 is 25 eps; the largest errors seen: relu family 16 eps (t = 128, two layers), erf, gelu 8 eps when ordered
 CASES: list[Any] = [
-    ({"activation": "relu"}, 8, 3),
     ({"activation": "relu"}, 128, 3),
-    ({"activation": "abs", "scale": 0.7}, 64, 3),
     ({"activation": "erf", "scale": 0.5}, 64, 3),
 ]
 SLOW_CASES: list[Any] = [
+    ({"activation": "relu"}, 8, 3),
+    ({"activation": "abs", "scale": 0.7}, 64, 3),
     ({"activation": "relu"}, 64, 1),
     ({"activation": "relu"}, 64, 30),
     ({"activation": "relu", "depth": 2}, 128, 3),
     *(({"activation": "relu", "read": read}, 8, 3) for read in ("mean", "sum", "steps")),
     ({"activation": "leaky_relu"}, 64, 3),
     ({"activation": "abs", "scale": 0.7}, 128, 3),
-    *(({"activation": a, "scale": 0.5}, t, 3) for a in ("erf", "gelu", "sin", "cos", "identity") for t in (8, 64)),
+    *(({"activation": a, "scale": 0.5}, t, 3) for a in ("gelu", "sin", "cos", "identity") for t in (8, 64)),
     ({"activation": activations.Smooth(jnp.tanh, 32, "odd"), "scale": 0.5}, 64, 3),
 ]
 
@@ -78,14 +78,11 @@ def test_single_precision_is_within_three_millionths_of_double(choice: dict[str,
 
 HONEST = [
     ("relu", 1, "last", 8, 3),
-    ("gelu", 1, "last", 16, 3),
     ("erf", 1, "mean", 16, 3),
 ]
-SLOW_HONEST = [
-    (activation, *shape)
-    for activation in ("relu", "leaky_relu", "abs", "identity", "erf", "sin", "cos", "gelu", "tanh", "sigmoid")
-    for shape in ((1, "last", 64, 3), (3, "last", 32, 3), (1, "mean", 16, 3), (2, "steps", 64, 3), (1, "last", 200, 3))
-]
+ACTIVATIONS = ("relu", "leaky_relu", "abs", "identity", "erf", "sin", "cos", "gelu", "tanh", "sigmoid")
+SHAPES = ((1, "last", 64, 3), (3, "last", 32, 3), (1, "mean", 16, 3), (2, "steps", 64, 3), (1, "last", 200, 3))
+SLOW_HONEST = [(activation, *shape) for activation in ACTIVATIONS for shape in SHAPES]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +92,7 @@ SLOW_HONEST = [
 def test_the_stated_rounding_holds_for_any_scales_chaotic_ones_too(
     activation: str, depth: int, read: str, t: int, d: int
 ) -> None:
-    """3 x 5 draws for each choice, 795 with those marked slow; sigma_w up to 2: most smooth ones are chaotic there."""
+    """3 x 5 draws for each choice, 780 with those marked slow; sigma_w up to 2: most smooth ones are chaotic there."""
     rng = np.random.default_rng(t + 7 * depth)
     ratios = []
     for _ in range(3):
@@ -121,7 +118,7 @@ def test_the_stated_rounding_holds_for_any_scales_chaotic_ones_too(
     assert max(ratios) > 0.01  # and not idle
 
 
-@pytest.mark.parametrize("activation", ["relu", "gelu", pytest.param("sin", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("activation", ["relu", *(pytest.param(a, marks=pytest.mark.slow) for a in ("gelu", "sin"))])
 def test_the_stated_rounding_of_dense_networks_holds(activation: str) -> None:
     rng = np.random.default_rng(3)
     for kind in KINDS:
@@ -138,7 +135,6 @@ def test_a_mean_that_cancels_states_a_larger_rounding() -> None:
     assert 20 * EPS < error(kernel, x) < stated(kernel, x) < 1e-3
 
 
-@pytest.mark.xfail(reason="1 - m, and with it the slope, loses half its digits at opposite first tokens without a bias")
 @pytest.mark.parametrize("read", ["last", "steps"])
 def test_the_stated_rounding_holds_for_opposite_tokens(read: str) -> None:
     x = np.random.default_rng(0).standard_normal((12, 1, 1)).astype(np.float32)  # scalars: 0 or pi apart
