@@ -77,37 +77,30 @@ def rectified(m: Float[Array, "..."], positive: Any, negative: Any) -> tuple[Arr
 
     Reference: cho2009kernel (the arc-cosine kernels of degree 0 and 1).
     """
+    m = jnp.where(m < 0, 0, m)
     return folded(fold(m, 1 - m), positive, negative)
 
 
 @jax.custom_jvp
 def fold(m: Float[Array, "..."], rest: Float[Array, "..."]) -> Float[Array, "..."]:
-    """sqrt(m), or -sqrt(rest) where m is above a half; `rest` is 1 - m, by sums instead of a difference if possible.
+    """m >= 0, or -rest where m is above a half; `rest` is 1 - m, by sums instead of a difference if possible.
 
     Near opposite inputs 1 - m has lost its digits: an error of eps there is one of sqrt(eps) in the angle. The folded
-    value keeps both ends. Derivatives see through the folding: the tangent of a folded value is that of m, for `folded`
-    and `unfold` as well; nothing else may differentiate one.
+    value keeps both ends. Its derivative in m is one on either side. That it is one without the rule below, too,
+    matters: JAX drops such rules inside a scan when it differentiates forward over reverse (`jax.hessian`).
     """
-    flip = m > 0.5
-    near = jnp.where(flip, rest, m)
-    root = jnp.sqrt(jnp.where(near > 0, near, 0))
-    return jnp.where(flip, -root - float(jnp.finfo(m.dtype).tiny) ** 0.5, root)  # never -0, which would be m = 0
+    # never -0, which would be m = 0
+    return jnp.where(m > 0.5, -jnp.maximum(rest, float(jnp.finfo(m.dtype).tiny)), m)
 
 
 @fold.defjvp
 def _fold_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
-    return fold(*primals), tangents[0]
+    return fold(*primals), tangents[0]  # spares the derivative of rest
 
 
-@jax.custom_jvp
 def unfold(z: Float[Array, "..."]) -> Float[Array, "..."]:
     """m from its folded value, within a rounding."""
-    return jnp.where(z < 0, 1 - z * z, z * z)
-
-
-@unfold.defjvp
-def _unfold_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    return unfold(primals[0]), tangents[0]
+    return jnp.where(z < 0, 1 + z, z)
 
 
 def folded(z: Float[Array, "..."], positive: Any, negative: Any) -> tuple[Array, Array]:
@@ -129,7 +122,8 @@ def _shape(positive: Any, negative: Any) -> tuple[Any, Any]:
 
 
 def _values(z: Array, positive: Any, negative: Any) -> tuple[Array, Array]:
-    flip, root, near = z < 0, jnp.abs(z), z * z
+    flip, near = z < 0, jnp.abs(z)
+    root = jnp.sqrt(jnp.maximum(near, float(jnp.finfo(z.dtype).tiny)))  # a finite derivative at 0, see fold
     across, both = _shape(positive, negative)
     asin, arc = _tables(z.dtype, across)
     bent = root * near * _polynomial(arc, near)
@@ -141,10 +135,11 @@ def _values(z: Array, positive: Any, negative: Any) -> tuple[Array, Array]:
     return gain, jnp.where(flip, angle + both, 1 - angle)
 
 
-def _bend(m: Array) -> Array:
-    """-d slope / dm for A - B = 1."""
-    area = m * (1 - m)
-    inside = area > float(jnp.finfo(m.dtype).tiny) ** (2 / 3)  # below, its own derivative would overflow
+def _bend(z: Array) -> Array:
+    """-d slope / dm for A - B = 1, at the folded value z."""
+    near = jnp.abs(z)
+    area = near * (1 - near)
+    inside = area > float(jnp.finfo(z.dtype).tiny) ** (2 / 3)  # below, its own derivative would overflow
     return jnp.where(inside, (0.5 / np.pi) / jnp.sqrt(jnp.where(inside, area, 1)), 0)
 
 
@@ -158,7 +153,7 @@ def _fixed(positive: float, negative: float) -> Callable[[Array], tuple[Array, A
     def jvp(primals: tuple[Any], tangents: tuple[Any]) -> tuple[Any, Any]:  # pyright: ignore[reportUnusedFunction]
         (z,), (dm,) = primals, tangents
         gain, slope = values(z)
-        return (gain, slope), (slope * dm, -_shape(positive, negative)[0] * _bend(unfold(z)) * dm)
+        return (gain, slope), (slope * dm, -_shape(positive, negative)[0] * _bend(z) * dm)
 
     return values
 
@@ -178,4 +173,4 @@ def _rectified_jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple
     g, s = _fixed(1.0, 0.0)(z)
     (across, _), (dacross, dboth) = jax.jvp(_shape, (positive, negative), (dpositive, dnegative))
     dgain = slope * dm + g * dacross / 2 + m * dboth
-    return (gain, slope), (dgain, -across * _bend(m) * dm + s * dacross / 2 + dboth)
+    return (gain, slope), (dgain, -across * _bend(z) * dm + s * dacross / 2 + dboth)

@@ -59,7 +59,7 @@ SLOW_CASES: list[Any] = [
     ({"activation": "leaky_relu"}, 64, 3),
     ({"activation": "abs", "scale": 0.7}, 128, 3),
     *(({"activation": a, "scale": 0.5}, t, 3) for a in ("gelu", "sin", "cos", "identity") for t in (8, 64)),
-    ({"activation": activations.Smooth(jnp.tanh, 32, "odd"), "scale": 0.5}, 64, 3),
+    ({"activation": "tanh, 32 terms", "scale": 0.5}, 64, 3),
 ]
 
 
@@ -69,6 +69,8 @@ SLOW_CASES: list[Any] = [
 def test_single_precision_is_within_three_millionths_of_double(choice: dict[str, Any], t: int, d: int) -> None:
     scale = choice.get("scale", 1.0)
     choice = {k: v for k, v in choice.items() if k != "scale"}
+    if choice["activation"] == "tanh, 32 terms":
+        choice["activation"] = activations.Smooth(jnp.tanh, 32, "odd")
     rng = np.random.default_rng(0)
     for sigma_w in (2**0.5, 1.4, 1.0):
         for kind in ("plain", "near", "norms", "tiny"):
