@@ -30,6 +30,12 @@ def check_train(train: str | tuple[str, ...], depth: int, groups: str = GROUPS) 
     return parts
 
 
+def check_letters(train: str, groups: str) -> None:
+    """Raise unless `train` is a string of different letters out of `groups`."""
+    if not isinstance(train, str) or set(train) - set(groups) or len(set(train)) != len(train):
+        raise ValueError(f"train must be a string of letters out of {groups!r}, each once at most; got {train!r}.")
+
+
 def scalar(value: Any, dtype: Any) -> Any:
     """A scale in the dtype of the data: on the host where it is a number, so that nothing is dispatched for it."""
     return np.asarray(value, dtype) if is_concrete(value) else jnp.asarray(value, dtype)

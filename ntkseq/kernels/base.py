@@ -50,6 +50,10 @@ class Kernel(abc.ABC):
         leaf = next(leaf for leaf in jax.tree.leaves(side) if jnp.issubdtype(leaf.dtype, jnp.floating))
         return 32.0 * float(jnp.finfo(leaf.dtype).eps)
 
+    def standard_error(self, left: Side, right: Side) -> Float[Array, "n m"] | None:
+        """Monte Carlo standard error of every entry of `tile(left, right)`; None if nothing is sampled."""
+        return None
+
     def entries_per_pair(self, side: Side) -> int:
         """Numbers held per pair of examples while a tile is computed: what a tile size is chosen from."""
         return 1
@@ -114,6 +118,13 @@ class Sum(Kernel):
     def entry_rounding(self, side: Side) -> float:
         return max(self.first.entry_rounding(side[0]), self.second.entry_rounding(side[1])) * 1.01
 
+    def standard_error(self, left: Side, right: Side) -> Float[Array, "n m"] | None:
+        first = self.first.standard_error(left[0], right[0])
+        second = self.second.standard_error(left[1], right[1])
+        if first is None or second is None:
+            return second if first is None else first
+        return first + second  # an upper bound: two kernels with one seed are not independent
+
     def entries_per_pair(self, side: Side) -> int:
         return max(self.first.entries_per_pair(side[0]), self.second.entries_per_pair(side[1]))
 
@@ -142,6 +153,10 @@ class Scaled(Kernel):
 
     def entry_rounding(self, side: Side) -> float:
         return self.kernel.entry_rounding(side) * 1.01
+
+    def standard_error(self, left: Side, right: Side) -> Float[Array, "n m"] | None:
+        error = self.kernel.standard_error(left, right)
+        return None if error is None else self.factor * error
 
     def entries_per_pair(self, side: Side) -> int:
         return self.kernel.entries_per_pair(side)

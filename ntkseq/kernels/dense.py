@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
+from ntkseq._layers import check_letters
 from ntkseq._struct import static, struct
 from ntkseq.kernels import rounding, scans
 from ntkseq.kernels.base import Kernel, Side
@@ -60,8 +61,7 @@ class Dense(Kernel):
         _checks.positive_int("depth", self.depth)
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
         _checks.choice("kind", self.kind, ("ntk", "nngp"))
-        if not isinstance(self.train, str) or set(self.train) - set("WbV") or len(set(self.train)) != len(self.train):
-            raise ValueError(f"train must be a string of letters out of 'WbV'; got {self.train!r}.")
+        check_letters(self.train, "WbV")
         if isinstance(self.activation, str):
             object.__setattr__(self, "activation", activations.get(self.activation))
 

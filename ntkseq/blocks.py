@@ -1,0 +1,152 @@
+"""Which blocks is a network on tokens made of? Shared by the models (`models.Serial`) and kernels (`kernels.Serial`).
+
+A block maps tokens (t, d) to tokens (t, n). Blocks are frozen pytrees: scales are leaves, choices are static. All are in
+NTK parametrisation: raw weights are N(0, 1), the scales and one over the root of the fan-in stand in the forward pass.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ntkseq import _checks, activations
+from ntkseq._layers import check_letters
+from ntkseq._struct import static, struct
+
+
+class Block:
+    """One part of a network on tokens."""
+
+
+@struct
+class Linear(Block):
+    """y_a = (sigma_w / sqrt d) W x_a + sigma_b b, the same for each token a.
+
+    Args:
+        sigma_w, sigma_b: standard deviations of weights and bias. Leaves.
+        train: trained groups, letters out of "Wb".
+    """
+
+    sigma_w: Any = 1.0
+    sigma_b: Any = 0.0
+    train: str = static(default="Wb")
+
+    def __post_init__(self) -> None:
+        _checks.scale("sigma_w", self.sigma_w)
+        _checks.scale("sigma_b", self.sigma_b)
+        check_letters(self.train, "Wb")
+
+
+@struct
+class Nonlinearity(Block):
+    """phi of every coordinate. `activation`: a name of `activations.names()` or an `activations.Activation`."""
+
+    activation: Any = "relu"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "activation", activations.get(self.activation))
+
+
+@struct
+class Attention(Block):
+    """Multi-head attention: sum over tokens c of zeta(q_a . k_c * scale) v_c, all heads side by side, then O.
+
+        q = (sigma_qk / sqrt d) Wq x,   k = (1 / sqrt d) Wk x,   v = (1 / sqrt d) Wv x
+        y = (sigma_ov / sqrt(heads d_v)) Wo [head 1, head 2, ...] + sigma_b b
+
+    Args:
+        weights: zeta, "softmax" over the tokens that are seen, or "identity", "relu", "abs" of each score.
+        scaling: "dim": scores are q . k / d_k with Wq = Wk tied, and at infinite width the attention matrix is a fixed
+            function of the input. "root": q . k / sqrt(d_k) with independent Wq and Wk, and infinitely many heads:
+            scores stay Gaussian; softmax, relu and abs are then Monte Carlo.
+        sigma_qk, sigma_ov, sigma_b: scale of the scores (at scaling "dim" the scores at infinite width are
+            sigma_qk kap_ac, kap the covariance of the tokens), of the output, of the bias. Leaves.
+        project: False leaves Wq, Wk, Wv, Wo out: queries, keys and values are the tokens themselves
+            (scaling "dim" only; sigma_b and sigma_ov then play no role).
+        skip: adds the tokens themselves, y + x; with `project=False` the two are correlated (A + I) x, which
+            `Residual` could not know.
+        causal: token a sees tokens c <= a only.
+        train: trained groups, letters out of "QKVOb".
+        samples: Monte Carlo draws at scaling "root".
+        seed: of those draws.
+    """
+
+    sigma_qk: Any = 1.0
+    sigma_ov: Any = 1.0
+    sigma_b: Any = 0.0
+    weights: str = static(default="softmax")
+    scaling: str = static(default="dim")
+    project: bool = static(default=True)
+    skip: bool = static(default=False)
+    causal: bool = static(default=False)
+    train: str = static(default="QKVOb")
+    samples: int = static(default=1024)
+    seed: int = static(default=0)
+
+    def __post_init__(self) -> None:
+        for name in ("sigma_qk", "sigma_ov", "sigma_b"):
+            _checks.scale(name, getattr(self, name))
+        _checks.choice("weights", self.weights, ("softmax", "identity", "relu", "abs"))
+        _checks.choice("scaling", self.scaling, ("dim", "root"))
+        check_letters(self.train, "QKVOb")
+        _checks.positive_int("samples", self.samples)
+        if not self.project and self.scaling != "dim":
+            raise ValueError('project=False needs scaling="dim": without Wq and Wk no score is random.')
+
+
+@struct
+class LayerNorm(Block):
+    """(x_a - mean) / sqrt(variance + eps) over the coordinates of each token, without learned scales."""
+
+    eps: Any = 0.0
+
+    def __post_init__(self) -> None:
+        _checks.scale("eps", self.eps)
+
+
+@struct
+class Residual(Block):
+    """x + g(x), g the blocks in a row; its last weights (`Linear`, or `Attention` that projects) are independent of x."""
+
+    blocks: tuple[Block, ...] = ()
+
+    def __init__(self, *blocks: Block) -> None:
+        object.__setattr__(self, "blocks", sequence("Residual", blocks))
+
+
+@struct
+class Positions(Block):
+    """sqrt(1 - share) x_a + sqrt(share) p_a: random position vectors, drawn once, never trained.
+
+    Cov(p_a, p_c) = exp(-decay (a - c)^2) in each coordinate. Positions are counted from the first token.
+
+    Args:
+        share: between 0 and 1. A leaf.
+        decay: how fast positions become independent; None: independent at once. A leaf.
+    """
+
+    share: Any = 0.5
+    decay: Any = None
+
+    def __post_init__(self) -> None:
+        _checks.scale("share", self.share)
+        if self.decay is not None:
+            _checks.scale("decay", self.decay)
+        if _checks.is_concrete(self.share) and float(self.share) > 1:
+            raise ValueError(f"share must be between 0 and 1; got {self.share}.")
+
+
+def sequence(name: str, blocks: Any) -> tuple[Block, ...]:
+    """A non-empty tuple of blocks; a name or an `activations.Activation` stands for its `Nonlinearity`.
+
+    Raises:
+        ValueError: something that is no block, or none at all.
+    """
+    words = (str, activations.Activation)
+    blocks = tuple(Nonlinearity(b) if isinstance(b, words) else b for b in blocks)
+    wrong = [b for b in blocks if not isinstance(b, Block)]
+    if wrong or not blocks:
+        raise ValueError(
+            f"{name} takes one or more blocks (ntkseq.blocks.Linear, Attention, ...) or names of activations; "
+            f"got {wrong[0] if wrong else 'none'!r}."
+        )
+    return blocks
