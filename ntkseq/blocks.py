@@ -1,7 +1,7 @@
 """Which blocks is a network on tokens made of? Shared by the models (`models.Serial`) and kernels (`kernels.Serial`).
 
-A block maps tokens (t, d) to tokens (t, n). Blocks are frozen pytrees: scales are leaves, choices are static. All are in
-NTK parametrisation: raw weights are N(0, 1), the scales and one over the root of the fan-in stand in the forward pass.
+A block maps tokens (t, d) to tokens (t, n). Blocks are frozen pytrees: scales are leaves, choices are static. They are in
+NTK parametrisation: raw weights are N(0, 1); scales and one over the root of the fan-in stand in the forward pass.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class LayerNorm(Block):
 
 @struct
 class Residual(Block):
-    """x + g(x), g the blocks in a row; its last weights (`Linear`, or `Attention` that projects) are independent of x."""
+    """x + g(x), g the blocks in a row; the last of its weights (`Linear`, or a projecting `Attention`) are its own."""
 
     blocks: tuple[Block, ...] = ()
 

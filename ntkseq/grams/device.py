@@ -15,11 +15,10 @@ from ntkseq.grams import tiles
 def run(task: tiles.Task, tick: Callable[[int], Any]) -> tuple[jax.Array, bool]:
     """The Gram matrix, and whether all its values are finite."""
     (n, m), size = task.shape, task.plan.size
-    left, right = task.blocks()
     rows, columns = -(-n // size) * size, -(-m // size) * size
     values = jnp.zeros((rows, columns), task.diagonal.dtype)
     for pairs in task.plan.batches():
-        values = _place(values, tiles.compute(task.kernel, left, right, pairs), jnp.asarray(pairs))
+        values = _place(values, task.compute(pairs), jnp.asarray(pairs))
         tick(1)
     values, finite = _finish(values, task.diagonal, task.shape, task.symmetric)
     return values, bool(finite)

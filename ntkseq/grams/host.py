@@ -29,7 +29,6 @@ def run(task: tiles.Task, workers: int, tick: Callable[[int], Any]) -> tuple[jax
     XLA leaves loops of the size of a tile on one core, so several batches run at once, each in a thread of its own.
     """
     (n, m), size, symmetric = task.shape, task.plan.size, task.symmetric
-    left, right = task.blocks()
     values = _aligned((n, m), task.diagonal.dtype)
     x64 = jnp.result_type(float) == jnp.float64  # a setting of the calling thread, which its helpers do not see
     overflow = threading.Event()
@@ -37,7 +36,7 @@ def run(task: tiles.Task, workers: int, tick: Callable[[int], Any]) -> tuple[jax
 
     def work(pairs: np.ndarray) -> None:
         with jax.enable_x64(x64):
-            block = np.asarray(tiles.compute(task.kernel, left, right, pairs))
+            block = np.asarray(task.compute(pairs))
         if not (np.isfinite(block.max()) and np.isfinite(block.min())):
             overflow.set()
         for (i, j), part in zip(pairs, block, strict=True):
@@ -52,7 +51,8 @@ def run(task: tiles.Task, workers: int, tick: Callable[[int], Any]) -> tuple[jax
         tick(1)
 
     batches = task.plan.batches()
-    key = (jax.tree.structure(task.kernel), _shapes((task.kernel, left, right)), task.plan.size, task.plan.batch, x64)
+    shapes = _shapes((task.kernel, task.left, task.right))
+    key = (jax.tree.structure(task.kernel), shapes, size, task.plan.batch, x64)
     if key not in _compiled:
         work(next(batches))  # compiles; threads that start together would compile the same program each
         _compiled.add(key)
@@ -65,7 +65,8 @@ def run(task: tiles.Task, workers: int, tick: Callable[[int], Any]) -> tuple[jax
             one.cancel()
     if symmetric:
         np.fill_diagonal(values, np.asarray(task.diagonal))
-    return jnp.asarray(values), not overflow.is_set()
+    (device,) = task.diagonal.devices()
+    return jax.device_put(values, device, may_alias=True), not overflow.is_set()  # jnp.asarray would copy
 
 
 @lru_cache(maxsize=4)

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_CACHE_ENTRIES = 1 << 16  # state entries of a batch on a CPU: 256 KiB per float32 array stays in the second-level cache
+_TILE_ENTRIES = 1 << 16  # state entries of a tile on a CPU: 256 KiB per float32 array stays in the second-level cache
+_BATCH_ENTRIES = 1 << 14  # of a batch of tiles, where a tile holds fewer: more are no faster, and each gathers its rows
 _DEVICE_ENTRIES = 1 << 24  # on an accelerator: enough parallel work to hide the launch of one step
 
 
@@ -51,7 +52,7 @@ def plan(
         size: rows of a tile, if the caller decides.
         workers: calls that run at once; each gets two batches or more, where there are so many tiles.
     """
-    budget = _CACHE_ENTRIES if on_cpu else _DEVICE_ENTRIES
+    budget, together = (_TILE_ENTRIES, _BATCH_ENTRIES) if on_cpu else (_DEVICE_ENTRIES, _DEVICE_ENTRIES)
     if size is None:
         size = 64 if on_cpu else 512
         while size > 8 and (8 * size > max(n, m) or size * size * entries > budget):
@@ -62,21 +63,8 @@ def plan(
     else:
         i, j = (index.ravel() for index in np.indices((rows, columns)))
     share = len(i) if workers == 1 else -(-len(i) // (2 * workers))
-    batch = max(1, min(share, budget // (size * size * entries)))
+    batch = max(1, min(share, together // (size * size * entries)))
     return Plan(size, batch, np.stack([i, j], axis=1).astype(np.int32))
-
-
-@partial(jax.jit, static_argnums=1)
-def blocks(side: Any, size: int) -> Any:
-    """Leaves (n, ...) cut into (blocks, size, ...), the last block filled up by repeating the last example."""
-
-    def cut(leaf: jax.Array) -> jax.Array:
-        short = -leaf.shape[0] % size
-        if short:
-            leaf = jnp.concatenate([leaf, jnp.repeat(leaf[-1:], short, axis=0)])
-        return leaf.reshape(-1, size, *leaf.shape[1:])
-
-    return jax.tree.map(cut, side)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,15 +79,17 @@ class Task:
     diagonal: jax.Array
     symmetric: bool
 
-    def blocks(self) -> tuple[Any, Any]:
-        """Both sides cut into blocks."""
-        left = blocks(self.left, self.plan.size)
-        return left, left if self.symmetric else blocks(self.right, self.plan.size)
+    def compute(self, pairs: np.ndarray) -> jax.Array:
+        """The tiles (batch, size, size) at the block index pairs (batch, 2)."""
+        return compute(self.kernel, self.left, self.right, pairs, self.plan.size)
 
 
-@jax.jit
-def compute(kernel: Any, left: Any, right: Any, pairs: jax.Array) -> jax.Array:
-    """The tiles (batch, size, size) at the block index pairs (batch, 2)."""
-    one = jax.tree.map(lambda leaf: leaf[pairs[:, 0]], left)
-    two = jax.tree.map(lambda leaf: leaf[pairs[:, 1]], right)
-    return jax.vmap(kernel.tile)(one, two)
+@partial(jax.jit, static_argnums=4)
+def compute(kernel: Any, left: Any, right: Any, pairs: jax.Array, size: int) -> jax.Array:
+    """The tiles (batch, size, size) at block index pairs (batch, 2); beyond the end, the last example is repeated."""
+
+    def rows(side: Any, block: jax.Array) -> Any:
+        index = block[:, None] * size + jnp.arange(size, dtype=block.dtype)[None, :]
+        return jax.tree.map(lambda leaf: leaf[jnp.minimum(index, leaf.shape[0] - 1)], side)
+
+    return jax.vmap(kernel.tile)(rows(left, pairs[:, 0]), rows(right, pairs[:, 1]))

@@ -7,7 +7,7 @@ import pytest
 
 import ntkseq
 from ntkseq import kernels
-from ntkseq.grams import device, tiles
+from ntkseq.grams import device, host, tiles
 
 KERNEL = kernels.Recurrent(sigma_w=1.4, sigma_b=0.2)
 
@@ -130,3 +130,10 @@ def test_a_progress_bar_counts_every_batch(capsys):
 def test_bad_input_is_turned_away_at_the_door(call, words):
     with pytest.raises(ValueError, match=words):
         call(inputs())
+
+
+def test_the_result_is_not_copied_at_the_end(monkeypatch):
+    made, aligned = [], host._aligned
+    monkeypatch.setattr(host, "_aligned", lambda *a: made.append(aligned(*a)) or made[-1])
+    K = ntkseq.gram(KERNEL, inputs())
+    assert K.array.unsafe_buffer_pointer() == made[0].ctypes.data

@@ -32,15 +32,18 @@ def test_tiles_shrink_with_what_a_pair_holds():
 
 
 def test_the_last_block_is_filled_with_the_last_example():
-    cut = tiles.blocks({"a": jnp.arange(10.0).reshape(5, 2)}, 4)["a"]
-    assert cut.shape == (2, 4, 2)
-    np.testing.assert_array_equal(cut[1], np.tile([[8.0, 9.0]], (4, 1)))
+    kernel = kernels.Dense(sigma_w=1.3)
+    x = jax.random.normal(jax.random.key(0), (5, 3))
+    side = kernel.prepare(x)
+    tile = tiles.compute(kernel, side, side, jnp.array([[0, 1]]), 4)
+    assert tile.shape == (1, 4, 4)
+    np.testing.assert_allclose(tile[0], np.tile(kernel(x)[:4, 4:], (1, 4)), rtol=1e-6, atol=1e-6)
 
 
 def test_computed_tiles_are_those_of_the_kernel():
     kernel = kernels.Dense(sigma_w=1.3)
     x = jax.random.normal(jax.random.key(0), (6, 3))
-    blocks = tiles.blocks(kernel.prepare(x), 3)
-    tile = tiles.compute(kernel, blocks, blocks, jnp.array([[0, 1], [1, 1]]))
+    side = kernel.prepare(x)
+    tile = tiles.compute(kernel, side, side, jnp.array([[0, 1], [1, 1]]), 3)
     np.testing.assert_allclose(tile[0], kernel(x)[:3, 3:], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(tile[1], kernel(x)[3:, 3:], rtol=1e-6, atol=1e-6)
