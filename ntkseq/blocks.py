@@ -1,7 +1,7 @@
 """Which blocks is a network on tokens made of? Shared by the models (`models.Serial`) and kernels (`kernels.Serial`).
 
-A block maps tokens (t, d) to tokens (t, n). Blocks are frozen pytrees: scales are leaves, choices are static. They are in
-NTK parametrisation: raw weights are N(0, 1); scales and one over the root of the fan-in stand in the forward pass.
+A block maps tokens (t, d) to tokens (t, n). Blocks are frozen pytrees: scales are leaves, choices are static. NTK
+parametrisation: raw weights are N(0, 1); the scales and one over the root of the fan-in stand in the forward pass.
 """
 
 from __future__ import annotations

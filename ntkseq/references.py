@@ -147,6 +147,39 @@ _ENTRIES = {
     ),
     "parlett1998": _Entry("book", "Parlett, Beresford N.", "The Symmetric Eigenvalue Problem", 1998, "SIAM"),
     "higham2002": _Entry("book", "Higham, Nicholas J.", "Accuracy and Stability of Numerical Algorithms", 2002, "SIAM"),
+    "hron2020attention": _Entry(
+        "inproceedings",
+        "Hron, Jiri and Bahri, Yasaman and Sohl-Dickstein, Jascha and Novak, Roman",
+        "Infinite Attention: {NNGP} and {NTK} for Deep Attention Networks",
+        2020,
+        "International Conference on Machine Learning",
+        "2006.10540",
+    ),
+    "novak2020": _Entry(
+        "inproceedings",
+        "Novak, Roman and Xiao, Lechao and Hron, Jiri and Lee, Jaehoon and Alemi, Alexander A. and Sohl-Dickstein, Jascha "
+        "and Schoenholz, Samuel S.",
+        "Neural Tangents: Fast and Easy Infinite Neural Networks in {Python}",
+        2020,
+        "International Conference on Learning Representations",
+        "1912.02803",
+    ),
+    "finn2017maml": _Entry(
+        "inproceedings",
+        "Finn, Chelsea and Abbeel, Pieter and Levine, Sergey",
+        "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks",
+        2017,
+        "International Conference on Machine Learning",
+        "1703.03400",
+    ),
+    "wang2020meta": _Entry(
+        "misc",
+        "Wang, Haoxiang and Sun, Ruoyu and Li, Bo",
+        "Global Convergence and Generalization Bound of Gradient-Based Meta-Learning with Deep Neural Nets",
+        2020,
+        "",
+        "2006.14606",
+    ),
     "dhingra2025": _Entry(
         "misc", "Dhingra, Aviral", "Provable Generalization in Overparameterized Neural Nets", 2025, "", "2508.17256"
     ),
