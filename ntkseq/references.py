@@ -157,8 +157,8 @@ _ENTRIES = {
     ),
     "novak2020": _Entry(
         "inproceedings",
-        "Novak, Roman and Xiao, Lechao and Hron, Jiri and Lee, Jaehoon and Alemi, Alexander A. and Sohl-Dickstein, Jascha "
-        "and Schoenholz, Samuel S.",
+        "Novak, Roman and Xiao, Lechao and Hron, Jiri and Lee, Jaehoon and Alemi, Alexander A. and "
+        "Sohl-Dickstein, Jascha and Schoenholz, Samuel S.",
         "Neural Tangents: Fast and Easy Infinite Neural Networks in {Python}",
         2020,
         "International Conference on Learning Representations",
