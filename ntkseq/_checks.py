@@ -247,10 +247,14 @@ def nonnegative(name: str, value: Any, *, positive: bool = False) -> float:
     return number
 
 
+class Overflow(ValueError):
+    """Numbers of a kernel leave the range of the dtype."""
+
+
 def no_overflow(finite: jax.Array, dtype: Any, within: str, culprit: str) -> None:
     """Raise if what was computed from finite inputs is not finite; does nothing under a trace."""
     if is_concrete(finite) and not bool(finite):
-        raise ValueError(
+        raise Overflow(
             f"the variances of the network overflow {dtype} within {within}. "
             f"Lower {culprit}, scale the inputs down, or use float64."
         )

@@ -77,7 +77,7 @@ def gram(
         tick = (lambda count: None) if bar is None else bar.update
         values, finite = host.run(task, calls, tick) if on_cpu else device.run(task, tick)
     if not finite:
-        raise ValueError(
+        raise _checks.Overflow(
             f"kernel values overflow {values.dtype}. Lower the scales of the kernel or of the inputs, or use float64."
         )
     return Dense(values, rounding=_rounding(kernel, left, right, diagonal, symmetric), symmetric=symmetric)
