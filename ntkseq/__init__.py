@@ -1,6 +1,6 @@
 """Neural tangent kernels of sequence models on JAX: kernel, Gram matrix, spectrum, bound, prediction."""
 
-from ntkseq import activations, bounds, data, grams, kernels, models, predictors, spectra
+from ntkseq import activations, blocks, bounds, data, grams, kernels, models, predictors, spectra
 from ntkseq.grams import gram
 from ntkseq.predictors import ridge
 from ntkseq.references import cite
@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "activations",
+    "blocks",
     "bounds",
     "cite",
     "data",

@@ -12,6 +12,7 @@ import ntkseq
 SURFACE = {
     "ntkseq": [
         "activations",
+        "blocks",
         "bounds",
         "cite",
         "data",
@@ -26,10 +27,10 @@ SURFACE = {
         "spectrum",
     ],
     "ntkseq.bounds": ["Assumption", "Bound", "Term", "arora", "cao_gu", "du", "margin", "rademacher"],
-    "ntkseq.data": ["Dataset", "bundled", "files", "load", "sequences"],
+    "ntkseq.data": ["Dataset", "bundled", "files", "load", "sequences", "tasks"],
     "ntkseq.grams": ["Dense", "Gram", "as_gram", "gram"],
-    "ntkseq.kernels": ["Dense", "Kernel", "Recurrent", "Scaled", "Sum"],
-    "ntkseq.models": ["Dense", "Model", "Recurrent"],
+    "ntkseq.kernels": ["Dense", "Flow", "GD", "Kernel", "Meta", "Prox", "Recurrent", "Scaled", "Sum"],
+    "ntkseq.models": ["Dense", "Model", "Recurrent", "adapt", "squared_error"],
     "ntkseq.predictors": ["Ridge", "Selection", "one_hot", "ridge", "select_reg"],
     "ntkseq.reports": ["Folder", "Prediction", "Rank", "Report"],
     "ntkseq.spectra": ["Decay", "Interval", "Spectrum", "effective_rank", "spectrum"],

@@ -1,7 +1,7 @@
 """Where do sequences come from? Real ones that are bundled or in files, and made ones with known answers."""
 
-from ntkseq.data import bundled, files, sequences
+from ntkseq.data import bundled, files, sequences, tasks
 from ntkseq.data.dataset import Dataset
 from ntkseq.data.files import load
 
-__all__ = ["Dataset", "bundled", "files", "load", "sequences"]
+__all__ = ["Dataset", "bundled", "files", "load", "sequences", "tasks"]

@@ -2,6 +2,8 @@
 
 from ntkseq.kernels.base import Kernel, Scaled, Sum
 from ntkseq.kernels.dense import Dense
+from ntkseq.kernels.inner import GD, Flow, Prox
+from ntkseq.kernels.meta import Meta
 from ntkseq.kernels.recurrent import Recurrent
 
-__all__ = ["Dense", "Kernel", "Recurrent", "Scaled", "Sum"]
+__all__ = ["GD", "Dense", "Flow", "Kernel", "Meta", "Prox", "Recurrent", "Scaled", "Sum"]

@@ -1,0 +1,149 @@
+"""What does a network answer after it has adapted to a task's support? MAML's inner loop as a function transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ntkseq import _checks
+
+ALGORITHMS = ("maml", "fomaml", "anil")
+READ_OUT = "V"
+"""The name of the read-out weights in the parameters of every network of `ntkseq.models`."""
+
+
+def squared_error(outputs: Float[Array, "n o"], targets: Any) -> Float[Array, ""]:
+    """1/2 of the sum of squares over examples and outputs; for a mean over examples, divide the step size by n.
+
+    Args:
+        outputs: answers of the network.
+        targets: (n, o), or (n,) where o = 1.
+
+    Raises:
+        ValueError: targets of another shape.
+    """
+    targets = jnp.asarray(targets)
+    if targets.ndim == 1 and outputs.shape[1] == 1:
+        targets = targets[:, None]
+    if targets.shape != outputs.shape:
+        raise ValueError(
+            f"targets must have the shape of the outputs, {outputs.shape}, or (n,) for one output; got {targets.shape}."
+        )
+    return jnp.sum(jnp.square(outputs - targets.astype(outputs.dtype))) / 2
+
+
+def adapt(
+    apply: Callable[..., Any],
+    loss: Callable[[Any, Any], Any] = squared_error,
+    *,
+    lr: Any,
+    steps: int,
+    algorithm: str = "maml",
+    head: str | Callable[[Any], bool] = READ_OUT,
+) -> Callable[[Any, Any], Float[Array, "q o"]]:
+    """The function (params, task) -> answers at the queries, after `steps` of gradient descent on the support.
+
+        theta_{j+1} = theta_j - lr grad loss(f(theta_j, X'), y'),   learner(theta_0, task) = f(theta_steps, X)
+
+    A task is `((xs, ys), xq)`: support inputs (s, ...), support labels, query inputs (q, ...); what stands behind is
+    ignored. Inputs may be any pytree with the examples in front, such as a pair of sequences and lengths for an `apply`
+    that takes it. A batch of tasks is `jax.vmap(learner, in_axes=(None, 0))(params, tasks)`.
+
+    Args:
+        apply: any f(params, x) -> (o,) for one example.
+        loss: loss(outputs (s, o), ys) -> scalar. Its scale is part of the step size.
+        lr: step size, a number (it may be traced).
+        steps: number of steps; 0 gives f itself.
+        algorithm: "maml"; "fomaml", whose derivative is that of f at the adapted parameters (the inner gradients are
+            constants to it, the values are those of MAML); or "anil", where only the read-out adapts.
+        head: for "anil", the parameters that adapt: the name of a key on their path, or a predicate of the path
+            (the tuple of `jax.tree_util` keys). The read-outs of `ntkseq.models` are called "V".
+
+    The steps run in one `jax.lax.scan` that keeps the parameters of each step and computes the rest again in reverse
+    mode, so memory is steps times the parameters.
+
+    Raises:
+        ValueError: unknown algorithm, steps below 0, a task of another structure, no parameter that `head` names.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from ntkseq import models
+        >>> from ntkseq.models.adapt import adapt, squared_error
+        >>> net = models.Dense(width=32, sigma_w=1.4)
+        >>> x, y = jnp.ones((5, 3)), jnp.ones((5,))
+        >>> learner = adapt(net.apply, squared_error, lr=0.1, steps=2)
+        >>> learner(net.init(jax.random.key(0), x[0]), ((x[:3], y[:3]), x[3:])).shape
+        (2, 1)
+    """
+    if not callable(apply) or not callable(loss):
+        raise ValueError(
+            f"apply and loss must be functions; got {type(apply).__name__} and {type(loss).__name__}. "
+            "Pass net.apply of a model, and a loss such as models.squared_error."
+        )
+    _checks.choice("algorithm", algorithm, ALGORITHMS)
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
+        raise ValueError(f"steps must be an integer >= 0; got {steps!r}.")
+    if np.ndim(lr) != 0:
+        raise ValueError(f"lr must be one number, the step size of all parameters; got shape {np.shape(lr)}.")
+    _checks.finite("lr", lr)
+    batch = jax.vmap(apply, in_axes=(None, 0))
+
+    def learner(params: Any, task: Any) -> Array:
+        xs, ys, xq = _task(task)
+        if steps == 0:
+            return batch(params, xq)
+        leaves, tree = jax.tree.flatten(params)
+        chosen = _chosen(params, head) if algorithm == "anil" else [True] * len(leaves)
+
+        def whole(moving: list[Array]) -> Any:
+            rest = iter(moving)
+            return tree.unflatten([next(rest) if c else leaf for c, leaf in zip(chosen, leaves, strict=True)])
+
+        def step(moving: list[Array], _: None) -> tuple[list[Array], None]:
+            grads = jax.grad(lambda m: loss(batch(whole(m), xs), ys))(moving)
+            if algorithm == "fomaml":
+                grads = jax.lax.stop_gradient(grads)
+            return [p - jnp.asarray(lr, p.dtype) * g for p, g in zip(moving, grads, strict=True)], None
+
+        start = [jnp.asarray(leaf) for c, leaf in zip(chosen, leaves, strict=True) if c]
+        end, _ = jax.lax.scan(jax.checkpoint(step, prevent_cse=False), start, None, length=int(steps))
+        return batch(whole(end), xq)
+
+    return learner
+
+
+def _task(task: Any) -> tuple[Any, Any, Any]:
+    try:
+        (xs, ys), xq, *_ = task
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"a task must be ((xs, ys), xq), support inputs and labels, then query inputs; got {type(task).__name__}. "
+            "A batch of tasks: jax.vmap(learner, in_axes=(None, 0))."
+        ) from None
+    counts = {np.shape(leaf)[:1] for leaf in jax.tree.leaves((xs, ys))}
+    if ys is None or len(counts) != 1 or counts == {()}:
+        shapes = [[np.shape(leaf) for leaf in jax.tree.leaves(part)] for part in (xs, ys)]
+        raise ValueError(
+            f"xs and ys of a task must have the support examples in front; got shapes {shapes[0]} and {shapes[1]}. "
+            "Give every support input its label."
+        )
+    return xs, ys, xq
+
+
+def _chosen(params: Any, head: str | Callable[[Any], bool]) -> list[bool]:
+    """Which leaves of the parameters adapt."""
+
+    def named(path: Any) -> bool:
+        return any(head in (getattr(key, "key", None), getattr(key, "name", None)) for key in path)
+
+    choose = head if callable(head) else named
+    chosen = [bool(choose(path)) for path, _ in jax.tree.leaves_with_path(params)]
+    if not any(chosen):
+        paths = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(params)]
+        raise ValueError(f"head={head!r} names none of the parameters {paths}. Pass a key of theirs, or a predicate.")
+    return chosen
