@@ -1,10 +1,11 @@
 """Neural tangent kernels of sequence models on JAX: kernel, Gram matrix, spectrum, bound, prediction."""
 
-from ntkseq import activations, blocks, bounds, data, grams, kernels, models, predictors, spectra
+from ntkseq import activations, blocks, bounds, data, grams, interop, kernels, models, predictors, spectra, training
 from ntkseq.grams import gram
 from ntkseq.predictors import ridge
 from ntkseq.references import cite
 from ntkseq.spectra import effective_rank, spectrum
+from ntkseq.training import fit
 
 __version__ = "0.1.0"
 
@@ -15,12 +16,15 @@ __all__ = [
     "cite",
     "data",
     "effective_rank",
+    "fit",
     "gram",
     "grams",
+    "interop",
     "kernels",
     "models",
     "predictors",
     "ridge",
     "spectra",
     "spectrum",
+    "training",
 ]

@@ -132,7 +132,7 @@ def ridge(K: Any, y: Any, *, reg: float) -> Ridge:
     )
 
 
-def factorise(matrix: Float[np.ndarray, "n n"], reg: float) -> tuple[np.ndarray, bool]:
+def factorise(matrix: Float[np.ndarray, "n n"], reg: float) -> tuple[np.ndarray, Any]:
     """The Cholesky factor of K + reg, for `scipy.linalg.cho_solve`.
 
     Raises:
