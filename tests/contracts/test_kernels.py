@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from ntkseq import activations
-from ntkseq.kernels import Dense, Kernel, Recurrent
+from ntkseq._struct import struct
+from ntkseq.kernels import GD, Dense, Flow, Gated, Kernel, Meta, Recurrent
 
 N = 6
 RAGGED = np.array([5, 2, 5, 1, 4, 5])
@@ -28,6 +29,21 @@ def sequences() -> tuple[np.ndarray, np.ndarray]:
 
 def vectors() -> tuple[np.ndarray, None]:
     return sequences()[0].reshape(N, -1), None
+
+
+@struct
+class OneQuery(Meta):
+    """Tasks packed into one array (n, 1 + s, d): the query, then its support."""
+
+    def prepare(self, x: Any, lengths: Any = None) -> Any:
+        return super().prepare(((x[:, 1:], None), x[:, :1]), lengths)
+
+
+def tasks() -> tuple[np.ndarray, None]:
+    x = np.random.default_rng(0).standard_normal((N, 4, 3))
+    x[2], x[5] = x[0] + 1e-3 * x[1], x[0]
+    x[3, 2] = x[3, 1]
+    return x.astype(np.float32), None
 
 
 # name: (how to make it, what it takes)
@@ -50,8 +66,13 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
     ),
     "dense relu": (lambda: Dense(sigma_w=1.4, sigma_b=0.1, depth=3), vectors),
     "dense gelu": (lambda: Dense(activation="gelu", depth=2, train="Wb"), vectors),
+    "GRU": (lambda: Gated(sigma_w=1.3, sigma_b=0.1, particles=512), sequences),
+    "LSTM, mean, W and V": (lambda: Gated("lstm", sigma_w=1.3, read="mean", train="WV", particles=512), sequences),
+    "MAML on dense relu": (lambda: OneQuery(Dense(sigma_w=1.4, sigma_b=0.1), GD(3, 0.1)), tasks),
+    "ANIL flow on dense erf": (lambda: OneQuery(Dense(activation="erf", depth=2), Flow(2.0), "anil"), tasks),
     "sum": (lambda: Recurrent() + 0.5 * Recurrent(activation="cos"), sequences),
 }  # fmt: skip
+SAMPLED = ("GRU", "LSTM")  # what they state is the error of the sampling
 # each compiles for some seconds: these by default, all of them with -m ""
 QUICK = ("relu", "erf, mean, both directions, shared h_0", "sum")
 every = pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in TABLE])
@@ -105,7 +126,8 @@ def test_diag_is_the_diagonal_to_the_last_bit(name) -> None:
 def test_single_precision_is_within_the_rounding_that_it_states(name) -> None:
     K = square(name, "float64")
     error = over_root(square(name, "float32") - K, K)
-    assert 0 < error < rounding(name) < 1e-3
+    sampled = name.startswith(SAMPLED)
+    assert 0 < error < rounding(name) < (np.inf if sampled else 1e-3)
 
 
 @every

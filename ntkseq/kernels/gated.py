@@ -1,0 +1,284 @@
+"""What is the infinite-width kernel of a GRU or an LSTM? No recursion closes, so it is sampled, with its error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ntkseq import _checks
+from ntkseq._layers import check_letters
+from ntkseq._struct import replace, static, struct
+from ntkseq.kernels import particles as sampling
+from ntkseq.kernels.base import Kernel, Side
+
+READS = ("last", "mean", "sum")
+_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v")
+_MOST_PER_BATCH = 4096  # its matrices are 6 or 8 x 4096^2 numbers: half a gigabyte in float32
+_CHUNK = 1 << 24  # numbers held for the sequences of one side at a time: 64 MiB in float32
+
+
+@struct
+class Gated(Kernel):
+    """The limit of a GRU or an LSTM of infinite width, `models.Gated`, as a Monte Carlo estimate with a standard error.
+
+    The gates of the limit are Gaussian and correlated through all of time, and expectations of their products are
+    integrals of as many dimensions as steps. They are estimated by the particles of `ntkseq.kernels.particles`:
+    independent batches of P = particles / batches coordinates each, whose mean is the kernel and whose spread is
+    `standard_error`. The standard error was 0.4 to 3 sqrt(K_ii K_jj) / sqrt(particles) on three data sets of 3 to 5
+    steps, largest on the diagonal. Each batch has a bias of order 1/P from the covariances that it estimates from
+    itself: there at most (0.4 +- 0.2) sqrt(K_ii K_jj) / P, measured at P = 16. To keep it behind the standard error,
+    let batches grow no faster than sqrt(particles) / 8.
+
+    The random numbers depend on the seed alone, not on the sequences: the matrix of values is symmetric and positive
+    semi-definite, a value depends on its two sequences only, and equal sequences have equal values. Errors of different
+    entries are therefore correlated. Values can be differentiated with respect to inputs and hyper-parameters: what
+    comes out is the derivative of the estimate, which is an estimate of the derivative.
+
+    Cost, for M particles in batches of P, t steps and the gates of the cell: O(gates M P t) operations for each
+    sequence of a tile and O(gates M t^2) for each pair; memory O(gates P^2) for the random numbers, and beyond that
+    about a quarter of a gigabyte, however many sequences (in reverse mode: more, like t P for each sequence of a
+    chunk and each batch).
+
+    Args:
+        cell: "gru" or "lstm".
+        sigma_w, sigma_u, sigma_b, sigma_v: standard deviations of recurrent weights, input weights, biases (the same
+            for all gates) and read-out, before the 1/sqrt(fan-in). Leaves.
+        particles: number M of samples, a multiple of `batches`.
+        batches: number of independent batches, at least 2. A batch has 2 to 4096 particles.
+        seed: a number; the same seed gives the same kernel.
+        read: "last" step, or "mean" or "sum" over the sequence's own steps with one shared read-out.
+        train: trained parameter groups, letters out of "WUbV".
+        input_scale: "dim" for <x, x'> / d, "none" for <x, x'>.
+        kind: "ntk" or "nngp" (covariance of the outputs; `train` plays no role).
+
+    Raises:
+        ValueError: negative or non-finite scales, unknown words, train letters out of place, particles that do not
+            divide into batches.
+
+    Reference: yang2020tp2 (existence of the limit for every such architecture; recalled).
+
+    Example:
+        >>> import jax
+        >>> from ntkseq import kernels
+        >>> x = jax.random.normal(jax.random.key(0), (3, 4, 2))  # n = 3 sequences, t = 4 steps, d = 2 features
+        >>> kernel = kernels.Gated(cell="lstm", sigma_w=1.3, particles=512)
+        >>> side = kernel.prepare(x)
+        >>> kernel.tile(side, side).shape, kernel.standard_error(side, side).shape
+        ((3, 3), (3, 3))
+    """
+
+    cell: str = static(default="gru")
+    sigma_w: Any = 1.0
+    sigma_u: Any = 1.0
+    sigma_b: Any = 0.0
+    sigma_v: Any = 1.0
+    particles: int = static(default=4096)
+    batches: int = static(default=8)
+    seed: int = static(default=0)
+    read: str = static(default="last")
+    train: str = static(default="WUbV")
+    input_scale: str = static(default="dim")
+    kind: str = static(default="ntk")
+
+    references = ("yang2020tp2",)
+
+    def __post_init__(self) -> None:
+        for name in _SCALES:
+            _checks.scale(name, getattr(self, name))
+        for name, allowed in (
+            ("cell", tuple(sampling.GATES)),
+            ("read", READS),
+            ("input_scale", ("dim", "none")),
+            ("kind", ("ntk", "nngp")),
+        ):
+            _checks.choice(name, getattr(self, name), allowed)
+        check_letters(self.train, "WUbV")
+        for name in ("particles", "batches"):
+            object.__setattr__(self, name, _checks.positive_int(name, getattr(self, name)))
+        if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or not 0 <= self.seed < 2**31:
+            raise ValueError(f"seed must be an integer in 0..2^31 - 1; got {self.seed!r}.")
+        object.__setattr__(self, "seed", int(self.seed))
+        if self.batches < 2:
+            raise ValueError(f"batches must be at least 2, for their spread is the error; got {self.batches}.")
+        each, left = divmod(self.particles, self.batches)
+        if left or not 2 <= each <= _MOST_PER_BATCH:
+            raise ValueError(
+                f"particles must be a multiple of batches, 2 to {_MOST_PER_BATCH} for each; got "
+                f"particles={self.particles}, batches={self.batches}. For more particles raise batches as well."
+            )
+
+    def prepare(self, x: Any, lengths: Any = None) -> Side:
+        """Check the sequences and keep them, scaled, with the weight of each step in the output.
+
+        Args:
+            x: (n, t, d), padded on the right.
+            lengths: (n,) integers in 1..t; None means all t. What stands behind a length is never looked at.
+
+        Returns:
+            "x" (n, t, d) and "read" (n, t).
+
+        Raises:
+            ValueError: wrong rank, NaN or infinity, lengths out of range, variances that overflow the dtype.
+        """
+        x, lengths = _checks.sequences("x", x, lengths)
+        side, fits = _prepare(self._without_seed()[0], x, lengths)
+        _checks.no_overflow(fits, x.dtype, "the first step", "sigma_u or sigma_b")
+        return side
+
+    def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
+        return _estimate(*self._without_seed(), left, right)[0]
+
+    def diag_side(self, side: Side) -> Float[Array, " n"]:
+        return _estimate(*self._without_seed(), side, None)[0]
+
+    def standard_error(self, left: Side, right: Side) -> Float[Array, "n m"]:
+        """Standard error of every entry of `tile(left, right)`, from the spread of the independent batches.
+
+        It is itself an estimate, with a relative error of about 1/sqrt(2 batches), and does not hold the bias of
+        order batches / particles.
+        """
+        return _estimate(*self._without_seed(), left, right)[1]
+
+    def entry_rounding(self, side: Side) -> float:
+        """Upper estimate of |computed - exact| / sqrt(K_ii K_jj): rounding, and 4 standard errors of the sampling.
+
+        The largest relative standard error over the pairs of up to four of the sequences is taken for all.
+        """
+        n = side["x"].shape[0]
+        few = jax.tree.map(lambda leaf: leaf[np.unique(np.linspace(0, n - 1, min(n, 4)).astype(int))], side)
+        values, error = (np.asarray(a, np.float64) for a in _estimate(*self._without_seed(), few, few))
+        root = np.sqrt(np.diagonal(values))
+        size = np.outer(root, root)
+        relative = np.where(size > 0, error / np.where(size > 0, size, 1), 0)
+        eps = float(jnp.finfo(side["x"].dtype).eps)
+        return eps * (32.0 + 2.0 * side["x"].shape[1] ** 0.5) + 4.0 * float(relative.max())
+
+    def entries_per_pair(self, side: Side) -> int:
+        return max(16, side["x"].shape[1])  # so many that a batch of small tiles holds few sequences
+
+    def steps(self, side: Side) -> int:
+        return len(sampling.GATES[self.cell]) * self.particles * side["x"].shape[1]
+
+    def finite(self, width: int) -> Any:
+        """The network of that width whose limit this kernel is: a `models.Gated`.
+
+        Raises:
+            ValueError: `kind="nngp"`, which no gradient has as its limit.
+        """
+        from ntkseq import models
+
+        if self.kind != "ntk":
+            raise ValueError(f"finite() gives the network whose NTK tends to this kernel; got kind={self.kind!r}.")
+        names = (*_SCALES, "cell", "read", "train", "input_scale")
+        return models.Gated(width=width, **{name: getattr(self, name) for name in names})
+
+    def with_(self, **changes: Any) -> Gated:
+        """A copy with some arguments changed."""
+        return replace(self, **changes)
+
+    def _without_seed(self) -> tuple[Gated, Array]:
+        """The kernel and its key, apart: a second seed compiles nothing."""
+        bare = jax.tree.unflatten(jax.tree.structure(Gated(**_choices(self))), jax.tree.leaves(self))
+        return bare, jax.random.key(self.seed)
+
+
+def _choices(kernel: Gated) -> dict[str, Any]:
+    names = ("cell", "particles", "batches", "read", "train", "input_scale", "kind")
+    return {name: getattr(kernel, name) for name in names}
+
+
+@jax.jit
+def _prepare(kernel: Gated, x: Array, lengths: Any) -> tuple[Side, Array]:
+    inside = jnp.arange(x.shape[1], dtype=lengths.dtype)[None, :] < lengths[:, None]
+    read = inside.astype(x.dtype)
+    if kernel.read == "last":
+        read = jnp.where(jnp.arange(x.shape[1], dtype=lengths.dtype)[None, :] == lengths[:, None] - 1, read, 0)
+    elif kernel.read == "mean":
+        read = read / lengths[:, None].astype(x.dtype)
+    x = x * (x.shape[2] ** -0.5 if kernel.input_scale == "dim" else 1.0)
+    scales = _scales(kernel, x.dtype)
+    variance = scales.u**2 * jnp.sum(x * x, axis=2) + scales.b**2 + scales.w**2
+    return {"x": x, "read": read}, jnp.isfinite(variance).all()
+
+
+def _scales(kernel: Gated, dtype: Any) -> sampling.Scales:
+    return sampling.Scales(*(jnp.asarray(getattr(kernel, name), dtype) for name in _SCALES))
+
+
+@jax.jit
+def _estimate(kernel: Gated, key: Any, left: Side, right: Side | None) -> tuple[Array, Array]:
+    """Mean over the batches and its standard error: (n, m), or of each sequence with itself, (n,), without `right`."""
+    given = left["x"].dtype
+    if jnp.finfo(given).bits < 32:
+        left, right = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), (left, right))
+    (n, _, d), dtype = left["x"].shape, left["x"].dtype
+    each = kernel.particles // kernel.batches
+
+    def add(carry: tuple[Array, Array], batch: Array) -> tuple[tuple[Array, Array], None]:
+        mean, squares = carry
+        draws = sampling.draw(jax.random.fold_in(key, batch), kernel.cell, d, each, dtype)
+        values = _diagonal(kernel, draws, left) if right is None else _block(kernel, draws, left, right)
+        step = values - mean
+        mean = mean + step / (batch + 1).astype(dtype)
+        return (mean, squares + step * (values - mean)), None
+
+    zero = jnp.zeros((n,) if right is None else (n, right["x"].shape[0]), dtype)
+    (mean, squares), _ = jax.lax.scan(jax.checkpoint(add), (zero, zero), jnp.arange(kernel.batches, dtype=jnp.int32))
+    count = kernel.batches * (kernel.batches - 1)
+    return mean.astype(given), jnp.sqrt(jnp.maximum(squares, 0) / count).astype(given)
+
+
+def _block(kernel: Gated, draws: sampling.Draws, left: Side, right: Side) -> Float[Array, "n m"]:
+    """The kernel by one batch of particles, chunk by chunk of sequences on either side."""
+    run = partial(_features, kernel, draws)
+
+    @jax.checkpoint
+    def pairs(of: tuple[sampling.Features, Side], other: Side) -> Array:
+        return _contract(kernel, of, (run(other), other))
+
+    @jax.checkpoint
+    def rows(one: Side) -> Array:
+        held = run(one)
+        return _chunked(lambda other: pairs((held, one), other).T, right, each=draws.bias.shape[1]).T
+
+    return _chunked(rows, left, each=draws.bias.shape[1])
+
+
+def _diagonal(kernel: Gated, draws: sampling.Draws, side: Side) -> Float[Array, " n"]:
+    @jax.checkpoint
+    def each(one: Side) -> Array:
+        batches = jax.tree.map(lambda leaf: leaf[:, None], (_features(kernel, draws, one), one))
+        return jax.vmap(lambda of: _contract(kernel, of, of)[0, 0])(batches)
+
+    return _chunked(each, side, each=draws.bias.shape[1])
+
+
+def _features(kernel: Gated, draws: sampling.Draws, side: Side) -> sampling.Features:
+    tangent = kernel.kind == "ntk" and bool(set(kernel.train) & set("WUb"))
+    scales = _scales(kernel, side["x"].dtype)
+    return sampling.features(kernel.cell, scales, draws, side["x"], side["read"], tangent)
+
+
+def _contract(kernel: Gated, left: tuple[sampling.Features, Side], right: tuple[sampling.Features, Side]) -> Array:
+    train = kernel.train if kernel.kind == "ntk" else "V"
+    (one, x), (two, y) = left, right
+    return sampling.contract(_scales(kernel, x["x"].dtype), train, (one, x["x"]), (two, y["x"]))
+
+
+def _chunked(rows: Callable[[Side], Array], side: Side, each: int) -> Array:
+    """`rows` of the whole side, a chunk of sequences at a time, so that what is held for them fits in memory."""
+    n, t, _ = side["x"].shape
+    most = max(1, _CHUNK // (16 * t * each))  # 8 to 14 arrays (t, particles) for each sequence
+    if n <= most:
+        return rows(side)
+    chunks = -(-n // most)
+    size = -(-n // chunks)
+    index = np.minimum(np.arange(chunks * size), n - 1).reshape(chunks, size)
+    values = jax.lax.map(lambda at: rows(jax.tree.map(lambda leaf: leaf[at], side)), jnp.asarray(index))
+    return values.reshape(chunks * size, *values.shape[2:])[:n]

@@ -1,0 +1,190 @@
+"""What are the states and gradients of a gated network whose backward pass has weights of its own? Its particles.
+
+The pre-activations of an infinitely wide GRU or LSTM are Gaussian processes, one per gate, whose covariance is that of
+the states before; a state is a function of gates that are correlated through all of time, so that no finite recursion
+on second moments closes. Particles are samples of one coordinate's history: for t = 1, 2, ... the covariance of the
+new pre-activations with all earlier ones is estimated as an average over the particles, and new Gaussian values with
+this covariance are drawn. The gradients go backwards the same way: for gates a, every product (W^a)' da_t is a fresh
+Gaussian with covariance sigma_w^2 E[da_{i,t} da_{j,s}], independent of the forward pass.
+
+Neither covariances nor their factors are formed here. With Z of P x P independent N(0, 1), the rows of Z m_1, ...,
+Z m_t / sqrt(P) are independent given the m (each depends on earlier products alone), with covariance <m_t, m_s> / P:
+to multiply by one Z throughout the forward pass, and by another throughout the backward pass, is the same in law as the
+drawing above for all sequences together [derived]. It needs no factor of a nearly singular matrix, treats each
+sequence on its own, with the same Z for all of them, and estimates a positive semi-definite kernel. Unlike in a
+finite network Z_backward is not the transpose of Z_forward, as in the limit.
+
+The kernel of the outputs sum_t r_t (sigma_v / sqrt n) V h_t is then
+
+    K = sigma_v^2 E[hbar hbar'] + sum_a sum_{t,s} E[da_t da'_s] Cov(u^a_t, u^a'_s),   hbar = sum_t r_t h_t
+
+with averages over P particles for E, which have a bias of order 1/P.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+GATES = {"gru": ("z", "r", "g"), "lstm": ("i", "f", "g", "o")}
+"""The gates of each cell, in the order in which their weights are drawn."""
+
+
+class Scales(NamedTuple):
+    """Standard deviations of recurrent weights, input weights, biases and read-out."""
+
+    w: Array
+    u: Array
+    b: Array
+    v: Array
+
+
+class Draws(NamedTuple):
+    """The random numbers of one group of P particles, shared by all sequences."""
+
+    forward: Float[Array, "gates p p"]
+    backward: Float[Array, "gates p p"]
+    inputs: Float[Array, "gates d p"]
+    bias: Float[Array, "gates p"]
+    signs: Float[Array, " p"]
+
+
+class Stream(NamedTuple):
+    """Gates fed by the same m: sum over these gates of E[da da'] is <da, da'> / P."""
+
+    m: Float[Array, "n t p"]
+    da: Float[Array, "n t q"]
+
+
+class Features(NamedTuple):
+    """All that a kernel needs of each sequence: pooled states and, unless only these count, streams of gradients."""
+
+    pooled: Float[Array, "n p"]
+    streams: tuple[Stream, ...]
+
+
+def draw(key: Any, cell: str, d: int, particles: int, dtype: Any) -> Draws:
+    """The random numbers of one group: the same numbers in every precision, for they are drawn in float32.
+
+    The read-out is drawn from {-1, 1}: the kernel is quadratic in it, so only its second moments count, and those of
+    signs are exact in every sample.
+    """
+    gates = len(GATES[cell])
+    shapes = ((gates, particles, particles), (gates, particles, particles), (gates, d, particles), (gates, particles))
+    *keys, last = jax.random.split(key, len(shapes) + 1)
+    pairs = zip(keys, shapes, strict=True)
+    forward, backward, inputs, bias = (jax.random.normal(k, shape, jnp.float32).astype(dtype) for k, shape in pairs)
+    bits = jax.random.bits(last, (particles,), jnp.uint32)  # rademacher's depend on JAX's 64-bit mode
+    return Draws(forward, backward, inputs, bias, jnp.where(bits >> 31 == 0, 1, -1).astype(dtype))
+
+
+def features(
+    cell: str, scales: Scales, draws: Draws, x: Float[Array, "n t d"], read: Float[Array, "n t"], tangent: bool
+) -> Features:
+    """The particles of n sequences.
+
+    Args:
+        cell: "gru" or "lstm".
+        x: the tokens, scaled; whatever stands where `read` is zero to the end has no influence.
+        read: the weight r_t of each step in the output.
+        tangent: whether gradients are wanted.
+    """
+    forward, backward = {"gru": (_gru, _gru_back), "lstm": (_lstm, _lstm_back)}[cell]
+    n, p = x.shape[0], draws.bias.shape[1]
+    zero = (jnp.zeros((n, p), x.dtype),) * 2
+    scale = scales.w * p**-0.5
+
+    def step(state: Any, now: Array) -> tuple[Any, Any]:
+        drive = scales.u * _product("nd,gdp->gnp", now, draws.inputs) + scales.b * draws.bias[:, None]
+        return forward(state, drive, scale * draws.forward)
+
+    def step_back(carry: Any, now: Any) -> tuple[Any, Any]:
+        past, weight = now
+        direct = scales.v * weight[:, None] * draws.signs[None, :]
+        return backward((carry[0] + direct, carry[1]), past, scale * draws.backward)
+
+    _, (past, states) = jax.lax.scan(step, zero, jnp.swapaxes(x, 0, 1))
+    pooled = _product("tnp,nt->np", states, read)
+    if not tangent:
+        return Features(pooled, ())
+    _, streams = jax.lax.scan(step_back, zero, (past, read.T), reverse=True)
+    return Features(pooled, jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), streams))
+
+
+def contract(
+    scales: Scales,
+    train: str,
+    left: tuple[Features, Float[Array, "n t d"]],
+    right: tuple[Features, Float[Array, "m s d"]],
+) -> Float[Array, "n m"]:
+    """The kernel from the features and the tokens of two sets of sequences, by groups of parameters in `train`."""
+    (one, x), (two, y) = left, right
+    p = one.pooled.shape[1]
+    total = jnp.zeros((x.shape[0], y.shape[0]), x.dtype)
+    if "V" in train:
+        total = total + scales.v**2 * _product("np,mp->nm", one.pooled, two.pooled) / p
+
+    def row(of: tuple[tuple[Stream, ...], Array]) -> Array:
+        """One sequence on the left with all on the right: (m,)."""
+        streams, tokens = of
+        fixed = jnp.full((y.shape[0], tokens.shape[0], y.shape[1]), scales.b**2 if "b" in train else 0, x.dtype)
+        if "U" in train:
+            fixed = fixed + scales.u**2 * _product("td,msd->mts", tokens, y)
+        values = jnp.zeros(y.shape[:1], x.dtype)
+        for a, b in zip(streams, two.streams, strict=True):
+            covariance = fixed
+            if "W" in train:
+                covariance = covariance + scales.w**2 * _product("tp,msp->mts", a.m, b.m) / p
+            values = values + jnp.sum(_product("tq,msq->mts", a.da, b.da) / p * covariance, axis=(1, 2))
+        return values
+
+    if one.streams:
+        total = total + jax.lax.map(row, (one.streams, x))
+    return total
+
+
+def _product(equation: str, a: Array, b: Array) -> Array:
+    return jnp.einsum(equation, a, b, precision="highest")
+
+
+def _gru(state: Any, drive: Array, weights: Array) -> tuple[Any, Any]:
+    h, unused = state
+    z, r = jax.nn.sigmoid(drive[:2] + _product("np,gpq->gnq", h, weights[:2]))
+    g = jnp.tanh(drive[2] + _product("np,pq->nq", r * h, weights[2]))
+    new = z * h + (1 - z) * g
+    return (new, unused), ((h, z, r, g), new)
+
+
+def _gru_back(carry: Any, past: Any, weights: Array) -> tuple[Any, Any]:
+    (dh, unused), (h, z, r, g) = carry, past
+    dg = dh * (1 - z) * (1 - g * g)
+    dz = dh * (h - g) * z * (1 - z)
+    drh = _product("np,pq->nq", dg, weights[2])
+    dr = drh * h * r * (1 - r)
+    before = dh * z + drh * r + _product("np,pq->nq", dz, weights[0]) + _product("np,pq->nq", dr, weights[1])
+    return (before, unused), (Stream(h, jnp.concatenate([dz, dr], axis=1)), Stream(r * h, dg))
+
+
+def _lstm(state: Any, drive: Array, weights: Array) -> tuple[Any, Any]:
+    h, c = state
+    u = drive + _product("np,gpq->gnq", h, weights)
+    i, f, o = (jax.nn.sigmoid(u[k]) for k in (0, 1, 3))
+    g = jnp.tanh(u[2])
+    cell = f * c + i * g
+    new = o * jnp.tanh(cell)
+    return (new, cell), ((h, c, i, f, g, o), new)
+
+
+def _lstm_back(carry: Any, past: Any, weights: Array) -> tuple[Any, Any]:
+    (dh, dc), (h, c, i, f, g, o) = carry, past
+    out = jnp.tanh(f * c + i * g)
+    dc = dc + dh * o * (1 - out * out)
+    da = jnp.stack(
+        [dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g * g), dh * out * o * (1 - o)]
+    )  # (gates, n, p)
+    before = _product("gnp,gpq->nq", da, weights)
+    n, p = h.shape
+    return (before, dc * f), (Stream(h, jnp.swapaxes(da, 0, 1).reshape(n, 4 * p)),)
