@@ -109,7 +109,7 @@ class Residual(Block):
 
     blocks: tuple[Block, ...] = ()
 
-    def __init__(self, *blocks: Block) -> None:
+    def __init__(self, *blocks: Any) -> None:
         object.__setattr__(self, "blocks", sequence("Residual", blocks))
 
 

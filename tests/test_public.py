@@ -33,14 +33,19 @@ SURFACE = {
     "ntkseq.data": ["Dataset", "bundled", "files", "load", "sequences", "tasks"],
     "ntkseq.grams": ["Dense", "Gram", "as_gram", "gram"],
     "ntkseq.interop": ["neural_tangents"],
-    "ntkseq.kernels": ["Dense", "Flow", "GD", "Gated", "Kernel", "Meta", "Prox", "Recurrent", "Scaled", "Sum"],
-    "ntkseq.models": ["Dense", "Gated", "Model", "Recurrent", "adapt", "squared_error"],
+    "ntkseq.kernels": [
+        "Attention", "Bidirectional", "Dense", "Flow", "GD", "Gated", "Kernel", "LeakyRecurrent", "LinearRecurrent",
+        "Meta", "Prox", "Recurrent", "Scaled", "Serial", "Sum", "Transformer", "every_step",
+    ],
+    "ntkseq.models": [
+        "Bidirectional", "Dense", "Gated", "LeakyRecurrent", "Model", "Recurrent", "Serial", "adapt", "squared_error",
+    ],
     "ntkseq.predictors": ["Ridge", "Selection", "one_hot", "ridge", "select_reg"],
     "ntkseq.reports": ["Folder", "Prediction", "Rank", "Report"],
     "ntkseq.spectra": ["Decay", "Interval", "Spectrum", "effective_rank", "spectrum"],
     "ntkseq.studies": ["Accuracy", "Study", "accuracy", "run"],
     "ntkseq.training": ["Fitted", "fit"],
-}
+}  # fmt: skip
 
 ROOMS = sorted("ntkseq." + path.parent.name for path in pathlib.Path(ntkseq.__file__).parent.glob("*/__init__.py"))
 

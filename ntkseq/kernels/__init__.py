@@ -1,10 +1,34 @@
 """Kernels of infinitely wide networks: `kernels.x` is the limit of `models.x`."""
 
+from ntkseq.kernels.all_steps import every_step
 from ntkseq.kernels.base import Kernel, Scaled, Sum
+from ntkseq.kernels.bidirectional import Bidirectional
 from ntkseq.kernels.dense import Dense
 from ntkseq.kernels.gated import Gated
 from ntkseq.kernels.inner import GD, Flow, Prox
+from ntkseq.kernels.leaky import LeakyRecurrent
+from ntkseq.kernels.linear import LinearRecurrent
 from ntkseq.kernels.meta import Meta
 from ntkseq.kernels.recurrent import Recurrent
+from ntkseq.kernels.serial import Serial
+from ntkseq.kernels.transformer import Attention, Transformer
 
-__all__ = ["GD", "Dense", "Flow", "Gated", "Kernel", "Meta", "Prox", "Recurrent", "Scaled", "Sum"]
+__all__ = [
+    "GD",
+    "Attention",
+    "Bidirectional",
+    "Dense",
+    "Flow",
+    "Gated",
+    "Kernel",
+    "LeakyRecurrent",
+    "LinearRecurrent",
+    "Meta",
+    "Prox",
+    "Recurrent",
+    "Scaled",
+    "Serial",
+    "Sum",
+    "Transformer",
+    "every_step",
+]

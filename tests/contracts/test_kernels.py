@@ -11,9 +11,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkseq import activations
+from ntkseq import activations, blocks
 from ntkseq._struct import struct
-from ntkseq.kernels import GD, Dense, Flow, Gated, Kernel, Meta, Recurrent
+from ntkseq.blocks import Linear
+from ntkseq.kernels import (
+    GD,
+    Attention,
+    Bidirectional,
+    Dense,
+    Flow,
+    Gated,
+    Kernel,
+    LeakyRecurrent,
+    LinearRecurrent,
+    Meta,
+    Recurrent,
+    Serial,
+    Transformer,
+)
 
 N = 6
 RAGGED = np.array([5, 2, 5, 1, 4, 5])
@@ -24,6 +39,13 @@ def sequences() -> tuple[np.ndarray, np.ndarray]:
     x = np.random.default_rng(0).standard_normal((N, 5, 2)) * np.array([1, 1, 1, 30, 0.1, 1])[:, None, None]
     x[2] = x[0] + 1e-3 * x[1]
     x[5] = x[0]
+    return x.astype(np.float32), RAGGED
+
+
+def tokens() -> tuple[np.ndarray, np.ndarray]:
+    """As `sequences`, with norms of one size."""
+    x = np.random.default_rng(0).standard_normal((N, 5, 2))
+    x[2], x[5] = x[0] + 1e-3 * x[1], x[0]
     return x.astype(np.float32), RAGGED
 
 
@@ -66,13 +88,34 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
     ),
     "dense relu": (lambda: Dense(sigma_w=1.4, sigma_b=0.1, depth=3), vectors),
     "dense gelu": (lambda: Dense(activation="gelu", depth=2, train="Wb"), vectors),
+    "linear, features": (lambda: LinearRecurrent(sigma_w=1.1, sigma_b=0.1, read="mean"), sequences),
+    "leaky units, relu": (lambda: LeakyRecurrent(keep=0.6, gate=0.7, sigma_w=1.4, sigma_b=0.1), sequences),
+    "leaky units, erf, mean": (
+        lambda: LeakyRecurrent(activation="erf", read="mean", train="WbV", sigma_b=0.2), sequences,
+    ),
+    "bidirectional, depth 2": (lambda: Bidirectional(depth=2, sigma_w=1.4, sigma_b=0.1), sequences),
+    "bidirectional erf, last, one string per layer": (
+        lambda: Bidirectional(depth=2, activation="erf", read="last", train=("Ub", "WV")), sequences,
+    ),
+    "attention": (lambda: Attention(sigma_qk=0.5), tokens),
+    "transformer": (lambda: Transformer(depth=1), tokens),
+    "erf, identity attention at the root": (
+        lambda: Serial(Linear(), "erf", blocks.Attention(0.5, weights="identity", scaling="root")), tokens,
+    ),
+    "causal relu attention at the root": (
+        lambda: Serial(Linear(), blocks.Attention(0.5, weights="relu", scaling="root", causal=True)), tokens,
+    ),
+    "softmax at the root, sampled": (
+        lambda: Serial(Linear(), blocks.Attention(0.5, scaling="root", samples=128), read="last"), tokens,
+    ),
+    "Yang's transformer": (lambda: Serial.preset("yang-transformer", depth=1), tokens),
     "GRU": (lambda: Gated(sigma_w=1.3, sigma_b=0.1, particles=512), sequences),
     "LSTM, mean, W and V": (lambda: Gated("lstm", sigma_w=1.3, read="mean", train="WV", particles=512), sequences),
     "MAML on dense relu": (lambda: OneQuery(Dense(sigma_w=1.4, sigma_b=0.1), GD(3, 0.1)), tasks),
     "ANIL flow on dense erf": (lambda: OneQuery(Dense(activation="erf", depth=2), Flow(2.0), "anil"), tasks),
     "sum": (lambda: Recurrent() + 0.5 * Recurrent(activation="cos"), sequences),
 }  # fmt: skip
-SAMPLED = ("GRU", "LSTM")  # what they state is the error of the sampling
+SAMPLED = ("GRU", "LSTM", "softmax at the root")  # what they state is the error of the sampling
 # each compiles for some seconds: these by default, all of them with -m ""
 QUICK = ("relu", "erf, mean, both directions, shared h_0", "sum")
 every = pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in TABLE])

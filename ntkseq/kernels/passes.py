@@ -1,0 +1,144 @@
+"""In which order do sequences pass through the blocks of a network: alone, and in pairs?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ntkseq import activations, blocks
+from ntkseq.kernels import tokens
+from ntkseq.kernels.attention import ATTENTION
+from ntkseq.kernels.layers import safe_sqrt
+from ntkseq.kernels.tokens import Context, Entry, Features, How, Own, Pair, Rule
+from ntkseq.kernels.tokenwise import RULES
+
+
+def _rule(block: blocks.Block) -> Rule:
+    return ATTENTION if isinstance(block, blocks.Attention) else RULES[type(block)]
+
+
+def keeps_features(block: blocks.Block) -> bool:
+    """Whether features can pass a block: it is linear in random weights, given its attention matrices."""
+    if isinstance(block, blocks.Residual):
+        return all(map(keeps_features, block.blocks))
+    return _rule(block).features is not None and getattr(block, "scaling", "dim") == "dim"
+
+
+def through(block: blocks.Block, x: Features, context: Context) -> Features:
+    """Features behind a block."""
+    if not isinstance(block, blocks.Residual):
+        features = _rule(block).features
+        assert features is not None
+        return features(block, x, context)
+    g = x
+    for part in block.blocks:
+        g = through(part, g, context)
+    join = lambda a, b: jnp.concatenate([a, b], axis=-1)  # noqa: E731
+    return Features(join(x.f, g.f), join(x.g, g.g), jnp.maximum(x.rho, g.rho) + 1)
+
+
+def alone(function: Any, entry: Entry, *pairs: Pair) -> Pair:
+    """function(entry, entry, *pairs) for each sequence with itself: pairs have axes (n, t, t)."""
+
+    def one(entry: Entry, pairs: tuple[Pair, ...]) -> Pair:
+        entry = jax.tree.map(lambda a: a[None], entry)
+        out = function(entry, entry, *jax.tree.map(lambda a: a[None, None], pairs))
+        return jax.tree.map(lambda a: a[0, 0], out)
+
+    return jax.vmap(one)(entry, pairs)
+
+
+def enter(block: blocks.Block, own: Own, context: Context) -> tuple[Entry, Own]:
+    """What pairs will need of each sequence at a block, and the sequences with themselves behind it."""
+    how = How(same=True, raw=context.raw, tangent=context.tangent, group=context.group)
+    if not isinstance(block, blocks.Residual):
+        rule = _rule(block)
+        entry, std, rho = rule.enter(block, own, context)
+        pair = alone(lambda one, two, p: rule.pair(block, one, two, p, how), entry, Pair(own.z, own.th))
+        return entry, Own(std, rho, *pair)
+    g, entries, before = own, [], context.noise
+    for part in block.blocks:
+        inner, g = enter(part, g, context)
+        entries.append(inner)
+    std = safe_sqrt(own.std**2 + g.std**2)
+    inv = tokens.inverse(std)
+    context.noise = jnp.maximum(before, context.noise * jnp.max(g.std * inv, axis=1) ** 2)
+    entry: Entry = {"x": own.std * inv, "g": g.std * inv, "entries": tuple(entries)}
+    pair = alone(_joined, {k: entry[k] for k in "xg"}, Pair(own.z, own.th), Pair(g.z, g.th))
+    return entry, Own(std, jnp.maximum(own.rho, g.rho) + 1, *pair)
+
+
+def pair_behind(block: blocks.Block, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
+    """A pair of sequences behind a block."""
+    if not isinstance(block, blocks.Residual):
+        return _rule(block).pair(block, left, right, pair, how)
+    g = pair
+    for part, one, two in zip(block.blocks, left["entries"], right["entries"], strict=True):
+        g = pair_behind(part, one, two, g, how)
+    return _joined(left, right, pair, g)
+
+
+def _joined(left: Entry, right: Entry, x: Pair, g: Pair) -> Pair:
+    z = tokens.mix((left["x"], right["x"], x.z), (left["g"], right["g"], g.z))
+    return Pair(z, None if x.th is None or g.th is None else x.th + g.th)
+
+
+def check(parts: tuple[blocks.Block, ...], raw: bool) -> None:
+    """Raise unless the limit of the blocks in this order is known.
+
+    Raises:
+        ValueError: a block that needs the width, or Gaussian tokens, where there are none; a branch that is not
+            independent of what it is added to; `raw` with attention that projects.
+    """
+    if not _checked(parts, False, False, raw)[0]:
+        raise ValueError("no block maps the features to the width. Add a blocks.Linear, or an Attention that projects.")
+
+
+def _checked(parts: tuple[blocks.Block, ...], wide: bool, gaussian: bool, raw: bool) -> tuple[bool, bool]:
+    """Whether tokens have gone through random weights, and whether their coordinates are Gaussian, behind `parts`."""
+    for part in parts:
+        name = type(part).__name__
+        projects = isinstance(part, blocks.Linear) or (isinstance(part, blocks.Attention) and part.project)
+        if isinstance(part, blocks.Attention) and part.project and raw:
+            raise ValueError('param="raw" knows no Attention that projects. Use project=False, or param="ntk".')
+        bare = _is_identity(part) or (isinstance(part, blocks.Attention) and not part.project)  # any width will do
+        if not wide and not bare and (not projects or getattr(part, "skip", False)):
+            raise ValueError(f"{name} needs tokens of the network's width. Put a blocks.Linear before it.")
+        if isinstance(part, (blocks.Nonlinearity, blocks.LayerNorm)) and not gaussian and not _is_identity(part):
+            raise ValueError(
+                f"{name} needs Gaussian tokens of mean zero, which an activation leaves behind it no more. Put a "
+                "blocks.Linear, or an Attention that projects, before it."
+            )
+        if isinstance(part, blocks.Residual):
+            _branch(part)
+            _, inner = _checked(part.blocks, True, gaussian, raw)
+            gaussian = gaussian and inner
+        elif isinstance(part, blocks.Nonlinearity):
+            gaussian = gaussian and _is_identity(part)
+        elif projects:
+            wide, gaussian = True, gaussian or not getattr(part, "skip", False)
+    return wide, gaussian
+
+
+def _branch(block: blocks.Residual) -> None:
+    for last in reversed(block.blocks):
+        if isinstance(last, blocks.Linear) or (isinstance(last, blocks.Attention) and last.project and not last.skip):
+            return
+        if not isinstance(last, (blocks.LayerNorm, blocks.Positions)) and not _is_identity(last):
+            break
+    raise ValueError(
+        "the branch of a Residual must end with weights of its own (Linear, or an Attention that projects, without "
+        "skip): otherwise it is not independent of what it is added to. For attention on the tokens themselves: "
+        "Attention(project=False, skip=True)."
+    )
+
+
+def _is_identity(block: blocks.Block) -> bool:
+    return isinstance(block, blocks.Nonlinearity) and isinstance(block.activation, activations.Identity)
+
+
+def without_identities(parts: tuple[blocks.Block, ...]) -> tuple[blocks.Block, ...]:
+    """The blocks that do something."""
+    return tuple(part for part in parts if not _is_identity(part))

@@ -1,0 +1,128 @@
+"""What does attention at scaling "root" do to the kernel of two sequences? Scores stay Gaussian: `matrix_normal`.
+
+identity has a closed form, attention.2; relu and abs are sums of closed forms; softmax is sampled, with its error in
+`Serial.standard_error`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ntkseq import blocks
+from ntkseq._struct import replace
+from ntkseq.kernels import matrix_normal
+from ntkseq.kernels.layers import safe_sqrt
+from ntkseq.kernels.matrix_normal import GROUPS, Pieces
+from ntkseq.kernels.tokens import Context, Entry, How, Own, Pair, chord, column, covariance, inverse, near, row, settle
+
+
+def sampled(block: blocks.Block) -> bool:
+    """Whether a block, or one within it, is computed by Monte Carlo."""
+    if isinstance(block, blocks.Residual):
+        return any(map(sampled, block.blocks))
+    return isinstance(block, blocks.Attention) and block.scaling == "root" and block.weights == "softmax"
+
+
+def seeded(parts: tuple[blocks.Block, ...]) -> tuple[blocks.Block, ...]:
+    """The blocks with another seed each: draws that two blocks share would correlate their errors."""
+    count = 0
+
+    def one(part: blocks.Block) -> blocks.Block:
+        nonlocal count
+        if isinstance(part, blocks.Residual):
+            return blocks.Residual(*map(one, part.blocks))
+        if not (isinstance(part, blocks.Attention) and sampled(part)):
+            return part
+        count += 1
+        return replace(part, seed=(part.seed + 1_000_003 * (count - 1)) % 2**31)
+
+    return tuple(map(one, parts))
+
+
+def enter(block: blocks.Attention, own: Own, seen: Array, context: Context) -> tuple[Entry, Array, Array]:
+    """What pairs need of each sequence, without the shares of the output: mid is sigma-free, (n, t)."""
+    inside = context.inside.astype(own.std.dtype)
+    there = inside[:, :, None] * inside[:, None, :]
+    kap = own.std[:, :, None] * own.std[:, None, :] * (1 - 2 * near(own.z)) * there
+    entry: Entry = {"in": own.std, "inside": inside}
+    worst = jnp.max(jnp.where(context.inside, own.rho, 0), axis=1)
+    rho = own.rho + 2 * worst[:, None] + 4
+    if block.weights == "identity":
+        norm = safe_sqrt(jnp.diagonal(seen_sum(block, kap * kap), axis1=-2, axis2=-1))  # (n, t) or (n, 1)
+        entry["norm"] = jnp.broadcast_to(norm, own.std.shape)
+        return entry, block.sigma_qk * entry["norm"] * own.std, rho
+    entry |= {"kap": kap, "seen": seen.astype(kap.dtype)}
+    how = How(same=True, raw=context.raw, tangent=False, group=context.group)
+
+    def variance(one: Entry, z: Array) -> Array:
+        one = jax.tree.map(lambda a: a[None], one)
+        return jnp.diagonal(_expected(block, one, one, Pair(z[None, None], None), how)[0][0, 0])
+
+    mid = safe_sqrt(jnp.maximum(jax.vmap(variance)(entry, own.z), 0))
+    return entry | {"mid": mid}, mid, rho
+
+
+def pair(block: blocks.Attention, left: Entry, right: Entry, x: Pair, how: How) -> Pair:
+    """Folded m and tangent kernel of the projected output, in units of sigma_ov^2, without bias and skip."""
+    there = row(left["inside"]) * column(right["inside"])
+    if block.weights != "identity":
+        k, th = _expected(block, left, right, x, how)
+        return Pair(chord(there * k, left["mid"], right["mid"], how.same), None if th is None else there * th)
+    kap = covariance(left["in"], right["in"], x.z) * there
+    total = seen_sum(block, kap * kap)
+    ratio = total * row(inverse(left["norm"])) * column(inverse(right["norm"]))
+    floor = 8 * float(jnp.finfo(kap.dtype).eps)
+    apart = jnp.clip((1 - ratio) / 2, 0, 0.5)
+    apart = jnp.where(apart <= floor, 0, apart)
+    m = near(x.z)
+    z = settle(m + apart - 2 * m * apart, jnp.zeros_like(m), how.same)
+    if x.th is None:
+        return Pair(z, None)
+    looked = seen_sum(block, kap * x.th)
+    count = sum(letter in block.train for letter in "QKVO")
+    return Pair(z, block.sigma_qk**2 * (total * x.th + (2 * looked + count * total) * kap))
+
+
+def seen_sum(block: blocks.Attention, values: Array) -> Array:
+    """Sum over c and d that a and b see: (..., t, s) if causal, else (..., 1, 1)."""
+    if block.causal:
+        return jnp.cumsum(jnp.cumsum(values, axis=-1), axis=-2)
+    return jnp.sum(values, axis=(-2, -1), keepdims=True)
+
+
+def _expected(block: blocks.Attention, left: Entry, right: Entry, x: Pair, how: How) -> tuple[Array, Array | None]:
+    """Covariance and tangent kernel (n, m, t, s) of softmax, relu and abs attention, in units of sigma_ov^2."""
+
+    def one(left: Entry, right: Entry, z: Array, th: Array | None) -> tuple[Array, Array | None]:
+        seen = left["seen"] > 0, right["seen"] > 0
+        kap = left["in"][:, None] * right["in"][None, :] * (1 - 2 * near(z))
+        if block.weights == "softmax":
+            pieces = matrix_normal.estimate_pair(
+                left["kap"], kap, right["kap"], th, block.sigma_qk, *seen,
+                key=jax.random.key(block.seed), samples=block.samples, same=how.same,
+            )  # fmt: skip
+            pieces = jax.tree.map(partial(_of_groups, group=how.group), pieces)
+        else:
+            pieces = matrix_normal.elementwise(
+                left["in"], right["in"], z, th, block.sigma_qk, *seen, weights=block.weights
+            )
+        return _outputs(pieces, kap, th, block.train)
+
+    return jax.vmap(jax.vmap(one, (None, 0, 0, 0)), (0, None, 0, 0))(left, right, x.z, x.th)
+
+
+def _outputs(pieces: Pieces, kap: Array, th: Array | None, train: str) -> tuple[Array, Array | None]:
+    return pieces.values_kap, None if th is None else matrix_normal.tangent(pieces, kap, th, train)
+
+
+def _of_groups(piece: Array, group: Any) -> Array:
+    """The mean over the groups of draws, or one of them."""
+    return jnp.mean(piece, axis=0) if group is None else jnp.take(piece, group, axis=0)
+
+
+__all__ = ["GROUPS", "enter", "pair", "sampled", "seeded", "seen_sum"]

@@ -1,0 +1,301 @@
+"""What is the infinite-width kernel of a network on tokens, built of blocks? Its NTK and its NNGP kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ntkseq import _checks, blocks
+from ntkseq._precision import product
+from ntkseq._struct import static, struct
+from ntkseq.kernels import passes, scans, tokens
+from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.layers import all_finite, safe_sqrt, scalar
+from ntkseq.kernels.root_attention import GROUPS, sampled, seeded
+from ntkseq.kernels.tokens import Context, Features, How
+
+READS = ("mean", "last", "first", "sum")
+_MOST = 16  # features per token, in units of d + t, beyond which pairs are cheaper
+
+
+@struct
+class Serial(Kernel):
+    """The limit of a network of blocks in a row, read out by f = (sigma_v / sqrt n) V h, h the pooled tokens.
+
+    Up to the first activation the network is carried by explicit features of each sequence, then by pairs of tokens:
+    see `ntkseq.kernels.tokens`. A network without activations costs one product of matrices in all.
+
+    Args:
+        *blocks: blocks of `ntkseq.blocks`, or names of activations. The first one that maps the d features to the
+            width is `Linear`, or an `Attention` that projects; activations, LayerNorm, Residual and Positions stand
+            behind it. An activation needs Gaussian tokens: a `Linear`, or an `Attention` that projects, must stand
+            between two of them.
+        read: "mean" or "sum" over a sequence's own tokens, its "last" or its "first" token.
+        sigma_v: standard deviation of the read-out. A leaf.
+        train_v: whether the read-out is trained.
+        input_scale: "dim" for <x, x'> / d, "none" for <x, x'>.
+        kind: "ntk" or "nngp" (covariance of the outputs; what is trained plays no role).
+        param: "ntk" (gradients of the raw parameters carry their sigma) or "raw" (gradients are taken without them;
+            not with an `Attention` that projects, whose sigmas belong to several groups at once).
+
+    Raises:
+        ValueError: something that is no block, blocks in an order whose limit is not known, unknown words.
+
+    Reference: hron2020attention (attention at infinite width); yang2020tp2 (transformers).
+
+    Example:
+        >>> import jax
+        >>> from ntkseq import kernels
+        >>> from ntkseq.blocks import Attention, LayerNorm, Linear, Residual
+        >>> x = jax.random.normal(jax.random.key(0), (3, 5, 2))  # n = 3 sequences, t = 5 tokens, d = 2 features
+        >>> kernel = kernels.Serial(Linear(), Residual(LayerNorm(), Attention()), Linear(2**0.5), "relu")
+        >>> kernel(x).shape
+        (3, 3)
+    """
+
+    blocks: tuple[blocks.Block, ...] = ()
+    sigma_v: Any = 1.0
+    read: str = static(default="mean")
+    train_v: bool = static(default=True)
+    input_scale: str = static(default="dim")
+    kind: str = static(default="ntk")
+    param: str = static(default="ntk")
+
+    references = ("hron2020attention", "yang2020tp2")
+
+    def __init__(
+        self,
+        *parts: Any,
+        read: str = "mean",
+        sigma_v: Any = 1.0,
+        train_v: Any = True,
+        input_scale: str = "dim",
+        kind: str = "ntk",
+        param: str = "ntk",
+    ) -> None:
+        _checks.scale("sigma_v", sigma_v)
+        _checks.choice("read", read, READS)
+        _checks.choice("input_scale", input_scale, ("dim", "none"))
+        _checks.choice("kind", kind, ("ntk", "nngp"))
+        _checks.choice("param", param, ("ntk", "raw"))
+        if not isinstance(train_v, bool):
+            raise ValueError(f"train_v must be True or False; got {train_v!r}.")
+        parts = blocks.sequence("Serial", parts)
+        passes.check(parts, raw=param == "raw")
+        given = {"blocks": parts, "sigma_v": sigma_v, "read": read, "train_v": train_v}
+        for name, value in {**given, "input_scale": input_scale, "kind": kind, "param": param}.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Serial:
+        """The kernel of the network of a paper, "yang-transformer": see `ntkseq.kernels.transformer.preset`.
+
+        Example:
+            >>> from ntkseq import kernels
+            >>> len(kernels.Serial.preset("yang-transformer", depth=2).blocks)
+            10
+        """
+        from ntkseq.kernels import transformer
+
+        return transformer.preset(name, changes)
+
+    def with_(self, **changes: Any) -> Serial:
+        """A copy with some arguments changed; `blocks` as a tuple."""
+        names = ("blocks", "sigma_v", "read", "train_v", "input_scale", "kind", "param")
+        arguments = {name: getattr(self, name) for name in names} | changes
+        return Serial(*arguments.pop("blocks"), **arguments)
+
+    @property
+    def monte_carlo(self) -> bool:
+        """Whether a block is sampled: softmax attention at scaling "root"."""
+        return any(map(sampled, self.blocks))
+
+    def how(self, same: bool, group: Any = None) -> How:
+        """How pairs are computed for this kernel."""
+        return How(same=same, raw=self.param == "raw", tangent=self.kind == "ntk", group=group)
+
+    def prepare(self, x: Any, lengths: Any = None) -> Side:
+        """Run every sequence against itself through all blocks.
+
+        Args:
+            x: (n, t, d), padded on the right.
+            lengths: (n,) integers in 1..t; None means all t. What stands behind a length is never looked at.
+
+        Returns:
+            Arrays with leading axis n: attention matrices, standard deviations, features.
+
+        Raises:
+            ValueError: wrong rank, NaN or infinity, lengths out of range, numbers that overflow the dtype, a token of
+                variance 0 at a LayerNorm without eps.
+        """
+        x, lengths = _checks.sequences("x", x, lengths)
+        side, finite, silent = _prepare(self, x, lengths, None)
+        if _checks.is_concrete(silent) and bool(silent):
+            raise ValueError(
+                "a token has variance 0 where a LayerNorm with eps=0 divides by it. "
+                "Set LayerNorm(eps=...), give a Linear before it a bias, or drop tokens of zeros."
+            )
+        _checks.no_overflow(finite, x.dtype, f"{len(self.blocks)} blocks", "the sigmas of the blocks")
+        if self.monte_carlo:
+            sides = [_prepare(self, x, lengths, jnp.int32(g))[0] for g in range(GROUPS)]
+            side["groups"] = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *sides)
+        return side
+
+    def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
+        return _tile(self, _mean_of(left), _mean_of(right), None)
+
+    def diag_side(self, side: Side) -> Float[Array, " n"]:
+        return _diag(self, _mean_of(side))
+
+    def standard_error(self, left: Side, right: Side) -> Float[Array, "n m"] | None:
+        """Monte Carlo standard error, from the spread of independent groups of draws through the whole network.
+
+        Beside it stands a bias of order 1 / samples, where blocks behind the sampled one are not linear in it.
+        """
+        if "groups" not in left:
+            return None
+        pick = lambda side, g: jax.tree.map(lambda leaf: leaf[:, g], side["groups"])  # noqa: E731
+        values = jnp.stack([_tile(self, pick(left, g), pick(right, g), jnp.int32(g)) for g in range(GROUPS)])
+        return jnp.std(values, axis=0, ddof=1) / GROUPS**0.5
+
+    def entry_rounding(self, side: Side) -> float:
+        """Upper estimate of |computed - exact| / sqrt(K_ii K_jj).
+
+        First order, block by block, from each sequence on its own: the roundings of scores and averages, and what
+        pooling cancels. Where an activation with a kink stands behind attention between pairs of tokens, nearly equal
+        tokens are told apart to sqrt(eps) only, and the estimate says so.
+        """
+        rounding = side["rounding"]
+        eps = float(jnp.finfo(rounding.dtype).eps)
+        error, size, blur = map(float, jnp.max(rounding, axis=0))
+        worst = 4 * eps * (2 + error * size) + (eps * blur) ** 0.5
+        if "groups" in side:  # four standard errors, the largest of a few pairs
+            few = jax.tree.map(lambda leaf: leaf[:4], side)
+            root = safe_sqrt(self.diag_side(few))
+            relative = self.standard_error(few, few) * tokens.inverse(root)[:, None] * tokens.inverse(root)[None, :]
+            worst += 4 * float(jnp.max(relative))
+        return worst
+
+    def entries_per_pair(self, side: Side) -> int:
+        if "pooled" in side:
+            return 1
+        return (16 * GROUPS if "groups" in side else 6) * side["std"].shape[1] ** 2
+
+    def steps(self, side: Side) -> int:
+        return 1 if "pooled" in side else len(side["entries"]) * side["std"].shape[1] ** 2
+
+    def finite(self, width: int) -> Any:
+        """The network of that width whose limit this kernel is: a `models.Serial`.
+
+        Raises:
+            ValueError: `kind="nngp"` or `param="raw"`, which no gradient in NTK parametrisation has as its limit.
+        """
+        from ntkseq import models
+
+        if self.kind != "ntk" or self.param != "ntk":
+            raise ValueError(
+                f"finite() gives the network whose NTK tends to this kernel; kind={self.kind!r}, param={self.param!r} "
+                'is not such a limit. Use kind="ntk", param="ntk".'
+            )
+        shared = {name: getattr(self, name) for name in ("read", "sigma_v", "train_v", "input_scale")}
+        return models.Serial(*self.blocks, width=width, **shared)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _cast(kernel: Serial, dtype: Any) -> tuple[tuple[blocks.Block, ...], Any]:
+    parts = seeded(passes.without_identities(kernel.blocks))
+    return jax.tree.map(lambda leaf: scalar(leaf, dtype), (parts, kernel.sigma_v))
+
+
+def _read_weights(kernel: Serial, inside: Bool[Array, "n t"], lengths: Array, dtype: Any) -> Float[Array, "n t"]:
+    at = jnp.arange(inside.shape[1], dtype=lengths.dtype)[None]
+    if kernel.read == "last":
+        return (at == lengths[:, None] - 1).astype(dtype)
+    if kernel.read == "first":
+        return jnp.broadcast_to(at == 0, inside.shape).astype(dtype)
+    weights = inside.astype(dtype)
+    return weights / lengths[:, None].astype(dtype) if kernel.read == "mean" else weights
+
+
+@jax.jit
+def _prepare(kernel: Serial, x: Array, lengths: Any, group: Any) -> tuple[Side, Array, Array]:
+    parts, sigma_v = _cast(kernel, x.dtype)
+    n, t, d = x.shape
+    inside = jnp.arange(t, dtype=lengths.dtype)[None] < lengths[:, None]
+    how = kernel.how(same=True, group=group)
+    context = Context(inside, x.dtype, raw=how.raw, tangent=how.tangent, group=group)
+    scale = d**-0.5 if kernel.input_scale == "dim" else 1.0
+    features = Features(x * scale, jnp.zeros((n, t, 0), x.dtype), jnp.full((n, t), 2, x.dtype))
+    linear = all(map(passes.keeps_features, parts))
+    while parts and passes.keeps_features(parts[0]):
+        behind = passes.through(parts[0], features, context)
+        if not linear and behind.f.shape[-1] + behind.g.shape[-1] > _MOST * (t + d):
+            break
+        features, parts = behind, parts[1:]
+    out = _read_weights(kernel, inside, lengths, x.dtype)
+    std, rho = safe_sqrt(jnp.sum(features.f**2, axis=-1)), features.rho
+    own_v, v = _head(kernel, sigma_v)
+    if linear:
+        pool = lambda a: jnp.einsum("nt,ntp->np", out, a, precision="highest")  # noqa: E731
+        pooled = [safe_sqrt(own_v) * pool(features.f)] + ([v * pool(features.g)] if how.tangent else [])
+        side: Side = {"pooled": jnp.concatenate(pooled, axis=-1)}
+        values, tangent = jnp.sum(side["pooled"] ** 2, axis=-1), jnp.sum(features.g**2, axis=-1)
+    else:
+        start = {"f": jnp.swapaxes(features.f * tokens.inverse(std)[..., None], 1, 2), "g": features.g}
+        own = tokens.Own(std, rho, *passes.alone(lambda a, b: tokens.meet(a, b, how), start))
+        entries = []
+        for part in parts:
+            entry, own = passes.enter(part, own, context)
+            entries.append(entry)
+        side = {"start": start, "entries": tuple(entries), "std": own.std, "out": out}
+        std, rho = own.std, own.rho
+        kap = std[:, :, None] * std[:, None, :] * (1 - 2 * tokens.near(own.z))
+        total = own_v * kap + (0 if own.th is None else v**2 * own.th)
+        values = product("na,nab,nb->n", out, total, out)
+        tangent = 0 if own.th is None else jnp.diagonal(own.th, axis1=1, axis2=2)
+    size = out * safe_sqrt(own_v * std**2 + v**2 * tangent)
+    over = tokens.inverse(safe_sqrt(values))
+    columns = (jnp.sum(size * rho, axis=1) * over, jnp.sum(size, axis=1) * over, context.blur)
+    side["rounding"] = jax.lax.stop_gradient(jnp.stack(columns, axis=1))
+    silent = jnp.stack(context.silent).any() if context.silent else jnp.zeros((), bool)
+    return side, all_finite({k: leaf for k, leaf in side.items() if k != "rounding"}), silent
+
+
+def _mean_of(side: Side) -> Side:
+    return {name: leaf for name, leaf in side.items() if name != "groups"}
+
+
+def _head(kernel: Serial, sigma_v: Array) -> tuple[Array, Array]:
+    """Weight of the covariance of the tokens in the kernel, and the standard deviation of the read-out."""
+    if kernel.kind == "nngp":
+        return sigma_v**2, jnp.zeros_like(sigma_v)
+    own = (jnp.ones_like(sigma_v) if kernel.param == "raw" else sigma_v**2) if kernel.train_v else 0 * sigma_v
+    return own, sigma_v
+
+
+def _pairs(kernel: Serial, left: Side, right: Side, same: bool, group: Any = None) -> Array:
+    if "pooled" in left:
+        return product("np,mp->nm", left["pooled"], right["pooled"])
+    parts, sigma_v = _cast(kernel, left["std"].dtype)
+    how = kernel.how(same, group)
+    pair = tokens.meet(left["start"], right["start"], how)
+    count = len(left["entries"])
+    for part, one, two in zip(parts[len(parts) - count :], left["entries"], right["entries"], strict=True):
+        pair = passes.pair_behind(part, one, two, pair, how)
+    own, v = _head(kernel, sigma_v)
+    total = own * tokens.covariance(left["std"], right["std"], pair.z)
+    if pair.th is not None:
+        total = total + v**2 * pair.th
+    return product("na,nmab,mb->nm", left["out"], total, right["out"])
+
+
+@jax.jit
+def _tile(kernel: Serial, left: Side, right: Side, group: Any) -> Array:
+    return _pairs(kernel, left, right, same=False, group=group)
+
+
+@jax.jit
+def _diag(kernel: Serial, side: Side) -> Array:
+    return scans.diagonal(lambda one: _pairs(kernel, one, one, same=True), side)

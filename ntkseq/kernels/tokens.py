@@ -1,0 +1,194 @@
+"""In which form are the tokens of one sequence, and of two, carried through a network?
+
+Up to the first activation a network on tokens is linear in its random weights, given the attention matrices: then
+
+    kap_ij = F_i F_j^T,   th_ij = G_i G_j^T                                                            (tokens.1)
+
+with explicit features F (t, p) and G (t, q) of each sequence (`Features`): nothing is computed per pair. Behind it the
+covariance of tokens a of i and b of j is carried as the standard deviations of both and a quarter of the squared
+distance of the normalised tokens, m = (1 - rho) / 2 (`Pair`), folded at a half (`chordal.fold`). If y is the sum of
+independent parts, with the shares s = std(part) / std(y) of each token, both m and 1 - m are sums without cancellation:
+
+    m_y = sum over parts of (s - s')^2 / 4 + s s' m,   1 - m_y the same with 1 - m                     (tokens.2)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ntkseq._precision import product
+from ntkseq.kernels.chordal import fold
+
+Entry = Any
+"""What a pair of sequences needs of one of them at one block: a pytree of arrays with leading axis n."""
+
+_UNROLL = 24  # features up to this number stand as one expression in the compiled program
+
+
+class Features(NamedTuple):
+    """Explicit features of the tokens. `rho`: estimated relative rounding error of every token, in eps."""
+
+    f: Float[Array, "n t p"]
+    g: Float[Array, "n t q"]
+    rho: Float[Array, "n t"]
+
+
+class Pair(NamedTuple):
+    """Two batches of sequences against each other: folded m, and the tangent kernel (None: not wanted)."""
+
+    z: Float[Array, "n m t s"]
+    th: Float[Array, "n m t s"] | None
+
+
+class Own(NamedTuple):
+    """A batch of sequences, each with itself."""
+
+    std: Float[Array, "n t"]
+    rho: Float[Array, "n t"]
+    z: Float[Array, "n t t"]
+    th: Float[Array, "n t t"] | None
+
+
+class How(NamedTuple):
+    """How a pair is computed.
+
+    `same`: both sides are one and the same example. `raw`: gradients without sigma. `tangent`: whether th is wanted.
+    `group`: the group of Monte Carlo draws, a traced integer; None: all of them.
+    """
+
+    same: bool
+    raw: bool
+    tangent: bool
+    group: Any = None
+
+
+class Rule(NamedTuple):
+    """How a block acts.
+
+    features(block, x, context) -> features behind it, or None if only pairs can pass;
+    enter(block, own, context) -> (entry, std, rho) behind it;
+    pair(block, left, right, pair, how) -> pair behind it.
+    """
+
+    features: Callable[..., Features] | None
+    enter: Callable[..., tuple[Entry, Array, Array]]
+    pair: Callable[..., Pair]
+
+
+class Context:
+    """What all blocks of one pass share, and what they report."""
+
+    def __init__(self, inside: Array, dtype: Any, raw: bool, tangent: bool, group: Any = None) -> None:
+        self.inside = inside  # (n, t) whether a token belongs to its sequence
+        self.raw = raw
+        self.tangent = tangent
+        self.group = group
+        self.silent: list[Array] = []  # whether a token of no variance met a LayerNorm without eps
+        self.noise = jnp.zeros(inside.shape[:1], dtype)  # estimated error of m by cancellation, in eps
+        self.blur = self.noise  # the largest such error that an activation with a kink has seen
+
+    def disturb(self, share: Array, noise: Array) -> None:
+        """Note an error of m, in eps, in a part of every token with this share of it. Both (n, t)."""
+        new = jnp.max(jnp.where(self.inside, share**2 * noise, 0), axis=1)
+        self.noise = jnp.maximum(self.noise, new)
+
+    def letters(self, block: Any) -> str:
+        """The trained groups that count."""
+        return block.train if self.tangent else ""
+
+
+def row(a: Array) -> Array:
+    """(n, t, ...) -> (n, 1, t, 1, ...)."""
+    return jnp.expand_dims(a, (1, 3))
+
+
+def column(a: Array) -> Array:
+    """(m, s, ...) -> (1, m, 1, s, ...)."""
+    return jnp.expand_dims(a, (0, 2))
+
+
+def inverse(a: Array) -> Array:
+    """1 / a, and 0 where a is 0."""
+    there = a > 0
+    return jnp.where(there, 1 / jnp.where(there, a, 1), 0)
+
+
+def near(z: Array) -> Array:
+    """m from its folded value."""
+    return jnp.where(z < 0, 1 + z, z)
+
+
+def far(z: Array) -> Array:
+    """1 - m from the folded value of m."""
+    return jnp.where(z < 0, -z, 1 - z)
+
+
+def covariance(left: Array, right: Array, z: Array) -> Array:
+    """std std' (1 - 2 m)."""
+    return row(left) * column(right) * (1 - 2 * near(z))
+
+
+def mix(*parts: tuple[Array, Array, Array | None]) -> Array:
+    """tokens.2 for (share, share', folded m) of each part; None: the part is one vector for all tokens, m = 0."""
+    terms = []
+    for one, two, z in parts:
+        u, v = row(one), column(two)
+        apart, both = (u - v) ** 2 / 4, u * v
+        terms.append((apart, apart + both) if z is None else (apart + both * near(z), apart + both * far(z)))
+    low, high = (sum(several[1:], several[0]) for several in zip(*terms, strict=True))
+    return fold(low, high)
+
+
+def meet(left: Entry, right: Entry, how: How) -> Pair:
+    """From features to pairs. `left["f"]` (n, p, t) is normalised, `left["g"]` (n, t, q) is not.
+
+    m is summed from differences, near opposite tokens 1 - m from sums: both keep their digits.
+    """
+    one, two = left["f"], right["f"]
+    opposite = product("npa,mpb->nmab", one, two) < 0
+    sign = jnp.where(opposite, -1, 1).astype(one.dtype)
+    p = one.shape[1]
+    take = lambda a, b: (a[:, None, :, None] - sign * b[None, :, None, :]) ** 2  # noqa: E731
+    head = p if p <= _UNROLL else p % 8
+    total = jnp.zeros_like(sign)
+    for k in range(head):
+        total = total + take(one[:, k], two[:, k])
+    if head < p:
+        group = lambda a: jnp.moveaxis(a[:, head:].reshape(a.shape[0], -1, 8, a.shape[2]), (1, 2), (0, 1))  # noqa: E731
+
+        def add(total: Array, eight: tuple[Array, Array]) -> tuple[Array, None]:
+            for a, b in zip(*eight, strict=True):
+                total = total + take(a, b)
+            return total, None
+
+        total = jax.lax.scan(add, total, (group(one), group(two)))[0]
+    total = total / 4
+    z = jnp.where(opposite, -jnp.maximum(total, float(jnp.finfo(total.dtype).tiny)), total)
+    return Pair(z, product("naq,mbq->nmab", left["g"], right["g"]) if how.tangent else None)
+
+
+def chord(k: Array, left: Array, right: Array, same: bool) -> Array:
+    """Folded m from the covariance k and both standard deviations; what is below a few roundings is 0.
+
+    Rounding would otherwise part equal tokens, by sqrt(eps) where the next activation has a kink.
+    """
+    ratio = k * row(inverse(left)) * column(inverse(right))
+    return _settled((1 - ratio) / 2, (1 + ratio) / 2, 4 * float(jnp.finfo(k.dtype).eps), same)
+
+
+def settle(m: Array, floor: Array, same: bool) -> Array:
+    """Folded m, 0 where it is below `floor`, the size of its own rounding."""
+    return _settled(m, 1 - m, floor, same)
+
+
+def _settled(m: Array, rest: Array, floor: Any, same: bool) -> Array:
+    least = m <= floor
+    if same:  # a token does not differ from itself
+        least = least | jnp.eye(m.shape[-1], dtype=bool)[None, None]
+    m = jnp.where(least, 0, jnp.minimum(m, 1))
+    return fold(m, jnp.clip(rest, 0, 1))

@@ -1,0 +1,177 @@
+"""How does a block that treats each token alike act: Linear, activation, LayerNorm, Positions?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ntkseq import activations, blocks
+from ntkseq.kernels import dual
+from ntkseq.kernels.chordal import fold, folded, second_moment
+from ntkseq.kernels.layers import safe_sqrt
+from ntkseq.kernels.tokens import (
+    Context,
+    Entry,
+    Features,
+    How,
+    Own,
+    Pair,
+    Rule,
+    chord,
+    column,
+    covariance,
+    inverse,
+    mix,
+    row,
+)
+
+# ------------------------------------------------------------------------------------------------------ Linear
+
+
+def _linear_features(block: blocks.Linear, x: Features, context: Context) -> Features:
+    w, one = block.sigma_w, jnp.ones_like(x.f[..., :1])
+    b, letters, g = block.sigma_b * one, context.letters(block), [block.sigma_w * x.g]
+    if "W" in letters:
+        g.append(x.f if context.raw else w * x.f)
+    if "b" in letters:
+        g.append(one if context.raw else b)
+    return Features(jnp.concatenate([w * x.f, b], axis=-1), jnp.concatenate(g, axis=-1), x.rho + 1)
+
+
+def _linear_enter(block: blocks.Linear, own: Own, context: Context) -> tuple[Entry, Array, Array]:
+    std = safe_sqrt((block.sigma_w * own.std) ** 2 + block.sigma_b**2)
+    inv = inverse(std)
+    return {"in": own.std, "x": block.sigma_w * own.std * inv, "b": block.sigma_b * inv}, std, own.rho + 1
+
+
+def _linear_pair(block: blocks.Linear, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
+    z = mix((left["x"], right["x"], pair.z), (left["b"], right["b"], None))
+    th = pair.th
+    if th is not None:
+        w, b = (1, 1) if how.raw else (block.sigma_w**2, block.sigma_b**2)
+        th = block.sigma_w**2 * th
+        if "W" in block.train:
+            th = th + w * covariance(left["in"], right["in"], pair.z)
+        if "b" in block.train:
+            th = th + b
+    return Pair(z, th)
+
+
+# ------------------------------------------------------------------------------------------------ Nonlinearity
+
+
+def is_rectifier(activation: Any) -> bool:
+    """Whether the activation has a kink at zero and is carried by its chord."""
+    return isinstance(activation, (activations.Rectifier, activations.LeakyRelu))
+
+
+def _activation_enter(block: blocks.Nonlinearity, own: Own, context: Context) -> tuple[Entry, Array, Array]:
+    act = block.activation
+    if is_rectifier(act):
+        context.blur = jnp.maximum(context.blur, context.noise)
+        moment = jnp.asarray(second_moment(act.positive, act.negative), own.std.dtype)
+        return {}, safe_sqrt(moment) * own.std, own.rho + 1
+    it = dual.get(act)
+    p = own.std**2
+    moments = it.moments(p)
+    k, slope = it.pair(p, moments, moments)
+    std = safe_sqrt(k)
+    stretch = safe_sqrt(slope * p) * inverse(std)
+    unit = 8.0 if it.by_series else 2.0
+    return {"in": own.std, "out": std, "moments": moments}, std, own.rho * jnp.maximum(stretch, 1) + unit
+
+
+def _activation_pair(block: blocks.Nonlinearity, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
+    act = block.activation
+    if is_rectifier(act):
+        gain, slope = folded(pair.z, act.positive, act.negative)
+        moment = second_moment(act.positive, act.negative)
+        return Pair(fold(gain, 1 - gain), None if pair.th is None else moment * slope * pair.th)
+    c = covariance(left["in"], right["in"], pair.z)
+    moments = tuple(map(row, left["moments"])), tuple(map(column, right["moments"]))
+    k, slope = dual.get(act).pair(c, *moments)
+    z = chord(k, left["out"], right["out"], how.same)
+    return Pair(z, None if pair.th is None else slope * pair.th)
+
+
+# ------------------------------------------------------------------------------------------- LayerNorm, Positions
+
+
+def _normaliser(block: blocks.LayerNorm, variance: Array, context: Context) -> Array:
+    """1 / sqrt(variance + eps)."""
+    total = variance + block.eps
+    context.silent.append(jnp.any(context.inside & ~(total > 0)))
+    return inverse(safe_sqrt(total))
+
+
+def _norm_features(block: blocks.LayerNorm, x: Features, context: Context) -> Features:
+    scale = _normaliser(block, jnp.sum(x.f * x.f, axis=-1), context)[..., None]
+    return Features(x.f * scale, x.g * scale, x.rho + 1)
+
+
+def _norm_enter(block: blocks.LayerNorm, own: Own, context: Context) -> tuple[Entry, Array, Array]:
+    scale = _normaliser(block, own.std**2, context)
+    return {"scale": scale}, own.std * scale, own.rho + 1
+
+
+def _norm_pair(block: blocks.LayerNorm, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
+    return Pair(pair.z, None if pair.th is None else row(left["scale"]) * column(right["scale"]) * pair.th)
+
+
+def _position_features(block: blocks.Positions, x: Features, context: Context) -> Features:
+    n, t, _ = x.f.shape
+    root = position_root(block.decay, t, x.f.dtype)
+    f = jnp.concatenate(
+        [safe_sqrt(1 - block.share) * x.f, jnp.broadcast_to(safe_sqrt(block.share) * root, (n, t, t))], -1
+    )
+    return Features(f, safe_sqrt(1 - block.share) * x.g, x.rho + 1)
+
+
+def position_root(decay: Any, t: int, dtype: Any) -> Float[Array, "t t"]:
+    """The lower triangular root of exp(-decay (a - c)^2), by a recursion of positive terms.
+
+    L[a, k] = sqrt(1 - q^k) L[a-1, k-1] + exp(-decay (2a - 1)) L[a-1, k], q = exp(-2 decay): its solution is
+    exp(-decay (a - k)^2) sqrt((q; q)_k) times the q-binomial of a over k. A general factorisation fails where
+    decay is small and the matrix singular within rounding.
+    """
+    if decay is None:
+        return jnp.eye(t, dtype=dtype)
+    decay = jnp.asarray(decay, dtype)
+    step = jnp.arange(t, dtype=dtype)
+    new = safe_sqrt(-jnp.expm1(-2 * decay * step))
+
+    def following(last: Array, a: Array) -> tuple[Array, Array]:
+        moved = jnp.concatenate([jnp.zeros_like(last[:1]), last[:-1]])
+        now = new * moved + jnp.exp(-decay * (2 * a - 1)) * last
+        return now, now
+
+    first = (step == 0).astype(dtype)
+    return jnp.concatenate([first[None], jax.lax.scan(following, first, step[1:])[1]])
+
+
+def _position_enter(block: blocks.Positions, own: Own, context: Context) -> tuple[Entry, Array, Array]:
+    std = safe_sqrt((1 - block.share) * own.std**2 + block.share)
+    inv = inverse(std)
+    return {"x": safe_sqrt(1 - block.share) * own.std * inv, "p": safe_sqrt(block.share) * inv}, std, own.rho + 1
+
+
+def _position_pair(block: blocks.Positions, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
+    t, s = pair.z.shape[2:]
+    gap = (jnp.arange(t)[:, None] - jnp.arange(s)[None]).astype(pair.z.dtype)[None, None]
+    if block.decay is None:
+        m = jnp.where(gap == 0, 0, 0.5).astype(gap.dtype)
+    else:
+        m = -jnp.expm1(-block.decay * gap**2) / 2
+    z = mix((left["x"], right["x"], pair.z), (left["p"], right["p"], m))
+    return Pair(z, None if pair.th is None else (1 - block.share) * pair.th)
+
+
+RULES: dict[type, Rule] = {
+    blocks.Linear: Rule(_linear_features, _linear_enter, _linear_pair),
+    blocks.Nonlinearity: Rule(None, _activation_enter, _activation_pair),
+    blocks.LayerNorm: Rule(_norm_features, _norm_enter, _norm_pair),
+    blocks.Positions: Rule(_position_features, _position_enter, _position_pair),
+}

@@ -1,0 +1,124 @@
+"""Which blocks make an attention layer, a transformer, and the transformer of a paper?"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ntkseq import _checks, blocks
+from ntkseq.kernels.serial import Serial
+
+
+def Attention(
+    *,
+    sigma_w: Any = 1.0,
+    sigma_b: Any = 0.0,
+    read: str = "mean",
+    sigma_v: Any = 1.0,
+    train_v: bool = True,
+    input_scale: str = "dim",
+    kind: str = "ntk",
+    **attention: Any,
+) -> Serial:
+    """The kernel of one layer of multi-head attention on embedded tokens: Linear, Attention, read-out.
+
+    Args:
+        sigma_w, sigma_b: of the embedding x -> (sigma_w / sqrt d) W x + sigma_b b.
+        read, sigma_v, train_v, input_scale, kind: as in `kernels.Serial`.
+        **attention: arguments of `blocks.Attention`, for example `weights="identity"`, `scaling="root"`, `causal=True`.
+
+    Reference: hron2020attention.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ntkseq.kernels.transformer import Attention
+        >>> Attention(sigma_qk=0.5)(jnp.ones((2, 4, 3))).shape
+        (2, 2)
+    """
+    parts = (blocks.Linear(sigma_w, sigma_b), blocks.Attention(**attention))
+    return Serial(*parts, read=read, sigma_v=sigma_v, train_v=train_v, input_scale=input_scale, kind=kind)
+
+
+def Transformer(
+    *,
+    depth: int = 1,
+    sigma_u: Any = 1.0,
+    sigma_w: Any = 2**0.5,
+    sigma_b: Any = 0.0,
+    sigma_o: Any = 1.0,
+    activation: Any = "relu",
+    eps: Any = 0.0,
+    positions: Any = None,
+    read: str = "mean",
+    sigma_v: Any = 1.0,
+    train_v: bool = True,
+    input_scale: str = "dim",
+    kind: str = "ntk",
+    **attention: Any,
+) -> Serial:
+    """The kernel of a transformer with LayerNorm before each branch and before the read-out, with wide heads.
+
+        x = embedding(tokens) [+ positions];   depth times: x + Attention(LN(x)), then x + W2 phi(W1 LN(x))
+
+    Args:
+        depth: number of layers.
+        sigma_u: of the embedding, which has no bias.
+        sigma_w, sigma_b: of the first weights of every feed-forward branch.
+        sigma_o: of its second weights.
+        activation: of the feed-forward branches.
+        eps: of every LayerNorm.
+        positions: a `blocks.Positions`, or None.
+        read, sigma_v, train_v, input_scale, kind: as in `kernels.Serial`.
+        **attention: arguments of `blocks.Attention`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ntkseq.blocks import Positions
+        >>> from ntkseq.kernels.transformer import Transformer
+        >>> Transformer(depth=2, causal=True, positions=Positions(0.2), read="last")(jnp.ones((2, 4, 3))).shape
+        (2, 2)
+    """
+    _checks.positive_int("depth", depth)
+    if positions is not None and not isinstance(positions, blocks.Positions):
+        raise ValueError(f"positions must be a blocks.Positions or None; got {positions!r}.")
+    norm = blocks.LayerNorm(eps)
+    forward = (norm, blocks.Linear(sigma_w, sigma_b), blocks.Nonlinearity(activation), blocks.Linear(sigma_o))
+    layer = (blocks.Residual(norm, blocks.Attention(**attention)), blocks.Residual(*forward))
+    embedding = (blocks.Linear(sigma_u, train="W"),) + (() if positions is None else (positions,))
+    return Serial(
+        *embedding, *layer * depth, norm,
+        read=read, sigma_v=sigma_v, train_v=train_v, input_scale=input_scale, kind=kind,
+    )  # fmt: skip
+
+
+def preset(name: str, changes: dict[str, Any]) -> Serial:
+    """The network of a paper.
+
+    - "yang-transformer": LayerNorm behind each branch, attention on the tokens themselves with skip, softmax of
+      u(x_a) . u(x_c) / n, gradients of the unscaled weights, mean over tokens. `depth=1` and the variances
+      `varw=1` (feed-forward), `varu=1` (tokens to u), `varv=1` (read-out) may be given. The notebook passes varu
+      twice in the backward step, which is right at varu = 1 only; here it stands once, as finite networks have it.
+
+    Raises:
+        ValueError: an unknown name or argument, a negative variance.
+
+    Reference: yang2020tp2.
+    """
+    _checks.choice("preset", name, ("yang-transformer",))
+    given: dict[str, Any] = {"varw": 1.0, "varu": 1.0, "varv": 1.0}
+    changes = dict(changes)
+    depth = _checks.positive_int("depth", changes.pop("depth", 1))
+    for key in given:
+        given[key] = _checks.nonnegative(key, changes.pop(key, given[key]))
+    if changes:
+        raise ValueError(f"the preset {name!r} takes depth, varw, varu and varv; got {', '.join(sorted(changes))}.")
+    w, u, v = (math.sqrt(given[key]) for key in ("varw", "varu", "varv"))
+    weights = blocks.Linear(w, train="W")
+    layer = (
+        blocks.Linear(u, train="W"),
+        blocks.Attention(project=False, skip=True),
+        blocks.LayerNorm(),
+        blocks.Residual(weights, blocks.Nonlinearity("relu"), weights),
+        blocks.LayerNorm(),
+    )
+    return Serial(*layer * depth, sigma_v=v, param="raw")

@@ -1,0 +1,187 @@
+"""What does each block of a network on tokens compute at finite width? Its parameters, and the function."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ntkseq import blocks
+from ntkseq.models.base import Params, Shape, held, product
+
+
+class Sizes(NamedTuple):
+    """Heads and their widths d_k, d_v of one attention block."""
+
+    heads: int
+    d_k: int
+    d_v: int
+
+
+class Widths(NamedTuple):
+    """Width n of the network, and what was asked for of each attention block; None: a choice that tends to the limit.
+
+    At scaling "dim" one score per pair of tokens concentrates as 1/sqrt(d_k), so d_k = n, with at most 8 heads. At
+    scaling "root" scores stay random and the heads average over them: n / 8 heads of d_k = n / 4. d_v = n / heads.
+    """
+
+    width: int
+    heads: int | None
+    d_k: int | None
+    d_v: int | None
+
+    def sizes(self, block: blocks.Attention) -> Sizes:
+        """What this block gets."""
+        n, root = self.width, block.scaling == "root"
+        heads = self.heads or (max(1, n // 8) if root else min(8, n))
+        return Sizes(heads, self.d_k or (max(1, n // 4) if root else n), self.d_v or -(-n // heads))
+
+
+def _resizes(block: blocks.Block) -> bool:
+    """Whether the block is free to give its tokens another width than it gets."""
+    return isinstance(block, blocks.Linear) or (
+        isinstance(block, blocks.Attention) and block.project and not block.skip
+    )
+
+
+def fan_outs(parts: tuple[blocks.Block, ...], fan_in: int, width: int, end: int | None) -> list[int]:
+    """The width of the tokens behind each block; `end` is that behind the last one, if it is not free."""
+    free = [i for i, block in enumerate(parts) if _resizes(block)]
+    outs = []
+    for i, block in enumerate(parts):
+        if _resizes(block):
+            fan_in = end if end is not None and i == free[-1] else width
+        outs.append(fan_in)
+    return outs
+
+
+def shapes(
+    parts: tuple[blocks.Block, ...], t: int, fan_in: int, widths: Widths, end: int | None = None
+) -> tuple[tuple[Params, ...], int]:
+    """The parameters of blocks in a row, and the width of the tokens behind them.
+
+    The branch of a `Residual` ends in the width of the tokens it is added to.
+    """
+    trees = []
+    for block, out in zip(parts, fan_outs(parts, fan_in, widths.width, end), strict=True):
+        tree: Params = {}
+        if isinstance(block, blocks.Linear):
+            tree = {"W": Shape(out, fan_in), "b": Shape(out)}
+        elif isinstance(block, blocks.Attention) and block.project:
+            heads, d_k, d_v = widths.sizes(block)
+            tree = {"Q": Shape(heads, d_k, fan_in)}
+            if block.scaling == "root":
+                tree["K"] = Shape(heads, d_k, fan_in)
+            tree |= {"V": Shape(heads, d_v, fan_in), "O": Shape(out, heads, d_v), "b": Shape(out)}
+        elif isinstance(block, blocks.Residual):
+            tree = {"blocks": shapes(block.blocks, t, fan_in, widths, end=fan_in)[0]}
+        elif isinstance(block, blocks.Positions):
+            tree = {"p": Shape(t, fan_in)}
+        trees.append(tree)
+        fan_in = out
+    return tuple(trees), fan_in
+
+
+def forward(
+    parts: tuple[blocks.Block, ...], params: tuple[Params, ...], x: Float[Array, "t n"], inside: Bool[Array, " t"]
+) -> Float[Array, "t m"]:
+    """Tokens through blocks in a row; tokens outside the sequence are zero behind each block, and never looked at."""
+    for block, raw in zip(parts, params, strict=True):
+        if isinstance(block, blocks.Linear):
+            x = _linear(block, raw, x)
+        elif isinstance(block, blocks.Nonlinearity):
+            x = block.activation(x)
+        elif isinstance(block, blocks.Attention):
+            x = _attention(block, raw, x, inside)
+        elif isinstance(block, blocks.LayerNorm):
+            x = _layer_norm(block, x)
+        elif isinstance(block, blocks.Residual):
+            x = x + forward(block.blocks, raw["blocks"], x, inside)
+        elif isinstance(block, blocks.Positions):
+            x = _positions(block, raw, x)
+        else:
+            raise TypeError(f"models.Serial has no rule for a block {type(block).__name__}.")
+        x = jnp.where(inside[:, None], x, 0)
+    return x
+
+
+def _linear(block: blocks.Linear, raw: Params, x: Array) -> Array:
+    p = held(raw, block.train)
+    return block.sigma_w * x.shape[1] ** -0.5 * product(x, p["W"].T) + block.sigma_b * p["b"][None, :]
+
+
+def _attention(block: blocks.Attention, raw: Params, x: Array, inside: Array) -> Array:
+    t, n = x.shape
+    seen = inside[:, None] & inside[None, :]
+    if block.causal:
+        seen = seen & jnp.tril(jnp.ones((t, t), bool))
+    if not block.project:
+        scores = block.sigma_qk / n * product(x, x.T)
+        y = product(_weights(block.weights, scores, seen), x)
+        return y + x if block.skip else y
+    # tied at scaling "dim": one array, trained if Q or K is
+    tied = block.scaling == "dim"
+    p = held(raw, block.train + "Q" if tied and "K" in block.train else block.train)
+    project = lambda w: n**-0.5 * jnp.einsum("hkn,tn->htk", w, x, precision="highest")  # noqa: E731
+    q = project(p["Q"])
+    k = q if tied else project(p["K"])
+    d_k = q.shape[-1]
+    scale = block.sigma_qk * (1 / d_k if tied else d_k**-0.5)
+    scores = scale * jnp.einsum("hak,hck->hac", q, k, precision="highest")
+    y = jnp.einsum("hac,hcv->hav", _weights(block.weights, scores, seen[None]), project(p["V"]), precision="highest")
+    heads, _, d_v = y.shape
+    y = block.sigma_ov * (heads * d_v) ** -0.5 * jnp.einsum("mhv,hav->am", p["O"], y, precision="highest")
+    y = y + block.sigma_b * p["b"][None, :]
+    return y + x if block.skip else y
+
+
+def _weights(name: str, scores: Float[Array, "... t t"], seen: Bool[Array, "... t t"]) -> Float[Array, "... t t"]:
+    """zeta of the scores; zero where nothing is seen, with zero derivatives."""
+    if name == "softmax":
+        top = jnp.max(scores, axis=-1, keepdims=True, where=seen, initial=-jnp.inf)
+        top = jax.lax.stop_gradient(jnp.where(jnp.isfinite(top), top, 0))
+        exps = jnp.where(seen, jnp.exp(jnp.where(seen, scores - top, 0)), 0)
+        total = jnp.sum(exps, axis=-1, keepdims=True)
+        return exps / jnp.where(total > 0, total, 1)
+    value = {"identity": lambda z: z, "relu": lambda z: jnp.where(z > 0, z, 0), "abs": jnp.abs}[name](scores)
+    return jnp.where(seen, value, 0)
+
+
+def _layer_norm(block: blocks.LayerNorm, x: Array) -> Array:
+    """A token without variance becomes zero when eps is."""
+    x = x - jnp.mean(x, axis=1, keepdims=True)
+    total = jnp.mean(x * x, axis=1, keepdims=True) + block.eps
+    there = total > 0
+    return jnp.where(there, x, 0) / jnp.sqrt(jnp.where(there, total, 1))
+
+
+def _positions(block: blocks.Positions, raw: Params, x: Array) -> Array:
+    p = product(position_root(block.decay, x.shape[0], x.dtype), jax.lax.stop_gradient(raw["p"]))
+    return _safe_sqrt(1 - block.share) * x + _safe_sqrt(block.share) * p
+
+
+def _safe_sqrt(x: Array) -> Array:
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+
+
+def position_root(decay: Any, t: int, dtype: Any) -> Float[Array, "t t"]:
+    """The lower triangular root of exp(-decay (a - c)^2), by a recursion of positive terms.
+
+        L[a, k] = sqrt(1 - q^k) L[a-1, k-1] + exp(-decay (2a - 1)) L[a-1, k],   q = exp(-2 decay)
+
+    A general factorisation fails where decay is small and the matrix singular within rounding. Source: derived.
+    """
+    if decay is None:
+        return jnp.eye(t, dtype=dtype)
+    step = jnp.arange(t, dtype=dtype)
+    new = _safe_sqrt(-jnp.expm1(-2 * decay * step))
+
+    def following(last: Array, a: Array) -> tuple[Array, Array]:
+        now = new * jnp.concatenate([jnp.zeros_like(last[:1]), last[:-1]]) + jnp.exp(-decay * (2 * a - 1)) * last
+        return now, now
+
+    first = (step == 0).astype(dtype)
+    return jnp.concatenate([first[None], jax.lax.scan(following, first, step[1:])[1]])

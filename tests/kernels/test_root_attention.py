@@ -1,0 +1,106 @@
+"""Is attention with Gaussian scores the limit of its finite network, and is its sampling error stated honestly?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntkseq.blocks import Attention, LayerNorm, Linear, Residual
+from ntkseq.kernels.root_attention import seeded
+from ntkseq.kernels.serial import Serial
+from tests.kernels.test_attention import between_tokens
+from tests.kernels.test_serial import RAGGED, X
+
+DEEP = (Linear(), Residual(LayerNorm(), Attention(scaling="root", samples=512)), Linear(2**0.5), "relu")
+
+
+def softmax(samples: int = 512, seed: int = 0, **arguments: Any) -> Serial:
+    block = Attention(1.3, 0.99, scaling="root", samples=samples, seed=seed)
+    return Serial(Linear(), block, **{"read": "mean"} | arguments)
+
+
+def test_golden_relu_within_the_error_of_its_draws(x64: None) -> None:
+    choice: dict[str, Any] = {"weights": "relu", "scaling": "root"}
+    np.testing.assert_allclose(between_tokens("nngp", 3, **choice)[2], [0.3717, 0.1038, -0.0520], atol=4e-3)
+    np.testing.assert_allclose(between_tokens("ntk", 3, **choice)[2], [2.268, 0.543, -0.574], atol=0.015)
+
+
+@pytest.mark.slow
+def test_golden_softmax_within_four_standard_errors(x64: None) -> None:
+    recorded = np.array([[0.01926, 0.04283, 0.02385], [0.02948, 0.07351, 0.04301], [0.07590, 0.05204, 0.02127]])
+    got = between_tokens("nngp", 3, scaling="root", samples=20_000)
+    np.testing.assert_allclose(got, recorded, atol=2e-3)
+
+
+def test_padding_plays_no_role_and_the_matrix_is_symmetric(x64: None) -> None:
+    kernel = softmax(64)
+    K = kernel(X, lengths=RAGGED)
+    moved = np.where(np.arange(X.shape[1])[None, :, None] < RAGGED[:, None, None], X, 7.0)
+    np.testing.assert_allclose(kernel(moved, lengths=RAGGED), K, rtol=1e-12)
+    longer = np.concatenate([X, np.full((len(X), 2, X.shape[2]), 3.0)], axis=1)
+    np.testing.assert_allclose(kernel(longer, lengths=RAGGED), K, rtol=1e-9)
+    np.testing.assert_allclose(K, K.T, rtol=1e-12)
+    np.testing.assert_array_equal(kernel.diag(X, RAGGED), np.diagonal(K))
+
+
+def test_the_seed_decides_and_blocks_do_not_share_draws(x64: None) -> None:
+    assert np.array_equal(softmax(64)(X), softmax(64)(X))
+    assert not np.allclose(softmax(64)(X), softmax(64, seed=1)(X), rtol=1e-6)
+    block = Attention(scaling="root")
+    one, branch = seeded((block, Residual(block, Attention())))
+    assert (one.seed, branch.blocks[0].seed, branch.blocks[1].seed) == (0, 1_000_003, 0)  # pyright: ignore
+
+
+def test_only_sampled_kernels_have_a_standard_error(x64: None) -> None:
+    side = softmax(64).prepare(X)
+    error = softmax(64).standard_error(side, side)
+    assert error is not None and error.shape == (len(X), len(X)) and np.all(error > 0)
+    exact = Serial(Linear(), Attention(weights="relu", scaling="root"))
+    assert exact.standard_error(exact.prepare(X), exact.prepare(X)) is None
+    assert exact.entry_rounding(exact.prepare(X)) < 1e-10 < softmax(64).entry_rounding(side)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", [(Linear(), Attention(1.3, 0.99, scaling="root", samples=128)), DEEP], ids=len)
+def test_the_standard_error_is_that_of_repeated_seeds(parts: tuple[Any, ...]) -> None:
+    def reseeded(part: Any, seed: int) -> Any:
+        if isinstance(part, Residual):
+            return Residual(*(reseeded(p, seed) for p in part.blocks))
+        return Attention(1.3, 0.99, scaling="root", samples=128, seed=seed) if isinstance(part, Attention) else part
+
+    x = jnp.asarray(X[:3], jnp.float32)
+    values, errors = [], []
+    for seed in range(12):
+        kernel = Serial(*(reseeded(part, seed) for part in parts))
+        side = kernel.prepare(x)
+        values.append(np.asarray(kernel.tile(side, side)))
+        errors.append(np.asarray(kernel.standard_error(side, side)))
+        jax.clear_caches()
+    spread = np.std(values, axis=0, ddof=1)
+    stated = np.sqrt(np.mean(np.square(errors), axis=0))
+    assert np.all(stated > 0.6 * spread) and np.median(stated / spread) < 1.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", ["softmax", "relu"])
+def test_the_finite_network_tends_to_it(weights: str) -> None:
+    x = jnp.asarray(X[:3], jnp.float32)
+    kernel = Serial(Linear(), Attention(weights=weights, scaling="root", samples=8192))
+    exact = np.asarray(kernel(x))
+    net = kernel.finite(384)
+
+    @jax.jit
+    def tangent(key: jax.Array) -> jax.Array:
+        params = net.init(key, x[0])
+        grads = [jax.grad(lambda p, e=e: net.apply(p, e)[0])(params) for e in x]
+        flat = jnp.stack([jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(g)]) for g in grads])
+        return jnp.matmul(flat, flat.T, precision="highest")
+
+    samples = np.stack([tangent(jax.random.key(seed)) for seed in range(16)])
+    mean, error = samples.mean(axis=0), samples.std(axis=0, ddof=1) / 4
+    assert np.linalg.norm(error) < 0.1 * np.linalg.norm(exact)
+    assert np.all(np.abs(mean - exact) < 4 * error + 0.03 * np.abs(exact))
