@@ -79,7 +79,8 @@ def against(
         few = jnp.asarray(x[:8])
         ours, theirs = np.asarray(kernel(few)), np.asarray(kernel_fn(few, None, "ntk"))
         scale = np.sqrt(np.outer(np.diag(ours), np.diag(ours)))
-    report.add(f"{name}: difference in float64", float(np.max(np.abs(ours - theirs) / scale)), "rel", most=1e-10)
+    most = 1e-8 if "relu" in name else 1e-10  # their arccos has sqrt(eps) of noise at equal tokens
+    report.add(f"{name}: difference in float64", float(np.max(np.abs(ours - theirs) / scale)), "rel", most=most)
     x = jnp.asarray(x, jnp.float32)
     whole = jax.jit(lambda x: kernel_fn(x, None, "ntk"))
     wrapped = neural_tangents.wrap(kernel_fn)

@@ -77,10 +77,9 @@ class Serial(Kernel):
         param: str = "ntk",
     ) -> None:
         _checks.scale("sigma_v", sigma_v)
-        _checks.choice("read", read, READS)
-        _checks.choice("input_scale", input_scale, ("dim", "none"))
-        _checks.choice("kind", kind, ("ntk", "nngp"))
-        _checks.choice("param", param, ("ntk", "raw"))
+        words = (("read", read, READS), ("input_scale", input_scale, ("dim", "none")), ("kind", kind, ("ntk", "nngp")))
+        for choice in (*words, ("param", param, ("ntk", "raw"))):
+            _checks.choice(*choice)
         if not isinstance(train_v, bool):
             raise ValueError(f"train_v must be True or False; got {train_v!r}.")
         parts = blocks.sequence("Serial", parts)
@@ -157,7 +156,7 @@ class Serial(Kernel):
         """
         if "groups" not in left:
             return None
-        pick = lambda side, g: jax.tree.map(lambda leaf: leaf[:, g], side["groups"])  # noqa: E731
+        pick = lambda side, g: jax.tree.map(lambda a: a[:, g], side["groups"])  # noqa: E731
         values = jnp.stack([_tile(self, pick(left, g), pick(right, g), jnp.int32(g)) for g in range(GROUPS)])
         return jnp.std(values, axis=0, ddof=1) / GROUPS**0.5
 
@@ -172,11 +171,11 @@ class Serial(Kernel):
         eps = float(jnp.finfo(rounding.dtype).eps)
         error, size, blur = map(float, jnp.max(rounding, axis=0))
         worst = 4 * eps * (2 + error * size) + (eps * blur) ** 0.5
-        if "groups" in side:  # four standard errors, the largest of a few pairs
-            few = jax.tree.map(lambda leaf: leaf[:4], side)
-            root = safe_sqrt(self.diag_side(few))
-            relative = self.standard_error(few, few) * tokens.inverse(root)[:, None] * tokens.inverse(root)[None, :]
-            worst += 4 * float(jnp.max(relative))
+        few = jax.tree.map(lambda leaf: leaf[:4], side)
+        sampling = self.standard_error(few, few)
+        if sampling is not None:  # four standard errors, the largest of a few pairs
+            inv = tokens.inverse(safe_sqrt(self.diag_side(few)))
+            worst += 4 * float(jnp.max(sampling * inv[:, None] * inv[None, :]))
         return worst
 
     def entries_per_pair(self, side: Side) -> int:
@@ -259,7 +258,7 @@ def _prepare(kernel: Serial, x: Array, lengths: Any, group: Any) -> tuple[Side, 
     over = tokens.inverse(safe_sqrt(values))
     columns = (jnp.sum(size * rho, axis=1) * over, jnp.sum(size, axis=1) * over, context.blur)
     side["rounding"] = jax.lax.stop_gradient(jnp.stack(columns, axis=1))
-    silent = jnp.stack(context.silent).any() if context.silent else jnp.zeros((), bool)
+    silent = jnp.stack([jnp.zeros((), bool), *context.silent]).any()
     return side, all_finite({k: leaf for k, leaf in side.items() if k != "rounding"}), silent
 
 

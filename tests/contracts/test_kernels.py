@@ -147,12 +147,15 @@ def over_root(difference: np.ndarray, K: np.ndarray) -> float:
 @every
 def test_the_matrix_is_symmetric(name) -> None:
     K = square(name, "float32")
-    assert over_root(K - K.T, K) <= 2 * np.finfo(np.float32).eps
+    # sums over the tokens of both sequences are taken in another order when they change places
+    units = 8 if TABLE[name][1] is tokens else 2
+    assert over_root(K - K.T, K) <= units * np.finfo(np.float32).eps
 
 
 @every
 def test_the_matrix_is_positive_semidefinite_within_rounding(name) -> None:
-    for dtype, unit in (("float32", rounding(name)), ("float64", 1e-13)):
+    drawn_by_pairs = name.startswith("softmax at the root")  # semi-definite up to the error of the draws
+    for dtype, unit in (("float32", rounding(name)), ("float64", rounding(name) if drawn_by_pairs else 1e-13)):
         K = square(name, dtype)
         assert np.linalg.eigvalsh((K + K.T) / 2)[0] > -unit * np.trace(K)
 
