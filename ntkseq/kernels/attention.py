@@ -97,6 +97,8 @@ def _count(letters: str, which: str) -> int:
 
 
 def _features(block: blocks.Attention, x: Features, context: Context) -> Features:
+    if block.scaling == "root":
+        return _finished(block, root_attention.features(block, x, context), x, context)
     kap = product("nap,ncp->nac", x.f, x.f)
     A = matrix(block, kap, seen_by(block, context.inside))
     B = _average(block, A)
@@ -104,13 +106,16 @@ def _features(block: blocks.Attention, x: Features, context: Context) -> Feature
     rho = _error(block, safe_sqrt(jnp.sum(x.f**2, -1)), x.rho, A, B, safe_sqrt(jnp.sum(f * f, -1)))
     if not block.project:
         return Features(f, g, rho)
-    letters = context.letters(block)
-    own, bias = block.sigma_ov * f, jnp.full_like(f[..., :1], block.sigma_b)
-    fs = [own, bias]
-    gs = [block.sigma_ov * g]
-    if count := _count(letters, "VO"):
-        gs.append(count**0.5 * own)
-    if "b" in letters:
+    if count := _count(context.letters(block), "VO"):
+        g = jnp.concatenate([g, count**0.5 * f], -1)
+    return _finished(block, Features(f, g, rho), x, context)
+
+
+def _finished(block: blocks.Attention, y: Features, x: Features, context: Context) -> Features:
+    """The projected output y with its scale, bias and skip."""
+    bias, rho = jnp.full_like(y.f[..., :1], block.sigma_b), y.rho
+    fs, gs = [block.sigma_ov * y.f, bias], [block.sigma_ov * y.g]
+    if "b" in context.letters(block):
         gs.append(bias)
     if block.skip:
         fs.append(x.f)

@@ -23,7 +23,9 @@ def keeps_features(block: blocks.Block) -> bool:
     """Whether features can pass a block: it is linear in random weights, given its attention matrices."""
     if isinstance(block, blocks.Residual):
         return all(map(keeps_features, block.blocks))
-    return _rule(block).features is not None and getattr(block, "scaling", "dim") == "dim"
+    if isinstance(block, blocks.Attention) and block.scaling == "root":
+        return block.weights == "identity" and not block.causal
+    return _rule(block).features is not None
 
 
 def through(block: blocks.Block, x: Features, context: Context) -> Features:
@@ -37,6 +39,13 @@ def through(block: blocks.Block, x: Features, context: Context) -> Features:
         g = through(part, g, context)
     join = lambda a, b: jnp.concatenate([a, b], axis=-1)  # noqa: E731
     return Features(join(x.f, g.f), join(x.g, g.g), jnp.maximum(x.rho, g.rho) + 1)
+
+
+def width_behind(block: blocks.Block, x: Features, context: Context) -> int:
+    """How many features a token would have behind a block."""
+    fresh = Context(context.inside, x.f.dtype, raw=context.raw, tangent=context.tangent)
+    behind = jax.eval_shape(lambda x: through(block, x, fresh), x)
+    return behind.f.shape[-1] + behind.g.shape[-1]
 
 
 def alone(function: Any, entry: Entry, *pairs: Pair) -> Pair:

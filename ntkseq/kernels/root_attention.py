@@ -11,14 +11,30 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from ntkseq import blocks
+from ntkseq._precision import product
 from ntkseq._struct import replace
 from ntkseq.kernels import matrix_normal
 from ntkseq.kernels.layers import safe_sqrt
 from ntkseq.kernels.matrix_normal import GROUPS, Pieces
-from ntkseq.kernels.tokens import Context, Entry, How, Own, Pair, chord, column, covariance, inverse, near, row, settle
+from ntkseq.kernels.tokens import (
+    Context,
+    Entry,
+    Features,
+    How,
+    Own,
+    Pair,
+    chord,
+    column,
+    covariance,
+    inverse,
+    near,
+    row,
+    settle,
+)
 
 
 def sampled(block: blocks.Block) -> bool:
@@ -42,6 +58,26 @@ def seeded(parts: tuple[blocks.Block, ...]) -> tuple[blocks.Block, ...]:
         return replace(part, seed=(part.seed + 1_000_003 * (count - 1)) % 2**31)
 
     return tuple(map(one, parts))
+
+
+def features(block: blocks.Attention, x: Features, context: Context) -> Features:
+    """Features of attention.2 for the identity without a causal mask, in units of sigma_ov.
+
+    S is the inner product of F^T F and F'^T F', T that of F^T G and F'^T G': kap S has the features F (x) F^T F.
+    """
+    inside = context.inside[..., None].astype(x.f.dtype)
+    f, g = inside * x.f, inside * x.g
+    once, over = np.triu_indices(f.shape[-1])
+    weight = np.where(once == over, 1.0, 2**0.5).astype(f.dtype)  # of a symmetric matrix, each pair once
+    square = product("ntp,ntq->npq", f, f)[:, once, over] * weight[None]
+    cross = product("ntp,ntq->npq", f, g).reshape(f.shape[0], -1)
+    times = lambda a, b: (a[..., :, None] * b[:, None, None, :]).reshape(*a.shape[:2], -1)  # noqa: E731
+    out = block.sigma_qk * times(f, square)
+    tangent = [block.sigma_qk * times(g, square), (2**0.5 * block.sigma_qk) * times(f, cross)]
+    if count := sum(letter in context.letters(block) for letter in "QKVO"):
+        tangent.append(count**0.5 * out)
+    worst = jnp.max(jnp.where(context.inside, x.rho, 0), axis=1)
+    return Features(out, jnp.concatenate(tangent, -1), x.rho + 2 * worst[:, None] + 4)
 
 
 def enter(block: blocks.Attention, own: Own, seen: Array, context: Context) -> tuple[Entry, Array, Array]:
@@ -125,4 +161,4 @@ def _of_groups(piece: Array, group: Any) -> Array:
     return jnp.mean(piece, axis=0) if group is None else jnp.take(piece, group, axis=0)
 
 
-__all__ = ["GROUPS", "enter", "pair", "sampled", "seeded", "seen_sum"]
+__all__ = ["GROUPS", "enter", "features", "pair", "sampled", "seeded", "seen_sum"]

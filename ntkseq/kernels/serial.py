@@ -18,7 +18,7 @@ from ntkseq.kernels.root_attention import GROUPS, sampled, seeded
 from ntkseq.kernels.tokens import Context, Features, How
 
 READS = ("mean", "last", "first", "sum")
-_MOST = 16  # features per token, in units of d + t, beyond which pairs are cheaper
+_MOST, _WIDEST = 16, 1 << 14  # features per token beyond which pairs are cheaper: in units of d + t; without any pair
 
 
 @struct
@@ -229,10 +229,10 @@ def _prepare(kernel: Serial, x: Array, lengths: Any, group: Any) -> tuple[Side, 
     features = Features(x * scale, jnp.zeros((n, t, 0), x.dtype), jnp.full((n, t), 2, x.dtype))
     linear = all(map(passes.keeps_features, parts))
     while parts and passes.keeps_features(parts[0]):
-        behind = passes.through(parts[0], features, context)
-        if not linear and behind.f.shape[-1] + behind.g.shape[-1] > _MOST * (t + d):
+        if passes.width_behind(parts[0], features, context) > (_WIDEST if linear else _MOST * (t + d)):
+            linear = False
             break
-        features, parts = behind, parts[1:]
+        features, parts = passes.through(parts[0], features, context), parts[1:]
     out = _read_weights(kernel, inside, lengths, x.dtype)
     std, rho = safe_sqrt(jnp.sum(features.f**2, axis=-1)), features.rho
     own_v, v = _head(kernel, sigma_v)

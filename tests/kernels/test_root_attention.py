@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ntkseq.blocks import Attention, LayerNorm, Linear, Residual
+from ntkseq.kernels import serial
 from ntkseq.kernels.root_attention import seeded
 from ntkseq.kernels.serial import Serial
 from tests.kernels.test_attention import between_tokens
@@ -27,6 +28,18 @@ def test_golden_relu_within_the_error_of_its_draws(x64: None) -> None:
     choice: dict[str, Any] = {"weights": "relu", "scaling": "root"}
     np.testing.assert_allclose(between_tokens("nngp", 3, **choice)[2], [0.3717, 0.1038, -0.0520], atol=4e-3)
     np.testing.assert_allclose(between_tokens("ntk", 3, **choice)[2], [2.268, 0.543, -0.574], atol=0.015)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_features_and_pairs_are_one_kernel(skip: bool, x64: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = Attention(1.3, 0.9, 0.2, weights="identity", scaling="root", skip=skip, train="QVb")
+    kernel = Serial(Linear(1.1, 0.3), block, Linear(0.7), read="mean")
+    assert "pooled" in kernel.prepare(X, RAGGED)
+    K = kernel(X, lengths=RAGGED)
+    monkeypatch.setattr(serial, "_WIDEST", 0)
+    jax.clear_caches()
+    assert "pooled" not in kernel.prepare(X, RAGGED)
+    np.testing.assert_allclose(kernel(X, lengths=RAGGED), K, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.slow
