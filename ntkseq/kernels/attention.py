@@ -19,7 +19,6 @@ distances of tokens pass softmax by D_y = B D B'^T - h_a - h'_b, h half of D of 
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -44,6 +43,7 @@ from ntkseq.kernels.tokens import (
     row,
     settle,
 )
+from ntkseq.models.attention import attend
 
 
 def seen_by(block: blocks.Attention, inside: Bool[Array, "n t"]) -> Bool[Array, "n t t"]:
@@ -55,18 +55,7 @@ def seen_by(block: blocks.Attention, inside: Bool[Array, "n t"]) -> Bool[Array, 
 
 def matrix(block: blocks.Attention, kap: Float[Array, "n t t"], seen: Bool[Array, "n t t"]) -> Float[Array, "n t t"]:
     """The attention matrix at scaling "dim": zeta of the scores, 0 where nothing is seen."""
-    scores = block.sigma_qk * kap
-    if block.weights == "softmax":
-        top = jax.lax.stop_gradient(jnp.max(scores, axis=-1, keepdims=True, where=seen, initial=-jnp.inf))
-        top = jnp.where(jnp.isfinite(top), top, 0)
-        weights = jnp.where(seen, jnp.exp(jnp.where(seen, scores - top, 0)), 0)
-        total = jnp.sum(weights, axis=-1, keepdims=True)
-        return weights / jnp.where(total > 0, total, 1)
-    if block.weights == "relu":
-        scores = jnp.maximum(scores, 0)
-    elif block.weights == "abs":
-        scores = jnp.abs(scores)
-    return jnp.where(seen, scores, 0)
+    return attend(block.weights, block.sigma_qk * kap, seen)
 
 
 def _average(block: blocks.Attention, A: Array) -> Array:

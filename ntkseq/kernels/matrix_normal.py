@@ -35,6 +35,7 @@ from jaxtyping import Array, Bool, Float
 
 from ntkseq._precision import product
 from ntkseq.kernels.chordal import fold, folded
+from ntkseq.models.attention import attend
 
 GROUPS = 8
 """Independent groups of draws: their spread says how large the error of their mean is."""
@@ -236,18 +237,6 @@ def _draw(
         both = product("ac,cb->ab", P, product("cd,bd->cb", kap * k, Q) - back * back_k)
         scores.append(both - product("ad,bd->ab", half * half_k, Q) + mean * mean_k)
     return mean, mean_th, scores[0], scores[1]
-
-
-def attend(weights: str, scores: Float[Array, "t t"], seen: Bool[Array, "t t"]) -> Float[Array, "t t"]:
-    """zeta of the scores: softmax over the tokens that are seen, or the function of each; 0 where nothing is seen."""
-    if weights == "softmax":
-        top = jnp.max(scores, axis=-1, keepdims=True, where=seen, initial=-jnp.inf)
-        top = jax.lax.stop_gradient(jnp.where(jnp.isfinite(top), top, 0))
-        exps = jnp.where(seen, jnp.exp(jnp.where(seen, scores - top, 0)), 0)
-        total = jnp.sum(exps, axis=-1, keepdims=True)
-        return exps / jnp.where(total > 0, total, 1)
-    value = {"identity": lambda z: z, "relu": lambda z: jnp.where(z > 0, z, 0), "abs": jnp.abs}[weights](scores)
-    return jnp.where(seen, value, 0)
 
 
 def _slope(weights: str, scores: Array, seen: Array) -> Array:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from ntkseq import activations, blocks
 from ntkseq.kernels import dual
@@ -27,6 +26,7 @@ from ntkseq.kernels.tokens import (
     mix,
     row,
 )
+from ntkseq.models.attention import position_root
 
 # ------------------------------------------------------------------------------------------------------ Linear
 
@@ -128,28 +128,6 @@ def _position_features(block: blocks.Positions, x: Features, context: Context) -
         [safe_sqrt(1 - block.share) * x.f, jnp.broadcast_to(safe_sqrt(block.share) * root, (n, t, t))], -1
     )
     return Features(f, safe_sqrt(1 - block.share) * x.g, x.rho + 1)
-
-
-def position_root(decay: Any, t: int, dtype: Any) -> Float[Array, "t t"]:
-    """The lower triangular root of exp(-decay (a - c)^2), by a recursion of positive terms.
-
-    L[a, k] = sqrt(1 - q^k) L[a-1, k-1] + exp(-decay (2a - 1)) L[a-1, k], q = exp(-2 decay): its solution is
-    exp(-decay (a - k)^2) sqrt((q; q)_k) times the q-binomial of a over k. A general factorisation fails where
-    decay is small and the matrix singular within rounding.
-    """
-    if decay is None:
-        return jnp.eye(t, dtype=dtype)
-    decay = jnp.asarray(decay, dtype)
-    step = jnp.arange(t, dtype=dtype)
-    new = safe_sqrt(-jnp.expm1(-2 * decay * step))
-
-    def following(last: Array, a: Array) -> tuple[Array, Array]:
-        moved = jnp.concatenate([jnp.zeros_like(last[:1]), last[:-1]])
-        now = new * moved + jnp.exp(-decay * (2 * a - 1)) * last
-        return now, now
-
-    first = (step == 0).astype(dtype)
-    return jnp.concatenate([first[None], jax.lax.scan(following, first, step[1:])[1]])
 
 
 def _position_enter(block: blocks.Positions, own: Own, context: Context) -> tuple[Entry, Array, Array]:

@@ -119,7 +119,7 @@ def _attention(block: blocks.Attention, raw: Params, x: Array, inside: Array) ->
         seen = seen & jnp.tril(jnp.ones((t, t), bool))
     if not block.project:
         scores = block.sigma_qk / n * product(x, x.T)
-        y = product(_weights(block.weights, scores, seen), x)
+        y = product(attend(block.weights, scores, seen), x)
         return y + x if block.skip else y
     # tied at scaling "dim": one array, trained if Q or K is
     tied = block.scaling == "dim"
@@ -130,14 +130,14 @@ def _attention(block: blocks.Attention, raw: Params, x: Array, inside: Array) ->
     d_k = q.shape[-1]
     scale = block.sigma_qk * (1 / d_k if tied else d_k**-0.5)
     scores = scale * jnp.einsum("hak,hck->hac", q, k, precision="highest")
-    y = jnp.einsum("hac,hcv->hav", _weights(block.weights, scores, seen[None]), project(p["V"]), precision="highest")
+    y = jnp.einsum("hac,hcv->hav", attend(block.weights, scores, seen[None]), project(p["V"]), precision="highest")
     heads, _, d_v = y.shape
     y = block.sigma_ov * (heads * d_v) ** -0.5 * jnp.einsum("mhv,hav->am", p["O"], y, precision="highest")
     y = y + block.sigma_b * p["b"][None, :]
     return y + x if block.skip else y
 
 
-def _weights(name: str, scores: Float[Array, "... t t"], seen: Bool[Array, "... t t"]) -> Float[Array, "... t t"]:
+def attend(name: str, scores: Float[Array, "... t t"], seen: Bool[Array, "... t t"]) -> Float[Array, "... t t"]:
     """zeta of the scores; zero where nothing is seen, with zero derivatives."""
     if name == "softmax":
         top = jnp.max(scores, axis=-1, keepdims=True, where=seen, initial=-jnp.inf)
@@ -176,6 +176,7 @@ def position_root(decay: Any, t: int, dtype: Any) -> Float[Array, "t t"]:
     """
     if decay is None:
         return jnp.eye(t, dtype=dtype)
+    decay = jnp.asarray(decay, dtype)
     step = jnp.arange(t, dtype=dtype)
     new = _safe_sqrt(-jnp.expm1(-2 * decay * step))
 

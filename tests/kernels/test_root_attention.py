@@ -49,6 +49,7 @@ def test_golden_softmax_within_four_standard_errors(x64: None) -> None:
     np.testing.assert_allclose(got, recorded, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_padding_plays_no_role_and_the_matrix_is_symmetric(x64: None) -> None:
     kernel = softmax(64)
     K = kernel(X, lengths=RAGGED)
@@ -60,6 +61,7 @@ def test_padding_plays_no_role_and_the_matrix_is_symmetric(x64: None) -> None:
     np.testing.assert_array_equal(kernel.diag(X, RAGGED), np.diagonal(K))
 
 
+@pytest.mark.slow
 def test_the_seed_decides_and_blocks_do_not_share_draws(x64: None) -> None:
     assert np.array_equal(softmax(64)(X), softmax(64)(X))
     assert not np.allclose(softmax(64)(X), softmax(64, seed=1)(X), rtol=1e-6)
