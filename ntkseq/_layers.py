@@ -36,6 +36,11 @@ def check_letters(train: str, groups: str) -> None:
         raise ValueError(f"train must be a string of letters out of {groups!r}, each once at most; got {train!r}.")
 
 
+def count_trained(train: str, groups: str) -> int:
+    """How many of the groups are trained."""
+    return sum(group in train for group in groups)
+
+
 def scalar(value: Any, dtype: Any) -> Any:
     """A scale in the dtype of the data: on the host where it is a number, so that nothing is dispatched for it."""
     return np.asarray(value, dtype) if is_concrete(value) else jnp.asarray(value, dtype)

@@ -1,4 +1,4 @@
-"""Which precision do products and constants have?"""
+"""Which precision do products and constants have, and which derivative a root at zero?"""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ import jax.numpy as jnp
 def product(subscripts: str, *operands: jax.Array) -> jax.Array:
     """`einsum` at full precision: on accelerators the float32 default is TF32 or bf16, which an eigenvalue sees."""
     return jnp.einsum(subscripts, *operands, precision="highest")
+
+
+def safe_sqrt(x: jax.Array) -> jax.Array:
+    """sqrt with derivative 0 at 0."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
 
 
 def eps(dtype: object) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +52,14 @@ class LeakyRelu(Activation):
 
     def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         return jnp.where(z == 0, jnp.zeros_like(z), jnp.where(z > 0, z, self.slope * z))
+
+
+def is_rectifier(activation: Any) -> TypeGuard[Rectifier | LeakyRelu]:
+    """Whether the activation is linear on either side of a kink at zero: relu, leaky relu, abs.
+
+    Kernels carry it by the chord between two inputs (`ntkseq.kernels.chordal`), others by their covariance.
+    """
+    return isinstance(activation, (Rectifier, LeakyRelu))
 
 
 @struct

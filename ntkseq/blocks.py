@@ -57,7 +57,8 @@ class Attention(Block):
         weights: zeta, "softmax" over the tokens that are seen, or "identity", "relu", "abs" of each score.
         scaling: "dim": scores are q . k / d_k with Wq = Wk tied, and at infinite width the attention matrix is a fixed
             function of the input. "root": q . k / sqrt(d_k) with independent Wq and Wk, and infinitely many heads:
-            scores stay Gaussian; softmax, relu and abs are then Monte Carlo.
+            scores stay Gaussian. Of the kernels there only that of softmax is Monte Carlo; relu and abs are sums of
+            closed forms.
         sigma_qk, sigma_ov, sigma_b: scale of the scores (at scaling "dim" the scores at infinite width are
             sigma_qk kap_ac, kap the covariance of the tokens), of the output, of the bias. Leaves.
         project: False leaves Wq, Wk, Wv, Wo out: queries, keys and values are the tokens themselves
@@ -66,7 +67,7 @@ class Attention(Block):
             `Residual` could not know.
         causal: token a sees tokens c <= a only.
         train: trained groups, letters out of "QKVOb".
-        samples: Monte Carlo draws at scaling "root".
+        samples: Monte Carlo draws of softmax at scaling "root".
         seed: of those draws.
     """
 

@@ -2,7 +2,8 @@
 
 Nothing here is shared with the library: covariances instead of chords, atan2 instead of polynomials, the whole
 (t, s) grid instead of one diagonal, right-padded instead of right-aligned. `real=np.longdouble` carries more digits,
-for near-duplicate inputs, where the textbook form loses half of them.
+for near-duplicate inputs, where the textbook form loses half of them. The empirical kernel is the exception to NumPy:
+one Jacobian by JAX per example, contracted in NumPy.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -246,3 +249,40 @@ def dense(
     return recurrent(
         x1, x2, sigma_w=0.0, sigma_u=sigma_w, sigma_b=sigma_b, sigma_v=sigma_v, train=letters, depth=depth, **others
     )
+
+
+def explicit_ntk(f: Callable[[Any, Any], Any], params: Any, x1: Any, x2: Any = None) -> np.ndarray:
+    """The empirical kernel of f(params, x) -> (o,) by the Jacobian of one example after the other, (n, m, o, o).
+
+    Contracted leaf by leaf in NumPy, in float64. Leaves that are no floats are constants. Reverse mode, or forward
+    mode where f has no other (`while_loop`).
+    """
+    leaves, tree = jax.tree.flatten(params)
+    floats = [jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in leaves]
+
+    def of_floats(moving: list[Any], x: Any) -> Any:
+        rest = iter(moving)
+        return f(tree.unflatten([next(rest) if here else leaf for here, leaf in zip(floats, leaves, strict=True)]), x)
+
+    moving = [leaf for here, leaf in zip(floats, leaves, strict=True) if here]
+    modes = iter([jax.jacrev, jax.jacfwd])
+    jacobian = jax.jit(next(modes)(of_floats))
+
+    def rows(x: Any) -> list[np.ndarray]:
+        """Per leaf, (n, o, size)."""
+        nonlocal jacobian
+        examples = [jax.tree.map(lambda a, i=i: a[i], x) for i in range(len(jax.tree.leaves(x)[0]))]
+        try:
+            each = [jacobian(moving, one) for one in examples]
+        except ValueError as error:
+            if "everse-mode differentiation does not work" not in str(error):
+                raise
+            jacobian = jax.jit(next(modes)(of_floats))
+            each = [jacobian(moving, one) for one in examples]
+        together = [np.stack([np.asarray(one, np.float64) for one in leaf]) for leaf in zip(*each, strict=True)]
+        return [leaf.reshape(*leaf.shape[:2], -1) for leaf in together]
+
+    left = rows(x1)
+    right = left if x2 is None else rows(x2)
+    products = [np.einsum("nop,mqp->nmoq", a, b, optimize=True) for a, b in zip(left, right, strict=True)]
+    return np.sum(products, axis=0)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 import jax
 import numpy as np
 
-from ntkseq import _checks
+from ntkseq import _checks, _progress
 from ntkseq.grams import device, host, tiles
 from ntkseq.grams.base import Dense
 from ntkseq.kernels.base import Kernel, Side
-
-_LONG_WORK = 2e10  # pair-steps (about ten seconds on one core): from here on a progress bar is shown on a terminal
 
 
 def gram(
@@ -73,7 +70,8 @@ def gram(
     plan = tiles.plan(n, m, symmetric=symmetric, entries=entries, on_cpu=on_cpu, size=tile, workers=calls)
     diagonal = kernel.diag_side(left)
     task = tiles.Task(kernel, left, right, plan, (n, m), diagonal, symmetric)
-    with _progress(progress, len(plan.pairs) * plan.size**2 * entries * kernel.steps(left), plan.calls) as bar:
+    work = len(plan.pairs) * plan.size**2 * entries * kernel.steps(left)
+    with _progress.bar(progress, work, plan.calls, unit="batch", name="gram") as bar:
         tick = (lambda count: None) if bar is None else bar.update
         values, finite = host.run(task, calls, tick) if on_cpu else device.run(task, tick)
     if not finite:
@@ -89,16 +87,3 @@ def _rounding(kernel: Kernel, left: Side, right: Side, diagonal: jax.Array, symm
     if not symmetric:
         traces.append(float(np.sum(np.asarray(kernel.diag_side(right), np.float64))))
     return kernel.entry_rounding(left) * float(np.sqrt(traces[0] * traces[-1]))
-
-
-def _progress(wanted: bool | None, work: float, total: int) -> Any:
-    """A tqdm bar, or a context that holds nothing."""
-    if wanted is None and work < _LONG_WORK:
-        return nullcontext()
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        if wanted:
-            raise ImportError('progress=True needs tqdm; install it with pip install "ntkseq[study]".') from None
-        return nullcontext()
-    return tqdm(total=total, unit="batch", desc="gram", disable=None if wanted is None else not wanted)

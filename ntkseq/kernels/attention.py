@@ -23,9 +23,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ntkseq import blocks
-from ntkseq._precision import product
+from ntkseq._layers import count_trained
+from ntkseq._precision import product, safe_sqrt
 from ntkseq.kernels import root_attention
-from ntkseq.kernels.layers import safe_sqrt
+from ntkseq.kernels.chordal import unfold
 from ntkseq.kernels.tokens import (
     Context,
     Entry,
@@ -39,7 +40,6 @@ from ntkseq.kernels.tokens import (
     covariance,
     inverse,
     mix,
-    near,
     row,
     settle,
 )
@@ -81,10 +81,6 @@ def _error(block: blocks.Attention, std: Array, rho: Array, A: Array, B: Array, 
     return safe_sqrt(jnp.sum(parts**2, axis=-1)) * inverse(mid) + 2
 
 
-def _count(letters: str, which: str) -> int:
-    return sum(letter in letters for letter in which)
-
-
 def _features(block: blocks.Attention, x: Features, context: Context) -> Features:
     if block.scaling == "root":
         return _finished(block, root_attention.features(block, x, context), x, context)
@@ -95,7 +91,7 @@ def _features(block: blocks.Attention, x: Features, context: Context) -> Feature
     rho = _error(block, safe_sqrt(jnp.sum(x.f**2, -1)), x.rho, A, B, safe_sqrt(jnp.sum(f * f, -1)))
     if not block.project:
         return Features(f, g, rho)
-    if count := _count(context.letters(block), "VO"):
+    if count := count_trained(context.letters(block), "VO"):
         g = jnp.concatenate([g, count**0.5 * f], -1)
     return _finished(block, Features(f, g, rho), x, context)
 
@@ -116,7 +112,7 @@ def _finished(block: blocks.Attention, y: Features, x: Features, context: Contex
 def _enter(block: blocks.Attention, own: Own, context: Context) -> tuple[Entry, Array, Array]:
     if block.scaling == "root":
         return _enter_root(block, own, context)
-    m = near(own.z)
+    m = unfold(own.z)
     outer = own.std[:, :, None] * own.std[:, None, :]
     kap = outer * (1 - 2 * m)
     A = matrix(block, kap, seen_by(block, context.inside))
@@ -156,7 +152,7 @@ def _pair(block: blocks.Attention, left: Entry, right: Entry, pair: Pair, how: H
         z = chord(kap, left["mid"], right["mid"], how.same)
     else:
         a, b = row(left["in"]), column(right["in"])
-        apart = _both_sides(left["B"], (a - b) ** 2 + 4 * a * b * near(pair.z), right["B"])
+        apart = _both_sides(left["B"], (a - b) ** 2 + 4 * a * b * unfold(pair.z), right["B"])
         within = total**2 * (row(left["half"]) + column(right["half"]))
         a, b = left["mid"], right["mid"]
         scale = row(inverse(a)) * column(inverse(b)) / 4
@@ -166,7 +162,7 @@ def _pair(block: blocks.Attention, left: Entry, right: Entry, pair: Pair, how: H
     if not block.project:
         return Pair(z, th)
     if th is not None:
-        if count := _count(block.train, "VO"):
+        if count := count_trained(block.train, "VO"):
             th = th + count * covariance(left["mid"], right["mid"], z)
         th = block.sigma_ov**2 * th
     return _assembled(block, left, right, pair, Pair(z, th))

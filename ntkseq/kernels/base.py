@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
-from ntkseq._struct import struct
+from ntkseq._struct import replace, struct
 
 Side = Any
 """A pytree of arrays with leading axis n: all that a kernel needs to know of each input on its own."""
+
+Own = TypeVar("Own", bound="Kernel")  # not Self, which the check of types at run time does not know in a method
 
 
 class Kernel(abc.ABC):
@@ -41,6 +43,12 @@ class Kernel(abc.ABC):
 
         return jax.vmap(one)(side)
 
+    def square_side(self, side: Side) -> Float[Array, "n n"]:
+        """The kernel of a prepared batch with itself: a tile, with the diagonal from `diag_side`."""
+        values = self.tile(side, side)
+        index = jnp.arange(values.shape[0])
+        return values.at[index, index].set(self.diag_side(side))
+
     def diag(self, x: Any, lengths: Any = None) -> Float[Array, " n"]:
         """The kernel of each input with itself."""
         return self.diag_side(self.prepare(x, lengths))
@@ -66,9 +74,7 @@ class Kernel(abc.ABC):
         """The matrix of kernel values, in one piece and differentiable. `x2=None`: x1 with itself."""
         left = self.prepare(x1, lengths)
         if x2 is None:
-            values = self.tile(left, left)
-            index = jnp.arange(values.shape[0])
-            return values.at[index, index].set(self.diag_side(left))
+            return self.square_side(left)
         right = self.prepare(x2, lengths2)
         self.check_pair(left, right)
         return self.tile(left, right)
@@ -85,6 +91,20 @@ class Kernel(abc.ABC):
         kinds = {leaf.dtype for leaf in jax.tree.leaves((left, right)) if jnp.issubdtype(leaf.dtype, jnp.floating)}
         if len(kinds) > 1:
             raise ValueError(f"x1 and x2 must have one dtype; got {sorted(map(str, kinds))}. Cast one of them.")
+
+    def with_(self: Own, **changes: Any) -> Own:
+        """A copy with some arguments changed."""
+        return replace(self, **changes)
+
+    def _check_limit(self) -> None:
+        """Raise where no network has this kernel as the limit of its NTK, for `finite` of the kernels that have one."""
+        given = {name: getattr(self, name) for name in ("kind", "param") if hasattr(self, name)}
+        if set(given.values()) - {"ntk"}:
+            came = ", ".join(f"{name}={word!r}" for name, word in given.items())
+            wanted = ", ".join(f'{name}="ntk"' for name in given)
+            raise ValueError(
+                f"finite() gives the network whose NTK tends to this kernel; got {came}, no such limit. Use {wanted}."
+            )
 
     def __add__(self, other: Any) -> Sum:
         if not isinstance(other, Kernel):

@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
 from ntkseq._layers import check_train
-from ntkseq._struct import replace, static, struct
+from ntkseq._struct import static, struct
 from ntkseq.kernels import bidirectional_grid as grid
-from ntkseq.kernels import scans
+from ntkseq.kernels import rounding, scans
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.layers import Layers, all_finite
 from ntkseq.kernels.recurrent import Recurrent
@@ -129,16 +129,11 @@ class Bidirectional(Kernel):
         Raises:
             ValueError: `kind="nngp"`, which no gradient has as its limit.
         """
-        from ntkseq.models.bidirectional import Bidirectional as Network
+        from ntkseq import models
 
-        if self.kind != "ntk":
-            raise ValueError(f"finite() gives the network whose NTK tends to this kernel; got kind={self.kind!r}.")
+        self._check_limit()
         names = (*_SCALES, "activation", "depth", "read", "train", "input_scale")
-        return Network(width=width, **{name: getattr(self, name) for name in names})
-
-    def with_(self, **changes: Any) -> Bidirectional:
-        """A copy with some arguments changed."""
-        return replace(self, **changes)
+        return models.Bidirectional(width=width, **{name: getattr(self, name) for name in names})
 
 
 @jax.jit
@@ -174,14 +169,4 @@ def _diag(layers: tuple[Layers, ...], side: Side) -> Array:
 
 @jax.jit
 def _growth(layers: tuple[Layers, ...], side: Side) -> Array:
-    """How far K_ii moves with a relative change of every covariance, times what a pooled read-out cancels."""
-
-    def own(jolt: Array) -> tuple[Array, Array]:
-        one = lambda s: jax.tree.map(lambda leaf: leaf[None], s)  # noqa: E731
-        whole, equal = jax.vmap(lambda s: grid.pairs(layers, one(s), one(s), jolt))(side)
-        return whole[:, 0, 0], equal[:, 0, 0]
-
-    zero = jnp.zeros((), side["mask"].dtype)
-    (whole, equal), (moved, _) = jax.jvp(own, (zero,), (jnp.ones_like(zero),))
-    worst = jnp.maximum(jnp.maximum(jnp.abs(moved), equal), whole)
-    return jnp.max(jnp.where(worst > 0, worst / jnp.where(whole > 0, whole, 1), 1))
+    return rounding.growth(lambda one, jolt: grid.pairs(layers, one, one, jolt), side)

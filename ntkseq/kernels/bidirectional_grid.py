@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ntkseq import activations
+from ntkseq._precision import safe_sqrt
+from ntkseq.activations import is_rectifier
 from ntkseq.kernels import dual
 from ntkseq.kernels.base import Side
 from ntkseq.kernels.cells import _dot
 from ntkseq.kernels.chordal import fold, folded, second_moment, unfold
 from ntkseq.kernels.chordal_cell import _dots, _squares, _sums
-from ntkseq.kernels.layers import Layers, homogeneous_variances, safe_sqrt, shift, variances
+from ntkseq.kernels.layers import Layers, homogeneous_variances, shift, variances
 
 
 def turned(tree: Any, name: str) -> Any:
@@ -22,15 +23,11 @@ def turned(tree: Any, name: str) -> Any:
     return tree if name == "forward" else jax.tree.map(lambda a: a[:, ::-1], tree)
 
 
-def _chordal(layer: Layers) -> bool:
-    return isinstance(layer.activation, (activations.Rectifier, activations.LeakyRelu))
-
-
 def one_side(lay: Layers, x: Array, below: Any, inside: Bool[Array, "n t"], t: int) -> Side:
     """One direction of one layer, in its own order of steps. `image` is the standard deviation of its states."""
     mask, start = inside.astype(x.dtype), inside & ~jnp.pad(inside, ((0, 0), (1, 0)))[:, :t]
     energy = jnp.sum(x * x, axis=-1) if below is None else (below[0] ** 2 + below[1] ** 2) / 2
-    if not _chordal(lay):
+    if not is_rectifier(lay.activation):
         d = dual.get(lay.activation)
         p = variances(lay, d.second, energy, inside, start)[0]
         image = safe_sqrt(mask * d.second(p))
@@ -123,7 +120,10 @@ def _grid(lay: Layers, below: Any, left: Side, right: Side, jolt: Array | None) 
     def step(state: State, now: Any) -> tuple[State, State]:
         side, low = now
         state = jax.tree.map(lambda a: jnp.concatenate([jnp.zeros_like(a[..., :1]), a[..., :-1]], axis=-1), state)
-        state = _chord(lay, state, low, side, two) if _chordal(lay) else _covariance(lay, state, low, side, two, jolt)
+        if is_rectifier(lay.activation):
+            state = _chord(lay, state, low, side, two)
+        else:
+            state = _covariance(lay, state, low, side, two, jolt)
         return state, state
 
     return jax.lax.scan(step, (zero, zero, zero), (one, below), length=t)[1]
@@ -141,7 +141,7 @@ def pairs(layers: tuple[Layers, ...], left: Side, right: Side, jolt: Array | Non
     assert below is not None
     for i, (k, slope, tangent) in enumerate(below):
         ends = [side["out"][i] for side in (left, right)]
-        if _chordal(lay):
+        if is_rectifier(lay.activation):
             k = 1 - 2 * k
             images = [turned(side["layers"][-1][i]["image"], ("forward", "reversed")[i]) for side in (left, right)]
             ends = [end * image for end, image in zip(ends, images, strict=True)]

@@ -103,6 +103,11 @@ def unfold(z: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.where(z < 0, 1 + z, z)
 
 
+def unfold_rest(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    """1 - m from the folded value of m, within a rounding."""
+    return jnp.where(z < 0, -z, 1 - z)
+
+
 def folded(z: Float[Array, "..."], positive: Any, negative: Any) -> tuple[Array, Array]:
     """`rectified` of `unfold(z)`."""
     if isinstance(positive, float) and isinstance(negative, float):

@@ -21,10 +21,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from ntkseq._precision import safe_sqrt
 from ntkseq._struct import struct
 from ntkseq.kernels.cells import Cell, Pair, Side, State
 from ntkseq.kernels.chordal import fold, folded, second_moment, unfold
-from ntkseq.kernels.layers import Layers, homogeneous_variances, safe_sqrt, shift
+from ntkseq.kernels.layers import Layers, homogeneous_variances, shift
 
 _UNROLL = 24  # features up to this number stand as one expression in the compiled step
 

@@ -120,8 +120,7 @@ class Dense(Kernel):
         """
         from ntkseq import models
 
-        if self.kind != "ntk":
-            raise ValueError(f"finite() gives the network whose NTK tends to this kernel; got kind={self.kind!r}.")
+        self._check_limit()
         names = ("sigma_w", "sigma_b", "sigma_v", "activation", "depth", "train", "input_scale")
         return models.Dense(width=width, **{name: getattr(self, name) for name in names})
 

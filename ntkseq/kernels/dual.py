@@ -21,8 +21,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import activations
+from ntkseq._precision import safe_sqrt
 from ntkseq._struct import struct
-from ntkseq.kernels.layers import safe_sqrt
 
 Moments = tuple[Array, ...]
 

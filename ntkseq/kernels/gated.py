@@ -13,9 +13,10 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks
 from ntkseq._layers import check_letters
-from ntkseq._struct import replace, static, struct
+from ntkseq._struct import static, struct
 from ntkseq.kernels import particles as sampling
 from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.layers import read_weights
 
 READS = ("last", "mean", "sum")
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v")
@@ -173,14 +174,9 @@ class Gated(Kernel):
         """
         from ntkseq import models
 
-        if self.kind != "ntk":
-            raise ValueError(f"finite() gives the network whose NTK tends to this kernel; got kind={self.kind!r}.")
+        self._check_limit()
         names = (*_SCALES, "cell", "read", "train", "input_scale")
         return models.Gated(width=width, **{name: getattr(self, name) for name in names})
-
-    def with_(self, **changes: Any) -> Gated:
-        """A copy with some arguments changed."""
-        return replace(self, **changes)
 
     def _without_seed(self) -> tuple[Gated, Array]:
         """The kernel and its key, apart: a second seed compiles nothing."""
@@ -196,11 +192,7 @@ def _choices(kernel: Gated) -> dict[str, Any]:
 @jax.jit
 def _prepare(kernel: Gated, x: Array, lengths: Any) -> tuple[Side, Array]:
     inside = jnp.arange(x.shape[1], dtype=lengths.dtype)[None, :] < lengths[:, None]
-    read = inside.astype(x.dtype)
-    if kernel.read == "last":
-        read = jnp.where(jnp.arange(x.shape[1], dtype=lengths.dtype)[None, :] == lengths[:, None] - 1, read, 0)
-    elif kernel.read == "mean":
-        read = read / lengths[:, None].astype(x.dtype)
+    read = read_weights(kernel.read, inside, lengths, x.dtype)
     x = x * (x.shape[2] ** -0.5 if kernel.input_scale == "dim" else 1.0)
     scales = _scales(kernel, x.dtype)
     variance = scales.u**2 * jnp.sum(x * x, axis=2) + scales.b**2 + scales.w**2

@@ -18,10 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _precision
+from ntkseq._precision import product, safe_sqrt
 from ntkseq._struct import static, struct
 from ntkseq.kernels.dual import Dual, Moments
-from ntkseq.kernels.layers import safe_sqrt
 
 _NODES, _REACH = 801, 12.0  # the normal weight is 1e-32 at 12; He_k is resolved to k = 200
 
@@ -68,8 +67,8 @@ class HermiteDual(Dual):
     def _series(self, function: Callable[[Array], Array], p: Array, degree: int) -> tuple[Array, Array, Array]:
         z, weights = _rule(degree)
         values = function(safe_sqrt(p)[..., None] * jnp.asarray(z, p.dtype))
-        series = _precision.product("...z,zk->...k", values, jnp.asarray(weights, p.dtype))
-        mass = _precision.product("...z,z->...", values * values, jnp.asarray(weights[:, 0], p.dtype))
+        series = product("...z,zk->...k", values, jnp.asarray(weights, p.dtype))
+        mass = product("...z,z->...", values * values, jnp.asarray(weights[:, 0], p.dtype))
         return series, mass, jnp.maximum(mass - jnp.sum(series * series, axis=-1), 0)
 
     def moments(self, p: Float[Array, "..."]) -> Moments:

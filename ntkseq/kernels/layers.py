@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from ntkseq import _twofloat as tf
 from ntkseq._layers import GROUPS, check_train, per_layer, scalar
+from ntkseq._precision import safe_sqrt
 from ntkseq._struct import static, struct
 from ntkseq.activations import Activation
 
@@ -144,15 +145,20 @@ def shift(x: Array, axis: int = 1) -> Array:
     return jnp.moveaxis(jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]]), 0, axis)
 
 
+def read_weights(read: str, inside: Bool[Array, "n t"], lengths: Array, dtype: Any) -> Float[Array, "n t"]:
+    """The weight of each token, aligned at the first, in what is read out: "last", "first", "mean" or "sum"."""
+    at = jnp.arange(inside.shape[1], dtype=lengths.dtype)[None]
+    if read == "last":
+        return (at == lengths[:, None] - 1).astype(dtype)
+    if read == "first":
+        return jnp.broadcast_to(at == 0, inside.shape).astype(dtype)
+    weights = inside.astype(dtype)
+    return weights / lengths[:, None].astype(dtype) if read == "mean" else weights
+
+
 def all_finite(tree: Any) -> Array:
     """Whether every number in a pytree of arrays is finite."""
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
-
-
-def safe_sqrt(x: Array) -> Array:
-    """sqrt with derivative 0 at 0."""
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
 
 
 __all__ = [
@@ -163,7 +169,8 @@ __all__ = [
     "check_train",
     "homogeneous_variances",
     "per_layer",
-    "safe_sqrt",
+    "read_weights",
+    
     "scalar",
     "shift",
     "variances",

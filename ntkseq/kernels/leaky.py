@@ -10,9 +10,9 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
 from ntkseq._layers import check_letters
-from ntkseq._struct import replace, static, struct
+from ntkseq._struct import static, struct
 from ntkseq.kernels import leaky_pairs as pairs
-from ntkseq.kernels import scans
+from ntkseq.kernels import rounding, scans
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.layers import all_finite, scalar
 from ntkseq.models.leaky import factor
@@ -128,10 +128,9 @@ class LeakyRecurrent(Kernel):
         covariance that it comes from (a derivative; smooth activations may amplify it from step to step). A mean or a
         sum over steps may cancel, see `Recurrent.entry_rounding`.
         """
-        units = self._units(side["x"].dtype)
-        eps = float(jnp.finfo(side["x"].dtype).eps)
-        unit = 2.0 * eps**0.5 if pairs.kinked(self.activation) else eps * (8.0 + 2.0 * side["x"].shape[1] ** 0.5)
-        return unit * max(1.0, float(_growth(units, side)))
+        eps, t = float(jnp.finfo(side["x"].dtype).eps), side["x"].shape[1]
+        unit = 2.0 * eps**0.5 if activations.is_rectifier(self.activation) else eps * (8.0 + 2.0 * t**0.5)
+        return unit * max(1.0, float(_growth(self._units(side["x"].dtype), side)))
 
     def entries_per_pair(self, side: Side) -> int:
         return 2 * side["x"].shape[1]
@@ -145,16 +144,11 @@ class LeakyRecurrent(Kernel):
         Raises:
             ValueError: `kind="nngp"`, which no gradient has as its limit.
         """
-        from ntkseq.models.leaky import LeakyRecurrent as Network
+        from ntkseq import models
 
-        if self.kind != "ntk":
-            raise ValueError(f"finite() gives the network whose NTK tends to this kernel; got kind={self.kind!r}.")
+        self._check_limit()
         names = ("keep", "gate", *_SCALES, "activation", "read", "train", "input_scale")
-        return Network(width=width, **{name: getattr(self, name) for name in names})
-
-    def with_(self, **changes: Any) -> LeakyRecurrent:
-        """A copy with some arguments changed."""
-        return replace(self, **changes)
+        return models.LeakyRecurrent(width=width, **{name: getattr(self, name) for name in names})
 
 
 @jax.jit
@@ -182,14 +176,4 @@ def _diag(units: pairs.Units, side: Side) -> Array:
 
 @jax.jit
 def _growth(units: pairs.Units, side: Side) -> Array:
-    """How far K_ii moves with a relative change of every covariance, times what a pooled read-out cancels."""
-
-    def own(jolt: Array) -> tuple[Array, Array]:
-        one = lambda s: jax.tree.map(lambda leaf: leaf[None], s)  # noqa: E731
-        whole, equal = jax.vmap(lambda s: pairs.kernel(units, one(s), one(s), same=True, jolt=jolt))(side)
-        return whole[:, 0, 0], equal[:, 0, 0]
-
-    zero = jnp.zeros((), side["x"].dtype)
-    (whole, equal), (moved, _) = jax.jvp(own, (zero,), (jnp.ones_like(zero),))
-    worst = jnp.maximum(jnp.maximum(jnp.abs(moved), equal), whole)
-    return jnp.max(jnp.where(worst > 0, worst / jnp.where(whole > 0, whole, 1), 1))
+    return rounding.growth(lambda one, jolt: pairs.kernel(units, one, one, same=True, jolt=jolt), side)

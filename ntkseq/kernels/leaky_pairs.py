@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ntkseq import activations
+from ntkseq._precision import safe_sqrt
 from ntkseq._struct import static, struct
+from ntkseq.activations import is_rectifier
 from ntkseq.kernels import dual
 from ntkseq.kernels.base import Side
 from ntkseq.kernels.cells import _dot
 from ntkseq.kernels.chordal import fold, folded, second_moment
-from ntkseq.kernels.layers import safe_sqrt
 
 
 @struct
@@ -35,11 +35,6 @@ class Units:
     tangent: bool = static()
 
 
-def kinked(activation: Any) -> bool:
-    """Whether the duals are taken by the chord: relu, leaky relu, abs."""
-    return isinstance(activation, (activations.Rectifier, activations.LeakyRelu))
-
-
 def _pair(units: Units, past: Any, left: Side, right: Side, same: Any, jolt: Array | None) -> tuple[Array, Array]:
     """(A, A' T) at a pair of steps, from (C, H) one step before in both. `same`: the two steps are one and the same."""
     both = left["b"] * right["b"]
@@ -51,7 +46,7 @@ def _pair(units: Units, past: Any, left: Side, right: Side, same: Any, jolt: Arr
         if group in units.train:
             own = own + term
     tangent = own + w2 * past[1]
-    if not kinked(units.activation):
+    if not is_rectifier(units.activation):
         if jolt is not None:
             c = c + jolt * safe_sqrt(left["moments"][0] * right["moments"][0])
         value, slope = dual.get(units.activation).pair(c, left["moments"], right["moments"])
@@ -141,7 +136,7 @@ def sides(
     def finish(now: Side, v: Array) -> Side:
         """A step's side, from the variance of the state before it."""
         p = units.w**2 * v + jnp.sum(now["x"] * now["x"], axis=-1) + now["b"] ** 2
-        if not kinked(units.activation):
+        if not is_rectifier(units.activation):
             return {**now, "moments": dual.get(units.activation).moments(p)}
         a = safe_sqrt(p)
         # p is there for the check of overflow alone: its NaN would not show in a

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks, _precision
 from ntkseq import _twofloat as tf
 from ntkseq._layers import check_letters
-from ntkseq._struct import replace, static, struct
+from ntkseq._struct import static, struct
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.layers import all_finite, scalar
 
@@ -116,14 +116,9 @@ class LinearRecurrent(Kernel):
         """
         from ntkseq import models
 
-        if self.kind != "ntk":
-            raise ValueError(f"finite() gives the network whose NTK tends to this kernel; got kind={self.kind!r}.")
+        self._check_limit()
         names = (*_SCALES, "read", "train", "input_scale")
         return models.Recurrent(width=width, activation="identity", **{name: getattr(self, name) for name in names})
-
-    def with_(self, **changes: Any) -> LinearRecurrent:
-        """A copy with some arguments changed."""
-        return replace(self, **changes)
 
     def _weights(self, t: int, d: int, dtype: Any) -> tuple[Any, Any]:
         """The factors of tokens and bias by lag, (t,) each; on the host in float64 where the numbers are known.

@@ -33,8 +33,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from ntkseq._layers import count_trained
 from ntkseq._precision import product
-from ntkseq.kernels.chordal import fold, folded
+from ntkseq.kernels.chordal import fold, folded, unfold, unfold_rest
 from ntkseq.models.attention import attend
 
 GROUPS = 8
@@ -64,9 +65,8 @@ def tangent(pieces: Pieces, kap: Float[Array, "t s"], th: Float[Array, "t s"], t
     values_kap, values_th, scores_kap, scores_th = pieces
     assert values_th is not None and scores_kap is not None and scores_th is not None
     kap, th = (a.reshape((1,) * (values_kap.ndim - 2) + a.shape) for a in (kap, th))
-    count = lambda letters: sum(letter in train for letter in letters)  # noqa: E731
     total = values_th + kap * scores_th + th * scores_kap
-    return total + count("VO") * values_kap + count("QK") * kap * scores_kap
+    return total + count_trained(train, "VO") * values_kap + count_trained(train, "QK") * kap * scores_kap
 
 
 def roots(
@@ -263,8 +263,7 @@ def elementwise(
     s the standard deviations of the tokens, rho their correlations, k the arc-cosine kernel of degree 1, of which z
     is the folded m = (1 - rho) / 2 (see `chordal.fold`). The rest as in `estimate`. Reference: cho2009kernel.
     """
-    m = jnp.where(z < 0, 1 + z, z)
-    far = jnp.where(z < 0, -z, 1 - z)
+    m, far = unfold(z), unfold_rest(z)
     low = -1.0 if weights == "abs" else 0.0
     moment = (1.0 + low * low) / 2
     kap = std_i[:, None] * std_j[None, :] * (far - m)

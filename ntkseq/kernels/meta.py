@@ -106,11 +106,7 @@ class Meta(Kernel):
         Warns:
             UserWarning: the step size of the inner loop is above its limit on some task.
         """
-        if self.algorithm == "fomaml":
-            raise ValueError(
-                'first-order MAML has no symmetric kernel; got algorithm="fomaml". Use first_order(tasks) for its '
-                'matrix and first_order_eigenvalues(tasks) for its spectrum, or algorithm="maml".'
-            )
+        self._check_symmetric()
         return signed.rows(self._parts(x, lengths))
 
     def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
@@ -131,7 +127,7 @@ class Meta(Kernel):
         The same numbers as `kernel(tasks)`, at ((q + s) / (q (1 + s)))^2 of its cost, but with the base kernel between
         all N (q + s) points in memory.
         """
-        self._symmetric()
+        self._check_symmetric()
         left = self._parts(tasks, lengths)
         right = left if tasks2 is None else self._parts(tasks2, lengths2)
         if tasks2 is not None:
@@ -190,7 +186,7 @@ class Meta(Kernel):
         Raises:
             ValueError: tasks without support labels, labels of another shape.
         """
-        self._symmetric()
+        self._check_symmetric()
         left, right = self._parts(train, lengths), self._parts(test, lengths2)
         self.base.check_pair(flat(left.points), flat(right.points))
         start = [
@@ -263,9 +259,12 @@ class Meta(Kernel):
         """Raise if the points of two prepared batches do not fit together; supports may differ in size."""
         self.base.check_pair(flat(left["points"]), flat(right["points"]))
 
-    def _symmetric(self) -> None:
+    def _check_symmetric(self) -> None:
         if self.algorithm == "fomaml":
-            self.prepare(None)  # says what to do instead
+            raise ValueError(
+                'first-order MAML has no symmetric kernel; got algorithm="fomaml". Use first_order(tasks) for its '
+                'matrix and first_order_eigenvalues(tasks) for its spectrum, or algorithm="maml".'
+            )
 
     def _inner_kernel(self) -> Kernel | None:
         """Kin; None where nothing adapts."""

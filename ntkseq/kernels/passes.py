@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from ntkseq import activations, blocks
+from ntkseq._precision import safe_sqrt
 from ntkseq.kernels import tokens
 from ntkseq.kernels.attention import ATTENTION
-from ntkseq.kernels.layers import safe_sqrt
 from ntkseq.kernels.tokens import Context, Entry, Features, How, Own, Pair, Rule
 from ntkseq.kernels.tokenwise import RULES
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
-from ntkseq._struct import replace, static, struct
+from ntkseq._struct import static, struct
 from ntkseq._twofloat import Two, split
 from ntkseq.kernels import dual, presets, rounding, scans
 from ntkseq.kernels.base import Kernel, Side
@@ -218,17 +218,9 @@ class Recurrent(Kernel):
         """
         from ntkseq import models
 
-        if self.kind != "ntk" or self.param != "ntk":
-            raise ValueError(
-                f"finite() gives the network whose NTK tends to this kernel; kind={self.kind!r}, param={self.param!r} "
-                'is not such a limit. Use kind="ntk", param="ntk".'
-            )
+        self._check_limit()
         shared = {name: getattr(self, name) for name in (*_SCALES, "activation", "depth", "read", "direction", "h0")}
         return models.Recurrent(width=width, input_scale=self.input_scale, train=self.train, **shared)
-
-    def with_(self, **changes: Any) -> Recurrent:
-        """A copy with some arguments changed."""
-        return replace(self, **changes)
 
 
 @jax.jit
@@ -250,7 +242,7 @@ def _diag(kernel: Recurrent, side: Side) -> Array:
 def cell_of(layers: Layers) -> Cell:
     """The cell that carries these layers: by chord for the relu family, by covariance otherwise."""
     act = layers.activation
-    if isinstance(act, (activations.Rectifier, activations.LeakyRelu)):
+    if activations.is_rectifier(act):
         return ChordalCell(layers)
     return CovarianceCell(layers, dual.get(act))
 
@@ -258,7 +250,7 @@ def cell_of(layers: Layers) -> Cell:
 def recurrent_gain(sigma_w: Any, activation: Any, depth: int, dtype: Any) -> Two | None:
     """sigma_w^2 E[phi(z)^2] per layer in two floats; None for other activations and where numbers are traced."""
     act = activations.get(activation)
-    if not isinstance(act, (activations.Rectifier, activations.LeakyRelu)):
+    if not activations.is_rectifier(act):
         return None
     if not all(map(_checks.is_concrete, (sigma_w, act.positive, act.negative))):
         return None

@@ -15,11 +15,12 @@ import numpy as np
 from jaxtyping import Array
 
 from ntkseq import blocks
-from ntkseq._precision import product
+from ntkseq._layers import count_trained
+from ntkseq._precision import product, safe_sqrt
 from ntkseq._struct import replace
 from ntkseq.kernels import matrix_normal
-from ntkseq.kernels.layers import safe_sqrt
-from ntkseq.kernels.matrix_normal import GROUPS, Pieces
+from ntkseq.kernels.chordal import unfold
+from ntkseq.kernels.matrix_normal import Pieces
 from ntkseq.kernels.tokens import (
     Context,
     Entry,
@@ -31,7 +32,6 @@ from ntkseq.kernels.tokens import (
     column,
     covariance,
     inverse,
-    near,
     row,
     settle,
 )
@@ -74,7 +74,7 @@ def features(block: blocks.Attention, x: Features, context: Context) -> Features
     times = lambda a, b: (a[..., :, None] * b[:, None, None, :]).reshape(*a.shape[:2], -1)  # noqa: E731
     out = block.sigma_qk * times(f, square)
     tangent = [block.sigma_qk * times(g, square), (2**0.5 * block.sigma_qk) * times(f, cross)]
-    if count := sum(letter in context.letters(block) for letter in "QKVO"):
+    if count := count_trained(context.letters(block), "QKVO"):
         tangent.append(count**0.5 * out)
     worst = jnp.max(jnp.where(context.inside, x.rho, 0), axis=1)
     return Features(out, jnp.concatenate(tangent, -1), x.rho + 2 * worst[:, None] + 4)
@@ -84,7 +84,7 @@ def enter(block: blocks.Attention, own: Own, seen: Array, context: Context) -> t
     """What pairs need of each sequence, without the shares of the output: mid is sigma-free, (n, t)."""
     inside = context.inside.astype(own.std.dtype)
     there = inside[:, :, None] * inside[:, None, :]
-    kap = own.std[:, :, None] * own.std[:, None, :] * (1 - 2 * near(own.z)) * there
+    kap = own.std[:, :, None] * own.std[:, None, :] * (1 - 2 * unfold(own.z)) * there
     entry: Entry = {"in": own.std, "inside": inside}
     worst = jnp.max(jnp.where(context.inside, own.rho, 0), axis=1)
     rho = own.rho + 2 * worst[:, None] + 4
@@ -115,12 +115,12 @@ def pair(block: blocks.Attention, left: Entry, right: Entry, x: Pair, how: How) 
     floor = 8 * float(jnp.finfo(kap.dtype).eps)
     apart = jnp.clip((1 - ratio) / 2, 0, 0.5)
     apart = jnp.where(apart <= floor, 0, apart)
-    m = near(x.z)
+    m = unfold(x.z)
     z = settle(m + apart - 2 * m * apart, jnp.zeros_like(m), how.same)
     if x.th is None:
         return Pair(z, None)
     looked = seen_sum(block, kap * x.th)
-    count = sum(letter in block.train for letter in "QKVO")
+    count = count_trained(block.train, "QKVO")
     return Pair(z, block.sigma_qk**2 * (total * x.th + (2 * looked + count * total) * kap))
 
 
@@ -136,7 +136,7 @@ def _expected(block: blocks.Attention, left: Entry, right: Entry, x: Pair, how: 
 
     def one(left: Entry, right: Entry, z: Array, th: Array | None) -> tuple[Array, Array | None]:
         seen = left["seen"] > 0, right["seen"] > 0
-        kap = left["in"][:, None] * right["in"][None, :] * (1 - 2 * near(z))
+        kap = left["in"][:, None] * right["in"][None, :] * (1 - 2 * unfold(z))
         if block.weights == "softmax":
             pieces = matrix_normal.estimate_pair(
                 left["kap"], kap, right["kap"], th, block.sigma_qk, *seen,
@@ -159,6 +159,3 @@ def _outputs(pieces: Pieces, kap: Array, th: Array | None, train: str) -> tuple[
 def _of_groups(piece: Array, group: Any) -> Array:
     """The mean over the groups of draws, or one of them."""
     return jnp.mean(piece, axis=0) if group is None else jnp.take(piece, group, axis=0)
-
-
-__all__ = ["GROUPS", "enter", "features", "pair", "sampled", "seeded", "seen_sum"]

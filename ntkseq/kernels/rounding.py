@@ -16,6 +16,7 @@ This is an estimate with a factor of safety, not a proof; it is infinite where i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -28,6 +29,26 @@ from ntkseq.kernels.cells import CovarianceCell, Side
 _PER_STEP = 2.0  # roundings, in eps, that one step adds: a few of half an eps each, seldom all of one sign
 _PER_SERIES = 8.0  # a Hermite series adds the rounding of its 801-node rule
 _REACH = 64.0  # least length of the secant, in eps of p: its own rounding is then small
+
+
+def growth(values: Callable[[Side, Array], tuple[Array, Array]], side: Side) -> Array:
+    """How far K_ii moves with a relative change of every covariance, times what a pooled read-out cancels.
+
+    For kernels over all pairs of steps, where no error is carried along: one derivative in place of the recursion.
+
+    Args:
+        values: from a batch of one and the change: its kernel with itself, and the part of that from equal steps.
+        side: of the examples.
+    """
+
+    def own(jolt: Array) -> tuple[Array, Array]:
+        whole, equal = jax.vmap(lambda one: values(jax.tree.map(lambda leaf: leaf[None], one), jolt))(side)
+        return whole[:, 0, 0], equal[:, 0, 0]
+
+    zero = jnp.zeros((), jax.tree.leaves(side)[0].dtype)
+    (whole, equal), (moved, _) = jax.jvp(own, (zero,), (jnp.ones_like(zero),))
+    worst = jnp.maximum(jnp.maximum(jnp.abs(moved), equal), whole)
+    return jnp.max(jnp.where(worst > 0, worst / jnp.where(whole > 0, whole, 1), 1))
 
 
 @partial(jax.jit, static_argnames="read")

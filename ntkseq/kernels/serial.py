@@ -6,15 +6,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from ntkseq import _checks, blocks
-from ntkseq._precision import product
+from ntkseq._precision import product, safe_sqrt
 from ntkseq._struct import static, struct
 from ntkseq.kernels import passes, scans, tokens
 from ntkseq.kernels.base import Kernel, Side
-from ntkseq.kernels.layers import all_finite, safe_sqrt, scalar
-from ntkseq.kernels.root_attention import GROUPS, sampled, seeded
+from ntkseq.kernels.chordal import unfold
+from ntkseq.kernels.layers import all_finite, read_weights, scalar
+from ntkseq.kernels.matrix_normal import GROUPS
+from ntkseq.kernels.root_attention import sampled, seeded
 from ntkseq.kernels.tokens import Context, Features, How
 
 READS = ("mean", "last", "first", "sum")
@@ -194,11 +196,7 @@ class Serial(Kernel):
         """
         from ntkseq import models
 
-        if self.kind != "ntk" or self.param != "ntk":
-            raise ValueError(
-                f"finite() gives the network whose NTK tends to this kernel; kind={self.kind!r}, param={self.param!r} "
-                'is not such a limit. Use kind="ntk", param="ntk".'
-            )
+        self._check_limit()
         shared = {name: getattr(self, name) for name in ("read", "sigma_v", "train_v", "input_scale")}
         return models.Serial(*self.blocks, width=width, **shared)  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -206,16 +204,6 @@ class Serial(Kernel):
 def _cast(kernel: Serial, dtype: Any) -> tuple[tuple[blocks.Block, ...], Any]:
     parts = seeded(passes.without_identities(kernel.blocks))
     return jax.tree.map(lambda leaf: scalar(leaf, dtype), (parts, kernel.sigma_v))
-
-
-def _read_weights(kernel: Serial, inside: Bool[Array, "n t"], lengths: Array, dtype: Any) -> Float[Array, "n t"]:
-    at = jnp.arange(inside.shape[1], dtype=lengths.dtype)[None]
-    if kernel.read == "last":
-        return (at == lengths[:, None] - 1).astype(dtype)
-    if kernel.read == "first":
-        return jnp.broadcast_to(at == 0, inside.shape).astype(dtype)
-    weights = inside.astype(dtype)
-    return weights / lengths[:, None].astype(dtype) if kernel.read == "mean" else weights
 
 
 @jax.jit
@@ -233,7 +221,7 @@ def _prepare(kernel: Serial, x: Array, lengths: Any, group: Any) -> tuple[Side, 
             linear = False
             break
         features, parts = passes.through(parts[0], features, context), parts[1:]
-    out = _read_weights(kernel, inside, lengths, x.dtype)
+    out = read_weights(kernel.read, inside, lengths, x.dtype)
     std, rho = safe_sqrt(jnp.sum(features.f**2, axis=-1)), features.rho
     own_v, v = _head(kernel, sigma_v)
     if linear:
@@ -250,7 +238,7 @@ def _prepare(kernel: Serial, x: Array, lengths: Any, group: Any) -> tuple[Side, 
             entries.append(entry)
         side = {"start": start, "entries": tuple(entries), "std": own.std, "out": out}
         std, rho = own.std, own.rho
-        kap = std[:, :, None] * std[:, None, :] * (1 - 2 * tokens.near(own.z))
+        kap = std[:, :, None] * std[:, None, :] * (1 - 2 * unfold(own.z))
         total = own_v * kap + (0 if own.th is None else v**2 * own.th)
         values = product("na,nab,nb->n", out, total, out)
         tangent = 0 if own.th is None else jnp.diagonal(own.th, axis1=1, axis2=2)

@@ -39,9 +39,7 @@ def weights(base: Kernel, kin: Kernel, inner: Inner, points: Side, inside: Side,
 
     def one(points: Side, inside: Side) -> tuple[Array, Array, Array]:
         query, support = jax.tree.map(lambda leaf: leaf[:q], inside), jax.tree.map(lambda leaf: leaf[q:], inside)
-        own = kin.diag_side(support)
-        K = kin.tile(support, support)
-        K = K - jnp.diag(jnp.diagonal(K)) + jnp.diag(own)
+        K = kin.square_side(support)
         K = (K + K.T) / 2
         k = kin.tile(query, support)
         T = inner.transfer(K)
@@ -52,7 +50,7 @@ def weights(base: Kernel, kin: Kernel, inner: Inner, points: Side, inside: Side,
         w = jnp.maximum(w, 0)
         turned = jnp.matmul(jax.lax.stop_gradient(k), U, precision="highest")
         bend = jnp.sqrt(jnp.max(jnp.square(turned) @ jnp.square(loop.divided(w)), axis=1))  # (q,)
-        total = jnp.sum(own)
+        total = jnp.sum(jnp.diagonal(K))
         direct = jnp.sqrt(kin.diag_side(query) * total) * jnp.max(jnp.abs(loop.value(w)))
         theta = base.diag_side(jax.tree.map(lambda leaf: leaf[q:], points))
         return R, jax.lax.stop_gradient((direct + bend * total) * jnp.sqrt(jnp.sum(theta))), K
@@ -86,7 +84,7 @@ def diag(base: Kernel, side: Side) -> Array:
     """The kernel of each row with itself; a point with itself is the same example."""
 
     def one(row: Side) -> Array:
-        values = jnp.matmul(_own(base, row["points"]), row["weights"], precision="highest")
+        values = jnp.matmul(base.square_side(row["points"]), row["weights"], precision="highest")
         return jnp.sum(row["weights"] * values)
 
     return jax.vmap(one)(side)
@@ -104,7 +102,8 @@ def blocks(base: Kernel, left: Parts, right: Parts, same: bool) -> Array:
     """Phi by task and query, (N, q, M, p); `same`: the tasks with themselves."""
     one, two = left.signed, right.signed
     (N, q, a), (M, _, b) = one.shape, two.shape
-    values = _own(base, flat(left.points)) if same else base.tile(flat(left.points), flat(right.points))
+    points = flat(left.points)
+    values = base.square_side(points) if same else base.tile(points, flat(right.points))
     half = jnp.einsum("iqa,iam->iqm", one, values.reshape(N, a, M * b), precision="highest")
     phi = jnp.einsum("jpb,iqjb->iqjp", two, half.reshape(N, q, M, b), precision="highest")
     return (phi + phi.transpose(2, 3, 0, 1)) / 2 if same else phi
@@ -122,13 +121,6 @@ def first_order(base: Kernel, left: Parts, right: Parts, same: bool) -> Array:
         task, query = (index.ravel() for index in jnp.indices((N, q)))
         values = values.at[task, query, task * q + query].set(own.ravel())
     return jnp.einsum("iqa,iam->iqm", one, values, precision="highest").reshape(N * q, M * p)
-
-
-def _own(base: Kernel, side: Side) -> Array:
-    """The base kernel of prepared points with themselves."""
-    values = base.tile(side, side)
-    index = jnp.arange(values.shape[0])
-    return values.at[index, index].set(base.diag_side(side))
 
 
 def sandwich(left: Array, values: Array, right: Array) -> Array:

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkseq._precision import product
-from ntkseq.kernels.chordal import fold
+from ntkseq.kernels.chordal import fold, unfold, unfold_rest
 
 Entry = Any
 """What a pair of sequences needs of one of them at one block: a pytree of arrays with leading axis n."""
@@ -118,19 +118,9 @@ def inverse(a: Array) -> Array:
     return jnp.where(there, 1 / jnp.where(there, a, 1), 0)
 
 
-def near(z: Array) -> Array:
-    """m from its folded value."""
-    return jnp.where(z < 0, 1 + z, z)
-
-
-def far(z: Array) -> Array:
-    """1 - m from the folded value of m."""
-    return jnp.where(z < 0, -z, 1 - z)
-
-
 def covariance(left: Array, right: Array, z: Array) -> Array:
     """std std' (1 - 2 m)."""
-    return row(left) * column(right) * (1 - 2 * near(z))
+    return row(left) * column(right) * (1 - 2 * unfold(z))
 
 
 def mix(*parts: tuple[Array, Array, Array | None]) -> Array:
@@ -139,7 +129,7 @@ def mix(*parts: tuple[Array, Array, Array | None]) -> Array:
     for one, two, z in parts:
         u, v = row(one), column(two)
         apart, both = (u - v) ** 2 / 4, u * v
-        terms.append((apart, apart + both) if z is None else (apart + both * near(z), apart + both * far(z)))
+        terms.append((apart, apart + both) if z is None else (apart + both * unfold(z), apart + both * unfold_rest(z)))
     low, high = (sum(several[1:], several[0]) for several in zip(*terms, strict=True))
     return fold(low, high)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ntkseq import activations, blocks
+from ntkseq import blocks
+from ntkseq._precision import safe_sqrt
+from ntkseq.activations import is_rectifier
 from ntkseq.kernels import dual
 from ntkseq.kernels.chordal import fold, folded, second_moment
-from ntkseq.kernels.layers import safe_sqrt
 from ntkseq.kernels.tokens import (
     Context,
     Entry,
@@ -61,11 +60,6 @@ def _linear_pair(block: blocks.Linear, left: Entry, right: Entry, pair: Pair, ho
 
 
 # ------------------------------------------------------------------------------------------------ Nonlinearity
-
-
-def is_rectifier(activation: Any) -> bool:
-    """Whether the activation has a kink at zero and is carried by its chord."""
-    return isinstance(activation, (activations.Rectifier, activations.LeakyRelu))
 
 
 def _activation_enter(block: blocks.Nonlinearity, own: Own, context: Context) -> tuple[Entry, Array, Array]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ntkseq import blocks
+from ntkseq._precision import safe_sqrt
 from ntkseq.models.base import Params, Shape, held, product
 
 
@@ -159,12 +160,7 @@ def _layer_norm(block: blocks.LayerNorm, x: Array) -> Array:
 
 def _positions(block: blocks.Positions, raw: Params, x: Array) -> Array:
     p = product(position_root(block.decay, x.shape[0], x.dtype), jax.lax.stop_gradient(raw["p"]))
-    return _safe_sqrt(1 - block.share) * x + _safe_sqrt(block.share) * p
-
-
-def _safe_sqrt(x: Array) -> Array:
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+    return safe_sqrt(1 - block.share) * x + safe_sqrt(block.share) * p
 
 
 def position_root(decay: Any, t: int, dtype: Any) -> Float[Array, "t t"]:
@@ -178,7 +174,7 @@ def position_root(decay: Any, t: int, dtype: Any) -> Float[Array, "t t"]:
         return jnp.eye(t, dtype=dtype)
     decay = jnp.asarray(decay, dtype)
     step = jnp.arange(t, dtype=dtype)
-    new = _safe_sqrt(-jnp.expm1(-2 * decay * step))
+    new = safe_sqrt(-jnp.expm1(-2 * decay * step))
 
     def following(last: Array, a: Array) -> tuple[Array, Array]:
         now = new * jnp.concatenate([jnp.zeros_like(last[:1]), last[:-1]]) + jnp.exp(-decay * (2 * a - 1)) * last

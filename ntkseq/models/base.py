@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ntkseq import _checks
 
@@ -105,6 +105,16 @@ def held(params: dict[str, Array], train: str) -> dict[str, Array]:
 def in_dtype(tree: Any, dtype: Any) -> Any:
     """Scales and activation parameters in the dtype of the data."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
+
+
+def pool(h: Float[Array, "t n"], read: str, inside: Bool[Array, " t"] | None) -> Float[Array, " n"]:
+    """The "mean" or the "sum" of the states over the steps inside the sequence; None: over all."""
+    if inside is not None:
+        h = jnp.where(inside[:, None], h, 0)
+    total = jnp.sum(h, axis=0)
+    if read == "sum":
+        return total
+    return total / (h.shape[0] if inside is None else jnp.sum(inside).astype(h.dtype))
 
 
 def product(left: Array, right: Array) -> Array:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks, activations
 from ntkseq._layers import check_train, per_layer
 from ntkseq._struct import static, struct
-from ntkseq.models.base import Model, Params, Shape, held, in_dtype, product
+from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v")
 DIRECTIONS = ("forward", "reversed")
@@ -117,8 +117,6 @@ def _forward(model: Bidirectional, params: Params, x: Array, length: Array) -> A
     if model.read == "last":
         pooled = jnp.concatenate([states[length - 1, :n], states[0, n:]])
     else:
-        pooled = jnp.sum(states, axis=0)
-        if model.read == "mean":
-            pooled = pooled / length.astype(dtype)
+        pooled = pool(states, model.read, inside)
     V = held({"V": params["V"]}, trained[-1])["V"]
     return in_dtype(model.sigma_v, dtype) * (2 * n) ** -0.5 * product(V, pooled)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks
 from ntkseq._layers import check_letters
 from ntkseq._struct import static, struct
-from ntkseq.models.base import Model, Params, Shape, held, in_dtype, product
+from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v")
 _GATES = {"gru": ("z", "r", "g"), "lstm": ("i", "f", "g", "o")}
@@ -120,10 +120,5 @@ def _forward(model: Gated, params: Params, x: Array, length: Array | None) -> Ar
 
     zero = jnp.zeros((n,), x.dtype)
     (last, _), states = jax.lax.scan(step, (zero, zero), (drive, inside))
-    if model.read == "last":
-        pooled = last
-    else:
-        pooled = jnp.sum(jnp.where(inside[:, None], states, 0), axis=0)
-        if model.read == "mean":
-            pooled = pooled / jnp.sum(inside).astype(x.dtype)
+    pooled = last if model.read == "last" else pool(states, model.read, inside)
     return scale["sigma_v"] * n**-0.5 * product(held({"V": params["V"]}, model.train)["V"], pooled)

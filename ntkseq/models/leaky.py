@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks, activations
 from ntkseq._layers import check_letters
 from ntkseq._struct import static, struct
-from ntkseq.models.base import Model, Params, Shape, held, in_dtype, product
+from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v")
 _CONSTANTS = ("keep", "gate", *_SCALES)
@@ -112,9 +112,5 @@ def _forward(model: LeakyRecurrent, params: Params, x: Array, length: Array | No
         return h, h
 
     last, states = jax.lax.scan(step, jnp.zeros((n,), dtype), (drive, inside))
-    if model.read != "last":
-        states = states if inside is None else jnp.where(inside[:, None], states, 0)
-        last = jnp.sum(states, axis=0)
-        if model.read == "mean":
-            last = last / (x.shape[0] if length is None else length.astype(dtype))
-    return v * n**-0.5 * product(raw["V"], last)
+    pooled = last if model.read == "last" else pool(states, model.read, inside)
+    return v * n**-0.5 * product(raw["V"], pooled)

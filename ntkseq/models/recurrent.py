@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 from ntkseq import _checks, activations
 from ntkseq._layers import check_train, per_layer
 from ntkseq._struct import static, struct
-from ntkseq.models.base import Model, Params, Shape, held, in_dtype, product
+from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v", "sigma_h")
 
@@ -193,11 +193,7 @@ def _read(model: Recurrent, stack: Any, h: Float[Array, "t n"], inside: Bool[Arr
     V = held({"V": stack["V"]}, model.train[-1])["V"]
     if model.read == "last":
         return product(V, h[-1])
-    if inside is not None:
-        h = jnp.where(inside[:, None], h, 0)
     if model.read == "steps":
+        h = h if inside is None else jnp.where(inside[:, None], h, 0)
         return jnp.einsum("ton,tn->o", V, h, precision="highest")
-    pooled = jnp.sum(h, axis=0)
-    if model.read == "mean":
-        pooled = pooled / (h.shape[0] if inside is None else jnp.sum(inside).astype(h.dtype))
-    return product(V, pooled)
+    return product(V, pool(h, model.read, inside))

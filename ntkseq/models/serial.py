@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks, blocks
 from ntkseq._struct import static, struct
 from ntkseq.models import attention
-from ntkseq.models.base import Model, Params, Shape, held, in_dtype, product
+from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
 
 @struct
@@ -123,8 +123,6 @@ def _forward(model: Serial, params: Params, x: Array, length: Array | None) -> A
     elif model.read == "last":
         pooled = h[-1] if length is None else jnp.take(h, length - 1, axis=0)
     else:
-        pooled = jnp.sum(h, axis=0)
-        if model.read == "mean":
-            pooled = pooled / jnp.sum(inside).astype(x.dtype)
+        pooled = pool(h, model.read, inside)
     V = held({"V": params["V"]}, "V" if model.train_v else "")["V"]
     return in_dtype(model.sigma_v, x.dtype) * h.shape[1] ** -0.5 * product(V, pooled)

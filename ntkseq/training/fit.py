@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -16,13 +15,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _progress
 from ntkseq.kernels.base import Kernel
 
 OBJECTIVES = ("marginal_likelihood", "loo")
 _ADAM = optax.adam(0.05)  # made once: another optimizer object is another program
 _FROM_ZERO = 0.1  # where a scale that is zero, and named, starts: at zero every slope is zero
-_LONG_WORK = 2e10  # pair-steps of the kernel, as in grams: from here on a progress bar is shown on a terminal
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -121,7 +119,7 @@ def fit(
     data = (x, lengths, jnp.asarray(y, dtype))
     state, history, best, last = optimizer.init(moved), [], (math.inf, moved), moved
     work = 3.0 * (steps + 1) * n**2 * kernel.steps(side) * kernel.entries_per_pair(side)
-    with _progress(progress, work, steps + 1) as bar:
+    with _progress.bar(progress, work, steps + 1, unit="step", name="fit") as bar:
         for step in range(steps + 1):
             value, following, state = _step(
                 kernel, jnp.asarray(reg, dtype), base, moved, state, data, optimizer, objective
@@ -257,16 +255,3 @@ def _diverged(step: int, reg: float, dtype: Any, last: dict[str, Any]) -> str:
         f"the objective stopped being finite at step {step}; at the step before, {values}. Pass an optimizer with a "
         "lower learning rate, a larger reg, or float64 data."
     )
-
-
-def _progress(wanted: bool | None, work: float, total: int) -> Any:
-    """A tqdm bar, or a context that holds nothing."""
-    if wanted is False or (wanted is None and work < _LONG_WORK):
-        return nullcontext()
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        if wanted:
-            raise ImportError('progress=True needs tqdm; install it with pip install "ntkseq[study]".') from None
-        return nullcontext()
-    return tqdm(total=total, unit="step", desc="fit", disable=None if wanted is None else False)

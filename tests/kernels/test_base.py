@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkseq import _checks
+from ntkseq import _checks, kernels
 from ntkseq._struct import struct
 from ntkseq.kernels import Dense, Kernel, Recurrent, Scaled, Sum
 
@@ -69,6 +69,34 @@ def test_only_kernels_add_and_only_numbers_multiply() -> None:
         Linear() + 1.0  # pyright: ignore
     with pytest.raises(TypeError, match="unsupported operand"):
         Linear() * Linear()
+
+
+def test_a_copy_has_what_was_changed_and_is_checked() -> None:
+    kernel = (Linear(2.0) + Dense(sigma_b=0.3)).with_(first=Linear(5.0))
+    assert isinstance(kernel.first, Linear) and kernel.first.scale == 5.0
+    assert isinstance(kernel.second, Dense) and kernel.second.sigma_b == 0.3
+    assert Dense(sigma_b=0.3).with_(depth=2).sigma_b == 0.3
+    with pytest.raises(ValueError, match="depth must be an integer >= 1; got 0"):
+        Dense().with_(depth=0)
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        Dense(), Recurrent(), kernels.LinearRecurrent(), kernels.LeakyRecurrent(), kernels.Bidirectional(),
+        kernels.Gated(), kernels.Attention(),
+    ],
+    ids=lambda kernel: type(kernel).__name__,
+)  # fmt: skip
+def test_only_the_limit_of_a_tangent_kernel_has_a_network(kernel) -> None:
+    assert type(kernel.finite(8)).__name__ in (type(kernel).__name__, "Recurrent")
+    with pytest.raises(ValueError, match=r"finite\(\) gives the network .*; got kind='nngp'.*Use kind=\"ntk\""):
+        kernel.with_(kind="nngp").finite(8)
+
+
+def test_raw_gradients_have_no_network() -> None:
+    with pytest.raises(ValueError, match=r"got kind='ntk', param='raw', no .* Use kind=\"ntk\", param=\"ntk\""):
+        Recurrent(param="raw").finite(8)
 
 
 SEQUENCES = np.ones((2, 3, 2), np.float32)
