@@ -170,7 +170,6 @@ __all__ = [
     "homogeneous_variances",
     "per_layer",
     "read_weights",
-    
     "scalar",
     "shift",
     "variances",
