@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -9,6 +11,12 @@ import jax.numpy as jnp
 def product(subscripts: str, *operands: jax.Array) -> jax.Array:
     """`einsum` at full precision: on accelerators the float32 default is TF32 or bf16, which an eigenvalue sees."""
     return jnp.einsum(subscripts, *operands, precision="highest")
+
+
+def wide(*dtypes: Any) -> Any:
+    """The dtype in which sums are held: the widest of these, float32 at least."""
+    widest = max((jnp.dtype(dtype) for dtype in dtypes), key=lambda dtype: jnp.finfo(dtype).bits)
+    return widest if jnp.finfo(widest).bits >= 32 else jnp.dtype(jnp.float32)
 
 
 def safe_sqrt(x: jax.Array) -> jax.Array:

@@ -31,10 +31,10 @@ class Kernel(abc.ABC):
         """Check the inputs and compute what depends on one input only. Leading axis n on every leaf."""
 
     @abc.abstractmethod
-    def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
+    def tile(self, left: Side, right: Side) -> Float[Array, "n m ..."]:
         """The kernel between two prepared batches, taken as different examples."""
 
-    def diag_side(self, side: Side) -> Float[Array, " n"]:
+    def diag_side(self, side: Side) -> Float[Array, "n ..."]:
         """The kernel of each prepared input with itself: a 1 x 1 tile each."""
 
         def one(s: Side) -> Array:
@@ -43,13 +43,13 @@ class Kernel(abc.ABC):
 
         return jax.vmap(one)(side)
 
-    def square_side(self, side: Side) -> Float[Array, "n n"]:
+    def square_side(self, side: Side) -> Float[Array, "n n ..."]:
         """The kernel of a prepared batch with itself: a tile, with the diagonal from `diag_side`."""
         values = self.tile(side, side)
         index = jnp.arange(values.shape[0])
         return values.at[index, index].set(self.diag_side(side))
 
-    def diag(self, x: Any, lengths: Any = None) -> Float[Array, " n"]:
+    def diag(self, x: Any, lengths: Any = None) -> Float[Array, "n ..."]:
         """The kernel of each input with itself."""
         return self.diag_side(self.prepare(x, lengths))
 
@@ -58,7 +58,7 @@ class Kernel(abc.ABC):
         leaf = next(leaf for leaf in jax.tree.leaves(side) if jnp.issubdtype(leaf.dtype, jnp.floating))
         return 32.0 * float(jnp.finfo(leaf.dtype).eps)
 
-    def standard_error(self, left: Side, right: Side) -> Float[Array, "n m"] | None:
+    def standard_error(self, left: Side, right: Side) -> Float[Array, "n m ..."] | None:
         """Monte Carlo standard error of every entry of `tile(left, right)`; None if nothing is sampled."""
         return None
 
@@ -70,7 +70,7 @@ class Kernel(abc.ABC):
         """Steps of work per entry: what a progress bar and a benchmark count."""
         return 1
 
-    def __call__(self, x1: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None) -> Float[Array, "n m"]:
+    def __call__(self, x1: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None) -> Float[Array, "n m ..."]:
         """The matrix of kernel values, in one piece and differentiable. `x2=None`: x1 with itself."""
         left = self.prepare(x1, lengths)
         if x2 is None:

@@ -1,0 +1,273 @@
+"""What is the function whose kernel is taken? f, its parameters, which of them count and how much, which outputs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ntkseq import _checks
+from ntkseq._precision import wide
+from ntkseq._struct import replace, static, struct
+
+OUTPUTS = ("trace", "full", "diagonal", "pseudo")
+
+
+@struct
+class Function:
+    """A per-example function f(params, x) -> (o,) at its parameters, with the parameters that count.
+
+    `roots` are the square roots of the learning rates, one per trained leaf, or None: the kernel with rates is that of
+    the same function in the parameters theta / roots.
+    """
+
+    leaves: tuple[Any, ...]
+    roots: tuple[Any, ...] | None
+    f: Callable[..., Any] = static()
+    tree: Any = static()
+    trained: tuple[int, ...] = static()
+    outputs: str | int = static(default="trace")
+
+    @property
+    def weights(self) -> list[Any]:
+        """The trained leaves."""
+        return [self.leaves[i] for i in self.trained]
+
+    @property
+    def names(self) -> list[str]:
+        """The paths of the trained leaves, as jax.tree_util.keystr writes them."""
+        paths = jax.tree.leaves_with_path(jax.tree.unflatten(self.tree, range(len(self.leaves))))
+        return [jax.tree_util.keystr(paths[i][0]) or "params" for i in self.trained]
+
+    def root(self, index: int) -> Any:
+        """The square root of the learning rate of the trained leaf with that index; None is 1."""
+        return None if self.roots is None else self.roots[index]
+
+    def outputs_at(self, weights: Any, x: Any) -> Float[Array, " o"]:
+        """The outputs that the kernel is of, for one example and other values of the trained leaves.
+
+        x: what `inputs` made, one example of it. One output if `outputs` is an int or "pseudo".
+        """
+        leaves = list(self.leaves)
+        for i, weight in zip(self.trained, weights, strict=True):
+            leaves[i] = weight
+        out = self.f(jax.tree.unflatten(self.tree, leaves), *x)
+        if isinstance(self.outputs, int):
+            return out[self.outputs : self.outputs + 1]
+        return jnp.sum(out, keepdims=True) * out.shape[0] ** -0.5 if self.outputs == "pseudo" else out
+
+    def at(self, params: Any) -> Function:
+        """The same function at other parameters, of the same tree, shapes and dtypes.
+
+        Raises:
+            ValueError: they differ, or hold NaN.
+        """
+        paths, tree = jax.tree.flatten_with_path(params)
+        if tree != self.tree:
+            raise ValueError(f"params must have the structure {self.tree}; got {tree}.")
+        leaves = []
+        for (path, leaf), own in zip(paths, self.leaves, strict=True):
+            name = jax.tree_util.keystr(path) or "params"
+            array = _parameter(name, leaf)
+            if (array.shape, array.dtype) != (own.shape, own.dtype):
+                raise ValueError(
+                    f"params at {name} must have shape {own.shape} and dtype {own.dtype}; got {array.shape} and "
+                    f"{array.dtype}."
+                )
+            leaves.append(array)
+        return replace(self, leaves=tuple(leaves))
+
+    def values(self, x: Any) -> Float[Array, "n o"]:
+        """`outputs_at` for a batch."""
+        return jax.vmap(lambda one: self.outputs_at(self.weights, one))(x)
+
+    def inputs(self, x: Any, lengths: Any = None) -> tuple[Any, ...]:
+        """The arguments of f behind params, checked, every leaf with leading axis n: (x,) or (x, lengths).
+
+        Raises:
+            ValueError: no example, leaves of several n, NaN, or an f that cannot take one example or returns no (o,).
+        """
+        leaves, tree = jax.tree.flatten(x)
+        if not leaves:
+            raise ValueError(
+                "x must hold at least one array; got an empty tree. Pass the examples along the first axis."
+            )
+        arrays = [_array(leaf) for leaf in leaves]
+        sizes = {array.shape[:1] for array in arrays}
+        if () in sizes or len(sizes) > 1:
+            raise ValueError(
+                "every leaf of x must have the examples along its first axis, n of them; got shapes "
+                f"{[array.shape for array in arrays]}. What all examples share belongs into params or into f."
+            )
+        (n,) = sizes.pop()
+        if n == 0:
+            raise ValueError("x must hold at least one example; got n = 0.")
+        for array in arrays:
+            if jnp.issubdtype(array.dtype, jnp.inexact):
+                _checks.finite("x", array)
+        arguments = (jax.tree.unflatten(tree, arrays),)
+        if lengths is not None:
+            t = arrays[0].shape[1] if arrays[0].ndim > 1 else 1
+            arguments = (*arguments, _checks.check_lengths("x", lengths, n, t))
+        leaves, tree = jax.tree.flatten(arguments)
+        own, structure = jax.tree.flatten(self)
+        _check_returned(structure, shapes(own, 0), tree, shapes(leaves, 1))
+        return arguments
+
+    def width(self, x: Any) -> int:
+        """The number of outputs that the kernel is of, for checked inputs."""
+        one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), x)
+        return jax.eval_shape(self.outputs_at, self.weights, one).shape[0]
+
+
+def check_outputs(outputs: Any) -> str | int:
+    """One of the words, or the index of an output.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if isinstance(outputs, (int, np.integer)) and not isinstance(outputs, bool) and outputs >= 0:
+        return int(outputs)
+    if not isinstance(outputs, str) or outputs not in OUTPUTS:
+        words = ", ".join(map(repr, OUTPUTS))
+        raise ValueError(f"outputs must be one of {words} or an index >= 0; got {outputs!r}.")
+    return outputs
+
+
+def function(f: Any, params: Any, trainable: Any = None, rates: Any = None, outputs: str | int = "trace") -> Function:
+    """A `Function` from what a user has.
+
+    Args:
+        f: f(params, x) -> (o,) for one example; a pure function of JAX.
+        params: any pytree of arrays. Integer leaves are constants.
+        trainable: which leaves count: a regular expression searched in the leaf's path, as `jax.tree_util.keystr`
+            writes it ("['layers'][0]['W']"), or a function of that path; None: all floating leaves.
+        rates: learning rates, K = sum over leaves of rate * J J^T: {regular expression: rate}, the first that is found
+            in the path counts and a path without one has rate 1; or a pytree like params. 0 leaves a leaf out.
+        outputs: "trace" (mean over o), "full", "diagonal", "pseudo" (gradient of the sum of outputs over sqrt(o)), or
+            the index of one output.
+
+    Raises:
+        ValueError: f is no function, params hold nothing to train or NaN, rates are negative, a pattern fits no leaf.
+    """
+    if not callable(f):
+        raise ValueError(f"f must be a function f(params, x) -> (o,); got {type(f).__name__}.")
+    outputs = check_outputs(outputs)
+    paths, tree = jax.tree.flatten_with_path(params)
+    names = [jax.tree_util.keystr(path) or "params" for path, _ in paths]
+    leaves = [_parameter(name, leaf) for name, (_, leaf) in zip(names, paths, strict=True)]
+    floats = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.size]
+    chosen = [i for i in floats if _selected(trainable, names[i])]
+    scales = _rates(rates, names, tree, chosen)
+    kept = [i for i in chosen if scales is None or not _zero(scales[i])]
+    if not kept:
+        what = f"{len(leaves)} leaves, {len(floats)} of them floating" + ("" if chosen else ", none of them trainable")
+        raise ValueError(f"params must hold a floating leaf to train; got {what}. Look at trainable= and rates=.")
+    roots = None if scales is None else tuple(jnp.sqrt(jnp.asarray(scales[i], wide(leaves[i].dtype))) for i in kept)
+    return Function(tuple(leaves), roots, f, tree, tuple(kept), outputs)
+
+
+@lru_cache(maxsize=256)
+def _check_returned(structure: Any, own: tuple, tree: Any, inputs: tuple) -> None:
+    """That f takes one example of these shapes, returns (o,) real numbers and has a derivative; once for all."""
+    made: Function = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in own])
+    x = jax.tree.unflatten(tree, [jax.ShapeDtypeStruct(*leaf) for leaf in inputs])
+    came = ", ".join(str(shape) for shape, _ in inputs)
+    remedy = "f takes one example; wrap a model of batches as lambda p, x: model(p, x[None])[0]."
+    try:
+        out = jax.eval_shape(lambda leaves, *x: made.f(jax.tree.unflatten(made.tree, leaves), *x), made.leaves, *x)
+    except (TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"f(params, x) failed for one example of shape {came}: {error} {remedy}") from error
+    single = isinstance(out, jax.ShapeDtypeStruct)
+    if not single or len(out.shape) != 1 or out.shape[0] == 0:
+        got = out.shape if single else f"the tree {jax.tree.structure(out)}"
+        hint = "Return out[None]." if single and out.shape == () else f"Return out.ravel() for several axes; {remedy}"
+        raise ValueError(f"f must return an array of shape (o,) for one example of shape {came}; got {got}. {hint}")
+    if not jnp.issubdtype(out.dtype, jnp.floating):
+        raise ValueError(f"f must return real floating numbers; got dtype {out.dtype}: there is nothing to derive.")
+    if isinstance(made.outputs, int) and not 0 <= made.outputs < out.shape[0]:
+        raise ValueError(f"outputs must be an index in 0..{out.shape[0] - 1}; got {made.outputs}.")
+
+    def gradient(function: Function, *x: Any) -> Any:
+        value, back = jax.vjp(lambda weights: function.outputs_at(weights, x), function.weights)
+        return back(value)
+
+    try:
+        jax.eval_shape(gradient, made, *x)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ValueError(
+            f"f has no reverse derivative in params: {error} Write loops as lax.scan, or lax.fori_loop with bounds that "
+            "are plain numbers, and leave out what has no derivative."
+        ) from error
+
+
+def shapes(leaves: list[Any], skip: int) -> tuple:
+    """Shapes without their first `skip` axes, and dtypes: what a compiled program and what is known of f depend on."""
+    return tuple((tuple(leaf.shape[skip:]), jnp.dtype(leaf.dtype)) for leaf in leaves)
+
+
+def _array(leaf: Any) -> Array:
+    if isinstance(leaf, jax.Array):
+        return leaf
+    try:
+        return jnp.asarray(leaf)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"x must be a pytree of arrays; got a leaf of type {type(leaf).__name__} ({error}).") from None
+
+
+def _parameter(name: str, leaf: Any) -> Array:
+    try:
+        array = leaf if isinstance(leaf, jax.Array) else jnp.asarray(leaf)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"params must be a pytree of arrays; got {type(leaf).__name__} at {name}. Bind what is no array into f, "
+            "see ntkseq.interop.flax and ntkseq.interop.equinox."
+        ) from None
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise ValueError(f"params must be real; got dtype {array.dtype} at {name}. Keep real and imaginary parts.")
+    if jnp.issubdtype(array.dtype, jnp.floating):
+        _checks.finite(f"params at {name}", array)
+    return array
+
+
+def _selected(trainable: Any, name: str) -> bool:
+    if trainable is None:
+        return True
+    if isinstance(trainable, str):
+        return re.search(trainable, name) is not None
+    if callable(trainable):
+        return bool(trainable(name))
+    raise ValueError(f"trainable must be a regular expression, a function of a path or None; got {trainable!r}.")
+
+
+def _rates(rates: Any, names: list[str], tree: Any, chosen: list[int]) -> dict[int, Any] | None:
+    if rates is None:
+        return None
+    if isinstance(rates, Mapping) and all(isinstance(key, str) for key in rates) and jax.tree.structure(rates) != tree:
+        for pattern in rates:
+            if not any(re.search(pattern, name) for name in names):
+                raise ValueError(f"rates: {pattern!r} is found in no path of params; the paths are {', '.join(names)}.")
+        found = [next((rate for pattern, rate in rates.items() if re.search(pattern, name)), 1.0) for name in names]
+    elif jax.tree.structure(rates) == tree:
+        found = jax.tree.leaves(rates)
+    else:
+        raise ValueError(
+            "rates must be {regular expression of a path: rate} or a pytree like params; got "
+            f"{jax.tree.structure(rates)} for params {tree}."
+        )
+    for name, rate in zip(names, found, strict=True):
+        if np.shape(rate) != ():
+            raise ValueError(f"rates must be one number per leaf; got shape {np.shape(rate)} for {name}.")
+        if _checks.is_concrete(rate) and not (np.isfinite(rate) and rate >= 0):
+            raise ValueError(f"rates must be finite and >= 0; got {rate!r} for {name}.")
+    return {i: found[i] for i in chosen}
+
+
+def _zero(rate: Any) -> bool:
+    return _checks.is_concrete(rate) and float(rate) == 0.0

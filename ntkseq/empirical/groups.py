@@ -1,0 +1,138 @@
+"""Which uses of which leaf are contracted together? Groups of sites; the rest is left to plain Jacobians."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections import defaultdict
+
+import jax.numpy as jnp
+from jax import Array
+
+from ntkseq.empirical.sites import Site
+from ntkseq.empirical.tags import Place
+from ntkseq.empirical.taps import Tapper
+from ntkseq.empirical.views import Leaf, disjoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Bucket:
+    """Sites of one leaf whose factors are laid end to end along their uses."""
+
+    kind: str
+    record_first: bool
+    sites: tuple[tuple[Place, Site], ...]
+
+    @property
+    def rows(self) -> bool:
+        """Whether the first factor holds row numbers of a table instead of numbers."""
+        return self.kind == "rows"
+
+    @property
+    def uses(self) -> int:
+        return sum(site.uses for _, site in self.sites)
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """J = sum over buckets and uses of first factor (x) second factor: all that one view of one leaf does.
+
+    `members` are the trained leaves behind it, several if a concatenation joined them.
+    """
+
+    members: tuple[int, ...]
+    buckets: tuple[Bucket, ...]
+
+    @property
+    def stack(self) -> int:
+        """B, the number of matrices."""
+        return self.buckets[0].sites[0][1].stack
+
+    @property
+    def extents(self) -> tuple[int, int]:
+        """c and d, the two sides of a matrix."""
+        return self.buckets[0].sites[0][1].extents
+
+    @property
+    def uses(self) -> int:
+        """T, how often an example uses it."""
+        return sum(bucket.uses for bucket in self.buckets)
+
+    @property
+    def rows(self) -> bool:
+        return any(bucket.rows for bucket in self.buckets)
+
+    @property
+    def places(self) -> list[tuple[Place, Site]]:
+        return [pair for bucket in self.buckets for pair in bucket.sites]
+
+
+def arrange(tapper: Tapper, single: bool, join: bool = True) -> tuple[list[Group], set[int]]:
+    """The groups of a function that was run once, and the leaves that stay plain.
+
+    single: whether there is one output, so that records and deltas have the same axes.
+    join: whether leaves joined by a concatenation may share a group.
+    """
+    by_leaf: dict[Leaf, dict[tuple, list[tuple[Place, Site]]]] = defaultdict(lambda: defaultdict(list))
+    for place, site in tapper.sites.items():
+        by_leaf[site.leaf][site.chain].append((place, site))
+    behind = lambda leaf: frozenset([leaf]) if isinstance(leaf, int) else tapper.joined[leaf]  # noqa: E731
+    plain = set(tapper.plain)
+    for leaf, chains in by_leaf.items():
+        apart = all(disjoint(one, other) for one, other in itertools.combinations(chains, 2))
+        alike = all(len({(s.batch, s.first, s.second) for _, s in found}) == 1 for found in chains.values())
+        alone = all(leaf == other or not behind(leaf) & behind(other) for other in by_leaf)
+        if not (apart and alike and alone and (join or isinstance(leaf, int))):
+            plain |= behind(leaf)
+    while touched := [leaf for leaf in by_leaf if behind(leaf) & plain and not behind(leaf) <= plain]:
+        for leaf in touched:
+            plain |= behind(leaf)
+    groups = []
+    for leaf, chains in by_leaf.items():
+        if behind(leaf) <= plain:
+            continue
+        for found in chains.values():
+            buckets: dict[tuple[str, bool], list[tuple[Place, Site]]] = defaultdict(list)
+            for place, site in found:
+                kind = "rows" if site.kind == "rows" else "dense"
+                buckets[kind, site.record_first or single].append((place, site))
+            parts = tuple(Bucket(kind, first, tuple(pairs)) for (kind, first), pairs in buckets.items())
+            groups.append(Group(tuple(sorted(behind(leaf))), parts))
+    return groups, plain
+
+
+def factors(bucket: Bucket, records: dict, deltas: dict, single: bool) -> tuple[Array, Array]:
+    """The two factors (n, [o,] B, T, c) and (n, [o,] B, T, d); the one that is a delta has the axis of the outputs.
+
+    records: place -> (n, loops, ...); deltas: place -> (n, o, loops, ...). Row numbers are (n, B, T).
+    """
+    first, second = [], []
+    for place, site in bucket.sites:
+        record = _laid_out(records[place], site, 1, delta=False)
+        delta = _laid_out(deltas[place], site, 2, delta=True)
+        if single:
+            delta = delta[:, 0]
+        one, two = (record, delta) if site.record_first else (delta, record)
+        first.append(one)
+        second.append(two)
+    axis = 3 if not single and not bucket.record_first else 2
+    other = 3 if not single and bucket.record_first else 2
+    return jnp.concatenate(first, axis), jnp.concatenate(second, other)
+
+
+def _laid_out(array: Array, site: Site, lead: int, delta: bool) -> Array:
+    """(lead, loops, own axes) -> (lead, B, T, rest): loops over the leaf's own axes go to B, all others to T."""
+    count = len(site.loops)
+    loops = array.shape[lead : lead + count]
+    if delta:
+        order = [*range(lead + count), *(lead + count + k for k in site.order)]
+        array = array.transpose(order).reshape(*array.shape[:lead], *loops, *site.sizes)
+    stacked = [k for k, (_, own) in enumerate(site.loops) if own]
+    others = [k for k, (_, own) in enumerate(site.loops) if not own]
+    at = lead + count
+    rest = range(at + 2, array.ndim)
+    array = array.transpose(*range(lead), *(lead + k for k in stacked), at, *(lead + k for k in others), at + 1, *rest)
+    own = math.prod(loops[k] for k in stacked) * array.shape[lead + len(stacked)]
+    uses = math.prod(loops[k] for k in others) * array.shape[at + 1]
+    return array.reshape(*array.shape[:lead], own, uses, *array.shape[at + 2 :])

@@ -1,0 +1,275 @@
+"""What is the tangent kernel of a given function at given parameters? Exact, by the cheapest method for its structure."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ntkseq import _checks
+from ntkseq._struct import replace, static, struct
+from ntkseq.empirical import choose, late, products, sketch, structure
+from ntkseq.empirical.function import Function, check_outputs, function
+from ntkseq.empirical.late import Late
+from ntkseq.empirical.plan import Plan, plan
+from ntkseq.empirical.rounding import measured
+from ntkseq.empirical.structure import Choice, Prepared
+from ntkseq.kernels.base import Kernel, Side
+
+METHODS = ("auto", "structured", "jacobian", "products", "sketch")
+ONE_PIECE = 4096
+"""Rows of a tile: products of matrices this large run at full speed, and the machine's cores are theirs already."""
+
+
+@struct
+class NTK(Kernel):
+    """The empirical neural tangent kernel of a function f at parameters theta.
+
+        K(x, x')[o, q] = sum_i rate_i  d f(x)_o / d theta_i  d f(x')_q / d theta_i
+
+    f is any pure JAX function of parameters and ONE example: through `lax.scan`, attention, convolutions, embeddings,
+    conditionals, inner loops of meta-learning. Where parameters meet data in matrix products, convolutions and row
+    look-ups, the Jacobian is a sum of outer products over time steps or tokens, which is contracted without being
+    formed; the rest goes through its Jacobian. `plan(x)` says what is done with every leaf, and why.
+
+    Args:
+        f: f(params, x) -> (o,), or f(params, x, length) where lengths are passed.
+        params: any pytree of arrays, float32, float64 or bfloat16; integer leaves are constants.
+        outputs: "trace", the mean over outputs of K[o, o], (n, m); "full", (n, m, o, o); "diagonal", K[o, o], (n, m, o);
+            an index, one output, (n, m); "pseudo", the kernel of the sum of the outputs over sqrt(o), (n, m).
+        method: "auto"; "structured", factors wherever there is structure; "jacobian", per-example gradients (n p
+            memory); "products", by forward and reverse derivatives (no gradient per example is held); "sketch", an
+            estimate from `directions` random projections, at a cost linear in n, with its sampling error.
+        trainable: which leaves count: a regular expression searched in a leaf's path, as `jax.tree_util.keystr` writes
+            it, or a function of the path; None: all floating leaves.
+        rates: learning rates of the leaves, {regular expression: rate} (1 where none is found) or a pytree like
+            params; 0 freezes a leaf. With rates the kernel is that of a network trained with them.
+        orders: {regular expression: "gram", "weights" or "jacobian"}, to decide for some leaves yourself.
+        memory: bytes that factors may take; what exceeds it is made again block by block. None: half of what is free.
+        key: random key of the sketch.
+        directions: random projections of the sketch; its relative error is about sqrt(2 / directions).
+
+    Raises:
+        ValueError: f that is no function, params that hold nothing to train, or NaN; unknown words; and at the first
+            input an f that takes no single example or does not return (o,) real numbers.
+
+    Reference:
+        Jacot, Gabriel & Hongler, 2018 (`jacot2018`); the contraction of structured Jacobians, Novak, Sohl-Dickstein &
+        Schoenholz, 2022 (`novak2022`).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from ntkseq import empirical
+        >>> def f(params, x):  # a recurrent network read out at its last step
+        ...     def step(h, u):
+        ...         return jnp.tanh(params["W"] @ h + params["U"] @ u), None
+        ...
+        ...     h, _ = jax.lax.scan(step, jnp.zeros(32), x)
+        ...     return params["V"] @ h
+        >>> keys = jax.random.split(jax.random.key(0), 4)
+        >>> params = {k: jax.random.normal(key, s) / 6 for k, key, s in zip("WUV", keys, ((32, 32), (32, 3), (2, 32)))}
+        >>> kernel = empirical.NTK(f, params)
+        >>> x = jax.random.normal(keys[3], (5, 8, 3))
+        >>> kernel(x).shape, sorted(kernel.by_leaf(x))
+        ((5, 5), ["['U']", "['V']", "['W']"])
+    """
+
+    function: Function
+    key: Any = None
+    method: str = static(default="auto")
+    orders: tuple[tuple[str, str], ...] = static(default=())
+    memory: int | None = static(default=None)
+    directions: int = static(default=256)
+
+    def __init__(
+        self,
+        f: Any,
+        params: Any,
+        *,
+        outputs: str | int = "trace",
+        method: str = "auto",
+        trainable: Any = None,
+        rates: Any = None,
+        orders: Any = None,
+        memory: int | None = None,
+        key: Any = None,
+        directions: int = 256,
+    ) -> None:
+        made = function(f, params, trainable, rates, outputs)
+        self._fill(made, key, method, choose.check_orders(orders, made.names), memory, directions)
+
+    def _fill(self, made: Function, key: Any, method: Any, orders: Any, memory: Any, directions: Any) -> None:
+        _checks.choice("method", method, METHODS)
+        if method == "sketch":
+            if key is None:
+                raise ValueError('method="sketch" needs key=jax.random.key(seed): two sides of a kernel share it.')
+            key = _checks.prng_key("key", key)
+        elif key is not None:
+            raise ValueError(f'key is for method="sketch"; got one with method={method!r}. Leave it out.')
+        memory = None if memory is None else _checks.positive_int("memory", memory)
+        values = (made, key, method, orders, memory, _checks.positive_int("directions", directions))
+        for name, value in zip(("function", "key", "method", "orders", "memory", "directions"), values, strict=True):
+            object.__setattr__(self, name, value)
+
+    def with_(self, **changes: Any) -> NTK:
+        """A copy with another params, outputs, method, orders, memory, key or directions.
+
+        Raises:
+            ValueError: params unlike those there are, or another argument, for which a new NTK is to be made.
+        """
+        made = self.function
+        if "params" in changes:
+            made = made.at(changes.pop("params"))
+        if "outputs" in changes:
+            made = replace(made, outputs=check_outputs(changes.pop("outputs")))
+        if "orders" in changes:
+            changes["orders"] = choose.check_orders(changes["orders"], made.names)
+        given = {name: getattr(self, name) for name in ("key", "method", "orders", "memory", "directions")}
+        if unknown := set(changes) - set(given):
+            raise ValueError(f"with_ changes params, outputs, {', '.join(given)}; got {', '.join(sorted(unknown))}.")
+        if changes.get("method", "sketch") != "sketch":
+            given["key"] = None
+        copy = object.__new__(NTK)
+        copy._fill(made, **(given | changes))
+        return copy
+
+    @property
+    def outputs(self) -> str | int:
+        """What becomes of the outputs."""
+        return self.function.outputs
+
+    @property
+    def params(self) -> Any:
+        """The parameters at which the kernel is taken."""
+        return jax.tree.unflatten(self.function.tree, self.function.leaves)
+
+    def prepare(self, x: Any, lengths: Any = None) -> Side:
+        x = self.function.inputs(x, lengths)
+        if self.method == "products":
+            return x
+        if self.method == "sketch":
+            return sketch.features(self.function, x, self.key, self.directions)
+        choice = self._choice(x)
+        size = choose.block(self.function, x, choice, self.memory)
+        return _prepare(self.function, x, choice) if size is None else Late(x, choice, size)
+
+    def tile(self, left: Side, right: Side) -> Float[Array, "n m ..."]:
+        if self.method == "products":
+            return products.rows(self.function, left, right)
+        if self.method == "sketch":
+            return sketch.estimate(left, right, self._kept)
+        if isinstance(left, Late) or isinstance(right, Late):
+            return late.tile(self.function, *(_late(side, left, right) for side in (left, right)))
+        return _tile(left, right)
+
+    def square_side(self, side: Side) -> Float[Array, "n n ..."]:
+        """The kernel of a prepared batch with itself; half of the work where it can be halved."""
+        if isinstance(side, Late):
+            return late.square(self.function, side)
+        return _square(side) if isinstance(side, Prepared) else self.tile(side, side)
+
+    def diag_side(self, side: Side) -> Float[Array, "n ..."]:
+        if self.method == "products":
+            return products.diagonal(self.function, side)
+        if self.method == "sketch":
+            return sketch.diagonal(side, self._kept)
+        return late.diagonal(self.function, side) if isinstance(side, Late) else _own(side)
+
+    def trace(self, x: Any, lengths: Any = None) -> Float[Array, "..."]:
+        """The trace of K(x, x), without K: a number, (o,) for "diagonal", the sum over outputs too for "full"."""
+        values = self.diag(x, lengths)
+        if self.outputs == "full":
+            values = jnp.trace(values, axis1=1, axis2=2)
+        return jnp.sum(values, axis=0)
+
+    def mv(self, x: Any, v: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None) -> Float[Array, "n ..."]:
+        """K(x, x2) v without K, by one reverse and one forward derivative; `x2=None`: x.
+
+        Args:
+            x: n inputs.
+            v: (m,) or (m, k); for outputs "full" and "diagonal" (m, o) or (m, o, k).
+            x2: m inputs.
+            lengths, lengths2: of the sequences.
+        """
+        left = self.function.inputs(x, lengths)
+        right = None if x2 is None else self.function.inputs(x2, lengths2)
+        return products.kernel_vector(self.function, left, right, v)
+
+    def by_leaf(
+        self, x: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None
+    ) -> dict[str, Float[Array, "n m ..."]]:
+        """The kernel as a sum over leaves of the parameters: {path: its part}, by structure or Jacobian.
+
+        Leaves of which the computation sees only one part, such as matrices that f puts together, stand apart as well.
+        """
+        left = self.function.inputs(x, lengths)
+        choice = self._choice(left, join=False)
+        mine = _prepare(self.function, left, choice)
+        theirs = None if x2 is None else _prepare(self.function, self.function.inputs(x2, lengths2), choice)
+        parts = _terms(mine, theirs)
+        return {self.function.names[k]: parts[(k,)] for (k,) in sorted(parts)}
+
+    def plan(self, x: Any, lengths: Any = None) -> Plan:
+        """What is done with each leaf for these inputs, and why, with predicted time and memory; print it."""
+        x = self.function.inputs(x, lengths)
+        return plan(self.function, x, self._choice(x), self.method, self.memory, self.directions)
+
+    def entry_rounding(self, side: Side) -> float:
+        """Estimate of |computed - exact| / sqrt(K_ii K_jj): measured on some examples, see `empirical.rounding`.
+
+        For a sketch, 4 standard errors: the largest among some examples.
+        """
+        if self.method == "sketch":
+            return sketch.entry_error(side, self._kept)
+        x = side if self.method == "products" else side.inputs
+        return measured(self.function, x, self._choice(x))
+
+    def standard_error(self, left: Side, right: Side) -> Float[Array, "n m ..."] | None:
+        return sketch.standard_error(left, right, self._kept) if self.method == "sketch" else None
+
+    def check_pair(self, left: Side, right: Side) -> None:
+        super().check_pair(*(getattr(side, "inputs", side) for side in (left, right)))
+
+    def tile_rows(self, side: Side) -> int:
+        return ONE_PIECE
+
+    @property
+    def _kept(self) -> str:
+        return str(self.outputs) if self.outputs in ("full", "diagonal") else "trace"
+
+    def _choice(self, x: Any, join: bool = True) -> Choice:
+        method = self.method if self.method in ("structured", "jacobian") else "auto"
+        return choose.choose(self.function, x, method, self.orders, join)
+
+
+def _late(side: Prepared | Late, *both: Prepared | Late) -> Late:
+    size = min(one.block for one in both if isinstance(one, Late))
+    return side if isinstance(side, Late) else Late(side.inputs, side.choice, size)
+
+
+@partial(jax.jit, static_argnames="choice")
+def _prepare(function: Function, x: Any, choice: Choice) -> Prepared:
+    return structure.prepare(function, x, choice)
+
+
+@jax.jit
+def _tile(left: Prepared, right: Prepared) -> Array:
+    return structure.total(left, right)
+
+
+@jax.jit
+def _square(side: Prepared) -> Array:
+    return structure.total(side, None)
+
+
+@jax.jit
+def _terms(left: Prepared, right: Prepared | None) -> dict[tuple[int, ...], Array]:
+    return structure.terms(left, right)
+
+
+@jax.jit
+def _own(side: Prepared) -> Array:
+    return late.own(side)

@@ -1,0 +1,184 @@
+"""What does each example contribute to the kernel on its own? Records and deltas at every site, rows of the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ntkseq._precision import wide
+from ntkseq._struct import static, struct
+from ntkseq.empirical import contract, costs
+from ntkseq.empirical.contract import Layout, Outputs
+from ntkseq.empirical.function import Function, shapes
+from ntkseq.empirical.groups import Group, arrange, factors
+from ntkseq.empirical.tags import DATA, Param
+from ntkseq.empirical.taps import Tapper
+from ntkseq.empirical.trace import Traced, trace
+from ntkseq.empirical.views import whole
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What was found in a function: groups of sites, plain leaves, and what becomes of its outputs."""
+
+    groups: tuple[Group, ...]
+    plain: tuple[int, ...]
+    outputs: Outputs
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What is done with it: the groups whose factors are kept, the leaves whose Jacobian rows are.
+
+    orders: for each group the order that the caller wants, or None for the cheapest.
+    asked: plain leaves that the caller wants to be plain.
+    """
+
+    groups: tuple[Group, ...]
+    plain: tuple[int, ...]
+    outputs: Outputs
+    orders: tuple[str | None, ...]
+    asked: tuple[int, ...]
+    speeds: costs.Speeds
+
+
+@struct
+class Prepared:
+    """All that tiles need of a batch.
+
+    factors: of each group and bucket, two arrays with leading axis n.
+    rows: of each plain leaf, the Jacobian (n, o, p).
+    inputs: the checked inputs, from which the rounding is measured.
+    """
+
+    factors: tuple[tuple[tuple[Array, Array], ...], ...]
+    rows: tuple[Array, ...]
+    inputs: Any
+    choice: Choice = static()
+
+
+def examine(function: Function, x: Any, join: bool = True) -> Found:
+    """The groups of sites of a function and its plain leaves; looked for once for all inputs of one shape.
+
+    x: checked inputs. join: whether leaves that a concatenation joins may share a group.
+    """
+    leaves, tree = jax.tree.flatten(function)
+    inputs, inputs_tree = jax.tree.flatten(x)
+    return _examine(shapes(leaves, 0), tree, shapes(inputs, 1), inputs_tree, join)
+
+
+def prepare(function: Function, x: Any, choice: Choice) -> Prepared:
+    """Run and differentiate the function once for every example of a batch."""
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), x)
+    plain, groups = choice.plain, choice.groups
+    places = {place: site for group in groups for place, site in group.places}
+    weights = function.weights
+    with jax.default_matmul_precision("highest"):
+        traced = trace(function.outputs_at, weights, one)
+
+        def example(leaves: list[Any]) -> tuple[Any, Any, Any]:
+            def run(taps: Any, free: list[Any]) -> tuple[Array, Any]:
+                values = list(weights)
+                for k, value in zip(plain, free, strict=True):
+                    values[k] = value
+                found = Tapper(taps).run(traced, [*values, *leaves], _tags(function, one), (), ())
+                return found.values[0], {place: found.records[place] for place in places}
+
+            taps = {
+                place: jnp.zeros((*(length for length, _ in site.loops), *site.shape), site.dtype)
+                for place, site in places.items()
+            }
+            out, pull, records = jax.vjp(run, taps, [weights[k] for k in plain], has_aux=True)
+            deltas, rows = jax.vmap(pull)(jnp.eye(out.shape[0], dtype=out.dtype))
+            return records, deltas, rows
+
+        records, deltas, rows = jax.vmap(example)(jax.tree.leaves(x))
+    single = choice.outputs.single
+    found = tuple(tuple(factors(bucket, records, deltas, single) for bucket in group.buckets) for group in groups)
+    wide = tuple(_row(row, function.root(k)) for k, row in zip(plain, rows, strict=True))
+    return Prepared(found, wide, x, choice)
+
+
+def terms(left: Prepared, right: Prepared | None) -> dict[tuple[int, ...], Array]:
+    """The kernel as a sum: (n, m, ...) for each group of leaves and each plain leaf. `right=None`: left with itself."""
+    square, choice = right is None, left.choice
+    other, outputs = left if right is None else right, choice.outputs
+    found: dict[tuple[int, ...], Array] = {}
+    for group, order, mine, theirs in zip(choice.groups, choice.orders, left.factors, other.factors, strict=True):
+        value = _contracted(group, order, mine, None if square else theirs, choice)
+        found[group.members] = _plus([found[group.members], value]) if group.members in found else value
+    for k, mine, theirs in zip(choice.plain, left.rows, other.rows, strict=True):
+        found[(k,)] = contract.rows_product(mine, theirs, outputs)
+    if outputs.kept == "trace":
+        return {members: value / outputs.count for members, value in found.items()}
+    if outputs.single:  # computed without the axes of the outputs
+        ones = (1, 1) if outputs.kept == "full" else (1,)
+        return {members: value.reshape(*value.shape, *ones) for members, value in found.items()}
+    return found
+
+
+def total(left: Prepared, right: Prepared | None) -> Array:
+    """(n, m, ...): the sum of all terms. `right=None`: left with itself."""
+    return _plus(list(terms(left, right).values()))
+
+
+def order_of(group: Group, order: str | None, n: int, m: int, square: bool, choice: Choice) -> costs.Cost:
+    """The cost of the order that is taken for a group: the one that was asked for, or the cheapest."""
+    found = costs.orders(group, n, m, choice.outputs, square, choice.speeds)
+    return next((cost for cost in found if cost.order == order), found[0])
+
+
+def _plus(values: list[Array]) -> Array:
+    """Their sum in the widest dtype: a function may compute some of its products in another than its parameters have."""
+    dtype = wide(*(value.dtype for value in values))
+    first, *rest = (value.astype(dtype) for value in values)
+    return sum(rest, first)
+
+
+def _contracted(group: Group, order: str | None, left: Any, right: Any, choice: Choice) -> Array:
+    layouts = [Layout(bucket.rows, not bucket.record_first) for bucket in group.buckets]
+    square, outputs = right is None, choice.outputs
+    n, m = left[0][0].shape[0], (left if square else right)[0][0].shape[0]
+    if order_of(group, order, n, m, square, choice).order == costs.WEIGHTS:
+        return contract.weights(layouts, left, right, outputs, group.extents[0])
+    if square:
+        return contract.gram_square(layouts, left, outputs)
+    return contract.gram(layouts, left, right, outputs)
+
+
+@lru_cache(maxsize=64)
+def _examine(own: tuple, tree: Any, inputs: tuple, inputs_tree: Any, join: bool) -> Found:
+    leaves = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in own]
+    function: Function = jax.tree.unflatten(tree, leaves)
+    one = jax.tree.unflatten(inputs_tree, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in inputs])
+    tapper = Tapper()
+
+    def look(whole_: Function, one: Any) -> Any:
+        traced: Traced = trace(whole_.outputs_at, whole_.weights, one)
+        values = [*whole_.weights, *jax.tree.leaves(one)]
+        found = tapper.run(traced, values, _tags(whole_, one), (), ())
+        tapper.opaque(found.tags)
+        return found.values
+
+    (out,) = jax.eval_shape(look, function, one)
+    groups, plain = arrange(tapper, single=out.shape[0] == 1, join=join)
+    kept = function.outputs if function.outputs in ("full", "diagonal") else "trace"
+    return Found(tuple(groups), tuple(sorted(plain)), Outputs(out.shape[0], kept))
+
+
+def _tags(function: Function, x: Any) -> list[Any]:
+    params = [
+        Param(frozenset([k]), whole(k, weight.ndim, function.root(k))) for k, weight in enumerate(function.weights)
+    ]
+    return [*params, *[DATA] * len(jax.tree.leaves(x))]
+
+
+def _row(row: Array, root: Any) -> Array:
+    """(n, o, p) in float32 at least, with the root of the learning rate."""
+    row = row.reshape(*row.shape[:2], -1).astype(wide(row.dtype))
+    return row if root is None else row * root.astype(row.dtype)
