@@ -17,10 +17,16 @@ def main() -> int:
     parser.add_argument("case", choices=names)
     parser.add_argument("--quick", action="store_true", help="smaller sizes: minutes become seconds, targets go")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/CASE-DEVICE.json")
+    parser.add_argument("--exact", action="store_true", help="the table of errors of every function (case empirical)")
     options = parser.parse_args()
     for key, value in machine().items():
         print(f"{key:<14}{value}")
-    report = importlib.import_module(f"benchmarks.cases.{options.case}").run(options.quick)
+    case = importlib.import_module(f"benchmarks.cases.{options.case}")
+    if options.exact:
+        if not hasattr(case, "exact"):
+            parser.error(f"--exact belongs to the case empirical; got {options.case}")
+        return case.exact()
+    report = case.run(options.quick)
     if options.write:
         print("written:", report.write().name)
     missed = [row.name for row in report.rows if row.reached is False]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from typing import Any
 
@@ -13,7 +12,7 @@ from ntkseq._precision import wide
 from ntkseq.empirical import costs, speeds
 from ntkseq.empirical.function import Function
 from ntkseq.empirical.groups import Group
-from ntkseq.empirical.structure import Choice, Found, examine
+from ntkseq.empirical.structure import Choice, examine
 
 SHARE = 0.5
 """Part of the free memory that is used where the caller does not say."""

@@ -17,8 +17,9 @@ from jax import Array, lax
 
 from ntkseq._precision import wide
 
-_TILE = 768  # uses of a tile of examples in the order "gram": the tile then stays in the second-level cache
-_BLOCK = 1 << 24  # bytes of a block of columns in the order "weights"
+_TILE = 512  # uses of a tile of examples in the order "gram": the tile then stays in the second-level cache
+BLOCK = 1 << 24
+"""Bytes of a block of columns in the order "weights"."""
 
 Factors = Sequence[tuple[Array, Array]]
 """The two factors of each bucket: (n, [o,] B, T, c) and (n, [o,] B, T, d)."""
@@ -92,7 +93,7 @@ def weights(layouts: Sequence[Layout], left: Factors, right: Factors | None, out
     first, second = left[0]
     span, lead = second.shape[-1], first.shape[0] * outputs.count * second.shape[-3]
     row = lead * (table if layouts[0].rows else first.shape[-1]) * first.dtype.itemsize
-    width = min(span, max(8, _BLOCK // max(row, 1)))
+    width = min(span, max(8, BLOCK // max(row, 1)))
     count = -(-span // width)
     width = -(-span // count)
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 
-from ntkseq.empirical.contract import Outputs
+from ntkseq.empirical.contract import BLOCK, Outputs
 from ntkseq.empirical.groups import Group
 
 GRAM, WEIGHTS, ROWS = "gram", "weights", "jacobian"
 ORDERS = (GRAM, WEIGHTS, ROWS)
+
+SIZE = 4
+"""Bytes of a number."""
+REPEATED = 4
+"""Times more numbers that factors may be than gradients, where these are summed up over uses."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,21 +60,22 @@ def orders(group: Group, n: int, m: int, outputs: Outputs, square: bool, speeds:
     make = examples * o * b * t * c * d
     meet = n * m * b * c * d * kept
     written = examples * o * b * c * d
-    seconds = speeds.product * (make + meet) + speeds.written * written
+    reach = min(1.0, written * SIZE / BLOCK)  # what stays in cache is written and read again for little
+    seconds = speeds.product * (make + meet) + speeds.written * written * reach
     found.append(Cost(WEIGHTS, make + meet, written, seconds))
     return sorted(found, key=lambda cost: cost.seconds)
 
 
 def structured(group: Group, outputs: Outputs, speeds: Speeds, n: int = 64) -> bool:
-    """Whether to keep the group's factors, rather than the Jacobian rows of its leaves: what is cheaper to hold.
+    """Whether to keep the group's factors, rather than the Jacobian rows of its leaves: what is cheaper.
 
     Decided for a batch of n, whatever the batch is: two batches of one kernel are to fit together.
     """
-    (c, d), t, b, o = group.extents, group.uses, group.stack, outputs.count
+    (c, d), b, o = group.extents, group.stack, outputs.count
     if orders(group, n, n, outputs, True, speeds)[0].order == GRAM:
         return True
-    convolution = any(site.kind == "convolution" for _, site in group.places)
-    return not convolution and factor_entries(group, o) < o * b * c * d
+    convolution = any(site.kind == "convolution" for _, site in group.places)  # the patches have to be made
+    return factor_entries(group, o) < (1 if convolution else REPEATED) * o * b * c * d
 
 
 def factor_entries(group: Group, o: int) -> int:

@@ -1,4 +1,4 @@
-"""How is the kernel computed where factors of all examples do not fit into memory? Block by block, made again each time."""
+"""How is the kernel computed where the factors of all examples do not fit into memory? Block by block, made again."""
 
 from __future__ import annotations
 

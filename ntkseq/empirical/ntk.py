@@ -1,4 +1,4 @@
-"""What is the tangent kernel of a given function at given parameters? Exact, by the cheapest method for its structure."""
+"""What is the tangent kernel of a given function at given parameters? Exact, by the cheapest method for it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class NTK(Kernel):
     Args:
         f: f(params, x) -> (o,), or f(params, x, length) where lengths are passed.
         params: any pytree of arrays, float32, float64 or bfloat16; integer leaves are constants.
-        outputs: "trace", the mean over outputs of K[o, o], (n, m); "full", (n, m, o, o); "diagonal", K[o, o], (n, m, o);
-            an index, one output, (n, m); "pseudo", the kernel of the sum of the outputs over sqrt(o), (n, m).
+        outputs: "trace", the mean over outputs of K[o, o], (n, m); "full", (n, m, o, o); "diagonal", K[o, o],
+            (n, m, o); an index, one output, (n, m); "pseudo", the kernel of the sum of the outputs over sqrt(o), (n, m).
         method: "auto"; "structured", factors wherever there is structure; "jacobian", per-example gradients (n p
             memory); "products", by forward and reverse derivatives (no gradient per example is held); "sketch", an
             estimate from `directions` random projections, at a cost linear in n, with its sampling error.

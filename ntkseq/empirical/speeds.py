@@ -22,7 +22,7 @@ from ntkseq.empirical.contract import Layout, Outputs
 from ntkseq.empirical.costs import Speeds
 
 ASSUMED = {
-    "cpu": Speeds(1.5e-11, 2e-11, 6e-11, 1.2e-10),
+    "cpu": Speeds(1.2e-11, 1.4e-11, 2e-10, 1.2e-9),
     "other": Speeds(5e-14, 8e-14, 5e-12, 5e-12),
 }
 """What is taken of a device that was not calibrated: two cores, and a large accelerator; only ratios decide."""

@@ -134,7 +134,7 @@ def order_of(group: Group, order: str | None, n: int, m: int, square: bool, choi
 
 
 def _plus(values: list[Array]) -> Array:
-    """Their sum in the widest dtype: a function may compute some of its products in another than its parameters have."""
+    """Their sum in the widest dtype: some products of a function may be in another than its parameters."""
     dtype = wide(*(value.dtype for value in values))
     first, *rest = (value.astype(dtype) for value in values)
     return sum(rest, first)

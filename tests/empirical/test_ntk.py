@@ -20,8 +20,8 @@ from tests.empirical.functions import FUNCTIONS
 N = 5
 REVERSE = [name for name, case in FUNCTIONS.items() if case.reverse]
 NOW = (
-    "rnn_outputs", "lstm", "embedding_edges", "maml_task", "cond", "nested_scans", "odd_leaves", "custom_vjp", "no_input",
-    "slices_overlapping", "bfloat16_compute",
+    "rnn_outputs", "lstm", "embedding_edges", "maml_task", "cond", "nested_scans", "odd_leaves", "custom_vjp",
+    "no_input", "slices_overlapping", "bfloat16_compute",
 )  # fmt: skip
 EACH = pytest.mark.parametrize(
     "name", [name if name in NOW else pytest.param(name, marks=pytest.mark.slow) for name in REVERSE]
