@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -100,9 +101,7 @@ def bidirectional(width: int, t: int, n: int, o: int = 1, d: int = 8) -> Net:
     return f, params, jax.random.normal(next(keys), (n, t, d))
 
 
-def transformer(
-    width: int, t: int, n: int, o: int = 1, layers: int = 1, vocabulary: int = 64, heads: int = 4
-) -> Net:
+def transformer(width: int, t: int, n: int, o: int = 1, layers: int = 1, vocabulary: int = 64, heads: int = 4) -> Net:
     """Causal, on tokens, with LayerNorm before each block and a four times wider hidden layer."""
     keys = _keys(4 + 4 * layers)
     params = {
@@ -140,9 +139,7 @@ def transformer(
 def mlp(width: int, n: int, o: int = 1, depth: int = 3, d: int = 32) -> Net:
     keys = _keys(depth + 2)
     sizes = [d] + [width] * depth + [o]
-    params = [
-        {"W": _normal(next(keys), a, b), "b": jnp.zeros(b)} for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-    ]
+    params = [{"W": _normal(next(keys), a, b), "b": jnp.zeros(b)} for a, b in itertools.pairwise(sizes)]
 
     def f(p: Any, x: jax.Array) -> jax.Array:
         for q in p[:-1]:

@@ -1,6 +1,19 @@
 """Neural tangent kernels of sequence models on JAX: kernel, Gram matrix, spectrum, bound, prediction."""
 
-from ntkseq import activations, blocks, bounds, data, grams, interop, kernels, models, predictors, spectra, training
+from ntkseq import (
+    activations,
+    blocks,
+    bounds,
+    data,
+    empirical,
+    grams,
+    interop,
+    kernels,
+    models,
+    predictors,
+    spectra,
+    training,
+)
 from ntkseq.grams import gram
 from ntkseq.predictors import ridge
 from ntkseq.references import cite
@@ -16,6 +29,7 @@ __all__ = [
     "cite",
     "data",
     "effective_rank",
+    "empirical",
     "fit",
     "gram",
     "grams",

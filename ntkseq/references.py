@@ -164,6 +164,22 @@ _ENTRIES = {
         "International Conference on Learning Representations",
         "1912.02803",
     ),
+    "jacot2018": _Entry(
+        "inproceedings",
+        "Jacot, Arthur and Gabriel, Franck and Hongler, Cl{\\'e}ment",
+        "Neural Tangent Kernel: Convergence and Generalization in Neural Networks",
+        2018,
+        _NEURIPS,
+        "1806.07572",
+    ),
+    "novak2022": _Entry(
+        "inproceedings",
+        "Novak, Roman and Sohl-Dickstein, Jascha and Schoenholz, Samuel S.",
+        "Fast Finite Width Neural Tangent Kernel",
+        2022,
+        "International Conference on Machine Learning",
+        "2206.08720",
+    ),
     "finn2017maml": _Entry(
         "inproceedings",
         "Finn, Chelsea and Abbeel, Pieter and Levine, Sergey",

@@ -17,6 +17,7 @@ SURFACE = {
         "cite",
         "data",
         "effective_rank",
+        "empirical",
         "fit",
         "gram",
         "grams",
@@ -31,8 +32,11 @@ SURFACE = {
     ],
     "ntkseq.bounds": ["Assumption", "Bound", "Term", "arora", "cao_gu", "du", "margin", "rademacher"],
     "ntkseq.data": ["Dataset", "bundled", "files", "load", "sequences", "tasks"],
+    "ntkseq.empirical": [
+        "Average", "Convergence", "NTK", "Plan", "Taylor", "average", "calibrate", "convergence", "linearize", "taylor",
+    ],
     "ntkseq.grams": ["Dense", "Gram", "as_gram", "gram"],
-    "ntkseq.interop": ["neural_tangents"],
+    "ntkseq.interop": ["equinox", "flax", "neural_tangents"],
     "ntkseq.kernels": [
         "Attention", "Bidirectional", "Dense", "Flow", "GD", "Gated", "Kernel", "LeakyRecurrent", "LinearRecurrent",
         "Meta", "Prox", "Recurrent", "Scaled", "Serial", "Sum", "Transformer", "every_step",

@@ -110,13 +110,18 @@ def against(report: Report, name: str, f: Any, params: Any, x: jax.Array, least:
         report.add(f"  {key}", timing.median * 1e3, "ms")
     best = min(timing.median for key, timing in times.items() if key != "ours")
     report.add("  times faster than the best peer", best / times["ours"].median, "x", least=least)
-    own = {method: (lambda k=kernel.with_(method=method): k(x)) for method in OPTIONS}
+    own = {method: partial(kernel.with_(method=method), x) for method in OPTIONS}
     options = measure_in_turn(own, repeats=3)
     fastest = min(options, key=lambda method: options[method].median)
     ratio = options["auto"].median / options[fastest].median
     report.add("  time over that of our best option", ratio, "x", most=None if quick else 1.5, note=fastest)
     ours, theirs = temporary(kernel, x), peer_memory(f, params, x)
-    report.add("  memory beside parameters and result, ours", ours / 2**20, "MiB", note=f"{theirs / 2**20:.0f} MiB by gradients")
+    report.add(
+        "  memory beside parameters and result, ours",
+        ours / 2**20,
+        "MiB",
+        note=f"{theirs / 2**20:.0f} MiB by gradients",
+    )
 
 
 def temporary(kernel: NTK, x: jax.Array) -> float:
@@ -125,7 +130,9 @@ def temporary(kernel: NTK, x: jax.Array) -> float:
     choice = kernel._choice(inputs)
     first = _prepare.lower(kernel.function, inputs, choice).compile().memory_analysis()
     second = _square.lower(kernel.prepare(x)).compile().memory_analysis()
-    return max(first.temp_size_in_bytes + first.output_size_in_bytes, second.temp_size_in_bytes + second.argument_size_in_bytes)
+    return max(
+        first.temp_size_in_bytes + first.output_size_in_bytes, second.temp_size_in_bytes + second.argument_size_in_bytes
+    )
 
 
 def peer_memory(f: Any, params: Any, x: jax.Array) -> float:

@@ -202,8 +202,8 @@ def _check_returned(structure: Any, own: tuple, tree: Any, inputs: tuple) -> Non
         jax.eval_shape(gradient, made, *x)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ValueError(
-            f"f has no reverse derivative in params: {error} Write loops as lax.scan, or lax.fori_loop with bounds that "
-            "are plain numbers, and leave out what has no derivative."
+            f"f has no reverse derivative in params: {error} Write loops as lax.scan, or lax.fori_loop with bounds "
+            "that are plain numbers, and leave out what has no derivative."
         ) from error
 
 

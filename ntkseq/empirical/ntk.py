@@ -39,7 +39,8 @@ class NTK(Kernel):
         f: f(params, x) -> (o,), or f(params, x, length) where lengths are passed.
         params: any pytree of arrays, float32, float64 or bfloat16; integer leaves are constants.
         outputs: "trace", the mean over outputs of K[o, o], (n, m); "full", (n, m, o, o); "diagonal", K[o, o],
-            (n, m, o); an index, one output, (n, m); "pseudo", the kernel of the sum of the outputs over sqrt(o), (n, m).
+            (n, m, o); an index, one output, (n, m); "pseudo", the kernel of the sum of the outputs over sqrt(o),
+            (n, m).
         method: "auto"; "structured", factors wherever there is structure; "jacobian", per-example gradients (n p
             memory); "products", by forward and reverse derivatives (no gradient per example is held); "sketch", an
             estimate from `directions` random projections, at a cost linear in n, with its sampling error.

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
+from ntkseq._precision import wide
 from ntkseq.empirical.function import Function
 
 BATCH = 128
@@ -80,11 +81,6 @@ def trace(function: Function, x: Any, batch: int | None = None) -> Float[Array, 
     return jnp.sum(values, axis=0)
 
 
-def wide(dtype: Any) -> Any:
-    """The dtype in which sums are held: float32, or the dtype itself where that is wider."""
-    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
-
-
 def split(tree: Any, batch: int) -> Any:
     """Leaves (n, ...) as equal blocks (count, size, ...), size <= batch; the last example fills up the last block."""
     n = jax.tree.leaves(tree)[0].shape[0]
@@ -126,7 +122,14 @@ def _linear(value: Any, weights: list[Any]) -> Any:
         if not _only_reverse(jax.make_jaxpr(value)(weights).jaxpr):
             return jax.linearize(value, weights)[1]
         out, back = jax.vjp(value, weights)
-        transposed = jax.linear_transpose(lambda cotangent: back(cotangent)[0], out)
+        try:
+            transposed = jax.linear_transpose(lambda cotangent: back(cotangent)[0], out)
+            transposed(jax.tree.map(jnp.zeros_like, weights))
+        except (NotImplementedError, AssertionError) as error:
+            raise ValueError(
+                f"f has a custom_vjp whose rule is not linear in the cotangent, so products with its kernel do not "
+                f'exist: {error} Take method="auto".'
+            ) from error
         return lambda tangent: transposed(tangent)[0]
 
 

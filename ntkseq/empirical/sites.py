@@ -117,7 +117,7 @@ def _convolution(eqn: Equation, view: View, values: list[Any], loops: tuple[Loop
     record = jnp.moveaxis(patches, feature, -1)
     record = record.reshape(*record.shape[:-1], w.shape[in_axis], *(w.shape[k] for k in window))
     uses = patches.ndim - 1
-    labels: list[Label] = [("t", k) for k in range(uses)] + [("c", axes[k]) for k in (in_axis, *window)]
+    labels: list[Label] = [*(("t", k) for k in range(uses)), *(("c", axes[k]) for k in (in_axis, *window))]
     rest = iter(range(uses))
     out: list[Label] = [("o", axes[out_axis]) if k == feature else ("t", next(rest)) for k in range(patches.ndim)]
     return _found("convolution", eqn, view, record, labels, out, loops, view.scale)
@@ -131,7 +131,7 @@ def _rows(eqn: Equation, view: View, values: list[Any], loops: tuple[Loop, ...])
     gain = view.scale
     if eqn.primitive.name == "dynamic_slice":
         index = jnp.asarray(values[1])
-        labels: list[Label] = [("t", 0)] + [("o", k) for k in range(1, len(shape))]
+        labels: list[Label] = [("t", 0), *(("o", k) for k in range(1, len(shape)))]
     else:
         numbers = eqn.params["dimension_numbers"]
         offsets, collapsed = numbers.offset_dims, numbers.collapsed_slice_dims
@@ -176,7 +176,7 @@ def _found(
         size = shape[-1]
     kept = [axis for word, axis in out if word == "o"]
     order = tuple(sorted(range(len(out)), key=lambda k: _place(out[k])))
-    sizes = tuple(math.prod(result.shape[k] for k in order if out[k][0] == word) for word in "bto")
+    batches, uses, rest = (math.prod(result.shape[k] for k in order if out[k][0] == word) for word in "bto")
     batch, summed, kept = (tuple(sorted(k for k in axes if k is not None)) for axes in (batch, summed, kept))
     record_first = summed <= kept
     first, second = (summed, kept) if record_first else (kept, summed)
@@ -184,7 +184,7 @@ def _found(
     around = tuple((length, place in stacked) for length, place in loops)
     site = Site(
         kind, view.leaf, view.chain, batch, first, second, record_first, tuple(result.shape), result.dtype, around,
-        order, sizes, size,
+        order, (batches, uses, rest), size,
     )  # fmt: skip
     return Found(site, record, gain)
 

@@ -20,9 +20,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
+from ntkseq._precision import wide
 from ntkseq.empirical import products
 from ntkseq.empirical.function import Function
 
@@ -80,11 +82,32 @@ def standard_error(left: Any, right: Any, outputs: str = "trace") -> Float[Array
     return _standard_error(left, right, outputs)
 
 
+def diagonal(features: Any, outputs: str = "trace") -> Float[Array, "n ..."]:
+    """The estimate of the kernel of each example with itself."""
+    each = jax.vmap(lambda one: _estimate(one[None], one[None], outputs)[0, 0])
+    return each(_pair(features, features, outputs)[0])
+
+
+def entry_error(features: Any, outputs: str = "trace", few: int = 16) -> float:
+    """Four standard errors relative to sqrt(K_ii K_jj), the largest among some of the examples.
+
+    Infinite for one direction, which has no spread.
+    """
+    if features.shape[1] < 2:
+        return float("inf")
+    some = features[np.unique(np.linspace(0, features.shape[0] - 1, min(features.shape[0], few)).astype(int))]
+    error = np.asarray(standard_error(some, some, outputs), np.float64)
+    own = np.sqrt(np.asarray(diagonal(some, "diagonal" if outputs == "full" else outputs), np.float64))
+    full = outputs == "full"
+    scale = own[:, None, :, None] * own[None, :, None, :] if full else own[:, None] * own[None, :]
+    return 4.0 * float(np.max(np.where(scale > 0, error / np.where(scale > 0, scale, 1), 0)))
+
+
 def direction(function: Function, key: Any, k: Any) -> list[Array]:
     """The k-th direction xi_k: signs in the shape and the sum dtype of each trained leaf."""
     key = jax.random.fold_in(key, k)
     return [
-        _signs(jax.random.fold_in(key, leaf), weight.shape, products.wide(weight.dtype))
+        _signs(jax.random.fold_in(key, leaf), weight.shape, wide(weight.dtype))
         for leaf, weight in zip(function.trained, function.weights, strict=True)
     ]
 
@@ -108,7 +131,7 @@ def _features(function: Function, x: Any, key: Any, count: int, batch: int) -> A
 
         def one(k: Array) -> Array:
             change = push(products.tangents(function, direction(function, key, k)))
-            return change.astype(products.wide(change.dtype))
+            return change.astype(wide(change.dtype))
 
         return jnp.swapaxes(jax.lax.map(one, jnp.arange(count, dtype=jnp.uint32)), 0, 1)
 

@@ -2,8 +2,8 @@
 
 Every value is tagged: None (constant), DATA (depends on the example), `Param` (depends on parameters only), `Shifted`
 (a view of a leaf plus something that depends on the example, as an inner loop of meta-learning makes). Where a view of
-a leaf meets data linearly is a `Site`: the other operand is recorded, and the result gets a tap, an input of zeros whose
-cotangent is the delta. A leaf that is used in any other way is `plain`.
+a leaf meets data linearly is a `Site`: the other operand is recorded, and the result gets a tap, an input of zeros,
+whose cotangent is the delta. A leaf that is used in any other way is `plain`.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ class Tapper:
         if len(operands) != 1:
             return None
         k, tag = operands[0], tags[operands[0]]
-        other = at.values[1 - k] if len(at.values) == 2 else None
-        if name in ("add", "sub") and (k == 0 or name == "add") and np.shape(other) == np.shape(tag.base):
+        if name in ("add", "sub") and (k == 0 or name == "add") and np.shape(at.values[1 - k]) == np.shape(tag.base):
+            other = at.values[1 - k]
             rest = tag.rest + other if name == "add" else tag.rest - other
             return Results(at.evaluate(), [Shifted(tag.base, tag.param, rest)], {})
         if name in _MOVES and DATA not in tags and not (name == "div" and k == 1):

@@ -19,7 +19,7 @@ Leaf = int | tuple[Any, ...]
 class View:
     """value = product of `scale` * (the leaf behind the steps of `chain`, its axes moved to `axes`).
 
-    `axes[k]` is the axis of the chain's result that axis k of the value is; None for an axis of length 1 that was added.
+    `axes[k]` is the axis of the chain's result that axis k of the value is; None for an added axis of length 1.
     Two values with equal `leaf` and `chain` are the same numbers, up to moved axes and scale.
     """
 

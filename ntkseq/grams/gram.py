@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks, _progress
@@ -64,16 +65,31 @@ def gram(
     if not symmetric:
         kernel.check_pair(left, right)
     n, m = (jax.tree.leaves(side)[0].shape[0] for side in (left, right))
+    diagonal = kernel.diag_side(left)
+    if diagonal.ndim != 1:
+        raise ValueError(
+            f"a Gram matrix has one number per pair of inputs; got {diagonal.shape[1:]} of them. Take "
+            'outputs="trace" or the index of one output, or kernel(x) in one piece.'
+        )
+    rows = kernel.tile_rows(left) if tile is None else None
+    if rows is not None and max(n, m) <= rows:
+        values = kernel.square_side(left) if symmetric else kernel.tile(left, right)
+        return _carried(kernel, left, right, values, bool(jnp.isfinite(values).all()), diagonal, symmetric)
     entries = kernel.entries_per_pair(left)
     on_cpu = all(d.platform == "cpu" for d in jax.tree.leaves(left)[0].devices())
     calls = (workers or host.cores()) if on_cpu else 1
-    plan = tiles.plan(n, m, symmetric=symmetric, entries=entries, on_cpu=on_cpu, size=tile, workers=calls)
-    diagonal = kernel.diag_side(left)
+    plan = tiles.plan(n, m, symmetric=symmetric, entries=entries, on_cpu=on_cpu, size=tile or rows, workers=calls)
     task = tiles.Task(kernel, left, right, plan, (n, m), diagonal, symmetric)
     work = len(plan.pairs) * plan.size**2 * entries * kernel.steps(left)
     with _progress.bar(progress, work, plan.calls, unit="batch", name="gram") as bar:
         tick = (lambda count: None) if bar is None else bar.update
         values, finite = host.run(task, calls, tick) if on_cpu else device.run(task, tick)
+    return _carried(kernel, left, right, values, finite, diagonal, symmetric)
+
+
+def _carried(
+    kernel: Kernel, left: Side, right: Side, values: Any, finite: bool, diagonal: jax.Array, symmetric: bool
+) -> Dense:
     if not finite:
         raise _checks.Overflow(
             f"kernel values overflow {values.dtype}. Lower the scales of the kernel or of the inputs, or use float64."

@@ -1,5 +1,5 @@
 """Other libraries beside this one: each guest is imported only when it is used."""
 
-from ntkseq.interop import neural_tangents
+from ntkseq.interop import equinox, flax, neural_tangents
 
-__all__ = ["neural_tangents"]
+__all__ = ["equinox", "flax", "neural_tangents"]

@@ -66,11 +66,17 @@ class Kernel(abc.ABC):
         """Numbers held per pair of examples while a tile is computed: what a tile size is chosen from."""
         return 1
 
+    def tile_rows(self, side: Side) -> int | None:
+        """Rows of a tile of a Gram matrix, where the kernel knows better than a tile that fits the cache; None: not."""
+        return None
+
     def steps(self, side: Side) -> int:
         """Steps of work per entry: what a progress bar and a benchmark count."""
         return 1
 
-    def __call__(self, x1: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None) -> Float[Array, "n m ..."]:
+    def __call__(
+        self, x1: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None
+    ) -> Float[Array, "n m ..."]:
         """The matrix of kernel values, in one piece and differentiable. `x2=None`: x1 with itself."""
         left = self.prepare(x1, lengths)
         if x2 is None:
@@ -151,6 +157,10 @@ class Sum(Kernel):
     def steps(self, side: Side) -> int:
         return self.first.steps(side[0]) + self.second.steps(side[1])
 
+    def tile_rows(self, side: Side) -> int | None:
+        rows = [self.first.tile_rows(side[0]), self.second.tile_rows(side[1])]
+        return min((one for one in rows if one is not None), default=None)
+
 
 @struct
 class Scaled(Kernel):
@@ -183,3 +193,6 @@ class Scaled(Kernel):
 
     def steps(self, side: Side) -> int:
         return self.kernel.steps(side)
+
+    def tile_rows(self, side: Side) -> int | None:
+        return self.kernel.tile_rows(side)

@@ -92,7 +92,7 @@ def taylor(f: Any, params: Any, degree: int = 1, *, trainable: Any = None) -> Ta
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq import models
-        >>> from ntkseq.empirical.linearize import taylor
+        >>> from ntkseq.empirical import taylor
         >>> net = models.Dense(width=32, activation="tanh")
         >>> x = jnp.ones((5, 3))
         >>> params = net.init(jax.random.key(0), x[0])
@@ -111,7 +111,7 @@ def linearize(f: Any, params: Any, *, trainable: Any = None) -> Taylor:
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from ntkseq.empirical.linearize import linearize
+        >>> from ntkseq.empirical import linearize
         >>> f = lambda params, x: jnp.tanh(x @ params)[None]
         >>> linear = linearize(f, jnp.zeros(3))
         >>> print(linear(jnp.array([1.0, 2.0, 3.0]), jnp.ones(3)))

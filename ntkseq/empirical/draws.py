@@ -85,7 +85,7 @@ def average(make: Callable[[Any], Any], keys: Any, x: Any, x2: Any = None) -> Av
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from ntkseq.empirical.average import average
+        >>> from ntkseq.empirical import average
         >>> def make(key):  # the kernel of x -> relu(w x) in w
         ...     w = jax.random.normal(key, (64, 3))
         ...     slope = lambda x: (x @ w.T > 0).astype(x.dtype)
@@ -129,7 +129,7 @@ def convergence(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from ntkseq.empirical.average import convergence
+        >>> from ntkseq.empirical import convergence
         >>> def make(width, key):  # a mean over `width` coordinates, as of a last layer
         ...     features = lambda x: jnp.cos(x @ jax.random.normal(key, (1, width)))
         ...     return lambda x: features(x) @ features(x).T / width
@@ -178,10 +178,8 @@ def convergence(
 def _slope(widths: tuple[int, ...], y: np.ndarray, variances: np.ndarray) -> tuple[float, float]:
     """The slope of y against log width by weighted least squares, and its standard error."""
     x = np.log(np.asarray(widths, np.float64))
-    if (variances == 0.0).all():  # draws that do not differ: every width counts the same, and only the misfit says more
-        weights = np.ones_like(y)
-    else:
-        weights = 1 / variances
+    # draws that do not differ: every width counts the same, and only the misfit says more
+    weights = np.ones_like(y) if (variances == 0.0).all() else 1 / variances
     x = x - weights @ x / weights.sum()
     y = y - weights @ y / weights.sum()
     size = weights @ x**2

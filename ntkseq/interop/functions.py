@@ -1,0 +1,73 @@
+"""When are two functions of a foreign model one function? f(params, x) with an equality that spares compiling again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Function:
+    """f(params, x) of a model of another library, for one example; what is not in `params` is held constant.
+
+    Two of them are equal, and have one compiled program, if they are made of equal structures, of the same constants
+    (the same arrays, not equal ones), and of the same `call`.
+
+    Args:
+        join: (structure, held, params) -> (function of x); a function at the top of a module.
+        structure: what the model is without its numbers.
+        held: pytree of constants.
+        call: how the model is used on x; handed to `join` by the library that has its own way, see there.
+        batched: x gets a first axis of length 1, and the output loses it.
+    """
+
+    join: Callable[[Any, Any, Any, Any], Callable[[Any], Any]]
+    structure: Any
+    held: Any
+    call: Callable[..., Any] | None = None
+    batched: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "held", jax.tree.map(_own, self.held))
+        leaves, tree = jax.tree.flatten(self.held)
+        key = (self.join, self.structure, tree, tuple(map(_identity, leaves)), self.call, self.batched)
+        try:
+            hash(key)
+        except TypeError:  # arrays among what the guest calls structure: this function is equal to itself only
+            key = (id(self),)
+        object.__setattr__(self, "_key", key)
+
+    def __call__(self, params: Any, x: Any) -> Any:
+        """The model at these parameters on one example."""
+        run = self.join(self.structure, self.held, params, self.call)
+        if not self.batched:
+            return run(x)
+        return jax.tree.map(lambda y: y[0], run(jax.tree.map(lambda a: a[None], x)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Function) and vars(self)["_key"] == vars(other)["_key"]
+
+    def __hash__(self) -> int:
+        return hash(vars(self)["_key"])
+
+
+def missing(guest: str, extra: str) -> ImportError:
+    """The error that says what to type."""
+    return ImportError(f"{guest} is not installed, and functions of its models need it: pip install 'ntkseq[{extra}]'")
+
+
+def _own(leaf: Any) -> Any:
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf  # what others can write to is no constant
+
+
+def _identity(leaf: Any) -> Any:
+    """Arrays by identity, since to compare their numbers costs more than it spares; the rest by value and type."""
+    try:
+        hash(leaf)
+    except TypeError:
+        return id(leaf)
+    return type(leaf), leaf
