@@ -32,9 +32,9 @@ def choose(
         x: its checked inputs.
         method: "auto", "structured" (factors wherever there is structure) or "jacobian" (nowhere).
         orders: (regular expression, order) for the leaves whose path has it.
-        join: whether leaves that a concatenation joins may be contracted together.
+        join: whether leaves that a concatenation joins, or that have the same deltas, may be contracted together.
     """
-    found = examine(function, x, join)
+    found = examine(function, x, join, beside=join and not orders)  # orders are asked for leaf by leaf
     rates = speeds.known(function.weights[0])
     names = function.names
     wanted = [_wanted(group, names, orders) for group in found.groups]
@@ -43,6 +43,8 @@ def choose(
         keep = method == "structured" or costs.structured(group, found.outputs, rates)
         kept.append(method != "jacobian" and order != costs.ROWS and (keep or order is not None))
     dropped = {k for group, keep in zip(found.groups, kept, strict=True) if not keep for k in group.members}
+    while more := {k for g in found.groups if dropped & set(g.members) for k in g.members} - dropped:
+        dropped |= more
     asked = {k for group, order in zip(found.groups, wanted, strict=True) if order == costs.ROWS for k in group.members}
     groups, chosen = [], []
     for group, order in zip(found.groups, wanted, strict=True):
@@ -50,7 +52,7 @@ def choose(
             groups.append(group)
             chosen.append(order)
     plain = tuple(sorted({*found.plain, *dropped}))
-    return Choice(tuple(groups), plain, found.outputs, tuple(chosen), tuple(sorted(asked)), rates)
+    return Choice(tuple(groups), plain, found.outputs, tuple(chosen), tuple(sorted(asked)), rates, found.twins)
 
 
 def block(function: Function, x: Any, choice: Choice, memory: int | None) -> int | None:

@@ -13,16 +13,20 @@ from jax import Array
 from ntkseq.empirical.sites import Site
 from ntkseq.empirical.tags import Place
 from ntkseq.empirical.taps import Tapper
+from ntkseq.empirical.twins import earliest
 from ntkseq.empirical.views import Leaf, disjoint
 
 
 @dataclasses.dataclass(frozen=True)
 class Bucket:
-    """Sites of one leaf whose factors are laid end to end along their uses."""
+    """Sites of one leaf whose factors are laid end to end along their uses.
+
+    Beside each site stand those of other leaves that have its delta: their records are one longer record.
+    """
 
     kind: str
     record_first: bool
-    sites: tuple[tuple[Place, Site], ...]
+    sites: tuple[tuple[tuple[Place, Site], ...], ...]
 
     @property
     def rows(self) -> bool:
@@ -31,14 +35,14 @@ class Bucket:
 
     @property
     def uses(self) -> int:
-        return sum(site.uses for _, site in self.sites)
+        return sum(beside[0][1].uses for beside in self.sites)
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
     """J = sum over buckets and uses of first factor (x) second factor: all that one view of one leaf does.
 
-    `members` are the trained leaves behind it, several if a concatenation joined them.
+    `members` are the trained leaves behind it: several if a concatenation joined them, or if they share their deltas.
     """
 
     members: tuple[int, ...]
@@ -47,12 +51,15 @@ class Group:
     @property
     def stack(self) -> int:
         """B, the number of matrices."""
-        return self.buckets[0].sites[0][1].stack
+        return self.buckets[0].sites[0][0][1].stack
 
     @property
     def extents(self) -> tuple[int, int]:
         """c and d, the two sides of a matrix."""
-        return self.buckets[0].sites[0][1].extents
+        beside = [site.extents for _, site in self.buckets[0].sites[0]]
+        if self.buckets[0].sites[0][0][1].record_first:
+            return sum(c for c, _ in beside), beside[0][1]
+        return beside[0][0], sum(d for _, d in beside)
 
     @property
     def uses(self) -> int:
@@ -65,14 +72,15 @@ class Group:
 
     @property
     def places(self) -> list[tuple[Place, Site]]:
-        return [pair for bucket in self.buckets for pair in bucket.sites]
+        return [pair for bucket in self.buckets for beside in bucket.sites for pair in beside]
 
 
-def arrange(tapper: Tapper, single: bool, join: bool = True) -> tuple[list[Group], set[int]]:
+def arrange(tapper: Tapper, single: bool, join: bool = True, beside: bool = True) -> tuple[list[Group], set[int]]:
     """The groups of a function that was run once, and the leaves that stay plain.
 
     single: whether there is one output, so that records and deltas have the same axes.
     join: whether leaves joined by a concatenation may share a group.
+    beside: whether leaves with the same deltas share one.
     """
     by_leaf: dict[Leaf, dict[tuple, list[tuple[Place, Site]]]] = defaultdict(lambda: defaultdict(list))
     for place, site in tapper.sites.items():
@@ -97,9 +105,29 @@ def arrange(tapper: Tapper, single: bool, join: bool = True) -> tuple[list[Group
             for place, site in found:
                 kind = "rows" if site.kind == "rows" else "dense"
                 buckets[kind, site.record_first or single].append((place, site))
-            parts = tuple(Bucket(kind, first, tuple(pairs)) for (kind, first), pairs in buckets.items())
+            parts = tuple(Bucket(kind, first, tuple((p,) for p in pairs)) for (kind, first), pairs in buckets.items())
             groups.append(Group(tuple(sorted(behind(leaf))), parts))
-    return groups, plain
+    return _side_by_side(groups, tapper.twins) if beside else groups, plain
+
+
+def _side_by_side(groups: list[Group], twins: dict[Place, Place]) -> list[Group]:
+    """Groups with the same deltas at all their sites become one: h W + u U is (h, u) times the two matrices stacked."""
+    found: dict[object, Group] = {}
+    for group in groups:
+        key: object = group
+        if len(group.buckets) == 1 and not group.rows:
+            key = tuple(
+                (earliest(place, twins), site.record_first, site.order, site.sizes, site.loops, site.dtype)
+                for place, site in group.places
+            )
+        other = found.get(key)
+        if other is None or set(other.members) & set(group.members):
+            found[group if key in found else key] = group
+            continue
+        (mine,), (theirs,) = group.buckets, other.buckets
+        sites = tuple((*one, *two) for one, two in zip(theirs.sites, mine.sites, strict=True))
+        found[key] = Group(tuple(sorted({*other.members, *group.members})), (dataclasses.replace(theirs, sites=sites),))
+    return list(found.values())
 
 
 def factors(bucket: Bucket, records: dict, deltas: dict, single: bool) -> tuple[Array, Array]:
@@ -108,8 +136,10 @@ def factors(bucket: Bucket, records: dict, deltas: dict, single: bool) -> tuple[
     records: place -> (n, loops, ...); deltas: place -> (n, o, loops, ...). Row numbers are (n, B, T).
     """
     first, second = [], []
-    for place, site in bucket.sites:
-        record = _laid_out(records[place], site, 1, delta=False)
+    for beside in bucket.sites:
+        place, site = beside[0]
+        parts = [_laid_out(records[one], other, 1, delta=False) for one, other in beside]
+        record = parts[0] if len(parts) == 1 else jnp.concatenate(parts, -1)
         delta = _laid_out(deltas[place], site, 2, delta=True)
         if single:
             delta = delta[:, 0]

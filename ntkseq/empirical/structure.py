@@ -16,19 +16,24 @@ from ntkseq.empirical import contract, costs
 from ntkseq.empirical.contract import Layout, Outputs
 from ntkseq.empirical.function import Function, shapes
 from ntkseq.empirical.groups import Group, arrange, factors
-from ntkseq.empirical.tags import DATA, Param
+from ntkseq.empirical.tags import DATA, Param, Place
 from ntkseq.empirical.taps import Tapper
 from ntkseq.empirical.trace import Traced, trace
+from ntkseq.empirical.twins import earliest
 from ntkseq.empirical.views import whole
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What was found in a function: groups of sites, plain leaves, and what becomes of its outputs."""
+    """What was found in a function: groups of sites, plain leaves, and what becomes of its outputs.
+
+    twins: (site, earlier site with the same delta).
+    """
 
     groups: tuple[Group, ...]
     plain: tuple[int, ...]
     outputs: Outputs
+    twins: tuple[tuple[Place, Place], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Choice:
     orders: tuple[str | None, ...]
     asked: tuple[int, ...]
     speeds: costs.Speeds
+    twins: tuple[tuple[Place, Place], ...] = ()
 
 
 @struct
@@ -62,14 +68,15 @@ class Prepared:
     choice: Choice = static()
 
 
-def examine(function: Function, x: Any, join: bool = True) -> Found:
+def examine(function: Function, x: Any, join: bool = True, beside: bool = True) -> Found:
     """The groups of sites of a function and its plain leaves; looked for once for all inputs of one shape.
 
-    x: checked inputs. join: whether leaves that a concatenation joins may share a group.
+    x: checked inputs. join: whether leaves that a concatenation joins may share a group. beside: those with the same
+    deltas.
     """
     leaves, tree = jax.tree.flatten(function)
     inputs, inputs_tree = jax.tree.flatten(x)
-    return _examine(shapes(leaves, 0), tree, shapes(inputs, 1), inputs_tree, join)
+    return _examine(shapes(leaves, 0), tree, shapes(inputs, 1), inputs_tree, join, beside)
 
 
 def prepare(function: Function, x: Any, choice: Choice) -> Prepared:
@@ -77,6 +84,10 @@ def prepare(function: Function, x: Any, choice: Choice) -> Prepared:
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), x)
     plain, groups = choice.plain, choice.groups
     places = {place: site for group in groups for place, site in group.places}
+    twins, first = dict(choice.twins), {}
+    for place in places:  # one tap for all sites with the same delta
+        first.setdefault(earliest(place, twins), place)
+    tapped = {place: first[earliest(place, twins)] for place in places}
     weights = function.weights
     with jax.default_matmul_precision("highest"):
         traced = trace(function.outputs_at, weights, one)
@@ -90,15 +101,18 @@ def prepare(function: Function, x: Any, choice: Choice) -> Prepared:
                 return found.values[0], {place: found.records[place] for place in places}
 
             taps = {
-                place: jnp.zeros((*(length for length, _ in site.loops), *site.shape), site.dtype)
+                place: jnp.zeros((*(n for n, _ in site.loops), *site.shape), site.dtype)
+                if tapped[place] == place
+                else None
                 for place, site in places.items()
             }
             out, pull, records = jax.vjp(run, taps, [weights[k] for k in plain], has_aux=True)
             deltas, rows = jax.vmap(pull)(jnp.eye(out.shape[0], dtype=out.dtype))
-            return records, deltas, rows
+            return records, {place: delta for place, delta in deltas.items() if delta is not None}, rows
 
         records, deltas, rows = jax.vmap(example)(jax.tree.leaves(x))
     single = choice.outputs.single
+    deltas = {place: deltas[other] for place, other in tapped.items()}
     found = tuple(tuple(factors(bucket, records, deltas, single) for bucket in group.buckets) for group in groups)
     wide = tuple(_row(row, function.root(k)) for k, row in zip(plain, rows, strict=True))
     return Prepared(found, wide, x, choice)
@@ -152,7 +166,7 @@ def _contracted(group: Group, order: str | None, left: Any, right: Any, choice: 
 
 
 @lru_cache(maxsize=64)
-def _examine(own: tuple, tree: Any, inputs: tuple, inputs_tree: Any, join: bool) -> Found:
+def _examine(own: tuple, tree: Any, inputs: tuple, inputs_tree: Any, join: bool, beside: bool) -> Found:
     leaves = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in own]
     function: Function = jax.tree.unflatten(tree, leaves)
     one = jax.tree.unflatten(inputs_tree, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in inputs])
@@ -166,9 +180,10 @@ def _examine(own: tuple, tree: Any, inputs: tuple, inputs_tree: Any, join: bool)
         return found.values
 
     (out,) = jax.eval_shape(look, function, one)
-    groups, plain = arrange(tapper, single=out.shape[0] == 1, join=join)
+    groups, plain = arrange(tapper, out.shape[0] == 1, join, beside)
     kept = function.outputs if function.outputs in ("full", "diagonal") else "trace"
-    return Found(tuple(groups), tuple(sorted(plain)), Outputs(out.shape[0], kept))
+    twins = tuple((place, earliest(place, tapper.twins)) for place in tapper.twins)
+    return Found(tuple(groups), tuple(sorted(plain)), Outputs(out.shape[0], kept), twins)
 
 
 def _tags(function: Function, x: Any) -> list[Any]:

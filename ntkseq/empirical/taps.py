@@ -20,6 +20,7 @@ from ntkseq.empirical import sites, views
 from ntkseq.empirical.sites import Loop, Site
 from ntkseq.empirical.tags import DATA, Param, Place, Results, Running, Shifted
 from ntkseq.empirical.trace import CALLS, REMAT, Traced, is_literal, opened, scan_counts
+from ntkseq.empirical.twins import Sums
 
 _MOVES = frozenset(
     [
@@ -38,10 +39,11 @@ _MOVES = frozenset(
 
 
 class Tapper:
-    """Runs equations with taps; afterwards it knows the sites, the plain leaves, and which leaves were joined.
+    """Runs equations with taps; afterwards it knows the sites, the plain leaves, which leaves were joined, and which
+    sites have the delta of an earlier one.
 
-    taps: place of a site -> array of the shape of its result, loops around it in front. None: none is added, and
-    nothing recorded, as for a first run that looks for the sites.
+    taps: place of a site -> array of the shape of its result, loops around it in front, or None where only the record
+    is wanted. None for all: none is added, and nothing recorded, as for a first run that looks for the sites.
     """
 
     def __init__(self, taps: dict[Place, Any] | None = None) -> None:
@@ -49,6 +51,7 @@ class Tapper:
         self.sites: dict[Place, Site] = {}
         self.joined: dict[Place, frozenset[int]] = {}
         self.plain: set[int] = set()
+        self.twins: dict[Place, Place] = {}
 
     def run(self, traced: Traced, values: list[Any], tags: list[Any], place: Place, loops: tuple[Loop, ...]) -> Results:
         jaxpr, env, tag = traced.jaxpr, {}, {}
@@ -59,10 +62,14 @@ class Tapper:
         value_of = lambda v: v.val if is_literal(v) else env[v]  # noqa: E731
         tag_of = lambda v: None if is_literal(v) else tag[v]  # noqa: E731
         records: dict[Place, Any] = {}
+        sums = Sums(jaxpr)
         for k, equation in enumerate(jaxpr.eqns):
             at = Running(jaxpr, equation, [value_of(v) for v in equation.invars], (*place, k), loops)
             found = self._equation(at, [tag_of(v) for v in equation.invars])
             records |= found.records
+            if at.place in self.sites and self.sites[at.place].kind != "rows":
+                sums.site(equation, at.place)
+            self.twins |= sums.seen(equation)
             for variable, value, kind in zip(equation.outvars, found.values, found.tags, strict=True):
                 env[variable], tag[variable] = value, kind
         return Results([value_of(v) for v in jaxpr.outvars], [tag_of(v) for v in jaxpr.outvars], records)
@@ -124,10 +131,13 @@ class Tapper:
         self.sites[at.place] = found.site
         if self.taps is None or at.place not in self.taps:
             return Results([value], [DATA], {})
-        tap = self.taps[at.place]
-        for factor in found.gain:
-            tap = tap * jnp.asarray(factor, tap.dtype)
-        return Results([value + tap.astype(value.dtype)], [DATA], {at.place: found.record})
+        tap, record = self.taps[at.place], found.record
+        for factor in found.gain:  # on the record, for the delta may be that of another site too
+            if found.site.kind == "rows":
+                tap = tap * jnp.asarray(factor, tap.dtype)
+            else:
+                record = record * jnp.asarray(factor, record.dtype)
+        return Results([value if tap is None else value + tap.astype(value.dtype)], [DATA], {at.place: record})
 
     def _shifted(self, at: Running, tags: list[Any]) -> Results | None:
         """An equation of view + rest, split by linearity; None where it is not linear."""
@@ -251,6 +261,7 @@ class Tapper:
         self.sites |= inner.sites
         self.joined |= inner.joined
         self.plain |= inner.plain
+        self.twins |= inner.twins
 
 
 def _shift(at: Running, tags: list[Any]) -> Results | None:
