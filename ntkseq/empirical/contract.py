@@ -65,10 +65,11 @@ def gram(layouts: Sequence[Layout], left: Factors, right: Factors, outputs: Outp
 
 def gram_square(layouts: Sequence[Layout], factors: Factors, outputs: Outputs) -> Array:
     """`gram` of a batch with itself: the upper triangle of tiles, mirrored."""
-    size = _tile_rows(factors, outputs)
-    n = factors[0][0].shape[0]
+    size, n = _tile_rows(factors, outputs), factors[0][0].shape[0]
+    if n <= size < 2 * n:  # one tile, and large enough for half of it to be saved work
+        size = -(-n // 2)
     count = -(-n // size)
-    if count == 1:
+    if n == 1 or count == 1:
         return _gram_tile(layouts, factors, factors, outputs)
     size = -(-n // count)
     padded = jax.tree.map(lambda leaf: _padded(leaf, count * size), list(factors))
@@ -171,6 +172,9 @@ def _gram_tile(layouts: Sequence[Layout], left: Factors, right: Factors, outputs
 def _gram_pair(one: Layout, two: Layout, left: Any, right: Any, outputs: Outputs) -> Array:
     """Sum over b, t, s of (first . first')(second . second')."""
     o_left, o_right = outputs.left, outputs.right
+    dense = not one.rows and not two.rows and left[0].shape[-3] == 1
+    if dense and outputs.out == "" and one.delta_first == two.delta_first:
+        return _flat_pair(left, right)
     a, b = (o_left if one.delta_first else ""), (o_right if two.delta_first else "")
     c, d = ("" if one.delta_first else o_left), ("" if two.delta_first else o_right)
     summed = outputs.out == "" and c == d == "o"  # the outputs are summed within one factor
@@ -198,6 +202,15 @@ def _gram_pair(one: Layout, two: Layout, left: Any, right: Any, outputs: Outputs
     values = jnp.sum(values, axis=gone)
     rest = [letter for letter in rest if letter in "ij" + outputs.out]
     return values.transpose([rest.index(letter) for letter in "ij" + outputs.out])
+
+
+def _flat_pair(left: Any, right: Any) -> Array:
+    """`_gram_pair` for one matrix and a sum over outputs: two plain matrix products, multiplied before they unfold."""
+    uses = lambda a: (a.shape[0], a.shape[-2])  # noqa: E731
+    # (n, [o,] 1, T, c) -> (n T, [o] c)
+    flat = lambda a: jnp.moveaxis(a, -2, 1).reshape(a.shape[0] * a.shape[-2], -1)  # noqa: E731
+    first, second = (product("ik,jk->ij", flat(a), flat(b)) for a, b in zip(left, right, strict=True))
+    return jnp.sum((first.astype(second.dtype) * second).reshape(*uses(left[0]), *uses(right[0])), axis=(1, 3))
 
 
 def _picked(numbers: Array, factor: Array) -> Array:
