@@ -16,6 +16,8 @@ from ntkseq.empirical.structure import Choice, examine
 
 SHARE = 0.5
 """Part of the free memory that is used where the caller does not say."""
+LITTLE = 64 << 20
+"""Bytes for which the operating system is not asked how much is free."""
 
 
 def choose(
@@ -62,6 +64,8 @@ def block(function: Function, x: Any, choice: Choice, memory: int | None) -> int
     """
     n = jax.tree.leaves(x)[0].shape[0]
     each = bytes_per_example(function, choice)
+    if memory is None and 2 * n * each < LITTLE:
+        return None
     budget = memory if memory is not None else int(SHARE * _memory.available(speeds.device_of(function.weights[0])))
     if 2 * n * each <= budget:  # while they are made, what they are made of is there as well
         return None

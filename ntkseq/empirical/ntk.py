@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks
 from ntkseq._struct import replace, static, struct
 from ntkseq.empirical import choose, late, products, sketch, structure
+from ntkseq.empirical.backoff import halving
 from ntkseq.empirical.function import Function, check_outputs, function
 from ntkseq.empirical.late import Late
 from ntkseq.empirical.plan import Plan, plan
@@ -155,22 +156,29 @@ class NTK(Kernel):
             return sketch.features(self.function, x, self.key, self.directions)
         choice = self._choice(x)
         size = choose.block(self.function, x, choice, self.memory)
-        return _prepare(self.function, x, choice) if size is None else Late(x, choice, size)
+        run = lambda size: _prepare(self.function, x, choice) if size is None else Late(x, choice, size)  # noqa: E731
+        return halving(run, size, _count(x))
 
     def tile(self, left: Side, right: Side) -> Float[Array, "n m ..."]:
         if self.method == "products":
             return products.rows(self.function, left, right)
         if self.method == "sketch":
             return sketch.estimate(left, right, self._kept)
-        if isinstance(left, Late) or isinstance(right, Late):
-            return late.tile(self.function, *(_late(side, left, right) for side in (left, right)))
-        return _tile(left, right)
+        sides = (left, right)
+
+        def run(size: int | None) -> Array:
+            if size is None:
+                return _tile(left, right)
+            return late.tile(self.function, *(Late(side.inputs, side.choice, size) for side in sides))
+
+        return halving(run, _block(*sides), max(_count(side.inputs) for side in sides))
 
     def square_side(self, side: Side) -> Float[Array, "n n ..."]:
         """The kernel of a prepared batch with itself; half of the work where it can be halved."""
-        if isinstance(side, Late):
-            return late.square(self.function, side)
-        return _square(side) if isinstance(side, Prepared) else self.tile(side, side)
+        if not isinstance(side, (Prepared, Late)):
+            return self.tile(side, side)
+        late_ = lambda size: late.square(self.function, Late(side.inputs, side.choice, size))  # noqa: E731
+        return halving(lambda size: _square(side) if size is None else late_(size), _block(side), _count(side.inputs))
 
     def diag_side(self, side: Side) -> Float[Array, "n ..."]:
         if self.method == "products":
@@ -246,9 +254,13 @@ class NTK(Kernel):
         return choose.choose(self.function, x, method, self.orders, join)
 
 
-def _late(side: Prepared | Late, *both: Prepared | Late) -> Late:
-    size = min(one.block for one in both if isinstance(one, Late))
-    return side if isinstance(side, Late) else Late(side.inputs, side.choice, size)
+def _block(*sides: Prepared | Late) -> int | None:
+    """Examples held at once: the fewest that a side asks for."""
+    return min((side.block for side in sides if isinstance(side, Late)), default=None)
+
+
+def _count(x: Any) -> int:
+    return jax.tree.leaves(x)[0].shape[0]
 
 
 @partial(jax.jit, static_argnames="choice")

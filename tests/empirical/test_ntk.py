@@ -125,6 +125,7 @@ def test_what_does_not_fit_is_made_block_by_block(x64, outputs: str, block: int)
 def test_one_example_that_exceeds_the_memory_is_named(monkeypatch: Any) -> None:
     f, params, x = made("rnn", jnp.float32)
     monkeypatch.setattr("ntkseq._memory.available", lambda device: 64)
+    monkeypatch.setattr("ntkseq.empirical.choose.LITTLE", 0)
     with pytest.raises(ValueError, match='method="products"'):
         NTK(f, params)(x)
 
