@@ -13,7 +13,7 @@ from jax import Array
 from ntkseq.empirical.sites import Site
 from ntkseq.empirical.tags import Place
 from ntkseq.empirical.taps import Tapper
-from ntkseq.empirical.twins import earliest
+from ntkseq.empirical.twins import Twins, earliest
 from ntkseq.empirical.views import Leaf, disjoint
 
 
@@ -110,14 +110,14 @@ def arrange(tapper: Tapper, single: bool, join: bool = True, beside: bool = True
     return _side_by_side(groups, tapper.twins) if beside else groups, plain
 
 
-def _side_by_side(groups: list[Group], twins: dict[Place, Place]) -> list[Group]:
+def _side_by_side(groups: list[Group], twins: Twins) -> list[Group]:
     """Groups with the same deltas at all their sites become one: h W + u U is (h, u) times the two matrices stacked."""
     found: dict[object, Group] = {}
     for group in groups:
         key: object = group
         if len(group.buckets) == 1 and not group.rows:
             key = tuple(
-                (earliest(place, twins), site.record_first, site.order, site.sizes, site.loops, site.dtype)
+                (earliest(place, twins)[0], site.record_first, site.order, site.sizes, site.loops, site.dtype)
                 for place, site in group.places
             )
         other = found.get(key)

@@ -27,13 +27,13 @@ from ntkseq.empirical.views import whole
 class Found:
     """What was found in a function: groups of sites, plain leaves, and what becomes of its outputs.
 
-    twins: (site, earlier site with the same delta).
+    twins: (site, earlier site with the same delta, ratio of the deltas).
     """
 
     groups: tuple[Group, ...]
     plain: tuple[int, ...]
     outputs: Outputs
-    twins: tuple[tuple[Place, Place], ...] = ()
+    twins: tuple[tuple[Place, Place, float], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Choice:
     orders: tuple[str | None, ...]
     asked: tuple[int, ...]
     speeds: costs.Speeds
-    twins: tuple[tuple[Place, Place], ...] = ()
+    twins: tuple[tuple[Place, Place, float], ...] = ()
 
 
 @struct
@@ -84,10 +84,7 @@ def prepare(function: Function, x: Any, choice: Choice) -> Prepared:
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), x)
     plain, groups = choice.plain, choice.groups
     places = {place: site for group in groups for place, site in group.places}
-    twins, first = dict(choice.twins), {}
-    for place in places:  # one tap for all sites with the same delta
-        first.setdefault(earliest(place, twins), place)
-    tapped = {place: first[earliest(place, twins)] for place in places}
+    tapped, ratio = _shared(list(places), choice)
     weights = function.weights
     with jax.default_matmul_precision("highest"):
         traced = trace(function.outputs_at, weights, one)
@@ -98,7 +95,7 @@ def prepare(function: Function, x: Any, choice: Choice) -> Prepared:
                 for k, value in zip(plain, free, strict=True):
                     values[k] = value
                 found = Tapper(taps).run(traced, [*values, *leaves], _tags(function, one), (), ())
-                return found.values[0], {place: found.records[place] for place in places}
+                return found.values[0], {place: _times(found.records[place], ratio[place]) for place in places}
 
             taps = {
                 place: jnp.zeros((*(n for n, _ in site.loops), *site.shape), site.dtype)
@@ -165,6 +162,21 @@ def _contracted(group: Group, order: str | None, left: Any, right: Any, choice: 
     return contract.gram(layouts, left, right, outputs)
 
 
+def _shared(places: list[Place], choice: Choice) -> tuple[dict[Place, Place], dict[Place, float]]:
+    """For each site the one whose tap it shares, and the ratio of its delta to that one's."""
+    twins = {place: (other, ratio) for place, other, ratio in choice.twins}
+    stands = {place: earliest(place, twins) for place in places}
+    first: dict[Place, Place] = {}
+    for place in places:
+        first.setdefault(stands[place][0], place)
+    tapped = {place: first[stands[place][0]] for place in places}
+    return tapped, {place: stands[place][1] / stands[other][1] for place, other in tapped.items()}
+
+
+def _times(record: Array, ratio: float) -> Array:
+    return record if ratio == 1.0 else record * jnp.asarray(ratio, record.dtype)
+
+
 @lru_cache(maxsize=64)
 def _examine(own: tuple, tree: Any, inputs: tuple, inputs_tree: Any, join: bool, beside: bool) -> Found:
     leaves = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in own]
@@ -182,7 +194,7 @@ def _examine(own: tuple, tree: Any, inputs: tuple, inputs_tree: Any, join: bool,
     (out,) = jax.eval_shape(look, function, one)
     groups, plain = arrange(tapper, out.shape[0] == 1, join, beside)
     kept = function.outputs if function.outputs in ("full", "diagonal") else "trace"
-    twins = tuple((place, earliest(place, tapper.twins)) for place in tapper.twins)
+    twins = tuple((place, *earliest(place, tapper.twins)) for place in tapper.twins)
     return Found(tuple(groups), tuple(sorted(plain)), Outputs(out.shape[0], kept), twins)
 
 

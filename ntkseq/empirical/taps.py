@@ -20,7 +20,7 @@ from ntkseq.empirical import sites, views
 from ntkseq.empirical.sites import Loop, Site
 from ntkseq.empirical.tags import DATA, Param, Place, Results, Running, Shifted
 from ntkseq.empirical.trace import CALLS, REMAT, Traced, is_literal, opened, scan_counts
-from ntkseq.empirical.twins import Sums
+from ntkseq.empirical.twins import Sums, Twins
 
 _MOVES = frozenset(
     [
@@ -51,7 +51,7 @@ class Tapper:
         self.sites: dict[Place, Site] = {}
         self.joined: dict[Place, frozenset[int]] = {}
         self.plain: set[int] = set()
-        self.twins: dict[Place, Place] = {}
+        self.twins: Twins = {}
 
     def run(self, traced: Traced, values: list[Any], tags: list[Any], place: Place, loops: tuple[Loop, ...]) -> Results:
         jaxpr, env, tag = traced.jaxpr, {}, {}
@@ -103,9 +103,11 @@ class Tapper:
         return self._operation(at, tags)
 
     def _operation(self, at: Running, tags: list[Any]) -> Results:
+        self.opaque([tag for tag in tags if isinstance(tag, Shifted)])  # it was not linear in it; others may have sites
+        tags = [DATA if isinstance(tag, Shifted) else tag for tag in tags]
         params = [k for k, tag in enumerate(tags) if isinstance(tag, Param)]
-        view = tags[params[0]].view if len(params) == 1 and not any(isinstance(t, Shifted) for t in tags) else None
-        depends = any(tag is DATA or isinstance(tag, Shifted) for tag in tags)
+        view = tags[params[0]].view if len(params) == 1 else None
+        depends = DATA in tags
         found = None
         if view is not None and (depends or at.equation.primitive.name in ("dot_general", "conv_general_dilated")):
             found = sites.find(at.equation, params[0], view, at.values, at.loops)

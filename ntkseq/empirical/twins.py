@@ -1,12 +1,22 @@
-"""Which sites have the same delta? Those whose results are only added up: d f / d a = d f / d b for a + b."""
+"""Which sites have the same delta? Those whose results are only added up: d f / d a = d f / d b for a + b.
+
+Results that are scaled by a number before they are added, as in h W / sqrt(n) + u U / sqrt(d), have the same delta up
+to a ratio.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from ntkseq.empirical.tags import Place
 from ntkseq.empirical.trace import Equation, Jaxpr, is_literal
+
+Twins = dict[Place, tuple[Place, float]]
+"""Site -> an earlier site, and the ratio of its delta to the other's."""
 
 
 class Sums:
@@ -18,30 +28,48 @@ class Sums:
     def __init__(self, jaxpr: Jaxpr) -> None:
         operands = [v for equation in jaxpr.eqns for v in equation.invars] + list(jaxpr.outvars)
         self._uses = Counter(v for v in operands if not is_literal(v))
-        self._stands_for: dict[Any, Place] = {}
+        self._stands_for: dict[Any, tuple[Place, float]] = {}
 
     def site(self, equation: Equation, place: Place) -> None:
         """This equation is a site."""
-        self._stands_for[equation.outvars[0]] = place
+        self._stands_for[equation.outvars[0]] = (place, 1.0)
 
-    def seen(self, equation: Equation) -> dict[Place, Place]:
-        """Sites that prove to have the delta of an earlier one: {place: earlier place}."""
-        if equation.primitive.name != "add":
+    def seen(self, equation: Equation) -> Twins:
+        """Sites that prove to have the delta of an earlier one."""
+        found = [self._followed(equation, k) for k in range(len(equation.invars))]
+        standing = [one for one in found if one is not None]
+        if not standing:
             return {}
-        (out,), found = equation.outvars, []
-        for v in equation.invars:
-            if is_literal(v) or self._uses[v] != 1 or v not in self._stands_for:
-                continue
-            if v.aval.shape == out.aval.shape and v.aval.dtype == out.aval.dtype:
-                found.append(self._stands_for[v])
-        if not found:
-            return {}
-        self._stands_for[out] = found[0]
-        return dict.fromkeys(found[1:], found[0])
+        (first, factor), *rest = standing
+        self._stands_for[equation.outvars[0]] = (first, factor)
+        return {place: (first, other / factor) for place, other in rest}
+
+    def _followed(self, equation: Equation, k: int) -> tuple[Place, float] | None:
+        """The site that operand k stands for, with the number that the equation multiplies it by."""
+        v, name = equation.invars[k], equation.primitive.name
+        if is_literal(v) or self._uses[v] != 1 or v not in self._stands_for:
+            return None
+        out = equation.outvars[0].aval
+        if v.aval.shape != out.shape or v.aval.dtype != out.dtype:
+            return None
+        place, factor = self._stands_for[v]
+        if name in ("add", "sub"):
+            return place, -factor if name == "sub" and k == 1 else factor
+        if name == "neg":
+            return place, -factor
+        if name == "mul" or (name == "div" and k == 0):
+            other = equation.invars[1 - k]
+            if is_literal(other) and np.size(other.val) == 1:
+                number = float(np.reshape(other.val, ()))
+                factor = factor * number if name == "mul" else factor / number if number else 0.0
+                return (place, factor) if factor and math.isfinite(factor) else None
+        return None
 
 
-def earliest(place: Place, twins: dict[Place, Place]) -> Place:
-    """The site that stands for all those with its delta."""
+def earliest(place: Place, twins: Twins) -> tuple[Place, float]:
+    """The site that stands for all those with its delta, and the ratio of this one's delta to that one's."""
+    ratio = 1.0
     while place in twins:
-        place = twins[place]
-    return place
+        place, factor = twins[place]
+        ratio *= factor
+    return place, ratio

@@ -12,7 +12,6 @@ from ntkseq import empirical
 from ntkseq.empirical import contract, costs
 from ntkseq.empirical.contract import Layout, Outputs
 from ntkseq.empirical.structure import examine
-from tests.empirical.functions import FUNCTIONS
 
 SPEEDS = costs.Speeds(1e-11, 1e-11, 1e-10, 1e-9)
 
@@ -56,14 +55,3 @@ def test_the_cheaper_order_comes_first() -> None:
     single = Outputs(1)
     assert costs.orders(few, 64, 64, single, True, SPEEDS)[0].order == costs.GRAM
     assert costs.orders(many, 64, 64, single, True, SPEEDS)[0].order == costs.WEIGHTS
-
-
-# name of a function of the table: leaves whose structure is not found, or not kept apart from others'
-PLAIN = {
-    "rnn_outputs": {"['b']"},
-    "transformer_one_layer": set(),
-}
-
-
-def test_table_is_about_functions_that_there_are() -> None:
-    assert set(PLAIN) <= set(FUNCTIONS)

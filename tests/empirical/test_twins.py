@@ -43,6 +43,10 @@ def checkpointed(p: Any, h: jax.Array, u: jax.Array) -> jax.Array:
     return jnp.tanh(jax.checkpoint(lambda h, u: cell(p, h, u))(h, u))
 
 
+def scaled(p: Any, h: jax.Array, u: jax.Array) -> jax.Array:
+    return jnp.tanh((0.3 - (h @ p["W"] / H**0.5 + 1.0)) - 2.0 * -(u @ p["U"]))
+
+
 def branched(p: Any, h: jax.Array, u: jax.Array) -> jax.Array:
     return jnp.tanh(lax.cond(u[0] > 0, lambda: cell(p, h, u), lambda: h @ p["W"]))
 
@@ -55,6 +59,7 @@ STEPS = {
     "doubled": (doubled, False),
     "checkpointed": (checkpointed, True),
     "branched": (branched, False),
+    "scaled and subtracted": (scaled, True),
 }
 
 
