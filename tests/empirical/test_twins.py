@@ -44,7 +44,7 @@ def checkpointed(p: Any, h: jax.Array, u: jax.Array) -> jax.Array:
 
 
 def scaled(p: Any, h: jax.Array, u: jax.Array) -> jax.Array:
-    return jnp.tanh((0.3 - (h @ p["W"] / H**0.5 + 1.0)) - 2.0 * -(u @ p["U"]))
+    return jnp.tanh((0.3 - (h @ p["W"] / H**0.5 + 1.0)) + 2.0 * -(u @ p["U"]))
 
 
 def branched(p: Any, h: jax.Array, u: jax.Array) -> jax.Array:
