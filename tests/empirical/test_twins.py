@@ -47,6 +47,11 @@ def scaled(p: Any, h: jax.Array, u: jax.Array) -> jax.Array:
     return jnp.tanh((0.3 - (h @ p["W"] / H**0.5 + 1.0)) + 2.0 * -(u @ p["U"]))
 
 
+def alternating(p: Any, h: jax.Array, u: jax.Array) -> jax.Array:
+    h = jnp.tanh(h @ p["W"] + u @ p["U"])
+    return jnp.tanh(h @ p["W"] - u @ p["U"])
+
+
 def branched(p: Any, h: jax.Array, u: jax.Array) -> jax.Array:
     return jnp.tanh(lax.cond(u[0] > 0, lambda: cell(p, h, u), lambda: h @ p["W"]))
 
@@ -59,6 +64,7 @@ STEPS = {
     "doubled": (doubled, False),
     "checkpointed": (checkpointed, True),
     "branched": (branched, False),
+    "alternating": (alternating, True),
     "scaled and subtracted": (scaled, True),
 }
 

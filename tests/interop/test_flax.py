@@ -139,15 +139,12 @@ def test_the_same_model_again_compiles_nothing(name: str) -> None:
 
 
 def test_only_parameters_count() -> None:
-    from flax import nnx
-
     make, *_ = MODELS["nnx"]()
-    f, params = make()
+    _, params = make()
     assert all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(params))
     assert not any("mean" in str(path) for path, _ in jax.tree.leaves_with_path(params))
     make, *_ = MODELS["nnx, shared"]()
     assert len(jax.tree.leaves(make()[1])) == 2
-    del f, nnx
 
 
 def test_a_model_is_never_changed() -> None:
@@ -176,5 +173,3 @@ def test_what_is_no_model_is_named() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             flax.function(*given)
-    make, *_ = MODELS["nnx"]()
-    del make
