@@ -15,6 +15,10 @@ from typing import Any
 import jax
 
 
+SETTLE = 0.05
+"""Seconds between two timed calls of different kinds."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Timing:
     """Seconds: the first call (compile included), and median, least and greatest of the others."""
@@ -36,11 +40,16 @@ def measure(call: Callable[[], Any], *, repeats: int = 7, seconds: float = 20.0)
 
 
 def measure_in_turn(calls: dict[str, Callable[[], Any]], *, repeats: int = 7) -> dict[str, Timing]:
-    """Time several calls A B A B ...: their ratio holds while the machine's speed drifts."""
+    """Time several calls A B A B ...: their ratio holds while the machine's speed drifts.
+
+    Each waits a moment first: a call that takes a gigabyte is still giving it back, on another core, when its result is
+    there, and the one after it was measured 30 percent slower.
+    """
     first = {name: _once(call) for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
+            time.sleep(SETTLE)
             times[name].append(_once(call))
     return {n: Timing(first[n], statistics.median(s), min(s), max(s), len(s)) for n, s in times.items()}
 

@@ -109,7 +109,7 @@ def against(report: Report, name: str, f: Any, params: Any, x: jax.Array, least:
         if seconds > far:
             report.add(f"  {key}", seconds * 1e3, "ms", note="timed once")
     calls = {key: call for key, call in calls.items() if once[key] <= far}
-    times = measure_in_turn(calls, repeats=3 if quick else 7)
+    times = measure_in_turn(calls, repeats=3 if quick else 5)
     for key, timing in times.items():
         report.add(f"  {key}", timing.median * 1e3, "ms")
     best = min(timing.median for key, timing in times.items() if key != "ours")
