@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 
-
 SETTLE = 0.05
 """Seconds between two timed calls of different kinds."""
 
