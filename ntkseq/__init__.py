@@ -14,7 +14,7 @@ from ntkseq import (
     spectra,
     training,
 )
-from ntkseq.grams import gram
+from ntkseq.grams import gram, lazy
 from ntkseq.predictors import ridge
 from ntkseq.references import cite
 from ntkseq.spectra import effective_rank, spectrum
@@ -35,6 +35,7 @@ __all__ = [
     "grams",
     "interop",
     "kernels",
+    "lazy",
     "models",
     "predictors",
     "ridge",

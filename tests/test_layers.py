@@ -38,7 +38,8 @@ FENCED = {
 }
 
 HANDS_X64_ON = ("grams/host.py",)  # to its threads, which do not see the setting of the thread that calls
-MEASURES_IN_X64 = ("empirical/rounding.py", "interop/foreign.py")  # the rounding of a few entries, within one `with`
+# the rounding of a few entries, or a product in float64 of entries in any dtype, within one `with`
+MEASURES_IN_X64 = ("empirical/rounding.py", "interop/foreign.py", "grams/sweep.py")
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 

@@ -23,6 +23,7 @@ SURFACE = {
         "grams",
         "interop",
         "kernels",
+        "lazy",
         "models",
         "predictors",
         "ridge",
@@ -35,7 +36,7 @@ SURFACE = {
     "ntkseq.empirical": [
         "Average", "Convergence", "NTK", "Plan", "Taylor", "average", "calibrate", "convergence", "linearize", "taylor",
     ],
-    "ntkseq.grams": ["Dense", "Gram", "as_gram", "gram"],
+    "ntkseq.grams": ["Dense", "Gram", "Lazy", "Operator", "as_gram", "gram", "lazy"],
     "ntkseq.interop": ["equinox", "flax", "neural_tangents"],
     "ntkseq.kernels": [
         "Attention", "Bidirectional", "Dense", "Flow", "GD", "Gated", "Kernel", "LeakyRecurrent", "LinearRecurrent",

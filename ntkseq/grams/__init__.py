@@ -2,5 +2,7 @@
 
 from ntkseq.grams.base import Dense, Gram, as_gram
 from ntkseq.grams.gram import gram
+from ntkseq.grams.lazy import Lazy, lazy
+from ntkseq.grams.operator import Operator
 
-__all__ = ["Dense", "Gram", "as_gram", "gram"]
+__all__ = ["Dense", "Gram", "Lazy", "Operator", "as_gram", "gram", "lazy"]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _precision
+from ntkseq import _checks, _precision
 from ntkseq._struct import static, struct
 
 
@@ -29,8 +29,21 @@ class Gram(abc.ABC):
         """Rows and columns."""
 
     @abc.abstractmethod
+    def times(self, V: Any) -> Float[np.ndarray, "n ..."]:
+        """The matrix times a vector (m,) or a block of vectors (m, k): products and sums in host float64.
+
+        Raises:
+            ValueError: V of another shape, not finite, or traced.
+        """
+
     def mv(self, v: Float[Array, " m"]) -> Float[Array, " n"]:
-        """Matrix times vector, at full precision."""
+        """Matrix times vector, in the dtype of v: `times` for use from JAX code."""
+        v = _checks.floating("v", v)
+        return jnp.asarray(self.times(v), v.dtype)
+
+    @abc.abstractmethod
+    def norm_fro(self) -> float:
+        """The Frobenius norm, summed in float64."""
 
     @abc.abstractmethod
     def diag(self) -> Float[Array, " k"]:
@@ -61,6 +74,9 @@ class Gram(abc.ABC):
         return self.dense()[index]
 
 
+_ROWS = 512  # rows of a Dense that are in float64 at a time
+
+
 @struct
 class Dense(Gram):
     """A Gram matrix held as one array."""
@@ -80,6 +96,17 @@ class Dense(Gram):
     def mv(self, v: Float[Array, " m"]) -> Float[Array, " n"]:
         return _precision.product("ij,j->i", jnp.asarray(self.array), v)
 
+    def times(self, V: Any) -> Float[np.ndarray, "n ..."]:
+        V, single = column_block(V, self.shape)
+        array = np.asarray(self.array)
+        out = np.empty((self.shape[0], V.shape[1]))
+        for start in range(0, self.shape[0], _ROWS):
+            out[start : start + _ROWS] = array[start : start + _ROWS].astype(np.float64) @ V
+        return out[:, 0] if single else out
+
+    def norm_fro(self) -> float:
+        return float(np.linalg.norm(np.asarray(self.array, np.float64)))
+
     def diag(self) -> Float[Array, " k"]:
         return jnp.asarray(self.array.diagonal())
 
@@ -92,6 +119,25 @@ class Dense(Gram):
     def __repr__(self) -> str:
         kind = "symmetric, " if self.symmetric else ""
         return f"Dense({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, rounding {float(self.rounding):.1e})"
+
+
+def column_block(V: Any, shape: tuple[int, int]) -> tuple[np.ndarray, bool]:
+    """V as a block (m, k) in host float64, and whether it was one vector.
+
+    Raises:
+        ValueError: V of another shape, not finite, or traced.
+    """
+    if isinstance(V, jax.Array) and not _checks.is_concrete(V):
+        raise ValueError("products of a Gram matrix run on the host and cannot be traced. Call them outside jit.")
+    block = np.asarray(V, np.float64)
+    if block.ndim not in (1, 2) or block.shape[0] != shape[1]:
+        raise ValueError(
+            f"a Gram matrix of shape {shape} multiplies vectors ({shape[1]},) or blocks ({shape[1]}, k); "
+            f"got shape {block.shape}."
+        )
+    _checks.finite("V", block)
+    single = block.ndim == 1
+    return (block[:, None] if single else block), single
 
 
 def as_gram(K: Any) -> Gram:

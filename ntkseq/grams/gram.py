@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
-from ntkseq import _checks, _progress
-from ntkseq.grams import device, host, tiles
+from ntkseq import _progress
+from ntkseq.grams import device, host, sides
 from ntkseq.grams.base import Dense
-from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.base import Kernel
 
 
 def gram(
@@ -52,54 +50,17 @@ def gram(
         >>> ntkseq.gram(kernels.Recurrent(sigma_w=1.4), x).shape
         (20, 20)
     """
-    if not isinstance(kernel, Kernel):
-        raise ValueError(f"kernel must be an ntkseq Kernel; got {type(kernel).__name__}. See ntkseq.kernels.")
-    tile, workers = (
-        None if v is None else _checks.positive_int(k, v) for k, v in (("tile", tile), ("workers", workers))
-    )
-    if x2 is None and lengths2 is not None:
-        raise ValueError("lengths2 belongs to x2, which is None; got lengths2. Pass x2, or lengths= for x.")
-    left = kernel.prepare(x, lengths)
-    symmetric = x2 is None
-    right = left if symmetric else kernel.prepare(x2, lengths2)
-    if not symmetric:
-        kernel.check_pair(left, right)
-    n, m = (jax.tree.leaves(side)[0].shape[0] for side in (left, right))
-    diagonal = kernel.diag_side(left)
-    if diagonal.ndim != 1:
-        raise ValueError(
-            f"a Gram matrix has one number per pair of inputs; got {diagonal.shape[1:]} of them. Take "
-            'outputs="trace" or the index of one output, or kernel(x) in one piece.'
-        )
-    rows = kernel.tile_rows(left) if tile is None else None
-    if rows is not None and max(n, m) <= rows:
-        values = kernel.square_side(left) if symmetric else kernel.tile(left, right)
-        return _carried(kernel, left, right, values, bool(jnp.isfinite(values).all()), diagonal, symmetric)
-    entries = kernel.entries_per_pair(left)
-    on_cpu = all(d.platform == "cpu" for d in jax.tree.leaves(left)[0].devices())
-    calls = (workers or host.cores()) if on_cpu else 1
-    plan = tiles.plan(n, m, symmetric=symmetric, entries=entries, on_cpu=on_cpu, size=tile or rows, workers=calls)
-    task = tiles.Task(kernel, left, right, plan, (n, m), diagonal, symmetric)
-    work = len(plan.pairs) * plan.size**2 * entries * kernel.steps(left)
-    with _progress.bar(progress, work, plan.calls, unit="batch", name="gram") as bar:
-        tick = (lambda count: None) if bar is None else bar.update
-        values, finite = host.run(task, calls, tick) if on_cpu else device.run(task, tick)
-    return _carried(kernel, left, right, values, finite, diagonal, symmetric)
-
-
-def _carried(
-    kernel: Kernel, left: Side, right: Side, values: Any, finite: bool, diagonal: jax.Array, symmetric: bool
-) -> Dense:
+    tile, workers = sides.sizes(tile, workers)
+    pair = sides.prepare(kernel, x, x2, lengths, lengths2)
+    rows = kernel.tile_rows(pair.left) if tile is None else None
+    if rows is not None and max(pair.shape) <= rows:
+        values = kernel.square_side(pair.left) if pair.symmetric else kernel.tile(pair.left, pair.right)
+        finite = bool(jnp.isfinite(values).all())
+    else:
+        task, calls = pair.task(tile, workers)
+        with _progress.bar(progress, pair.work(task), task.plan.calls, unit="batch", name="gram") as bar:
+            tick = (lambda count: None) if bar is None else bar.update
+            values, finite = host.run(task, calls, tick) if pair.on_cpu else device.run(task, tick)
     if not finite:
-        raise _checks.Overflow(
-            f"kernel values overflow {values.dtype}. Lower the scales of the kernel or of the inputs, or use float64."
-        )
-    return Dense(values, rounding=_rounding(kernel, left, right, diagonal, symmetric), symmetric=symmetric)
-
-
-def _rounding(kernel: Kernel, left: Side, right: Side, diagonal: jax.Array, symmetric: bool) -> float:
-    """|E|_2 <= |E|_F <= e sqrt(tr K tr K'), with |E_ij| <= e sqrt(K_ii K'_jj)."""
-    traces = [float(np.sum(np.asarray(diagonal, np.float64)))]
-    if not symmetric:
-        traces.append(float(np.sum(np.asarray(kernel.diag_side(right), np.float64))))
-    return kernel.entry_rounding(left) * float(np.sqrt(traces[0] * traces[-1]))
+        raise sides.overflow(values.dtype)
+    return Dense(values, rounding=pair.rounding(), symmetric=pair.symmetric)

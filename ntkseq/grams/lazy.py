@@ -1,0 +1,147 @@
+"""What is a Gram matrix that is too large to hold? Its tiles, made again for every product with a block of vectors."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ntkseq import _memory, _progress
+from ntkseq.grams import sides, sweep
+from ntkseq.grams.base import Gram, column_block
+from ntkseq.kernels.base import Kernel
+
+IMPLICIT = 1 << 30
+"""Bytes beyond which a lazy Gram does not turn into an array unless `dense()` says so."""
+
+
+def lazy(
+    kernel: Kernel,
+    x: Any,
+    x2: Any = None,
+    *,
+    lengths: Any = None,
+    lengths2: Any = None,
+    tile: int | None = None,
+    workers: int | None = None,
+    progress: bool | None = None,
+) -> Lazy:
+    """The Gram matrix of many inputs, not held: O(n) memory, and its tiles are computed in every product.
+
+    It is the matrix of `gram(kernel, x)` with the same tiles, entry by entry. A product with k vectors at once costs
+    one pass over the tiles, hardly more than with one: give it blocks. `spectrum`, `ridge` and `predictors.flow` do.
+
+    Args:
+        kernel: any `Kernel`.
+        x: n inputs, for sequences (n, t, d). Prepared once.
+        x2: m other inputs for a cross Gram (n, m).
+        lengths, lengths2: (n,) and (m,) lengths of sequences padded on the right.
+        tile: rows of a tile; chosen from the shapes if None.
+        workers: threads on a CPU; all usable cores if None.
+        progress: show a progress bar in each product (needs tqdm); None: on a terminal, for long work.
+
+    Returns:
+        A `grams.Lazy`.
+
+    Raises:
+        ValueError: bad inputs (see `kernel.prepare`).
+
+    Example:
+        >>> import jax, ntkseq
+        >>> from ntkseq import kernels
+        >>> x = jax.random.normal(jax.random.key(0), (20, 6, 3))
+        >>> ntkseq.lazy(kernels.Recurrent(sigma_w=1.4), x).times(x[:, 0, :2]).shape
+        (20, 2)
+    """
+    tile, workers = sides.sizes(tile, workers)
+    pair = sides.prepare(kernel, x, x2, lengths, lengths2)
+    if not bool(jnp.isfinite(pair.diagonal).all()):
+        raise sides.overflow(pair.diagonal.dtype)
+    return Lazy(pair, pair.rounding(), tile, workers, progress)
+
+
+@dataclasses.dataclass(eq=False)
+class Lazy(Gram):
+    """A Gram matrix that recomputes its tiles in each product. Made by `lazy`."""
+
+    sides: sides.Sides
+    rounding: float
+    tile: int | None = None
+    workers: int | None = None
+    progress: bool | None = None
+    _norm: float | None = None
+
+    @property
+    def symmetric(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether it is the matrix of one set of inputs with itself."""
+        return self.sides.symmetric
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.sides.shape
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the tiles."""
+        return self.sides.diagonal.dtype
+
+    def times(self, V: Any) -> Float[np.ndarray, "n ..."]:
+        V, single = column_block(V, self.shape)
+        task, calls = self.sides.task(self.tile, self.workers)
+        work = self.sides.work(task)
+        with _progress.bar(self.progress, work, len(task.plan.pairs), unit="tile", name="product") as bar:
+            found = sweep.run(task, V, calls, (lambda count: None) if bar is None else bar.update)
+        if not np.isfinite(found.squares):
+            raise sides.overflow(self.dtype)
+        self._norm = float(np.sqrt(found.squares))
+        return found.product[:, 0] if single else found.product
+
+    def norm_fro(self) -> float:
+        if self._norm is None:
+            self.times(np.zeros((self.shape[1], 0)))
+        assert self._norm is not None
+        return self._norm
+
+    def diag(self) -> Float[Array, " k"]:
+        if self.symmetric:
+            return self.sides.diagonal
+        raise ValueError("the diagonal of a cross Gram is not held; got x2. Take lazy(kernel, x).diag().")
+
+    def rows(self, which: Any) -> Float[Array, "k m"]:
+        index = np.arange(self.shape[0])[which].reshape(-1)
+        values, finite = self.sides.take(index).values(None, self.workers, lambda count: None)
+        if not finite:
+            raise sides.overflow(self.dtype)
+        if self.symmetric:
+            values = values.at[np.arange(len(index)), index].set(self.sides.diagonal[index])
+        return values
+
+    def dense(self) -> Float[Array | np.ndarray, "n m"]:
+        values, finite = self.sides.values(self.tile, self.workers, lambda count: None)
+        if not finite:
+            raise sides.overflow(self.dtype)
+        return values
+
+    def __jax_array__(self) -> Float[Array, "n m"]:
+        self._check_small()
+        return super().__jax_array__()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        self._check_small()
+        return super().__array__(dtype, copy)
+
+    def _check_small(self) -> None:
+        needed = self.shape[0] * self.shape[1] * jnp.dtype(self.dtype).itemsize
+        if needed > IMPLICIT:
+            raise ValueError(
+                f"this Gram is lazy, and as an array it takes {_memory.text(needed)}. Use its products (times, mv; "
+                "spectrum and ridge do), or call .dense() if that is what you want."
+            )
+
+    def __repr__(self) -> str:
+        kind = "symmetric, " if self.symmetric else ""
+        name = type(self.sides.kernel).__name__
+        return f"Lazy({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, {name}, rounding {self.rounding:.1e})"

@@ -1,0 +1,109 @@
+"""Which examples meet which, and in which tiles? Checked and prepared once, for every carrier of a Gram matrix."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+
+from ntkseq import _checks
+from ntkseq.grams import device, host, tiles
+from ntkseq.kernels.base import Kernel, Side
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sides:
+    """Two prepared batches of examples, or one with itself, and the exact diagonal of the left one."""
+
+    kernel: Kernel
+    left: Side
+    right: Side
+    diagonal: jax.Array
+    symmetric: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the matrix of all pairs."""
+        n, m = (jax.tree.leaves(side)[0].shape[0] for side in (self.left, self.right))
+        return n, m
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the examples lie in the memory of the host."""
+        return all(d.platform == "cpu" for d in jax.tree.leaves(self.left)[0].devices())
+
+    def task(self, tile: int | None, workers: int | None) -> tuple[tiles.Task, int]:
+        """The tiles of the whole matrix, and how many calls run at once."""
+        calls = (workers or host.cores()) if self.on_cpu else 1
+        plan = tiles.plan(
+            *self.shape,
+            symmetric=self.symmetric,
+            entries=self.kernel.entries_per_pair(self.left),
+            on_cpu=self.on_cpu,
+            size=tile or self.kernel.tile_rows(self.left),
+            workers=calls,
+        )
+        made = tiles.Task(self.kernel, self.left, self.right, plan, self.shape, self.diagonal, self.symmetric)
+        return made, calls
+
+    def values(self, tile: int | None, workers: int | None, tick: Any) -> tuple[jax.Array, bool]:
+        """The whole matrix, and whether all its values are finite."""
+        task, calls = self.task(tile, workers)
+        return host.run(task, calls, tick) if self.on_cpu else device.run(task, tick)
+
+    def take(self, which: np.ndarray) -> Sides:
+        """Some rows against all columns, where no row is the diagonal's any more."""
+        left = jax.tree.map(lambda leaf: leaf[which], self.left)
+        return Sides(self.kernel, left, self.right, self.diagonal[which], False)
+
+    def rounding(self) -> float:
+        """|E|_2 <= |E|_F <= e sqrt(tr K tr K'), with |E_ij| <= e sqrt(K_ii K'_jj)."""
+        traces = [float(np.sum(np.asarray(self.diagonal, np.float64)))]
+        if not self.symmetric:
+            traces.append(float(np.sum(np.asarray(self.kernel.diag_side(self.right), np.float64))))
+        return self.kernel.entry_rounding(self.left) * float(np.sqrt(traces[0] * traces[-1]))
+
+    def work(self, task: tiles.Task) -> int:
+        """Pair-steps of all tiles: what a progress bar counts."""
+        per_pair = self.kernel.entries_per_pair(self.left) * self.kernel.steps(self.left)
+        return len(task.plan.pairs) * task.plan.size**2 * per_pair
+
+
+def prepare(kernel: Any, x: Any, x2: Any, lengths: Any, lengths2: Any) -> Sides:
+    """Check and prepare the examples of a Gram matrix.
+
+    Raises:
+        ValueError: no kernel, bad inputs, or a kernel with several numbers per pair.
+    """
+    if not isinstance(kernel, Kernel):
+        raise ValueError(f"kernel must be an ntkseq Kernel; got {type(kernel).__name__}. See ntkseq.kernels.")
+    if x2 is None and lengths2 is not None:
+        raise ValueError("lengths2 belongs to x2, which is None; got lengths2. Pass x2, or lengths= for x.")
+    left = kernel.prepare(x, lengths)
+    symmetric = x2 is None
+    right = left if symmetric else kernel.prepare(x2, lengths2)
+    if not symmetric:
+        kernel.check_pair(left, right)
+    diagonal = kernel.diag_side(left)
+    if diagonal.ndim != 1:
+        raise ValueError(
+            f"a Gram matrix has one number per pair of inputs; got {diagonal.shape[1:]} of them. Take "
+            'outputs="trace" or the index of one output, or kernel(x) in one piece.'
+        )
+    return Sides(kernel, left, right, diagonal, symmetric)
+
+
+def sizes(tile: Any, workers: Any) -> tuple[int | None, int | None]:
+    """Check the sizes a user may give."""
+    given = (("tile", tile), ("workers", workers))
+    tile, workers = (None if value is None else _checks.positive_int(name, value) for name, value in given)
+    return tile, workers
+
+
+def overflow(dtype: Any) -> _checks.Overflow:
+    """The error for kernel values that are not finite."""
+    return _checks.Overflow(
+        f"kernel values overflow {dtype}. Lower the scales of the kernel or of the inputs, or use float64."
+    )
