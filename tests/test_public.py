@@ -47,7 +47,9 @@ SURFACE = {
     ],
     "ntkseq.predictors": ["Ridge", "Selection", "one_hot", "ridge", "select_reg"],
     "ntkseq.reports": ["Folder", "Prediction", "Rank", "Report"],
-    "ntkseq.spectra": ["Decay", "Interval", "Spectrum", "effective_rank", "spectrum"],
+    "ntkseq.spectra": [
+        "Decay", "Interval", "Partial", "Spectrum", "effective_rank", "positive_definite", "spectrum",
+    ],
     "ntkseq.studies": ["Accuracy", "Study", "accuracy", "run"],
     "ntkseq.training": ["Fitted", "fit"],
 }  # fmt: skip

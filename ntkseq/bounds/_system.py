@@ -120,7 +120,7 @@ def system(K: Any, y: Any, *, signs: bool = False, vectors: bool = False) -> Sys
     if signs and not np.isin(y, (-1.0, 1.0)).all():
         wrong = float(y[~np.isin(y, (-1.0, 1.0))][0])
         raise ValueError(f"y must hold class labels -1 and +1; got {wrong:g}. Encode the two classes as -1/+1.")
-    eigen = spectrum(K, vectors=vectors)
+    eigen = spectrum(K, vectors=vectors, method="dense")
     return System(matrix=matrix, y=y, spectrum=eigen)
 
 

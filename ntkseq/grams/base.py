@@ -22,6 +22,8 @@ class Gram(abc.ABC):
 
     symmetric: bool
     rounding: Any
+    frobenius: bool = False
+    """Whether `rounding` bounds the Frobenius norm of the error as well."""
 
     @property
     @abc.abstractmethod
@@ -84,6 +86,7 @@ class Dense(Gram):
     array: Float[Array | np.ndarray, "n m"]
     rounding: Any = 0.0
     symmetric: bool = static(default=True)
+    frobenius: bool = static(default=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -155,4 +158,4 @@ def as_gram(K: Any) -> Gram:
     symmetric = square and bool(np.array_equal(np.asarray(array), np.asarray(array).T))
     # each entry is at best rounded once: |E|_2 <= |E|_F <= eps/2 |K|_F
     rounding = 0.5 * float(np.finfo(array.dtype).eps) * float(np.linalg.norm(np.asarray(array, np.float64)))
-    return Dense(array, rounding=rounding, symmetric=symmetric)  # pyright: ignore[reportArgumentType]
+    return Dense(array, rounding=rounding, symmetric=symmetric, frobenius=True)  # pyright: ignore[reportArgumentType]

@@ -73,6 +73,7 @@ class Lazy(Gram):
     workers: int | None = None
     progress: bool | None = None
     _norm: float | None = None
+    frobenius = True
 
     @property
     def symmetric(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -28,7 +28,7 @@ class Operator(Gram):
             products are from symmetric, |u.Kv - v.Ku| for random u and v, times 8, and at least 8 eps |K v| / |v|.
             An estimate, not a bound.
         diagonal: (n,), if known: the trace is then exact.
-        dtype: in which vectors are handed over.
+        dtype: in which vectors are handed over, as NumPy arrays; None: JAX's default float.
         block: whether `product` takes a block of vectors.
 
     Raises:
@@ -52,7 +52,9 @@ class Operator(Gram):
 
     def __post_init__(self) -> None:
         self.n = _checks.positive_int("n", self.n)
-        self.dtype = _checks.float_dtype("dtype", self.dtype)
+        self.dtype = np.dtype(jnp.result_type(float) if self.dtype is None else self.dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(f"dtype must be float32 or float64; got {self.dtype}.")
         if self.diagonal is not None:
             self.diagonal = _checks.labels("diagonal", self.diagonal, self.n)
         if self.rounding is None:

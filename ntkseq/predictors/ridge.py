@@ -110,7 +110,7 @@ def ridge(K: Any, y: Any, *, reg: float) -> Ridge:
     matrix, reg = _checks.symmetric("K", K), _checks.nonnegative("reg", reg)
     y = _checks.targets("y", y, len(matrix))
     if reg == 0.0:
-        least = spectrum(K, vectors=False).min_eigenvalue
+        least = spectrum(K, vectors=False, method="dense").min_eigenvalue
         if not (least.resolved and float(least.lower) > 0.0):
             raise ValueError(
                 "reg = 0 asks for the interpolant, which needs a positive definite K; its least eigenvalue lies in "

@@ -15,8 +15,8 @@ from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.residuals import eigenvalue_error
 
 
-def spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
-    """All eigenvalues of a symmetric matrix, each with a bound of its error.
+def dense_spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
+    """All eigenvalues of a symmetric matrix, each with a bound of its error; see `spectrum`.
 
     LAPACK's divide and conquer (`syevd`) in float64 on the host, whatever the dtype of K. The error of each eigenvalue
     is, by Weyl's inequality,
@@ -28,25 +28,7 @@ def spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
 
     Time O(n^3), memory about 10 arrays of n x n float64.
 
-    Args:
-        K: a Gram, or an array (n, n), symmetric up to rounding. An array counts as rounded once in its own dtype; if
-            its error is larger, say so: `grams.Dense(K, rounding=...)`. What is asymmetric within rounding is
-            symmetrised; asymmetry beyond `rounding` widens the errors.
-        vectors: keep the eigenvectors, which alignment needs. They are computed in either case, for the error.
-
-    Returns:
-        A `Spectrum`, values descending.
-
-    Raises:
-        ValueError: not a matrix of floats, empty, not square, not finite, not symmetric, or a rounding that is
-            negative or nan.
-
     Reference: anderson1999, section 4.7 (what LAPACK promises); parlett1998, chapter 10 (Weyl).
-
-    Example:
-        >>> import numpy as np
-        >>> spectrum(np.array([[2.0, 1.0], [1.0, 2.0]])).min_eigenvalue.resolved
-        True
     """
     A, dtype, rounding = _host(K)
     n, largest = A.shape[0], float(np.abs(A).max())
@@ -67,6 +49,14 @@ def spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
         rounding=float(np.ldexp(rounding, shift)),
         method=f"LAPACK syevd in float64, entries {dtype}; residuals checked",
     )
+
+
+def held(K: Any) -> Dense:
+    """A matrix that is held, checked and made symmetric, in host float64, with what that adds to its rounding."""
+    A, dtype, rounding = _host(K)
+    A, rounding = _symmetrised(A, rounding, dtype)
+    frobenius = K.frobenius if isinstance(K, Gram) else True
+    return Dense(A, rounding=rounding, symmetric=True, frobenius=frobenius)  # pyright: ignore[reportArgumentType]
 
 
 def _host(K: Any) -> tuple[np.ndarray, np.dtype, float]:

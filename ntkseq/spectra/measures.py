@@ -89,11 +89,12 @@ def effective_rank(
     """
     from ntkseq.grams.base import Gram  # here, because Spectrum calls this file
     from ntkseq.spectra.base import Spectrum
-    from ntkseq.spectra.dense import spectrum
+    from ntkseq.spectra.partial import Partial
+    from ntkseq.spectra.spectrum import spectrum
 
     if isinstance(values, Gram):
         values = spectrum(values, vectors=False)
-    if isinstance(values, Spectrum):
+    if isinstance(values, (Spectrum, Partial)):
         return values.effective_rank(kind, tol=tol, quantile=quantile, k=k, ridge=ridge)
     choice = choose(kind, tol=tol, quantile=quantile, k=k, ridge=ridge)
     return rank_of(nonnegative(values), choice)

@@ -74,7 +74,7 @@ def run(study: Study, *, stage: Stage | None = None) -> Report:
     with clock("cross", f"kernel of {m} test with {n} training examples"):
         cross = _kernel_matrix(kernel, study, test, train)
     with clock("spectrum", "spectrum"):
-        eigen = spectrum(K, vectors=True)
+        eigen = spectrum(K, vectors=True, method="dense")
     signs = posed.signs(train)
     with clock("prediction", "prediction"):
         found = _predict(K, cross, posed, eigen, study.reg)

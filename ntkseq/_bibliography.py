@@ -1,0 +1,236 @@
+"""Which papers does the library rest on? Reference keys and what BibTeX says of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    kind: str
+    authors: str
+    title: str
+    year: int
+    venue: str  # journal, book title, or publisher of a book; "" for a preprint
+    arxiv: str = ""
+
+
+VENUE = {"article": "journal", "inproceedings": "booktitle", "book": "publisher"}
+_NEURIPS = "Advances in Neural Information Processing Systems"
+
+ENTRIES = {
+    "allenzhu2019rnn": Entry(
+        "inproceedings",
+        "Allen-Zhu, Zeyuan and Li, Yuanzhi",
+        "Can {SGD} Learn Recurrent Neural Networks with Provable Generalization?",
+        2019,
+        _NEURIPS,
+        "1902.01028",
+    ),
+    "wang2021rnn": Entry(
+        "inproceedings",
+        "Wang, Lifu and Shen, Bo and Hu, Bo and Cao, Xing",
+        "On the Provable Generalization of Recurrent Neural Networks",
+        2021,
+        _NEURIPS,
+        "2109.14142",
+    ),
+    "panigrahi2021rnn": Entry(
+        "inproceedings",
+        "Panigrahi, Abhishek and Goyal, Navin",
+        "Learning and Generalization in {RNNs}",
+        2021,
+        _NEURIPS,
+        "2106.00047",
+    ),
+    "alemohammad2021rntk": Entry(
+        "inproceedings",
+        "Alemohammad, Sina and Wang, Zichao and Balestriero, Randall and Baraniuk, Richard",
+        "The Recurrent Neural Tangent Kernel",
+        2021,
+        "International Conference on Learning Representations",
+        "2006.10246",
+    ),
+    "yang2020tp2": Entry(
+        "misc", "Yang, Greg", "Tensor Programs {II}: Neural Tangent Kernel for Any Architecture", 2020, "", "2006.14548"
+    ),
+    "bartlett2002rademacher": Entry(
+        "article",
+        "Bartlett, Peter L. and Mendelson, Shahar",
+        "{Rademacher} and {Gaussian} Complexities: Risk Bounds and Structural Results",
+        2002,
+        "Journal of Machine Learning Research",
+    ),
+    "arora2019finegrained": Entry(
+        "inproceedings",
+        "Arora, Sanjeev and Du, Simon S. and Hu, Wei and Li, Zhiyuan and Wang, Ruosong",
+        "Fine-Grained Analysis of Optimization and Generalization for Overparameterized Two-Layer Neural Networks",
+        2019,
+        "International Conference on Machine Learning",
+        "1901.08584",
+    ),
+    "cao2019sgd": Entry(
+        "inproceedings",
+        "Cao, Yuan and Gu, Quanquan",
+        "Generalization Bounds of Stochastic Gradient Descent for Wide and Deep Neural Networks",
+        2019,
+        _NEURIPS,
+        "1905.13210",
+    ),
+    "du2019provably": Entry(
+        "inproceedings",
+        "Du, Simon S. and Zhai, Xiyu and Poczos, Barnabas and Singh, Aarti",
+        "Gradient Descent Provably Optimizes Over-parameterized Neural Networks",
+        2019,
+        "International Conference on Learning Representations",
+        "1810.02054",
+    ),
+    "cho2009kernel": Entry(
+        "inproceedings", "Cho, Youngmin and Saul, Lawrence K.", "Kernel Methods for Deep Learning", 2009, _NEURIPS
+    ),
+    "williams1997": Entry(
+        "inproceedings", "Williams, Christopher K. I.", "Computing with Infinite Networks", 1997, _NEURIPS
+    ),
+    "roy2007effective": Entry(
+        "inproceedings",
+        "Roy, Olivier and Vetterli, Martin",
+        "The Effective Rank: A Measure of Effective Dimensionality",
+        2007,
+        "European Signal Processing Conference",
+    ),
+    "bartlett2020benign": Entry(
+        "article",
+        "Bartlett, Peter L. and Long, Philip M. and Lugosi, Gabor and Tsigler, Alexander",
+        "Benign Overfitting in Linear Regression",
+        2020,
+        "Proceedings of the National Academy of Sciences",
+        "1906.11300",
+    ),
+    "huang2022maml": Entry(
+        "inproceedings",
+        "Huang, Yu and Liang, Yingbin and Huang, Longbo",
+        "Provable Generalization of Overparameterized Meta-learning Trained with {SGD}",
+        2022,
+        _NEURIPS,
+        "2206.09136",
+    ),
+    "cristianini2001": Entry(
+        "inproceedings",
+        "Cristianini, Nello and Shawe-Taylor, John and Elisseeff, Andre and Kandola, Jaz",
+        "On Kernel-Target Alignment",
+        2001,
+        _NEURIPS,
+    ),
+    "audenaert2007": Entry(
+        "article",
+        "Audenaert, Koenraad M. R.",
+        "A Sharp Continuity Estimate for the von {Neumann} Entropy",
+        2007,
+        "Journal of Physics A: Mathematical and Theoretical",
+    ),
+    "rump2006": Entry(
+        "article",
+        "Rump, Siegfried M.",
+        "Verification of Positive Definiteness",
+        2006,
+        "{BIT} Numerical Mathematics",
+    ),
+    "davidson1975": Entry(
+        "article",
+        "Davidson, Ernest R.",
+        "The Iterative Calculation of a Few of the Lowest Eigenvalues and Corresponding Eigenvectors of Large "
+        "Real-Symmetric Matrices",
+        1975,
+        "Journal of Computational Physics",
+    ),
+    "kuczynski1992": Entry(
+        "article",
+        "Kuczy{\\'n}ski, J. and Wo{\\'z}niakowski, H.",
+        "Estimating the Largest Eigenvalue by the Power and {Lanczos} Algorithms with a Random Start",
+        1992,
+        "{SIAM} Journal on Matrix Analysis and Applications",
+    ),
+    "golub2010": Entry(
+        "book",
+        "Golub, Gene H. and Meurant, G{\\'e}rard",
+        "Matrices, Moments and Quadrature with Applications",
+        2010,
+        "Princeton University Press",
+    ),
+    "laurent2000": Entry(
+        "article",
+        "Laurent, B{\\'e}atrice and Massart, Pascal",
+        "Adaptive Estimation of a Quadratic Functional by Model Selection",
+        2000,
+        "The Annals of Statistics",
+    ),
+    "ozaki2012": Entry(
+        "article",
+        "Ozaki, Katsuhisa and Ogita, Takeshi and Oishi, Shin'ichi and Rump, Siegfried M.",
+        "Error-Free Transformations of Matrix Multiplication by Using Fast Routines of Matrix Multiplication and "
+        "Its Applications",
+        2012,
+        "Numerical Algorithms",
+    ),
+    "anderson1999": Entry("book", "Anderson, E. and others", "{LAPACK} Users' Guide", 1999, "SIAM"),
+    "cao1996": Entry(
+        "article",
+        "Cao, Zhi-Hao and Xie, Jin-Jun and Li, Ren-Cang",
+        "A Sharp Version of {Kahan}'s Theorem on Clustered Eigenvalues",
+        1996,
+        "Linear Algebra and its Applications",
+    ),
+    "parlett1998": Entry("book", "Parlett, Beresford N.", "The Symmetric Eigenvalue Problem", 1998, "SIAM"),
+    "higham2002": Entry("book", "Higham, Nicholas J.", "Accuracy and Stability of Numerical Algorithms", 2002, "SIAM"),
+    "hron2020attention": Entry(
+        "inproceedings",
+        "Hron, Jiri and Bahri, Yasaman and Sohl-Dickstein, Jascha and Novak, Roman",
+        "Infinite Attention: {NNGP} and {NTK} for Deep Attention Networks",
+        2020,
+        "International Conference on Machine Learning",
+        "2006.10540",
+    ),
+    "novak2020": Entry(
+        "inproceedings",
+        "Novak, Roman and Xiao, Lechao and Hron, Jiri and Lee, Jaehoon and Alemi, Alexander A. and "
+        "Sohl-Dickstein, Jascha and Schoenholz, Samuel S.",
+        "Neural Tangents: Fast and Easy Infinite Neural Networks in {Python}",
+        2020,
+        "International Conference on Learning Representations",
+        "1912.02803",
+    ),
+    "jacot2018": Entry(
+        "inproceedings",
+        "Jacot, Arthur and Gabriel, Franck and Hongler, Cl{\\'e}ment",
+        "Neural Tangent Kernel: Convergence and Generalization in Neural Networks",
+        2018,
+        _NEURIPS,
+        "1806.07572",
+    ),
+    "novak2022": Entry(
+        "inproceedings",
+        "Novak, Roman and Sohl-Dickstein, Jascha and Schoenholz, Samuel S.",
+        "Fast Finite Width Neural Tangent Kernel",
+        2022,
+        "International Conference on Machine Learning",
+        "2206.08720",
+    ),
+    "finn2017maml": Entry(
+        "inproceedings",
+        "Finn, Chelsea and Abbeel, Pieter and Levine, Sergey",
+        "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks",
+        2017,
+        "International Conference on Machine Learning",
+        "1703.03400",
+    ),
+    "wang2020meta": Entry(
+        "misc",
+        "Wang, Haoxiang and Sun, Ruoyu and Li, Bo",
+        "Global Convergence and Generalization Bound of Gradient-Based Meta-Learning with Deep Neural Nets",
+        2020,
+        "",
+        "2006.14606",
+    ),
+    "dhingra2025": Entry(
+        "misc", "Dhingra, Aviral", "Provable Generalization in Overparameterized Neural Nets", 2025, "", "2508.17256"
+    ),
+}

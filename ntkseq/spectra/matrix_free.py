@@ -1,0 +1,149 @@
+"""How are both ends and the density of a large spectrum computed from products with blocks of vectors alone?"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ntkseq import _checks
+from ntkseq.grams.base import Dense, Gram
+from ntkseq.grams.operator import Operator
+from ntkseq.spectra.base import Interval
+from ntkseq.spectra.krylov import pairs, ritz
+from ntkseq.spectra.partial import Partial
+from ntkseq.spectra.tail import Tail, tail
+
+_U = 0.5 * float(np.finfo(np.float64).eps)
+
+
+def matrix_free(
+    K: Gram,
+    *,
+    k: int = 20,
+    least: int = 0,
+    probes: int = 10,
+    steps: int = 16,
+    tol: float = 1e-6,
+    most: int = 40,
+    delta: float = 1e-6,
+    seed: Any = 0,
+    vectors: bool = True,
+    why: str = "",
+) -> Partial:
+    """The k largest eigenvalues, the least one, and a density of the rest, from products with blocks.
+
+    Leading pairs by block Davidson with restarts; then they are projected away, and Lanczos from Gaussian probes gives
+    the density of the rest and, by (numerics.9), the range of its eigenvalues. A leading Ritz value t with residual R
+    lies below the eigenvalue of its number, by no more than |R|^2 / (t - mu), mu the upper end of the rest
+    (numerics.10).
+
+    Costs about 6 + steps products, each with 10 to k + 8 vectors; memory n (3 (k + 8) 2 + probes steps) float64.
+
+    Args:
+        K: symmetric.
+        k: leading eigenvalues.
+        least: pairs at the lower end. 0: only bounds from the probes; 1 or more: as with k, which takes as many
+            products as the square root of the condition number, at most `most`.
+        probes, steps: of the density. An interval of a sum over the rest narrows with the root of probes.
+        tol: residual of the pairs, relative to the largest eigenvalue.
+        most: products for the pairs of each end.
+        delta: probability that some interval is wrong.
+        seed: of start vectors and probes.
+        vectors: keep the leading Ritz vectors.
+        why: this way was chosen; goes into `method`.
+    """
+    n = K.shape[0]
+    k, least = min(k, n), min(least, max(n - k, 0))
+    rounding = _checks.nonnegative("rounding of K", K.rounding)
+    floor = 0.1 * rounding
+    ends = [pairs(K.times, n, k, tol=tol, floor=floor, norm=_known(K), most=most, seed=seed)]
+    norm = _known(K) or 3.0 * math.sqrt(n) * float(np.abs(ends[0].values).max())
+    if least:
+        small = max(floor, 4.0 * n * _U * norm)
+        ends.append(
+            pairs(K.times, n, least, least=True, tol=1e-3, floor=small, norm=norm, most=most, seed=seed, columns=1024)
+        )
+    held = ritz(K.times, np.concatenate([one.vectors for one in ends], axis=1), norm, k) if least else ends[0]
+    product, residual, trace = held.product, held.residual, _trace(K)
+    rest = tail(
+        K.times,
+        held.vectors,
+        values=held.values,
+        residual_fro=float(np.linalg.norm(held.residuals)),
+        floor=-rounding,
+        trace=trace,
+        norm_fro=K.norm_fro(),
+        noise=product,
+        probes=probes,
+        steps=steps,
+        delta=delta,
+        seed=(seed, 1),
+    )
+    frobenius = rounding if getattr(K, "frobenius", False) else math.sqrt(n) * rounding
+    count = sum(one.products for one in ends) + max(len(nodes) for nodes in rest.rule.nodes)
+    above, below = held.parts
+    # one end at a time: the pairs of the other belong to the rest, which their residual widens
+    upper = rest.upper + (_moved(below, rest.upper - held.values[-1]) if least else 0.0)
+    lower = rest.lower - _moved(above, held.values[k - 1] - rest.lower)
+    upward = _above(held.values[:k], above, upper, product)
+    moved = math.sqrt(n) * rounding if trace is not None else math.inf  # |tr E| <= sqrt(n) |E|_F
+    moved = moved if getattr(K, "frobenius", False) else math.sqrt(n) * moved
+    return Partial(
+        values=held.values[:k],
+        errors=upward + rounding,
+        vectors=held.vectors[:, :k] if vectors else None,
+        least=_least(held.values[-1] if least or k == n else math.inf, lower, below, rest, product + rounding),
+        bottom=held.values[: k - 1 : -1] if least else np.zeros(0),
+        trace=Interval.around(math.nan if trace is None else trace, moved),
+        norm_fro=K.norm_fro() if math.isfinite(K.norm_fro()) else math.nan,
+        rounding=rounding,
+        frobenius=frobenius,
+        spectral=rounding + residual + product,
+        nuclear=math.sqrt(n) * frobenius + 2.0 * math.sqrt(2.0 * held.values.size) * residual + n * product,
+        tail=rest,
+        method=f"{why}block Davidson and Lanczos with {rest.rule.probes} probes, {count} products",
+        converged=all(one.converged for one in ends),
+    )
+
+
+def _moved(residual: float, gap: float) -> float:
+    """How far an eigenvalue is moved by coupling to others that are `gap` away: numerics.10, or Weyl."""
+    return min(residual, residual**2 / gap) if gap > 0 else residual
+
+
+def _above(values: np.ndarray, residual: float, edge: float, product: float) -> np.ndarray:
+    """How far the eigenvalues may lie above their Ritz values: numerics.10, or Weyl where the rest overlaps."""
+    moved = np.array([max(edge - value, 0.0) + _moved(residual, value - edge) for value in values])
+    return moved + 2.0 * product
+
+
+def _least(theta: float, edge: float, residual: float, rest: Tail, error: float) -> Interval:
+    """The least eigenvalue: below every Rayleigh quotient, and above what the rest leaves open."""
+    found = [float(nodes[0]) for nodes in rest.rule.nodes] if rest.n else []
+    edge = edge if rest.n else math.inf
+    upper = min([float(theta), *found])
+    lower = min(float(theta), edge) - (_moved(residual, edge - theta) if math.isfinite(theta) else 0.0)
+    return _ordered(lower - error, upper, upper + error)
+
+
+def _ordered(lower: float, estimate: float, upper: float) -> Interval:
+    return Interval(float(lower), float(estimate), float(upper), bool(lower > 0))
+
+
+def _known(K: Gram) -> float | None:
+    """The Frobenius norm where it is held already; a lazy Gram learns it with its first product."""
+    norm = getattr(K, "_norm", None) if hasattr(K, "_norm") else K.norm_fro()
+    return norm if norm is not None and math.isfinite(norm) else None
+
+
+def _trace(K: Gram) -> float | None:
+    if isinstance(K, Dense):  # diag() of float64 entries is float32 where JAX is not in 64-bit mode
+        return float(np.trace(np.asarray(K.array), dtype=np.float64))
+    if isinstance(K, Operator):
+        return None if K.diagonal is None else float(np.sum(K.diagonal))
+    try:
+        return float(np.sum(np.asarray(K.diag(), np.float64)))
+    except ValueError:
+        return None

@@ -1,0 +1,168 @@
+"""What is known of a spectrum that is too large to compute whole? Both ends as pairs, and the rest as a density."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ntkseq._struct import static, struct
+from ntkseq.spectra import density, measures
+from ntkseq.spectra.base import Interval
+from ntkseq.spectra.decay import Decay, decay
+from ntkseq.spectra.tail import Tail
+
+
+@struct
+class Partial:
+    """The leading eigenvalues of a positive semi-definite matrix, its least one, and sums over all others.
+
+    Every statement is about the exact matrix: it holds the rounding of the Gram, and fails with probability at most
+    `delta` (over the random probes, whatever the matrix). That the matrix is semi-definite is taken from its being a
+    kernel's; where a negative eigenvalue beyond rounding is met, `semidefinite` is False.
+    """
+
+    values: Float[np.ndarray, " k"]
+    """The k largest eigenvalues, descending, host float64."""
+    errors: Float[np.ndarray, " k"]
+    """Upper estimate of |values[i] - exact i-th largest|."""
+    vectors: Float[np.ndarray, "n k"] | None
+    """Their orthonormal Ritz vectors as columns."""
+    least: Interval
+    """Where the least eigenvalue lies; lower is -rounding where nothing better was computed."""
+    bottom: Float[np.ndarray, " b"]
+    """Ritz values at the lower end, ascending, if they were asked for."""
+    trace: Interval
+    """Sum of the diagonal."""
+    norm_fro: float
+    """Frobenius norm; nan if not known."""
+    rounding: float
+    """Upper estimate of |held - exact| in spectral norm."""
+    frobenius: float
+    """Upper estimate of |held - exact| in Frobenius norm."""
+    spectral: float
+    """How far an eigenvalue of pairs and rest, side by side, can be from the exact one: rounding and residuals."""
+    nuclear: float
+    """The same, summed over all eigenvalues."""
+    tail: Tail
+    """The rest behind the eigenpairs."""
+    method: str = static(default="")
+    """How it was computed, and why that way."""
+    converged: bool = static(default=True)
+    """Whether the pairs reached the tolerance; if not, `errors` say how far they got."""
+
+    @property
+    def n(self) -> int:
+        """The number of eigenvalues of the matrix."""
+        return self.tail.n + self.values.size + self.bottom.size
+
+    @property
+    def delta(self) -> float:
+        """Probability that an interval fails, over the random probes."""
+        return self.tail.delta
+
+    @property
+    def min_eigenvalue(self) -> Interval:
+        """The least eigenvalue; `resolved` when the exact one is positive."""
+        return self.least
+
+    @property
+    def max_eigenvalue(self) -> Interval:
+        """The largest eigenvalue."""
+        return Interval.around(float(self.values[0]), float(self.errors[0]))
+
+    @property
+    def semidefinite(self) -> bool:
+        """Whether no eigenvalue was met that is negative beyond rounding."""
+        return self.least.upper >= 0
+
+    @property
+    def condition(self) -> Interval:
+        """lambda_max / lambda_min; upper is inf while the least eigenvalue is not resolved."""
+        if self.least.upper <= 0:
+            return Interval(math.nan, math.nan, math.inf, False)
+        top = self.max_eigenvalue
+        lower = max(top.lower / self.least.upper, 1.0)
+        estimate = top.estimate / self.least.estimate if self.least.estimate > 0 else math.inf
+        upper = top.upper / self.least.lower if self.least.resolved else math.inf
+        return Interval(min(lower, estimate), estimate, upper, self.least.resolved)
+
+    def effective_rank_interval(
+        self, kind: str | None = None, *, tol: Any = None, quantile: Any = None, k: Any = None, ridge: Any = None
+    ) -> Interval:
+        """Effective rank by one of the definitions of `measures.effective_rank`, as an interval.
+
+        Raises:
+            ValueError: as `measures.effective_rank`; the matrix is not semi-definite; what it needs is not known (the
+                trace, the norm, or eigenvalue k + 1).
+        """
+        self._check()
+        return density.rank(self, measures.choose(kind, tol=tol, quantile=quantile, k=k, ridge=ridge))
+
+    def effective_rank(
+        self, kind: str | None = None, *, tol: Any = None, quantile: Any = None, k: Any = None, ridge: Any = None
+    ) -> float:
+        """The estimate of `effective_rank_interval`."""
+        return self.effective_rank_interval(kind, tol=tol, quantile=quantile, k=k, ridge=ridge).estimate
+
+    def log_det(self, ridge: float) -> Interval:
+        """log det(I + K / ridge) = sum log(1 + lambda / ridge)."""
+        self._check()
+        return density.log_det(self, ridge)
+
+    def count(self, above: float) -> Interval:
+        """The number of eigenvalues larger than `above`, > 0."""
+        self._check()
+        return density.count(self, above)
+
+    def decay_exponent(self, *, first: int = 1, last: int | None = None) -> Decay:
+        """The exponent a of lambda_k ~ k^-a over k = first..last of the leading values, by `decay.decay`."""
+        return decay(self.values, self.errors, first=first, last=last)
+
+    def alignment_curve(self, y: Any) -> Float[np.ndarray, " k"]:
+        """The share of |y|^2 in the first k eigenvectors; see `measures.alignment_curve`."""
+        if self.vectors is None:
+            raise ValueError("alignment needs eigenvectors; this Partial has none. Call spectrum(K, vectors=True).")
+        return measures.alignment_curve(self.vectors, y)
+
+    def _check(self) -> None:
+        if not self.semidefinite:
+            raise ValueError(
+                "effective ranks and log-determinants are defined for positive semi-definite matrices; this one has an "
+                f"eigenvalue below {self.least.upper:.3g}, rounding is {self.rounding:.2g} and the largest eigenvalue "
+                f"{self.values[0]:.3g}."
+            )
+
+    def __repr__(self) -> str:
+        return (
+            f"Partial(n={self.n}, {self.values.size} leading, largest {self.values[0]:.4g}, least {self.least}, "
+            f"rounding {self.rounding:.1e})"
+        )
+
+    def __str__(self) -> str:
+        least = f"{self.least}" if self.least.resolved else f"not resolved: {self.least}"
+        rows = [
+            ("n", f"{self.n}, {self.values.size} leading eigenvalues, the rest by {self.tail.rule.probes} probes"),
+            ("least eigenvalue", least),
+            ("largest", f"{self.max_eigenvalue}"),
+            ("effective rank", ", ".join(self._ranks())),
+            ("decay exponent", f"{self.decay_exponent()}" if self.semidefinite else "not defined"),
+            ("trace", f"{self.trace}"),
+            ("method", self.method + ("" if self.converged else "; NOT converged, the errors say how far it got")),
+            ("holds", f"but for probability {self.delta:.0e}; rounding of K {self.rounding:.2g}"),
+        ]
+        return "\n".join(["Spectrum in part", *(f"  {name:<17} {text}" for name, text in rows)])
+
+    def _ranks(self) -> list[str]:
+        if not self.semidefinite:
+            return ["not defined: an eigenvalue is negative beyond its error"]
+        parts = []
+        for kind in ("entropy", "stable", "participation"):
+            try:
+                rank = self.effective_rank_interval(kind)
+            except ValueError:
+                continue
+            parts.append(f"{kind} {rank.estimate:.3g} [{rank.lower:.3g}, {rank.upper:.3g}]")
+        return parts or ["not known: neither trace nor norm is"]
