@@ -18,6 +18,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="smaller sizes: minutes become seconds, targets go")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/CASE-DEVICE.json")
     parser.add_argument("--exact", action="store_true", help="the table of errors of every function (case empirical)")
+    parser.add_argument("--large", action="store_true", help="n = 100,000, an hour (case spectra)")
     options = parser.parse_args()
     for key, value in machine().items():
         print(f"{key:<14}{value}")
@@ -26,7 +27,9 @@ def main() -> int:
         if not hasattr(case, "exact"):
             parser.error(f"--exact belongs to the case empirical; got {options.case}")
         return case.exact()
-    report = case.run(options.quick)
+    if options.large and not hasattr(case, "large"):
+        parser.error(f"--large belongs to the case spectra; got {options.case}")
+    report = case.large() if options.large else case.run(options.quick)
     if options.write:
         print("written:", report.write().name)
     missed = [row.name for row in report.rows if row.reached is False]

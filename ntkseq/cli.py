@@ -1,4 +1,4 @@
-"""How is ntkseq used from a shell? The commands study, accuracy and cite, their messages and their exit codes."""
+"""How is ntkseq used from a shell? The commands, their messages and their exit codes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from importlib import metadata, util
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from ntkseq import references
-from ntkseq.studies import Study
+from ntkseq.studies import Stored, Study
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
@@ -79,6 +79,8 @@ def _dispatch(words: list[str]) -> int:
         return _study(asked)
     if isinstance(asked, Accuracy):
         return _accuracy(asked)
+    if isinstance(asked, Stored):
+        return _spectrum(asked)
     print(references.cite(*(asked.keys or references.KEYS)))
     return OK
 
@@ -103,6 +105,7 @@ def _parse(words: list[str]) -> Any:
     commands = {
         "study": command(Study, "source"),
         "accuracy": command(Accuracy, "file"),
+        "spectrum": command(Stored, "file"),
         "cite": command(Cite, "keys"),
     }
     complaint = io.StringIO()
@@ -128,8 +131,8 @@ def _usage(boxed: str, words: list[str]) -> str:
     if lines and lines[0].startswith("Missing from"):
         lines = [f"missing {lines[1]}"]  # without the help text that follows
     said = " ".join(itertools.takewhile(bool, lines)) or "bad arguments"
-    said = re.sub(r"^Error parsing (Study|Accuracy|Cite): ", "", said).replace("{None}|", "")
-    command = f"ntkseq {words[0]}" if words and words[0] in ("study", "accuracy", "cite") else "ntkseq"
+    said = re.sub(r"^Error parsing (Study|Accuracy|Stored|Cite): ", "", said).replace("{None}|", "")
+    command = f"ntkseq {words[0]}" if words and words[0] in ("study", "accuracy", "spectrum", "cite") else "ntkseq"
     return f"{said.rstrip('.')}. See {command} --help."
 
 
@@ -160,6 +163,16 @@ def _accuracy(asked: Accuracy) -> int:
         f"{found.name}\t{found.protocol}\t{found.validation:.2f}\t{found.test:.2f}\t{low:.2f}\t{high:.2f}"
         f"\t{len(found.settings)}\t{found.tried}"
     )
+    return OK
+
+
+def _spectrum(asked: Stored) -> int:
+    from ntkseq.studies import stored
+
+    with _Progress() as progress, progress.stage("eigenvalues"):
+        lines = stored(asked)
+    for line in lines:
+        print(line)
     return OK
 
 

@@ -81,7 +81,7 @@ def test_options_arrive_in_the_study(monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("", "Expected one of {study, accuracy, cite}. See ntkseq --help."),
+        ("", "Expected one of {study, accuracy, spectrum, cite}. See ntkseq --help."),
         ("nope", "nope"),
         ("study", "missing SOURCE. See ntkseq study --help."),
         ("study digits --nope", "--nope"),
@@ -95,6 +95,9 @@ def test_options_arrive_in_the_study(monkeypatch):
         ("study nope.npz --dtype float64", "JAX_ENABLE_X64=1"),
         ("study .", "is a directory"),
         ("accuracy nope.npz", "no such file"),
+        ("spectrum nope.npz", "nope.npz: no such file"),
+        ("spectrum", "missing FILE. See ntkseq spectrum --help."),
+        ("spectrum k.npz --method fast", "auto"),
         ("cite nope", "unknown reference key 'nope'"),
     ],
 )

@@ -50,7 +50,7 @@ SURFACE = {
     "ntkseq.spectra": [
         "Decay", "Interval", "Partial", "Spectrum", "effective_rank", "positive_definite", "spectrum",
     ],
-    "ntkseq.studies": ["Accuracy", "Study", "accuracy", "run"],
+    "ntkseq.studies": ["Accuracy", "Stored", "Study", "accuracy", "run", "stored"],
     "ntkseq.training": ["Fitted", "fit"],
 }  # fmt: skip
 

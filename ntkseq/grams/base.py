@@ -24,6 +24,8 @@ class Gram(abc.ABC):
     rounding: Any
     frobenius: bool = False
     """Whether `rounding` bounds the Frobenius norm of the error as well."""
+    entrywise: float | None = None
+    """e with |computed_ij - exact_ij| <= e sqrt(K_ii K_jj), if errors are known entry by entry."""
 
     @property
     @abc.abstractmethod
@@ -87,6 +89,7 @@ class Dense(Gram):
     rounding: Any = 0.0
     symmetric: bool = static(default=True)
     frobenius: bool = static(default=False)
+    entrywise: Any = static(default=None)
 
     @property
     def shape(self) -> tuple[int, int]:

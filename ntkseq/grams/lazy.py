@@ -60,7 +60,8 @@ def lazy(
     pair = sides.prepare(kernel, x, x2, lengths, lengths2)
     if not bool(jnp.isfinite(pair.diagonal).all()):
         raise sides.overflow(pair.diagonal.dtype)
-    return Lazy(pair, pair.rounding(), tile, workers, progress)
+    e = kernel.entry_rounding(pair.left)
+    return Lazy(pair, pair.rounding(e), e, tile, workers, progress)
 
 
 @dataclasses.dataclass(eq=False)
@@ -69,6 +70,7 @@ class Lazy(Gram):
 
     sides: sides.Sides
     rounding: float
+    entrywise: float
     tile: int | None = None
     workers: int | None = None
     progress: bool | None = None

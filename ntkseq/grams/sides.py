@@ -58,12 +58,12 @@ class Sides:
         left = jax.tree.map(lambda leaf: leaf[which], self.left)
         return Sides(self.kernel, left, self.right, self.diagonal[which], False)
 
-    def rounding(self) -> float:
+    def rounding(self, e: float) -> float:
         """|E|_2 <= |E|_F <= e sqrt(tr K tr K'), with |E_ij| <= e sqrt(K_ii K'_jj)."""
         traces = [float(np.sum(np.asarray(self.diagonal, np.float64)))]
         if not self.symmetric:
             traces.append(float(np.sum(np.asarray(self.kernel.diag_side(self.right), np.float64))))
-        return self.kernel.entry_rounding(self.left) * float(np.sqrt(traces[0] * traces[-1]))
+        return e * float(np.sqrt(traces[0] * traces[-1]))
 
     def work(self, task: tiles.Task) -> int:
         """Pair-steps of all tiles: what a progress bar counts."""

@@ -68,6 +68,8 @@ class Spectrum:
     """The part of `errors` that is the matrix's own rounding, in spectral norm."""
     method: str = static(default="")
     """How the values were computed."""
+    pair: tuple[int, int] | None = static(default=None)
+    """Two examples that the matrix cannot tell apart, where it is they that leave the least eigenvalue unresolved."""
 
     @property
     def n(self) -> int:
@@ -195,7 +197,8 @@ class Spectrum:
             return f"{least}"
         if not self.semidefinite:
             return f"{least}  (negative beyond its error: not positive semi-definite, or rounding is understated)"
-        return f"not resolved: {least}, zero is inside"
+        twins = f"; examples {self.pair[0]} and {self.pair[1]} are equal within rounding" if self.pair else ""
+        return f"not resolved: {least}, zero is inside{twins}"
 
     def _condition(self) -> str:
         condition = self.condition

@@ -11,8 +11,9 @@ import scipy.linalg
 
 from ntkseq import _checks, _precision
 from ntkseq.grams.base import Dense, Gram
+from ntkseq.spectra import entrywise
 from ntkseq.spectra.base import Spectrum
-from ntkseq.spectra.residuals import eigenvalue_error
+from ntkseq.spectra.residuals import eigenvalue_error, orthogonality
 
 
 def dense_spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
@@ -36,19 +37,55 @@ def dense_spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
     A = np.ldexp(A, -shift)  # entries up to 1, exact: no square over- or underflows
     # where this pushes an entry below the normal range, it loses at most the least subnormal
     lost = n * float(np.finfo(np.float64).smallest_subnormal)
-    A, rounding = _symmetrised(A, np.ldexp(rounding, -shift), dtype)
+    stated = float(np.ldexp(rounding, -shift))
+    A, rounding = _symmetrised(A, stated, dtype)
+    own, entries = np.diagonal(A), _entries(K, A, dtype)
     values, basis = scipy.linalg.eigh(A, driver="evd")
-    solver = eigenvalue_error(A, values, basis, enough=0.01 * rounding) + lost
-    error = float(np.ldexp((rounding + solver) * (1.0 + 4.0 * np.finfo(np.float64).eps), shift)) + lost
+    enough = 0.01 * (rounding if entries is None else min(rounding, entries * float(own.max())))
+    solver = eigenvalue_error(A, values, basis, enough=enough) + lost
+    whole = rounding + solver
+    errors = np.full(n, whole)
+    if entries is not None:
+        low, high = entrywise.bounds(values, basis, own, entries)
+        # |A - V D V^T| <= |A V - V D| + |I - V V^T| |A|
+        inexact = 2.0 * solver + 2.0 * orthogonality(basis) * float(np.abs(values).max()) + (rounding - stated)
+        errors = np.minimum(whole, np.maximum(high - values, values - low)[::-1] + inexact)
+    errors = np.ldexp(errors * (1.0 + 4.0 * np.finfo(np.float64).eps), shift) + lost
     return Spectrum(
         values=np.ldexp(values[::-1], shift),
-        errors=np.full(n, error),
+        errors=errors,
         vectors=np.ascontiguousarray(basis[:, ::-1]) if vectors else None,
         trace=float(np.ldexp(np.trace(A), shift)),
         norm_fro=float(np.ldexp(np.linalg.norm(A), shift)),
         rounding=float(np.ldexp(rounding, shift)),
         method=f"LAPACK syevd in float64, entries {dtype}; residuals checked",
+        pair=_twins(A, whole) if values[0] <= np.ldexp(errors[-1], -shift) else None,
     )
+
+
+def _entries(K: Any, A: np.ndarray, dtype: np.dtype) -> float | None:
+    """e with |error_ij| <= e sqrt(A_ii A_jj), if there is one: what a Gram states, or one rounding of each entry."""
+    own = np.diagonal(A)
+    if (own < 0).any():
+        return None
+    if isinstance(K, Gram):
+        return None if K.entrywise is None else float(K.entrywise)
+    size = np.sqrt(own)
+    with np.errstate(under="ignore"):
+        within = (np.abs(A) <= 1.001 * size[:, None] * size).all()  # of a semi-definite matrix they are
+    return 0.51 * _precision.eps(dtype) if within else None
+
+
+def _twins(A: np.ndarray, error: float) -> tuple[int, int] | None:
+    """The two examples nearest to each other, if (e_i - e_j) / sqrt 2 alone has a quotient of the size of the error."""
+    n = A.shape[0]
+    if n == 1:
+        return None
+    own = np.diagonal(A)
+    apart = 0.5 * (own[:, None] + own) - A
+    apart[np.diag_indices(n)] = np.inf
+    i, j = np.unravel_index(int(np.argmin(apart)), apart.shape)
+    return (int(min(i, j)), int(max(i, j))) if apart[i, j] <= 4.0 * error and own[i] > 4.0 * error else None
 
 
 def held(K: Any) -> Dense:

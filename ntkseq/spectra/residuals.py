@@ -38,7 +38,7 @@ def eigenvalue_error(
     Reference: cao1996 (Kahan's theorem); ozaki2012 (splitting); higham2002, section 3.5 (rounding of products).
     """
     with np.errstate(over="ignore", invalid="ignore"):  # broken pairs give inf or nan, which end in inf
-        g = _orthogonality(vectors)
+        g = orthogonality(vectors)
         residual, rounding = _plain(A, values, vectors)
         bound = _bound(_norm2(residual) + rounding, g, values.size)
         if bound <= enough or not g < 1.0:
@@ -54,7 +54,7 @@ def _bound(residual: float, g: float, n: int) -> float:
     return float(residual / np.sqrt(1.0 - g) * (1.0 + (n * n + 32) * 2.0 * _U))
 
 
-def _orthogonality(V: np.ndarray) -> float:
+def orthogonality(V: np.ndarray) -> float:
     """Upper bound of |V^T V - I|_2."""
     n = V.shape[0]
     G = V.T @ V

@@ -3,5 +3,6 @@
 from ntkseq.studies.accuracy import Accuracy, accuracy
 from ntkseq.studies.run import run
 from ntkseq.studies.spec import Study
+from ntkseq.studies.stored import Stored, stored
 
-__all__ = ["Accuracy", "Study", "accuracy", "run"]
+__all__ = ["Accuracy", "Stored", "Study", "accuracy", "run", "stored"]
