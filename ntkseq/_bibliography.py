@@ -127,6 +127,28 @@ ENTRIES = {
         2007,
         "Journal of Physics A: Mathematical and Theoretical",
     ),
+    "frangella2023": Entry(
+        "article",
+        "Frangella, Zachary and Tropp, Joel A. and Udell, Madeleine",
+        'Randomized {Nystr{\\"o}m} Preconditioning',
+        2023,
+        "{SIAM} Journal on Matrix Analysis and Applications",
+    ),
+    "kornblith2019": Entry(
+        "inproceedings",
+        "Kornblith, Simon and Norouzi, Mohammad and Lee, Honglak and Hinton, Geoffrey",
+        "Similarity of Neural Network Representations Revisited",
+        2019,
+        "International Conference on Machine Learning",
+        "1905.00414",
+    ),
+    "davis1970": Entry(
+        "article",
+        "Davis, Chandler and Kahan, W. M.",
+        "The Rotation of Eigenvectors by a Perturbation. {III}",
+        1970,
+        "{SIAM} Journal on Numerical Analysis",
+    ),
     "rump2006": Entry(
         "article",
         "Rump, Siegfried M.",

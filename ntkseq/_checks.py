@@ -203,7 +203,7 @@ def entries(K: Any) -> Any:
     held = getattr(K, "array", None)
     if isinstance(held, (np.ndarray, jax.Array)):
         return held  # dense() of NumPy float64 entries rounds them to float32 unless JAX is in 64-bit mode
-    return K.dense() if hasattr(K, "dense") else K
+    return np.asarray(K) if hasattr(K, "dense") else K  # a lazy one says so if it is too large for that
 
 
 def symmetric(name: str, K: Any) -> np.ndarray:

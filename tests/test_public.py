@@ -45,10 +45,14 @@ SURFACE = {
     "ntkseq.models": [
         "Bidirectional", "Dense", "Gated", "LeakyRecurrent", "Model", "Recurrent", "Serial", "adapt", "squared_error",
     ],
-    "ntkseq.predictors": ["Ridge", "Selection", "one_hot", "ridge", "select_reg"],
+    "ntkseq.predictors": [
+        "Flow", "IterativeRidge", "Ridge", "Selection", "Stopping", "early_stopping", "flow", "one_hot", "ridge",
+        "ridge_cg", "select_reg",
+    ],
     "ntkseq.reports": ["Folder", "Prediction", "Rank", "Report"],
     "ntkseq.spectra": [
-        "Decay", "Interval", "Partial", "Spectrum", "effective_rank", "positive_definite", "spectrum",
+        "ClassStructure", "Comparison", "Decay", "Interval", "Partial", "Spectrum", "aggregate", "centred", "classwise",
+        "compare", "effective_rank", "effective_ranks", "positive_definite", "spectrum",
     ],
     "ntkseq.studies": ["Accuracy", "Stored", "Study", "accuracy", "run", "stored"],
     "ntkseq.training": ["Fitted", "fit"],

@@ -32,7 +32,8 @@ def lazy(
     """The Gram matrix of many inputs, not held: O(n) memory, and its tiles are computed in every product.
 
     It is the matrix of `gram(kernel, x)` with the same tiles, entry by entry. A product with k vectors at once costs
-    one pass over the tiles, hardly more than with one: give it blocks. `spectrum`, `ridge` and `predictors.flow` do.
+    one pass over the tiles, hardly more than with one: give it blocks. `spectrum`, `predictors.flow` and
+    `predictors.ridge_cg` do.
 
     Args:
         kernel: any `Kernel`.
@@ -141,7 +142,7 @@ class Lazy(Gram):
         if needed > IMPLICIT:
             raise ValueError(
                 f"this Gram is lazy, and as an array it takes {_memory.text(needed)}. Use its products (times, mv; "
-                "spectrum and ridge do), or call .dense() if that is what you want."
+                "spectrum, predictors.flow and ridge_cg do), or call .dense() if that is what you want."
             )
 
     def __repr__(self) -> str:

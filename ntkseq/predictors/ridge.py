@@ -64,24 +64,29 @@ class Ridge:
         Raises:
             ValueError: K_cross does not have one column per training example.
         """
-        n = self.dual.shape[0]
-        shape = tuple(np.shape(K_cross))
-        if len(shape) != 2 or shape[1] != n:
-            turned = " That looks transposed: pass gram(kernel, x_query, x_train)." if shape[:1] == (n,) else ""
-            raise ValueError(f"K_cross must have shape (n_query, {n}), one row per query; got {shape}.{turned}")
-        K_cross = _checks.entries(K_cross)
-        K_cross = np.asarray(K_cross) if isinstance(K_cross, (list, tuple)) else K_cross
-        if all(map(_checks.is_concrete, (K_cross, self.dual))):
-            # coefficients are large and of both signs when reg is small: the sum needs all of float64
-            return np.asarray(K_cross, np.float64) @ np.asarray(self.dual)
-        K_cross = jnp.asarray(K_cross)
-        return _precision.product("qn,n...->q...", K_cross, jnp.asarray(self.dual, K_cross.dtype))
+        return predict(self.dual, K_cross)
 
     def __repr__(self) -> str:
         return (
             f"Ridge(n={self.dual.shape[0]}, reg={self.reg:.3g}, rkhs_norm={self.rkhs_norm:.4g}, "
             f"effective_dimension={self.effective_dimension:.4g}, loo_error={self.loo_error:.4g})"
         )
+
+
+def predict(dual: Any, K_cross: Any) -> Any:
+    """Kernel values (n_query, n) times coefficients (n,) or (n, k); see `Ridge.__call__`."""
+    n = dual.shape[0]
+    shape = tuple(np.shape(K_cross))
+    if len(shape) != 2 or shape[1] != n:
+        turned = " That looks transposed: pass gram(kernel, x_query, x_train)." if shape[:1] == (n,) else ""
+        raise ValueError(f"K_cross must have shape (n_query, {n}), one row per query; got {shape}.{turned}")
+    K_cross = _checks.entries(K_cross)
+    K_cross = np.asarray(K_cross) if isinstance(K_cross, (list, tuple)) else K_cross
+    if all(map(_checks.is_concrete, (K_cross, dual))):
+        # coefficients are large and of both signs when reg is small: the sum needs all of float64
+        return np.asarray(K_cross, np.float64) @ np.asarray(dual)
+    K_cross = jnp.asarray(K_cross)
+    return _precision.product("qn,n...->q...", K_cross, jnp.asarray(dual, K_cross.dtype))
 
 
 def ridge(K: Any, y: Any, *, reg: float) -> Ridge:

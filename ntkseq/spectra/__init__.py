@@ -2,9 +2,27 @@
 
 from ntkseq.spectra.base import Interval, Spectrum
 from ntkseq.spectra.certify import positive_definite
+from ntkseq.spectra.compare import Comparison, compare
 from ntkseq.spectra.decay import Decay
 from ntkseq.spectra.measures import effective_rank
 from ntkseq.spectra.partial import Partial
+from ntkseq.spectra.ranks import aggregate, effective_ranks
 from ntkseq.spectra.spectrum import spectrum
+from ntkseq.spectra.structure import ClassStructure, centred, classwise
 
-__all__ = ["Decay", "Interval", "Partial", "Spectrum", "effective_rank", "positive_definite", "spectrum"]
+__all__ = [
+    "ClassStructure",
+    "Comparison",
+    "Decay",
+    "Interval",
+    "Partial",
+    "Spectrum",
+    "aggregate",
+    "centred",
+    "classwise",
+    "compare",
+    "effective_rank",
+    "effective_ranks",
+    "positive_definite",
+    "spectrum",
+]
