@@ -16,6 +16,9 @@ from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.residuals import eigenvalue_error, orthogonality
 
 
+_RANGE = 1e120  # of entries whose sums of squares are formed without scaling
+
+
 def dense_spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
     """All eigenvalues of a symmetric matrix, each with a bound of its error; see `spectrum`.
 
@@ -91,6 +94,12 @@ def _twins(A: np.ndarray, error: float) -> tuple[int, int] | None:
 def held(K: Any) -> Dense:
     """A matrix that is held, checked and made symmetric, in host float64, with what that adds to its rounding."""
     A, dtype, rounding = _host(K)
+    largest = float(np.abs(A).max())
+    if largest > _RANGE or 0.0 < largest < 1.0 / _RANGE:
+        raise ValueError(
+            f"the largest entry of K is {largest:.2g}; sums of squares of products would leave the range of float64. "
+            'Scale K, or take method="dense", which scales by itself.'
+        )
     A, rounding = _symmetrised(A, rounding, dtype)
     frobenius = K.frobenius if isinstance(K, Gram) else True
     return Dense(A, rounding=rounding, symmetric=True, frobenius=frobenius)  # pyright: ignore[reportArgumentType]

@@ -143,8 +143,9 @@ class Partial:
 
     def __str__(self) -> str:
         least = f"{self.least}" if self.least.resolved else f"not resolved: {self.least}"
+        rest = f"the rest by {self.tail.rule.probes} probes" if self.tail.n else "none left"
         rows = [
-            ("n", f"{self.n}, {self.values.size} leading eigenvalues, the rest by {self.tail.rule.probes} probes"),
+            ("n", f"{self.n}, {self.values.size} leading eigenvalues, {rest}"),
             ("least eigenvalue", least),
             ("largest", f"{self.max_eigenvalue}"),
             ("effective rank", ", ".join(self._ranks())),

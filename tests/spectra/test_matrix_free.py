@@ -81,6 +81,7 @@ def test_when_all_pairs_are_taken_nothing_is_left_to_chance():
     rank = s.effective_rank_interval("stable")
     assert 14 / 9 in rank and rank.upper - rank.lower < 1e-12
     assert s.count(1.5).lower == s.count(1.5).upper == 2
+    assert "none left" in str(s)
 
 
 @pytest.mark.parametrize("n", [1, 2, 40])
@@ -177,6 +178,8 @@ def test_bad_options_are_turned_away(options, message: str):
         (np.array([[1.0, np.nan], [np.nan, 1.0]]), "K must be finite"),
         (np.array([[1.0, 1.0], [0.0, 1.0]]), "K must be symmetric"),
         (np.zeros((0, 0)), "at least one row"),
+        (1e200 * np.eye(3), r"largest entry of K is 1e\+200"),
+        (1e-200 * np.eye(3), "largest entry of K is 1e-200"),
     ],
 )
 def test_bad_matrices_are_turned_away(bad, message: str):
