@@ -15,7 +15,6 @@ from ntkseq.spectra import entrywise
 from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.residuals import eigenvalue_error, orthogonality
 
-
 _RANGE = 1e120  # of entries whose sums of squares are formed without scaling
 
 
@@ -130,7 +129,9 @@ def _host(K: Any) -> tuple[np.ndarray, np.dtype, float]:
     A = entries.astype(np.float64)
     _checks.finite("K", A)
     if not isinstance(K, Gram):  # each entry is at best rounded once: |E|_2 <= |E|_F <= eps/2 |K|_F
-        return A, entries.dtype, 0.5 * _precision.eps(entries.dtype) * float(np.linalg.norm(A))
+        largest = float(np.abs(A).max())
+        norm = largest * float(np.linalg.norm(A / largest)) if largest > 0 else 0.0
+        return A, entries.dtype, 0.5 * _precision.eps(entries.dtype) * norm
     rounding = float(np.asarray(K.rounding))
     if not rounding >= 0:
         raise ValueError(
