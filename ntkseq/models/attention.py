@@ -86,20 +86,27 @@ def shapes(
 
 
 def forward(
-    parts: tuple[blocks.Block, ...], params: tuple[Params, ...], x: Float[Array, "t n"], inside: Bool[Array, " t"]
+    parts: tuple[blocks.Block, ...],
+    params: tuple[Params, ...],
+    x: Float[Array, "t n"],
+    inside: Bool[Array, " t"],
+    seen: list[Array] | None = None,
 ) -> Float[Array, "t m"]:
-    """Tokens through blocks in a row; tokens outside the sequence are zero behind each block, and never looked at."""
+    """Tokens through blocks in a row; tokens outside the sequence are zero behind each block, and never looked at.
+
+    `seen` gets the attention matrices (heads, t, t) of each attention block, in order.
+    """
     for block, raw in zip(parts, params, strict=True):
         if isinstance(block, blocks.Linear):
             x = _linear(block, raw, x)
         elif isinstance(block, blocks.Nonlinearity):
             x = block.activation(x)
         elif isinstance(block, blocks.Attention):
-            x = _attention(block, raw, x, inside)
+            x = _attention(block, raw, x, inside, seen)
         elif isinstance(block, blocks.LayerNorm):
             x = _layer_norm(block, x)
         elif isinstance(block, blocks.Residual):
-            x = x + forward(block.blocks, raw["blocks"], x, inside)
+            x = x + forward(block.blocks, raw["blocks"], x, inside, seen)
         elif isinstance(block, blocks.Positions):
             x = _positions(block, raw, x)
         else:
@@ -113,14 +120,16 @@ def _linear(block: blocks.Linear, raw: Params, x: Array) -> Array:
     return block.sigma_w * x.shape[1] ** -0.5 * product(x, p["W"].T) + block.sigma_b * p["b"][None, :]
 
 
-def _attention(block: blocks.Attention, raw: Params, x: Array, inside: Array) -> Array:
+def _attention(block: blocks.Attention, raw: Params, x: Array, inside: Array, seen: list[Array] | None) -> Array:
     t, n = x.shape
-    seen = inside[:, None] & inside[None, :]
+    mask = inside[:, None] & inside[None, :]
     if block.causal:
-        seen = seen & jnp.tril(jnp.ones((t, t), bool))
+        mask = mask & jnp.tril(jnp.ones((t, t), bool))
     if not block.project:
-        scores = block.sigma_qk / n * product(x, x.T)
-        y = product(attend(block.weights, scores, seen), x)
+        weights = attend(block.weights, block.sigma_qk / n * product(x, x.T), mask)
+        if seen is not None:
+            seen.append(weights[None])
+        y = product(weights, x)
         return y + x if block.skip else y
     # tied at scaling "dim": one array, trained if Q or K is
     tied = block.scaling == "dim"
@@ -131,7 +140,10 @@ def _attention(block: blocks.Attention, raw: Params, x: Array, inside: Array) ->
     d_k = q.shape[-1]
     scale = block.sigma_qk * (1 / d_k if tied else d_k**-0.5)
     scores = scale * jnp.einsum("hak,hck->hac", q, k, precision="highest")
-    y = jnp.einsum("hac,hcv->hav", attend(block.weights, scores, seen[None]), project(p["V"]), precision="highest")
+    weights = attend(block.weights, scores, mask[None])
+    if seen is not None:
+        seen.append(weights)
+    y = jnp.einsum("hac,hcv->hav", weights, project(p["V"]), precision="highest")
     heads, _, d_v = y.shape
     y = block.sigma_ov * (heads * d_v) ** -0.5 * jnp.einsum("mhv,hav->am", p["O"], y, precision="highest")
     y = y + block.sigma_b * p["b"][None, :]

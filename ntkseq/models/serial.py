@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ntkseq import _checks, blocks
 from ntkseq._struct import static, struct
@@ -109,15 +109,39 @@ class Serial(Model):
         self._check_params(params, x)
         return _forward(self, params, x, length)
 
+    def attention_weights(self, params: Params, x: Any, length: Any = None) -> tuple[Float[Array, "heads t t"], ...]:
+        """The attention matrices of each attention block, in order, for one sequence: row a says where token a looks.
+
+        Args:
+            params, x, length: as for `apply`. Rows and columns of tokens outside the sequence are zero.
+        """
+        x, length = _checks.sequence("x", x, length)
+        self._check_params(params, x)
+        return _attention(self, params, x, length)
+
 
 @jax.jit
-def _forward(model: Serial, params: Params, x: Array, length: Array | None) -> Array:
+def _attention(model: Serial, params: Params, x: Array, length: Array | None) -> tuple[Array, ...]:
+    seen: list[Array] = []
+    _tokens(model, params, x, length, seen)
+    return tuple(seen)
+
+
+def _tokens(
+    model: Serial, params: Params, x: Array, length: Array | None, seen: list[Array] | None = None
+) -> tuple[Float[Array, "t m"], Bool[Array, " t"]]:
+    """The tokens behind the last block, 0 outside the sequence, and which are inside."""
     t, d = x.shape
     step = jnp.arange(t, dtype=jnp.int32)
     inside = jnp.ones((t,), bool) if length is None else step < length
     if model.input_scale == "none":
         x = x * d**0.5
-    h = attention.forward(in_dtype(model.blocks, x.dtype), params["blocks"], x, inside)  # (t, m), 0 outside
+    return attention.forward(in_dtype(model.blocks, x.dtype), params["blocks"], x, inside, seen), inside
+
+
+@jax.jit
+def _forward(model: Serial, params: Params, x: Array, length: Array | None) -> Array:
+    h, inside = _tokens(model, params, x, length)
     if model.read == "first":
         pooled = h[0]
     elif model.read == "last":

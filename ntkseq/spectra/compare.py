@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq.grams.base import Dense, Gram, as_gram
-from ntkseq.spectra.base import Interval
+from ntkseq.spectra.base import Interval, Spectrum
 from ntkseq.spectra.dense import dense_spectrum
 
 MOST = 8192
@@ -83,28 +84,33 @@ def compare(K1: Any, K2: Any, *, k: int = 10) -> Comparison:
     sizes = [float(np.linalg.norm(M)) for M in (A, B)]
     if min(sizes) == 0:
         raise ValueError("K1 and K2 must not be zero: their directions are compared.")
-    both = sum(frobenius) + 4e-16 * n**0.5 * sum(sizes)
-    distance, own = float(np.linalg.norm(A - B)), sizes[1]
-    relative = Interval(
-        max(distance - both, 0.0) / (own + frobenius[1]),
-        distance / own,
-        (distance + both) / (own - frobenius[1]) if own > frobenius[1] else math.inf,
-        bool(distance > both),
-    )
+    relative = relative_distance(A, B, frobenius)
     norm = float(np.linalg.norm(A - B, 2))
     moved = sum(spectral) + 1e-15 * n * sum(sizes)
     first, second = (dense_spectrum(K) for K in grams)
     ratio, resolved = _log_ratio(first, second)
-    angles, error = _angles(first, second, k)
+    angles, error = leading_angles(first, second, k)
     return Comparison(
-        alignment=_cosine(A, B, frobenius),
-        cka=_cosine(_without_mean(A), _without_mean(B), frobenius),
+        alignment=cosine(A, B, frobenius),
+        cka=cosine(_without_mean(A), _without_mean(B), frobenius),
         frobenius=relative,
         spectral=Interval(max(norm - moved, 0.0), norm, norm + moved, bool(norm > moved)),
         log_eigenvalues=ratio,
         resolved=resolved,
         angles=angles,
         angle_error=error,
+    )
+
+
+def relative_distance(A: np.ndarray, B: np.ndarray, errors: Sequence[float]) -> Interval:
+    """|A - B|_F / |B|_F, the errors of A and B in Frobenius norm given; `resolved` if they certainly differ."""
+    own, distance = float(np.linalg.norm(B)), float(np.linalg.norm(A - B))
+    both = sum(errors) + 4e-16 * len(A) ** 0.5 * (float(np.linalg.norm(A)) + own)
+    return Interval(
+        max(distance - both, 0.0) / (own + errors[1]),
+        distance / own,
+        (distance + both) / (own - errors[1]) if own > errors[1] else math.inf,
+        bool(distance > both),
     )
 
 
@@ -124,7 +130,7 @@ def _without_mean(A: np.ndarray) -> np.ndarray:
     return A - A.mean(axis=1, keepdims=True)
 
 
-def _cosine(A: np.ndarray, B: np.ndarray, errors: list[float]) -> Interval:
+def cosine(A: np.ndarray, B: np.ndarray, errors: Sequence[float]) -> Interval:
     """<A, B> / (|A| |B|). A direction moves by an angle asin(error / length), and the cosine with it."""
     sizes = [float(np.linalg.norm(M)) for M in (A, B)]
     slack = 1e-14 * len(A)
@@ -150,8 +156,11 @@ def _log_ratio(first: Any, second: Any) -> tuple[Interval, int]:
     return Interval(max(low, 0.0), float(middle.max()), high, bool(low > 0)), int(both.sum())
 
 
-def _angles(first: Any, second: Any, k: int) -> tuple[np.ndarray, float]:
-    """Principal angles between leading eigenspaces; sin of the error of each space <= |E| / (gap - |E|)."""
+def leading_angles(first: Spectrum, second: Spectrum, k: int) -> tuple[np.ndarray, float]:
+    """Principal angles between leading eigenspaces, ascending, and the error of each.
+
+    The sine of the error of each space is at most |E| / (gap - |E|).
+    """
     angles = np.sort(scipy.linalg.subspace_angles(first.vectors[:, :k], second.vectors[:, :k]))
     if k == first.n:
         return angles, 1e-7

@@ -1,0 +1,123 @@
+"""How does the effective rank of attention matrices change while a network trains?"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ntkseq import _checks
+from ntkseq._struct import static, struct
+from ntkseq.spectra import effective_ranks
+from ntkseq.spectra.measures import choose
+from ntkseq.training.probes import Probe, check_every, check_name
+
+KINDS = ("entropy", "stable", "participation", "numerical")
+
+
+@struct
+class AttentionRankProbe(Probe):
+    """Effective ranks of the attention matrices of a network on n probe examples.
+
+    Columns, for each kind asked for: `rank_KIND`, the mean over the probe examples, one number per layer and head (or
+    of whatever shape stands before the matrices), `rank_KIND_spread`, its standard deviation over examples, and
+    `rank_KIND_error`, spread over sqrt(n): the standard error of the mean if the examples are a sample.
+
+    Args:
+        attention: attention(params, x) -> (..., rows, columns) for one example, such as (layers, heads, t, t), or a
+            tuple of arrays of one shape, one per layer, such as `models.Serial.attention_weights`; with lengths
+            attention(params, x, length).
+        x: n probe examples along the first axis.
+        lengths: of the sequences, (n,).
+        every: period in steps, or the steps.
+        kinds: definitions of `spectra.effective_ranks` without options.
+        name: of the table.
+
+    Raises:
+        ValueError: no examples, unknown kinds; matrices that are none.
+
+    Reference: dhingra2025 for the question; the definitions are those of `spectra.effective_rank`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from ntkseq import models, training
+        >>> from ntkseq.blocks import Attention, Linear
+        >>> net = models.Serial(Linear(), Attention(scaling="root"), width=16, heads=2)
+        >>> x = jax.random.normal(jax.random.key(0), (3, 5, 2))
+        >>> probe = training.AttentionRankProbe(net.attention_weights, x)
+        >>> training.track([probe], net.init(jax.random.key(1), x[0]))["attention"]["rank_entropy"].shape
+        (1, 1, 2)
+    """
+
+    attention: Any = static()
+    x: Any
+    lengths: Any = None
+    every: Any = static(default=100)
+    kinds: tuple[str, ...] = static(default=KINDS[:3])
+    name: str = static(default="attention")
+
+    kind = "attention"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "every", check_every(self.every))
+        check_name(self.name)
+        if not callable(self.attention):
+            raise ValueError(
+                f"attention must be a function (params, x) -> matrices; got {type(self.attention).__name__}."
+            )
+        kinds = tuple(self.kinds)
+        if not kinds:
+            raise ValueError("kinds must name one or more effective ranks; got none.")
+        for kind in kinds:
+            choose(kind)
+        object.__setattr__(self, "kinds", kinds)
+        arrays = jax.tree.map(jnp.asarray, self.x)
+        sizes = {leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(arrays)}
+        if len(sizes) != 1 or 0 in sizes:
+            raise ValueError(f"x must hold probe examples along its first axis; got sizes {sorted(sizes) or 'none'}.")
+        for leaf in jax.tree.leaves(arrays):
+            if jnp.issubdtype(leaf.dtype, jnp.floating):
+                _checks.finite("x", leaf)
+        object.__setattr__(self, "x", arrays)
+
+    def about(self) -> dict[str, Any]:
+        return super().about() | {"n": jax.tree.leaves(self.x)[0].shape[0], "kinds": list(self.kinds)}
+
+    def measure(self, params: Any, start: Any) -> dict[str, tuple[Array, Array]]:
+        def one(example: tuple[Any, ...]) -> tuple[Array, ...]:
+            return tuple(effective_ranks(_matrices(self.attention(params, *example)), kind) for kind in self.kinds)
+
+        inputs = (self.x,) if self.lengths is None else (self.x, jnp.asarray(self.lengths))
+        # one example at a time: the matrices of all of them would be n times as many numbers
+        ranks = jax.lax.map(one, inputs)
+        return {kind: (jnp.mean(r, axis=0), jnp.std(r, axis=0)) for kind, r in zip(self.kinds, ranks, strict=True)}
+
+    def reduce(self, measured: Any, memory: Any) -> dict[str, Any]:
+        n = jax.tree.leaves(self.x)[0].shape[0]
+        row = {}
+        for kind, (mean, spread) in measured.items():
+            spread = np.asarray(spread, np.float64) * (math.sqrt(n / (n - 1)) if n > 1 else math.nan)
+            row |= {f"rank_{kind}": mean, f"rank_{kind}_spread": spread, f"rank_{kind}_error": spread / math.sqrt(n)}
+        return row
+
+
+def _matrices(found: Any) -> Array:
+    """One array (..., rows, columns)."""
+    if isinstance(found, (tuple, list)):
+        shapes = {getattr(part, "shape", None) for part in found}
+        if len(shapes) != 1:
+            raise ValueError(
+                "attention must return one array, or arrays of one shape, one per layer; got shapes "
+                f"{sorted(map(str, shapes))}. Track layers of different shapes with a probe each."
+            )
+        found = jnp.stack(list(found))
+    if getattr(found, "ndim", 0) < 2:
+        raise ValueError(
+            f"attention must return matrices, shape (..., rows, columns), for one example; got "
+            f"{getattr(found, 'shape', type(found).__name__)}."
+        )
+    return found

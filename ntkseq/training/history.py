@@ -1,0 +1,280 @@
+"""What did the probes see while a network trained? Rows by step, one table per probe."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntkseq import _checks
+from ntkseq.training import history_files
+from ntkseq.training.probes import Probe
+from ntkseq.training.tables import EMPTY, Table
+
+if TYPE_CHECKING:
+    from ntkseq.training.tape import Tape
+
+LOGGED = "logged"
+"""The table of the numbers that a loop passes to `update` by name."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reference:
+    """What one probe keeps of the start."""
+
+    start: Any
+    """For `Probe.measure`: arrays of JAX."""
+    first: Any
+    """The first measurement, NumPy arrays."""
+    memory: Any
+    """What `Probe.remember` made of it."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class History:
+    """Tables of measurements over the steps of a training run. Made by `track`; `update` returns a longer one.
+
+        history = training.track(probes, params)
+        for step in range(1, 1001):
+            params, state = ...                             # any loop, any optimizer
+            history = history.update(step, params)          # looks only where a probe is due
+
+    `history["kernel"]["least"]` is a column; `history["kernel"].steps` are its steps. Inside `jax.jit` or `lax.scan`
+    carry a `tape` instead.
+    """
+
+    tables: Mapping[str, Table]
+    """By the name of the probe."""
+    about: Mapping[str, Mapping[str, Any]]
+    """What each probe was set to, in words and numbers that JSON holds."""
+    probes: tuple[Probe, ...] = ()
+    """Empty in a history that was loaded from a file: it can be read and not continued."""
+    references: tuple[Reference, ...] = ()
+    """What each probe keeps of the start."""
+    like: Any = None
+    """The parameters as shapes and dtypes."""
+
+    def __getitem__(self, name: str) -> Table:
+        if name not in self.tables:
+            raise KeyError(f"no table {name!r}; there are {', '.join(sorted(self.tables)) or 'none'}.")
+        return self.tables[name]
+
+    def due(self, step: int) -> bool:
+        """Whether a probe looks after this many steps."""
+        return any(probe.due(step) for probe in self.probes)
+
+    def next_due(self, step: int) -> int | None:
+        """The next step after `step` at which a probe looks; None if there is none."""
+        coming = [due for probe in self.probes if (due := probe.next_due(step)) is not None]
+        return min(coming, default=None)
+
+    def update(self, step: int, params: Any, **logged: Any) -> History:
+        """Let every probe look that is due.
+
+        Args:
+            step: steps of training done; not below the last one.
+            params: the parameters after them.
+            **logged: numbers of the loop's own, such as its loss; kept in the table "logged" where a probe is due.
+
+        Raises:
+            ValueError: a step in a trace or before the last one, other parameters than at the start, a number that is
+                none; a history that was loaded.
+        """
+        step = self._step(step)
+        if not self.due(step):
+            return self
+        self._check_params(params)
+        tables = dict(self.tables)
+        for probe, reference in zip(self.probes, self.references, strict=True):
+            if probe.due(step) and not (len(tables[probe.name]) and tables[probe.name].steps[-1] == step):
+                row = probe.row(probe.look(params, reference.start), reference.memory)
+                tables[probe.name] = tables[probe.name].with_row(step, row)
+        if logged:
+            row = {name: _number(name, value) for name, value in logged.items()}
+            tables[LOGGED] = self._logged(step, tables.get(LOGGED, EMPTY), row)
+        return dataclasses.replace(self, tables=tables)
+
+    def tape(self, slots: int) -> Tape:
+        """An empty record of `slots` rows per probe, to be carried through `jax.jit` and `lax.scan`; see `Tape`."""
+        from ntkseq.training.tape import blank
+
+        self._continuable()
+        return blank(self.probes, self.references, self.like, _checks.positive_int("slots", slots))
+
+    def extend(self, tape: Tape) -> History:
+        """This history with the rows of a tape. What the tape held no room for is refused, not dropped.
+
+        Raises:
+            ValueError: a tape in a trace, or one that ran over; rows before the last ones here.
+        """
+        from ntkseq.training.tape import rows
+
+        tables = dict(self.tables)
+        for probe, (steps, found) in zip(self.probes, rows(tape, self.probes, self.references), strict=True):
+            for step, row in zip(steps, found, strict=True):
+                table = tables[probe.name]
+                if len(table) and step == table.steps[-1]:
+                    continue
+                self._after(step, table)
+                tables[probe.name] = table.with_row(step, row)
+        return dataclasses.replace(self, tables=tables)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All rows and references as named arrays, for a checkpoint."""
+        arrays = history_files.flat(self.tables)
+        return arrays | {f"reference/{i}": np.asarray(leaf) for i, leaf in enumerate(self._kept())}
+
+    def restored(self, state: Mapping[str, np.ndarray]) -> History:
+        """This history with the rows and references of a `state`.
+
+        Raises:
+            ValueError: a state of other probes.
+        """
+        own = self._kept()
+        kept = [state.get(f"reference/{i}") for i in range(len(own))]
+        shapes = [(np.shape(leaf), np.asarray(leaf).dtype) for leaf in own]
+        came = [None if leaf is None else (leaf.shape, leaf.dtype) for leaf in kept]
+        if f"reference/{len(own)}" in state or came != shapes:
+            raise ValueError("the state is that of other probes or parameters; make the history with the same ones.")
+        tree = jax.tree.structure([(reference.start, reference.first) for reference in self.references])
+        references = []
+        for probe, (start, first) in zip(self.probes, jax.tree.unflatten(tree, kept), strict=True):
+            references.append(Reference(jax.tree.map(jnp.asarray, start), first, probe.remember(first)))
+        tables = dict.fromkeys(self.tables, EMPTY) | history_files.tables_of(state)
+        return dataclasses.replace(self, tables=tables, references=tuple(references))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the tables: exact in an .npz, readable in a .json (no NaN there: null).
+
+        Raises:
+            ValueError: another suffix.
+            OSError: it cannot be written; then nothing is left there.
+        """
+        history_files.save(path, self.tables, self.about)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> History:
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: no such file, or not a history.
+        """
+        tables, about = history_files.load(path)
+        return History(tables, about)
+
+    def to_pandas(self, name: str) -> Any:
+        """One table as a pandas DataFrame with the steps as index; columns of several numbers become "name[i]".
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        return history_files.frame(self[name])
+
+    def __repr__(self) -> str:
+        tables = ", ".join(f"{name}: {len(table)} rows" for name, table in self.tables.items())
+        return f"History({tables})"
+
+    def _kept(self) -> list[Any]:
+        return jax.tree.leaves([(reference.start, reference.first) for reference in self.references])
+
+    def _check_params(self, params: Any) -> None:
+        came = shapes_of(params)
+        if came != self.like:
+            raise ValueError(
+                f"params must be like those that tracking began with; wanted {self.like}, got {came}. Track another "
+                "network with a history of its own."
+            )
+
+    def _step(self, step: Any) -> int:
+        self._continuable()
+        if not _checks.is_concrete(step):
+            raise ValueError(
+                "history.update looks at numbers on the host and cannot be traced. Inside jit or scan carry "
+                "tape = history.tape(slots), call tape.update(step, params), and history.extend(tape) outside."
+            )
+        step = int(step)
+        if step < 0:
+            raise ValueError(f"step must be >= 0, the number of steps done; got {step}.")
+        for table in self.tables.values():
+            self._after(step, table)
+        return step
+
+    @staticmethod
+    def _after(step: int, table: Table) -> None:
+        if len(table) and step < table.steps[-1]:
+            raise ValueError(f"step must not go back; got {step} after {table.steps[-1]}. Track each run by itself.")
+
+    def _continuable(self) -> None:
+        if not self.probes:
+            raise ValueError("this history has no probes: it was loaded from a file, and can be read only.")
+
+    @staticmethod
+    def _logged(step: int, table: Table, row: dict[str, float]) -> Table:
+        if len(table) and set(row) != set(table.columns):
+            raise ValueError(f"the logged names must stay the same, {sorted(table.columns)}; got {sorted(row)}.")
+        return table if len(table) and table.steps[-1] == step else table.with_row(step, row)
+
+
+def track(probes: Iterable[Probe], params: Any) -> History:
+    """Begin to track a training run: look once at the initial parameters, and remember them.
+
+    Args:
+        probes: `KernelProbe`, `AttentionRankProbe`, `LossProbe`, `MovementProbe` or your own, each with its own name.
+        params: at the start; copied, so a loop may donate them.
+
+    Returns:
+        A `History` with one row per probe, at step 0.
+
+    Raises:
+        ValueError: no probe, two of one name, something that is no probe; what the probes say of their inputs.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from ntkseq import models, training
+        >>> net = models.Recurrent(width=16)
+        >>> x, y = jax.random.normal(jax.random.key(0), (5, 4, 2)), jnp.array([1.0, -1, 1, -1, 1])
+        >>> params = net.init(jax.random.key(1), x[0])
+        >>> history = training.track([training.KernelProbe(net.apply, x, y=y, every=10)], params)
+        >>> for step in range(1, 21):
+        ...     params = jax.tree.map(lambda leaf: 0.99 * leaf, params)  # a step of your own loop
+        ...     history = history.update(step, params)
+        >>> history
+        History(kernel: 3 rows)
+        >>> history["kernel"]["distance"].shape
+        (3,)
+    """
+    probes = tuple(probes)
+    for probe in probes:
+        if not isinstance(probe, Probe):
+            raise ValueError(f"probes must be probes, such as training.KernelProbe; got {type(probe).__name__}.")
+    names = [probe.name for probe in probes]
+    if not probes or len(set(names)) != len(names) or LOGGED in names:
+        raise ValueError(
+            f"probes must be one or more, of different names, none of them {LOGGED!r}; got {names}. Pass name=."
+        )
+    params = jax.tree.map(jnp.array, params)
+    references, tables = [], {}
+    for probe in probes:
+        start = probe.start(params)
+        first = probe.look(params, start)
+        references.append(Reference(start, first, probe.remember(first)))
+        tables[probe.name] = EMPTY.with_row(0, probe.row(first, references[-1].memory))
+    about = {probe.name: probe.about() for probe in probes}
+    return History(tables, about, probes, tuple(references), shapes_of(params))
+
+
+def shapes_of(params: Any) -> Any:
+    """The parameters as a pytree of shapes and dtypes."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), jnp.result_type(leaf)), params)
+
+
+def _number(name: str, value: Any) -> float:
+    array = np.asarray(value)
+    if array.shape != () or array.dtype.kind not in "fiub":
+        raise ValueError(f"logged {name} must be one number; got shape {array.shape}, dtype {array.dtype}.")
+    return float(array)

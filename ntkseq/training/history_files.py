@@ -1,0 +1,161 @@
+"""How do the tables of a history lie in a file? Exact in an .npz, readable in a .json, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ntkseq.training.tables import Table
+
+FORMAT = "ntkseq history 1"
+
+
+def flat(tables: Mapping[str, Table]) -> dict[str, np.ndarray]:
+    """All tables as arrays named "table/NAME/COLUMN"; the steps as column "steps of rows" are "table/NAME/#"."""
+    arrays = {}
+    for name, table in tables.items():
+        arrays[f"table/{name}/#"] = np.asarray(table.steps, np.int64)
+        arrays |= {f"table/{name}/{column}": values for column, values in table.columns.items()}
+    return arrays
+
+
+def tables_of(arrays: Mapping[str, np.ndarray]) -> dict[str, Table]:
+    """The tables that `flat` took apart.
+
+    Raises:
+        ValueError: columns of other lengths than their steps.
+    """
+    parts: dict[str, dict[str, np.ndarray]] = {}
+    for key, values in arrays.items():
+        if key.startswith("table/") and key.count("/") == 2:
+            _, name, column = key.split("/")
+            parts.setdefault(name, {})[column] = np.asarray(values)
+    tables = {}
+    for name, columns in parts.items():
+        steps = columns.pop("#", None)
+        if steps is None or any(values.shape[:1] != steps.shape for values in columns.values()):
+            raise ValueError(f"table {name!r} has columns that do not fit its steps.")
+        tables[name] = Table(steps, columns)
+    return tables
+
+
+def save(path: str | os.PathLike[str], tables: Mapping[str, Table], about: Mapping[str, Any]) -> None:
+    """See `History.save`."""
+    path = pathlib.Path(path)
+    settings = {"format": FORMAT, "about": dict(about)}
+    if path.suffix == ".npz":
+        arrays: dict[str, Any] = {"settings": np.array(json.dumps(settings)), **flat(tables)}
+        written(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+    elif path.suffix == ".json":
+        held = {
+            name: {"steps": table.steps.tolist(), **{k: _plain(v) for k, v in table.columns.items()}}
+            for name, table in tables.items()
+        }
+        text = json.dumps({**settings, "tables": held}, indent=1, allow_nan=False) + "\n"
+        written(path, lambda file: file.write(text.encode()))
+    else:
+        raise ValueError(f"a history is saved as .npz or .json; got {path.name!r}.")
+
+
+def written(path: pathlib.Path, write: Callable[[Any], object]) -> None:
+    """A file that appears whole, or not at all: what was there stays until the new one is on the disk.
+
+    Raises:
+        OSError: it cannot be written, with the path and the reason; nothing is left behind.
+    """
+    part = None
+    try:
+        handle, part = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".part", dir=path.absolute().parent)
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException as error:
+        if part is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            raise OSError(error.errno, f"{path} cannot be written ({reason}). Nothing was changed there.") from error
+        raise
+
+
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, Table], dict[str, Any]]:
+    """See `History.load`."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file.")
+    try:
+        if path.suffix == ".json":
+            return _from_json(json.loads(path.read_text(encoding="utf-8")))
+        with np.load(path, allow_pickle=False) as held:
+            arrays = {name: held[name] for name in held.files}
+        settings = json.loads(str(arrays.pop("settings")))
+        if settings["format"] != FORMAT:
+            raise ValueError(f"its format is {settings['format']!r}")
+        return tables_of(arrays), settings["about"]
+    except Exception as error:
+        raise ValueError(f"{path} is no history that this version reads: {type(error).__name__} {error}.") from None
+
+
+def _from_json(held: Any) -> tuple[dict[str, Table], dict[str, Any]]:
+    if held["format"] != FORMAT:
+        raise ValueError(f"its format is {held['format']!r}")
+    tables = {}
+    for name, columns in held["tables"].items():
+        steps = np.asarray(columns.pop("steps"), np.int64)
+        arrays = {column: _array(values) for column, values in columns.items()}
+        if any(values.shape[:1] != steps.shape for values in arrays.values()):
+            raise ValueError(f"table {name!r} has columns that do not fit its steps")
+        tables[name] = Table(steps, arrays)
+    return tables, held["about"]
+
+
+def frame(table: Table) -> Any:
+    """See `History.to_pandas`."""
+    try:
+        import pandas  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ImportError("a DataFrame needs pandas, which is not installed. Run: pip install pandas") from error
+    columns = {}
+    for name, values in table.columns.items():
+        if values.ndim == 1:
+            columns[name] = values
+            continue
+        for index in np.ndindex(values.shape[1:]):
+            columns[f"{name}[{','.join(map(str, index))}]"] = values[(slice(None), *index)]
+    return pandas.DataFrame(columns, index=pandas.Index(table.steps, name="step"))
+
+
+def _plain(values: np.ndarray) -> Any:
+    """Nested lists; null for NaN, and the words "inf" and "-inf", which JSON has no numbers for."""
+    if values.dtype == bool:
+        return values.tolist()
+
+    def one(value: Any) -> Any:
+        if isinstance(value, list):
+            return [one(part) for part in value]
+        if value != value:
+            return None
+        return value if abs(value) != float("inf") else ("inf" if value > 0 else "-inf")
+
+    return one(values.tolist())
+
+
+def _array(values: Any) -> np.ndarray:
+    flags = bool(values) and isinstance(values[0], bool)
+
+    def one(value: Any) -> Any:
+        if isinstance(value, list):
+            return [one(part) for part in value]
+        return float("nan") if value is None else float(value)
+
+    return np.asarray(values, bool) if flags else np.asarray(one(values), np.float64)

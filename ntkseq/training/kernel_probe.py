@@ -1,0 +1,228 @@
+"""How do the tangent kernel on some examples and its spectrum change while a network trains?"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ntkseq import _checks
+from ntkseq._struct import static, struct
+from ntkseq.empirical import NTK
+from ntkseq.grams.base import Dense
+from ntkseq.spectra.base import Interval, Spectrum
+from ntkseq.spectra.compare import cosine, leading_angles, relative_distance
+from ntkseq.spectra.dense import dense_spectrum
+from ntkseq.training.probes import Probe, check_every, check_name
+
+MOST = 4096
+"""Probe examples at most: every row takes all eigenvalues of their kernel."""
+FEW = 8
+"""Examples whose kernel is computed twice, to measure its rounding."""
+NOTHING = Interval(math.nan, math.nan, math.nan, False)
+RANKS = ("entropy", "stable", "participation")
+
+
+@struct
+class KernelProbe(Probe):
+    """The empirical tangent kernel K of a network on n probe examples, and what it says.
+
+    Columns, a row per step:
+
+    - `least`, `least_lower`, `least_upper`: the least eigenvalue and an interval that holds the exact one (rounding of
+      the kernel and of the solver); `resolved`: whether it excludes zero; `largest`, `largest_error`; `condition`;
+      `trace`; `top`, `top_error` (k); `rounding`: upper estimate of |K - exact|.
+    - `rank_entropy`, `rank_stable`, `rank_participation`: effective ranks, each with `_lower` and `_upper`.
+    - `distance`: |K - K_0|_F / |K_0|_F, with `distance_error`; `rotation`: the largest angle between the leading k
+      eigenspaces now and at the start, radians, with `rotation_error` (pi / 2 where the k-th gap is not resolved).
+    - `alignment`: <K, Y Y'> / (|K|_F |Y Y'|_F), with `alignment_error`; `alignment_residual`: the same with f - y in
+      place of y. nan without y.
+    - `sharpness`: largest eigenvalue over n. Of the loss mean |f - y|^2 / 2 on the probe examples, the Gauss-Newton
+      part of the Hessian has at least this one.
+    - `outputs` (n, o): those of the network on the probe examples.
+
+    A network whose kernel is not finite any more, as after divergence, leaves a row of nan.
+
+    Args:
+        f: f(params, x) -> (o,) for one example, or f(params, x, length) with lengths.
+        x: n probe examples, at most 4096.
+        y: their targets, (n,) or (n, o).
+        lengths: of the sequences, (n,).
+        every: period in steps, or the steps.
+        k: how many leading eigenvalues are kept, and span the space whose rotation is measured.
+        outputs: "trace", the mean over outputs; "pseudo", their sum over sqrt(o); or an index; see `empirical.NTK`.
+        trainable: which leaves count; see `empirical.NTK`.
+        name: of the table.
+
+    Raises:
+        ValueError: bad shapes, too many examples; what `empirical.NTK` says of f.
+
+    Reference: cristianini2001 (alignment); the rest derived.
+    """
+
+    f: Any = static()
+    x: Any
+    y: Any = None
+    lengths: Any = None
+    every: Any = static(default=100)
+    k: int = static(default=10)
+    outputs: Any = static(default="trace")
+    trainable: Any = static(default=None)
+    name: str = static(default="kernel")
+
+    kind = "kernel"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "every", check_every(self.every))
+        check_name(self.name)
+        if self.outputs not in ("trace", "pseudo") and not isinstance(self.outputs, int):
+            raise ValueError(f'outputs must be "trace", "pseudo" or an index; got {self.outputs!r}.')
+        arrays = jax.tree.map(jnp.asarray, self.x)
+        sizes = {leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(arrays)}
+        n = max(sizes, default=0)
+        if len(sizes) != 1 or not 1 <= n <= MOST:
+            raise ValueError(
+                f"x must hold 1 to {MOST} probe examples along its first axis; got {sorted(sizes) or 'nothing'}. The "
+                "kernel of a few hundred says what there is to say."
+            )
+        object.__setattr__(self, "x", arrays)
+        object.__setattr__(self, "k", min(_checks.positive_int("k", self.k), n))
+        if self.y is not None:
+            y = _checks.targets("y", self.y, n)
+            object.__setattr__(self, "y", y.reshape(n, -1))
+
+    @property
+    def n(self) -> int:
+        """The number of probe examples."""
+        return jax.tree.leaves(self.x)[0].shape[0]
+
+    def about(self) -> dict[str, Any]:
+        return super().about() | {"n": self.n, "k": self.k, "outputs": self.outputs}
+
+    def kernel(self, params: Any) -> NTK:
+        """The empirical kernel at these parameters."""
+        return NTK(self.f, params, outputs=self.outputs, trainable=self.trainable)
+
+    def measure(self, params: Any, start: Any) -> dict[str, Array]:
+        kernel = self.kernel(params)
+        side = kernel.prepare(self.x, self.lengths)
+        return {"K": kernel.square_side(side), "outputs": self.values(params)}
+
+    def values(self, params: Any) -> Float[Array, "n o"]:
+        """The outputs of the network on the probe examples."""
+        if self.lengths is None:
+            return jax.vmap(lambda x: self.f(params, x))(self.x)
+        return jax.vmap(lambda x, length: self.f(params, x, length))(self.x, jnp.asarray(self.lengths))
+
+    def look(self, params: Any, start: Any) -> Any:
+        """With the kernel's rounding, measured at these parameters."""
+        found = super().look(params, start)
+        if not np.isfinite(found["K"]).all():
+            return found | {"e": np.array(math.nan)}
+        which = np.unique(np.linspace(0, self.n - 1, min(self.n, FEW)).astype(int))
+        lengths = None if self.lengths is None else np.asarray(self.lengths)[which]
+        kernel = self.kernel(params)
+        few = kernel.prepare(jax.tree.map(lambda leaf: leaf[which], self.x), lengths)
+        return found | {"e": np.array(kernel.entry_rounding(few))}
+
+    def remember(self, first: Any) -> Any:
+        K = _symmetric(first["K"])
+        gram = _gram(K, float(first["e"]))
+        if gram is None:
+            raise ValueError(
+                "the kernel at the initial parameters is not finite; look at the outputs of f on the probe examples."
+            )
+        return {"K": K, "e": float(first["e"]), "rounding": float(gram.rounding), "spectrum": dense_spectrum(gram)}
+
+    def reduce(self, measured: Any, memory: Any) -> dict[str, Any]:
+        # a tape has no e of its own: that of the start stands for it
+        e = float(measured.get("e", memory["e"]))
+        K, outputs = _symmetric(measured["K"]), np.asarray(measured["outputs"], np.float64)
+        gram = _gram(K, e)
+        if gram is None:
+            return self._blank(outputs)
+        eigen = dense_spectrum(gram)
+        rounding = float(gram.rounding)
+        least, largest = eigen.min_eigenvalue, eigen.max_eigenvalue
+        row: dict[str, Any] = {
+            "least": least.estimate,
+            "least_lower": least.lower,
+            "least_upper": least.upper,
+            "resolved": least.resolved,
+            "largest": largest.estimate,
+            "largest_error": float(eigen.errors[0]),
+            "condition": eigen.condition.estimate,
+            "trace": eigen.trace,
+            "top": eigen.values[: self.k],
+            "top_error": eigen.errors[: self.k],
+            "rounding": rounding,
+            "sharpness": largest.estimate / self.n,
+            "outputs": outputs,
+        }
+        return (
+            row | _ranks(eigen) | _change(K, eigen, rounding, memory, self.k) | self._alignments(K, outputs, rounding)
+        )
+
+    def _alignments(self, K: np.ndarray, outputs: np.ndarray, rounding: float) -> dict[str, float]:
+        found = {"alignment": math.nan, "alignment_residual": math.nan, "alignment_error": math.nan}
+        if self.y is None:
+            return found
+        y = np.asarray(self.y, np.float64)
+        if y.shape != outputs.shape:
+            raise ValueError(f"y must have the shape of the outputs, {outputs.shape}; got {y.shape}.")
+        error = 0.0
+        for name, targets in (("alignment", y), ("alignment_residual", outputs - y)):
+            product = targets @ targets.T
+            if np.isfinite(product).all() and product.any():
+                value = cosine(K, product, [rounding, 0.0])
+                found[name] = value.estimate
+                error = max(error, value.upper - value.estimate, value.estimate - value.lower)
+        return found | {"alignment_error": error}
+
+    def _blank(self, outputs: np.ndarray) -> dict[str, Any]:
+        """The row of a kernel that is not finite."""
+        names = ("least", "least_lower", "least_upper", "largest", "largest_error", "condition", "trace", "rounding")
+        names += ("sharpness", "distance", "distance_error", "rotation", "rotation_error")
+        names += ("alignment", "alignment_residual", "alignment_error")
+        names += tuple(f"rank_{kind}{end}" for kind in RANKS for end in ("", "_lower", "_upper"))
+        top = np.full(self.k, math.nan)
+        return dict.fromkeys(names, math.nan) | {"resolved": False, "top": top, "top_error": top, "outputs": outputs}
+
+
+def _symmetric(K: np.ndarray) -> np.ndarray:
+    K = np.asarray(K, np.float64)
+    return 0.5 * (K + K.T)
+
+
+def _gram(K: np.ndarray, e: float) -> Dense | None:
+    """With |E_ij| <= e sqrt(K_ii K_jj), so |E|_F <= e tr K; None if there is none."""
+    if not np.isfinite(K).all() or not math.isfinite(e):
+        return None
+    rounding = e * float(np.trace(K))
+    return Dense(K, rounding=rounding, frobenius=True, entrywise=e)  # pyright: ignore[reportArgumentType]
+
+
+def _ranks(eigen: Spectrum) -> dict[str, float]:
+    row = {}
+    for kind in RANKS:
+        known = eigen.effective_rank_interval(kind) if eigen.semidefinite else NOTHING
+        row |= {f"rank_{kind}{end}": value for end, value in (
+            ("", known.estimate), ("_lower", known.lower), ("_upper", known.upper)
+        )}  # fmt: skip
+    return row
+
+
+def _change(K: np.ndarray, eigen: Spectrum, rounding: float, memory: Any, k: int) -> dict[str, float]:
+    first: Spectrum = memory["spectrum"]
+    away = relative_distance(K, memory["K"], [rounding, memory["rounding"]]) if first.norm_fro > 0 else None
+    angles, error = leading_angles(eigen, first, k)
+    return {
+        "distance": away.estimate if away else math.nan,
+        "distance_error": max(away.upper - away.estimate, away.estimate - away.lower) if away else math.nan,
+        "rotation": float(angles[-1]),
+        "rotation_error": error,
+    }

@@ -1,0 +1,133 @@
+"""How do loss, error and gradient of a network change while it trains?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ntkseq import _checks
+from ntkseq._struct import static, struct
+from ntkseq.training import losses
+from ntkseq.training.probes import Probe, check_every, check_name
+
+AT_ONCE = 256
+"""Examples that go through the network together."""
+
+
+@struct
+class LossProbe(Probe):
+    """Mean loss and share of wrong decisions on whole sets of examples, and the norm of the gradient on the first.
+
+    Columns: `SET_loss` and `SET_error` for every set, and `gradient_norm`, that of the mean loss on the first set with
+    respect to all floating parameters. `SET_error` counts wrong signs of one output, wrong largest of several; it is
+    nan for a loss of your own.
+
+    Args:
+        f: f(params, x) -> (o,) for one example, or f(params, x, length) with lengths.
+        sets: {"train": (x, y), "test": (x, y)}, or (x, y, lengths).
+        loss: "squared" (|f - y|^2 / 2), "logistic" (labels -1/+1), "cross_entropy" (classes), or a function
+            loss(prediction (o,), y) -> number.
+        every: period in steps, or the steps.
+        name: of the table.
+
+    Raises:
+        ValueError: no set, numbers of examples that differ, an unknown loss.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from ntkseq import models, training
+        >>> net = models.Recurrent(width=16)
+        >>> x, y = jax.random.normal(jax.random.key(0), (6, 4, 2)), jnp.array([1.0, -1, 1, -1, 1, -1])
+        >>> probe = training.LossProbe(net.apply, {"train": (x[:4], y[:4]), "test": (x[4:], y[4:])})
+        >>> sorted(training.track([probe], net.init(jax.random.key(1), x[0]))["loss"].columns)
+        ['gradient_norm', 'test_error', 'test_loss', 'train_error', 'train_loss']
+    """
+
+    f: Any = static()
+    sets: Any
+    loss: Any = static(default="squared")
+    every: Any = static(default=100)
+    name: str = static(default="loss")
+
+    kind = "loss"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "every", check_every(self.every))
+        check_name(self.name)
+        losses.get(self.loss)
+        if not isinstance(self.sets, Mapping) or not self.sets:
+            raise ValueError(f'sets must be a dictionary such as {{"train": (x, y)}}; got {type(self.sets).__name__}.')
+        object.__setattr__(self, "sets", {check_name(name): _set(name, given) for name, given in self.sets.items()})
+
+    def about(self) -> dict[str, Any]:
+        sizes = {name: int(jax.tree.leaves(x)[0].shape[0]) for name, (x, *_) in self.sets.items()}
+        return super().about() | {"loss": self.loss if isinstance(self.loss, str) else "function", "examples": sizes}
+
+    def start(self, params: Any) -> Any:
+        """The targets, checked against what the network returns."""
+        checked = {}
+        for name, (x, y, *rest) in self.sets.items():
+            one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (x, *rest))
+            out = jax.eval_shape(self.f, params, *one)
+            if getattr(out, "ndim", 0) != 1:
+                raise ValueError(
+                    f"f must return (o,) for one example; got {getattr(out, 'shape', out)}. Return out[None]."
+                )
+            n = jax.tree.leaves(x)[0].shape[0]
+            checked[name] = losses.targets(self.loss, y, n, out.shape[0], out.dtype)
+        return checked
+
+    def measure(self, params: Any, start: Any) -> dict[str, Array]:
+        found = {}
+        for name, (x, _, *rest) in self.sets.items():
+            loss, error = self._means(params, (x, *rest), start[name])
+            found |= {f"{name}_loss": loss, f"{name}_error": error}
+        name, (x, _, *rest) = next(iter(self.sets.items()))
+        floats, rest_of = _split(params)
+        slope = jax.grad(lambda part: self._means(_joined(part, rest_of), (x, *rest), start[name])[0])(floats)
+        squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(slope)]
+        return found | {"gradient_norm": jnp.sqrt(sum(squares[1:], squares[0]))}
+
+    def _means(self, params: Any, inputs: Any, y: Array) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        def one(example: Any) -> tuple[Array, Array]:
+            arguments, target = example
+            out = self.f(params, *arguments)
+            return losses.get(self.loss)(out, target), losses.wrong(self.loss, out, target)
+
+        loss, error = jax.lax.map(one, (inputs, y), batch_size=AT_ONCE)
+        return jnp.mean(loss), jnp.mean(error)
+
+    def reduce(self, measured: Any, memory: Any) -> dict[str, Any]:
+        return measured
+
+
+def _set(name: str, given: Any) -> tuple[Any, ...]:
+    if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+        raise ValueError(f"sets[{name!r}] must be (x, y) or (x, y, lengths); got {type(given).__name__}.")
+    x, y, *rest = given
+    x = jax.tree.map(jnp.asarray, x)
+    sizes = {leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(x)}
+    if len(sizes) != 1 or 0 in sizes:
+        raise ValueError(f"sets[{name!r}] must hold examples along the first axis of x; got sizes {sorted(sizes)}.")
+    for leaf in jax.tree.leaves(x):
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            _checks.finite(f"x of set {name!r}", leaf)
+    (n,) = sizes
+    lengths = [_checks.check_lengths("x", part, n, jax.tree.leaves(x)[0].shape[1]) for part in rest]
+    return (x, jnp.asarray(y), *lengths)
+
+
+def _split(params: Any) -> tuple[Any, Any]:
+    """The floating leaves, and the others; None stands for what is in the other part."""
+    floats = jax.tree.map(lambda leaf: leaf if jnp.issubdtype(leaf.dtype, jnp.floating) else None, params)
+    others = jax.tree.map(lambda leaf: None if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, params)
+    return floats, others
+
+
+def _joined(floats: Any, others: Any) -> Any:
+    pick = lambda a, b: b if a is None else a  # noqa: E731
+    return jax.tree.map(pick, floats, others, is_leaf=lambda leaf: leaf is None)
