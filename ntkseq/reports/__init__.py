@@ -1,8 +1,12 @@
-"""How does a study become something to read? One page with plots, its numbers as JSON, its matrices as npz."""
+"""How does a study become something to read? One page with plots, its numbers as JSON, its arrays as npz."""
 
 from ntkseq.reports.files import Folder as Folder
 from ntkseq.reports.record import Prediction as Prediction
 from ntkseq.reports.record import Rank as Rank
 from ntkseq.reports.record import Report as Report
+from ntkseq.reports.sheet import Figure as Figure
+from ntkseq.reports.sheet import Section as Section
+from ntkseq.reports.sheet import Sheet as Sheet
+from ntkseq.reports.sheet import Table as Table
 
-__all__ = ["Folder", "Prediction", "Rank", "Report"]
+__all__ = ["Figure", "Folder", "Prediction", "Rank", "Report", "Section", "Sheet", "Table"]

@@ -13,9 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from ntkseq.reports.record import Report
+from ntkseq.reports.record import SCHEMA, Report
+from ntkseq.reports.sheet import SCHEMA as SHEET_SCHEMA
+from ntkseq.reports.sheet import Sheet
 
-NAMES = ("report.html", "report.json", "kernel.npz")
+ARRAYS = {SCHEMA: "kernel.npz", SHEET_SCHEMA: "arrays.npz"}
+NAMES = ("report.html", "report.json", ARRAYS[SCHEMA])
+"""Of a `Report`; those of a `Sheet` end in arrays.npz."""
+
+
+def names(made: Report | Sheet) -> tuple[str, ...]:
+    """The files that a report becomes."""
+    return NAMES if isinstance(made, Report) else (*NAMES[:2], ARRAYS[SHEET_SCHEMA])
 
 
 class Folder:
@@ -26,7 +35,7 @@ class Folder:
 
     Args:
         path: the folder wanted; parents are made.
-        overwrite: replace the three files of an earlier report. Other files in the folder are left alone.
+        overwrite: replace the files of an earlier report. Other files in the folder are left alone.
 
     Raises:
         ValueError: the path is a file, or a folder that holds something and `overwrite` was not said.
@@ -60,8 +69,8 @@ class Folder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._leave()
 
-    def write(self, report: Report) -> pathlib.Path:
-        """Write report.html, report.json and kernel.npz.
+    def write(self, report: Report | Sheet) -> pathlib.Path:
+        """Write report.html, report.json and the arrays: kernel.npz of a `Report`, arrays.npz of a `Sheet`.
 
         Raises:
             OSError: no space, not permitted, ...; then none of the files is there, or the old ones as they were.
@@ -75,9 +84,10 @@ class Folder:
         try:
             (self._work / "report.json").write_text(text + "\n", encoding="utf-8")
             (self._work / "report.html").write_text(html, encoding="utf-8")
-            np.savez_compressed(self._work / "kernel.npz", allow_pickle=False, **matrices(report))
+            held: dict[str, Any] = matrices(report) if isinstance(report, Report) else dict(report.arrays)
+            np.savez_compressed(self._work / names(report)[-1], allow_pickle=False, **held)
             self._check()
-            self._place(self._work)
+            self._place(self._work, names(report))
         except OSError as error:
             raise self._unwritable(error) from error
         self._made = []
@@ -95,7 +105,7 @@ class Folder:
                 f"out: {self.path} is a file; wanted a folder to write a report into. Choose another name."
             )
 
-    def _place(self, work: pathlib.Path) -> None:
+    def _place(self, work: pathlib.Path, new: tuple[str, ...]) -> None:
         """Move the whole folder where there is none; else the files, with the old ones kept until all are there."""
         with contextlib.suppress(OSError):
             self.path.rmdir()  # an empty one: os.rename onto it works on some systems only
@@ -105,19 +115,30 @@ class Folder:
             return
         old, moved = work / "old", []
         old.mkdir()
+        every = (*new, *self._stale(new))
         try:
-            for name in NAMES:
+            for name in every:
                 if (self.path / name).exists():
                     os.replace(self.path / name, old / name)
                 moved.append(name)
-                os.replace(work / name, self.path / name)
+                if name in new:
+                    os.replace(work / name, self.path / name)
         except BaseException:  # Ctrl-C too
             for name in moved:
                 (self.path / name).unlink(missing_ok=True)
-            for name in NAMES:
+            for name in every:
                 if (old / name).exists():
                     os.replace(old / name, self.path / name)
             raise
+
+    def _stale(self, new: tuple[str, ...]) -> tuple[str, ...]:
+        """The arrays of an earlier report of the other kind, which would contradict the new one."""
+        try:
+            found = json.loads((self.path / "report.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return ()
+        name = ARRAYS.get(str(found.get("schema"))) if isinstance(found, dict) else None
+        return () if name is None or name in new else (name,)
 
     def _leave(self) -> None:
         if self._work is not None:

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +14,14 @@ import numpy as np
 from ntkseq.bounds import Bound
 from ntkseq.reports import plots
 from ntkseq.reports.record import Report, rounded_up
+from ntkseq.reports.sheet import Figure, Sheet
 from ntkseq.spectra import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def page(report: Report) -> str:
+def page(made: Report | Sheet) -> str:
     """The report as HTML.
 
     Raises:
@@ -39,7 +41,15 @@ def page(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"num": number, "interval": interval, "percent": percent}
+    environment.filters |= {"num": number, "interval": interval, "percent": percent, "verdict": verdict}
+    environment.filters |= {"up": rounded_up, "cell": cell, "rows": rows, "paragraphs": paragraphs}
+    name, values = ("report", _of_report(made)) if isinstance(made, Report) else ("sheet", _of_sheet(made))
+    return environment.get_template(f"{name}.html.jinja").render(
+        {name: made, "title": made.title, "provenance": _flat(made.provenance), **values}
+    )
+
+
+def _of_report(report: Report) -> dict[str, Any]:
     positive = report.classes.index(report.data["positive"])
     drawn = {
         "kernel": plots.kernel_map(report.gram.array, report.y, report.classes),
@@ -48,14 +58,14 @@ def page(report: Report) -> str:
         "bounds": plots.bound_bars(report.bounds, measured=report.measured),
         "predictions": plots.predictions(report.prediction, report.y_test, report.classes, positive),
     }
-    return environment.get_template("report.html.jinja").render(
-        report=report,
-        least=report.spectrum.min_eigenvalue,
-        plots={name: inlined(ax, "png" if name == "kernel" else "svg") for name, ax in drawn.items()},
-        verdicts={key: verdict(bound) for key, bound in report.bounds.items()},
-        lines={key: rounded_up(b.value) for key, b in report.bounds.items() if b.certified and b.value is not None},
-        provenance=_flat(report.provenance),
-    )
+    return {
+        "least": report.spectrum.min_eigenvalue,
+        "plots": {name: inlined(ax, "png" if name == "kernel" else "svg") for name, ax in drawn.items()},
+    }
+
+
+def _of_sheet(sheet: Sheet) -> dict[str, Any]:
+    return {"plots": {figure.name: inlined(figure.axes(), figure.kind) for figure in sheet.figures}}
 
 
 def inlined(ax: Axes, kind: str = "svg") -> str:
@@ -106,12 +116,39 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
+def cell(value: Any) -> str:
+    """One cell of a table."""
+    if isinstance(value, Interval):
+        return str(value)
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, (int, np.integer)):
+        return f"{value}"
+    return number(value) if value is None or isinstance(value, (float, np.floating)) else str(value)
+
+
+def rows(figures: Sequence[Figure]) -> list[list[Figure]]:
+    """Figures in the rows of the page: a wide one for itself, others beside each other."""
+    found: list[list[Figure]] = []
+    for figure in figures:
+        if figure.wide or not found or found[-1][0].wide:
+            found.append([figure])
+        else:
+            found[-1].append(figure)
+    return found
+
+
+def paragraphs(text: str) -> list[str]:
+    """A text at its empty lines."""
+    return [part for part in (" ".join(part.split()) for part in text.split("\n\n")) if part]
+
+
 def _flat(provenance: Any) -> list[tuple[str, str]]:
     """Name and text, nested mappings joined."""
     rows = []
     for name, value in provenance.items():
         if name == "config":
-            value = json.dumps(value, ensure_ascii=False)
+            value = json.dumps(value, ensure_ascii=False, default=str)
         elif isinstance(value, dict):
             value = ", ".join(f"{key} {item}" for key, item in value.items())
         rows.append((str(name).replace("_", " "), str(value)))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import bounds
 from ntkseq.grams import Dense
-from ntkseq.reports import Prediction, Rank, Report
-from ntkseq.spectra import spectrum
+from ntkseq.reports import Figure, Prediction, Rank, Report, Section, Sheet, Table, plots
+from ntkseq.spectra import Interval, spectrum
 
 EVIL = "<script>alert(1)</script>"
 
@@ -71,3 +73,44 @@ def report(*, classes=("a", "b"), name="made", singular=False) -> Report:
         provenance={"command": f"ntkseq study {name}", "config": {"source": name}, "seconds": {"gram": 0.1}},
         notes=("a note",),
     )  # fmt: skip
+
+
+def sheet(**changes) -> Sheet:
+    """A sheet with one of everything."""
+    made = report()
+
+    def curve():
+        ax = plots.axes()
+        ax.plot([1.0, 2.0], [1.0, 0.5])
+        return ax
+
+    first = Section(
+        "Drift",
+        text=(f"The kernel of {EVIL} drifts.",),
+        figures=(
+            Figure("curve", curve, 'a "curve"'),
+            Figure("second", curve, "another", alt="words for another"),
+            Figure("map", plots.kernel_map(np.eye(3), np.arange(3) % 2, ("a", "b")), "a map", kind="png", wide=True),
+        ),
+        tables=(
+            Table(
+                ("width", "drift", "least eigenvalue", "resolved", EVIL),
+                ((64, 0.123456, Interval(-1e-3, 1e-4, 2e-3, False), False, None), (128, math.nan, "", True, EVIL)),
+                "by width",
+            ),
+        ),
+    )
+    second = Section("Bounds", bounds=made.bounds, measured=made.measured)
+    given = {
+        "title": "Made",
+        "question": "Does the kernel stand still?",
+        "expect": "A slope of -1/2.\n\nAnd nothing else.",
+        "command": "ntkseq study made",
+        "facts": (("0.12", "drift at width 64"), ("-0.5", "slope")),
+        "notes": ("The least eigenvalue is not resolved.",),
+        "sections": (first, second),
+        "numbers": {"slope": Interval(-0.6, -0.5, -0.4, True), "worst": math.inf, "runs": [{"drift": math.nan}]},
+        "arrays": {"drift": np.array([0.1, math.nan]), "kernel.names": np.array(["a", "b"])},
+        "provenance": {"seed": 0, "versions": {"jax": "1"}},
+    }
+    return Sheet(**given | changes)

@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from ntkseq.reports import Folder
+from ntkseq.reports import Folder, files
 from ntkseq.reports.files import NAMES
 from tests.reports import examples
 
@@ -45,6 +45,58 @@ def test_the_matrices_load_without_pickle(tmp_path, made):
         assert np.array_equal(arrays["K"], made.gram.array)
         assert arrays["classes"].tolist() == ["a", "b"]
         assert {"K_test", "rounding", "y", "y_test", "eigenvalues", "eigenvalue_errors", "prediction"} <= set(arrays)
+
+
+def test_a_sheet_becomes_three_files_and_its_arrays_are_bitwise(tmp_path):
+    made = examples.sheet()
+    with Folder(tmp_path / "out") as folder:
+        folder.write(made)
+    assert names(tmp_path / "out") == sorted(files.names(made)) == ["arrays.npz", "report.html", "report.json"]
+    with np.load(tmp_path / "out" / "arrays.npz", allow_pickle=False) as arrays:
+        assert set(arrays) == {"drift", "kernel.names"}
+        assert arrays["drift"].tobytes() == made.arrays["drift"].tobytes()
+    found = json.loads((tmp_path / "out" / "report.json").read_text(), parse_constant=pytest.fail)
+    assert found == made.to_dict()
+
+
+def test_a_figure_that_cannot_be_drawn_leaves_nothing(tmp_path, monkeypatch):
+    def broken(made):
+        raise ValueError("no such table")
+
+    monkeypatch.setattr("ntkseq.reports.page.page", broken)
+    with pytest.raises(ValueError, match="no such table"), Folder(tmp_path / "out") as folder:
+        folder.write(examples.sheet())
+    assert names(tmp_path) == []
+
+
+def test_the_arrays_of_a_replaced_report_go_and_those_of_others_stay(tmp_path, made):
+    for first, second in ((made, examples.sheet()), (examples.sheet(), made)):
+        out = tmp_path / type(first).__name__
+        for one in (first, second):
+            with Folder(out, overwrite=True) as folder:
+                folder.write(one)
+        assert names(out) == sorted(files.names(second))
+    (out / "arrays.npz").write_text("mine")  # beside a kernel.npz of ours
+    with Folder(out, overwrite=True) as folder:
+        folder.write(made)
+    assert (out / "arrays.npz").read_text() == "mine"
+
+
+def test_a_failure_brings_the_arrays_of_the_other_kind_back(tmp_path, made, monkeypatch):
+    out, real = tmp_path / "out", os.replace
+    with Folder(out) as folder:
+        folder.write(made)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def fails_on_the_stale_file(source, target):
+        real(source, target)
+        if pathlib.Path(target).parts[-2:] == ("old", "kernel.npz"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", fails_on_the_stale_file)
+    with pytest.raises(KeyboardInterrupt), Folder(out, overwrite=True) as folder:
+        folder.write(examples.sheet())
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_an_empty_folder_is_filled(tmp_path, made):

@@ -8,7 +8,9 @@ import re
 
 import pytest
 
-from ntkseq.reports.page import number, page, verdict
+from ntkseq.reports import Figure, plots
+from ntkseq.reports.page import cell, number, page, paragraphs, rows, verdict
+from ntkseq.spectra import Interval
 from tests.reports import examples
 
 
@@ -33,20 +35,29 @@ def text() -> str:
     return page(examples.report())
 
 
-def test_the_page_asks_for_nothing_outside(text: str):
+@pytest.fixture(scope="module")
+def sheet() -> str:
+    return page(examples.sheet())
+
+
+@pytest.mark.parametrize(("kind", "pictures"), [("text", 5), ("sheet", 3)])
+def test_the_page_asks_for_nothing_outside(request, kind: str, pictures: int):
+    text = request.getfixturevalue(kind)
     parsed = Tags(text)
     addresses = [
         v for _, attributes in parsed.tags for k, v in attributes.items() if k in ("src", "href", "srcset", "data")
     ]
-    assert len(addresses) == 5 and all(address.startswith("data:image/") for address in addresses)
+    assert len(addresses) == pictures and all(address.startswith("data:image/") for address in addresses)
     assert not {tag for tag, _ in parsed.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
     assert "url(" not in text and "@import" not in text
     assert re.search(r"default-src 'none'", text)
 
 
-def test_every_plot_has_words_for_those_who_cannot_see_it(text: str):
+def test_every_plot_has_words_for_those_who_cannot_see_it(text: str, sheet: str):
     images = [attributes for tag, attributes in Tags(text).tags if tag == "img"]
     assert len(images) == 5 and all(attributes.get("alt") for attributes in images)
+    told = [attributes.get("alt") for tag, attributes in Tags(sheet).tags if tag == "img"]
+    assert told == ['a "curve"', "words for another", "a map"]
 
 
 def test_names_from_the_data_are_escaped_everywhere():
@@ -69,6 +80,56 @@ def test_certified_and_estimated_bounds_look_different(text: str):
     arora = arora[: arora.index("</section>")]
     value = re.search(r'<p class="value">(.*?)</p>', arora, re.DOTALL)
     assert value and "estimate" in value[1] and "≤" not in value[1]
+
+
+def test_a_sheet_writes_less_or_equal_before_certified_bounds_only(sheet: str):
+    sections = [a["class"] for tag, a in Tags(sheet).tags if tag == "section"]
+    assert sections == ["bound certified", "bound estimate", "bound certified"]
+    values = re.findall(r'<p class="value">(.*?)</p>', sheet, re.DOTALL)
+    assert ["≤" in value for value in values] == [True, False, True]
+    assert "Measured on the test examples, same predictor: 0.4" in sheet
+
+
+def test_a_sheet_shows_everything_it_holds_and_escapes_it(sheet: str):
+    parsed = Tags(sheet)
+    assert "script" not in {tag for tag, _ in parsed.tags} and examples.EVIL in parsed.text
+    for words in (
+        "Made", "Does the kernel stand still?", "ntkseq study made", "A slope of -1/2.", "And nothing else.",
+        "drift at width 64", "The least eigenvalue is not resolved.", "Drift", "by width", "0.1235",
+        "0.0001 in [-0.001, 0.002]", "seed", "jax 1",
+    ):  # fmt: skip
+        assert words in parsed.text, words
+
+
+def test_two_pages_have_one_style(text: str, sheet: str):
+    style = re.compile(r"<style>.*?</style>", re.DOTALL)
+    assert style.findall(text) == style.findall(sheet)
+    assert "prefers-color-scheme: dark" in sheet and 'name="viewport"' in sheet
+
+
+def test_a_wide_figure_stands_alone():
+    a, b, c, wide = (Figure(name, plots.axes, name, wide=name == "wide") for name in ("a", "b", "c", "wide"))
+    assert [[figure.name for figure in row] for row in rows((a, b, wide, c))] == [["a", "b"], ["wide"], ["c"]]
+
+
+def test_a_sheet_with_nothing_but_a_question_is_a_page():
+    made = page(examples.Sheet("T", "Q?"))
+    assert "Q?" in made and "<img" not in made and "Provenance" not in made
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (3, "3"), (0.123456, "0.1235"), (None, "–"), (float("nan"), "–"), (True, "yes"), ("a", "a"),
+        (Interval(1.0, 2.0, 3.0, True), "2 in [1, 3]"),
+    ],
+)  # fmt: skip
+def test_a_cell_shows_what_it_holds(value, shown: str):
+    assert cell(value) == shown
+
+
+def test_paragraphs_end_at_empty_lines():
+    assert paragraphs("a\nb\n\nc\n") == ["a b", "c"]
 
 
 def test_a_bound_without_a_value_is_said_to_have_none():

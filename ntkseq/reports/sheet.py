@@ -1,0 +1,217 @@
+"""What does the report of a study with figures and tables of its own hold? One frozen record."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ntkseq import _checks
+from ntkseq.bounds import Bound
+from ntkseq.reports.record import bound_line, strict
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SCHEMA = "ntkseq-sheet-1"
+LABEL = 34  # letters of a label in the summary, at most
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Figure:
+    """A picture of a sheet.
+
+    Attributes:
+        name: a word, unique in the sheet.
+        draw: matplotlib Axes, or what returns them; all panels of their figure are shown.
+        caption: what is to be seen. Also read to those who cannot see the picture, unless `alt` is given.
+        alt: words instead of the picture.
+        kind: "svg" for lines, "png" for what has many cells.
+        wide: over the whole page, rather than beside the next one.
+    """
+
+    name: str
+    draw: Axes | Callable[[], Axes]
+    caption: str
+    alt: str = ""
+    kind: str = "svg"
+    wide: bool = False
+
+    def __post_init__(self) -> None:
+        _checks.choice("kind", self.kind, ("svg", "png"))
+
+    def axes(self) -> Axes:
+        """The axes, drawn now if they are not yet."""
+        return self.draw() if callable(self.draw) else self.draw
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table:
+    """Rows of a sheet. A cell is a text, a number, a `spectra.Interval`, a truth value, or None for none.
+
+    Raises:
+        ValueError: a row with another number of cells than the header.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        for i, row in enumerate(self.rows):
+            if len(row) != len(self.header):
+                raise ValueError(
+                    f"rows must have {len(self.header)} cells each, as the header; row {i} has {len(row)}. "
+                    "Put None where there is nothing."
+                )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Section:
+    """A part of a sheet: heading, then text, figures, tables and bounds, in this order.
+
+    Attributes:
+        bounds: by short name; "<=" is written only before a certified one.
+        measured: the quantity of a bound, measured on test examples for the same predictor; by the same names.
+    """
+
+    heading: str
+    text: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    tables: tuple[Table, ...] = ()
+    bounds: Mapping[str, Bound] = dataclasses.field(default_factory=dict)
+    measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sheet:
+    """What a study with several figures found. `Folder.write` makes report.html, report.json and arrays.npz of it.
+
+    In report.json a number that is not finite is null, and NAME_note beside it says which; arrays.npz holds every
+    array bit by bit.
+
+    Attributes:
+        title: of the page.
+        question: what was asked, in a sentence or two.
+        expect: what was expected before it ran, from the head of the study's file.
+        command: the command line that does it again.
+        facts: the most important findings, (value, label) each.
+        notes: warnings, what a reader must know before believing a number.
+        sections: the body.
+        numbers: everything that a program may want to read, by name; intervals become their four fields.
+        arrays: for arrays.npz, numbers or text.
+        provenance: versions, device, seeds, wall times.
+
+    Raises:
+        ValueError: two figures of one name; an array of Python objects, or a name that is no word.
+
+    Example:
+        >>> import numpy as np
+        >>> from ntkseq.reports import Section, Sheet, Table
+        >>> table = Table(("width", "drift"), ((64, 0.1), (256, 0.05)))
+        >>> sheet = Sheet(
+        ...     "Widths",
+        ...     "Does the kernel of a wide network stand still?",
+        ...     sections=(Section("Drift", tables=(table,)),),
+        ...     facts=(("0.05", "drift at width 256"),),
+        ...     arrays={"drift": np.array([0.1, 0.05])},
+        ... )
+        >>> sheet.summary()[-1]
+        'drift at width 256  0.05'
+    """
+
+    title: str
+    question: str
+    expect: str = ""
+    command: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
+    numbers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = [figure.name for figure in self.figures]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"figures must have different names; {twice[0]!r} comes twice. Rename one.")
+        for name, array in self.arrays.items():
+            if not re.fullmatch(r"\w[\w.-]*", name) or name in ("file", "allow_pickle"):  # arguments of numpy.savez
+                raise ValueError(
+                    f"arrays must have names of letters, digits, '_', '.' and '-', other than 'file' and "
+                    f"'allow_pickle'; got {name!r}. Rename it."
+                )
+            if np.asarray(array).dtype.kind not in "biufcUS":
+                raise ValueError(
+                    f"arrays must hold numbers or text, which load without pickle; {name!r} has dtype "
+                    f"{np.asarray(array).dtype}. Convert it."
+                )
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Those of all sections."""
+        return tuple(figure for section in self.sections for figure in section.figures)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but pictures and arrays, as strict JSON: a number that is not finite is null."""
+        sections = [
+            {
+                "heading": section.heading,
+                "text": section.text,
+                "figures": [{"name": figure.name, "caption": figure.caption} for figure in section.figures],
+                "tables": [dataclasses.asdict(table) for table in section.tables],
+                "bounds": {
+                    key: bound.to_dict() | {"measured_on_test": section.measured.get(key)}
+                    for key, bound in section.bounds.items()
+                },
+            }
+            for section in self.sections
+        ]
+        return strict(
+            {
+                "schema": SCHEMA,
+                "title": self.title,
+                "question": self.question,
+                "expect": self.expect,
+                "command": self.command,
+                "facts": [{"label": label, "value": value} for value, label in self.facts],
+                "notes": self.notes,
+                "numbers": _spelled(self.numbers),
+                "sections": _spelled(sections),
+                "arrays": {name: list(np.shape(array)) for name, array in self.arrays.items()},
+                "provenance": _spelled(self.provenance),
+            }
+        )
+
+    def summary(self) -> list[str]:
+        """The lines for a terminal: question, facts, bounds, notes."""
+        facts = [(_line(label), _line(value)) for value, label in self.facts]
+        facts += [(_line(key), _line(bound_line(b))) for part in self.sections for key, b in part.bounds.items()]
+        width = min(max((len(label) for label, _ in facts), default=0), LABEL)
+        lines = [
+            _line(self.title),
+            _line(self.question),
+            *(f"{label:<{width}}  {value}" for label, value in facts),
+            *(f"note: {_line(note)}" for note in self.notes),
+        ]
+        return [line for line in lines if line]
+
+
+def _line(text: str) -> str:
+    """Foreign text in one line, without what could steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+
+
+def _spelled(value: Any) -> Any:
+    """Records, such as intervals, as mappings of their fields."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _spelled(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {name: _spelled(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_spelled(item) for item in value]
+    return value
