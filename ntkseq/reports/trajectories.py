@@ -1,0 +1,268 @@
+"""How does a kernel look while its network is trained? Each function draws columns of histories into an Axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from ntkseq.reports.plots import INK, WARM, axes, plain
+from ntkseq.training.history import History
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Histories: TypeAlias = History | Mapping[str, History]
+"""One history, or several to be overlaid, by the label that the legend shows."""
+
+COLOURS = (INK, "#d55e00", "#2a9d78", "#b25d9c", "#56a5dc", "#8a6d00")  # told apart with any colour vision
+NEUTRAL = "#5b6b7b"
+DASHES = ("-", "--", ":", "-.")
+RANKS = ("entropy", "stable", "participation")
+SPAN = 40  # steps from the first measured to the last beyond which a linear axis would squeeze the beginning
+
+
+def eigenvalues(history: History, ax: Axes | None = None, *, table: str = "kernel") -> Axes:
+    """The largest eigenvalues and the least one with its interval, over the steps.
+
+    A triangle marks the upper end where the least eigenvalue is not told from zero.
+
+    Args:
+        history: with a table of a kernel probe.
+        ax: where to draw.
+        table: its name.
+    """
+    ax, found = axes(ax), history[table]
+    steps, top, least = found.steps, found["top"], found["least"]
+    for k in range(top.shape[1])[::-1]:
+        shade = _between(INK, "#a9cce3", k / max(top.shape[1] - 1, 1))
+        label = f"largest {top.shape[1]}" if top.shape[1] > 1 else "largest"
+        _band(ax, steps, top[:, k], found["top_error"][:, k], shade, label=label if k == 0 else None)
+    clear = found["resolved"].astype(bool)
+    upper = found["least_upper"]
+    floor = _floor(found["least_lower"][clear], least[clear], upper, top)
+    low, high = np.maximum(found["least_lower"], floor), np.maximum(upper, floor)
+    ax.fill_between(steps, low, high, color=WARM, alpha=0.22, lw=0)
+    ax.plot(steps, np.where(clear, least, np.nan), color=WARM, lw=1.6, marker=".", ms=4, label="least, its interval")
+    if (~clear).any():
+        ax.plot(steps[~clear], high[~clear], "v", ms=5, color=WARM, mfc="white", label="not told from zero: upper end")
+    ax.set_yscale("log")
+    ax.set_ylim(bottom=floor)
+    return steps_axis(ax, steps, "eigenvalue of K")
+
+
+def least(histories: Histories, ax: Axes | None = None, *, table: str = "kernel") -> Axes:
+    """The least eigenvalues of one or more runs with their intervals; triangles where it is not told from zero."""
+    ax, all_steps = axes(ax), []
+    found = [one[table] for _, one in _each(histories)]
+    floor = _floor(*(t["least_lower"][t["resolved"].astype(bool)] for t in found), *(t["least_upper"] for t in found))
+    for i, (label, history) in enumerate(_each(histories)):
+        one = history[table]
+        clear, high = one["resolved"].astype(bool), np.maximum(one["least_upper"], floor)
+        ax.fill_between(one.steps, np.maximum(one["least_lower"], floor), high, color=_colour(i), alpha=0.2, lw=0)
+        shown = np.where(clear, one["least"], np.nan)
+        ax.plot(one.steps, shown, color=_colour(i), lw=1.6, marker=".", ms=4, label=label or "least eigenvalue")
+        ax.plot(one.steps[~clear], high[~clear], "v", ms=5, color=_colour(i), mfc="white")
+        all_steps.append(one.steps)
+    if not all(one["resolved"].all() for one in found):
+        ax.plot([], [], "v", ms=5, color=NEUTRAL, mfc="white", label="not told from zero: upper end")
+    ax.set_yscale("log")
+    ax.set_ylim(bottom=floor)
+    return steps_axis(ax, np.concatenate(all_steps), "least eigenvalue of K")
+
+
+def drift(histories: Histories, ax: Axes | None = None, *, table: str = "kernel", movement: str = "movement") -> Axes:
+    """How far kernel and parameters are from the start: |K - K_0|/|K_0| with its error, |theta - theta_0|/|theta_0|.
+
+    Both are 0 at the first step, which a logarithmic axis does not show. The parameters are left out where no such
+    table is.
+    """
+    ax, all_steps, values = axes(ax), [], []
+    several = isinstance(histories, Mapping)
+    for i, (label, history) in enumerate(_each(histories)):
+        kernel = history[table]
+        moved, error = _positive(kernel["distance"]), kernel["distance_error"]
+        values.append(moved)
+        _band(ax, kernel.steps, moved, error, _colour(i), label=label if several else "kernel", marker=".")
+        all_steps.append(kernel.steps)
+        if movement in history.tables:
+            there = history[movement]
+            relative = _positive(there["relative"])
+            values.append(relative)
+            colour = _colour(i) if several else WARM
+            ax.plot(there.steps, relative, color=colour, ls="--", lw=1.4, label=None if several else "parameters")
+            all_steps.append(there.steps)
+    if several:
+        _key(ax, ("kernel", "parameters"))
+    ax.set_yscale("log")
+    ax.set_ylim(bottom=_floor(*values))
+    return steps_axis(ax, np.concatenate(all_steps), "distance from the start, relative")
+
+
+def rotation(histories: Histories, ax: Axes | None = None, *, table: str = "kernel") -> Axes:
+    """The largest principal angle between the leading eigenvectors now and at the start, in degrees, with its error."""
+    ax, all_steps, most = axes(ax), [], 0.0
+    for i, (label, history) in enumerate(_each(histories)):
+        found = history[table]
+        angle, error = np.rad2deg(found["rotation"]), np.rad2deg(found["rotation_error"])
+        low, high = np.clip(angle - error, 0.0, 90.0), np.clip(angle + error, 0.0, 90.0)
+        ax.fill_between(found.steps, low, high, color=_colour(i), alpha=0.2, lw=0)
+        ax.plot(found.steps, angle, color=_colour(i), lw=1.6, marker=".", ms=4, label=label)
+        all_steps.append(found.steps)
+        most = max([most, *high[np.isfinite(high)]])
+    ax.set_ylim(0.0, 92.0 if most > 30 else max(1.15 * most, 1e-6))
+    if most > 30:
+        ax.set_yticks((0, 15, 30, 45, 60, 75, 90))
+    return steps_axis(ax, np.concatenate(all_steps), "rotation of the leading eigenvectors (°)")
+
+
+def ranks(
+    histories: Histories, ax: Axes | None = None, *, table: str = "kernel", kinds: tuple[str, ...] = RANKS
+) -> Axes:
+    """Effective ranks of the kernel with their intervals. For several runs: colours tell runs, dashes kinds."""
+    ax, all_steps, several = axes(ax), [], isinstance(histories, Mapping)
+    for i, (label, history) in enumerate(_each(histories)):
+        found = history[table]
+        for j, kind in enumerate(kinds):
+            colour = _colour(i if several else j)
+            low, high = found[f"rank_{kind}_lower"], found[f"rank_{kind}_upper"]
+            ax.fill_between(found.steps, low, high, color=colour, alpha=0.2, lw=0)
+            shown = (label if j == 0 else None) if several else kind
+            ax.plot(found.steps, found[f"rank_{kind}"], color=colour, ls=DASHES[j % 4], lw=1.6, label=shown)
+        all_steps.append(found.steps)
+    if several and len(kinds) > 1:
+        _key(ax, kinds)
+    ax.set_ylim(bottom=0.0)
+    return steps_axis(
+        ax, np.concatenate(all_steps), f"{kinds[0]} rank of K" if len(kinds) == 1 else "effective rank of K"
+    )
+
+
+def losses(histories: Histories, ax: Axes | None = None, *, table: str = "loss", end: str = "_loss") -> Axes:
+    """The columns whose names end in `end`, by data set; "_error" shows the shares of wrong answers instead.
+
+    For several runs: colours tell runs, dashes data sets.
+    """
+    ax, all_steps, several, sets = axes(ax), [], isinstance(histories, Mapping), []
+    for i, (label, history) in enumerate(_each(histories)):
+        found = history[table]
+        here = [c.removesuffix(end) for c in found.columns if c.endswith(end) and np.isfinite(found[c]).any()]
+        sets += [name for name in here if name not in sets]
+        for name in here:
+            j = sets.index(name)
+            shown = (label if name == here[0] else None) if several else plain(name)
+            curve = _positive(found[name + end]) if end == "_loss" else found[name + end]
+            ax.plot(found.steps, curve, color=_colour(i if several else j), ls=DASHES[j % 4], lw=1.6, label=shown)
+        all_steps.append(found.steps)
+    if several:
+        _key(ax, tuple(map(plain, sets)))
+    if end == "_loss":
+        ax.set_yscale("log")
+    else:
+        ax.set_ylim(bottom=0.0)
+    return steps_axis(ax, np.concatenate(all_steps), "loss" if end == "_loss" else "share of wrong answers")
+
+
+def alignment(histories: Histories, ax: Axes | None = None, *, table: str = "kernel") -> Axes:
+    """Alignment of the kernel with the targets (solid) and with what is still wrong, y - f (dashed)."""
+    ax, all_steps, several = axes(ax), [], isinstance(histories, Mapping)
+    for i, (label, history) in enumerate(_each(histories)):
+        found = history[table]
+        pairs = (("alignment", "with the targets"), ("alignment_residual", "with the residual"))
+        for j, (name, words) in enumerate(pairs):
+            if name in found.columns and np.isfinite(found[name]).any():
+                shown, colour = (label if j == 0 else None) if several else words, _colour(i if several else j)
+                error = found.columns.get("alignment_error", np.zeros(len(found.steps)))
+                ax.fill_between(found.steps, found[name] - error, found[name] + error, color=colour, alpha=0.2, lw=0)
+                ax.plot(found.steps, found[name], color=colour, ls=DASHES[j], lw=1.6, label=shown)
+        all_steps.append(found.steps)
+    if several:
+        _key(ax, ("with the targets", "with the residual"))
+    return steps_axis(ax, np.concatenate(all_steps), "alignment of K")
+
+
+def attention(history: History, ax: Axes | None = None, *, table: str = "attention", kind: str = "entropy") -> Axes:
+    """Effective ranks of the attention matrices by layer: the mean over heads as a line, each head as a thin one."""
+    ax, found = axes(ax), history[table]
+    values = found[f"rank_{kind}"]
+    values = values.reshape(len(values), values.shape[1] if values.ndim > 1 else 1, -1)  # (r, layers, heads)
+    for layer in range(values.shape[1]):
+        ax.plot(found.steps, values[:, layer], color=_colour(layer), lw=0.7, alpha=0.45)
+        mean = values[:, layer].mean(axis=1)
+        ax.plot(
+            found.steps, mean, color=_colour(layer), ls=DASHES[layer // len(COLOURS) % 4], lw=2.0,
+            label=f"layer {layer + 1}",
+        )  # fmt: skip
+    return steps_axis(ax, found.steps, f"{kind} rank of attention")
+
+
+def _key(ax: Axes, names: tuple[str, ...]) -> None:
+    """What the dashes say, for the legend."""
+    for j, name in enumerate(names):
+        ax.plot([], [], color=NEUTRAL, ls=DASHES[j % 4], lw=1.6, label=name)
+
+
+def _each(histories: Histories) -> Iterator[tuple[str | None, History]]:
+    """(label, history); no label where there is one history only."""
+    if isinstance(histories, Mapping):
+        if not histories:
+            raise ValueError("histories must be a History or a mapping of labels to one or more; got an empty mapping.")
+        yield from ((plain(str(label)), history) for label, history in histories.items())
+    else:
+        yield None, histories
+
+
+def _colour(i: int) -> str:
+    return COLOURS[i % len(COLOURS)]
+
+
+def _between(first: str, last: str, share: float) -> tuple[float, ...]:
+    from matplotlib.colors import to_rgb
+
+    return tuple((1 - share) * a + share * b for a, b in zip(to_rgb(first), to_rgb(last), strict=True))
+
+
+def _positive(values: np.ndarray) -> np.ndarray:
+    """For a logarithmic axis: nan where nothing can be shown."""
+    return np.where(values > 0, values, np.nan)
+
+
+def _floor(*parts: np.ndarray) -> float:
+    """Where a logarithmic axis ends below: half the least positive number."""
+    positive = np.concatenate([np.ravel(part) for part in parts])
+    positive = positive[np.isfinite(positive) & (positive > 0)]
+    return 0.5 * float(positive.min()) if positive.size else 1e-12
+
+
+def _band(ax: Axes, steps: np.ndarray, values: np.ndarray, errors: np.ndarray, colour: Any, **line: Any) -> None:
+    """A line with its error on a logarithmic axis; what is beyond twice the largest value is cut."""
+    floor, top = _floor(values), 2.0 * np.max(values, initial=0.0, where=np.isfinite(values))
+    low, high = np.maximum(values - errors, floor), np.minimum(values + errors, top)
+    ax.fill_between(steps, low, high, color=colour, alpha=0.2, lw=0)
+    ax.plot(steps, values, **{"color": colour, "lw": 1.6, "ms": 4} | line)
+
+
+def steps_axis(ax: Axes, steps: np.ndarray, ylabel: str) -> Axes:
+    """Step axis, and the rest."""
+    last, first = int(steps.max()), int(min(steps[steps > 0], default=1))
+    if last > SPAN * first:  # linear from 0 to the first step, logarithmic from there
+        ax.set_xscale("symlog", linthresh=first, linscale=0.5)
+    ax.set_xlim(0, max(last, 1) * (1.08 if last > SPAN * first else 1.01))
+    ax.set_xlabel("training step")
+    ax.set_ylabel(ylabel)
+    return finish(ax)
+
+
+def finish(ax: Axes) -> Axes:
+    """Grid, open frame, and the legend above the picture, where it covers nothing."""
+    ax.grid(alpha=0.25, lw=0.5)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    handles, labels = ax.get_legend_handles_labels()
+    if handles:
+        ax.legend(
+            handles, labels, frameon=False, fontsize="small", ncols=min(len(labels), 4), loc="lower left",
+            bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, columnspacing=1.4, handlelength=1.8,
+        )  # fmt: skip
+    return ax
