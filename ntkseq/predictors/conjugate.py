@@ -12,7 +12,7 @@ from jaxtyping import Float
 from ntkseq import _checks
 from ntkseq.grams.base import Gram
 from ntkseq.predictors.ridge import predict
-from ntkseq.spectra.krylov import pairs
+from ntkseq.spectra.nystrom import nystrom
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,9 +53,10 @@ def ridge_cg(
 ) -> IterativeRidge:
     """Kernel ridge regression for a Gram that is not held: (K + reg) dual = y by preconditioned conjugate gradients.
 
-    All columns advance together, one product per step. The preconditioner knows the leading eigenpairs (Q, Theta) of K:
+    All columns advance together, one product per step. The preconditioner is made of a Nystrom approximation of K,
+    U diag(values) U':
 
-        P^-1 v = v + Q ((t + reg) / (Theta + reg) - 1) Q' v,      t the least of Theta,
+        P^-1 v = v + U ((t + reg) / (values + reg) - 1) U' v,      t the least of the values,
 
     after which the condition number is about 1 + t / reg.
 
@@ -63,15 +64,15 @@ def ridge_cg(
         K: a Gram (n, n), symmetric; held ones have `ridge`.
         y: targets (n,) or (n, k).
         reg: the ridge, larger than the rounding of K.
-        rank: eigenpairs of the preconditioner; from few products with blocks of rank + 8.
+        rank: pairs of the preconditioner; from two products with blocks of rank + 8 vectors.
         tol: residual of the system relative to |y|.
         most: steps at most; too few end in a warning and `converged` False.
         seed: of the preconditioner.
 
     Raises:
-        ValueError: shapes that do not fit; reg not above the rounding of K.
+        ValueError: shapes that do not fit; K not symmetric; reg not above the rounding of K.
 
-    Reference: frangella2023 (a preconditioner of this form).
+    Reference: frangella2023 (this preconditioner).
     """
     if not isinstance(K, Gram) or K.shape[0] != K.shape[1]:
         raise ValueError(
@@ -88,9 +89,8 @@ def ridge_cg(
     right = targets.reshape(n, -1)
     rank, most = _checks.positive_int("rank", rank), _checks.positive_int("most", most)
     tol = _checks.nonnegative("tol", tol)
-    top = pairs(K.times, n, min(rank, n), tol=1e-2, most=4, seed=seed)
-    theta = np.maximum(top.values, 0.0)
-    shrink = (theta[-1] + reg) / (theta + reg) - 1.0
+    top = nystrom(K, rank, power=1, probes=0, seed=seed)
+    shrink = (top.values[-1] + reg) / (top.values + reg) - 1.0
 
     def precondition(v: np.ndarray) -> np.ndarray:
         return v + top.vectors @ (shrink[:, None] * (top.vectors.T @ v))
@@ -112,7 +112,7 @@ def ridge_cg(
     true = right - fitted - reg * x  # not the recursion's, which drifts
     converged = bool((np.linalg.norm(true, axis=0) <= 10.0 * enough + 1e-13 * np.linalg.norm(right, axis=0)).all())
     size = float(np.linalg.norm(x))
-    slack = 4.0 * n * float(np.finfo(float).eps) * (top.product / (4 * n * 1.1e-16) + reg) * size
+    slack = 2.0 * (top.product + 2.0 * n * float(np.finfo(float).eps) * reg) * size
     error = (float(np.linalg.norm(true)) + rounding * size + slack) / (reg - rounding)
     if not converged:
         warnings.warn(

@@ -4,7 +4,9 @@ from ntkseq.spectra.base import Interval, Spectrum
 from ntkseq.spectra.certify import positive_definite
 from ntkseq.spectra.compare import Comparison, compare
 from ntkseq.spectra.decay import Decay
+from ntkseq.spectra.low_rank import LowRank
 from ntkseq.spectra.measures import effective_rank
+from ntkseq.spectra.nystrom import nystrom
 from ntkseq.spectra.partial import Partial
 from ntkseq.spectra.ranks import aggregate, effective_ranks
 from ntkseq.spectra.spectrum import spectrum
@@ -15,6 +17,7 @@ __all__ = [
     "Comparison",
     "Decay",
     "Interval",
+    "LowRank",
     "Partial",
     "Spectrum",
     "aggregate",
@@ -23,6 +26,7 @@ __all__ = [
     "compare",
     "effective_rank",
     "effective_ranks",
+    "nystrom",
     "positive_definite",
     "spectrum",
 ]

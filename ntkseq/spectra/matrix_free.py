@@ -58,15 +58,15 @@ def matrix_free(
     k, least = min(k, n), min(least, max(n - k, 0))
     rounding = _checks.nonnegative("rounding of K", K.rounding)
     floor = 0.1 * rounding
-    ends = [pairs(K.times, n, k, tol=tol, floor=floor, norm=_known(K), most=most, seed=seed)]
-    norm = _known(K) or 3.0 * math.sqrt(n) * float(np.abs(ends[0].values).max())
+    ends = [pairs(K.times, n, k, tol=tol, floor=floor, norm=known_norm(K), most=most, seed=seed)]
+    norm = known_norm(K) or 3.0 * math.sqrt(n) * float(np.abs(ends[0].values).max())
     if least:
         small = max(floor, 4.0 * n * _U * norm)
         ends.append(
             pairs(K.times, n, least, least=True, tol=1e-3, floor=small, norm=norm, most=most, seed=seed, columns=1024)
         )
     held = ritz(K.times, np.concatenate([one.vectors for one in ends], axis=1), norm, k) if least else ends[0]
-    product, residual, trace = held.product, held.residual, _trace(K)
+    product, residual, trace = held.product, held.residual, known_trace(K)
     rest = tail(
         K.times,
         held.vectors,
@@ -132,13 +132,14 @@ def _ordered(lower: float, estimate: float, upper: float) -> Interval:
     return Interval(float(lower), float(estimate), float(upper), bool(lower > 0))
 
 
-def _known(K: Gram) -> float | None:
+def known_norm(K: Gram) -> float | None:
     """The Frobenius norm where it is held already; a lazy Gram learns it with its first product."""
     norm = getattr(K, "_norm", None) if hasattr(K, "_norm") else K.norm_fro()
     return norm if norm is not None and math.isfinite(norm) else None
 
 
-def _trace(K: Gram) -> float | None:
+def known_trace(K: Gram) -> float | None:
+    """The sum of the diagonal, None where it is not known."""
     if isinstance(K, Dense):  # diag() of float64 entries is float32 where JAX is not in 64-bit mode
         return float(np.trace(np.asarray(K.array), dtype=np.float64))
     if isinstance(K, Operator):
