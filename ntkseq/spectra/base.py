@@ -79,12 +79,17 @@ class Spectrum:
     @property
     def min_eigenvalue(self) -> Interval:
         """The least eigenvalue; `resolved` when the exact one is certainly positive."""
-        return Interval.around(float(self.values[-1]), float(self.errors[-1]))
+        # the exact one is no larger than any other, whose error may be less than its own
+        own = Interval.around(float(self.values[-1]), float(self.errors[-1]))
+        upper = math.nextafter(float(np.min(self.values + self.errors)), math.inf)
+        return Interval(own.lower, own.estimate, min(own.upper, upper), own.resolved)
 
     @property
     def max_eigenvalue(self) -> Interval:
         """The largest eigenvalue; `resolved` when the exact one is certainly positive."""
-        return Interval.around(float(self.values[0]), float(self.errors[0]))
+        own = Interval.around(float(self.values[0]), float(self.errors[0]))
+        lower = max(own.lower, math.nextafter(float(np.max(self.values - self.errors)), -math.inf))
+        return Interval(lower, own.estimate, own.upper, lower > 0)
 
     @property
     def semidefinite(self) -> bool:
@@ -108,7 +113,8 @@ class Spectrum:
     @property
     def resolved(self) -> int:
         """The number of eigenvalues that are certainly positive."""
-        return int(np.sum(self.values > self.errors))
+        positive = np.flatnonzero(self.values > self.errors)  # and so are all that are larger
+        return int(positive[-1]) + 1 if positive.size else 0
 
     def effective_rank(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import jax
@@ -46,6 +47,22 @@ def test_extreme_eigenvalues_come_with_their_intervals():
     least, largest = s.min_eigenvalue, s.max_eigenvalue
     assert (least.lower, least.estimate, least.upper) == pytest.approx((0.25, 0.5, 0.75)) and least.resolved
     assert (largest.lower, largest.estimate, largest.upper) == pytest.approx((3.75, 4.0, 4.25))
+
+
+def test_errors_of_any_order_leave_the_extremes_right_and_no_wider_than_the_others_allow():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        n = int(rng.integers(1, 8))
+        exact = -np.sort(-rng.standard_normal(n))
+        values = -np.sort(-(exact + 0.3 * rng.standard_normal(n)))
+        errors = np.abs(values - exact) * (1 + rng.random(n) * rng.integers(0, 5, n))  # near duplicates have any order
+        s = dataclasses.replace(made(list(values)), errors=errors)
+        assert exact[-1] in s.min_eigenvalue and exact[0] in s.max_eigenvalue
+        assert s.min_eigenvalue.estimate in s.min_eigenvalue and s.max_eigenvalue.estimate in s.max_eigenvalue
+        assert s.resolved <= int(np.sum(exact > 0)) and (s.semidefinite or exact[-1] < 0)
+    s = dataclasses.replace(made([4.0, 1.0, -0.1, -0.2]), errors=np.array([4.5, 0.5, 0.05, 1.0]))
+    assert s.min_eigenvalue.upper == pytest.approx(-0.05) and not s.semidefinite  # the last alone does not tell
+    assert s.resolved == 2 and s.max_eigenvalue.lower == pytest.approx(0.5)  # nor does the first
 
 
 def test_the_condition_is_infinite_above_until_the_least_eigenvalue_is_resolved():
