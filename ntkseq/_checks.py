@@ -82,7 +82,8 @@ def check_lengths(name: str, lengths: Any, n: int, t: int) -> jax.Array:
     if not jnp.issubdtype(lengths.dtype, jnp.integer):
         raise ValueError(f"lengths of {name} must be integers; got dtype {lengths.dtype}.")
     if is_concrete(lengths):
-        low, high = int(lengths.min()), int(lengths.max())
+        values = np.asarray(lengths)  # sums of JAX would be traced where this is called in a trace
+        low, high = int(values.min()), int(values.max())
         if low < 1 or high > t:
             raise ValueError(
                 f"lengths of {name} must lie in 1..{t} (the padded length); got {low}..{high}. "

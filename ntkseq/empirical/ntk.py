@@ -234,7 +234,7 @@ class NTK(Kernel):
         if self.method == "sketch":
             return sketch.entry_error(side, self._kept)
         x = side if self.method == "products" else side.inputs
-        return measured(self.function, x, self._choice(x))
+        return measured(self.function, x, self._chosen)
 
     def standard_error(self, left: Side, right: Side) -> Float[Array, "n m ..."] | None:
         return sketch.standard_error(left, right, self._kept) if self.method == "sketch" else None
@@ -250,8 +250,11 @@ class NTK(Kernel):
         return str(self.outputs) if self.outputs in ("full", "diagonal") else "trace"
 
     def _choice(self, x: Any, join: bool = True) -> Choice:
+        return self._chosen(self.function, x, join)
+
+    def _chosen(self, function: Function, x: Any, join: bool = True) -> Choice:
         method = self.method if self.method in ("structured", "jacobian") else "auto"
-        return choose.choose(self.function, x, method, self.orders, join)
+        return choose.choose(function, x, method, self.orders, join)
 
 
 def _block(*sides: Prepared | Late) -> int | None:

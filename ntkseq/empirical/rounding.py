@@ -8,6 +8,7 @@ than all those looked at may exceed it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -26,22 +27,29 @@ FLOOR = 8.0
 """Roundings, in eps, that are assumed at least."""
 
 
-def measured(function: Function, x: Any, choice: Choice) -> float:
+def measured(function: Function, x: Any, choose: Callable[[Function, Any], Choice]) -> float:
     """Upper estimate of |computed - exact| / sqrt(K_ii K_jj) over the entries; infinite where nothing can be learnt.
 
     A function that holds arrays or casts of one fixed dtype may not run in another: the parameters are then moved by
     one rounding each, instead.
+
+    Args:
+        function: the function at its parameters.
+        x: its checked inputs.
+        choose: what is done with each leaf. Asked once per precision: a program in another dtype has other equations.
     """
     n = jax.tree.leaves(x)[0].shape[0]
     which = np.unique(np.linspace(0, n - 1, min(n, FEW)).astype(int))
     few = jax.tree.map(lambda leaf: leaf[which], x)
+    choice = choose(function, x)
     here = np.asarray(_kernel(function, few, choice), np.float64)
     dtype = _coarsest(function, x)
     eps = float(jnp.finfo(dtype).eps)
     other = jnp.float64 if dtype != jnp.float64 else jnp.float32
     try:
         with jax.enable_x64(True):
-            there = np.asarray(_kernel(*_cast((function, few), other), choice), np.float64)
+            cast, moved = _cast((function, few), other)
+            there = np.asarray(_kernel(cast, moved, choose(cast, moved)), np.float64)
         unit = max(eps, float(jnp.finfo(other).eps))
     except (TypeError, ValueError):
         there = np.asarray(_kernel(_moved(function, eps), few, choice), np.float64)

@@ -30,7 +30,7 @@ def effective_ranks(
         An array of the shape of the batch axes, in the dtype of A.
 
     Raises:
-        ValueError: fewer than two axes, an empty matrix, not finite; a bad definition.
+        ValueError: fewer than two axes, an empty matrix, not finite (nan under a trace); a bad definition.
 
     Example:
         >>> import jax.numpy as jnp
@@ -51,18 +51,19 @@ def _ranks(A: Array, choice: Choice) -> Array:
     eps = _precision.eps(A.dtype)
     s = jnp.linalg.svd(A, compute_uv=False)  # descending
     first = s[..., :1]
+    known = jnp.all(jnp.isfinite(s), axis=-1)  # under a trace nothing was refused
     s = jnp.where(s > max(A.shape[-2:]) * eps * first, s, 0)
     kind, option = choice.kind, choice.option
     count = jnp.sum(s > 0, axis=-1)
     if kind in ("ridge", "ridge2"):
         assert option is not None
         shares = s / (s + option)
-        return jnp.sum(shares if kind == "ridge" else shares**2, axis=-1)
-    undefined = jnp.zeros(s.shape[:-1], bool)
+        return jnp.where(known, jnp.sum(shares if kind == "ridge" else shares**2, axis=-1), jnp.nan)
+    undefined = ~known
     if kind in ("r", "R"):
         assert option is not None
         skip = int(option)
-        undefined = count <= skip
+        undefined = undefined | (count <= skip)
         s = s[..., skip:] if skip < s.shape[-1] else jnp.zeros_like(s[..., :1])
         first = s[..., :1]
         kind = {"r": "intrinsic", "R": "participation"}[kind]

@@ -10,11 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ntkseq import _checks
 from ntkseq._struct import static, struct
 from ntkseq.spectra import effective_ranks
 from ntkseq.spectra.measures import choose
-from ntkseq.training.probes import Probe, check_every, check_name
+from ntkseq.training.probes import Probe, check_every, check_examples, check_name
 
 KINDS = ("entropy", "stable", "participation", "numerical")
 
@@ -75,14 +74,9 @@ class AttentionRankProbe(Probe):
         for kind in kinds:
             choose(kind)
         object.__setattr__(self, "kinds", kinds)
-        arrays = jax.tree.map(jnp.asarray, self.x)
-        sizes = {leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(arrays)}
-        if len(sizes) != 1 or 0 in sizes:
-            raise ValueError(f"x must hold probe examples along its first axis; got sizes {sorted(sizes) or 'none'}.")
-        for leaf in jax.tree.leaves(arrays):
-            if jnp.issubdtype(leaf.dtype, jnp.floating):
-                _checks.finite("x", leaf)
-        object.__setattr__(self, "x", arrays)
+        x, _, lengths = check_examples("x", self.x, self.lengths)
+        object.__setattr__(self, "x", x)
+        object.__setattr__(self, "lengths", lengths)
 
     def about(self) -> dict[str, Any]:
         return super().about() | {"n": jax.tree.leaves(self.x)[0].shape[0], "kinds": list(self.kinds)}
@@ -91,7 +85,7 @@ class AttentionRankProbe(Probe):
         def one(example: tuple[Any, ...]) -> tuple[Array, ...]:
             return tuple(effective_ranks(_matrices(self.attention(params, *example)), kind) for kind in self.kinds)
 
-        inputs = (self.x,) if self.lengths is None else (self.x, jnp.asarray(self.lengths))
+        inputs = (self.x,) if self.lengths is None else (self.x, self.lengths)
         # one example at a time: the matrices of all of them would be n times as many numbers
         ranks = jax.lax.map(one, inputs)
         return {kind: (jnp.mean(r, axis=0), jnp.std(r, axis=0)) for kind, r in zip(self.kinds, ranks, strict=True)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -73,7 +73,7 @@ class History:
         coming = [due for probe in self.probes if (due := probe.next_due(step)) is not None]
         return min(coming, default=None)
 
-    def update(self, step: int, params: Any, **logged: Any) -> History:
+    def update(self, step: Any, params: Any, **logged: Any) -> History:
         """Let every probe look that is due.
 
         Args:
@@ -99,7 +99,7 @@ class History:
             tables[LOGGED] = self._logged(step, tables.get(LOGGED, EMPTY), row)
         return dataclasses.replace(self, tables=tables)
 
-    def tape(self, slots: int) -> Tape:
+    def tape(self, slots: Any) -> Tape:
         """An empty record of `slots` rows per probe, to be carried through `jax.jit` and `lax.scan`; see `Tape`."""
         from ntkseq.training.tape import blank
 
@@ -220,7 +220,7 @@ class History:
         return table if len(table) and table.steps[-1] == step else table.with_row(step, row)
 
 
-def track(probes: Iterable[Probe], params: Any) -> History:
+def track(probes: Any, params: Any) -> History:
     """Begin to track a training run: look once at the initial parameters, and remember them.
 
     Args:

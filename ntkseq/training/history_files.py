@@ -96,7 +96,8 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Table], dict[str, Any]
     try:
         if path.suffix == ".json":
             return _from_json(json.loads(path.read_text(encoding="utf-8")))
-        with np.load(path, allow_pickle=False) as held:
+        # a handle of our own: np.load leaves its own open where the file is broken
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             arrays = {name: held[name] for name in held.files}
         settings = json.loads(str(arrays.pop("settings")))
         if settings["format"] != FORMAT:

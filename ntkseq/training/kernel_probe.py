@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -17,7 +16,7 @@ from ntkseq.grams.base import Dense
 from ntkseq.spectra.base import Interval, Spectrum
 from ntkseq.spectra.compare import cosine, leading_angles, relative_distance
 from ntkseq.spectra.dense import dense_spectrum
-from ntkseq.training.probes import Probe, check_every, check_name
+from ntkseq.training.probes import Probe, check_every, check_examples, check_name
 
 MOST = 4096
 """Probe examples at most: every row takes all eigenvalues of their kernel."""
@@ -81,15 +80,9 @@ class KernelProbe(Probe):
         check_name(self.name)
         if self.outputs not in ("trace", "pseudo") and not isinstance(self.outputs, int):
             raise ValueError(f'outputs must be "trace", "pseudo" or an index; got {self.outputs!r}.')
-        arrays = jax.tree.map(jnp.asarray, self.x)
-        sizes = {leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(arrays)}
-        n = max(sizes, default=0)
-        if len(sizes) != 1 or not 1 <= n <= MOST:
-            raise ValueError(
-                f"x must hold 1 to {MOST} probe examples along its first axis; got {sorted(sizes) or 'nothing'}. The "
-                "kernel of a few hundred says what there is to say."
-            )
-        object.__setattr__(self, "x", arrays)
+        x, n, lengths = check_examples("x", self.x, self.lengths, MOST)
+        object.__setattr__(self, "x", x)
+        object.__setattr__(self, "lengths", lengths)
         object.__setattr__(self, "k", min(_checks.positive_int("k", self.k), n))
         if self.y is not None:
             y = _checks.targets("y", self.y, n)
@@ -116,7 +109,7 @@ class KernelProbe(Probe):
         """The outputs of the network on the probe examples."""
         if self.lengths is None:
             return jax.vmap(lambda x: self.f(params, x))(self.x)
-        return jax.vmap(lambda x, length: self.f(params, x, length))(self.x, jnp.asarray(self.lengths))
+        return jax.vmap(lambda x, length: self.f(params, x, length))(self.x, self.lengths)
 
     def look(self, params: Any, start: Any) -> Any:
         """With the kernel's rounding, measured at these parameters."""

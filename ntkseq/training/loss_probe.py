@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkseq import _checks
 from ntkseq._struct import static, struct
 from ntkseq.training import losses
-from ntkseq.training.probes import Probe, check_every, check_name
+from ntkseq.training.probes import Probe, check_every, check_examples, check_name
 
 AT_ONCE = 256
 """Examples that go through the network together."""
@@ -52,6 +51,8 @@ class LossProbe(Probe):
     loss: Any = static(default="squared")
     every: Any = static(default=100)
     name: str = static(default="loss")
+    names: tuple[str, ...] = static(default=(), init=False)
+    """Of the sets, in the order given: JAX sorts the keys of a dictionary."""
 
     kind = "loss"
 
@@ -61,16 +62,17 @@ class LossProbe(Probe):
         losses.get(self.loss)
         if not isinstance(self.sets, Mapping) or not self.sets:
             raise ValueError(f'sets must be a dictionary such as {{"train": (x, y)}}; got {type(self.sets).__name__}.')
-        object.__setattr__(self, "sets", {check_name(name): _set(name, given) for name, given in self.sets.items()})
+        object.__setattr__(self, "names", tuple(check_name(name) for name in self.sets))
+        object.__setattr__(self, "sets", tuple(_set(name, given) for name, given in self.sets.items()))
 
     def about(self) -> dict[str, Any]:
-        sizes = {name: int(jax.tree.leaves(x)[0].shape[0]) for name, (x, *_) in self.sets.items()}
+        sizes = {name: jax.tree.leaves(x)[0].shape[0] for name, (x, *_) in zip(self.names, self.sets, strict=True)}
         return super().about() | {"loss": self.loss if isinstance(self.loss, str) else "function", "examples": sizes}
 
     def start(self, params: Any) -> Any:
         """The targets, checked against what the network returns."""
-        checked = {}
-        for name, (x, y, *rest) in self.sets.items():
+        checked = []
+        for x, y, *rest in self.sets:
             one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (x, *rest))
             out = jax.eval_shape(self.f, params, *one)
             if getattr(out, "ndim", 0) != 1:
@@ -78,17 +80,17 @@ class LossProbe(Probe):
                     f"f must return (o,) for one example; got {getattr(out, 'shape', out)}. Return out[None]."
                 )
             n = jax.tree.leaves(x)[0].shape[0]
-            checked[name] = losses.targets(self.loss, y, n, out.shape[0], out.dtype)
-        return checked
+            checked.append(losses.targets(self.loss, y, n, out.shape[0], out.dtype))
+        return tuple(checked)
 
     def measure(self, params: Any, start: Any) -> dict[str, Array]:
         found = {}
-        for name, (x, _, *rest) in self.sets.items():
-            loss, error = self._means(params, (x, *rest), start[name])
+        for name, (x, _, *rest), y in zip(self.names, self.sets, start, strict=True):
+            loss, error = self._means(params, (x, *rest), y)
             found |= {f"{name}_loss": loss, f"{name}_error": error}
-        name, (x, _, *rest) = next(iter(self.sets.items()))
-        floats, rest_of = _split(params)
-        slope = jax.grad(lambda part: self._means(_joined(part, rest_of), (x, *rest), start[name])[0])(floats)
+        x, _, *rest = self.sets[0]
+        floats, others = _split(params)
+        slope = jax.grad(lambda part: self._means(_joined(part, others), (x, *rest), start[0])[0])(floats)
         squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(slope)]
         return found | {"gradient_norm": jnp.sqrt(sum(squares[1:], squares[0]))}
 
@@ -109,16 +111,8 @@ def _set(name: str, given: Any) -> tuple[Any, ...]:
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         raise ValueError(f"sets[{name!r}] must be (x, y) or (x, y, lengths); got {type(given).__name__}.")
     x, y, *rest = given
-    x = jax.tree.map(jnp.asarray, x)
-    sizes = {leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(x)}
-    if len(sizes) != 1 or 0 in sizes:
-        raise ValueError(f"sets[{name!r}] must hold examples along the first axis of x; got sizes {sorted(sizes)}.")
-    for leaf in jax.tree.leaves(x):
-        if jnp.issubdtype(leaf.dtype, jnp.floating):
-            _checks.finite(f"x of set {name!r}", leaf)
-    (n,) = sizes
-    lengths = [_checks.check_lengths("x", part, n, jax.tree.leaves(x)[0].shape[1]) for part in rest]
-    return (x, jnp.asarray(y), *lengths)
+    x, _, lengths = check_examples(f"x of set {name!r}", x, *rest)
+    return (x, jnp.asarray(y), *([] if lengths is None else [lengths]))
 
 
 def _split(params: Any) -> tuple[Any, Any]:

@@ -54,8 +54,14 @@ class Probe(abc.ABC):
         return host(_measured(self, params, start))
 
     def row(self, measured: Any, memory: Any) -> dict[str, np.ndarray]:
-        """`reduce`, in the dtypes of a history."""
+        """`reduce`, in the dtypes of a history.
+
+        Raises:
+            ValueError: a column whose name is no word.
+        """
         found = {name: np.asarray(value) for name, value in self.reduce(measured, memory).items()}
+        for name in found:
+            check_name(name)
         return {name: v if v.dtype == bool else v.astype(np.float64) for name, v in found.items()}
 
     def due(self, step: int) -> bool:
@@ -101,6 +107,26 @@ def check_every(every: Any) -> int | tuple[int, ...]:
             raise ValueError(f"every must hold one or more steps >= 0; got {every!r}.")
         return tuple(steps)
     return _checks.positive_int("every", every)
+
+
+def check_examples(name: str, x: Any, lengths: Any = None, most: int | None = None) -> tuple[Any, int, Any]:
+    """A pytree of arrays with n examples along the first axis, finite; n; and their lengths.
+
+    Raises:
+        ValueError: none or more than `most`, leaves of several n, NaN, lengths out of range.
+    """
+    x = jax.tree.map(jnp.asarray, x)
+    leaves = jax.tree.leaves(x)
+    sizes = sorted({leaf.shape[0] if leaf.ndim else 0 for leaf in leaves})
+    if len(sizes) != 1 or sizes[0] == 0 or (most is not None and sizes[0] > most):
+        many = "one or more" if most is None else f"1 to {most}"
+        raise ValueError(f"{name} must hold {many} examples along the first axis; got {sizes or 'no array'}.")
+    for leaf in leaves:
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            _checks.finite(name, leaf)
+    if lengths is not None:
+        lengths = _checks.check_lengths(name, lengths, sizes[0], leaves[0].shape[1] if leaves[0].ndim > 1 else 1)
+    return x, sizes[0], lengths
 
 
 def check_name(name: Any) -> str:

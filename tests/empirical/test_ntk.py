@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ntkseq
-from ntkseq import models
+from ntkseq import blocks, models
 from ntkseq.empirical import ntk
 from ntkseq.empirical.late import Late
 from ntkseq.empirical.ntk import NTK
@@ -188,6 +188,25 @@ def test_a_gram_matrix_is_the_kernel_and_its_rounding_covers_the_error() -> None
         assert gram.rounding < 1e-3 * np.trace(exact)
         some = jax.tree.map(lambda leaf: leaf[:7], x)
         np.testing.assert_allclose(ntkseq.gram(NTK(f, params), some, x), np.asarray(gram)[:7], rtol=1e-4, atol=1e-5)
+
+
+def test_rounding_is_measured_where_another_precision_has_other_equations() -> None:
+    # float64 casts other constants of a block network, and a choice by numbers of equations did not fit: a KeyError
+    net = models.Serial(blocks.Linear(), blocks.Attention(scaling="root"), "relu", width=8, heads=2)
+    x = jax.random.normal(jax.random.key(0), (5, 4, 2))
+    kernel = NTK(net.apply, net.init(jax.random.key(1), x[0]))
+    assert 0 < kernel.entry_rounding(kernel.prepare(x)) < 1e-3
+
+
+def test_lengths_are_checked_inside_a_trace_too() -> None:
+    net = models.Recurrent(width=8)
+    x, lengths = jax.random.normal(jax.random.key(0), (3, 4, 2)), jnp.array([4, 1, 2])
+    params = net.init(jax.random.key(1), x[0])
+    kernel = jax.jit(lambda params: NTK(net.apply, params).prepare(x, lengths).inputs[1])(params)
+    np.testing.assert_array_equal(kernel, lengths)
+    longer = lengths + 1
+    with pytest.raises(ValueError, match=r"must lie in 1\.\.4"):
+        jax.jit(lambda params: NTK(net.apply, params).prepare(x, longer).inputs[1])(params)
 
 
 def test_a_gram_matrix_has_one_number_per_pair() -> None:

@@ -55,6 +55,13 @@ def test_it_goes_through_jit_and_vmap():
     np.testing.assert_allclose(jax.vmap(lambda A: effective_ranks(A, "stable"))(A), whole, rtol=1e-6)
 
 
+def test_a_matrix_that_is_not_finite_has_no_rank_under_a_trace():
+    A = jnp.stack([jnp.eye(3), jnp.full((3, 3), jnp.nan), jnp.eye(3).at[0, 1].set(jnp.inf)])
+    for kind, options in (("entropy", {}), ("stable", {}), ("numerical", {}), ("r", {"k": 1}), (None, {"ridge": 1.0})):
+        found = jax.jit(lambda A, kind=kind, options=options: effective_ranks(A, kind, **options))(A)
+        assert jnp.isnan(found).tolist() == [False, True, True]
+
+
 def test_aggregation_is_explicit():
     ranks = np.array([[1.0, 3.0], [2.0, 6.0]])
     assert aggregate(ranks) == 3.0 and aggregate(ranks, "max") == 6.0
