@@ -1,0 +1,151 @@
+"""How does a training run survive being killed? By one .npz, whole at every moment, that says which run it is of."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntkseq.training import history_files
+
+FORMAT = "ntkseq checkpoint 1"
+
+
+def check_path(path: str | os.PathLike[str]) -> pathlib.Path:
+    """The path of a checkpoint, free of what a killed run left half written beside it.
+
+    Raises:
+        ValueError: no .npz, or a folder.
+    """
+    path = pathlib.Path(path)
+    if path.suffix != ".npz" or path.is_dir():
+        raise ValueError(f"checkpoint must be the path of an .npz file; got {str(path)!r}.")
+    if path.parent.is_dir():
+        for part in path.parent.iterdir():
+            if part.name.startswith(f".{path.name}-") and part.suffix == ".part":
+                with contextlib.suppress(OSError):
+                    part.unlink()
+    return path
+
+
+def write(path: pathlib.Path, settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Replace the checkpoint, in one move.
+
+    Raises:
+        OSError: it cannot be written; what was there is as it was.
+    """
+    about = json.dumps({"format": FORMAT, "settings": dict(settings)})
+    held: dict[str, Any] = {"about": np.array(about), **{f"run/{name}": array for name, array in arrays.items()}}
+    history_files.written(path, lambda file: np.savez(file, allow_pickle=False, **held))
+
+
+def read(path: pathlib.Path, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint of the run with these settings.
+
+    Raises:
+        ValueError: it cannot be read, or is of another run; says in what they differ.
+    """
+    try:
+        # opened here, since np.load leaves a file open that is no zip
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
+            arrays = {name: held[name] for name in held.files}  # all of it: zip checks the sums of what is read
+        about = json.loads(str(arrays.pop("about")))
+        if about["format"] != FORMAT:
+            raise ValueError(f"its format is {about['format']!r}")
+        found = dict(about["settings"])
+    except Exception as error:
+        raise ValueError(
+            f"{path} is no whole checkpoint of this version of ntkseq ({type(error).__name__}: {error}). Remove it to "
+            "begin again, or pass another checkpoint=."
+        ) from None
+    differ = [name for name in {**settings, **found} if not _same(settings.get(name), found.get(name))]
+    if differ:
+        what = "; ".join(f"{name} was {_shown(found.get(name))} and is {_shown(settings.get(name))}" for name in differ)
+        raise ValueError(
+            f"{path} is the checkpoint of another run: {what}. Pass what it was made with, or another checkpoint=."
+        )
+    return {name.removeprefix("run/"): array for name, array in arrays.items()}
+
+
+def version() -> str:
+    """Of ntkseq, as installed."""
+    try:
+        return importlib.metadata.version("ntkseq")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def digest(tree: Any) -> list[str]:
+    """Dtype, shape and a hash of the bytes of every leaf."""
+    found = []
+    for leaf in jax.tree.leaves(tree):
+        array = _array(leaf)
+        code = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
+        found.append(f"{array.dtype}{list(array.shape)} {code}")
+    return found
+
+
+def kinds(tree: Any) -> list[str]:
+    """Path, dtype and shape of every leaf."""
+    return [
+        f"{jax.tree_util.keystr(path)}: {jnp.asarray(leaf).dtype}{list(np.shape(leaf))}"
+        for path, leaf in jax.tree.leaves_with_path(tree)
+    ]
+
+
+def packed(name: str, tree: Any) -> dict[str, np.ndarray]:
+    """The leaves of a pytree as arrays "name/0", "name/1", ..."""
+    return {f"{name}/{i}": _array(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
+
+
+def unpacked(name: str, arrays: Mapping[str, np.ndarray], like: Any) -> Any:
+    """The pytree that `packed` took apart, with the structure, dtypes and kinds of leaves of `like`.
+
+    Raises:
+        ValueError: another number of leaves, or leaves of other shapes.
+    """
+    leaves, tree = jax.tree.flatten(like)
+    found = []
+    for i, leaf in enumerate(leaves):
+        wanted, array = _array(leaf), arrays.get(f"{name}/{i}")
+        if array is not None and array.dtype.kind == "V" and array.dtype.itemsize == wanted.dtype.itemsize:
+            array = array.view(wanted.dtype)  # NumPy writes bfloat16 as bytes without a name
+        if array is None or (array.shape, array.dtype) != (wanted.shape, wanted.dtype):
+            came = None if array is None else f"{array.dtype}{list(array.shape)}"
+            raise ValueError(f"the checkpoint holds {came} for {name}/{i}, wanted {wanted.dtype}{list(wanted.shape)}.")
+        array = jnp.asarray(array)
+        found.append(jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else array)
+    return jax.tree.unflatten(tree, found)
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _array(leaf: Any) -> np.ndarray:
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two settings agree; numbers that were computed only up to what another machine may round differently."""
+    if isinstance(a, dict) and isinstance(b, dict) and set(a) == set(b) == {"values", "rtol"}:
+        left, right = (np.asarray(part["values"], np.float64) for part in (a, b))
+        if left.shape != right.shape:
+            return False
+        size = np.max(np.abs(left[np.isfinite(left)]), initial=0.0)
+        return np.allclose(left, right, rtol=0.0, atol=a["rtol"] * float(size), equal_nan=True)
+    return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
+
+
+def _shown(value: Any) -> str:
+    text = str(value["values"] if isinstance(value, dict) and "values" in value else value)
+    return text if len(text) <= 120 else text[:117] + "..."
