@@ -11,12 +11,13 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata, util
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from ntkseq import references
-from ntkseq.studies import Stored, Study
+from ntkseq.studies import Stored, Study, named
+from ntkseq.studies.history import Recorded
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
@@ -65,22 +66,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _dispatch(words)
         except KeyboardInterrupt:
             return _say("interrupted; nothing was written.", INTERRUPTED)
-        except (ValueError, OSError, ImportError) as error:
+        except (ValueError, OSError, ImportError, FloatingPointError) as error:  # the last: a training run diverged
             return _say(_message(error))
         except MemoryError:
-            return _say("not enough memory. Take fewer examples (--n-train, --n-test) or --read last.")
+            less = "Ask for less" if _is_named(words) else "Take fewer examples (--n-train, --n-test) or --read last"
+            return _say(f"not enough memory. {less}.")
 
 
 def _dispatch(words: list[str]) -> int:
-    asked = _parse(words)
+    asked = _parse_named(words[1], words[2:]) if _is_named(words) else _parse(words)
     if isinstance(asked, int):
         return asked
+    if _is_named(words):
+        return _named(words[1], asked)
     if isinstance(asked, Study):
         return _study(asked)
     if isinstance(asked, Accuracy):
         return _accuracy(asked)
     if isinstance(asked, Stored):
         return _spectrum(asked)
+    if isinstance(asked, Recorded):
+        return _report(asked)
     print(references.cite(*(asked.keys or references.KEYS)))
     return OK
 
@@ -89,40 +95,67 @@ def _parse(words: list[str]) -> Any:
     """The command as a record; an exit code if it was help, or is wrong."""
     import tyro
 
-    def command(cls: type, argument: str) -> type:
-        """`cls` with one argument that goes without its name, and without "None" among the values to be typed."""
-        hints: dict[str, Any] = {}
-        for name, hint in get_type_hints(cls).items():
-            if type(None) in get_args(hint):
-                typed = next(part for part in get_args(hint) if part is not type(None)).__name__.upper()
-                hints[name] = Annotated[hint, tyro.conf.arg(metavar=typed)]
-        argument_hint = get_type_hints(cls)[argument]
-        metavar = argument.upper() if argument_hint is str else "[KEY ...]"
-        hints[argument] = Annotated[tyro.conf.Positional[argument_hint], tyro.conf.arg(metavar=metavar)]
-        body = {"__annotations__": hints, "__doc__": cls.__doc__, "__module__": cls.__module__}
-        return dataclasses.dataclass(frozen=True)(type(cls.__name__, (cls,), body))
-
     commands = {
-        "study": command(Study, "source"),
-        "accuracy": command(Accuracy, "file"),
-        "spectrum": command(Stored, "file"),
-        "cite": command(Cite, "keys"),
+        "study": _command(Study, "source"),
+        "report": _command(Recorded, "file"),
+        "accuracy": _command(Accuracy, "file"),
+        "spectrum": _command(Stored, "file"),
+        "cite": _command(Cite, "keys"),
     }
+    if words and words[0] == "study" and {"-h", "--help"} & set(words) and (listing := named.listing()):
+        more = "\n\nStudies with a name and options of their own, which ntkseq study NAME --help lists:\n\n"
+        commands["study"].__doc__ = f"{Study.__doc__}{more}" + "\n\n".join(listing)
+    command = f"ntkseq {words[0]}" if words and words[0] in commands else "ntkseq"
+    return _asked(
+        lambda config: tyro.extras.subcommand_cli_from_dict(
+            commands, prog="ntkseq", description=ABOUT, args=words, config=config
+        ),
+        command,
+    )
+
+
+def _is_named(words: list[str]) -> bool:
+    return len(words) > 1 and words[0] == "study" and words[1] in named.STUDIES
+
+
+def _parse_named(name: str, words: list[str]) -> Any:
+    """The options of a named study as its record; an exit code if it was help, or is wrong."""
+    import tyro
+
+    cls, command = _command(named.find(name)), f"ntkseq study {name}"
+    return _asked(lambda config: tyro.cli(cls, prog=command, args=words, config=config), command)
+
+
+def _asked(parse: Callable[[Any], Any], command: str) -> Any:
+    """What `parse` returns; its exit code, with a complaint of one line, where it leaves."""
+    import tyro
+
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.extras.subcommand_cli_from_dict(
-                commands,
-                prog="ntkseq",
-                description=ABOUT,
-                args=words,
-                config=(tyro.conf.FlagCreatePairsOff,),
-            )
+            return parse((tyro.conf.FlagCreatePairsOff,))
     except SystemExit as stop:
-        return _say(_usage(complaint.getvalue(), words)) if stop.code else OK
+        return _say(_usage(complaint.getvalue(), command)) if stop.code else OK
 
 
-def _usage(boxed: str, words: list[str]) -> str:
+def _command(cls: type, argument: str | None = None) -> type:
+    """`cls` with one argument that goes without its name, and without "None" among the values to be typed."""
+    import tyro
+
+    hints: dict[str, Any] = {}
+    for name, hint in get_type_hints(cls).items():
+        if type(None) in get_args(hint):
+            typed = next(part for part in get_args(hint) if part is not type(None)).__name__.upper()
+            hints[name] = Annotated[hint, tyro.conf.arg(metavar=typed)]
+    if argument is not None:
+        argument_hint = get_type_hints(cls)[argument]
+        metavar = argument.upper() if argument_hint is str else "[KEY ...]"
+        hints[argument] = Annotated[tyro.conf.Positional[argument_hint], tyro.conf.arg(metavar=metavar)]
+    body = {"__annotations__": hints, "__doc__": cls.__doc__, "__module__": cls.__module__}
+    return dataclasses.dataclass(frozen=True)(type(cls.__name__, (cls,), body))
+
+
+def _usage(boxed: str, command: str) -> str:
     """tyro's boxed complaint in one line."""
     # in a frame of lines, or of - and | where standard error is no UTF-8; first the title, help behind a rule
     inner = [line.strip("│| ") for line in boxed.splitlines()[1:]]
@@ -131,23 +164,40 @@ def _usage(boxed: str, words: list[str]) -> str:
     if lines and lines[0].startswith("Missing from"):
         lines = [f"missing {lines[1]}"]  # without the help text that follows
     said = " ".join(itertools.takewhile(bool, lines)) or "bad arguments"
-    said = re.sub(r"^Error parsing (Study|Accuracy|Stored|Cite): ", "", said).replace("{None}|", "")
-    command = f"ntkseq {words[0]}" if words and words[0] in ("study", "accuracy", "spectrum", "cite") else "ntkseq"
+    said = re.sub(r"^Error parsing \w+: ", "", said).replace("{None}|", "")
     return f"{said.rstrip('.')}. See {command} --help."
 
 
 def _study(study: Study) -> int:
-    from ntkseq.reports import Folder
     from ntkseq.studies import run
 
     out = study.out or f"{pathlib.Path(study.source).stem}-report"
-    with Folder(out, overwrite=study.overwrite) as folder, _Progress() as progress:
-        report = run(study, stage=progress.stage)
+    return _written(out, study.overwrite, lambda stage: run(study, stage=stage))
+
+
+def _named(name: str, study: named.Named) -> int:
+    return _written(study.out or f"{name}-report", study.overwrite, study.run)
+
+
+def _report(asked: Recorded) -> int:
+    from ntkseq.studies.history import recorded
+
+    out = asked.out or f"{pathlib.Path(asked.file).stem}-report"
+    return _written(out, asked.overwrite, lambda stage: recorded(asked))
+
+
+def _written(out: str, overwrite: bool, make: Callable[[Any], Any]) -> int:
+    """Make a report and put it into a folder, all of it or nothing."""
+    from ntkseq.reports import Folder
+    from ntkseq.reports.files import names
+
+    with Folder(out, overwrite=overwrite) as folder, _Progress() as progress:
+        report = make(progress.stage)
         with progress.stage("report"):
             folder.write(report)
     for line in report.summary():
         print(line)
-    print(f"wrote {out}: report.html, report.json, kernel.npz", file=sys.stderr)
+    print(f"wrote {out}: {', '.join(names(report))}", file=sys.stderr)
     return OK
 
 

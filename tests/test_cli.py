@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -9,13 +10,16 @@ import pathlib
 import pickle
 import subprocess
 import sys
+import types
 import zipfile
 
 import numpy as np
 import pytest
 
 from ntkseq import cli
-from ntkseq.studies import Study
+from ntkseq.reports import Sheet
+from ntkseq.studies import Study, named
+from tests.reports import runs
 
 FILES = ["kernel.npz", "report.html", "report.json"]
 
@@ -81,7 +85,7 @@ def test_options_arrive_in_the_study(monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("", "Expected one of {study, accuracy, spectrum, cite}. See ntkseq --help."),
+        ("", "Expected one of {study, report, accuracy, spectrum, cite}. See ntkseq --help."),
         ("nope", "nope"),
         ("study", "missing SOURCE. See ntkseq study --help."),
         ("study digits --nope", "--nope"),
@@ -98,6 +102,9 @@ def test_options_arrive_in_the_study(monkeypatch):
         ("spectrum nope.npz", "nope.npz: no such file"),
         ("spectrum", "missing FILE. See ntkseq spectrum --help."),
         ("spectrum k.npz --method fast", "auto"),
+        ("report nope.npz", "nope.npz: no such file"),
+        ("report", "missing FILE. See ntkseq report --help."),
+        ("report nope.pickle", "wanted a history as .npz or .json"),
         ("cite nope", "unknown reference key 'nope'"),
     ],
 )
@@ -181,6 +188,110 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(capsys, file, monkeypatch):
     assert "interrupted; nothing was written" in capsys.readouterr().err and names() == [path]
 
 
+def test_a_history_becomes_three_files_and_a_summary(capsys):
+    history = runs.history()
+    dataclasses.replace(history, tables={"loss": history["loss"]}).save("run.npz")
+    assert cli.main(["report", "run.npz"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("run: a training run\n") and "wrote run-report: report.html" in said.err
+    assert names("run-report") == ["arrays.npz", "report.html", "report.json"]
+    found = json.loads(pathlib.Path("run-report/report.json").read_text(), parse_constant=pytest.fail)
+    assert found["command"] == "ntkseq report run.npz"
+    assert "--overwrite" in refused(capsys, "report", "run.npz")
+    assert cli.main(["report", "run.npz", "--overwrite", "--out", "run-report"]) == 0
+
+
+@pytest.mark.parametrize("kind", ["npz", "json"])
+def test_a_file_that_is_no_history_is_answered_in_one_line(capsys, file, kind: str):
+    path = file() if kind == "npz" else "bad.json"
+    if kind == "json":
+        pathlib.Path(path).write_text('{"format": "\x1b[31mother"')
+    assert "no history" in refused(capsys, "report", path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Small:
+    """Does a small study run?
+
+    It does.
+    """
+
+    quick: bool = False
+    """Fewer of everything."""
+    widths: tuple[int, ...] = (64, 256)
+    """Widths of the networks."""
+    rate: float | None = None
+    """Learning rate."""
+    out: str | None = None
+    """Folder to write."""
+    overwrite: bool = False
+    """Replace an earlier report."""
+    fails: str = ""
+    """With what it fails."""
+
+    @property
+    def command(self) -> str:
+        return named.command("small", self)
+
+    def run(self, stage=None):
+        errors = {"ctrl-c": KeyboardInterrupt, "memory": MemoryError, "diverged": FloatingPointError("step 3 diverged")}
+        with stage("training"):
+            if self.fails:
+                raise errors[self.fails]
+        return Sheet("Small", "Does it run?", command=self.command, facts=(("yes", "it runs"),))
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setitem(named.STUDIES, "small", f"{__name__}:Small")
+    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or types.SimpleNamespace(Small=Small))
+
+
+def test_a_named_study_runs_with_its_own_options_and_writes_its_sheet(capsys, small):
+    assert cli.main(["study", "small", "--quick", "--widths", "32", "--out", "out"]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines() == ["Small", "Does it run?", "it runs  yes"]
+    assert "training: " in said.err and "wrote out: report.html, report.json, arrays.npz" in said.err
+    found = json.loads(pathlib.Path("out/report.json").read_text())
+    assert found["command"] == "ntkseq study small --quick --widths 32 --out out"
+    assert "--overwrite" in refused(capsys, "study", "small", "--out", "out")
+    assert cli.main(["study", "small"]) == 0 and names() == ["out", "small-report"]
+
+
+def test_help_lists_the_named_studies_and_the_options_of_one(capsys, small):
+    assert cli.main(["study", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "small: Does a small study run?" in said and "--sigma-w" in said
+    assert cli.main(["study", "small", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "usage: ntkseq study small" in said and "Fewer of everything." in said and "--rate FLOAT" in said
+    assert "--sigma-w" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--nope", "--nope"),
+        ("--widths x", "See ntkseq study small --help."),
+        ("--rate x", "FLOAT"),
+        ("--fails memory", "not enough memory. Ask for less."),
+        ("--fails diverged", "step 3 diverged"),
+    ],
+)
+def test_a_named_study_is_refused_in_one_line(capsys, small, words: str, said: str):
+    assert said in refused(capsys, "study", "small", *words.split())
+
+
+def test_ctrl_c_in_a_named_study_ends_with_130_and_leaves_nothing(capsys, small):
+    assert cli.main(["study", "small", "--fails", "ctrl-c"]) == 130
+    assert "interrupted; nothing was written" in capsys.readouterr().err and names() == []
+
+
+def test_a_file_with_the_name_of_a_study_is_read_by_its_path(capsys, small, file):
+    os.rename(file(), "small")
+    assert "small" in refused(capsys, "study", "./small")  # a file without a suffix, not the study
+
+
 def test_without_the_extra_the_command_to_install_it_is_named(capsys, monkeypatch):
     real = cli.util.find_spec
     monkeypatch.setattr(cli.util, "find_spec", lambda name: None if name in ("tyro", "rich") else real(name))
@@ -197,7 +308,9 @@ def test_cite_prints_bibtex(capsys):
     assert capsys.readouterr().out.startswith("@inproceedings{williams1997,")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["study", "--help"], ["accuracy", "--help"], ["cite", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["study", "--help"], ["accuracy", "--help"], ["cite", "--help"], ["report", "--help"]]
+)
 def test_help_is_no_error(capsys, words):
     assert cli.main(words) == 0
     said = capsys.readouterr().out

@@ -10,6 +10,7 @@ import numpy as np
 from ntkseq.reports.plots import FAINT, INK, WARM, axes, plain
 from ntkseq.reports.trajectories import COLOURS, DASHES, finish, steps_axis
 from ntkseq.spectra import Interval
+from ntkseq.training.laziness import Laziness
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ def width(
     drifts: Any,
     ax: Axes | None = None,
     *,
-    slope: Interval | None = None,
+    slope: Interval | Laziness | None = None,
     reference: float | None = -0.5,
     ylabel: str = "drift of the kernel, relative",
 ) -> Axes:
@@ -33,7 +34,7 @@ def width(
         widths: (w,), positive.
         drifts: (w,) or (w, networks), positive; nan for a network that was not run.
         ax: where to draw.
-        slope: of log drift over log width, with its interval.
+        slope: of log drift over log width, with its interval, as from `training.laziness`.
         reference: slope of the dotted line; None for none.
         ylabel: name of the quantity.
 
@@ -59,10 +60,14 @@ def width(
     if slope is not None:
         middle, height = np.exp(np.log(widths).mean()), np.exp(np.log(means).mean())
         x = np.geomspace(widths[0], widths[-1], 65)
-        low, high = (height * (x / middle) ** end for end in (slope.lower, slope.upper))
-        ax.fill_between(x, np.minimum(low, high), np.maximum(low, high), color=INK, alpha=0.15, lw=0)
-        said = f"slope {slope.estimate:.3f} in [{slope.lower:.3f}, {slope.upper:.3f}]"
-        ax.plot(x, height * (x / middle) ** slope.estimate, color=INK, lw=1.2, label=said)
+        estimate = slope.slope if isinstance(slope, Laziness) else slope.estimate
+        if np.isfinite([slope.lower, slope.upper]).all():
+            low, high = (height * (x / middle) ** end for end in (slope.lower, slope.upper))
+            ax.fill_between(x, np.minimum(low, high), np.maximum(low, high), color=INK, alpha=0.15, lw=0)
+            said = f"slope {estimate:.3f} in [{slope.lower:.3f}, {slope.upper:.3f}]"
+        else:
+            said = f"slope {estimate:.3f}, no interval"
+        ax.plot(x, height * (x / middle) ** estimate, color=INK, lw=1.2, label=said)
     if reference is not None:
         ax.plot(widths, means[0] * (widths / widths[0]) ** reference, color="black", lw=1.2, ls=":",
                 label=f"slope {reference:g}")  # fmt: skip

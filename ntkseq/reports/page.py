@@ -119,7 +119,7 @@ def percent(value: float) -> str:
 def cell(value: Any) -> str:
     """One cell of a table."""
     if isinstance(value, Interval):
-        return str(value)
+        return "–" if np.isnan(value.estimate) else str(value)
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, (int, np.integer)):

@@ -7,6 +7,7 @@ import pytest
 
 from ntkseq.reports import comparisons
 from ntkseq.spectra import Interval
+from ntkseq.training.laziness import laziness
 
 WIDTHS = np.array([256.0, 64.0, 1024.0])
 DRIFTS = 2.0 * WIDTHS[:, None] ** -0.5 * np.array([[0.5, 2.0]])  # geometric mean: factor 1
@@ -40,6 +41,14 @@ def test_the_wedge_holds_the_lines_of_every_slope_of_the_interval():
     assert at_end[0] == pytest.approx(height * 4.0**-0.6) and at_end[-1] == pytest.approx(height * 4.0**-0.3)
     assert middle in ax.lines[-1].get_xdata()
     assert line(ax, "slope -0.500 in [-0.600, -0.300]")
+
+
+def test_the_slope_may_come_from_the_verdict_on_laziness_and_may_have_no_interval():
+    found = laziness(WIDTHS, DRIFTS)
+    ax = comparisons.width(WIDTHS, DRIFTS, slope=found)
+    assert line(ax, f"slope {found.slope:.3f} in [{found.lower:.3f}, {found.upper:.3f}]")
+    two = comparisons.width(WIDTHS[:2], DRIFTS[:2, 0], slope=laziness(WIDTHS[:2], DRIFTS[:2, 0]))
+    assert not two.collections and "no interval" in line(two, "slope -0.500").get_label()
 
 
 def test_a_network_that_was_not_run_is_left_out():

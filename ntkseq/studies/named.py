@@ -1,0 +1,115 @@
+"""Which studies have a name? Frozen records of options, found by name when asked for, that run to a `reports.Sheet`."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+import shlex
+from typing import Any, Protocol, runtime_checkable
+
+from ntkseq.reports import Sheet
+from ntkseq.studies.run import Stage
+
+STUDIES: dict[str, str] = {}
+"""Name on the command line -> "module:Class". A class is loaded when its study is asked for."""
+
+HEADS = "Question|Command|Time|Numbers to expect"
+
+
+@runtime_checkable
+class Named(Protocol):
+    """What a class needs to be in `STUDIES`: a frozen dataclass, whose fields are the options on the command line.
+
+    The first line of its docstring is listed by `ntkseq study --help`. A field's docstring is the help of its option.
+    """
+
+    @property
+    def out(self) -> str | None:
+        """Folder to write; None: NAME-report."""
+        ...
+
+    @property
+    def overwrite(self) -> bool:
+        """Whether to replace an earlier report there."""
+        ...
+
+    @property
+    def command(self) -> str:
+        """The command line that does it again; see `command`."""
+        ...
+
+    def run(self, stage: Stage | None = None) -> Sheet:
+        """Do it and return what was found; call `stage` as `studies.run` does. Writes nothing and prints nothing."""
+        ...
+
+
+def find(name: str) -> type[Any]:
+    """The class of a named study.
+
+    Raises:
+        ValueError: no such name.
+    """
+    if name not in STUDIES:
+        raise ValueError(f"no study {name!r}; the named ones are {', '.join(STUDIES) or 'none'}.")
+    module, _, cls = STUDIES[name].partition(":")
+    return getattr(importlib.import_module(module), cls)
+
+
+def listing() -> list[str]:
+    """A line per named study: its name and what it asks."""
+    return [f"{name}: {_first(find(name).__doc__)}" for name in STUDIES]
+
+
+def command(name: str, study: Any) -> str:
+    """The command line that asks for a study: its name and the options that are not as they stand by default.
+
+    Example:
+        >>> import dataclasses
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Training:
+        ...     quick: bool = False
+        ...     widths: tuple[int, ...] = (64, 256)
+        >>> command("training", Training(quick=True, widths=(32,)))
+        'ntkseq study training --quick --widths 32'
+    """
+    words = ["ntkseq", "study", name]
+    for field in dataclasses.fields(study):
+        value, option = getattr(study, field.name), field.name.replace("_", "-")
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if value == default:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{'' if value else 'no-'}{option}")
+        else:
+            words += [f"--{option}", *(str(part) for part in (value if isinstance(value, tuple) else (value,)))]
+    return shlex.join(words)
+
+
+def passage(doc: str | None, head: str) -> str:
+    """What the head of a study's file says in one of its passages.
+
+    Args:
+        doc: the module's docstring.
+        head: "Question", "Command", "Time" or "Numbers to expect": with what the passage begins, up to its colon.
+
+    Raises:
+        ValueError: there is no such passage.
+
+    Example:
+        >>> from ntkseq.studies import digits
+        >>> passage(digits.__doc__, "Command")
+        'ntkseq study digits --out digits-report'
+    """
+    for part in re.split(rf"\n\s*\n(?={HEADS})", doc or ""):
+        if part.startswith(head):
+            said = part.split(":", 1)[-1]
+            return "\n\n".join(" ".join(lines.split()) for lines in re.split(r"\n\s*\n", said)).strip()
+    raise ValueError(f"the head of the study has no passage {head!r}; write one, as in ntkseq/studies/digits.py.")
+
+
+def _first(doc: str | None) -> str:
+    """The first paragraph of a docstring in one line."""
+    return " ".join((doc or "").strip().split("\n\n")[0].split())

@@ -1,0 +1,65 @@
+"""Are studies found by their names, and can their command line be told from the record?"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from ntkseq.studies import digits, named
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """What does an
+    example ask?
+
+    More words.
+    """
+
+    quick: bool = False
+    plots: bool = True
+    n_train: int | None = None
+    widths: tuple[int, ...] = dataclasses.field(default_factory=lambda: (64, 256))
+
+
+def test_every_named_study_can_be_found_and_is_what_the_command_line_needs():
+    for name in named.STUDIES:
+        cls = named.find(name)
+        study = cls()
+        assert isinstance(study, named.Named), name
+        assert dataclasses.is_dataclass(cls) and cls.__doc__ and study.command == f"ntkseq study {name}"
+    assert len(named.listing()) == len(named.STUDIES)
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ValueError, match="no study 'nope'; the named ones are"):
+        named.find("nope")
+
+
+def test_a_study_is_listed_by_its_name_and_the_first_sentence_of_its_class(monkeypatch):
+    monkeypatch.setattr(named, "STUDIES", {"example": "anywhere:Example"})
+    monkeypatch.setattr(named, "find", lambda name: Example)
+    assert named.listing() == ["example: What does an example ask?"]
+
+
+@pytest.mark.parametrize(
+    ("study", "said"),
+    [
+        (Example(), "ntkseq study a"),
+        (Example(quick=True, plots=False), "ntkseq study a --quick --no-plots"),
+        (Example(n_train=3, widths=(1, 2)), "ntkseq study a --n-train 3 --widths 1 2"),
+    ],
+)
+def test_the_command_names_what_was_changed_and_nothing_else(study, said: str):
+    assert named.command("a", study) == said
+
+
+def test_the_passages_of_a_head_are_read_whole():
+    assert named.passage(digits.__doc__, "Question").startswith("the images are read row by row, 8 steps of 8")
+    expect = named.passage(digits.__doc__, "Numbers to expect")
+    assert expect.startswith("no test error") and expect.endswith("about 22.")
+    two = "Title.\n\nNumbers to expect: a\nb.\n\nWith colon: c.\n\nTime: d."
+    assert named.passage(two, "Numbers to expect") == "a b.\n\nWith colon: c."
+    with pytest.raises(ValueError, match="no passage 'Time'"):
+        named.passage("Title.", "Time")
