@@ -1,5 +1,6 @@
 """What are the eigenvalues of a Gram matrix, how sure are they, and what do they say?"""
 
+from ntkseq.spectra.alignment import Curve
 from ntkseq.spectra.base import Interval, Spectrum
 from ntkseq.spectra.certify import positive_definite
 from ntkseq.spectra.compare import Comparison, compare
@@ -15,6 +16,7 @@ from ntkseq.spectra.structure import ClassStructure, centred, classwise
 __all__ = [
     "ClassStructure",
     "Comparison",
+    "Curve",
     "Decay",
     "Interval",
     "LowRank",

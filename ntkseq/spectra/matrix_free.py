@@ -12,6 +12,7 @@ from ntkseq.grams.base import Dense, Gram
 from ntkseq.grams.operator import Operator
 from ntkseq.spectra.base import Interval
 from ntkseq.spectra.krylov import pairs, ritz
+from ntkseq.spectra.lowest import bounds, moved
 from ntkseq.spectra.partial import Partial
 from ntkseq.spectra.tail import Tail, tail
 
@@ -85,38 +86,43 @@ def matrix_free(
     count = sum(one.products for one in ends) + max(len(nodes) for nodes in rest.rule.nodes)
     above, below = held.parts
     # one end at a time: the pairs of the other belong to the rest, which their residual widens
-    upper = rest.upper + (_moved(below, rest.upper - held.values[-1]) if least else 0.0)
-    lower = rest.lower - _moved(above, held.values[k - 1] - rest.lower)
+    upper = rest.upper + (moved(below, rest.upper - held.values[-1]) if least else 0.0)
+    last = held.values[k - 1]
+    lower = min(rest.lower, last) - moved(above, last - rest.lower) if rest.n else last
     upward = _above(held.values[:k], above, upper, product)
-    moved = math.sqrt(n) * rounding if trace is not None else math.inf  # |tr E| <= sqrt(n) |E|_F
-    moved = moved if getattr(K, "frobenius", False) else math.sqrt(n) * moved
+    turned = math.sqrt(n) * frobenius if trace is not None else math.inf  # |tr E| <= sqrt(n) |E|_F
+    bottom = held.values[: k - 1 : -1] if least else np.zeros(0)
+    low, high = bounds(
+        K, bottom, held.vectors[:, ::-1][:, : bottom.size], residual=below, edge=lower, product=2.0 * product
+    )
     return Partial(
         values=held.values[:k],
         errors=upward + rounding,
         vectors=held.vectors[:, :k] if vectors else None,
-        least=_least(held.values[-1] if least or k == n else math.inf, lower, below, rest, product + rounding),
-        bottom=held.values[: k - 1 : -1] if least else np.zeros(0),
-        trace=Interval.around(math.nan if trace is None else trace, moved),
+        residuals=held.residuals[:k],
+        least=_narrowed(
+            _least(held.values[-1] if least or k == n else math.inf, lower, below, rest, product + rounding), low, high
+        ),
+        bottom=bottom,
+        bottom_errors=np.maximum(high - bottom, bottom - low),
+        trace=Interval.around(math.nan if trace is None else trace, turned),
         norm_fro=K.norm_fro() if math.isfinite(K.norm_fro()) else math.nan,
         rounding=rounding,
+        product=product,
         frobenius=frobenius,
         spectral=rounding + residual + product,
         nuclear=math.sqrt(n) * frobenius + 2.0 * math.sqrt(2.0 * held.values.size) * residual + n * product,
         tail=rest,
         method=f"{why}block Davidson and Lanczos with {rest.rule.probes} probes, {count} products",
         converged=all(one.converged for one in ends),
+        K=K,
     )
-
-
-def _moved(residual: float, gap: float) -> float:
-    """How far an eigenvalue is moved by coupling to others that are `gap` away: numerics.10, or Weyl."""
-    return min(residual, residual**2 / gap) if gap > 0 else residual
 
 
 def _above(values: np.ndarray, residual: float, edge: float, product: float) -> np.ndarray:
     """How far the eigenvalues may lie above their Ritz values: numerics.10, or Weyl where the rest overlaps."""
-    moved = np.array([max(edge - value, 0.0) + _moved(residual, value - edge) for value in values])
-    return moved + 2.0 * product
+    further = np.array([max(edge - value, 0.0) + moved(residual, value - edge) for value in values])
+    return further + 2.0 * product
 
 
 def _least(theta: float, edge: float, residual: float, rest: Tail, error: float) -> Interval:
@@ -124,8 +130,16 @@ def _least(theta: float, edge: float, residual: float, rest: Tail, error: float)
     found = [float(nodes[0]) for nodes in rest.rule.nodes] if rest.n else []
     edge = edge if rest.n else math.inf
     upper = min([float(theta), *found])
-    lower = min(float(theta), edge) - (_moved(residual, edge - theta) if math.isfinite(theta) else 0.0)
+    lower = min(float(theta), edge) - (moved(residual, edge - theta) if math.isfinite(theta) else 0.0)
     return _ordered(lower - error, upper, upper + error)
+
+
+def _narrowed(least: Interval, low: np.ndarray, high: np.ndarray) -> Interval:
+    """With what is known of the pairs at the lower end; the least eigenvalue is no larger than any other."""
+    if not low.size:
+        return least
+    lower, upper = max(least.lower, float(low[0])), min(least.upper, float(high.min()))
+    return _ordered(lower, min(max(least.estimate, lower), upper), upper)
 
 
 def _ordered(lower: float, estimate: float, upper: float) -> Interval:

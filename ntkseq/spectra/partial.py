@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq._struct import static, struct
-from ntkseq.spectra import density, measures
+from ntkseq.grams.base import Gram
+from ntkseq.spectra import alignment, density, measures
 from ntkseq.spectra.base import Interval
 from ntkseq.spectra.decay import Decay, decay
 from ntkseq.spectra.tail import Tail
@@ -30,16 +31,22 @@ class Partial:
     """Upper estimate of |values[i] - exact i-th largest|."""
     vectors: Float[np.ndarray, "n k"] | None
     """Their orthonormal Ritz vectors as columns."""
+    residuals: Float[np.ndarray, " k"]
+    """Upper estimate of |K v - value v| for each of them, K as it is held."""
     least: Interval
     """Where the least eigenvalue lies; lower is -rounding where nothing better was computed."""
     bottom: Float[np.ndarray, " b"]
     """Ritz values at the lower end, ascending, if they were asked for."""
+    bottom_errors: Float[np.ndarray, " b"]
+    """Upper estimate of |bottom[i] - exact i-th least|."""
     trace: Interval
     """Sum of the diagonal."""
     norm_fro: float
     """Frobenius norm; nan if not known."""
     rounding: float
     """Upper estimate of |held - exact| in spectral norm."""
+    product: float
+    """Bound of the rounding of a product with a unit vector."""
     frobenius: float
     """Upper estimate of |held - exact| in Frobenius norm."""
     spectral: float
@@ -52,6 +59,8 @@ class Partial:
     """How it was computed, and why that way."""
     converged: bool = static(default=True)
     """Whether the pairs reached the tolerance; if not, `errors` say how far they got."""
+    K: Gram | None = static(default=None)
+    """The matrix, for products with targets. Not a copy; of an array, the float64 form that was multiplied with."""
 
     @property
     def n(self) -> int:
@@ -121,11 +130,47 @@ class Partial:
         """The exponent a of lambda_k ~ k^-a over k = first..last of the leading values, by `decay.decay`."""
         return decay(self.values, self.errors, first=first, last=last)
 
+    def alignment(self, y: Any) -> Interval:
+        """Kernel-target alignment y^T K y / (|y|^2 |K|_F) (`measures.alignment`), for one product with K.
+
+        Raises:
+            ValueError: y of another length, not finite, or all zero; the norm is not known.
+        """
+        return alignment.kernel_target(self, y)
+
     def alignment_curve(self, y: Any) -> Float[np.ndarray, " k"]:
         """The share of |y|^2 in the first k eigenvectors; see `measures.alignment_curve`."""
+        return measures.alignment_curve(self._vectors(), y)
+
+    def alignment_curve_interval(self, y: Any) -> alignment.Curve:
+        """`alignment_curve` with bounds: how far the exact eigenvectors can be turned against those that were found.
+
+        Where eigenvalue k + 1 is as large as eigenvalue k, within their errors, the share of the first k is bounded by
+        those of the ends of the cluster only.
+
+        Reference: davis1970 (the angle between the spaces).
+        """
+        return alignment.leading(self, self._vectors(), y)
+
+    def share_above(self, y: Any, levels: Any = None, *, steps: int = 32) -> alignment.Curve:
+        """Task-model alignment: the share of |y|^2 in the eigenvectors of all eigenvalues >= level.
+
+        Bounded from both sides by Lanczos from y (the inequalities of Chebyshev, Markov and Stieltjes), which takes
+        `steps` products with one vector; the rounding of K is within. At a level inside a cluster the bounds stay open.
+
+        Args:
+            y: labels (n,), used as given: centre them first if a constant should not count.
+            levels: of the eigenvalues; None: 25 from the largest down to a millionth of it, or to the rounding.
+            steps: products; more narrow the bounds.
+
+        Reference: golub2010, chapter 3 (the inequalities).
+        """
+        return alignment.above(self, y, levels, steps)
+
+    def _vectors(self) -> np.ndarray:
         if self.vectors is None:
             raise ValueError("alignment needs eigenvectors; this Partial has none. Call spectrum(K, vectors=True).")
-        return measures.alignment_curve(self.vectors, y)
+        return self.vectors
 
     def _check(self) -> None:
         if not self.semidefinite:

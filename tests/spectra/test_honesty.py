@@ -6,11 +6,13 @@ user would read them. `cases` makes any number of seeded cases: 5,000 of them we
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from ntkseq.grams import Dense, Operator
-from ntkseq.spectra import positive_definite, spectrum
+from ntkseq.spectra import nystrom, positive_definite, spectrum
 
 EPS32 = float(np.finfo(np.float32).eps)
 
@@ -36,8 +38,8 @@ def eigenvalues(rng: np.random.Generator, n: int) -> np.ndarray:
     return -np.sort(-lam) * 10.0 ** rng.uniform(-6, 6)
 
 
-def case(seed: int) -> tuple[np.ndarray, np.ndarray, float, str]:
-    """Exact eigenvalues, the matrix as it is held, its stated rounding, the method."""
+def case(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, str]:
+    """Exact eigenvalues and eigenvectors, the matrix as it is held, its stated rounding, the method."""
     rng = np.random.default_rng(seed)
     n = int(rng.choice([1, 2, 3, 5, 8, 13, 30, 60]))
     lam = eigenvalues(rng, n)
@@ -53,12 +55,12 @@ def case(seed: int) -> tuple[np.ndarray, np.ndarray, float, str]:
         rounding = 10.0 ** rng.uniform(-12, -4) * lam[0]
         held = A + rounding * E / np.linalg.norm(E, 2)
     method = str(rng.choice(["dense", "matrix-free", "operator"]))
-    return lam, held, rounding + made, method
+    return lam, Q, held, rounding + made, method
 
 
 def violations(seed: int) -> tuple[list[str], float]:
     """Which statements of one case are wrong; the width of the least eigenvalue's interval over its error."""
-    lam, held, rounding, method = case(seed)
+    lam, Q, held, rounding, method = case(seed)
     rng = np.random.default_rng((seed, 1))
     n = lam.size
     if method == "operator":
@@ -110,6 +112,33 @@ def violations(seed: int) -> tuple[list[str], float]:
         truth = float(np.sum(np.log1p(lam / ridge)))
         interval = s.log_det(ridge)
         check("log det", truth, interval.lower * (1 - 1e-12) - 1e-12, interval.upper * (1 + 1e-12) + 1e-12)
+        for i, (value, error) in enumerate(zip(s.bottom, s.bottom_errors, strict=True)):
+            check(f"least eigenvalue {i}", lam[n - 1 - i], value - error, value + error)
+        y = Q @ (rng.standard_normal(n) * lam ** rng.choice([0.0, 0.5]))
+        shares = (Q.T @ y) ** 2 / (y @ y)
+        curve, above = s.alignment_curve_interval(y), s.share_above(y, steps=int(rng.integers(1, 30)))
+        if method != "operator":
+            fit = s.alignment(y)
+            check("alignment", shares @ lam / np.linalg.norm(lam), fit.lower - 1e-12, fit.upper + 1e-12)
+        for k, low, high in zip(curve.at, curve.lower, curve.upper, strict=True):
+            check(f"share of the first {k}", shares[: int(k)].sum(), low - 1e-12, high + 1e-12)
+        for level, low, high in zip(above.at, above.lower, above.upper, strict=True):
+            if np.abs(lam - level).min() > 1e-12 * lam[0]:
+                check(f"share above {level}", shares[lam >= level].sum(), low - 1e-12, high + 1e-12)
+    rank, more = int(rng.integers(1, 12)), int(rng.integers(0, 9))
+    found = nystrom(K, rank, oversample=more, power=int(rng.integers(0, 3)), seed=seed)
+    left = np.linalg.eigvalsh((Q * lam) @ Q.T - found.times(np.eye(n)))
+    check("low rank, below", float(left[0]), -found.below, math.inf)
+    check("low rank, above", float(np.abs(left).max()), 0.0, found.error)
+    check("low rank, sum", float(np.abs(left).sum()), found.nuclear.lower - n * slack, found.nuclear.upper + n * slack)
+    for i in range(n):
+        interval = found.eigenvalue(i)
+        check(f"low rank, eigenvalue {i}", lam[i], interval.lower, interval.upper)
+    if not found.semidefinite:
+        wrong.append(f"low rank called indefinite (seed {seed}, {method}, n {n})")
+    else:
+        interval = found.effective_dimension(ridge)
+        check("low rank, dimension", truths["ridge"][0], interval.lower * (1 - 1e-12), interval.upper * (1 + 1e-12))
     if positive_definite(K) and not lam[-1] > -made_of(lam):
         wrong.append(f"certified (seed {seed})")
     return wrong, (least.upper - least.lower) / max(abs(least.estimate - lam[-1]), 1e-16 * lam[0])
