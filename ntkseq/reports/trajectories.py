@@ -148,6 +148,7 @@ def losses(histories: Histories, ax: Axes | None = None, *, table: str = "loss",
     for i, (label, history) in enumerate(_each(histories)):
         found = history[table]
         here = [c.removesuffix(end) for c in found.columns if c.endswith(end) and np.isfinite(found[c]).any()]
+        here.sort(key=lambda name: name != "train")  # first, whatever the order of the file
         sets += [name for name in here if name not in sets]
         for name in here:
             j = sets.index(name)

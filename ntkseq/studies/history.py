@@ -213,10 +213,8 @@ def _facts(kind: str, name: str, table: Rows) -> list[tuple[str, str]]:
     if kind == "kernel":
         facts = [(f"{_least(table, 0)} → {_least(table, -1)}", f"least eigenvalue of {name}, {span}")]
         if _has(table, "distance", "distance_error"):
-            drift = Interval.around(float(table["distance"][-1]), float(table["distance_error"][-1]))
-            facts.append(
-                (f"{drift.estimate:.3g}", f"drift of {name}, in [{max(drift.lower, 0.0):.4g}, {drift.upper:.4g}]")
-            )
+            drift, error = float(table["distance"][-1]), float(table["distance_error"][-1])
+            facts.append((f"{drift:.4g}", f"drift of {name} from the start, relative, +- {rounded_up(error, 2)}"))
         return facts
     if kind == "loss":
         return [(_change(table[c]), f"{c.replace('_', ' ')}, {span}") for c in _ends(table, "_loss")]

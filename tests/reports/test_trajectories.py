@@ -109,6 +109,12 @@ def test_losses_and_errors_are_told_apart_and_sets_keep_their_names():
     assert not regression.lines  # all of them nan
 
 
+def test_the_training_set_comes_first_whatever_the_order_in_the_file():
+    turned = Table(RUN["loss"].steps, {name: RUN["loss"][name] for name in ("test_loss", "train_loss")})
+    ax = trajectories.losses(dataclasses.replace(RUN, tables={"loss": turned}))
+    assert [one.get_label() for one in ax.lines] == ["train", "test"]
+
+
 def test_alignment_of_a_kernel_without_targets_is_not_drawn():
     nothing = np.full(len(RUN["kernel"].steps), np.nan)
     ax = trajectories.alignment(with_columns(RUN, "kernel", alignment_residual=nothing))

@@ -59,12 +59,20 @@ def test_a_least_eigenvalue_that_is_not_told_from_zero_is_never_given_as_a_numbe
     assert not sheet(runs.history(unresolved=False)).notes
 
 
+def test_the_drift_comes_with_an_error_that_is_not_rounded_down():
+    ((value, label),) = [fact for fact in sheet(RUN).facts if fact[1].startswith("drift")]
+    assert float(value) == pytest.approx(RUN["kernel"]["distance"][-1], rel=1e-3)
+    assert float(label.rpartition("+- ")[2]) >= RUN["kernel"]["distance_error"][-1]
+
+
 def test_a_run_that_diverged_says_so():
     columns = {name: values.copy() for name, values in RUN["kernel"].columns.items()}
     for values in columns.values():
         values[-2:] = False if values.dtype == bool else np.nan
     found = sheet(changed(**columns))
-    assert any("At 2 of 21 steps kernel is not finite" in note for note in found.notes)
+    hidden = int((~RUN["kernel"]["resolved"][:-2]).sum())
+    assert found.notes[0].startswith(f"At {hidden} of 21 steps the least eigenvalue of kernel is not told from zero")
+    assert found.notes[1:] == ("At 2 of 21 steps kernel is not finite: the run diverged.",)
     found.figures[0].axes()
 
 
