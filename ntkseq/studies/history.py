@@ -19,6 +19,7 @@ from ntkseq.training import Table as Rows
 
 NEEDED = {"kernel": ("least", "least_lower", "least_upper", "resolved", "top", "top_error"), "movement": ("relative",)}
 """Columns that a table must have to be drawn as what its probe says it is."""
+MOST_POINTS = 1000  # of a curve that is drawn as lines; more of them make a page of megabytes
 MOST_ROWS = 12  # of a table on the page; all rows are in arrays.npz
 
 
@@ -115,7 +116,7 @@ def _kernel(history: History, name: str) -> Section:
         draw("eigenvalues", "Largest eigenvalues of the kernel, and the least one with its interval.", True),
         draw("drift", "Distance of kernel and parameters from the start, each over its size there.",
              _has(table, "distance", "distance_error"), movement=_first_of(history, "movement")),
-        draw("rotation", "Largest principal angle between the leading eigenvectors now and at the start; error.",
+        draw("rotation", "Largest principal angle between the leading eigenvectors and those at the start; its error.",
              _has(table, "rotation", "rotation_error")),
         draw("ranks", "Effective ranks with the intervals that the errors of the eigenvalues leave.",
              all(_has(table, f"rank_{kind}", f"rank_{kind}_lower", f"rank_{kind}_upper")
@@ -183,6 +184,7 @@ class _Drawing:
             name,
             lambda: getattr(trajectories, function)(self.history, table=self.table, **options),
             caption,
+            kind="svg" if len(self.history[self.table].steps) <= MOST_POINTS else "png",
         )
 
 

@@ -93,6 +93,14 @@ def test_two_kernels_and_the_numbers_of_a_loop_stand_side_by_side():
     assert logged.tables[0].header == ("step", "rate")
 
 
+def test_the_page_of_a_long_run_stays_small():
+    long = runs.history(every=1, last=5000)
+    history = dataclasses.replace(long, tables={"kernel": long["kernel"]})
+    found = sheet(history)
+    assert {figure.kind for figure in found.figures} == {"png"} and len(page(found)) < 1_000_000
+    assert {figure.kind for figure in sheet(RUN).figures} == {"svg"}
+
+
 def test_a_long_table_shows_first_and_last_rows_and_some_between():
     rows = sheet(RUN).sections[0].tables[0].rows
     assert len(rows) <= 12 and rows[0][0] == 0 and rows[-1][0] == 2000
