@@ -89,12 +89,15 @@ def above(part: Partial, y: Any, levels: Any, steps: Any) -> Curve:
         levels = np.geomspace(max(part.max_eigenvalue.estimate, least), least, 25)
     at = np.asarray(levels, np.float64).reshape(-1)
     _checks.finite("levels", at)
+    if at.size == 0:
+        raise ValueError("levels must hold at least one level of the eigenvalues; got none.")
     # Lanczos is exact for a matrix this far off: products, what is taken for the end of a Krylov space, and the nodes
     error = part.rounding + (4.0 + 8.0 * math.sqrt(steps)) * part.product + 64.0 * steps * _EPS * abs(largest)
+    error = max(error, 1e3 * float(np.finfo(np.float64).tiny))
     ends = part.least.lower - error, largest + error
     rule = lanczos(gram(part).times, _same, y[:, None], steps, *ends, 4.0 * part.product)
     shifts = error * 4.0 ** np.arange(0.5, 40.0)
-    shifts = shifts[shifts <= 4.0 * (ends[1] - ends[0])]
+    shifts = shifts[shifts <= 4.0 * float(np.max(np.abs(at[:, None] - ends)))]
     off = np.append(1.125 * error / shifts, 0.0)  # the node at a level may be off by an eighth of the error
     lower, upper = np.zeros(at.size), np.ones(at.size)
     for i, level in enumerate(at):
@@ -104,7 +107,8 @@ def above(part: Partial, y: Any, levels: Any, steps: Any) -> Curve:
         upper[i] = min(1.0, float(np.min(np.sqrt(highest) + off * np.sqrt(1.0 - highest))) ** 2)
         lower[i] = max(0.0, 1.0 - float(np.min(np.sqrt(1.0 - lowest) + off * np.sqrt(lowest))) ** 2)
     slack = 8.0 * part.n * _EPS
-    lower, upper = np.maximum(lower - slack, 0.0), np.minimum(upper + slack, 1.0)
+    lower = np.where(at <= part.least.lower, 1.0, np.maximum(lower - slack, 0.0))
+    upper = np.where(at > largest, 0.0, np.minimum(upper + slack, 1.0))
     middle = np.array([np.sum(rule.weights[0][rule.nodes[0] >= level]) for level in at])
     return Curve(at, lower, np.clip(middle, lower, upper), upper)
 

@@ -91,6 +91,8 @@ def test_levels_are_chosen_from_the_largest_down_and_nothing_lies_beyond_the_end
     assert curve.lower[-1] > 1 - 1e-12
     ends = s.share_above(Y, [2.0, -1.0])
     assert ends.upper[0] < 1e-12 and ends.lower[1] > 1 - 1e-12
+    one = spectrum(np.eye(5), method="matrix-free", k=1).share_above(np.ones(5), [1.1, 0.9])  # a spectrum of no width
+    assert one.lower.tolist() == [0.0, 1.0] == one.upper.tolist()
     assert repr(curve).startswith("Curve(25 shares, widest ")
 
 
@@ -120,6 +122,8 @@ def test_what_is_missing_or_wrong_is_said():
         s.share_above(np.ones(3))
     with pytest.raises(ValueError, match="levels must be finite"):
         s.share_above(Y, [np.nan])
+    with pytest.raises(ValueError, match="levels must hold at least one"):
+        s.share_above(Y, [])
     with pytest.raises(ValueError, match="this Partial has none"):
         dataclasses.replace(s, K=None).alignment(Y)
     with pytest.raises(ValueError, match="vectors=True"):
