@@ -85,7 +85,7 @@ def advance(
     Returns:
         The state; the loss of step s at index s % WINDOW; whether all weights are finite.
     """
-    kind = jax.eval_shape(lambda: _mean_loss(setting, state.weights, jnp.arange(setting.batches.size, dtype=jnp.int32)))
+    kind = jax.eval_shape(lambda: mean_loss(setting, state.weights, jnp.arange(setting.batches.size, dtype=jnp.int32)))
 
     def unfinished(carry: Any) -> Array:
         return (carry[0].step < until) & ~carry[0].diverged
@@ -93,7 +93,7 @@ def advance(
     def body(carry: Any) -> Any:
         state, permutation, held = carry
         index, permutation = setting.batches.next(state.step, permutation)
-        value, slope = jax.value_and_grad(lambda weights: _mean_loss(setting, weights, index))(state.weights)
+        value, slope = jax.value_and_grad(lambda weights: mean_loss(setting, weights, index))(state.weights)
         following = step(setting, state, slope)
         fine = jnp.isfinite(value)
         state = jax.tree.map(lambda new, old: jnp.where(fine, new, old), following, state)
@@ -106,7 +106,7 @@ def advance(
     return state, held, jnp.all(finite)
 
 
-def _mean_loss(setting: Setting, weights: Any, index: Int[Array, " b"]) -> Float[Array, ""]:
+def mean_loss(setting: Setting, weights: Any, index: Int[Array, " b"]) -> Float[Array, ""]:
     """Over the examples of one batch."""
     chosen = (setting.x, setting.y)
     if not setting.batches.whole:

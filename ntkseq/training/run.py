@@ -150,17 +150,22 @@ def identity(run: Run, given: dict[str, Any]) -> dict[str, Any]:
         "lr": None if setting.lr is None else float(setting.lr),
         "state of the optimizer": files.kinds(run.state.opt),
         "probes": None if run.history is None else run.history.about,
-        "f at the start": _outputs(setting),
+        "f and loss at the start": _outputs(setting),
         "steps of the optimizer in a trial": _trial(setting, run.state),
     }
 
 
 def _outputs(setting: loop.Setting) -> dict[str, Any]:
-    """What f says of the first example."""
-    out = jax.jit(lambda function, x: function.values(x))(
-        setting.function, jax.tree.map(lambda leaf: leaf[:1], setting.x)
-    )
-    return {"values": np.asarray(out[0], np.float64).tolist(), "rtol": float(eps(out.dtype) ** 0.5)}
+    """What f says of the first example, and the loss of the first batch."""
+
+    @jax.jit
+    def found(setting: loop.Setting) -> tuple[Any, Any]:
+        first = jax.tree.map(lambda leaf: leaf[:1], setting.x)
+        loss = loop.mean_loss(setting, tuple(setting.function.weights), setting.batches.at(0))
+        return setting.function.values(first)[0], loss
+
+    out, loss = found(setting)
+    return {"values": [*np.asarray(out, np.float64).tolist(), float(loss)], "rtol": float(eps(out.dtype) ** 0.5)}
 
 
 def _trial(setting: loop.Setting, state: loop.State) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ from ntkseq.training.probes import MovementProbe
 KEY = jax.random.key(5)
 OPTIMIZER = optax.adam(0.02)
 MOMENTUM = optax.sgd(0.02, momentum=0.9)
-NOISY = optax.add_noise(0.1, 0.5, 3)
+NOISY = optax.chain(optax.add_noise(0.1, 0.5, jax.random.key(3)), optax.sgd(0.1))
 RNG = np.random.default_rng(1)
 X, Y = RNG.standard_normal((10, 3)).astype(np.float32), RNG.standard_normal((10, 2)).astype(np.float32)
 
@@ -86,6 +86,14 @@ def stages(tmp_path, monkeypatch) -> list[pathlib.Path]:
     return kept
 
 
+@pytest.fixture(scope="module")
+def short(tmp_path_factory) -> pathlib.Path:
+    """The checkpoint of a run of 7 steps; not to be changed."""
+    path = tmp_path_factory.mktemp("short") / "run.npz"
+    fit(path, steps=7)
+    return path
+
+
 def test_a_run_goes_on_bitwise_from_each_of_its_checkpoints(tmp_path, stages) -> None:
     whole = fit(probes=probes())
     watched = fit(tmp_path / "run.npz", probes=probes())
@@ -101,13 +109,19 @@ def test_a_run_goes_on_bitwise_from_each_of_its_checkpoints(tmp_path, stages) ->
 @pytest.mark.parametrize(
     "changes",
     [
-        dict(optimizer=None, lr=0.1, average=0.5, batch=None),
-        dict(optimizer=MOMENTUM, order="replacement", trainable="W"),
-        dict(optimizer=NOISY, data=(jnp.asarray(X, jnp.bfloat16), Y), params=start(jnp.bfloat16)),
-        dict(order="once", batch=1, steps=10, key=jax.random.PRNGKey(1)),
+        pytest.param(dict(optimizer=None, lr=0.1, average=0.5, batch=None), id="the last half"),
+        pytest.param(
+            dict(optimizer=MOMENTUM, order="replacement", trainable="W"), id="momentum", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            dict(optimizer=NOISY, data=(jnp.asarray(X, jnp.bfloat16), Y), params=start(jnp.bfloat16)),
+            id="noise in bfloat16", marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            dict(order="once", batch=1, steps=10, key=jax.random.PRNGKey(1)), id="one pass", marks=pytest.mark.slow
+        ),
     ],
-    ids=["average of the last half", "momentum", "noise in bfloat16", "one pass"],
-)
+)  # fmt: skip
 def test_other_settings_go_on_bitwise_too(tmp_path, stages, changes: dict[str, Any]) -> None:
     whole = fit(**changes)
     fit(tmp_path / "run.npz", **changes)
@@ -142,8 +156,9 @@ def test_a_run_that_diverged_stays_so(tmp_path) -> None:
     changes = dict(optimizer=None, lr=1e30, data=(X, 1e10 * Y))
     first = fit(path, **changes)
     assert first.diverged_at is not None
+    written = path.stat().st_mtime_ns
     again = fit(path, **changes)
-    assert again.resumed_from == first.diverged_at
+    assert again.resumed_from == first.diverged_at and path.stat().st_mtime_ns == written
     assert_bitwise(again, first)
 
 
@@ -152,7 +167,7 @@ def test_a_run_that_diverged_stays_so(tmp_path) -> None:
     [
         (dict(data=(2 * X, Y)), "another run: x was .*float32.10, 3. .* and is"),
         (dict(data=(X, -Y)), "another run: y was"),
-        (dict(params={**start(), "b": jnp.ones(2)}), "another run: params was.*f at the start was"),
+        (dict(params={**start(), "b": jnp.ones(2)}), "another run: params was.*f and loss at the start was"),
         (dict(key=jax.random.key(6)), "another run: key was"),
         (dict(batch=2), "another run: batch was 3 and is 2"),
         (dict(order="replacement"), "another run: order was shuffle and is replacement"),
@@ -164,16 +179,29 @@ def test_a_run_that_diverged_stays_so(tmp_path) -> None:
         (dict(optimizer=MOMENTUM), "another run: state of the optimizer was"),
         (dict(trainable="W"), "another run: trained leaves was"),
         (dict(probes=(MovementProbe(),)), "another run: probes was None and is .*movement"),
-        (dict(f=other), "another run: f at the start was"),
+        (dict(f=other), "another run: f and loss at the start was"),
     ],
 )
-def test_a_checkpoint_of_another_run_is_refused_and_says_in_what(tmp_path, changes: Any, message: str) -> None:
-    path = tmp_path / "run.npz"
-    fit(path, steps=7)
+def test_a_checkpoint_of_another_run_is_refused_and_says_in_what(short, changes: Any, message: str) -> None:
+    path = short
     before = path.read_bytes()
     with pytest.raises(ValueError, match=rf"run.npz is the checkpoint of {message}"):
         fit(path, **changes)
     assert path.read_bytes() == before
+
+
+def twice(prediction: Any, y: Any) -> Any:
+    return jnp.sum((prediction - y) ** 2)
+
+
+def test_a_loss_of_the_same_name_with_another_body_is_another_run(tmp_path) -> None:
+    path = tmp_path / "run.npz"
+    fit(path, steps=7, loss=twice)
+    imitation = lambda prediction, y: 0.99 * twice(prediction, y)  # noqa: E731
+    imitation.__qualname__ = "twice"
+    with pytest.raises(ValueError, match="another run: f and loss at the start was"):
+        fit(path, loss=imitation)
+    assert fit(path, loss=twice).resumed_from == 7
 
 
 def test_another_precision_or_version_is_another_run(tmp_path, monkeypatch) -> None:
@@ -195,7 +223,7 @@ def test_a_damaged_file_is_named_or_harmless(tmp_path) -> None:
         path.write_bytes(good[:cut])
         with pytest.raises(ValueError, match=r"run.npz is no whole checkpoint.*Remove it"):
             fit(path, steps=7)
-    refused, places = 0, np.random.default_rng(0).integers(0, len(good), 400)
+    refused, places = 0, np.random.default_rng(0).integers(0, len(good), 150)
     for place in places:
         path.write_bytes(good[:place] + bytes([good[place] ^ 0x10]) + good[place + 1 :])
         try:

@@ -93,6 +93,17 @@ def test_plain_steps_are_those_of_a_loop_in_numpy(x64, order: str, batch: int | 
     assert trained.losses.dtype == np.float64 and trained.step == steps and trained.diverged_at is None
 
 
+@pytest.mark.parametrize("every", [None, 7, 100])
+def test_long_runs_keep_every_loss_whatever_breaks_them(x64, every: int | None) -> None:
+    probes = () if every is None else (MovementProbe(every=every),)
+    trained = sgd.fit(
+        affine, start(np.float64), points(dtype=np.float64), lr=0.02, batch=3, steps=600, key=KEY, probes=probes
+    )
+    iterates, losses = numpy_sgd(0.02, Batches(10, 3, "shuffle", KEY).indices(0, 600))
+    np.testing.assert_allclose(trained.losses, losses, rtol=1e-10)
+    close(trained.params, iterates[-1], rtol=1e-11, atol=1e-12)
+
+
 def test_one_pass_is_the_loop_over_the_rows_in_order() -> None:
     trained = sgd.fit(affine, start(), points(), lr=0.05, order="once", epochs=1, key=KEY)
     iterates, losses = numpy_sgd(0.05, np.arange(10)[:, None])
