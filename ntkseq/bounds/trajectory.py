@@ -34,7 +34,8 @@ class Trajectory:
         factor: the product of the rates over the steps before the record: the estimate of |r_s| / |r_0| at most.
         factor_lower, factor_upper: its interval, with the kernel constant between records.
         recalled: (1 - lr lambda_0/(2 n))^(s/2), the form of Du et al., with the lower end of lambda_0; nan without one.
-        status: of lambda_min >= lambda_0/2 for the training set, "holds", "fails" or "unresolved" per record.
+        status: of lambda_min >= lambda_0/2 for the training set, "holds", "fails" or "unresolved" per record;
+            never "holds" where lambda_0 itself cannot be told from zero.
         probe_status: the same for the kernel of the probe set with its own start.
         least: lambda_min of the probe set at the records.
         start: lambda_0 of the training set; its lower end is 0 where only the probe set is known.
@@ -101,7 +102,7 @@ class Trajectory:
         ]
         if not self.whole:
             remarks.append(
-                "  the whole training set learns no faster than this estimate lets expect, and may be slower"
+                "  of the whole training set the estimate is no smaller than this one, and may be much larger"
             )
         failed = self.first_failure
         if failed is not None:

@@ -78,6 +78,8 @@ def laziness(widths: Any, changes: Any, *, level: float = 0.95) -> Laziness:
     level = _checks.probability("level", level)
     x = np.repeat(np.log(sizes), values.shape[1])
     z = np.log(values).ravel()
+    size = 1.0 + float(np.abs(z).max())
+    z = z - z.mean()
     centred = x - x.mean()
     spread = float(centred @ centred)
     slope = float(centred @ z) / spread
@@ -86,9 +88,10 @@ def laziness(widths: Any, changes: Any, *, level: float = 0.95) -> Laziness:
     if freedom == 0:
         reason = "two runs leave no scatter to judge by: no interval; add seeds or widths"
         return Laziness(slope, math.nan, math.nan, level, "undecided", reason, distinct)
-    rest = z - z.mean() - slope * centred
+    rest = z - slope * centred
     error = math.sqrt(float(rest @ rest) / freedom / spread)
-    rounding = 8.0 * np.finfo(np.float64).eps * float(np.abs(z).max()) * math.sqrt(z.size / spread)  # a perfect line
+    size += abs(slope) * float(np.abs(x).max())
+    rounding = 8.0 * np.finfo(np.float64).eps * size * math.sqrt(z.size / spread)  # of logarithms: a perfect line
     reach = float(scipy.stats.t.ppf(0.5 + 0.5 * level, freedom)) * error + rounding
     lower, upper = slope - reach, slope + reach
     verdict, reason = _verdict(lower, upper)
