@@ -10,7 +10,9 @@ is carried along each sequence paired with itself, where the amplification is la
 
 with k = E[phi(u)^2] and s = E[phi'(u)^2], k_c = s and s_c their derivatives in the covariance, k_p and s_p along the
 diagonal; lower layers enter the same way. s_c is a secant, over as far as e_c reaches: at large variance the slope of
-erf, sin and gelu bends within a few roundings of c = p, and a derivative there, or further off, would miss it.
+erf, sin and gelu bends within a few roundings of c = p, and a derivative there, or further off, would miss it. s is
+itself computed as if its covariance were c eps p off, which is added to e_c there: units that saturate, at inputs of
+1e3, see little else.
 This is an estimate with a factor of safety, not a proof; it is infinite where it overflows.
 """
 
@@ -28,7 +30,7 @@ from ntkseq.kernels.cells import CovarianceCell, Side
 
 _PER_STEP = 2.0  # roundings, in eps, that one step adds: a few of half an eps each, seldom all of one sign
 _PER_SERIES = 8.0  # a Hermite series adds the rounding of its 801-node rule
-_REACH = 64.0  # least length of the secant, in eps of p: its own rounding is then small
+_REACH = 8.0  # least length of the secant, in eps of p; its own rounding may then add a few tenths
 
 
 def growth(values: Callable[[Side, Array], tuple[Array, Array]], side: Side) -> Array:
@@ -67,14 +69,18 @@ def relative(cell: CovarianceCell, side: Side, read: str) -> Array:
 
         m = cell.dual.moments(p)
         (k, s), (kp, sp) = jax.jvp(diagonal, (p,), (jnp.ones_like(p),))
-        reach = jnp.clip(ec, least * p, p)
-        sc = (s - cell.dual.pair(p - reach, m, m)[1]) / jnp.where(reach > 0, reach, 1)
-        return k, s, jnp.abs(kp), jnp.abs(sp), jnp.abs(sc)
+        own = unit * p
+        reach = jnp.clip(ec + own, least * p, p)
+        less = cell.dual.pair(p - reach, m, m)[1]
+        # a slope that falls to a share of itself may as well have risen by its inverse
+        share = jnp.clip(jnp.where(s > 0, less / jnp.where(s > 0, s, 1), 1), 0.1, 1)
+        sc = (s - less) / (share * jnp.where(reach > 0, reach, 1))
+        return k, s, jnp.abs(kp), jnp.abs(sp), jnp.abs(sc), own
 
     def grow(weight: Array, d: Any, e: Any, tangent: Array) -> tuple[Array, Array, Array]:
-        _, s, kp, sp, sc = d
+        _, s, kp, sp, sc, own = d
         ep, ec, et = e
-        turn = weight * (s * et + tangent * (sc * ec + jnp.abs(sp - sc) * ep))
+        turn = weight * (s * et + tangent * (sc * (ec + own) + jnp.abs(sp - sc) * ep))
         return weight * kp * ep, weight * (s * ec + jnp.abs(kp - s) * ep), turn
 
     def step(carry: Any, now: Any) -> tuple[Any, Any]:
@@ -103,7 +109,7 @@ def relative(cell: CovarianceCell, side: Side, read: str) -> Array:
         return rows, (value, error[1] + (error[2] if lay.tangent else 0) + unit * value)
 
     zero = jnp.zeros(x.shape[:1], x.dtype)
-    start = [((zero,) * 5, (zero,) * 3, zero)] * lay.depth
+    start = [((zero,) * 6, (zero,) * 3, zero)] * lay.depth
     inputs = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), (x, mask, update["before"], update["h"]))
     _, (value, error) = jax.lax.scan(step, start, inputs)  # (t, n)
     if read == "last":

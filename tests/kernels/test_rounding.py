@@ -129,6 +129,21 @@ def test_the_stated_rounding_of_dense_networks_holds(activation: str) -> None:
         assert error(kernel, x) < stated(kernel, x)
 
 
+@pytest.mark.parametrize("activation", ["erf", *(pytest.param(a, marks=pytest.mark.slow) for a in ("gelu", "sin"))])
+def test_the_stated_rounding_holds_for_saturated_units(activation: str) -> None:
+    """Inputs of 1e1 to 1e4: erf was up to five times worse than stated."""
+    rng = np.random.default_rng(5)
+    ratios = []
+    for _ in range(12):
+        scales = {"sigma_w": rng.uniform(0.1, 2), "sigma_u": 10 ** rng.uniform(-1, 1), "sigma_b": 0.1}
+        kernel = Recurrent(activation=activation, **{name: float(value) for name, value in scales.items()})
+        x = (inputs(rng, 30, 12, 2, "near") * 10 ** rng.uniform(1, 4)).astype(np.float32)
+        bound = stated(kernel, x)
+        if bound < 1:
+            ratios.append(error(kernel, x) / bound)
+    assert ratios and max(ratios) < 1
+
+
 def test_a_mean_that_cancels_states_a_larger_rounding() -> None:
     rng = np.random.default_rng(0)
     x = inputs(rng, 10, 16, 3, "plain")
