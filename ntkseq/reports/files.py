@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ntkseq._files import umask
 from ntkseq.reports.record import SCHEMA, Report
 from ntkseq.reports.sheet import SCHEMA as SHEET_SCHEMA
 from ntkseq.reports.sheet import Sheet
@@ -110,7 +111,7 @@ class Folder:
         with contextlib.suppress(OSError):
             self.path.rmdir()  # an empty one: os.rename onto it works on some systems only
         if not self.path.exists():
-            work.chmod(0o777 & ~_umask())  # mkdtemp's are for the owner alone
+            work.chmod(0o777 & ~umask())  # mkdtemp's are for the owner alone
             os.rename(work, self.path)
             return
         old, moved = work / "old", []
@@ -170,9 +171,3 @@ def matrices(report: Report) -> dict[str, Any]:
         "eigenvalue_errors": report.spectrum.errors,
         "prediction": report.prediction.scores,
     }
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

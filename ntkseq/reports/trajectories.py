@@ -20,6 +20,7 @@ COLOURS = (INK, "#d55e00", "#2a9d78", "#b25d9c", "#56a5dc", "#8a6d00")  # told a
 NEUTRAL = "#5b6b7b"
 DASHES = ("-", "--", ":", "-.")
 RANKS = ("entropy", "stable", "participation")
+ACROSS = 80  # letters of a small legend that stand beside each other
 SPAN = 40  # steps from the first measured to the last beyond which a linear axis would squeeze the beginning
 
 
@@ -263,7 +264,16 @@ def finish(ax: Axes) -> Axes:
     handles, labels = ax.get_legend_handles_labels()
     if handles:
         ax.legend(
-            handles, labels, frameon=False, fontsize="small", ncols=min(len(labels), 4), loc="lower left",
+            handles, labels, frameon=False, fontsize="small", ncols=_columns(labels), loc="lower left",
             bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, columnspacing=1.4, handlelength=1.8,
         )  # fmt: skip
     return ax
+
+
+def _columns(labels: list[str]) -> int:
+    """As many columns of a legend as fit above the picture, four at most."""
+    for count in range(min(len(labels), 4), 1, -1):
+        columns = np.array_split(np.array([len(label) for label in labels]), count)
+        if sum(int(column.max()) + 7 for column in columns) <= ACROSS:  # 7: the line and the space beside it
+            return count
+    return 1

@@ -13,7 +13,6 @@ import jax
 from ntkseq.reports import Prediction
 from ntkseq.spectra import Spectrum
 from ntkseq.studies.inputs import Problem
-from ntkseq.studies.spec import Study
 
 
 def facts(posed: Problem) -> dict[str, Any]:
@@ -66,8 +65,11 @@ def notes(posed: Problem, eigen: Spectrum, found: Prediction) -> tuple[str, ...]
     return tuple(told)
 
 
-def provenance(study: Study, posed: Problem, seconds: dict[str, float]) -> dict[str, Any]:
-    """Where the numbers come from, and how to get them again."""
+def provenance(study: Any, posed: Problem, seconds: dict[str, float]) -> dict[str, Any]:
+    """Where the numbers come from, and how to get them again.
+
+    study: the record of options, a dataclass with a `seed` and a `command`.
+    """
 
     def version(package: str) -> str:
         try:

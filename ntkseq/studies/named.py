@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from ntkseq.reports import Sheet
 from ntkseq.studies.run import Stage
 
-STUDIES: dict[str, str] = {}
+STUDIES: dict[str, str] = {"training": "ntkseq.studies.training:Training"}
 """Name on the command line -> "module:Class". A class is loaded when its study is asked for."""
 
 HEADS = "Question|Command|Time|Numbers to expect"
@@ -106,7 +106,8 @@ def passage(doc: str | None, head: str) -> str:
     for part in re.split(rf"\n\s*\n(?={HEADS})", doc or ""):
         if part.startswith(head):
             said = part.split(":", 1)[-1]
-            return "\n\n".join(" ".join(lines.split()) for lines in re.split(r"\n\s*\n", said)).strip()
+            text = "\n\n".join(" ".join(lines.split()) for lines in re.split(r"\n\s*\n", said)).strip()
+            return text[:1].upper() + text[1:] if head != "Command" else text
     raise ValueError(f"the head of the study has no passage {head!r}; write one, as in ntkseq/studies/digits.py.")
 
 

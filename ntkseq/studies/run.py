@@ -28,7 +28,7 @@ REG_GRID = tuple(10.0**k for k in range(-6, 3))
 Stage = Callable[[str], AbstractContextManager[Any]]
 
 
-class _Clock:
+class Clock:
     """Wall time by stage, and word of each stage to whoever shows progress."""
 
     def __init__(self, stage: Stage | None) -> None:
@@ -64,7 +64,7 @@ def run(study: Study, *, stage: Stage | None = None) -> Report:
         >>> sorted(report.bounds)
         ['arora', 'cao_gu', 'du', 'margin', 'rademacher']
     """
-    clock = _Clock(stage)
+    clock = Clock(stage)
     with clock("load", "data"):
         posed = problem(study)
     train, test, kernel = posed.train, posed.test, study.build()

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq.training import history_files
+from ntkseq import _files
 
 FORMAT = "ntkseq checkpoint 1"
 
@@ -45,7 +45,7 @@ def write(path: pathlib.Path, settings: Mapping[str, Any], arrays: Mapping[str, 
     """
     about = json.dumps({"format": FORMAT, "settings": dict(settings)})
     held: dict[str, Any] = {"about": np.array(about), **{f"run/{name}": array for name, array in arrays.items()}}
-    history_files.written(path, lambda file: np.savez(file, allow_pickle=False, **held))
+    _files.written(path, lambda file: np.savez(file, allow_pickle=False, **held))
 
 
 def read(path: pathlib.Path, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:

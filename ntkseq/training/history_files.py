@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pathlib
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from ntkseq import _files
 from ntkseq.training.tables import Table
 
 FORMAT = "ntkseq history 1"
@@ -52,40 +51,16 @@ def save(path: str | os.PathLike[str], tables: Mapping[str, Table], about: Mappi
     settings = {"format": FORMAT, "about": dict(about)}
     if path.suffix == ".npz":
         arrays: dict[str, Any] = {"settings": np.array(json.dumps(settings)), **flat(tables)}
-        written(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+        _files.written(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
     elif path.suffix == ".json":
         held = {
             name: {"steps": table.steps.tolist(), **{k: _plain(v) for k, v in table.columns.items()}}
             for name, table in tables.items()
         }
         text = json.dumps({**settings, "tables": held}, indent=1, allow_nan=False) + "\n"
-        written(path, lambda file: file.write(text.encode()))
+        _files.written(path, lambda file: file.write(text.encode()))
     else:
         raise ValueError(f"a history is saved as .npz or .json; got {path.name!r}.")
-
-
-def written(path: pathlib.Path, write: Callable[[Any], object]) -> None:
-    """A file that appears whole, or not at all: what was there stays until the new one is on the disk.
-
-    Raises:
-        OSError: it cannot be written, with the path and the reason; nothing is left behind.
-    """
-    part = None
-    try:
-        handle, part = tempfile.mkstemp(prefix=f".{path.name}-", suffix=".part", dir=path.absolute().parent)
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException as error:
-        if part is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(part)
-        if isinstance(error, OSError):
-            reason = error.strerror or str(error)
-            raise OSError(error.errno, f"{path} cannot be written ({reason}). Nothing was changed there.") from error
-        raise
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, Table], dict[str, Any]]:

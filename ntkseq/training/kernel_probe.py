@@ -49,7 +49,7 @@ class KernelProbe(Probe):
     Args:
         f: f(params, x) -> (o,) for one example, or f(params, x, length) with lengths.
         x: n probe examples, at most 4096.
-        y: their targets, (n,) or (n, o).
+        y: their targets, (n,) or (n, o); those of the one output where `outputs` is an index.
         lengths: of the sequences, (n,).
         every: period in steps, or the steps.
         k: how many leading eigenvalues are kept, and span the space whose rotation is measured.
@@ -165,6 +165,8 @@ class KernelProbe(Probe):
         if self.y is None:
             return found
         y = np.asarray(self.y, np.float64)
+        if isinstance(self.outputs, int):
+            outputs = outputs[:, self.outputs : self.outputs + 1]
         if y.shape != outputs.shape:
             raise ValueError(f"y must have the shape of the outputs, {outputs.shape}; got {y.shape}.")
         error = 0.0

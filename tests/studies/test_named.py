@@ -56,10 +56,10 @@ def test_the_command_names_what_was_changed_and_nothing_else(study, said: str):
 
 
 def test_the_passages_of_a_head_are_read_whole():
-    assert named.passage(digits.__doc__, "Question").startswith("the images are read row by row, 8 steps of 8")
+    assert named.passage(digits.__doc__, "Question").startswith("The images are read row by row, 8 steps of 8")
     expect = named.passage(digits.__doc__, "Numbers to expect")
-    assert expect.startswith("no test error") and expect.endswith("about 22.")
+    assert expect.startswith("No test error") and expect.endswith("about 22.")
     two = "Title.\n\nNumbers to expect: a\nb.\n\nWith colon: c.\n\nTime: d."
-    assert named.passage(two, "Numbers to expect") == "a b.\n\nWith colon: c."
+    assert named.passage(two, "Numbers to expect") == "A b.\n\nWith colon: c."
     with pytest.raises(ValueError, match="no passage 'Time'"):
         named.passage("Title.", "Time")

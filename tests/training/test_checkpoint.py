@@ -19,7 +19,8 @@ import numpy as np
 import optax
 import pytest
 
-from ntkseq.training import checkpoint, history_files, sgd
+from ntkseq import _files
+from ntkseq.training import checkpoint, sgd
 from ntkseq.training.kernel_probe import KernelProbe
 from ntkseq.training.probes import MovementProbe
 
@@ -77,12 +78,12 @@ def stages(tmp_path, monkeypatch) -> list[pathlib.Path]:
     kept: list[pathlib.Path] = []
 
     def written(path: pathlib.Path, write: Any) -> None:
-        history_files_written(path, write)
+        original(path, write)
         kept.append(tmp_path / f"stage{len(kept)}.npz")
         shutil.copy(path, kept[-1])
 
-    history_files_written = history_files.written
-    monkeypatch.setattr(history_files, "written", written)
+    original = _files.written
+    monkeypatch.setattr(_files, "written", written)
     return kept
 
 

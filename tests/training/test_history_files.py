@@ -34,6 +34,15 @@ def test_every_number_survives_a_file(history: History, name: str, tmp_path: pat
         np.testing.assert_array_equal(back["kernel"][column], values)
 
 
+def test_a_file_can_be_read_by_whom_the_system_lets(history: History, tmp_path: pathlib.Path):
+    mask = os.umask(0o022)
+    try:
+        history.save(tmp_path / "h.npz")
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "h.npz").stat().st_mode & 0o777 == 0o644
+
+
 def test_json_holds_no_nan(history: History, tmp_path: pathlib.Path):
     history.save(tmp_path / "h.json")
     text = (tmp_path / "h.json").read_text()

@@ -88,6 +88,15 @@ def test_the_sharpness_is_below_that_of_the_gauss_newton_matrix(x64):
         assert 0 < row["sharpness"][0] <= np.linalg.norm(rows, 2) ** 2 / 7 * (1 + 1e-12)
 
 
+def test_targets_of_one_output_are_compared_with_that_output():
+    one = training.track([training.KernelProbe(NET.apply, X, y=Y[:, 1], outputs=1)], PARAMS)["kernel"]
+    other = models.Recurrent(width=12, sigma_b=0.2)
+    params = jax.tree.map(lambda leaf: leaf[1:] if leaf.shape[0] == 2 and leaf.ndim == 2 else leaf, PARAMS)
+    alone = training.track([training.KernelProbe(other.apply, X, y=Y[:, 1])], params)["kernel"]
+    for name in ("alignment", "alignment_residual", "least"):
+        np.testing.assert_allclose(one[name], alone[name], rtol=1e-4)
+
+
 def test_one_example_has_a_row():
     row = training.track([training.KernelProbe(NET.apply, X[:1], y=Y[:1])], PARAMS)["kernel"]
     assert row["least"][0] == row["largest"][0] > 0

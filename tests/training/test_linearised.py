@@ -136,6 +136,12 @@ def test_in_gradient_flow_a_direction_without_slope_stays_for_ever() -> None:
     np.testing.assert_allclose(run.probe[0, :, 0], [0.5, 0.5], atol=1e-6)
 
 
+def test_gradient_flow_begins_with_the_slope_that_the_kernel_says(x64) -> None:
+    K, _, y, cross, _ = shared()
+    run = Linearised(K, 0 * y, y, cross, np.zeros((3, 2))).flow([1e-20])
+    np.testing.assert_allclose(run.probe[0], 1e-20 / len(y) * cross @ y, rtol=1e-12)
+
+
 @pytest.mark.parametrize("n", [8, 600])  # by all eigenvalues, and by the largest
 def test_the_limit_is_the_rate_above_which_descent_grows(x64, n: int) -> None:
     rng = np.random.default_rng(n)
@@ -192,6 +198,11 @@ def test_sequences_of_several_lengths_are_followed(x64) -> None:
     for i in range(4):
         close(linear.f0[i], net.apply(params, x[i, : lengths[i]]))
         close(linear.f0_probe[i], net.apply(params, x[i, : short[i]]))
+    slope = lambda one: jax.grad(lambda params: net.apply(params, one)[0])(params)  # noqa: E731
+    inner = lambda a, b: sum(jnp.vdot(*pair) for pair in zip(*map(jax.tree.leaves, (a, b)), strict=True))  # noqa: E731
+    assert linear.K_probe is not None
+    close(linear.K[1, 2], inner(slope(x[1, :3]), slope(x[2, :2])))
+    close(linear.K_probe[3, 1], inner(slope(x[3, :4]), slope(x[1, :3])))
 
 
 def test_a_wide_network_is_nearer_to_its_linearisation() -> None:

@@ -1,0 +1,153 @@
+"""Do kernel, spectrum and effective rank stand still while recurrent networks and a transformer learn real sequences?
+
+Question: an Elman network, a GRU and a small transformer of several widths learn handwritten 3s and 8s, row by row, by
+mini-batch SGD. How far do their tangent kernels move, what becomes of the least eigenvalue and the effective rank, and
+does the network do what its linearisation at the start does? Kernel theory says: ever more so as the width grows.
+
+Command: ntkseq study training --out training-report (or --quick)
+
+Time: TIME
+
+Numbers to expect: EXPECT
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import jax
+
+from ntkseq import _checks
+from ntkseq.reports import Sheet
+from ntkseq.studies import named
+from ntkseq.studies.facts import facts, provenance
+from ntkseq.studies.inputs import Problem, problem
+from ntkseq.studies.run import Clock, Stage
+from ntkseq.studies.spec import Study
+from ntkseq.studies.training_runs import MODELS, Runs, Task, train
+from ntkseq.studies.training_sheet import sheet
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Kernels through training: least eigenvalue, effective rank and drift of networks of several widths.
+
+    Trains every model at every width from several seeds by mini-batch SGD on the squared loss of labels -1/+1, tracks
+    the kernel of the whole training set, and trains the linearised network by the same batches. The learning rate is
+    --rate times n / lambda_max of each network's kernel at the start. Writes report.html, report.json, arrays.npz.
+    """
+
+    quick: bool = False
+    """Three widths up to 128, two seeds, 150 steps, 64 examples: under three minutes on two cores."""
+    out: str | None = None
+    """Folder to write. Default: training-report in the working directory."""
+    overwrite: bool = False
+    """Replace the files of an earlier report in --out; other files there are left alone."""
+    source: str = "digits"
+    """"digits" (3 against 8) or a file with sequences of two classes, as `ntkseq study FILE` takes it."""
+    classes: tuple[str, ...] = ()
+    """Names of two classes. Default: 3 8 for digits, those of the file if it has two."""
+    models: tuple[Literal["elman", "gru", "transformer"], ...] = ("elman", "gru", "transformer")
+    """Which networks."""
+    widths: tuple[int, ...] = (64, 128, 256, 512, 1024)
+    """Two or more widths."""
+    seeds: int = 3
+    """How many initialisations of each network."""
+    steps: int = 400
+    """Steps of SGD."""
+    batch: int = 32
+    """Examples of a step."""
+    rate: float = 0.5
+    """Learning rate in units of n / lambda_max; a full batch is stable below 2, a small one below less."""
+    n_train: int = 128
+    """Training examples at most, all of them probe examples of the kernel."""
+    n_test: int = 100
+    """Test examples at most."""
+    seed: int = 0
+    """Seed of the choice of examples and, counted up, of the networks."""
+
+    def __post_init__(self) -> None:
+        if self.quick:
+            smaller = {"widths": (32, 64, 128), "seeds": 2, "steps": 150, "n_train": 64}
+            for name, value in smaller.items():
+                default = next(field.default for field in dataclasses.fields(self) if field.name == name)
+                if getattr(self, name) == default:
+                    object.__setattr__(self, name, value)
+        for name in ("seeds", "steps", "batch", "n_train", "n_test"):
+            _checks.positive_int(name, getattr(self, name))
+        _checks.nonnegative("rate", self.rate, positive=True)
+        unknown = [name for name in self.models if name not in MODELS]
+        if not self.models or unknown or len(set(self.models)) != len(self.models):
+            raise ValueError(f"models must be different ones of {', '.join(MODELS)}; got {self.models}.")
+        for width in self.widths:
+            _checks.positive_int("widths", width)
+        if len(set(self.widths)) != len(self.widths) or len(self.widths) < 2:
+            raise ValueError(f"widths must be two or more different widths, for a slope; got {self.widths}.")
+
+    @property
+    def command(self) -> str:
+        """The command line that asks for this study."""
+        default = Training(quick=self.quick)
+        words = {f.name: getattr(default, f.name) for f in dataclasses.fields(self)}
+        changed = {name: getattr(self, name) for name in words if getattr(self, name) != words[name]}
+        plain = Training(**changed)
+        return named.command("training", plain) + (" --quick" if self.quick else "")
+
+    def run(self, stage: Stage | None = None) -> Sheet:
+        """Train everything and put it on a sheet.
+
+        Raises:
+            OSError, ImportError: the data are not there.
+            ValueError: data that are not of two classes, or an option that does not fit them.
+        """
+        clock = Clock(stage)
+        with clock("load", "data"):
+            asked = Study(self.source, classes=self.classes, n_train=self.n_train, n_test=self.n_test, seed=self.seed)
+            posed = problem(asked)
+            task = self._task(posed)
+        found: dict[str, Runs] = {}
+        notes: list[str] = []
+        for model in self.models:
+            found[model] = {}
+            for width in sorted(self.widths):
+                net = MODELS[model](width)
+                with clock(f"{model}-{width}", f"{model}, width {width}"):
+                    outcomes = [
+                        train(net, task, rate=self.rate, width=width, seed=self.seed + i) for i in range(self.seeds)
+                    ]
+                kept = [outcome for outcome in outcomes if outcome.diverged_at is None]
+                if len(kept) < len(outcomes):
+                    lost = len(outcomes) - len(kept)
+                    notes.append(f"{model}, width {width}: {lost} of {len(outcomes)} runs diverged.")
+                if kept:
+                    found[model][width] = kept
+                jax.clear_caches()  # programs of one width are of no use to the next
+        shown = [model for model in self.models if len(found[model]) >= 2]
+        if not shown:
+            raise ValueError("every network diverged at all widths but one; lower --rate.")
+        made = sheet({model: found[model] for model in shown}, task)
+        return dataclasses.replace(
+            made,
+            title=f"{posed.name}: {made.title}",
+            question=named.passage(__doc__, "Question"),
+            expect=named.passage(__doc__, "Numbers to expect"),
+            command=self.command,
+            notes=(*notes, *made.notes),
+            numbers={**made.numbers, "data": facts(posed)},
+            provenance=provenance(self, posed, clock.seconds),
+        )
+
+    def _task(self, posed: Problem) -> Task:
+        if len(posed.classes) != 2:
+            raise ValueError(
+                f"{posed.name} has {len(posed.classes)} classes; the study trains networks on two. Pass --classes A B."
+            )
+        n, batch = len(posed.train.y), min(self.batch, len(posed.train.y))
+        train, test = posed.train, posed.test
+        if n > 4096:
+            raise ValueError(f"n_train must be 4096 at most, the kernel of all of them is tracked; got {n}.")
+        return Task(
+            train.x, posed.signs(train), test.x, posed.signs(test), train.lengths, test.lengths,
+            self.steps, batch, max(1, self.steps // 20),
+        )  # fmt: skip
