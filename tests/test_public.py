@@ -31,7 +31,9 @@ SURFACE = {
         "spectrum",
         "training",
     ],
-    "ntkseq.bounds": ["Assumption", "Bound", "Term", "arora", "cao_gu", "du", "margin", "rademacher"],
+    "ntkseq.bounds": [
+        "Assumption", "Bound", "Term", "Trajectory", "along", "arora", "cao_gu", "du", "margin", "rademacher",
+    ],
     "ntkseq.data": ["Dataset", "bundled", "files", "load", "sequences", "tasks"],
     "ntkseq.empirical": [
         "Average", "Convergence", "NTK", "Plan", "Taylor", "average", "calibrate", "convergence", "linearize", "taylor",
@@ -49,13 +51,18 @@ SURFACE = {
         "Flow", "IterativeRidge", "Ridge", "Selection", "Stopping", "early_stopping", "flow", "one_hot", "ridge",
         "ridge_cg", "select_reg",
     ],
-    "ntkseq.reports": ["Folder", "Prediction", "Rank", "Report"],
+    "ntkseq.reports": ["Figure", "Folder", "Prediction", "Rank", "Report", "Section", "Sheet", "Table"],
     "ntkseq.spectra": [
-        "ClassStructure", "Comparison", "Decay", "Interval", "Partial", "Spectrum", "aggregate", "centred", "classwise",
-        "compare", "effective_rank", "effective_ranks", "positive_definite", "spectrum",
+        "ClassStructure", "Comparison", "Curve", "Decay", "Interval", "LowRank", "Partial", "Spectrum", "aggregate",
+        "centred", "classwise", "compare", "effective_rank", "effective_ranks", "nystrom", "positive_definite",
+        "spectrum",
     ],
     "ntkseq.studies": ["Accuracy", "Stored", "Study", "accuracy", "run", "stored"],
-    "ntkseq.training": ["Fitted", "fit"],
+    "ntkseq.training": [
+        "AttentionRankProbe", "Batches", "Deviation", "Fitted", "History", "KernelProbe", "Laziness", "LinearRun",
+        "Linearised", "LossProbe", "MovementProbe", "Probe", "Table", "Tape", "Trained", "deviation", "fit", "laziness",
+        "linearised", "sgd", "track",
+    ],
 }  # fmt: skip
 
 ROOMS = sorted("ntkseq." + path.parent.name for path in pathlib.Path(ntkseq.__file__).parent.glob("*/__init__.py"))

@@ -1,24 +1,39 @@
-"""Training: kernels fitted to data, and networks tracked by their kernels while they train."""
+"""Training: networks tracked by their kernels while they learn, theory beside them, and kernels fitted to data."""
 
+from ntkseq.training import sgd
 from ntkseq.training.attention_probe import AttentionRankProbe
+from ntkseq.training.batches import Batches
 from ntkseq.training.fit import Fitted, fit
 from ntkseq.training.history import History, track
 from ntkseq.training.kernel_probe import KernelProbe
+from ntkseq.training.laziness import Deviation, Laziness, deviation, laziness
+from ntkseq.training.linearised import Linearised, LinearRun, linearised
 from ntkseq.training.loss_probe import LossProbe
 from ntkseq.training.probes import MovementProbe, Probe
+from ntkseq.training.sgd import Trained
 from ntkseq.training.tables import Table
 from ntkseq.training.tape import Tape
 
 __all__ = [
     "AttentionRankProbe",
+    "Batches",
+    "Deviation",
     "Fitted",
     "History",
     "KernelProbe",
+    "Laziness",
+    "LinearRun",
+    "Linearised",
     "LossProbe",
     "MovementProbe",
     "Probe",
     "Table",
     "Tape",
+    "Trained",
+    "deviation",
     "fit",
+    "laziness",
+    "linearised",
+    "sgd",
     "track",
 ]
