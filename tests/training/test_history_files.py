@@ -8,6 +8,7 @@ import pathlib
 
 import jax.numpy as jnp
 import numpy as np
+import pandas
 import pytest
 
 from ntkseq import training
@@ -85,7 +86,6 @@ def test_columns_that_do_not_fit_their_steps_are_refused():
 
 
 def test_a_table_becomes_a_data_frame():
-    pandas = pytest.importorskip("pandas")
     history = training.track([MovementProbe(every=1)], {"w": jnp.ones(2)}).update(1, {"w": jnp.zeros(2)})
     frame = history.to_pandas("movement")
     assert isinstance(frame, pandas.DataFrame) and frame.index.tolist() == [0, 1]
@@ -93,5 +93,4 @@ def test_a_table_becomes_a_data_frame():
 
 
 def test_columns_of_several_numbers_become_several_of_a_frame(history: History):
-    pytest.importorskip("pandas")
     assert list(history.to_pandas("kernel").columns) == ["a", "b[0]", "b[1]", "ok"]
