@@ -1,0 +1,284 @@
+"""Which functions of a sequence do the theorems on recurrent networks speak of?"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ntkseq._struct import static, struct
+from ntkseq.concepts import _target
+from ntkseq.concepts._target import Target
+from ntkseq.concepts.series import Series, get
+from ntkseq.concepts.steps import Link, PositionToPosition
+
+__all__ = ["Additive", "Link", "NVariable", "Part", "PositionToPosition", "WholeSequence"]
+
+_UNIT = 1e-6  # a norm is called 1 within this: directions may have been made in float32
+
+
+@struct
+class Part:
+    """phi(<beta, x[position]>), one token's share of an additive target. Unpacks as (position, beta, series)."""
+
+    position: int = static()
+    beta: Any  # (d,)
+    series: Series
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.position, self.beta, self.series))
+
+
+@struct
+class Additive(Target):
+    """A sum of functions of single tokens: each token counts for itself, in its own way.
+
+    f(x) = sum_l phi_l(<beta_l, x[l]>)
+
+    Args:
+        parts: `(position l, beta_l (d,), phi_l)` each; phi a Series or its name. Positions may repeat.
+
+    Raises:
+        ValueError: no part, a position below 0, directions of unlike size, a function that is not analytic.
+
+    Reference: wang2021rnn (the class as its abstract states it).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> f = Additive([(0, [1.0, 0.0], "exp"), (2, [0.0, 2.0], "sin")])
+        >>> round(float(f(jnp.zeros((3, 2)))), 6), f.steps
+        (1.0, 3)
+    """
+
+    parts: Any  # tuple of Part
+
+    references = ("wang2021rnn",)
+
+    def __post_init__(self) -> None:
+        parts = tuple(_part(given) for given in self.parts)
+        if not parts:
+            raise ValueError("parts must hold at least one (position, beta, series); got none.")
+        _target.same_features("beta", [part.beta for part in parts])
+        object.__setattr__(self, "parts", parts)
+
+    @property
+    def family(self) -> tuple[Series, ...]:
+        return _target.distinct(part.series for part in self.parts)
+
+    @property
+    def features(self) -> int:
+        return self.parts[0].beta.shape[-1]
+
+    @property
+    def steps(self) -> int:
+        return 1 + max(part.position for part in self.parts)
+
+    @property
+    def norms(self) -> Float[np.ndarray, " k"]:
+        """|beta_l| of each part, in host float64."""
+        return np.array([_target.norm(part.beta) for part in self.parts])
+
+    @property
+    def departures(self) -> tuple[str, ...]:
+        return ()
+
+    def __call__(self, x: Any) -> Float[Array, ""]:
+        x = self.read(x)
+        beta = jnp.stack([_target.in_dtype(part.beta, x) for part in self.parts])
+        z = _target.product("kd,kd->k", x[np.array([part.position for part in self.parts])], beta)
+        total = jnp.zeros((), x.dtype)
+        for phi, where in _target.by_series(part.series for part in self.parts):
+            total = total + jnp.sum(phi(z[where]))
+        return total
+
+
+@struct
+class NVariable(Target):
+    """One function of N tokens together, which is not additive in them.
+
+    f(x) = phi(sum_j <beta_j, x[l_j]>)
+
+    Args:
+        positions: l_1..l_N, all different.
+        betas: (N, d), one direction per position.
+        series: phi, a Series or its name.
+
+    Raises:
+        ValueError: no position or twice the same, another number of directions, a function that is not analytic.
+
+    Reference: wang2021rnn (the class as its abstract states it).
+
+    Example:
+        >>> f = NVariable((1, 4), [[1.0], [1.0]], "sin")
+        >>> f.variables, f.span
+        (2, 3)
+    """
+
+    positions: Any = static()  # tuple of int
+    betas: Any  # (N, d)
+    series: Any = static()  # Series
+
+    references = ("wang2021rnn",)
+
+    def __post_init__(self) -> None:
+        try:
+            listed = [operator.index(one) for one in self.positions]
+        except TypeError:
+            raise ValueError(f"positions must be integers >= 0, one per token; got {self.positions!r}.") from None
+        positions = tuple(_target.position("positions", one) for one in listed)
+        betas = _target.directions("betas", self.betas, "N d")
+        if len(set(positions)) != len(positions) or betas.shape[0] != len(positions):
+            raise ValueError(
+                f"positions must be N different ones, with one row of betas (N, d) each; got positions {positions} and "
+                f"betas {betas.shape}. Add up the directions of equal positions."
+            )
+        _set(self, positions=positions, betas=betas, series=get(self.series))
+
+    @property
+    def variables(self) -> int:
+        """N, the number of tokens that count."""
+        return len(self.positions)
+
+    @property
+    def span(self) -> int:
+        """l_0 = max_j l_j - min_j l_j, how far the tokens that count lie apart."""
+        return max(self.positions) - min(self.positions)
+
+    @property
+    def blocks(self) -> tuple[tuple[int, Any], ...]:
+        """`(position, beta)` of each token that counts."""
+        return tuple((position, self.betas[j]) for j, position in enumerate(self.positions))
+
+    @property
+    def family(self) -> tuple[Series, ...]:
+        return (self.series,)
+
+    @property
+    def features(self) -> int:
+        return self.betas.shape[1]
+
+    @property
+    def steps(self) -> int:
+        return 1 + max(self.positions)
+
+    @property
+    def norms(self) -> Float[np.ndarray, " N"]:
+        """|beta_j| of each block, in host float64."""
+        return np.array([_target.norm(beta) for beta in self.betas])
+
+    @property
+    def departures(self) -> tuple[str, ...]:
+        return ()
+
+    def __call__(self, x: Any) -> Float[Array, ""]:
+        x = self.read(x)
+        return self.series(_target.product("jd,jd->", x[np.array(self.positions)], _target.in_dtype(self.betas, x)))
+
+
+@struct
+class WholeSequence(Target):
+    """A sum of functions of all tokens together.
+
+    f(x) = sum_r weights_r phi_r(sum_l <betas[r, l], x[start + l]>)
+
+    Args:
+        series: phi, one for all terms or one per term; a Series or its name.
+        betas: (s, d) for a single term, or (p, s, d): a direction for each of s tokens in a row.
+        weights: (p,); None is all ones.
+        start: position of the first token that counts. The paper leaves out the first and the last token: start = 1
+            and s = t - 2.
+
+    Raises:
+        ValueError: shapes that do not fit, or a function that is not analytic.
+
+    Reference: panigrahi2021rnn.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> f = WholeSequence("sin", jnp.ones((3, 2)) / 6, start=1)
+        >>> round(float(f(jnp.ones((5, 2)))), 6), f.departures
+        (0.841471, ('the direction of term 0 has norm 0.408, not 1',))
+    """
+
+    series: Any = static()  # tuple of Series, one per term
+    betas: Any  # (p, s, d)
+    weights: Any = None  # (p,)
+    start: Any = static(default=0)
+
+    references = ("panigrahi2021rnn",)
+
+    def __post_init__(self) -> None:
+        axes = "s d" if np.ndim(self.betas) == 2 else "p s d"
+        betas = _target.directions("betas", self.betas, axes)
+        betas = betas[None] if betas.ndim == 2 else betas
+        p = betas.shape[0]
+        weights = _target.directions("weights", np.ones(p) if self.weights is None else self.weights, "p")
+        many = isinstance(self.series, (tuple, list))
+        series = tuple(get(one) for one in self.series) if many else (get(self.series),) * p
+        if len(series) != p or weights.shape != (p,):
+            raise ValueError(
+                f"betas (p, s, d) hold p = {p} terms; got {len(series)} series and weights {weights.shape}. "
+                "Give one series and one weight per term, or one series for all."
+            )
+        _set(self, series=series, betas=betas, weights=weights, start=_target.position("start", self.start))
+
+    @property
+    def parts(self) -> tuple[tuple[Any, NVariable], ...]:
+        """`(weight, NVariable)` of each term."""
+        positions = tuple(range(self.start, self.steps))
+        terms = zip(self.weights, self.betas, self.series, strict=True)
+        return tuple((weight, NVariable(positions, betas, series)) for weight, betas, series in terms)
+
+    @property
+    def family(self) -> tuple[Series, ...]:
+        return _target.distinct(self.series)
+
+    @property
+    def features(self) -> int:
+        return self.betas.shape[2]
+
+    @property
+    def steps(self) -> int:
+        return self.start + self.betas.shape[1]
+
+    @property
+    def norms(self) -> Float[np.ndarray, " p"]:
+        """The norm of the direction of each term, over all tokens, in host float64."""
+        return np.array([_target.norm(beta) for beta in self.betas])
+
+    @property
+    def departures(self) -> tuple[str, ...]:
+        found = [f"{phi} is {phi(0.0):.3g} at 0, not 0" for phi in self.family if phi(0.0) != 0]
+        for r, (weight, norm) in enumerate(zip(self.weights, self.norms, strict=True)):
+            if abs(float(weight)) > 1:
+                found.append(f"the weight of term {r} is {float(weight):.3g}, above 1 in size")
+            if abs(norm - 1) > _UNIT:
+                found.append(f"the direction of term {r} has norm {norm:.3g}, not 1")
+        return tuple(found)
+
+    def __call__(self, x: Any) -> Float[Array, ""]:
+        x = self.read(x)
+        z = _target.product("sd,psd->p", x[self.start : self.steps], _target.in_dtype(self.betas, x))
+        weights, total = _target.in_dtype(self.weights, x), jnp.zeros((), x.dtype)
+        for phi, where in _target.by_series(self.series):
+            total = total + jnp.sum(weights[where] * phi(z[where]))
+        return total
+
+
+def _part(given: Any) -> Part:
+    if isinstance(given, Part):
+        given = tuple(given)
+    if not isinstance(given, (tuple, list)) or len(given) != 3:
+        raise ValueError(f"each of parts must be (position, beta, series); got {given!r}.")
+    position, beta, series = given
+    return Part(_target.position("position", position), _target.directions("beta", beta, "d"), get(series))
+
+
+def _set(target: Any, **values: Any) -> None:
+    """Fill fields of a frozen record while it is being made."""
+    for name, value in values.items():
+        object.__setattr__(target, name, value)
