@@ -10,8 +10,9 @@ import numpy as np
 import scipy.linalg
 
 from ntkseq import _checks, _precision
+from ntkseq.grams.auditing import Audited
 from ntkseq.grams.base import Dense, Gram
-from ntkseq.spectra import entrywise
+from ntkseq.spectra import audited, entrywise
 from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.residuals import eigenvalue_error, orthogonality
 
@@ -44,13 +45,18 @@ def dense_spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
     own, entries = np.diagonal(A), _entries(K, A, dtype)
     values, basis = scipy.linalg.eigh(A, driver="evd")
     enough = 0.01 * (rounding if entries is None else min(rounding, entries * float(own.max())))
+    enough = 0.0 if isinstance(K, Audited) else enough  # what is sampled is far below what was stated
     solver = eigenvalue_error(A, values, basis, enough=enough) + lost
     whole = rounding + solver
-    errors = np.full(n, whole)
+    errors, by = np.full(n, whole), ""
     if entries is not None:
         low, high = entrywise.bounds(values, basis, own, entries)
         # |A - V D V^T| <= |A V - V D| + |I - V V^T| |A|
         inexact = 2.0 * solver + 2.0 * orthogonality(basis) * float(np.abs(values).max()) + (rounding - stated)
+        if isinstance(K, Audited):
+            below, over = audited.bounds(values, basis, K.audit, float(np.ldexp(1.0, -shift)), stated)
+            low, high = np.maximum(low, below), np.minimum(high, over)
+            by = f"; {K.audit.pairs} pairs looked at again, twice, right but for probability {K.audit.delta:.0e}"
         errors = np.minimum(whole, np.maximum(high - values, values - low)[::-1] + inexact)
     errors = np.ldexp(errors * (1.0 + 4.0 * np.finfo(np.float64).eps), shift) + lost
     return Spectrum(
@@ -60,7 +66,7 @@ def dense_spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
         trace=float(np.ldexp(np.trace(A), shift)),
         norm_fro=float(np.ldexp(np.linalg.norm(A), shift)),
         rounding=float(np.ldexp(rounding, shift)),
-        method=f"LAPACK syevd in float64, entries {dtype}; residuals checked",
+        method=f"LAPACK syevd in float64, entries {dtype}; residuals checked{by}",
         pair=_twins(A, whole) if values[0] <= np.ldexp(errors[-1], -shift) else None,
     )
 

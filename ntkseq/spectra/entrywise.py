@@ -41,7 +41,7 @@ def bounds(
     squares = np.zeros(n)
     alone = (d @ np.abs(vectors)) ** 2 * (1.0 + 8 * n * np.finfo(np.float64).eps)
     done = 0
-    for k in _counts(n):
+    for k in counts(n):
         squares += np.sum(vectors[:, done:k] ** 2, axis=1)
         done = k
         a2 = float(d @ np.sqrt(squares)) ** 2 * (1.0 + 8 * n * np.finfo(np.float64).eps)
@@ -54,7 +54,7 @@ def bounds(
     return lower, upper
 
 
-def _counts(n: int) -> list[int]:
+def counts(n: int) -> list[int]:
     """1, 2, 3, 4, 6, 8, 12, ... below n."""
     found, k = [], 1.0
     while k < n:

@@ -135,8 +135,8 @@ def test_the_stated_rounding_holds_for_saturated_units(activation: str) -> None:
     rng = np.random.default_rng(5)
     ratios = []
     for _ in range(12):
-        scales = {"sigma_w": rng.uniform(0.1, 2), "sigma_u": 10 ** rng.uniform(-1, 1), "sigma_b": 0.1}
-        kernel = Recurrent(activation=activation, **{name: float(value) for name, value in scales.items()})
+        sigma_w, sigma_u = float(rng.uniform(0.1, 2)), float(10 ** rng.uniform(-1, 1))
+        kernel = Recurrent(sigma_w=sigma_w, sigma_u=sigma_u, sigma_b=0.1, activation=activation)
         x = (inputs(rng, 30, 12, 2, "near") * 10 ** rng.uniform(1, 4)).astype(np.float32)
         bound = stated(kernel, x)
         if bound < 1:
