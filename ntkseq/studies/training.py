@@ -8,12 +8,12 @@ Command: ntkseq study training --out training-report (or --quick)
 
 Time: 20 minutes on two cores; --quick about two minutes.
 
-Numbers to expect (3 against 8, 128 training examples, widths 64 to 1024, three seeds, float32): the kernel's relative drift
-falls as width^-0.60 [-0.73, -0.46] (Elman), -0.81 [-0.93, -0.70] (GRU), -0.67 [-1.07, -0.27] (transformer), the error of the
-linearised prediction on test data as -0.63, -0.66, -0.43. At width 64 recurrent kernels change by 1.4 to 1.6 times their
-size, at 1024 by 0.2 to 0.3. The entropy rank grows where networks are narrow (Elman, width 64: 1.75 to 2.57) and stands
-still where they are wide. The least eigenvalue is told from zero for wide Elman networks and transformers; for the GRU it
-is below what float32 resolves.
+Numbers to expect (3 against 8, 128 training examples, widths 64 to 1024, three seeds, float32): the kernel's relative
+drift falls as width^-0.60 [-0.73, -0.46] (Elman), -0.81 [-0.93, -0.70] (GRU), -0.67 [-1.07, -0.27] (transformer), the
+error of the linearised prediction on test data as -0.63, -0.66, -0.43. At width 64 recurrent kernels change by 1.4 to
+1.6 times their size, at 1024 by 0.2 to 0.3. The entropy rank grows where networks are narrow (Elman, width 64: 1.75
+to 2.57) and stands still where they are wide. The least eigenvalue is told from zero for wide Elman networks and
+transformers; for the GRU it is below what float32 resolves.
 """
 
 from __future__ import annotations
