@@ -2,8 +2,22 @@
 
 from ntkseq.concepts import series
 from ntkseq.concepts._target import Target
+from ntkseq.concepts.complexity import Complexity, complexity
+from ntkseq.concepts.sampling import Sample, sample
 from ntkseq.concepts.series import Series
 from ntkseq.concepts.steps import PositionToPosition
 from ntkseq.concepts.targets import Additive, NVariable, WholeSequence
 
-__all__ = ["Additive", "NVariable", "PositionToPosition", "Series", "Target", "WholeSequence", "series"]
+__all__ = [
+    "Additive",
+    "Complexity",
+    "NVariable",
+    "PositionToPosition",
+    "Sample",
+    "Series",
+    "Target",
+    "WholeSequence",
+    "complexity",
+    "sample",
+    "series",
+]

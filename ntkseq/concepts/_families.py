@@ -21,6 +21,7 @@ class Family(NamedTuple):
 
     From the index `settled` on, exactly every `stride`-th coefficient is not zero; `log_ratio(i)` is at least
     log|c_{j + stride} / c_j| for each such j >= i >= settled, which proves tails.
+    `log_total(R)` is log sum_i |c_i| R^i in closed form, for 0 < R < radius.
     """
 
     radius: float
@@ -29,6 +30,7 @@ class Family(NamedTuple):
     stride: int
     settled: int
     log_ratio: Callable[[float], float]
+    log_total: Callable[[float], float]
     numpy: Callable[[Any], Any]
     jax: Callable[[Any], Any]
 
@@ -91,44 +93,94 @@ _TANH_RATIO = 2 * math.log(2 / math.pi)  # the sum over odd numbers falls with i
 _LOGISTIC_RATIO = -2 * math.log(math.pi)
 
 FAMILIES: dict[str, Family] = {
-    "exp": Family(math.inf, _log_inverse_factorial, _plus, 1, 0, lambda i: -math.log(i + 1), np.exp, jnp.exp),
+    "exp": Family(
+        radius=math.inf,
+        log_abs=_log_inverse_factorial,
+        sign=_plus,
+        stride=1,
+        settled=0,
+        log_ratio=lambda i: -math.log(i + 1),
+        log_total=lambda R: R,
+        numpy=np.exp,
+        jax=jnp.exp,
+    ),
     "sin": Family(
-        math.inf,
-        lambda i: _on(i % 2 == 1, _log_inverse_factorial(i)),
-        _odd,
-        2,
-        1,
-        _two_factorial_steps,
-        np.sin,
-        jnp.sin,
+        radius=math.inf,
+        log_abs=lambda i: _on(i % 2 == 1, _log_inverse_factorial(i)),
+        sign=_odd,
+        stride=2,
+        settled=1,
+        log_ratio=_two_factorial_steps,
+        log_total=lambda R: math.log(math.sinh(R)) if R < 1 else R + math.log1p(-math.exp(-2 * R)) - math.log(2),
+        numpy=np.sin,
+        jax=jnp.sin,
     ),
     "cos": Family(
-        math.inf,
-        lambda i: _on(i % 2 == 0, _log_inverse_factorial(i)),
-        _cos_sign,
-        2,
-        0,
-        _two_factorial_steps,
-        np.cos,
-        jnp.cos,
+        radius=math.inf,
+        log_abs=lambda i: _on(i % 2 == 0, _log_inverse_factorial(i)),
+        sign=_cos_sign,
+        stride=2,
+        settled=0,
+        log_ratio=_two_factorial_steps,
+        log_total=lambda R: R + math.log1p(math.exp(-2 * R)) - math.log(2),
+        numpy=np.cos,
+        jax=jnp.cos,
     ),
-    "erf": Family(math.inf, _log_erf, _odd, 2, 1, _erf_log_ratio, scipy.special.erf, jax.scipy.special.erf),
-    "tanh": Family(math.pi / 2, _log_tanh, _odd, 2, 1, lambda i: _TANH_RATIO, np.tanh, jnp.tanh),
+    "erf": Family(
+        radius=math.inf,
+        log_abs=_log_erf,
+        sign=_odd,
+        stride=2,
+        settled=1,
+        log_ratio=_erf_log_ratio,
+        # erfi(R) by Dawson's integral e^(-R^2) int_0^R e^(t^2) dt, which does not overflow
+        log_total=lambda R: R * R + math.log(2 / math.sqrt(math.pi)) + math.log(scipy.special.dawsn(R)),
+        numpy=scipy.special.erf,
+        jax=jax.scipy.special.erf,
+    ),
+    "tanh": Family(
+        radius=math.pi / 2,
+        log_abs=_log_tanh,
+        sign=_odd,
+        stride=2,
+        settled=1,
+        log_ratio=lambda i: _TANH_RATIO,
+        log_total=lambda R: math.log(math.tan(R)),
+        numpy=np.tanh,
+        jax=jnp.tanh,
+    ),
     "sigmoid": Family(
-        math.pi, _log_sigmoid, _odd, 2, 1, lambda i: _LOGISTIC_RATIO, scipy.special.expit, jax.nn.sigmoid
+        radius=math.pi,
+        log_abs=_log_sigmoid,
+        sign=_odd,
+        stride=2,
+        settled=1,
+        log_ratio=lambda i: _LOGISTIC_RATIO,
+        log_total=lambda R: math.log(0.5 + math.tan(R / 2) / 2),
+        numpy=scipy.special.expit,
+        jax=jax.nn.sigmoid,
     ),
     "softplus": Family(
-        math.pi,
-        _log_softplus,
-        _softplus_sign,
-        2,
-        2,
-        lambda i: _LOGISTIC_RATIO,
-        lambda z: np.logaddexp(0.0, z),
-        jax.nn.softplus,
+        radius=math.pi,
+        log_abs=_log_softplus,
+        sign=_softplus_sign,
+        stride=2,
+        settled=2,
+        log_ratio=lambda i: _LOGISTIC_RATIO,
+        log_total=lambda R: math.log(math.log(2) + R / 2 - math.log(math.cos(R / 2))),
+        numpy=lambda z: np.logaddexp(0.0, z),
+        jax=jax.nn.softplus,
     ),
     "geometric": Family(
-        1.0, lambda i: np.zeros(i.shape), _plus, 1, 0, lambda i: 0.0, lambda z: 1 / (1 - z), lambda z: 1 / (1 - z)
+        radius=1.0,
+        log_abs=lambda i: np.zeros(i.shape),
+        sign=_plus,
+        stride=1,
+        settled=0,
+        log_ratio=lambda i: 0.0,
+        log_total=lambda R: -math.log1p(-R),
+        numpy=lambda z: 1 / (1 - z),
+        jax=lambda z: 1 / (1 - z),
     ),
 }
 

@@ -55,41 +55,32 @@ def log_sum(family: Family, weight: Weight, log_R: float, start: int = 0) -> Log
     turn = _first(log_q, fast, max(start, family.settled))
     if turn - start > MOST_TERMS:
         return _around_the_largest(family, weight, log_R, log_q, start, turn)
-    indices, log_terms, largest, end = np.empty(0, np.int64), np.empty(0), 0.0, start
+    pieces, end = (np.empty(0), np.empty(0), np.empty(0)), start
     while True:
         new = np.arange(end, max(turn + 2, end + 64, 2 * end - start))
-        log_c, log_w = family.log_abs(new), weight.log(new)
+        log_c = family.log_abs(new)
         support = log_c > -np.inf
-        pieces = (log_c[support], log_w[support], new[support] * log_R)
-        largest = max(largest, max_abs(*pieces))
-        indices = np.concatenate([indices, new[support]])
-        log_terms = np.concatenate([log_terms, pieces[0] + pieces[1] + pieces[2]])
-        end = int(new[-1]) + 1
-        added = finite_log_sum(log_terms, largest)
-        q = log_q(float(indices[-1]))
-        rest = float(log_terms[-1]) + q - math.log(-math.expm1(q)) + added.upper - added.lower
-        if rest - added.lower < math.log(_EPS) or len(indices) > MOST_TERMS:
-            return LogSum(added.lower, float(np.logaddexp(added.upper, rest)) + _EPS, added.terms)
+        added = log_c[support], weight.log(new)[support], new[support] * log_R
+        pieces = tuple(np.concatenate(both) for both in zip(pieces, added, strict=True))
+        end, last = int(new[-1]) + 1, float(new[support][-1])
+        found, q = finite_log_sum(*pieces), log_q(last)
+        # the rest: last term * q / (1 - q)
+        rest = finite_log_sum(*(piece[-1:] for piece in pieces)).upper + q - math.log(-math.expm1(q)) + 8 * _EPS
+        if rest - found.lower < math.log(_EPS) or len(pieces[0]) > MOST_TERMS:
+            return LogSum(found.lower, float(np.logaddexp(found.upper, rest)) + 4 * _EPS, found.terms)
 
 
-def max_abs(*pieces: np.ndarray) -> float:
-    """The largest absolute entry of all that is finite."""
-    return max(float(np.abs(piece[np.isfinite(piece)]).max(initial=0.0)) for piece in pieces)
-
-
-def finite_log_sum(log_terms: Float[np.ndarray, " k"], largest: float) -> LogSum:
-    """The sum of finitely many terms, given by their logarithms.
-
-    Args:
-        log_terms: logarithms; -inf for a term that is zero.
-        largest: size of the largest summand within the logarithms, which sets their rounding.
-    """
-    kept = log_terms[log_terms > -np.inf]
-    if kept.size == 0:
+def finite_log_sum(*pieces: Float[np.ndarray, " k"]) -> LogSum:
+    """The sum of finitely many terms. The pieces of its logarithm add up to that of a term; -inf is a term of zero."""
+    log_terms = np.sum(pieces, axis=0)
+    kept = log_terms > -np.inf
+    if not kept.any():
         return NOTHING
-    value = float(scipy.special.logsumexp(kept))
-    slack = _EPS * (8 * (1 + largest) + 4 * math.log2(kept.size + 1) + abs(value))  # NumPy adds pairwise
-    return LogSum(value - slack, value + slack, int(kept.size))
+    # each logarithm is off by some roundings of its pieces; then those of the sum, in which NumPy adds pairwise
+    off = 8 * _EPS * (1 + np.sum(np.abs(pieces), axis=0)[kept])
+    low, high = (float(scipy.special.logsumexp(log_terms[kept] + sign * off)) for sign in (-1, 1))
+    slack = _EPS * (8 + math.log2(kept.size) + max(abs(low), abs(high)))
+    return LogSum(low - slack, high + slack, int(kept.sum()))
 
 
 def _first(log_q: Callable[[float], float], level: float, low: int) -> int:
@@ -115,7 +106,7 @@ def _around_the_largest(
     peak = _first(log_q, 0.0, max(start, family.settled))
     peak += (family.settled - peak) % family.stride
     i = np.array([peak])
-    pieces = [float(family.log_abs(i)[0]), float(weight.log(i)[0]), peak * log_R]
+    pieces = float(family.log_abs(i)[0]), float(weight.log(i)[0]), peak * log_R
     value, slack = sum(pieces), 16 * _EPS * (1 + max(map(abs, pieces)))
     q = log_q(turn)
     # `log_ratio` of tanh and its kin is a limit, above the ratios of the first terms by less than 2 in all

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
-from ntkseq.concepts.series import Series, get
+from ntkseq.concepts.series import Series
 
 
 class Target(abc.ABC):
@@ -27,11 +27,6 @@ class Target(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def family(self) -> tuple[Series, ...]:
-        """The distinct series of the target, in order: the set Phi of the theorems."""
-
-    @property
-    @abc.abstractmethod
     def features(self) -> int:
         """The number d of features of a token."""
 
@@ -42,8 +37,22 @@ class Target(abc.ABC):
 
     @property
     @abc.abstractmethod
+    def members(self) -> tuple[tuple[Series, float], ...]:
+        """`(series, norm of its direction)` of each function of the target. Not under a trace."""
+
+    @property
+    def family(self) -> tuple[Series, ...]:
+        """The distinct series of the target, in order: the set Phi of the theorems."""
+        return tuple(dict.fromkeys(series for series, _ in self.members))
+
+    @property
     def departures(self) -> tuple[str, ...]:
         """Where this target leaves the class as its paper states it; empty if it does not. Not under a trace."""
+        return ()
+
+    def scaled(self, factor: float) -> Any:
+        """The same target with all directions times `factor`: of tokens that much shorter it has the same values."""
+        return jax.tree.map(lambda beta: beta * float(factor), self)
 
     @property
     def degree(self) -> int | None:
@@ -100,11 +109,6 @@ def same_features(name: str, betas: Iterable[Any]) -> int:
     if len(sizes) > 1:
         raise ValueError(f"all {name} must have one number d of features, that of a token; got {sizes}.")
     return sizes[0]
-
-
-def distinct(series: Iterable[Any]) -> tuple[Series, ...]:
-    """Each series once, in order."""
-    return tuple(dict.fromkeys(get(one) for one in series))
 
 
 def norm(beta: Any) -> float:

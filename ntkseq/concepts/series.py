@@ -88,17 +88,14 @@ class Series:
 
     def log_sum(self, R: float, *, start: int = 0, weight: _sums.Weight = _sums.ONES) -> _sums.LogSum:
         """log sum_{i >= start} w_i |c_i| R^i, enclosed. Inf from the radius on, whatever the weight."""
-        if not R < self.radius:
-            return _sums.DIVERGENT
-        return self.log_sum_anywhere(R, start=start, weight=weight)
+        return self.log_sum_anywhere(R, start=start, weight=weight) if self.radius > R else _sums.DIVERGENT
 
     def log_sum_anywhere(self, R: float, *, start: int, weight: _sums.Weight) -> _sums.LogSum:
         """The same without a look at the radius: for weights that make every series converge."""
         if R == 0:
             if start > 0:
                 return _sums.NOTHING
-            first = self.log_abs(0) + weight.log(np.zeros(1, np.int64))
-            return _sums.finite_log_sum(first, _sums.max_abs(first))
+            return _sums.finite_log_sum(self.log_abs(0), weight.log(np.zeros(1, np.int64)))
         if not self.given:
             found = _sums.log_sum(FAMILIES[self.name], weight, math.log(R), start)
             log_factor = math.log(abs(self.factor))
@@ -106,8 +103,8 @@ class Series:
             slack = slack if math.isfinite(slack) else 0.0
             return _sums.LogSum(found.lower + log_factor - slack, found.upper + log_factor + slack, found.terms)
         i = np.arange(start, len(self.given))
-        pieces = (self.log_abs(len(self.given))[start:-1], weight.log(i), i * math.log(R))
-        return _sums.finite_log_sum(pieces[0] + pieces[1] + pieces[2], _sums.max_abs(*pieces))
+        log_c = self.log_abs(len(self.given))[start : len(self.given)]
+        return _sums.finite_log_sum(log_c, weight.log(i), i * math.log(R))
 
     def __call__(self, z: Any) -> Any:
         """phi(z), elementwise, also beyond the radius of the series; a JAX array gives one, all else NumPy."""

@@ -77,8 +77,8 @@ class PositionToPosition(Target):
         object.__setattr__(self, "outputs", outputs)
 
     @property
-    def family(self) -> tuple[Series, ...]:
-        return _target.distinct(part.series for part in self.parts)
+    def members(self) -> tuple[tuple[Series, float], ...]:
+        return tuple((part.series, _target.norm(part.beta)) for part in self.parts)
 
     @property
     def features(self) -> int:

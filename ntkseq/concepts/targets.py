@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq._struct import static, struct
+from ntkseq._struct import replace, static, struct
 from ntkseq.concepts import _target
 from ntkseq.concepts._target import Target
 from ntkseq.concepts.series import Series, get
@@ -66,8 +66,8 @@ class Additive(Target):
         object.__setattr__(self, "parts", parts)
 
     @property
-    def family(self) -> tuple[Series, ...]:
-        return _target.distinct(part.series for part in self.parts)
+    def members(self) -> tuple[tuple[Series, float], ...]:
+        return tuple((part.series, _target.norm(part.beta)) for part in self.parts)
 
     @property
     def features(self) -> int:
@@ -81,10 +81,6 @@ class Additive(Target):
     def norms(self) -> Float[np.ndarray, " k"]:
         """|beta_l| of each part, in host float64."""
         return np.array([_target.norm(part.beta) for part in self.parts])
-
-    @property
-    def departures(self) -> tuple[str, ...]:
-        return ()
 
     def __call__(self, x: Any) -> Float[Array, ""]:
         x = self.read(x)
@@ -154,8 +150,8 @@ class NVariable(Target):
         return tuple((position, self.betas[j]) for j, position in enumerate(self.positions))
 
     @property
-    def family(self) -> tuple[Series, ...]:
-        return (self.series,)
+    def members(self) -> tuple[tuple[Series, float], ...]:
+        return ((self.series, _target.norm(self.betas)),)
 
     @property
     def features(self) -> int:
@@ -169,10 +165,6 @@ class NVariable(Target):
     def norms(self) -> Float[np.ndarray, " N"]:
         """|beta_j| of each block, in host float64."""
         return np.array([_target.norm(beta) for beta in self.betas])
-
-    @property
-    def departures(self) -> tuple[str, ...]:
-        return ()
 
     def __call__(self, x: Any) -> Float[Array, ""]:
         x = self.read(x)
@@ -234,8 +226,15 @@ class WholeSequence(Target):
         return tuple((weight, NVariable(positions, betas, series)) for weight, betas, series in terms)
 
     @property
-    def family(self) -> tuple[Series, ...]:
-        return _target.distinct(self.series)
+    def members(self) -> tuple[tuple[Series, float], ...]:
+        """The same; a weight above 1 in size is part of its function, since the paper's stay below."""
+        sizes = (max(1.0, abs(float(weight))) for weight in self.weights)
+        return tuple(
+            (size * phi, norm) for size, phi, norm in zip(sizes, self.series, self.norms.tolist(), strict=True)
+        )
+
+    def scaled(self, factor: float) -> WholeSequence:
+        return replace(self, betas=self.betas * float(factor))
 
     @property
     def features(self) -> int:
@@ -252,7 +251,7 @@ class WholeSequence(Target):
 
     @property
     def departures(self) -> tuple[str, ...]:
-        found = [f"{phi} is {phi(0.0):.3g} at 0, not 0" for phi in self.family if phi(0.0) != 0]
+        found = [f"{phi} is {phi(0.0):.3g} at 0, not 0" for phi in dict.fromkeys(self.series) if phi(0.0) != 0]
         for r, (weight, norm) in enumerate(zip(self.weights, self.norms, strict=True)):
             if abs(float(weight)) > 1:
                 found.append(f"the weight of term {r} is {float(weight):.3g}, above 1 in size")
