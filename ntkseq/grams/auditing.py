@@ -43,7 +43,9 @@ def audit(
 
     It holds but for probability `delta` over the pairs drawn, whatever matrix K is: the pairs are drawn after it. What
     is taken on trust is e, as the range of Z; each pair is checked against it. It pays where n^2 / 2 is much more than
-    2 `pairs`; below, compute in float64. Time of `pairs` entries in float64, memory O(n).
+    2 `pairs`; below, compute in float64. A kernel that is itself sampled (`kernels.Gated`) gains nothing.
+
+    Time of `pairs` entries in float64, memory O(n).
 
     Args:
         K: what `gram(kernel, x)` returned, symmetric.

@@ -137,7 +137,6 @@ OTHERS = [
         for kernel in (
             kernels.Recurrent(sigma_w=0.9, activation="erf", read="mean", depth=2),
             kernels.Bidirectional(),
-            kernels.Gated(),
         )
     ),
 ]
@@ -151,6 +150,15 @@ def test_other_kernels_and_lengths_are_audited(kernel: kernels.Kernel):
     A = grams.audit(K, kernel, x.astype(np.float64), lengths=lengths, pairs=500)
     gap = np.asarray(K, np.float64) - double(kernel, x, lengths)
     assert np.linalg.norm(gap) <= A.rounding < 0.5 * K.rounding
+
+
+@pytest.mark.slow
+def test_a_kernel_that_is_sampled_keeps_its_rounding():
+    """Its error is that of sampling, in float64 too."""
+    x = examples()
+    kernel = kernels.Gated()
+    K = ntkseq.gram(kernel, x)
+    assert grams.audit(K, kernel, x, pairs=500).rounding == K.rounding
 
 
 def test_a_matrix_of_zeros_keeps_its_rounding_of_zero():
