@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import scipy.special
 from jaxtyping import Float
 
 from ntkseq.concepts._families import Family
@@ -78,9 +77,14 @@ def finite_log_sum(*pieces: Float[np.ndarray, " k"]) -> LogSum:
         return NOTHING
     # each logarithm is off by some roundings of its pieces; then those of the sum, in which NumPy adds pairwise
     off = 8 * _EPS * (1 + np.sum(np.abs(pieces), axis=0)[kept])
-    low, high = (float(scipy.special.logsumexp(log_terms[kept] + sign * off)) for sign in (-1, 1))
+    low, high = (_log_sum_exp(log_terms[kept] + sign * off) for sign in (-1, 1))
     slack = _EPS * (8 + math.log2(kept.size) + max(abs(low), abs(high)))
     return LogSum(low - slack, high + slack, int(kept.sum()))
+
+
+def _log_sum_exp(log_terms: Float[np.ndarray, " k"]) -> float:
+    top = float(log_terms.max())
+    return top + math.log(float(np.sum(np.exp(log_terms - top))))
 
 
 def _first(log_q: Callable[[float], float], level: float, low: int) -> int:

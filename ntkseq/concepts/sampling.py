@@ -54,8 +54,8 @@ def sample(
     """Draw tokens uniformly from spheres, and label the sequences by a target.
 
     With `eps_x` the tokens have the form of allenzhu2019rnn, as we recall it: the first is (0, .., 0, 1), all later
-    ones have norm eps_x and a last coordinate of 0, so they are orthogonal to the first. The paper also gives later tokens
-    a constant share, bias = 1/2, and its targets look at tokens before they are shortened: here y is always
+    ones have norm eps_x and a last coordinate of 0, so they are orthogonal to the first. The paper also gives later
+    tokens a constant share, bias = 1/2, and its targets look at tokens before they are shortened: here y is always
     target(x), so to label by tokens of norm 1, pass `target.scaled(1 / eps_x)`.
 
     Args:
@@ -120,7 +120,7 @@ def _norms(token_norm: Any, first: str | None, eps_x: float | None, t: int) -> t
     if norms.shape not in ((), (t,)):
         raise ValueError(
             f"token_norm must be one number, or one for each of t = {t} steps; got shape {norms.shape}. Norms that "
-            "vary between sequences are outside the theorems: normalise the tokens, or add a coordinate sqrt(r^2 - |x|^2)."
+            "vary between sequences are outside the theorems: normalise tokens, or add a coordinate sqrt(r^2 - |x|^2)."
         )
     if not (np.isfinite(norms) & (norms > 0)).all():
         raise ValueError(f"token_norm must be finite and > 0; got {token_norm!r}.")
