@@ -38,7 +38,7 @@ SURFACE = {
     "ntkseq.empirical": [
         "Average", "Convergence", "NTK", "Plan", "Taylor", "average", "calibrate", "convergence", "linearize", "taylor",
     ],
-    "ntkseq.grams": ["Dense", "Gram", "Lazy", "Operator", "as_gram", "gram", "lazy"],
+    "ntkseq.grams": ["Audited", "Dense", "Gram", "Lazy", "Operator", "as_gram", "audit", "gram", "lazy"],
     "ntkseq.interop": ["equinox", "flax", "neural_tangents"],
     "ntkseq.kernels": [
         "Attention", "Bidirectional", "Dense", "Flow", "GD", "Gated", "Kernel", "LeakyRecurrent", "LinearRecurrent",

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -16,7 +17,7 @@ from ntkseq.grams.base import Dense
 from ntkseq.spectra.base import Interval, Spectrum
 from ntkseq.spectra.compare import cosine, leading_angles, relative_distance
 from ntkseq.spectra.dense import dense_spectrum
-from ntkseq.training.probes import Probe, check_every, check_examples, check_name
+from ntkseq.training.probes import Probe, check_every, check_examples, check_name, host
 
 MOST = 4096
 """Probe examples at most: every row takes all eigenvalues of their kernel."""
@@ -113,12 +114,15 @@ class KernelProbe(Probe):
 
     def look(self, params: Any, start: Any) -> Any:
         """With the kernel's rounding, measured at these parameters."""
-        found = super().look(params, start)
+        if not _finite(params):  # which empirical.NTK would refuse
+            return super().look(params, start) | {"e": np.array(math.nan)}
+        # piece by piece: each is compiled by itself, and a device without memory ends in smaller blocks
+        kernel = self.kernel(params)
+        found = host({"K": kernel.square_side(kernel.prepare(self.x, self.lengths)), "outputs": _values(self, params)})
         if not np.isfinite(found["K"]).all():
             return found | {"e": np.array(math.nan)}
         which = np.unique(np.linspace(0, self.n - 1, min(self.n, FEW)).astype(int))
         lengths = None if self.lengths is None else np.asarray(self.lengths)[which]
-        kernel = self.kernel(params)
         few = kernel.prepare(jax.tree.map(lambda leaf: leaf[which], self.x), lengths)
         return found | {"e": np.array(kernel.entry_rounding(few))}
 
@@ -186,6 +190,17 @@ class KernelProbe(Probe):
         names += tuple(f"rank_{kind}{end}" for kind in RANKS for end in ("", "_lower", "_upper"))
         top = np.full(self.k, math.nan)
         return dict.fromkeys(names, math.nan) | {"resolved": False, "top": top, "top_error": top, "outputs": outputs}
+
+
+@jax.jit
+def _finite(params: Any) -> Array:
+    leaves = [leaf for leaf in jax.tree.leaves(params) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+
+
+@jax.jit
+def _values(probe: KernelProbe, params: Any) -> Array:
+    return probe.values(params)
 
 
 def _symmetric(K: np.ndarray) -> np.ndarray:
