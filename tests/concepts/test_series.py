@@ -12,6 +12,7 @@ import pytest
 
 from ntkseq import activations
 from ntkseq.concepts import Series, series
+from ntkseq.concepts._families import FAMILIES
 
 NAMED = [series.get(name) for name in series.names()]
 ALL = [*NAMED, -2.5 * series.tanh(), series.polynomial([1, -2, 0, 0.5])]
@@ -89,6 +90,19 @@ def test_tails_never_understate_closed_forms():
     # the whole of exp but c_0, where more and more terms are needed
     assert all(series.exp().tail(R, 0) >= math.expm1(R) for R in (1e-3, 1.0, 30.0, 300.0, 700.0))
     assert all(series.tanh().tail(R, 0) >= math.tan(R) * (1 - 1e-13) for R in (0.1, 1.0, 1.5, 1.57))
+
+
+@pytest.mark.parametrize("name", series.names())
+def test_the_ratios_that_prove_tails_bound_all_later_ratios(name: str):
+    family = FAMILIES[name]
+    logs = family.log_abs(np.arange(2000))
+    settled = logs[family.settled :]
+    support = np.arange(len(settled)) % family.stride == 0
+    assert np.isfinite(settled[support]).all() and (settled[~support] == -np.inf).all()
+    ratios = np.diff(settled[support])
+    bounds = [family.log_ratio(family.settled + family.stride * k) for k in range(len(ratios))]
+    largest_to_come = np.maximum.accumulate(ratios[::-1])[::-1]
+    assert (largest_to_come <= np.array(bounds) + 1e-11).all()  # differences of logarithms of up to 1e4
 
 
 def test_a_tail_is_infinite_from_the_radius_on_and_ends_with_a_polynomial():
