@@ -1,0 +1,125 @@
+"""How many examples does the recurrent kernel need for a known target? A rigorous bound before any label is seen."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ntkseq import _checks
+from ntkseq.bounds._system import independent
+from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds.rkhs import rkhs_norm
+from ntkseq.bounds.tokens import Tokens
+
+KERNEL = "the kernel interpolant of noiseless labels (not a network of finite width)"
+
+
+def target_risk(
+    target: Any, kernel: Any, x: Any, *, n: int | None = None, delta: float = 0.05, B0: float = 1.0, tried: int = 1
+) -> Bound:
+    """Bound the test loss of the kernel interpolant of a target before any label is seen, rigorously.
+
+        E min(1, |f_n - f|) <= 2 i B0 kappa/sqrt(n) + sqrt(log(i (i+1) tried/delta)/(2n)),    i = max(1, ceil(|f|/B0))
+
+    with |f| from `rkhs_norm` and kappa^2 = K(x, x), which constant token norms fix. It is (bounds.4) for every function
+    of at most the norm of f, of which the interpolant f_n of y_i = f(x_i) is one; `rademacher(K, y, kappa=...)` puts
+    the measured y'K^-1 y in its place, which is smaller.
+
+    Args:
+        target: the labels' function, see `rkhs_norm`.
+        kernel: a `kernels.Recurrent` of the relu family with the last read-out.
+        x: inputs (n, t, d), or a `Tokens`.
+        n: number of examples; None: those of x.
+        delta: the probability that the bound fails.
+        B0: grid of the norm, fixed beforehand.
+        tried: how many kernels were looked at.
+
+    Returns:
+        Bound; inf with the reason where the norm has no finite bound.
+
+    Raises:
+        ValueError: as `rkhs_norm`; no n where x is a `Tokens`.
+
+    Reference: bartlett2002rademacher for the ingredients; recurrent-bounds.10.
+    """
+    delta, B0 = _checks.probability("delta", delta), _checks.nonnegative("B0", B0, positive=True)
+    tried = _checks.positive_int("tried", tried)
+    if n is None:
+        if isinstance(x, Tokens):
+            raise ValueError("n must be given, the number of examples, since x declares token norms only.")
+        n = len(x)
+    n = _checks.positive_int("n", n)
+    norm = rkhs_norm(target, kernel, x)
+    size, kappa = math.sqrt(norm.value or 0.0), math.sqrt(norm.constants["kernel_diagonal"])
+    capacity = confidence = i = math.inf
+    if math.isfinite(size):
+        i = max(1, math.ceil(size / B0))
+        capacity = 2 * i * B0 * kappa / math.sqrt(n)
+        confidence = math.sqrt(math.log(i * (i + 1) * tried / delta) / (2 * n))
+    terms = (
+        Term("capacity", "2 i B0 kappa/sqrt(n)", capacity, True, "derived", f"i = {i}, |f| <= {size:.4g}"),
+        Term("confidence", "sqrt(log(i(i+1) tried/delta)/(2n))", confidence, True, "derived"),
+    )
+    return Bound(
+        name="risk of the kernel interpolant of a known target",
+        quantity="E min(1, |f_n(x) - f(x)|)",
+        value=total(terms),
+        terms=terms,
+        assumptions=(independent(), _noiseless(), *norm.assumptions, _forever()),
+        delta=delta,
+        applies_to=KERNEL,
+        references=("bartlett2002rademacher", "wang2021rnn"),
+        constants={"n": n, "norm": size, "i": i, "B0": B0, "kappa": kappa, "tried": tried},
+        reason=norm.reason,
+    )
+
+
+def sample_size(target: Any, kernel: Any, x: Any, *, eps: float, delta: float = 0.05, B0: float = 1.0) -> Bound:
+    """Bound the number of examples after which the kernel interpolant of a target errs by at most eps.
+
+        n >= ((2 i B0 kappa + sqrt(log(i (i+1)/delta)/2)) / eps)^2
+
+    Args:
+        target, kernel, x: as in `target_risk`; x may be a `Tokens`.
+        eps: the wanted expected loss min(1, |f_n - f|), in (0, 1).
+        delta: the probability that it is missed.
+        B0: grid of the norm, fixed beforehand.
+
+    Returns:
+        Bound of the least sufficient n, an integer; inf with the reason where the norm has no finite bound.
+
+    Reference: recurrent-bounds.11.
+
+    Example:
+        >>> from ntkseq import concepts, kernels
+        >>> f = concepts.Additive([(2, [0.6, 0.8], concepts.series.polynomial([0, 1]))])
+        >>> law = Tokens.declared([1.0] * 3, features=2)
+        >>> sample_size(f, kernels.Recurrent.preset("allen-zhu-li"), law, eps=0.1).certified
+        True
+    """
+    eps = _checks.probability("eps", eps)
+    one = target_risk(target, kernel, x, n=1, delta=delta, B0=B0)
+    value = one.value if one.value is not None else math.inf
+    needed = float(math.ceil((value / eps) ** 2 * (1 + 1e-12))) if math.isfinite(value) else math.inf
+    term = Term("examples", "((2 i B0 kappa + sqrt(log(i(i+1)/delta)/2))/eps)^2", needed, True, "derived")
+    return Bound(
+        name="sample size for a known target",
+        quantity=f"least n with E min(1, |f_n(x) - f(x)|) <= {eps:g}",
+        value=needed,
+        terms=(term,),
+        assumptions=one.assumptions,
+        delta=one.delta,
+        applies_to=KERNEL,
+        references=one.references,
+        constants={**one.constants, "eps": eps, "n": needed},
+        trivial=None,
+        reason=one.reason,
+    )
+
+
+def _noiseless() -> Assumption:
+    return Assumption("noiseless", "labels are y = f(x), without noise", "declared")
+
+
+def _forever() -> Assumption:
+    return Assumption("all inputs", "test inputs have the same token norms and shared parts as these", "declared")

@@ -1,0 +1,128 @@
+"""Have the tokens of all inputs the same norm, and what have they in common? What the power series start from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ntkseq import _checks
+from ntkseq.bounds.base import Assumption
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """Token norms per position, and the squared norm of the part that all inputs share.
+
+        |x[t]|^2 = squares_t,    <x[t], x'[t]> = common_t + <x~[t], x~'[t]>                  (recurrent-bounds.1)
+
+    Attributes:
+        squares: |x[t]|^2.
+        common: squared norm c_t of the shared part, 0 <= c_t <= squares_t.
+        varying: |x~[t]|^2 = squares_t - c_t, exactly 0 where all inputs have the same token.
+        features: number of features of a token, which `input_scale="dim"` divides by.
+        shared: the shared part itself, orthogonal to the rest; None where it was only declared.
+        assumption: that the norms are constant, and how that is known.
+    """
+
+    squares: Float[np.ndarray, " t"]
+    common: Float[np.ndarray, " t"]
+    varying: Float[np.ndarray, " t"]
+    features: int
+    shared: Float[np.ndarray, "t d"] | None
+    assumption: Assumption
+
+    @property
+    def steps(self) -> int:
+        """Number of steps."""
+        return len(self.squares)
+
+    @classmethod
+    def measured(cls, x: Any) -> Tokens:
+        """Read norms and shared coordinates off the data.
+
+        Where norms vary the largest counts, and the assumption fails. Coordinates with the same value in all inputs
+        are shared: a common first token, a bias coordinate.
+
+        Raises:
+            ValueError: x is not (n, t, d), or not finite.
+        """
+        given, _ = _checks.sequences("x", np.asarray(x) if isinstance(x, (list, tuple)) else x)
+        eps = float(np.finfo(np.asarray(given).dtype).eps)
+        held = (
+            np.asarray(x) if isinstance(x, (np.ndarray, list, tuple)) else np.asarray(given)
+        )  # JAX may round to float32
+        eps = float(np.finfo(held.dtype).eps) if held.dtype.kind == "f" else eps
+        data = held.astype(np.float64)
+        squares = np.sum(data**2, axis=2)  # (n, t)
+        same = np.all(data == data[:1], axis=0)  # (t, d)
+        shared = np.where(same, data[0], 0.0)
+        varying = np.max(np.sum(np.where(same, 0.0, data) ** 2, axis=2), axis=0)
+        common = np.sum(shared**2, axis=1)
+        least, largest = squares.min(axis=0), squares.max(axis=0)
+        spread = float(np.max((largest - least) / np.where(largest > 0, largest, 1.0)))
+        return cls(
+            squares=common + varying,
+            common=common,
+            varying=varying,
+            features=data.shape[2],
+            shared=shared,
+            assumption=Assumption(
+                "token norms",
+                "|x_i[t]| is the same for all inputs i, at every position t",
+                "holds" if spread <= 4 * (data.shape[2] + 4) * eps else "fails",
+                f"squared norms differ by up to {spread:.2g} of their size, {len(data)} inputs",
+            ),
+        )
+
+    @classmethod
+    def declared(cls, norms: Sequence[float] | Any, *, common: Any = None, features: int = 1) -> Tokens:
+        """Declare norms |x[t]| and squared norms c_t of the shared part, without data.
+
+        Args:
+            norms: (t,), one per position.
+            common: (t,), the shared part's squared norm; None: nothing is shared.
+            features: number of features, used only with `input_scale="dim"`.
+
+        Raises:
+            ValueError: numbers that are negative or do not fit.
+        """
+        sizes = _vector("norms", norms, None)
+        shared = np.zeros(len(sizes)) if common is None else _vector("common", common, len(sizes))
+        varying = sizes**2 - shared
+        eps = 4 * float(np.finfo(np.float64).eps)
+        varying = np.where(np.abs(varying) <= eps * sizes**2, 0.0, varying)
+        if (varying < 0).any():
+            t = int(np.flatnonzero(varying < 0)[0])
+            raise ValueError(f"common must not exceed norms^2; got {shared[t]:g} > {sizes[t] ** 2:g} at position {t}.")
+        assumption = Assumption("token norms", "|x[t]| is the same for all inputs, at every position t", "declared")
+        features = _checks.positive_int("features", features)
+        return cls(varying + shared, shared, varying, features, None, assumption)
+
+    def whole_at(self, positions: Sequence[int]) -> Tokens:
+        """The same with nothing split off at these positions, as for a target that reads the shared part there."""
+        common = self.common.copy()
+        common[list(positions)] = 0.0
+        varying = np.where(common == self.common, self.varying, self.squares)
+        return Tokens(self.squares, common, varying, self.features, self.shared, self.assumption)
+
+
+def as_tokens(x: Any) -> Tokens:
+    """Tokens as they are, or measured on data."""
+    return x if isinstance(x, Tokens) else Tokens.measured(x)
+
+
+def _vector(name: str, value: Any, length: int | None) -> np.ndarray:
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be numbers (t,), one per position; got {value!r}.") from None
+    if array.ndim != 1 or not len(array) or (length is not None and len(array) != length):
+        wanted = "(t,)" if length is None else f"({length},)"
+        raise ValueError(f"{name} must have shape {wanted}, one number per position; got {array.shape}.")
+    if not np.isfinite(array).all() or (array < 0).any():
+        raise ValueError(f"{name} must be finite and >= 0; got {value!r}.")
+    return array

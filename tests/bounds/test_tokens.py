@@ -1,0 +1,53 @@
+"""Are constant token norms and shared parts seen in data, and varying norms called so?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ntkseq.bounds.tokens import Tokens
+
+
+def sphere(rng, *shape):
+    x = rng.normal(size=shape)
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def test_a_common_first_token_and_a_bias_coordinate_are_shared():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([sphere(rng, 20, 4, 3), np.full((20, 4, 1), 0.5)], axis=2)
+    x[:, 0] = x[0, 0]
+    tokens = Tokens.measured(x)
+    np.testing.assert_allclose(tokens.squares, 1.25)
+    np.testing.assert_allclose(tokens.common, [1.25, 0.25, 0.25, 0.25])
+    assert tokens.varying[0] == 0.0 and tokens.assumption.status == "holds"
+    inner = np.einsum("ntd,mtd->nmt", x, x)
+    rest = x - tokens.shared
+    np.testing.assert_allclose(inner, tokens.common + np.einsum("ntd,mtd->nmt", rest, rest), atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_norms_that_are_constant_up_to_the_rounding_of_the_data_hold(dtype):
+    x = sphere(np.random.default_rng(1), 200, 5, 7).astype(dtype)
+    assert Tokens.measured(x).assumption.status == "holds"
+    x[3, 2] *= dtype(1 + 1e-4)
+    assert Tokens.measured(x).assumption.status == "fails"
+
+
+def test_whole_tokens_are_counted_where_the_shared_part_is_read():
+    tokens = Tokens.declared([1.0, 2.0], common=[1.0, 1.0]).whole_at([0])
+    assert tokens.common.tolist() == [0.0, 1.0] and tokens.varying.tolist() == [1.0, 3.0]
+
+
+def test_declarations_that_cannot_be_are_refused():
+    for arguments, match in (
+        (([1.0, -1.0],), "finite and >= 0"),
+        (([[1.0]],), r"shape \(t,\)"),
+        ((["a"],), "must be numbers"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            Tokens.declared(*arguments)
+    with pytest.raises(ValueError, match="must not exceed"):
+        Tokens.declared([1.0, 1.0], common=[0.0, 1.1])
+    with pytest.raises(ValueError, match=r"shape \(n, t, d\)"):
+        Tokens.measured(np.ones((3, 2)))
