@@ -15,6 +15,7 @@ SURFACE = {
         "blocks",
         "bounds",
         "cite",
+        "concepts",
         "data",
         "effective_rank",
         "empirical",
@@ -33,6 +34,10 @@ SURFACE = {
     ],
     "ntkseq.bounds": [
         "Assumption", "Bound", "Term", "Trajectory", "along", "arora", "cao_gu", "du", "margin", "rademacher",
+    ],
+    "ntkseq.concepts": [
+        "Additive", "Complexity", "NVariable", "PositionToPosition", "Sample", "Series", "Target", "WholeSequence",
+        "complexity", "sample", "series",
     ],
     "ntkseq.data": ["Dataset", "bundled", "files", "load", "sequences", "tasks"],
     "ntkseq.empirical": [
