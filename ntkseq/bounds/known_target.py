@@ -40,7 +40,7 @@ def target_risk(
     Raises:
         ValueError: as `rkhs_norm`; no n where x is a `Tokens`.
 
-    Reference: bartlett2002rademacher for the ingredients; recurrent-bounds.10.
+    Reference: bartlett2002rademacher for the ingredients; recurrent_bounds.10.
     """
     delta, B0 = _checks.probability("delta", delta), _checks.nonnegative("B0", B0, positive=True)
     tried = _checks.positive_int("tried", tried)
@@ -88,7 +88,7 @@ def sample_size(target: Any, kernel: Any, x: Any, *, eps: float, delta: float = 
     Returns:
         Bound of the least sufficient n, an integer; inf with the reason where the norm has no finite bound.
 
-    Reference: recurrent-bounds.11.
+    Reference: recurrent_bounds.11.
 
     Example:
         >>> from ntkseq import concepts, kernels

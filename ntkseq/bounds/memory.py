@@ -55,7 +55,7 @@ class MemoryProfile:
 def memory_profile(kernel: Any, x: Any) -> MemoryProfile:
     """Compute the linear share of every token in the last read-out relu kernel, and how the kernel forgets.
 
-        share_t = a_{e_t} |x~[t]|^2 / K(x, x)                                                (recurrent-bounds.8)
+        share_t = a_{e_t} |x~[t]|^2 / K(x, x)                                                (recurrent_bounds.8)
 
     Args:
         kernel: a `kernels.Recurrent` of the relu family with the last read-out.
@@ -93,7 +93,7 @@ def memory_profile(kernel: Any, x: Any) -> MemoryProfile:
 
 
 def _law(kernel: Any, squares: np.ndarray, common: np.ndarray) -> float | None:
-    """(recurrent-bounds.9), where it was derived: relu, one layer, sigma_w^2 = 2, no bias, h_0 = 0, tokens alike."""
+    """(recurrent_bounds.9), where it was derived: relu, one layer, sigma_w^2 = 2, no bias, h_0 = 0, tokens alike."""
     act: Any = activations.get(kernel.activation)
     relu = (float(act.positive), float(act.negative)) == (1.0, 0.0)
     plain = kernel.depth == 1 and kernel.h0 == "zero" and float(np.max(kernel.sigma_b)) == 0.0

@@ -19,7 +19,7 @@ from ntkseq.bounds.tokens import Tokens
 class Expansion:
     """The kernel as a power series in the tokens at some positions, all others orthogonal (y = 0).
 
-        K = sum_alpha scaled[alpha] prod_j (y_j / unit_j)^alpha_j,  y_j = <x~[l_j], x~'[l_j]>   (recurrent-bounds.2)
+        K = sum_alpha scaled[alpha] prod_j (y_j / unit_j)^alpha_j,  y_j = <x~[l_j], x~'[l_j]>   (recurrent_bounds.2)
 
     with all coefficients >= 0 and |y_j| <= unit_j. One series for each group of positions.
 
@@ -68,7 +68,7 @@ class Head:
     def log_lower(self, degree: int) -> tuple[Float[np.ndarray, " k"], float] | None:
         """log F_1..log F_degree and a ratio q with F_{p+1} >= q F_p from p = degree on; None if there is none.
 
-        a_alpha >= F_p (p!/alpha!) prod_j slopes_j^alpha_j for p = |alpha| >= 1                  (recurrent-bounds.6)
+        a_alpha >= F_p (p!/alpha!) prod_j slopes_j^alpha_j for p = |alpha| >= 1                  (recurrent_bounds.6)
         """
         if self.cosine <= 0.0 or self.sine_squared <= 0.0 or max(self.tangent, self.output) <= 0.0:
             return None
@@ -95,7 +95,7 @@ def expand(
     """Expand the kernel in the tokens at the given positions, up to a total degree.
 
     Truncated power series are carried through the recursion of the kernel; k0 and k1 enter by their Taylor series at
-    the centre (recurrent-bounds.3). With m multi-indices: O(t depth degree m^2) time, O(m^2) memory. All numbers are
+    the centre (recurrent_bounds.3). With m multi-indices: O(t depth degree m^2) time, O(m^2) memory. All numbers are
     >= 0 and are only added, multiplied and divided, so that every coefficient is right in its leading digits.
 
     Args:
@@ -108,7 +108,7 @@ def expand(
     Raises:
         ValueError: a kernel without such a series, positions that are not there or carry nothing that varies.
 
-    Reference: wang2021rnn and allenzhu2019rnn for the kernel; the series: recurrent-bounds.2.
+    Reference: wang2021rnn and allenzhu2019rnn for the kernel; the series: recurrent_bounds.2.
 
     Example:
         >>> from ntkseq import kernels

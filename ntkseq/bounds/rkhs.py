@@ -28,11 +28,11 @@ def rkhs_norm(target: Any, kernel: Any, x: Any, *, degree: int | None = None) ->
 
     With K = sum_alpha a_alpha prod_j y_j^alpha_j (see `power_series.expand`) and Taylor coefficients b of the target,
 
-        additive    |f|^2 <= b_0^2/a_0 + sum_l sum_{p>=1} b_{l,p}^2 |beta_l|^{2p} / a_{p e_l}      (recurrent-bounds.4)
+        additive    |f|^2 <= b_0^2/a_0 + sum_l sum_{p>=1} b_{l,p}^2 |beta_l|^{2p} / a_{p e_l}      (recurrent_bounds.4)
         N-variable  |f|^2 <= sum_p b_p^2 sum_{|alpha|=p} (p!/alpha!)^2 prod_j |beta_j|^{2 alpha_j}/a_alpha   (.5)
 
     and for labels y_i = f(x_i) without noise y'K^-1 y <= |f|^2 for every sample. Beyond the degree that is computed, a
-    lower bound of the coefficients takes over (recurrent-bounds.6); the series must fall fast enough for it.
+    lower bound of the coefficients takes over (recurrent_bounds.6); the series must fall fast enough for it.
 
     Args:
         target: a `concepts.Additive`, `NVariable` or `WholeSequence` whose positions the kernel's sequences have.
@@ -167,7 +167,7 @@ def _degrees(blocks: list[_Block], degree: int | None) -> tuple[int, ...]:
 
 
 def _sum(series: Expansion, row: int, blocks: list[_Block]) -> _Sum:
-    """(recurrent-bounds.4), (recurrent-bounds.5); blocks that share their positions share monomials: norms add up."""
+    """(recurrent_bounds.4), (recurrent_bounds.5); blocks that share their positions share monomials: norms add up."""
     exponents = series.exponents[1:]  # all but the constant
     degrees = exponents.sum(axis=1)
     last = int(degrees[-1])
@@ -188,7 +188,7 @@ def _sum(series: Expansion, row: int, blocks: list[_Block]) -> _Sum:
 
 
 def _beyond(series: Expansion, row: int, blocks: list[_Block], last: int) -> float:
-    """What degrees above `last` can add, by (recurrent-bounds.6) and (recurrent-bounds.7); inf if nothing is proven."""
+    """What degrees above `last` can add, by (recurrent_bounds.6) and (recurrent_bounds.7); inf if nothing is proven."""
     ends = [b.series.degree for b in blocks]
     if None not in ends and max(d for d in ends if d is not None) <= last:
         return 0.0

@@ -17,7 +17,7 @@ from ntkseq.bounds.base import Assumption
 class Tokens:
     """Token norms per position, and the squared norm of the part that all inputs share.
 
-        |x[t]|^2 = squares_t,    <x[t], x'[t]> = common_t + <x~[t], x~'[t]>                  (recurrent-bounds.1)
+        |x[t]|^2 = squares_t,    <x[t], x'[t]> = common_t + <x~[t], x~'[t]>                  (recurrent_bounds.1)
 
     Attributes:
         squares: |x[t]|^2.
