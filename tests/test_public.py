@@ -33,7 +33,9 @@ SURFACE = {
         "training",
     ],
     "ntkseq.bounds": [
-        "Assumption", "Bound", "Term", "Trajectory", "along", "arora", "cao_gu", "du", "margin", "rademacher",
+        "Assumption", "Bound", "MemoryProfile", "Term", "Tokens", "Trajectory", "allen_zhu_li", "along", "arora",
+        "cao_gu", "du", "margin", "memory_profile", "panigrahi_goyal", "rademacher", "rkhs_norm", "sample_size",
+        "target_risk", "wang_shen",
     ],
     "ntkseq.concepts": [
         "Additive", "Complexity", "NVariable", "PositionToPosition", "Sample", "Series", "Target", "WholeSequence",
