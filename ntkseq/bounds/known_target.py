@@ -104,7 +104,7 @@ def sample_size(target: Any, kernel: Any, x: Any, *, eps: float, delta: float = 
     term = Term("examples", "((2 i B0 kappa + sqrt(log(i(i+1)/delta)/2))/eps)^2", needed, True, "derived")
     return Bound(
         name="sample size for a known target",
-        quantity=f"least n with E min(1, |f_n(x) - f(x)|) <= {eps:g}",
+        quantity=f"least n with E min(1, |f_n(x) - f(x)|) at most {eps:g}",
         value=needed,
         terms=(term,),
         assumptions=one.assumptions,
