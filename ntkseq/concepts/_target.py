@@ -82,6 +82,25 @@ class Target(abc.ABC):
         return x
 
 
+class Parts(Target):
+    """A target that is a sum over `parts`, each a function `series` of one token along a direction `beta`."""
+
+    parts: Any
+
+    @property
+    def members(self) -> tuple[tuple[Series, float], ...]:
+        return tuple((part.series, norm(part.beta)) for part in self.parts)
+
+    @property
+    def features(self) -> int:
+        return self.parts[0].beta.shape[-1]
+
+    @property
+    def norms(self) -> Float[np.ndarray, " k"]:
+        """|beta| of each part, in host float64."""
+        return np.array([norm(part.beta) for part in self.parts])
+
+
 def position(name: str, value: Any) -> int:
     """Check one position: an integer >= 0."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:

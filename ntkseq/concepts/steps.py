@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks
 from ntkseq._struct import static, struct
 from ntkseq.concepts import _target
-from ntkseq.concepts._target import Target
+from ntkseq.concepts._target import Parts
 from ntkseq.concepts.series import Series, get
 
 _UNIT = 1e-6  # a norm is called 1 within this: directions may have been made in float32
@@ -33,7 +33,7 @@ class Link:
 
 
 @struct
-class PositionToPosition(Target):
+class PositionToPosition(Parts):
     """Every step has outputs, each a sum of functions of single tokens up to that step.
 
     f(x)[j, s] = sum_i sum_r phi_{i->j,r,s}(<beta_{i->j,r,s}, x[i]>),  i <= j
@@ -77,14 +77,6 @@ class PositionToPosition(Target):
         object.__setattr__(self, "outputs", outputs)
 
     @property
-    def members(self) -> tuple[tuple[Series, float], ...]:
-        return tuple((part.series, _target.norm(part.beta)) for part in self.parts)
-
-    @property
-    def features(self) -> int:
-        return self.parts[0].beta.shape[-1]
-
-    @property
     def steps(self) -> int:
         return 1 + max(part.step for part in self.parts)
 
@@ -93,11 +85,6 @@ class PositionToPosition(Target):
         """p, the largest number of parts that share source, step and output."""
         feeds = [(part.source, part.step, part.output) for part in self.parts]
         return max(feeds.count(feed) for feed in set(feeds))
-
-    @property
-    def norms(self) -> Float[np.ndarray, " k"]:
-        """|beta| of each part, in host float64."""
-        return np.array([_target.norm(part.beta) for part in self.parts])
 
     @property
     def departures(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from ntkseq._struct import replace, static, struct
 from ntkseq.concepts import _target
-from ntkseq.concepts._target import Target
+from ntkseq.concepts._target import Parts, Target
 from ntkseq.concepts.series import Series, get
 from ntkseq.concepts.steps import Link, PositionToPosition
 
@@ -34,7 +34,7 @@ class Part:
 
 
 @struct
-class Additive(Target):
+class Additive(Parts):
     """A sum of functions of single tokens: each token counts for itself, in its own way.
 
     f(x) = sum_l phi_l(<beta_l, x[l]>)
@@ -66,21 +66,8 @@ class Additive(Target):
         object.__setattr__(self, "parts", parts)
 
     @property
-    def members(self) -> tuple[tuple[Series, float], ...]:
-        return tuple((part.series, _target.norm(part.beta)) for part in self.parts)
-
-    @property
-    def features(self) -> int:
-        return self.parts[0].beta.shape[-1]
-
-    @property
     def steps(self) -> int:
         return 1 + max(part.position for part in self.parts)
-
-    @property
-    def norms(self) -> Float[np.ndarray, " k"]:
-        """|beta_l| of each part, in host float64."""
-        return np.array([_target.norm(part.beta) for part in self.parts])
 
     def __call__(self, x: Any) -> Float[Array, ""]:
         x = self.read(x)

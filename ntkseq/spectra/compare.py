@@ -161,6 +161,7 @@ def leading_angles(first: Spectrum, second: Spectrum, k: int) -> tuple[np.ndarra
 
     The sine of the error of each space is at most |E| / (gap - |E|).
     """
+    assert first.vectors is not None and second.vectors is not None
     angles = np.sort(scipy.linalg.subspace_angles(first.vectors[:, :k], second.vectors[:, :k]))
     if k == first.n:
         return angles, 1e-7
