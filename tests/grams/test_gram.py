@@ -105,7 +105,9 @@ def test_a_chaotic_kernel_says_that_its_digits_are_gone():
     K = ntkseq.gram(kernel, x)
     with jax.enable_x64(True):
         exact = np.asarray(ntkseq.gram(kernel, x.astype(np.float64)))
-    assert 1e-4 * np.trace(exact) < np.linalg.norm(np.asarray(K, np.float64) - exact, 2) <= K.rounding
+    # how many digits are lost depends on how a machine adds: 5e-6 and more than 1e-4 of the trace were seen
+    assert np.linalg.norm(np.asarray(K, np.float64) - exact, 2) <= K.rounding
+    assert 1e-4 * np.trace(exact) < K.rounding
 
 
 def test_a_progress_bar_counts_every_batch(capsys):
