@@ -6,7 +6,7 @@ does the network do what its linearisation at the start does? Kernel theory says
 
 Command: ntkseq study training --out training-report (or --quick)
 
-Time: 20 minutes on two cores; --quick about two minutes.
+Time: 20 minutes on two cores; --quick 80 seconds.
 
 Numbers to expect (3 against 8, 128 training examples, widths 64 to 1024, three seeds, float32): the kernel's relative
 drift falls as width^-0.60 [-0.73, -0.46] (Elman), -0.81 [-0.93, -0.70] (GRU), -0.67 [-1.07, -0.27] (transformer), the
