@@ -68,8 +68,9 @@ def memory_profile(kernel: Any, x: Any) -> MemoryProfile:
         >>> from ntkseq import kernels
         >>> from ntkseq.bounds.tokens import Tokens
         >>> profile = memory_profile(kernels.Recurrent.preset("allen-zhu-li"), Tokens.declared([1.0] * 16))
-        >>> [f"{1 / share:.3g}" for share in profile.share[[0, -1]]]
-        ['3.75e+03', '139']
+        >>> first, last = profile.share[0], profile.share[-1]
+        >>> print(f"{1 / first:.3g}, {1 / last:.3g}")
+        3.75e+03, 139
     """
     tokens = as_tokens(x)
     size = diagonal(kernel, tokens)

@@ -48,7 +48,9 @@ class AttentionRankProbe(Probe):
         >>> net = models.Serial(Linear(), Attention(scaling="root"), width=16, heads=2)
         >>> x = jax.random.normal(jax.random.key(0), (3, 5, 2))
         >>> probe = training.AttentionRankProbe(net.attention_weights, x)
-        >>> training.track([probe], net.init(jax.random.key(1), x[0]))["attention"]["rank_entropy"].shape
+        >>> history = training.track([probe], net.init(jax.random.key(1), x[0]))
+        >>> table = history["attention"]
+        >>> table["rank_entropy"].shape
         (1, 1, 2)
     """
 

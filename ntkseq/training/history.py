@@ -245,7 +245,8 @@ def track(probes: Any, params: Any) -> History:
         ...     history = history.update(step, params)
         >>> history
         History(kernel: 3 rows)
-        >>> history["kernel"]["distance"].shape
+        >>> table = history["kernel"]
+        >>> table["distance"].shape
         (3,)
     """
     probes = tuple(probes)
