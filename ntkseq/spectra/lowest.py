@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq.grams.base import Dense, Gram
-
-_SHARES = (0.5, 0.9, 0.99)  # p of numerics.16, of which the best counts
+from ntkseq.spectra.entrywise import SHARES
 
 
 def moved(residual: float, gap: float) -> float:
@@ -52,7 +51,7 @@ def bounds(
         upper = np.minimum(upper, values + seen)
         for j in range(1, b + 1):
             rest = _below(values[j], edge, residual) if j < b else edge
-            for p in _SHARES:
+            for p in SHARES:
                 far = rest - e * whole / (1.0 - p)
                 low = [_below(value - seen[j - 1] / p, far, residual) for value in values[:j]]
                 lower[:j] = np.maximum(lower[:j], low)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
-import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from ntkseq.reports import Figure, Section, Sheet, Table, trajectories
 from ntkseq.reports.record import rounded_up
 from ntkseq.spectra import Interval
+from ntkseq.studies.spec import command_line
 from ntkseq.training import History
 from ntkseq.training import Table as Rows
 
@@ -40,8 +40,7 @@ class Recorded:
     @property
     def command(self) -> str:
         """The command line that asks for this report."""
-        more = ["--out", self.out] if self.out else []
-        return shlex.join(["ntkseq", "report", self.file, *more, *(["--overwrite"] if self.overwrite else [])])
+        return command_line(["ntkseq", "report", self.file], self)
 
 
 def recorded(asked: Recorded) -> Sheet:
@@ -127,14 +126,19 @@ def _kernel(history: History, name: str) -> Section:
     header = ("step", "least eigenvalue", "told from zero", "largest", "entropy rank", "drift", "rotation (rad)")
     rows = []
     for i in _some(len(table.steps)):
-        low, value, high = (float(table[f"least{end}"][i]) for end in ("_lower", "", "_upper"))
-        clear, largest = bool(table["resolved"][i]), float(table["top"][i].max(initial=-math.inf))
+        least, largest = least_eigenvalue(table, i), float(table["top"][i].max(initial=-math.inf))
         beside = (_at(table, column, i) for column in ("rank_entropy", "distance", "rotation"))
-        rows.append((int(table.steps[i]), Interval(low, value, high, clear), clear, largest, *beside))
+        rows.append((int(table.steps[i]), least, least.resolved, largest, *beside))
     over = f" of {n} probe examples" if n else ""
     return Section(
         _heading("Kernel", name), figures=_given(figures), tables=(Table(header, tuple(rows), f"The kernel{over}."),)
     )
+
+
+def least_eigenvalue(table: Rows, row: int) -> Interval:
+    """The least eigenvalue in one row of the table of a kernel."""
+    lower, estimate, upper = (float(table[name][row]) for name in ("least_lower", "least", "least_upper"))
+    return Interval(lower, estimate, upper, bool(table["resolved"][row]))
 
 
 def _loss(history: History, name: str) -> Section:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import re
-import shlex
 from typing import Any, Protocol, runtime_checkable
 
 from ntkseq.reports import Sheet
 from ntkseq.studies.run import Stage
+from ntkseq.studies.spec import command_line
 
 STUDIES: dict[str, str] = {"training": "ntkseq.studies.training:Training"}
 """Name on the command line -> "module:Class". A class is loaded when its study is asked for."""
@@ -73,19 +72,7 @@ def command(name: str, study: Any) -> str:
         >>> command("training", Training(quick=True, widths=(32,)))
         'ntkseq study training --quick --widths 32'
     """
-    words = ["ntkseq", "study", name]
-    for field in dataclasses.fields(study):
-        value, option = getattr(study, field.name), field.name.replace("_", "-")
-        default = field.default
-        if field.default_factory is not dataclasses.MISSING:
-            default = field.default_factory()
-        if value == default:
-            continue
-        if isinstance(value, bool):
-            words.append(f"--{'' if value else 'no-'}{option}")
-        else:
-            words += [f"--{option}", *(str(part) for part in (value if isinstance(value, tuple) else (value,)))]
-    return shlex.join(words)
+    return command_line(["ntkseq", "study", name], study)
 
 
 def passage(doc: str | None, head: str) -> str:

@@ -146,15 +146,28 @@ class Study:
     @property
     def command(self) -> str:
         """The command line that asks for this study."""
-        words = ["ntkseq", "study", self.source]
-        for field in dataclasses.fields(self):
-            value, option = getattr(self, field.name), "--" + field.name.replace("_", "-")
-            if field.name == "source" or value == field.default:
-                continue
-            words.append(option)
-            if value is not True:
-                words += [str(part) for part in (value if isinstance(value, tuple) else (value,))]
-        return shlex.join(words)
+        return command_line(["ntkseq", "study", self.source], self)
+
+
+def command_line(words: list[str], record: Any) -> str:
+    """The words of a command, then the options of its record that are not as they stand by default.
+
+    Args:
+        words: the command, with the arguments that go without a name: fields without a default.
+        record: a dataclass.
+    """
+    words = list(words)
+    for field in dataclasses.fields(record):
+        value, option = getattr(record, field.name), field.name.replace("_", "-")
+        made = field.default_factory is not dataclasses.MISSING
+        default = field.default_factory() if made else field.default  # pyright: ignore[reportCallIssue]
+        if default is dataclasses.MISSING or value == default:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{'' if value else 'no-'}{option}")
+        else:
+            words += [f"--{option}", *(str(part) for part in (value if isinstance(value, tuple) else (value,)))]
+    return shlex.join(words)
 
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Study)}

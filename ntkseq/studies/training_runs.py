@@ -46,7 +46,7 @@ class Task:
     """What all networks learn, and how.
 
     Attributes:
-        x, y, x_test, y_test: sequences (n, t, d) and labels -1/+1; lengths, lengths_test: (n,), or None.
+        x, y, x_test, y_test: sequences (n, t, d) and labels -1/+1; lengths, lengths_test: (n,), or None for both.
         steps, batch: of stochastic gradient descent.
         every: period of the probes.
     """

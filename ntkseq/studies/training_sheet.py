@@ -11,7 +11,7 @@ import numpy as np
 
 from ntkseq.bounds.trajectory import along
 from ntkseq.reports import Figure, Section, Sheet, Table, comparisons, trajectories
-from ntkseq.spectra import Interval
+from ntkseq.studies.history import least_eigenvalue
 from ntkseq.studies.training_runs import Outcome, Runs, Task
 from ntkseq.training.laziness import Laziness, laziness
 
@@ -123,18 +123,12 @@ def _table(runs: Runs) -> Table:
     for width, outcomes in sorted(runs.items()):
         numbers = [_numbers(outcome) for outcome in outcomes]
         mean = {key: float(np.mean([one[key] for one in numbers])) for key in numbers[0]}
-        least = [_interval(outcomes[0], row) for row in (0, -1)]
+        least = [least_eigenvalue(outcomes[0].history["kernel"], row) for row in (0, -1)]
         rows.append((
             width, mean["drift"], mean["moved"], mean["test_deviation"], mean["train_loss"], mean["test_error"],
             mean["linear_test_error"], *least, mean["rank_start"], mean["rank_end"],
         ))  # fmt: skip
     return Table(header, tuple(rows), "Means over seeds; the least eigenvalues are those of the first seed.")
-
-
-def _interval(outcome: Outcome, row: int) -> Interval:
-    table = outcome.history["kernel"]
-    lower, estimate, upper = (float(table[name][row]) for name in ("least_lower", "least", "least_upper"))
-    return Interval(lower, estimate, upper, bool(table["resolved"][row]))
 
 
 def _numbers(outcome: Outcome) -> dict[str, float]:
