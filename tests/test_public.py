@@ -43,7 +43,8 @@ SURFACE = {
     ],
     "ntkseq.data": ["Dataset", "bundled", "files", "load", "sequences", "tasks"],
     "ntkseq.empirical": [
-        "Average", "Convergence", "NTK", "Plan", "Taylor", "average", "calibrate", "convergence", "linearize", "taylor",
+        "AttentionWeights", "Average", "Convergence", "NTK", "Plan", "Taylor", "attention_weights", "average",
+        "calibrate", "convergence", "linearize", "taylor",
     ],
     "ntkseq.grams": ["Audited", "Dense", "Gram", "Lazy", "Operator", "as_gram", "audit", "gram", "lazy"],
     "ntkseq.interop": ["equinox", "flax", "neural_tangents"],
@@ -60,9 +61,9 @@ SURFACE = {
     ],
     "ntkseq.reports": ["Figure", "Folder", "Prediction", "Rank", "Report", "Section", "Sheet", "Table"],
     "ntkseq.spectra": [
-        "ClassStructure", "Comparison", "Curve", "Decay", "Interval", "LowRank", "Partial", "Spectrum", "aggregate",
-        "centred", "classwise", "compare", "effective_rank", "effective_ranks", "nystrom", "positive_definite",
-        "spectrum",
+        "AttentionRanks", "ClassStructure", "Comparison", "Curve", "Decay", "Interval", "LayerRanks", "LowRank",
+        "Partial", "Spectrum", "aggregate", "attention_ranks", "centred", "classwise", "compare", "effective_rank",
+        "effective_ranks", "nystrom", "positive_definite", "spectrum",
     ],
     "ntkseq.studies": ["Accuracy", "Stored", "Study", "accuracy", "run", "stored"],
     "ntkseq.training": [

@@ -1,6 +1,7 @@
 """What are the eigenvalues of a Gram matrix, how sure are they, and what do they say?"""
 
 from ntkseq.spectra.alignment import Curve
+from ntkseq.spectra.attention import AttentionRanks, LayerRanks, attention_ranks
 from ntkseq.spectra.base import Interval, Spectrum
 from ntkseq.spectra.certify import positive_definite
 from ntkseq.spectra.compare import Comparison, compare
@@ -14,15 +15,18 @@ from ntkseq.spectra.spectrum import spectrum
 from ntkseq.spectra.structure import ClassStructure, centred, classwise
 
 __all__ = [
+    "AttentionRanks",
     "ClassStructure",
     "Comparison",
     "Curve",
     "Decay",
     "Interval",
+    "LayerRanks",
     "LowRank",
     "Partial",
     "Spectrum",
     "aggregate",
+    "attention_ranks",
     "centred",
     "classwise",
     "compare",
