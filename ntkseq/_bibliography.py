@@ -252,6 +252,38 @@ ENTRIES = {
         "",
         "2006.14606",
     ),
+    "edelman2022": Entry(
+        "inproceedings",
+        "Edelman, Benjamin L. and Goel, Surbhi and Kakade, Sham and Zhang, Cyril",
+        "Inductive Biases and Variable Creation in Self-Attention Mechanisms",
+        2022,
+        "International Conference on Machine Learning",
+        "2110.10090",
+    ),
+    "trauger2024": Entry(
+        "inproceedings",
+        "Trauger, Jacob and Tewari, Ambuj",
+        "Sequence Length Independent Norm-Based Generalization Bounds for Transformers",
+        2024,
+        "International Conference on Artificial Intelligence and Statistics",
+        "2310.13088",
+    ),
+    "truong2024": Entry(
+        "misc",
+        "Truong, Lan V.",
+        "On Rank-Dependent Generalisation Error Bounds for Transformers",
+        2024,
+        "",
+        "2410.11500",
+    ),
+    "sakai2026": Entry(
+        "misc",
+        "Sakai, Mana and Imaizumi, Masaaki",
+        "Spectrum-Adaptive Generalization Bounds for Trained Deep Transformers",
+        2026,
+        "",
+        "2605.07297",
+    ),
     "dhingra2025": Entry(
         "misc", "Dhingra, Aviral", "Provable Generalization in Overparameterized Neural Nets", 2025, "", "2508.17256"
     ),

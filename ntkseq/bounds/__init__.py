@@ -1,5 +1,10 @@
 """What can be said about the test loss? Bounds with their terms, assumptions, and what could not be checked."""
 
+from ntkseq.bounds.attention import attention_norm, attention_rank, attention_schatten
+from ntkseq.bounds.attention_capacity import effective_rank_capacity
+from ntkseq.bounds.attention_frozen import frozen_attention
+from ntkseq.bounds.attention_head import AttentionHead
+from ntkseq.bounds.attention_theorems import edelman, sakai_imaizumi, trauger_tewari, truong
 from ntkseq.bounds.base import Assumption, Bound, Term
 from ntkseq.bounds.descent import du
 from ntkseq.bounds.kernel import margin, rademacher
@@ -13,6 +18,7 @@ from ntkseq.bounds.trajectory import Trajectory, along
 
 __all__ = [
     "Assumption",
+    "AttentionHead",
     "Bound",
     "MemoryProfile",
     "Term",
@@ -21,14 +27,23 @@ __all__ = [
     "allen_zhu_li",
     "along",
     "arora",
+    "attention_norm",
+    "attention_rank",
+    "attention_schatten",
     "cao_gu",
     "du",
+    "edelman",
+    "effective_rank_capacity",
+    "frozen_attention",
     "margin",
     "memory_profile",
     "panigrahi_goyal",
     "rademacher",
     "rkhs_norm",
+    "sakai_imaizumi",
     "sample_size",
     "target_risk",
+    "trauger_tewari",
+    "truong",
     "wang_shen",
 ]

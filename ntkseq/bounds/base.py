@@ -12,9 +12,10 @@ import numpy as np
 
 from ntkseq import _checks
 
-PROVENANCE = ("exact", "derived", "recalled")
+PROVENANCE = ("exact", "derived", "recalled", "template")
 """From best to worst. exact: an identity, given K. derived: proved in this library's theory pages. recalled: the form
-of a published theorem, written down without its text at hand; never shown as exact."""
+of a published theorem, written down without its text at hand; never shown as exact. template: a form assumed by this
+library, which no theorem known here states; never certified."""
 
 STATUS = ("holds", "declared", "unchecked", "unresolved", "fails")
 """holds: checked on these data. declared: cannot be seen in data, the caller vouches for it. unchecked: could be known,
@@ -30,7 +31,7 @@ class Term:
         formula: as printed.
         value: its number; None where the source gives a rate only.
         explicit: False where the source gives O(.) only and the constant is taken as stated.
-        provenance: "exact", "derived" or "recalled".
+        provenance: "exact", "derived", "recalled" or "template"; see `PROVENANCE`.
         note: what a reader should know.
         counted: False for a number shown beside the bound, which is no part of its value.
     """
@@ -113,6 +114,8 @@ class Bound:
             found.append(f"constant taken as stated in {_listed(hidden)}")
         if recalled := [term.name for term in counted if term.provenance == "recalled"]:
             found.append(f"formula recalled, not verified, in {_listed(recalled)}")
+        if assumed := [term.name for term in counted if term.provenance == "template"]:
+            found.append(f"form assumed by this library, no theorem, in {_listed(assumed)}")
         for status in ("fails", "unresolved", "unchecked"):
             if names := [a.name for a in self.assumptions if a.status == status]:
                 found.append(f"{_listed(names)}: {status}")
@@ -120,7 +123,7 @@ class Bound:
 
     @property
     def certified(self) -> bool:
-        """Whether `quantity <= value` may be written: all constants explicit, nothing recalled, nothing unchecked."""
+        """Whether `quantity <= value` may be written: constants explicit, nothing recalled, assumed or unchecked."""
         return not self.objections
 
     @property

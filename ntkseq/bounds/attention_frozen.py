@@ -1,0 +1,152 @@
+"""How large can the test loss be of a read-out behind attention that was fixed before training?"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ntkseq import _checks
+from ntkseq.bounds._system import EPS, independent
+from ntkseq.bounds.attention_covers import rounded_up
+from ntkseq.bounds.attention_head import tokens
+from ntkseq.bounds.attention_setting import GRID, labelled, loss_named
+from ntkseq.bounds.base import Assumption, Bound, Term, total
+
+
+def frozen_attention(
+    U: Any,
+    A: Any,
+    x: Any,
+    y: Any,
+    *,
+    delta: float = 0.05,
+    loss: str = "absolute",
+    gamma: float = 1.0,
+    radius: float | None = None,
+    grid: float = GRID,
+    tried: int = 1,
+    lengths: Any = None,
+) -> Bound:
+    """Bound the expected loss of f(x) = <U, A(x) x>, A fixed before training: here attention ranks enter with proof.
+
+        E l(f) <= mean l(f(x_i), y_i) + 2 rho Rad + 3 sqrt(log(2 union/delta)/(2n))
+        Rad <= (B/n) sqrt(sum_i |A_i x_i|_F^2) <= (B/n) sqrt(sum_i srank(A_i) |A_i|_op^2 |x_i|_op^2)
+
+    B is |U|_F rounded up to a power of `grid`. The middle is the bound; the right, with the stable ranks of the
+    attention matrices, is shown beside it. A may be any matrices: of the network at initialisation, of another model.
+
+    Args:
+        U: read-out, (t, d).
+        A: attention matrices of these examples, (n, t, t), computed with parameters that have not seen these examples.
+        x: inputs (n, t, d).
+        y: labels (n,).
+        delta, loss, gamma, grid, tried: see `attention_norm`.
+        radius: limit of |U|_F, if it was fixed before seeing these examples.
+        lengths: of the sequences, (n,): rows and columns of A behind them do not count, whatever they hold.
+
+    Returns:
+        Bound; an estimate if U exceeds the radius.
+
+    Raises:
+        ValueError: shapes or options that do not fit; entries that are not finite inside a sequence, with the first
+            such example.
+
+    Reference: derived; attention.9.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.ones((500, 2, 3))
+        >>> bound = frozen_attention(np.zeros((2, 3)), np.full((500, 2, 2), 0.5), x, np.zeros(500))
+        >>> bound.certified, round(bound.constants["stable_rank"], 3)
+        (True, 1.0)
+    """
+    x, lengths = tokens(x, lengths)
+    n, t, d = x.shape
+    A = _attention(A, n, t, lengths)
+    U = np.asarray(U).astype(np.float64)
+    if U.shape != (t, d):
+        raise ValueError(f"U must have shape ({t}, {d}), one weight per step and feature; got {U.shape}.")
+    _checks.finite("U", U)
+    y, chosen = labelled(y, n, loss), loss_named(loss, gamma)
+    delta, tried = _checks.probability("delta", delta), _checks.positive_int("tried", tried)
+    if not (grid := _checks.nonnegative("grid", grid)) > 1:
+        raise ValueError(f"grid must be a ratio above 1; got {grid:g}.")
+
+    seen = A @ x  # (n, t, d)
+    f = np.einsum("ntd,td->n", seen, U)
+    norm = float(np.linalg.norm(U)) * (1 + 8 * U.size * EPS)
+    slack = 4 * (t * d + t) * EPS  # of the sums below, relative to their absolute terms
+    off = slack * float(np.mean(np.einsum("ntd,td->n", np.abs(A) @ np.abs(x), np.abs(U))))
+    energy = float(np.sum(seen**2) + slack * np.sum((np.abs(A) @ np.abs(x)) ** 2))
+    B, cost = (_checks.nonnegative("radius", radius), 0.0) if radius is not None else rounded_up(norm, grid)
+    training = min(1.0, float(np.mean(chosen.value(f, y))) + chosen.rho * off)
+
+    s = np.linalg.svd(A, compute_uv=False)
+    op, fro = s[:, 0], np.sqrt(np.sum(s**2, axis=1))
+    stable = np.where(op > 0, (fro / np.where(op > 0, op, 1)) ** 2, 0.0)
+    by_rank = float(np.sum(stable * op**2 * np.linalg.norm(x, ord=2, axis=(1, 2)) ** 2))
+    rho = chosen.rho
+    log_union = math.log(tried) + cost
+    capacity = [2 * rho * B / n * math.sqrt(value) for value in (energy, by_rank)]
+    terms = (
+        Term("training loss", chosen.formula, training, True, "exact", "raised by the rounding of f"),
+        Term("capacity", f"{2 * rho:g} B sqrt(sum |A_i x_i|_F^2)/n", capacity[0], True, "derived", f"B = {B:.4g}"),
+        Term("confidence", "3 sqrt(log(2 union/delta)/(2n))",
+             3 * math.sqrt((math.log(2 / delta) + log_union) / (2 * n)), True, "derived"),
+        Term("capacity by rank", f"{2 * rho:g} B sqrt(sum srank(A_i) |A_i|_op^2 |x_i|_op^2)/n", capacity[1], True,
+             "derived", f"mean stable rank {stable.mean():.4g}", counted=False),
+    )  # fmt: skip
+    how = "without these labels" if tried == 1 else f"among {tried} settings, which the bound counts"
+    assumptions = [
+        independent(),
+        Assumption("frozen", "A is a function of x that was fixed before seeing these examples", "declared"),
+        Assumption("fixed beforehand", f"loss, {'grid' if radius is None else 'radius'} were chosen {how}", "declared"),
+    ]
+    if radius is not None:
+        inside = norm <= B * (1 + 1e-12)
+        assumptions.append(
+            Assumption("norm", "|U|_F <= radius", "holds" if inside else "fails", f"|U|_F = {norm:.4g}, radius {B:.4g}")
+        )
+    return Bound(
+        name="frozen attention, linear read-out",
+        quantity=chosen.quantity,
+        value=total(terms),
+        terms=terms,
+        assumptions=tuple(assumptions),
+        delta=delta,
+        applies_to="<U, A(x) x> with these U and A, in exact arithmetic",
+        references=("bartlett2002rademacher",),
+        constants={
+            "n": n, "B": B, "norm_U": norm, "rho": rho, "energy": energy, "energy_by_rank": by_rank,
+            "stable_rank": float(stable.mean()), "stable_rank_error": float(stable.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan,
+            "complexity": B / n * math.sqrt(energy), "log_union": log_union, **_rows(A, lengths),
+        },
+    )  # fmt: skip
+
+
+def _attention(A: Any, n: int, t: int, lengths: np.ndarray) -> np.ndarray:
+    """(n, t, t), zero outside the sequences."""
+    A = np.asarray(A)
+    if A.shape != (n, t, t):
+        raise ValueError(
+            f"A must have shape ({n}, {t}, {t}), one matrix per example; got {A.shape}. One head at a time."
+        )
+    inside = np.arange(t) < lengths[:, None]
+    A = np.where(inside[:, :, None] & inside[:, None, :], A, 0).astype(np.float64)
+    broken = ~np.isfinite(A).all(axis=(1, 2))
+    if broken.any():
+        raise ValueError(
+            f"A must be finite; {int(broken.sum())} of {n} examples are not, the first is example "
+            f"{int(broken.argmax())}. A row whose keys are all masked with -inf is NaN: set it to 0, or pass lengths=."
+        )
+    return A
+
+
+def _rows(A: np.ndarray, lengths: np.ndarray) -> dict[str, Any]:
+    """Whether rows are probabilities: the bound does not ask for it, a reader may."""
+    sums, any_seen = A.sum(axis=2), (A != 0).any(axis=2)
+    inside = np.arange(A.shape[1]) < lengths[:, None]
+    off = float(np.max(np.abs(np.where(any_seen, sums - 1, 0))))
+    return {"row_error": off, "negative": bool((A < 0).any()), "hidden_rows": int((inside & ~any_seen).sum())}

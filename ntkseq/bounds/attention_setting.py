@@ -1,0 +1,212 @@
+"""What do all bounds on attention share? Data, loss, declared sizes, and how the chance of failure is split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ntkseq import _checks
+from ntkseq.bounds._system import EPS, independent
+from ntkseq.bounds.attention_covers import Sizes, rounded_up
+from ntkseq.bounds.attention_head import AttentionHead, tokens
+from ntkseq.bounds.base import Assumption, Bound, Term, total
+
+GRID = 2**0.125
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss in [0, 1] and its slope rho in the prediction."""
+
+    quantity: str
+    formula: str
+    value: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    rho: float
+
+
+def loss_named(name: str, gamma: float) -> Loss:
+    """ "absolute", "squared", both clipped at 1, or "margin", which bounds the classification error."""
+    _checks.choice("loss", name, ("absolute", "squared", "margin"))
+    gamma = _checks.nonnegative("gamma", gamma, positive=True)
+    if name == "absolute":
+        return Loss("E min(1, |f(x) - y|)", "mean min(1, |f - y|)", lambda f, y: np.minimum(1, np.abs(f - y)), 1.0)
+    if name == "squared":
+        return Loss("E min(1, (f(x) - y)^2)", "mean min(1, (f - y)^2)", lambda f, y: np.minimum(1, (f - y) ** 2), 2.0)
+    formula = f"mean min(1, max(0, 1 - y f/{gamma:g}))"
+    return Loss("P(sign f(x) != y)", formula, lambda f, y: np.clip(1 - y * f / gamma, 0, 1), 1 / gamma)
+
+
+def labelled(y: Any, n: int, loss: str) -> np.ndarray:
+    """Labels (n,); -1/+1 where the loss is a margin."""
+    y = np.asarray(y)
+    if y.shape != (n,):
+        raise ValueError(f"y must have shape ({n},), one label per example of x; got {y.shape}.")
+    y = _checks.labels("y", y, n)
+    if loss == "margin" and not np.isin(y, (-1.0, 1.0)).all():
+        wrong = float(y[~np.isin(y, (-1.0, 1.0))][0])
+        raise ValueError(f'y must hold -1 and +1 for loss="margin"; got {wrong:g}. Encode the two classes as -1/+1.')
+    return y
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """A head on data, with the numbers that every bound starts from.
+
+    Attributes:
+        radii: upper limits of the norms that span the class.
+        log_union: log of one over the share of delta that is left behind the union over radii and settings tried.
+    """
+
+    head: AttentionHead
+    sizes: Sizes
+    Bx: float
+    loss: Loss
+    delta: float
+    training: float
+    norms: Mapping[str, float]
+    radii: Mapping[str, float]
+    log_union: float
+    assumptions: tuple[Assumption, ...]
+
+    @property
+    def b_f(self) -> float:
+        """(attention.2): no head of the class exceeds it on inputs of norm Bx."""
+        return self.radii["w_2"] * self.head.L * self.radii["V_op"] * self.Bx
+
+    @property
+    def kappa(self) -> float:
+        """The largest score of the class."""
+        return self.radii["W_op"] * self.Bx**2
+
+    def confidence(self, log_more: float = 0.0) -> float:
+        """sqrt(log(1/delta')/(2n)), delta' = delta over the union."""
+        return math.sqrt((math.log(1 / self.delta) + self.log_union + log_more) / (2 * self.sizes.n))
+
+    def bound(
+        self, name: str, complexity: float, formula: str, *, note: str = "", log_more: float = 0.0, extra: Any = (),
+        constants: Mapping[str, Any], references: tuple[str, ...] = (),
+    ) -> Bound:  # fmt: skip
+        """Training loss + 2 rho complexity + `extra` + confidence."""
+        rho = self.loss.rho
+        slope = f"{2 * rho:g}"
+        terms = (
+            Term("training loss", self.loss.formula, self.training, True, "exact", "raised by the rounding of f"),
+            Term("capacity", f"{slope} Rad, Rad <= {formula}", 2 * rho * complexity, True, "derived", note),
+            *extra,
+            Term("confidence", "sqrt(log(union/delta)/(2n))", self.confidence(log_more), True, "derived"),
+            Term("trivial capacity", f"{slope} b_f, b_f = |w| L |V|_op Bx", 2 * rho * self.b_f, True, "derived",
+                 counted=False),
+        )  # fmt: skip
+        return Bound(
+            name=name,
+            quantity=self.loss.quantity,
+            value=total(terms),
+            terms=terms,
+            assumptions=self.assumptions,
+            delta=self.delta,
+            applies_to="the attention head with these weights, in exact arithmetic",
+            references=("bartlett2002rademacher", *references),
+            constants={
+                "n": self.sizes.n, "d": self.sizes.d, "k": self.sizes.k, "Bx": self.Bx, "L": self.head.L, "rho": rho,
+                "b_f": self.b_f, "complexity": complexity, "log_union": self.log_union + log_more,
+                **{f"norm_{key}": value for key, value in self.norms.items()},
+                **{f"radius_{key}": value for key, value in self.radii.items()},
+                **constants,
+            },
+        )  # fmt: skip
+
+
+def setting(
+    head: Any, x: Any, y: Any, names: tuple[str, ...], *, Bx: float, delta: float, loss: str, gamma: float,
+    radii: Mapping[str, float] | None, grid: float, tried: int, lengths: Any,
+) -> Setting:  # fmt: skip
+    """Check everything at the door and look at the data."""
+    if not isinstance(head, AttentionHead):
+        raise ValueError(
+            f"head must be a bounds.AttentionHead; got {type(head).__name__}. "
+            "Pass AttentionHead(w, V, W), or AttentionHead.of(model, params) of a models.Serial with one head."
+        )
+    x, lengths = tokens(x, lengths)
+    n = len(x)
+    y = labelled(y, n, loss)
+    chosen = loss_named(loss, gamma)
+    delta, Bx = _checks.probability("delta", delta), _checks.nonnegative("Bx", Bx, positive=True)
+    tried = _checks.positive_int("tried", tried)
+    grid = _checks.nonnegative("grid", grid)
+    if grid <= 1:
+        raise ValueError(f"grid must be a ratio above 1; got {grid:g}.")
+    f = head.predict(x, lengths)
+    training = min(1.0, float(np.mean(chosen.value(f, y))) + chosen.rho * head.rounding(x))
+    norms = {name: head.norm(name) for name in names}
+    log_union = math.log(tried)
+    if radii is None:
+        found = {name: rounded_up(norm, grid) for name, norm in norms.items()}
+        limits = {name: radius for name, (radius, _) in found.items()}
+        log_union += sum(cost for _, cost in found.values())
+    else:
+        limits = _declared(radii, names)
+    assumptions = [independent(), _token_norms(x, Bx), _beforehand(loss, radii is None, tried)]
+    if radii is not None:
+        assumptions.append(_member(norms, limits))
+    assumptions.append(_activation(head))
+    return Setting(
+        head,
+        Sizes(head.V.shape[0], head.V.shape[1], n),
+        Bx,
+        chosen,
+        delta,
+        training,
+        norms,
+        limits,
+        log_union,
+        tuple(assumptions),
+    )
+
+
+def _declared(radii: Mapping[str, float], names: tuple[str, ...]) -> dict[str, float]:
+    if set(radii) != set(names):
+        raise ValueError(f"radii must name {', '.join(names)}; got {', '.join(radii) or 'none'}.")
+    return {name: _checks.nonnegative(f"radii[{name!r}]", radii[name], positive=True) for name in names}
+
+
+def _token_norms(x: np.ndarray, Bx: float) -> Assumption:
+    largest = float(np.sqrt(np.max(np.sum(x**2, axis=2))))
+    return Assumption(
+        "Bx",
+        f"|x_t| <= {Bx:g} for every token of every input",
+        "fails" if largest > Bx * (1 + (x.shape[2] + 4) * EPS) else "declared",
+        f"largest on these data: {largest:.9g}",
+    )
+
+
+def _beforehand(loss: str, post_hoc: bool, tried: int) -> Assumption:
+    what = "Bx, loss" + (", gamma" if loss == "margin" else "") + (", grid" if post_hoc else ", radii")
+    how = "without these labels" if tried == 1 else f"among {tried} settings, which the bound counts"
+    return Assumption("fixed beforehand", f"{what}, architecture were chosen {how}", "declared")
+
+
+def _member(norms: Mapping[str, float], limits: Mapping[str, float]) -> Assumption:
+    # norms were raised by their rounding; a radius equal to the norm is meant to hold it
+    outside = [
+        f"{name} = {norms[name]:.4g} > {limits[name]:.4g}" for name in norms if _exceeds(norms[name], limits[name])
+    ]
+    status = "fails" if outside else "holds"
+    return Assumption("norms", "no norm exceeds its radius", status, "; ".join(outside) or "all inside")
+
+
+def _exceeds(norm: float, limit: float) -> bool:
+    return norm > limit * (1 + 1e-12)
+
+
+def _activation(head: AttentionHead) -> Assumption:
+    name = type(head.sigma).__name__
+    return Assumption(
+        "sigma",
+        f"{name} is {head.L:.6g}-Lipschitz and 0 at 0",
+        "declared" if head.declared else "holds",
+        "" if head.declared else "known",
+    )
