@@ -75,7 +75,7 @@ def attention_norm(
         >>> head = AttentionHead([0.001], [[1.0], [0.0], [0.0]], np.zeros((3, 3)))
         >>> bound = attention_norm(head, x, np.zeros(500), Bx=1.0)
         >>> bound.certified, round(bound.value, 2)
-        (True, 0.23)
+        (True, 0.2)
     """
     at = setting(
         head, x, y, ("w_1", "w_2", "V_11", "V_op", "W_11"),

@@ -87,6 +87,7 @@ def frozen_attention(
     op, fro = s[:, 0], np.sqrt(np.sum(s**2, axis=1))
     stable = np.where(op > 0, (fro / np.where(op > 0, op, 1)) ** 2, 0.0)
     by_rank = float(np.sum(stable * op**2 * np.linalg.norm(x, ord=2, axis=(1, 2)) ** 2))
+    error = float(stable.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
     rho = chosen.rho
     log_union = math.log(tried) + cost
     capacity = [2 * rho * B / n * math.sqrt(value) for value in (energy, by_rank)]
@@ -120,7 +121,7 @@ def frozen_attention(
         references=("bartlett2002rademacher",),
         constants={
             "n": n, "B": B, "norm_U": norm, "rho": rho, "energy": energy, "energy_by_rank": by_rank,
-            "stable_rank": float(stable.mean()), "stable_rank_error": float(stable.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan,
+            "stable_rank": float(stable.mean()), "stable_rank_error": error,
             "complexity": B / n * math.sqrt(energy), "log_union": log_union, **_rows(A, lengths),
         },
     )  # fmt: skip
