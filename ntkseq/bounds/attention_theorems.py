@@ -62,7 +62,7 @@ def edelman(head: Any, n: int, t: int, *, Bx: float) -> Bound:
 def trauger_tewari(head: Any, n: int) -> Bound:
     """State what Trauger & Tewari say of norms and length: norm-based, and free of the length; it has no number.
 
-    Their cover of matrices with a bounded sum of absolute entries is proved again in (attention.3), and
+    Their cover of matrices with a bounded sum of absolute entries is proved again in (attention.4), and
     `attention_norm` is the explicit bound that follows for one head.
 
     Args:
