@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -171,3 +172,58 @@ def leading(K: Dense, n: int) -> Dense:
     if K.entrywise is not None:  # |E|_F <= e sum_i K_ii
         rounding = min(rounding, float(K.entrywise) * float(np.trace(np.asarray(array, np.float64))))
     return Dense(array, rounding=rounding, symmetric=True, frobenius=K.frobenius, entrywise=K.entrywise)
+
+
+def exponent(sizes: Sequence[float], values: Any, *, level: float = 0.95) -> Interval:
+    """The slope of log value over log size, with Student's interval over independent draws.
+
+    One line is fitted per draw, by least squares; the interval is that of the mean of their slopes, so it holds
+    whether or not the values of one draw hang together. Whether a power law is the right law it does not say.
+
+    Args:
+        sizes: (s,), two different ones or more.
+        values: (draws, s), > 0; one draw has no interval.
+        level: of the interval.
+
+    Returns:
+        Interval, resolved if it leaves 0 out.
+
+    Raises:
+        ValueError: shapes that do not fit, values that are not positive.
+
+    Example:
+        >>> print(exponent([10, 100], [[1.0, 0.1], [1.0, 0.08], [1.0, 0.12]]))
+        -1.006 in [-1.225, -0.7868]
+    """
+    x, values = np.log(np.asarray(sizes, np.float64)), np.asarray(values, np.float64)
+    if values.ndim != 2 or values.shape[1:] != x.shape or len(np.unique(x)) < 2:
+        raise ValueError(
+            f"sizes must be two different ones or more, (s,), and values (draws, s); got {np.shape(sizes)} and "
+            f"{values.shape}."
+        )
+    if not (values > 0).all():
+        raise ValueError("values must be > 0, for a logarithm. Leave out the sizes where nothing is left.")
+    centred = x - x.mean()
+    slopes = np.log(values) @ centred / float(centred @ centred)
+    mean, draws = float(slopes.mean()), len(slopes)
+    if draws == 1:
+        return Interval(-math.inf, mean, math.inf, False)
+    reach = float(scipy.stats.t.ppf(0.5 + 0.5 * level, draws - 1) * slopes.std(ddof=1)) / math.sqrt(draws)
+    return Interval(mean - reach, mean, mean + reach, not mean - reach <= 0 <= mean + reach)
+
+
+class Fingerprint:
+    """SHA-256 of arrays as they come, as the provenance of a report asks for it."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, *arrays: Any) -> None:
+        """Take in dtype, shape and bytes of some arrays."""
+        for array in map(np.ascontiguousarray, arrays):
+            self._digest.update(f"{array.dtype.str}{array.shape}".encode())
+            self._digest.update(array.tobytes())
+
+    def fingerprint(self) -> str:
+        """Of all that was taken in."""
+        return self._digest.hexdigest()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ntkseq import bounds, concepts, gram, kernels
-from ntkseq.studies.rnn_learning import errors, kernel_fits, leading
+from ntkseq.studies.rnn_learning import Fingerprint, errors, exponent, kernel_fits, leading
 
 KERNEL = kernels.Recurrent.preset("allen-zhu-li")
 TARGET = concepts.Additive([(2, [0.6, 0.8, 0.0], "sin"), (1, [0.0, 1.0, 0.0], concepts.series.polynomial([0, 1]))])
@@ -62,16 +62,17 @@ def test_the_interval_of_the_norm_holds_that_of_the_float64_kernel():
     with jax.enable_x64(True):
         exact = np.asarray(gram(KERNEL, np.asarray(x, np.float64)))
     value = y.astype(np.float64) @ np.linalg.solve(exact, y.astype(np.float64))
-    assert value in fit.norm_squared
+    assert fit.norm_squared.lower <= value <= fit.norm_squared.upper
 
 
 def test_the_measured_norm_is_below_the_power_series_bound_and_the_error_below_the_risk_bound():
     x, y, x_test, y_test = drawn(64, 100)
     norm = bounds.rkhs_norm(TARGET, KERNEL, x).value
+    assert norm is not None
     fits = kernel_fits(gram(KERNEL, x), gram(KERNEL, x_test, x), y, y_test, (8, 32, 64), kappa=math.sqrt(3))
     assert [fit.violates(norm) for fit in fits] == [False] * 3
     assert all(fit.violates(0.5 * fit.norm_squared.lower) for fit in fits)
-    assert all(fit.bound.value > fit.errors.ceiling for fit in fits)
+    assert all((fit.bound.value or 0.0) > fit.errors.ceiling for fit in fits)
     assert fits[-1].errors.mean < 0.5 * fits[0].errors.mean
 
 
@@ -106,3 +107,36 @@ def test_the_leading_part_has_a_rounding_of_its_own_which_holds():
         exact = np.asarray(gram(KERNEL, np.asarray(x, np.float64)[:6]))
     assert float(part.rounding) < 0.5 * float(K.rounding)
     assert np.linalg.norm(np.asarray(part, np.float64) - exact, 2) <= float(part.rounding)
+
+
+def test_the_exponent_is_that_of_a_power_law_and_its_interval_covers():
+    sizes = [8, 16, 64]
+    exact = exponent(sizes, [[3 * n**-0.7 for n in sizes]] * 2)
+    assert math.isclose(exact.estimate, -0.7) and exact.resolved and exact.upper - exact.lower < 1e-12
+    rng = np.random.default_rng(0)
+    laws = -0.7 * np.log(sizes) + rng.normal(0, 0.3, (400, 3, 1)) + rng.normal(0, 0.3, (400, 3, 3)).cumsum(axis=2)
+    found = [exponent(sizes, np.exp(one)) for one in laws]  # errors of one draw hang together
+    assert abs(np.mean([one.lower <= -0.7 <= one.upper for one in found]) - 0.95) < 0.033  # 3 standard errors
+    alone = exponent(sizes, np.exp(laws[0][:1]))
+    assert math.isinf(alone.lower) and math.isinf(alone.upper) and not alone.resolved
+
+
+@pytest.mark.parametrize(
+    ("sizes", "values", "message"),
+    [([8], [[1.0]], "two different"), ([8, 8], [[1.0, 1.0]], "two different"), ([8, 9], [[1.0, 0.0]], "must be > 0"),
+     ([8, 9], [1.0, 2.0], "two different")],
+)  # fmt: skip
+def test_exponents_of_nothing_are_turned_away(sizes, values, message):
+    with pytest.raises(ValueError, match=message):
+        exponent(sizes, values)
+
+
+def test_the_fingerprint_sees_every_bit_and_the_shape():
+    def of(*arrays) -> str:
+        one = Fingerprint()
+        one.add(*arrays)
+        return one.fingerprint()
+
+    x = np.arange(6.0)
+    assert of(x) == of(x.copy()) and len(of(x)) == 64
+    assert len({of(x), of(x.reshape(2, 3)), of(x.astype(np.float32)), of(x + 1e-15), of(x, x)}) == 5
