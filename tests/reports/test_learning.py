@@ -1,0 +1,81 @@
+"""Do learning curves show the numbers they are given, and say which lines are proved?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ntkseq.reports import learning
+from ntkseq.reports.learning import Curve
+
+SIZES = [8, 32, 128]
+
+
+def line(ax, start):
+    (found,) = [one for one in ax.lines if (one.get_label() or "").startswith(start)]
+    return found
+
+
+def test_points_have_their_intervals_and_lines_say_whether_they_are_certified():
+    ax = learning.learning(
+        [
+            Curve("kernel", SIZES, [0.5, 0.2, 0.1], [0.4, 0.1, 0.0], [0.6, 0.3, 0.2]),
+            Curve("network", SIZES, [0.6, 0.3, 0.2], style="hollow"),
+            Curve("proved", SIZES, [2.0, 1.0, 0.5], style="line"),
+            Curve("not proved", SIZES, [1.0, 0.5, 0.25], style="line", certified=False, thin=True),
+        ]
+    )
+    assert line(ax, "kernel").get_ydata().tolist() == [0.5, 0.2, 0.1]
+    assert line(ax, "network").get_markerfacecolor() == "white" != line(ax, "kernel").get_markerfacecolor()
+    assert line(ax, "proved").get_linestyle() == "-" and line(ax, "not proved").get_linestyle() == "--"
+    ends = [segment[:, 1].tolist() for segment in ax.collections[0].get_segments()]
+    assert ends[0] == [0.4, 0.6] and 0 < ends[2][0] < 1e-5  # down to zero
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["8", "32", "128"]
+    assert ax.get_ylim()[0] == pytest.approx(0.06) and ax.get_ylim()[1] == pytest.approx(3.2)
+
+
+def test_what_is_not_positive_and_finite_is_left_out():
+    ax = learning.learning([Curve("a", SIZES, [np.inf, 0.0, 0.1]), Curve("b", SIZES, [np.nan, 1.0, -1.0])])
+    assert line(ax, "a").get_xdata().tolist() == [128.0] and line(ax, "b").get_xdata().tolist() == [32.0]
+
+
+def test_a_label_is_listed_once():
+    ax = learning.learning([Curve("a", SIZES, [1, 2, 3]), Curve("a", SIZES, [2, 3, 4])])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a"]
+    assert learning.learning([Curve("a", SIZES, [1, 2, 3])], legend=False).get_legend() is None
+
+
+def test_points_are_shown_against_the_diagonal():
+    ax = learning.below({"t = 4": ([2.0, 4.0, np.inf], [1.0, 3.0, 2.0])}, xlabel="bound", ylabel="measured")
+    assert line(ax, "t = 4").get_xydata().tolist() == [[2.0, 1.0], [4.0, 3.0]]
+    diagonal = line(ax, "equal").get_xydata()
+    assert np.array_equal(diagonal[:, 0], diagonal[:, 1]) and diagonal[0, 0] < 1.0 and diagonal[1, 0] > 4.0
+
+
+def test_panels_share_axis_and_legend():
+    def one(scale):
+        return lambda ax: learning.learning([Curve("a", SIZES, np.array([1.0, 2, 3]) * scale)], ax, legend=False)
+
+    ax = learning.panels([one(1.0), one(100.0)])
+    left, right = ax.figure.axes
+    assert ax is left and left.get_ylim() == right.get_ylim() == pytest.approx((0.6, 480.0))
+    (legend,) = ax.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a"] and right.get_ylabel() == ""
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: learning.learning([]), "curves must hold"),
+        (lambda: learning.panels([]), "draw must hold"),
+        (lambda: learning.below({"a": ([np.inf], [1.0])}, xlabel="", ylabel=""), "finite bound"),
+        (lambda: Curve("a", SIZES, [1.0]), "one shape"),
+        (lambda: Curve("a", SIZES, SIZES, low=SIZES), "low and high"),
+        (lambda: Curve("a", SIZES, SIZES, style="bars"), "style must be"),
+    ],
+)
+def test_nothing_to_draw_is_turned_away(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
