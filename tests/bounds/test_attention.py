@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from ntkseq import models
+from ntkseq import activations, models
 from ntkseq.blocks import Attention, Linear
 from ntkseq.bounds.attention import attention_norm, attention_rank, attention_schatten
 from ntkseq.bounds.attention_covers import rounded_up
@@ -131,6 +131,35 @@ def test_rotated_features_permuted_keys_and_longer_padding_change_nothing(bound)
         Q = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
         turned = AttentionHead(GOLDEN.w, Q @ GOLDEN.V, Q @ GOLDEN.W @ Q.T)
         assert bound(turned, x @ Q.T, y, Bx=1.0).value == pytest.approx(base.value, rel=1e-9)
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_units_of_the_tokens_and_the_place_of_a_factor_do_not_matter(bound):
+    """Tokens twice as long with V half and W a quarter; relu twice as steep with w half: the same functions."""
+    x, y = np.tile(inputs(50, 2), (400, 1, 1)), np.zeros(20_000)
+    small = AttentionHead(GOLDEN.w / 64, GOLDEN.V, GOLDEN.W)
+    base = bound(small, x, y, Bx=1.0)
+    longer = bound(AttentionHead(small.w, small.V / 2, small.W / 4), 2 * x, y, Bx=2.0)
+    steeper = bound(AttentionHead(small.w / 2, small.V, small.W, sigma=activations.Rectifier(2.0, 0.0)), x, y, Bx=1.0)
+    for other in (longer, steeper):
+        assert term(other, "training loss").value == pytest.approx(term(base, "training loss").value, rel=1e-9)
+        assert other.constants["b_f"] == pytest.approx(base.constants["b_f"], rel=1e-12)
+        if bound is not attention_schatten:  # there the union over radii may choose another power
+            assert other.constants["complexity"] == pytest.approx(base.constants["complexity"], rel=1e-9)
+        if bound is attention_norm:  # its complexity is b_f here
+            assert other.constants["Gamma"] == pytest.approx(base.constants["Gamma"], rel=1e-9)
+    assert bound is attention_norm or base.constants["complexity"] < base.constants["b_f"]
+    if bound is attention_schatten:
+        cases = (
+            (small, x, 1.0),
+            (AttentionHead(small.w, small.V / 2, small.W / 4), 2 * x, 2.0),
+            (AttentionHead(small.w / 2, small.V, small.W, sigma=activations.Rectifier(2.0, 0.0)), x, 1.0),
+        )
+        same = [bound(head, data, y, Bx=Bx, powers=(0.5,)).constants["complexity"] for head, data, Bx in cases]
+        assert same == pytest.approx([same[0]] * 3, rel=1e-9)
+    if bound is attention_rank:
+        assert longer.constants["tau"] == pytest.approx(base.constants["tau"], rel=1e-9)
+        assert steeper.constants["tau"] == pytest.approx(base.constants["tau"], rel=1e-9)
 
 
 @pytest.mark.parametrize("bound", BOUNDS)

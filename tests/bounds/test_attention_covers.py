@@ -129,6 +129,20 @@ def test_the_schatten_rank_suffices_for_every_matrix(p: float, part: str):
     assert (np.diff(entropy) >= 0).all()
 
 
+def test_the_schatten_entropy_is_that_of_ranks_at_half_the_distance():
+    """log N of rank r and norm op at eta/2 is r (rows + columns) log(1 + 4 op/(eta/2)), as for (attention.6)."""
+    sizes, slope, op, norm, p, b_f = Sizes(7, 3, 10), 1.3, 0.9, 1.6, 0.7, 2.0
+    found = schatten_entropies(sizes, "V", slope, op, norm, p, b_f)
+    for i in (0, 100, 500, 1399):
+        eta = b_f * SCALES[i] / 3 / slope
+        rank = 0
+        while (
+            rank < 3 and norm * (rank + 1) ** (-1 / p) > eta / 2
+        ):  # the first singular value left out may be this large
+            rank += 1
+        assert found[i] == pytest.approx(rank * 10 * math.log(1 + 4 * op / (eta / 2)), rel=1e-12)
+
+
 def test_a_spectrum_that_falls_fast_is_worth_less_than_its_full_rank():
     sizes, s = Sizes(40, 40, 10**8), 10.0 ** -np.arange(40)
     at = {p: schatten_entropies(sizes, "V", 1.0, 1.0, float(np.sum(s**p) ** (1 / p)), p, 1.0) for p in (0.25, 0.5, 2.0)}
