@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.stats
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, _precision
@@ -15,22 +18,31 @@ from ntkseq.spectra.measures import Choice, choose
 
 
 def effective_ranks(
-    A: Any, kind: str | None = None, *, tol: Any = None, quantile: Any = None, k: Any = None, ridge: Any = None
+    A: Any,
+    kind: str | None = None,
+    *,
+    tol: Any = None,
+    quantile: Any = None,
+    k: Any = None,
+    ridge: Any = None,
+    seen: Any = None,
 ) -> Float[Array, "..."]:
     """The effective rank of each matrix of a batch (..., rows, columns), by the definitions of `effective_rank`.
 
     s are singular values; those of the size of rounding, up to max(rows, columns) eps s_1, count as 0. All matrices at
-    once, and under `jax.jit` and `jax.vmap`.
+    once, and under `jax.jit` and `jax.vmap`. "energy_participation" takes no singular values, |A|_F^4 / |A'A|_F^2.
 
     Args:
         A: real matrices, any number of batch axes: heads, layers, examples.
         kind, tol, quantile, k, ridge: which definition; see `effective_rank`.
+        seen: which entries count, booleans that broadcast to A, such as the mask of causal attention or of padded
+            sequences; the others are zero, whatever they hold. A row that sees nothing adds no direction.
 
     Returns:
         An array of the shape of the batch axes, in the dtype of A.
 
     Raises:
-        ValueError: fewer than two axes, an empty matrix, not finite (nan under a trace); a bad definition.
+        ValueError: fewer than two axes, an empty matrix, not finite (nan under a trace); a bad definition or mask.
 
     Example:
         >>> import jax.numpy as jnp
@@ -42,8 +54,36 @@ def effective_ranks(
     A = _checks.floating("A", A)
     if A.ndim < 2 or 0 in A.shape[-2:]:
         raise ValueError(f"A must have shape (..., rows, columns), no matrix empty; got {A.shape}.")
+    if seen is not None:
+        A = _masked(A, seen)
     _checks.finite("A", A)
-    return _ranks(A, choice)
+    return _by_products(A) if choice.kind == "energy_participation" else _ranks(A, choice)
+
+
+def _masked(A: Array, seen: Any) -> Array:
+    seen = jnp.asarray(seen)
+    try:
+        fits = np.broadcast_shapes(seen.shape, A.shape) == A.shape
+    except ValueError:
+        fits = False
+    if seen.dtype != bool or not fits:
+        raise ValueError(
+            f"seen must be booleans that broadcast to the shape of A, {A.shape}; got {seen.dtype} {seen.shape}."
+        )
+    return jnp.where(jnp.broadcast_to(seen, A.shape), A, jnp.zeros((), A.dtype))
+
+
+@jax.jit
+def _by_products(A: Array) -> Array:
+    """(sum s^2)^2 / sum s^4 without an SVD: a third of its time on a CPU for 128 x 128."""
+    if A.shape[-2] > A.shape[-1]:
+        A = jnp.swapaxes(A, -1, -2)
+    size = jnp.max(jnp.abs(A), axis=(-2, -1), keepdims=True)
+    A = A / jnp.where(size > 0, size, 1)  # fourth powers would leave the range
+    square = jnp.sum(A * A, axis=(-2, -1))
+    product = jnp.matmul(A, jnp.swapaxes(A, -1, -2), precision="highest")
+    fourth = jnp.sum(product * product, axis=(-2, -1))
+    return square**2 / jnp.where(fourth > 0, fourth, 1)  # not a number where an entry is infinite or none
 
 
 @partial(jax.jit, static_argnums=1)
@@ -97,3 +137,67 @@ def aggregate(ranks: Any, how: str = "mean", *, axis: Any = None) -> Any:
     """Effective ranks of heads, layers or examples as one number: their "mean", "max" or "sum" over some axes."""
     _checks.choice("how", how, ("mean", "max", "sum"))
     return getattr(np, how)(np.asarray(ranks), axis=axis)
+
+
+@dataclass(frozen=True)
+class SampledRank:
+    """An effective rank over layers and heads, from a sample of examples.
+
+    Attributes:
+        value: "mean", "max" or "sum" over heads of the means over examples.
+        error: its standard error over examples; NaN for one example. For "max" that of the head with the largest mean.
+        lower, upper: interval for the same number over all examples; NaN for one example.
+        level: its level, as for normal data.
+        n: the number of examples.
+        how: the aggregation.
+    """
+
+    value: float
+    error: float
+    lower: float
+    upper: float
+    level: float
+    n: int
+    how: str
+
+
+def sampled(ranks: Any, how: str = "mean", *, level: float = 0.95) -> SampledRank:
+    """Aggregate the effective ranks of n independent examples, with the error of sampling them.
+
+    "mean" and "sum" are over heads of one example first: heads see the same examples and are not independent. "max" is
+    the largest mean of a head, and its interval is a union over heads. Intervals are those of Student's t.
+
+    Args:
+        ranks: (n, ...), one row per example; the other axes are layers and heads.
+        how: "mean", "max" or "sum".
+        level: of the interval.
+
+    Returns:
+        SampledRank.
+
+    Raises:
+        ValueError: no examples, ranks that are not finite, an unknown word, a level outside (0, 1).
+
+    Example:
+        >>> found = sampled([[1.0, 3.0], [2.0, 4.0], [1.5, 3.5]])
+        >>> found.value, round(found.error, 4), found.n
+        (2.5, 0.2887, 3)
+    """
+    _checks.choice("how", how, ("mean", "max", "sum"))
+    level = _checks.probability("level", level)
+    ranks = np.asarray(ranks, np.float64)
+    if ranks.ndim < 1 or ranks.size == 0:
+        raise ValueError(f"ranks must have shape (n, ...), one row per example, not empty; got {ranks.shape}.")
+    _checks.finite("ranks", ranks)
+    n = len(ranks)
+    rows = ranks.reshape(n, -1)
+    if how != "max":
+        rows = getattr(np, how)(rows, axis=1, keepdims=True)
+    means = rows.mean(axis=0)
+    best = int(np.argmax(means))
+    if n == 1:
+        return SampledRank(float(means[best]), math.nan, math.nan, math.nan, level, n, how)
+    errors = rows.std(axis=0, ddof=1) / math.sqrt(n)
+    width = scipy.stats.t.ppf(1 - (1 - level) / (2 * len(means)), n - 1) * errors
+    lower, upper = np.max(means - width), np.max(means + width)
+    return SampledRank(float(means[best]), float(errors[best]), float(lower), float(upper), level, n, how)

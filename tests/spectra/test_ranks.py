@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from ntkseq.spectra import aggregate, effective_rank, effective_ranks
 from ntkseq.spectra.measures import KINDS
+from ntkseq.spectra.ranks import sampled
 
 OPTIONS = {
     "numerical": {"tol": 0.1}, "energy": {"quantile": 0.9}, "r": {"k": 1}, "R": {"k": 1}, "ridge": {"ridge": 0.3},
@@ -60,6 +63,80 @@ def test_a_matrix_that_is_not_finite_has_no_rank_under_a_trace():
     for kind, options in (("entropy", {}), ("stable", {}), ("numerical", {}), ("r", {"k": 1}), (None, {"ridge": 1.0})):
         found = jax.jit(lambda A, kind=kind, options=options: effective_ranks(A, kind, **options))(A)
         assert jnp.isnan(found).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("kind", ["entropy", "stable", "energy_participation", "numerical"])
+def test_what_a_mask_hides_is_never_looked_at(kind: str, x64):
+    """Causal attention of padded sequences, garbage elsewhere, against each sequence cut to its length."""
+    generator = np.random.default_rng(0)
+    A, lengths = generator.uniform(size=(3, 2, 5, 5)), np.array([5, 3, 1])
+    inside = np.arange(5) < lengths[:, None]
+    seen = np.tril(np.ones((5, 5), bool)) & (inside[:, :, None] & inside[:, None, :])
+    found = effective_ranks(np.where(seen[:, None], A, np.nan), kind, seen=seen[:, None])
+    alone = [[effective_rank(np.tril(A[i, h, :n, :n]), kind) for h in range(2)] for i, n in enumerate(lengths)]
+    np.testing.assert_allclose(found, alone, rtol=1e-12)
+    assert np.asarray(effective_ranks(A[0, 0], kind, seen=np.zeros((5, 5), bool))) == 0
+
+
+@pytest.mark.parametrize("seen", [np.ones((3, 3)), np.ones((2, 3), bool), np.ones((4, 1, 3, 3), bool)])
+def test_a_mask_that_does_not_fit_is_turned_away(seen):
+    with pytest.raises(ValueError, match="seen must be booleans that broadcast"):
+        effective_ranks(np.eye(3), seen=seen)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("shape", [(40, 9, 30), (40, 30, 9)])
+def test_participation_of_energy_needs_no_singular_values(shape, scale: float):
+    """In float32 at scales whose fourth powers leave its range, against NumPy's singular values in float64."""
+    A = np.random.default_rng(1).normal(size=shape).astype(np.float32) * np.float32(scale)
+    s = np.linalg.svd(A.astype(np.float64) / scale, compute_uv=False)
+    wanted = np.sum(s**2, axis=1) ** 2 / np.sum(s**4, axis=1)
+    np.testing.assert_allclose(effective_ranks(A, "energy_participation"), wanted, rtol=2e-6)
+    broken = jnp.asarray(A).at[3, 0, 0].set(jnp.inf)
+    under_trace = jax.jit(lambda A: effective_ranks(A, "energy_participation"))(broken)
+    assert jnp.isnan(under_trace).sum() == 1 and jnp.isnan(under_trace[3])
+
+
+def test_the_error_of_an_aggregate_counts_what_heads_share():
+    """Two heads that move together have the error of one, two that move apart have none."""
+    z = np.random.default_rng(0).normal(size=200)
+    together, apart = np.stack([3 + z, 5 + z], axis=1), np.stack([3 + z, 5 - z], axis=1)
+    assert sampled(together).value == pytest.approx(4 + z.mean())
+    assert sampled(together).error == pytest.approx(z.std(ddof=1) / math.sqrt(200))
+    assert sampled(together, "sum").error == pytest.approx(2 * sampled(together).error)
+    assert sampled(apart).value == pytest.approx(4) and sampled(apart).error < 1e-12
+    assert sampled(apart, "max").value == pytest.approx(5 - z.mean())
+    alone = sampled(together[:1])
+    assert alone.n == 1 and np.isnan([alone.error, alone.lower, alone.upper]).all()
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "sum"])
+def test_the_interval_of_an_aggregate_is_not_too_narrow(how: str):
+    """Over 2,000 samples of 30 examples with 12 heads of skewed ranks, half of it shared; "max": equal heads."""
+    generator = np.random.default_rng(2)
+    means = np.full(12, 2.0) if how == "max" else np.linspace(1.0, 3.0, 12)
+    truth = {"mean": means.mean(), "max": 2.0, "sum": means.sum()}[how]
+    hits = 0
+    for _ in range(2000):
+        draws = 0.5 * generator.gamma(4, 0.25, size=(30, 1)) + 0.5 * generator.gamma(4, 0.25, size=(30, 12))
+        found = sampled(means + 0.5 * (draws - 1), how)
+        assert found.lower <= found.value <= found.upper and found.n == 30
+        hits += found.lower <= truth <= found.upper
+    assert hits >= (0.95 - 3 * math.sqrt(0.05 * 0.95 / 2000) - 0.01) * 2000  # a percent for the skewness
+
+
+@pytest.mark.parametrize(
+    ("ranks", "options", "message"),
+    [
+        ([], {}, "ranks must have shape"),
+        ([1.0, np.nan], {}, "ranks must be finite"),
+        ([1.0, 2.0], {"how": "median"}, "how must be one of"),
+        ([1.0, 2.0], {"level": 1.0}, "level must lie"),
+    ],
+)
+def test_bad_samples_are_turned_away(ranks, options, message: str):
+    with pytest.raises(ValueError, match=message):
+        sampled(ranks, **options)
 
 
 def test_aggregation_is_explicit():
