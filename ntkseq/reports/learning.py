@@ -150,12 +150,13 @@ def below(
     return _listed(ax, legend)
 
 
-def panels(draw: Sequence[Callable[[Axes], Axes]], *, height: float = 3.6, width: float = 3.3) -> Axes:
-    """Several pictures side by side with one legend above all of them, and one vertical axis.
+def panels(draw: Sequence[Callable[[Axes], Axes]], *, height: float = 3.2, wide: float = 7.6) -> Axes:
+    """Several pictures with one legend above all of them and one vertical axis, three in a row at most.
 
     Args:
         draw: each draws into the axes it is given and returns them; ask it for no legend of its own.
-        height, width: of a panel, in inches.
+        height: of a panel, in inches.
+        wide: of the whole, in inches.
 
     Raises:
         ValueError: no picture.
@@ -164,22 +165,44 @@ def panels(draw: Sequence[Callable[[Axes], Axes]], *, height: float = 3.6, width
 
     if not draw:
         raise ValueError("draw must hold one picture or more; got none.")
-    figure = Figure(figsize=(width * len(draw) + 0.6, height + 0.6), layout="constrained")
-    row = figure.subplots(1, len(draw), sharey=True, squeeze=False)[0]
+    count = len(draw)
+    columns = count if count <= 3 else 2 if count == 4 else 3
+    rows = -(-count // columns)
+    figure = Figure(figsize=(wide if columns > 1 else 0.7 * wide, rows * height + 0.8), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     listed: dict[str, Any] = {}
     ends: list[float] = []
-    for i, (one, ax) in enumerate(zip(draw, row, strict=True)):
-        ends += one(ax).get_ylim()
-        if i:
+    for i, ax in enumerate(grid.ravel()):
+        if i >= count:
+            ax.remove()
+            continue
+        ends += draw[i](ax).get_ylim()
+        if i % columns:
             ax.set_ylabel("")
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             listed.setdefault(label, handle)
-    row[0].set_ylim(min(ends), max(ends))
+    first = grid[0, 0]
+    first.set_ylim(min(ends), max(ends))
+    _decades(first)
     if listed:
-        columns = max(1, min(len(listed), int(1.6 * len(draw) * width / 4)))
-        figure.legend(list(listed.values()), list(listed), loc="outside upper left", ncols=columns, frameon=False,
+        longest = max(map(len, listed))
+        across = max(1, min(len(listed), int(14 * figure.get_size_inches()[0] / (longest + 7))))
+        figure.legend(list(listed.values()), list(listed), loc="outside upper left", ncols=across, frameon=False,
                       fontsize="small", columnspacing=1.4, handlelength=1.8)  # fmt: skip
-    return row[0]
+    return first
+
+
+def _decades(ax: Axes) -> None:
+    """Plain numbers at the vertical axis where it spans few decades, at 2 and 5 as well where it spans hardly any."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = ax.get_ylim()
+    if low < 1e-4 or high > 1e4:
+        return
+    few = high / low < 30
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _limits(ax: Axes, curves: Sequence[Curve], top: float | None) -> None:
@@ -188,6 +211,7 @@ def _limits(ax: Axes, curves: Sequence[Curve], top: float | None) -> None:
     points = points[np.isfinite(points) & (points > 0)]
     if points.size:
         ax.set_ylim(0.6 * points.min(), top if top is not None else 1.6 * points.max())
+    _decades(ax)
 
 
 def _listed(ax: Axes, legend: bool) -> Axes:

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import platform
 from importlib import metadata
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
@@ -65,10 +65,20 @@ def notes(posed: Problem, eigen: Spectrum, found: Prediction) -> tuple[str, ...]
     return tuple(told)
 
 
-def provenance(study: Any, posed: Problem, seconds: dict[str, float]) -> dict[str, Any]:
+@runtime_checkable
+class Data(Protocol):
+    """What a study looked at, as far as its provenance goes."""
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the arrays."""
+        ...
+
+
+def provenance(study: Any, posed: Data, seconds: dict[str, float]) -> dict[str, Any]:
     """Where the numbers come from, and how to get them again.
 
     study: the record of options, a dataclass with a `seed` and a `command`.
+    posed: a `Problem`, or what stands for drawn data.
     """
 
     def version(package: str) -> str:

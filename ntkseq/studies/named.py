@@ -10,7 +10,10 @@ from ntkseq.reports import Sheet
 from ntkseq.studies.run import Stage
 from ntkseq.studies.spec import command_line
 
-STUDIES: dict[str, str] = {"training": "ntkseq.studies.training:Training"}
+STUDIES: dict[str, str] = {
+    "training": "ntkseq.studies.training:Training",
+    "rnn-additive": "ntkseq.studies.rnn_additive:RnnAdditive",
+}
 """Name on the command line -> "module:Class". A class is loaded when its study is asked for."""
 
 HEADS = "Question|Command|Time|Numbers to expect"

@@ -65,6 +65,20 @@ def test_panels_share_axis_and_legend():
     ax.figure.canvas.draw()
 
 
+def test_five_panels_stand_in_two_rows():
+    ax = learning.panels([lambda ax: learning.learning([Curve("a", SIZES, [1, 2, 3])], ax, legend=False)] * 5)
+    assert len(ax.figure.axes) == 5
+    assert len({round(one.get_position().y0, 2) for one in ax.figure.axes}) == 2
+
+
+def test_an_axis_of_hardly_a_decade_has_plain_numbers():
+    ax = learning.learning([Curve("a", SIZES, [0.15, 0.2, 0.6])])
+    ax.figure.canvas.draw()
+    inside = [text.get_text() for text in ax.get_yticklabels() if 0.09 < text.get_position()[1] < 0.96]
+    assert inside == ["0.1", "0.2", "0.5"]
+    assert not any(text.get_text() for text in ax.yaxis.get_minorticklabels())
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

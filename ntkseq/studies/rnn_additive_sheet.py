@@ -1,0 +1,131 @@
+"""How do additive targets, what learnt them and what is proved of them come onto one sheet?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ntkseq.bounds import MemoryProfile, allen_zhu_li, wang_shen
+from ntkseq.reports import Section, Sheet
+from ntkseq.spectra import Interval
+from ntkseq.studies import rnn_additive_sections as sections
+from ntkseq.studies.rnn_additive_runs import Case, Plan
+from ntkseq.studies.rnn_additive_sections import SETTING, Found
+from ntkseq.studies.rnn_learning import leading
+
+
+def sheet(plan: Plan, found: Found, memory: Mapping[bool, MemoryProfile]) -> Sheet:
+    """What came of all cases, without short tokens (False) and with them (True)."""
+    plain, every = found[False], [case for cases in found.values() for case in cases]
+    checks = sum(len(case.fits) * len(case.sizes) for case in every)
+    violations, broken = sum(case.violations for case in every), sum(case.broken for case in every)
+    shown = [case for case in plain if (case.name, case.place) == (plan.functions[0], plan.places[0])]
+    facts = [
+        (f"{violations} of {checks}", "y'K^-1 y above the bound of |f|^2"),
+        (f"{broken} of {2 * checks}", "risk bounds below the measured error"),
+    ]
+    facts += [(_span(case.slope), f"{case.name}, {case.place}, t = {case.t}: exponent of n") for case in shown]
+    wide = [one for case in plain for one in case.trained if one.network.width == max(plan.widths)]
+    pairs = [(one.network.errors.mean, one.kernel.mean) for one in wide if one.network.diverged_at is None]
+    if pairs and min(map(min, pairs)) > 0:
+        ratio = math.exp(float(np.mean([math.log(network / kernel) for network, kernel in pairs])))
+        facts.append((f"{ratio:.2f}", f"SGD error over kernel's, width {max(plan.widths)}"))
+    parts = [sections.curves(plan, plain), sections.norms(found), sections.exponents(plan, plain)]
+    if True in found:
+        parts.append(sections.short(plan, found, memory))
+    parts.append(_theorems(plan, found))
+    return Sheet(
+        title="Additive targets of recurrent networks",
+        question="",
+        facts=tuple(facts),
+        notes=tuple(_notes(plan, every)),
+        sections=tuple(parts),
+        numbers={
+            "violations": violations,
+            "broken": broken,
+            "checks": checks,
+            "cases": [_numbers(case) for case in every],
+            "memory_share": {SETTING[short]: one.share.tolist() for short, one in memory.items()},
+        },
+        arrays=_arrays(every),
+    )
+
+
+def _notes(plan: Plan, every: Sequence[Case]) -> list[str]:
+    notes = [
+        "The kernel is that of the papers' W alone; bounds and kernel regression speak of it, not of a finite network. "
+        f"Each bound holds alone with probability {1 - plan.delta:g}, not all of them at once.",
+        "Networks: f - f_0, the start subtracted; plain SGD on |f - f_0 - y|^2/2; the step is "
+        f"{plan.rate:g}/(lambda_max/n (1 - 1/b) + K(x, x)/b), with the eigenvalue of the network's limit kernel.",
+    ]
+    endless = sorted({(c.name, c.place, c.t) for c in every if not math.isfinite(c.norm)})
+    if endless:
+        listed = "; ".join(f"{name}, {place}, t = {t}" for name, place, t in endless)
+        reason = next(c.risk.reason for c in every if not math.isfinite(c.norm))
+        notes.append(f"No finite bound of the norm for {listed}: {reason}.")
+    singular = sorted({fit.reason for c in every for fits in c.fits for fit in fits if fit.reason})
+    notes += [f"Singular kernel matrix: {reason}." for reason in singular]
+    trained = [one.network for c in every for one in c.trained]
+    lost = sum(one.diverged_at is not None for one in trained)
+    if lost:
+        notes.append(f"{lost} of {len(trained)} networks diverged; lower --rate.")
+    return notes
+
+
+def _theorems(plan: Plan, found: Found) -> Section:
+    """The two theorems at the longest sequences of the first target: rates, without a value."""
+    last = {s: [c for c in cases if (c.name, c.place) == (plan.functions[0], plan.places[0])][-1]
+            for s, cases in found.items()}  # fmt: skip
+    format_of, n = last.get(True, last[False]), max(plan.examples)
+    said = {}
+    for name, case in (("allen_zhu_li", format_of), ("wang_shen", last[False])):
+        x, y, K = case.sample
+        options: dict[str, Any] = {"delta": plan.delta, "B0": plan.grid / case.kappa}
+        if case.fits[0][-1].norm_squared.resolved:
+            options["K"] = leading(K, n)
+        if name == "allen_zhu_li":
+            said[name] = allen_zhu_li(case.target, x[:n], y[:n], width=max(plan.widths), **options)
+        else:
+            said[name] = wang_shen(case.target, x[:n], y[:n], **options)
+    text = (
+        "Both are rates: degrees and constants of their polynomials are hidden, so no number follows from them. "
+        f"Shown for {plan.functions[0]}, {plan.places[0]}, t = {format_of.t}; our own bounds stand beside.",
+    )
+    return Section("The theorems", text, bounds=said)
+
+
+def _numbers(case: Case) -> dict[str, Any]:
+    return {
+        "t": case.t, "eps_x": case.eps_x, "function": case.name, "place": case.place, "kernel_diagonal": case.kappa**2,
+        "norm_bound": case.norm, "risk_bound": case.risk_at(case.sizes[-1]), "risk_certified": case.risk.certified,
+        "n": list(case.sizes), "error": case.mean_errors.mean(axis=0).tolist(), "exponent": case.slope,
+        "norm_squared": [fit.norm_squared.estimate * case.kappa**2 for fit in case.fits[0]],
+        "rademacher": [fit.bound.value for fit in case.fits[0]], "violations": case.violations,
+        "networks": [
+            {"n": r.n, "width": r.width, "seed": r.seed, "lr": r.lr, "steps": r.steps, "error": r.errors.mean,
+             "lower": r.errors.lower, "upper": r.errors.upper, "kernel_error": one.kernel.mean,
+             "train_error": r.train_error, "moved": r.moved, "diverged_at": r.diverged_at}
+            for one in case.trained for r in (one.network,)
+        ],
+    }  # fmt: skip
+
+
+def _arrays(every: Sequence[Case]) -> dict[str, np.ndarray]:
+    """Errors and norms of every draw and size, losses of every network."""
+    arrays: dict[str, np.ndarray] = {}
+    for case in every:
+        head = f"{case.name}-{case.place}-t{case.t}-{'plain' if case.eps_x == 1.0 else 'short'}"
+        arrays[f"{head}.n"] = np.array(case.sizes)
+        arrays[f"{head}.error"] = case.mean_errors
+        arrays[f"{head}.norm_squared"] = np.array([[fit.norm_squared.estimate for fit in f] for f in case.fits])
+        arrays |= {f"{head}.loss-{r.n}-{r.width}-{r.seed}": r.losses for r in (one.network for one in case.trained)}
+    return arrays
+
+
+def _span(slope: Interval) -> str:
+    if not math.isfinite(slope.lower):
+        return f"{slope.estimate:.2f}"
+    return f"{slope.estimate:.2f} [{slope.lower:.2f}, {slope.upper:.2f}]"
