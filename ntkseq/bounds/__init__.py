@@ -9,6 +9,7 @@ from ntkseq.bounds.base import Assumption, Bound, Term
 from ntkseq.bounds.descent import du
 from ntkseq.bounds.kernel import margin, rademacher
 from ntkseq.bounds.known_target import sample_size, target_risk
+from ntkseq.bounds.maml import maml_lower, maml_sides, maml_upper
 from ntkseq.bounds.memory import MemoryProfile, memory_profile
 from ntkseq.bounds.networks import arora, cao_gu
 from ntkseq.bounds.recurrent import allen_zhu_li, panigrahi_goyal, wang_shen
@@ -35,6 +36,9 @@ __all__ = [
     "edelman",
     "effective_rank_capacity",
     "frozen_attention",
+    "maml_lower",
+    "maml_sides",
+    "maml_upper",
     "margin",
     "memory_profile",
     "panigrahi_goyal",

@@ -1,6 +1,6 @@
 """Training: networks tracked by their kernels while they learn, theory beside them, and kernels fitted to data."""
 
-from ntkseq.training import sgd
+from ntkseq.training import maml, sgd
 from ntkseq.training.attention_probe import AttentionRankProbe
 from ntkseq.training.batches import Batches
 from ntkseq.training.fit import Fitted, fit
@@ -34,6 +34,7 @@ __all__ = [
     "fit",
     "laziness",
     "linearised",
+    "maml",
     "sgd",
     "track",
 ]

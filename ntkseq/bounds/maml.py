@@ -1,0 +1,190 @@
+"""How large, and how small, can the excess risk of MAML trained by averaged SGD be on mixed linear regression?"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ntkseq import _checks
+from ntkseq.bounds import maml_forms
+from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds.maml_forms import Sides
+from ntkseq.training.maml import MixedRegression
+
+FORMS = ("derived", "paper")
+QUANTITY = "E excess risk of the averaged iterate"
+
+
+def maml_upper(problem: Any, steps: int, *, form: str = "derived", **constants: Any) -> Bound:
+    """Bound the excess risk after `steps` steps from above.
+
+        derived   sum Xi start^2/mu / (2 alpha^2 T) + sum Xi (f + c s0) / (1 - alpha c tr Sigma)             (maml.14)
+        paper     2 sum Xi start^2/mu / (alpha^2 T) + 2 sum Xi (f + 2 c s0) / (1 - alpha c tr Sigma)         (maml.16)
+
+    Xi = mu_te/(T mu) min(1, (alpha T mu)^2) are the effective meta weights and s0 = sum min(1, 1/(alpha T mu)) lam
+    start^2. c and f differ between the forms: of the first they are computed from the moments of the gradients, of the
+    second from assumption constants of the paper, recalled.
+
+    Args:
+        problem: see `training.maml.MixedRegression`; one made by `of_kernel` says that its inputs are no Gaussians.
+        steps: T.
+        form: "derived", certified where its conditions hold, or "paper", never certified.
+        **constants: of the paper's form: c1 (3), b1 (1), sigma_x (1), the values of Gaussian inputs, and C (computed).
+
+    Returns:
+        Bound of the expectation over training; NaN with the reason where a condition fails: beyond the limit of the
+        step size the formula gives negative numbers.
+
+    Raises:
+        ValueError: an unknown form, constants that the form does not have.
+
+    Reference: huang2022maml; derived: maml.12 to maml.14.
+
+    Example:
+        >>> from ntkseq.training import maml
+        >>> problem = maml.MixedRegression([1.0, 0.5, 0.25], 1.0, noise=0.5, n1=4, n2=3, beta_tr=0.3, alpha=0.05)
+        >>> bound = maml_upper(problem, 50)
+        >>> bound.certified, bool(bound.value > maml.risk(problem, 50).total[-1])
+        (True, True)
+    """
+    steps, found = _found(problem, steps, form, constants)
+    factor = "2 sum Xi start^2/mu / (alpha^2 T)" if form == "paper" else "sum Xi start^2/mu / (2 alpha^2 T)"
+    rest = "2 sum Xi (f + 2 c s0)" if form == "paper" else "sum Xi (f + c s0)"
+    provenance = "recalled" if form == "paper" else "derived"
+    terms = (
+        Term("bias", factor, float(found.upper_bias), True, provenance),
+        Term("variance", f"{rest} / (1 - alpha c tr Sigma)", float(found.upper_variance), True, provenance),
+    )
+    return _bound(
+        f"upper bound for MAML, {form} form", problem, steps, form, found, terms, bool(found.upper_holds), False
+    )
+
+
+def maml_lower(problem: Any, steps: int, *, form: str = "derived", **constants: Any) -> Bound:
+    """Bound the excess risk after `steps` steps from below.
+
+        derived   sum mu_te [start^2 (1-a^T)^2/x^2 + alpha^2 pi V_T(a)/((1-a^2) T^2)] / 2                    (maml.15)
+        paper     sum Xi start^2/mu / (100 alpha^2 T) + sum Xi (g/100 + b1 s0/1000) / n2                     (maml.16)
+
+    a = 1 - alpha mu, x = alpha T mu. The paper's form, as recalled, has a factor 1/(1 - alpha c tr Sigma) on its
+    variance with which it is false near the limit of the step size; it is left out here. It speaks of T >= 2, for at
+    T = 1 the variance is 0.
+
+    Args, Returns, Raises: as for `maml_upper`. The bound's `lower` is True: certified, it prints `>=`.
+
+    Reference: huang2022maml; derived: maml.15.
+
+    Example:
+        >>> from ntkseq.training import maml
+        >>> problem = maml.MixedRegression([1.0, 0.5, 0.25], 1.0, noise=0.5, n1=4, n2=3, beta_tr=0.3, alpha=0.05)
+        >>> bound = maml_lower(problem, 50)
+        >>> bound.certified, bool(bound.value < maml.risk(problem, 50).total[-1])
+        (True, True)
+    """
+    steps, found = _found(problem, steps, form, constants)
+    if form == "paper":
+        parts = "sum Xi start^2/mu / (100 alpha^2 T)", "sum Xi (g/100 + b1 s0/1000) / n2"
+    else:
+        parts = "sum mu_te start^2 (1-a^T)^2/x^2 / 2", "sum mu_te alpha^2 pi V_T(a)/((1-a^2) T^2) / 2"
+    provenance = "recalled" if form == "paper" else "derived"
+    note = "without the factor 1/(1 - alpha c tr Sigma), with which it is false" if form == "paper" else ""
+    terms = (
+        Term("bias", parts[0], float(found.lower_bias), True, provenance),
+        Term("variance", parts[1], float(found.lower_variance), True, provenance, note),
+    )
+    name = "lower bound for MAML, " + ("paper's form, factor-free" if form == "paper" else "derived form")
+    return _bound(name, problem, steps, form, found, terms, bool(found.lower_holds), True)
+
+
+def maml_sides(problem: Any, horizons: Any, *, form: str = "derived", **constants: Any) -> Sides:
+    """Both bounds at many horizons at once, as arrays: for curves. NaN where a condition fails.
+
+    Args:
+        problem, form, **constants: as for `maml_upper`.
+        horizons: T, any shape, integers of 1 or more.
+
+    Returns:
+        Sides, whose arrays have the shape of horizons.
+
+    Raises:
+        ValueError: horizons below 1; as for `maml_upper`.
+    """
+    horizons = np.asarray(horizons)
+    if not horizons.size or horizons.dtype.kind not in "iu" or horizons.min() < 1:
+        raise ValueError(f"horizons must be integers of 1 or more; got {horizons!r}.")
+    return _sides(problem, horizons, form, constants)
+
+
+def _found(problem: Any, steps: Any, form: Any, constants: dict[str, Any]) -> tuple[int, Sides]:
+    steps = _checks.positive_int("steps", steps)
+    return steps, _sides(problem, np.asarray(steps), form, constants)
+
+
+def _sides(problem: Any, T: np.ndarray, form: Any, constants: dict[str, Any]) -> Sides:
+    if not isinstance(problem, MixedRegression):
+        raise ValueError(f"problem must be a training.maml.MixedRegression; got {type(problem).__name__}.")
+    _checks.choice("form", form, FORMS)
+    if form == "derived":
+        if constants:
+            raise ValueError(f"the derived form has no constants to give; got {', '.join(constants)}.")
+        return maml_forms.derived(problem, T)
+    unknown = set(constants) - {"c1", "b1", "sigma_x", "C"}
+    if unknown:
+        raise ValueError(f"constants of the paper's form are c1, b1, sigma_x and C; got {', '.join(sorted(unknown))}.")
+    return maml_forms.paper(problem, T, **constants)
+
+
+def _bound(
+    name: str, problem: MixedRegression, steps: int, form: str, found: Sides, terms: Any, holds: bool, lower: bool
+) -> Bound:
+    assumptions = [*_law(problem), *_conditions(problem, steps, form, found, lower)]
+    failed = [a.statement for a in assumptions if a.status == "fails"]
+    known = {key: value for key, value in found.constants.items() if key != "share"}
+    return Bound(
+        name=name,
+        quantity=f"{QUANTITY}, T = {steps}",
+        value=total(terms) if holds else math.nan,
+        terms=terms,
+        assumptions=tuple(assumptions),
+        applies_to="MAML on linear models with Gaussian inputs, averaged SGD, one fresh task per step",
+        references=("huang2022maml",),
+        constants={"T": steps, "alpha": problem.alpha, "alpha_max": problem.alpha_max, **known},
+        trivial=0.0 if lower else None,
+        reason="" if holds else f"a condition fails: {'; '.join(failed)}",
+        lower=lower,
+    )
+
+
+def _law(problem: MixedRegression) -> list[Assumption]:
+    if problem.surrogate:
+        return [Assumption("Gaussian inputs", "inputs are Gaussian", "unchecked", problem.surrogate)]
+    return [Assumption("Gaussian inputs", "inputs are Gaussian", "declared", "the spectrum is that of their law")]
+
+
+def _conditions(problem: MixedRegression, steps: int, form: str, found: Sides, lower: bool) -> list[Assumption]:
+    """All that the form asks for, each with the number it is about."""
+    alpha, mu, lam = problem.alpha, problem.mu_tr, problem.spectrum
+    lam_1, total_variance = float(lam.max(initial=0.0)), float(lam.sum())
+    assert problem.beta_te is not None
+
+    def one(name: str, statement: str, holds: bool, evidence: str) -> Assumption:
+        return Assumption(name, statement, "holds" if holds else "fails", evidence)
+
+    least = float(mu.min()) if problem.d else math.inf
+    listed = [one("mu > 0", "every eigenvalue of H_{n1, beta_tr} is positive", least > 0, f"the least is {least:.4g}")]
+    if form == "derived":
+        most = alpha * float(mu.max(initial=0.0))
+        listed.append(one("monotone", "alpha mu_max <= 1", most <= 1, f"{most:.4g}"))
+        if not lower:
+            share = found.constants["share"]
+            listed.append(one("step size", "alpha c tr Sigma < 1", share < 1, f"{share:.4g}"))
+        return listed
+    for which, beta in (("beta_tr", problem.beta_tr), ("beta_te", problem.beta_te)):
+        listed.append(one(which, f"|{which}| lambda_1 < 1", abs(beta) * lam_1 < 1, f"{abs(beta) * lam_1:.4g}"))
+    share = alpha * found.constants["c"] * total_variance
+    listed.append(one("step size", "alpha c tr Sigma < 1", 0 < share < 1, f"{share:.4g}"))
+    if lower:
+        listed.append(one("two steps", "T >= 2", steps >= 2, f"T = {steps}"))
+    return listed
