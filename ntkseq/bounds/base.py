@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ class Assumption:
 
 @dataclass(frozen=True, eq=False)
 class Bound:
-    """A bound with its terms and assumptions; it prints `<=` only when every one of them stands.
+    """A bound with its terms and assumptions; it prints `<=`, or `>=`, only when every one of them stands.
 
     Attributes:
         name: of the bound.
@@ -84,6 +84,7 @@ class Bound:
         constants: the numbers that went in or came out on the way.
         trivial: the quantity cannot exceed this, so a value from there on says nothing; None: no such level.
         reason: why `value` is None or NaN.
+        lower: whether the quantity is at least `value`; otherwise it is at most that.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Bound:
     constants: Mapping[str, Any] = field(default_factory=dict)
     trivial: float | None = 1.0
     reason: str = ""
+    lower: bool = False
 
     @property
     def computable(self) -> bool:
@@ -137,7 +139,9 @@ class Bound:
         """Whether the bound says nothing: no number, or one that the quantity cannot exceed anyhow."""
         if self.value is None or not math.isfinite(self.value):
             return True
-        return self.trivial is not None and self.value >= self.trivial
+        if self.trivial is None:
+            return False
+        return self.value <= self.trivial if self.lower else self.value >= self.trivial
 
     def __str__(self) -> str:
         chance = "" if self.delta is None else f", delta = {self.delta:g}"
@@ -159,11 +163,16 @@ class Bound:
         empty = " (vacuous)" if self.computable and self.vacuous else ""
         chance = "" if self.delta is None else f" with probability at least {1.0 - self.delta:g}"
         if self.certified:
-            return f"{self.quantity} <= {_rounded_up(self.value)}{chance}{empty}"
+            return f"{self.claim}{chance}{empty}"
         why = "; ".join(self.objections)
         if not self.computable:
             return f"{self.quantity}: no value (not certified: {why})"
         return f"{self.quantity}: estimate {_number(self.value)}{empty} (not certified: {why})"
+
+    @property
+    def claim(self) -> str:
+        """`quantity <= value`, or >= for a lower bound, the number rounded outwards. True only if `certified`."""
+        return f"{self.quantity} {'>=' if self.lower else '<='} {_outward(self.value, self.lower)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-ready values; a number that is NaN or infinite becomes None, with a note beside it."""
@@ -183,6 +192,7 @@ class Bound:
             "certified": self.certified,
             "objections": list(self.objections),
             "vacuous": self.vacuous,
+            "lower": self.lower,
             "provenance": self.provenance,
             "delta": self.delta,
             "trivial": self.trivial,
@@ -219,11 +229,12 @@ def _remarks(term: Term) -> str:
     return f"[{'; '.join(remarks)}]"
 
 
-def _rounded_up(value: float | None, digits: int = 4) -> str:
-    """`value` to some digits, never below it: what stands behind `<=` must itself be an upper bound."""
+def _outward(value: float | None, lower: bool, digits: int = 4) -> str:
+    """`value` to some digits, never below it, or above it: what stands behind `<=` or `>=` must itself be a bound."""
     exact = Decimal(value or 0.0)
     unit = Decimal(1).scaleb(exact.adjusted() - digits + 1)
-    return f"{float(exact.quantize(unit, rounding=ROUND_CEILING)):.{digits}g}" if exact else "0"
+    rounding = ROUND_FLOOR if lower else ROUND_CEILING
+    return f"{float(exact.quantize(unit, rounding=rounding)):.{digits}g}" if exact else "0"
 
 
 def _columns(rows: list[tuple[str, ...]]) -> list[str]:

@@ -161,13 +161,13 @@ class Report:
 
 
 def bound_line(bound: Bound) -> str:
-    """A bound in one short line: `<=` only if it is certified."""
+    """A bound in one short line: `<=` or `>=` only if it is certified."""
     if not bound.computable:
         return f"no value: {textwrap.shorten(bound.reason or 'a rate only', 110, placeholder=' ...')}"
     assert bound.value is not None
     empty = ", vacuous" if bound.vacuous else ""
     if bound.certified:
-        return f"{bound.quantity} <= {rounded_up(bound.value)}{empty}"
+        return f"{bound.claim}{empty}"
     return f"{bound.quantity}: estimate {bound.value:.4g}, not certified{empty}"
 
 
