@@ -68,7 +68,7 @@ def test_every_equation_that_the_code_cites_is_on_its_page():
         f"{path.relative_to(ROOT).as_posix()}: {page}.{number}"
         for path in (ROOT / "ntkseq").rglob("*.py")
         for page, number in re.findall(
-            r"\b(recurrent|dense|numerics|bounds|training|concepts)\.(\d+)\b", path.read_text(encoding="utf-8")
+            r"\b(recurrent|dense|numerics|bounds|training|concepts|attention|maml)\.(\d+)\b", path.read_text(encoding="utf-8")
         )
         if f"({page}.{number})" not in (ROOT / "docs" / "theory" / f"{page}.md").read_text(encoding="utf-8")
     }

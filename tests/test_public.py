@@ -33,9 +33,11 @@ SURFACE = {
         "training",
     ],
     "ntkseq.bounds": [
-        "Assumption", "Bound", "MemoryProfile", "Term", "Tokens", "Trajectory", "allen_zhu_li", "along", "arora",
-        "cao_gu", "du", "margin", "memory_profile", "panigrahi_goyal", "rademacher", "rkhs_norm", "sample_size",
-        "target_risk", "wang_shen",
+        "Assumption", "AttentionHead", "Bound", "MemoryProfile", "Term", "Tokens", "Trajectory", "allen_zhu_li",
+        "along", "arora", "attention_norm", "attention_rank", "attention_schatten", "cao_gu", "du", "edelman",
+        "effective_rank_capacity", "frozen_attention", "maml_lower", "maml_sides", "maml_upper", "margin",
+        "memory_profile", "panigrahi_goyal", "rademacher", "rkhs_norm", "sakai_imaizumi", "sample_size",
+        "target_risk", "trauger_tewari", "truong", "wang_shen",
     ],
     "ntkseq.concepts": [
         "Additive", "Complexity", "NVariable", "PositionToPosition", "Sample", "Series", "Target", "WholeSequence",
@@ -62,14 +64,14 @@ SURFACE = {
     "ntkseq.reports": ["Figure", "Folder", "Prediction", "Rank", "Report", "Section", "Sheet", "Table"],
     "ntkseq.spectra": [
         "AttentionRanks", "ClassStructure", "Comparison", "Curve", "Decay", "Interval", "LayerRanks", "LowRank",
-        "Partial", "Spectrum", "aggregate", "attention_ranks", "centred", "classwise", "compare", "effective_rank",
-        "effective_ranks", "nystrom", "positive_definite", "spectrum",
+        "Partial", "SampledRank", "Spectrum", "aggregate", "attention_ranks", "centred", "classwise", "compare",
+        "effective_rank", "effective_ranks", "nystrom", "positive_definite", "sampled", "spectrum",
     ],
     "ntkseq.studies": ["Accuracy", "Stored", "Study", "accuracy", "run", "stored"],
     "ntkseq.training": [
         "AttentionRankProbe", "Batches", "Deviation", "Fitted", "History", "KernelProbe", "Laziness", "LinearRun",
-        "Linearised", "LossProbe", "MovementProbe", "Probe", "Table", "Tape", "Trained", "deviation", "fit", "laziness",
-        "linearised", "sgd", "track",
+        "Linearised", "LossProbe", "MovementProbe", "Probe", "Table", "Tape", "Trained", "deviation", "fit",
+        "laziness", "linearised", "maml", "sgd", "track",
     ],
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from ntkseq.spectra.low_rank import LowRank
 from ntkseq.spectra.measures import effective_rank
 from ntkseq.spectra.nystrom import nystrom
 from ntkseq.spectra.partial import Partial
-from ntkseq.spectra.ranks import aggregate, effective_ranks
+from ntkseq.spectra.ranks import SampledRank, aggregate, effective_ranks, sampled
 from ntkseq.spectra.spectrum import spectrum
 from ntkseq.spectra.structure import ClassStructure, centred, classwise
 
@@ -24,6 +24,7 @@ __all__ = [
     "LayerRanks",
     "LowRank",
     "Partial",
+    "SampledRank",
     "Spectrum",
     "aggregate",
     "attention_ranks",
@@ -34,5 +35,6 @@ __all__ = [
     "effective_ranks",
     "nystrom",
     "positive_definite",
+    "sampled",
     "spectrum",
 ]
