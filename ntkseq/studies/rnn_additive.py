@@ -30,9 +30,8 @@ QUICK: dict[str, Any] = {
     "steps": (4, 8, 16),
     "examples": (16, 32, 64, 128, 256),
     "functions": ("linear", "sin"),
-    "widths": (128,),
-    "sgd_examples": (16, 64),
-    "seeds": 1,
+    "widths": (64, 256),
+    "sgd_examples": (32, 128),
     "epochs": 20,
     "n_test": 500,
 }
@@ -48,7 +47,7 @@ class RnnAdditive:
     """
 
     quick: bool = False
-    """Lengths up to 16, two functions, 256 examples at most, one small network: under three minutes on two cores."""
+    """Lengths up to 16, two functions, 256 examples at most, small networks: under three minutes on two cores."""
     out: str | None = None
     """Folder to write. Default: rnn-additive-report in the working directory."""
     overwrite: bool = False
@@ -74,7 +73,7 @@ class RnnAdditive:
     """Probability that a bound fails."""
     grid: float = 0.5
     """B0 of the bounds in units of 1/sqrt(K(x, x)), fixed before any label is seen."""
-    widths: tuple[int, ...] = (64, 256)
+    widths: tuple[int, ...] = (64, 512)
     """Widths m of the networks."""
     sgd_examples: tuple[int, ...] = (32, 128, 256)
     """Numbers n of examples that the networks learn from."""

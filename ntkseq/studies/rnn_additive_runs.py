@@ -68,7 +68,10 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trained:
-    """A network beside the kernel machine that was trained by gradient flow for the same time lr steps."""
+    """A network beside the kernel machine that was trained by gradient flow for the time lr steps.
+
+    lr is the step in the limit; a network whose own kernel is larger takes shorter ones, see `papers_sgd`.
+    """
 
     network: NetworkFit
     kernel: Errors
@@ -202,7 +205,7 @@ def _networks(plan: Plan, drawn: tuple[Any, Any, Dense, Dense], labels: tuple[An
             for seed in range(plan.seeds):
                 fit = papers_sgd(
                     x[:n], y[:n], x_test, y_test, width=width, lr=lr, epochs=plan.epochs, batch=plan.batch,
-                    seed=plan.seed + seed,
+                    seed=plan.seed + seed, diagonal=float(K.diag()[0]),
                 )  # fmt: skip
                 # the network's kernel is twice the preset, see papers_network; a flow, which no step makes diverge
                 flow = predictors.flow(part, y[:n], time=2 * lr * (n // fit.batch) * plan.epochs / n)

@@ -43,10 +43,11 @@ def curves(plan: Plan, plain: Sequence[Case]) -> Section:
     for case in plain:
         rows += [_network_row(case, one) for one in case.trained]
     header = ("t", "function", "n", "width", "seed", "step", "eta m", "steps", "error", "kernel, as long",
-              "kernel, interpolant", "training error", "moved", "diverged at")  # fmt: skip
+              "kernel, interpolant", "training error", "moved", "own K(x, x)", "diverged at")  # fmt: skip
     caption = (
         "Networks by SGD on W (eta: step for W in the papers' parametrisation), beside kernel gradient flow for "
-        "the same time and the kernel interpolant, on the same examples of the first draw."
+        "the same time and the kernel interpolant, on the same examples of the first draw. Own K(x, x): largest at the "
+        "start, in units of the limit; where it is above 1 the step was divided by it."
     )
     return Section("Error against examples", (), tuple(figures), (Table(header, tuple(rows), caption),))
 
@@ -77,7 +78,8 @@ def _network_row(case: Case, one: Trained) -> tuple[Any, ...]:
     best = next((fit.errors.mean for fit in case.fits[0] if fit.n == run.n), None)
     return (
         case.t, case.name, run.n, run.width, run.seed, run.lr, 2 * run.lr, run.steps, run.errors.mean,
-        one.kernel.mean, best, run.train_error, run.moved, run.diverged_at,
+        one.kernel.mean, best, run.train_error, run.moved, run.ratio,
+        run.diverged_at,
     )  # fmt: skip
 
 
@@ -149,7 +151,8 @@ def short(plan: Plan, found: Found, memory: Mapping[bool, MemoryProfile]) -> Sec
         curves = []
         for short, k in ((False, 0), (True, 1)):
             here = [pick[short, t, name, place] for t in ts]
-            curves.append(Curve(f"bound, {SETTING[short]}", ts, [c.norm for c in here], style="line", colour=k))
+            curves.append(Curve(f"bound, {SETTING[short]}", ts, [c.norm for c in here], style="line",
+                                certified=all(c.risk.certified for c in here), colour=k))  # fmt: skip
             last = [c.fits[0][-1].norm_squared.estimate * c.kappa**2 for c in here]
             curves.append(Curve(f"y'K^-1 y at n = {n}, {SETTING[short]}", ts, last, colour=k, marker=k))
         names: Any = {"xlabel": "length t", "ylabel": "squared norm times K(x, x)", "title": f"{name}, {place}"}
@@ -171,8 +174,8 @@ def short(plan: Plan, found: Found, memory: Mapping[bool, MemoryProfile]) -> Sec
     above, beside = [norm_curves(p) for p in plan.places], [error_curves(p) for p in plan.places]
     names: Any = {"xlabel": "position, counted from 0", "ylabel": "linear share of K(x, x)"}
     figures = (
-        Figure("short-norms", lambda: learning.panels(above), "Norm bound (certified) and measured norm against t.",
-               wide=True),
+        Figure("short-norms", lambda: learning.panels(above), "Bound of the norm (solid: certified) and measured norm "
+               "against t.", wide=True),
         Figure("short-errors", lambda: learning.panels(beside), "Test error of kernel regression against t, mean and "
                "range of the draws.", wide=True),
         Figure("memory", lambda: learning.learning(shares, **names),

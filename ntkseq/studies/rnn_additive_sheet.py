@@ -28,11 +28,12 @@ def sheet(plan: Plan, found: Found, memory: Mapping[bool, MemoryProfile]) -> She
         (f"{broken} of {2 * checks}", "risk bounds below the measured error"),
     ]
     facts += [(_span(case.slope), f"{case.name}, {case.place}, t = {case.t}: exponent of n") for case in shown]
-    wide = [one for case in plain for one in case.trained if one.network.width == max(plan.widths)]
-    pairs = [(one.network.errors.mean, one.kernel.mean) for one in wide if one.network.diverged_at is None]
-    if pairs and min(map(min, pairs)) > 0:
-        ratio = math.exp(float(np.mean([math.log(network / kernel) for network, kernel in pairs])))
-        facts.append((f"{ratio:.2f}", f"SGD error over kernel's, width {max(plan.widths)}"))
+    for t in dict.fromkeys((min(c.t for c in plain), max(c.t for c in plain))):
+        runs = [one for c in plain if c.t == t for one in c.trained if one.network.width == max(plan.widths)]
+        pairs = [(one.network.errors.mean, one.kernel.mean) for one in runs if one.network.diverged_at is None]
+        if pairs and min(map(min, pairs)) > 0:
+            ratio = math.exp(float(np.mean([math.log(network / kernel) for network, kernel in pairs])))
+            facts.append((f"{ratio:.2f}", f"t = {t}, width {max(plan.widths)}: error over kernel's"))
     parts = [sections.curves(plan, plain), sections.norms(found), sections.exponents(plan, plain)]
     if True in found:
         parts.append(sections.short(plan, found, memory))
@@ -59,7 +60,8 @@ def _notes(plan: Plan, every: Sequence[Case]) -> list[str]:
         "The kernel is that of the papers' W alone; bounds and kernel regression speak of it, not of a finite network. "
         f"Each bound holds alone with probability {1 - plan.delta:g}, not all of them at once.",
         "Networks: f - f_0, the start subtracted; plain SGD on |f - f_0 - y|^2/2; the step is "
-        f"{plan.rate:g}/(lambda_max/n (1 - 1/b) + K(x, x)/b), with the eigenvalue of the network's limit kernel.",
+        f"{plan.rate:g}/(lambda_max/n (1 - 1/b) + K(x, x)/b) of the limit of the network's kernel, shorter where the "
+        "network's own kernel is larger.",
     ]
     endless = sorted({(c.name, c.place, c.t) for c in every if not math.isfinite(c.norm)})
     if endless:
@@ -107,7 +109,7 @@ def _numbers(case: Case) -> dict[str, Any]:
         "networks": [
             {"n": r.n, "width": r.width, "seed": r.seed, "lr": r.lr, "steps": r.steps, "error": r.errors.mean,
              "lower": r.errors.lower, "upper": r.errors.upper, "kernel_error": one.kernel.mean,
-             "train_error": r.train_error, "moved": r.moved, "diverged_at": r.diverged_at}
+             "train_error": r.train_error, "moved": r.moved, "own_diagonal": r.ratio, "diverged_at": r.diverged_at}
             for one in case.trained for r in (one.network,)
         ],
     }  # fmt: skip

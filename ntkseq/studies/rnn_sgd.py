@@ -67,6 +67,7 @@ class NetworkFit:
         losses: of each mini-batch.
         moved: |theta - theta_0| / |theta_0| of the trained parameters.
         diverged_at: the step; None: never. Errors are then nan.
+        ratio: largest |grad f(x_i)|^2 at the start over its limit of infinite width; nan if it was not asked for.
     """
 
     n: int
@@ -81,10 +82,21 @@ class NetworkFit:
     losses: Float[np.ndarray, " step"]
     moved: float
     diverged_at: int | None
+    ratio: float = math.nan
 
 
 def papers_sgd(
-    x: Any, y: Any, x_test: Any, y_test: Any, *, width: int, lr: float, epochs: int, batch: int, seed: int
+    x: Any,
+    y: Any,
+    x_test: Any,
+    y_test: Any,
+    *,
+    width: int,
+    lr: float,
+    epochs: int,
+    batch: int,
+    seed: int,
+    diagonal: float | None = None,
 ) -> NetworkFit:
     """Train `papers_network` by plain SGD on |f - f_0 - y|^2 / 2; epochs = 1 is one pass in the order given.
 
@@ -96,14 +108,23 @@ def papers_sgd(
         epochs: passes over the examples.
         batch: examples per step, n at most.
         seed: of the weights and of the order.
+        diagonal: K(x, x) of the preset kernel. If given, lr is divided by max_i |grad f(x_i)|^2 / (2 K(x, x)) where
+            that is above 1: over many steps narrow networks are far from their limit (the spectral radius of W where
+            half of the units are active scatters around 1, to the power of 2t), and would diverge.
     """
     net = papers_network(width)
     start, order = jax.random.split(jax.random.key(seed))
     params = net.init(start, x[0])
-    return learn(
+    ratio = math.nan
+    if diagonal is not None:
+        own = float(np.max(np.asarray(_squares(net, params, x))))
+        ratio = own / (2 * diagonal)
+        lr = lr / max(1.0, ratio)
+    found = learn(
         net.apply, params, (x, y), (x_test, y_test), lr=lr, epochs=epochs, batch=batch, key=order,
         trainable=r"\['W'\]", width=width, seed=seed,
     )  # fmt: skip
+    return dataclasses.replace(found, ratio=ratio)
 
 
 def learn(
@@ -162,6 +183,17 @@ def _outputs(f: Callable[..., Any], params: Any, x: Any) -> Float[np.ndarray, "n
 @functools.partial(jax.jit, static_argnums=0)
 def _evaluate(f: Callable[..., Any], params: Any, x: Any) -> Any:
     return jax.lax.map(lambda one: f(params, one), x, batch_size=CHUNK)
+
+
+@jax.jit
+def _squares(net: models.Recurrent, params: Any, x: Any) -> Any:
+    """|grad f(x_i)|^2 over all trained parameters: the others have none."""
+
+    def one(example: Any) -> Any:
+        gradient = jax.grad(lambda p: net.apply(p, example)[0])(params)
+        return sum(jax.numpy.vdot(leaf, leaf) for leaf in jax.tree.leaves(gradient))
+
+    return jax.lax.map(one, x, batch_size=CHUNK // 8)
 
 
 def _moved(start: Any, end: Any) -> float:

@@ -182,8 +182,9 @@ def test_the_kernel_beside_a_network_was_trained_as_long(sheet: Sheet):
     drawn = concepts.sample(f, 16 + 60, 4, 4, key=key, eps_x=1.0)
     K, y = np.asarray(gram(KERNEL, drawn.x), np.float64), np.asarray(drawn.y, np.float64)
     fitted, coefficients = np.zeros(8), np.zeros(8)
+    lr = run["lr"] * max(1.0, run["own_diagonal"])  # of the limit
     for _ in range(4000):  # small steps on the mean of |f - y|^2/2 with the network's kernel 2 K, for the time lr steps
-        coefficients += run["lr"] * run["steps"] / 4000 * (y[:8] - fitted) / 8
+        coefficients += lr * run["steps"] / 4000 * (y[:8] - fitted) / 8
         fitted = 2 * K[:8, :8] @ coefficients
     error = np.mean(np.minimum(1, np.abs(2 * K[16:, :8] @ coefficients - y[16:])))
     assert math.isclose(run["kernel_error"], error, rel_tol=1e-3)

@@ -102,6 +102,20 @@ def test_step_size_is_that_of_the_curvature():
     assert step_size(K, batch=100) == step_size(K, batch=4)
 
 
+def test_a_network_with_a_large_kernel_takes_shorter_steps():
+    x, y, x_test, y_test = drawn(4)
+    options = {"width": 8, "lr": 1e-3, "epochs": 1, "batch": 4}
+    limit = float(gram(KERNEL, x[:1])[0, 0])
+    for seed in range(4):
+        net = papers_network(8)
+        params = net.init(jax.random.split(jax.random.key(seed))[0], jnp.asarray(x[0]))
+        own = np.max(np.diagonal(np.asarray(gram(empirical.NTK(net.apply, params), x))))
+        found = papers_sgd(x, y, x_test, y_test, seed=seed, diagonal=limit, **options)
+        assert math.isclose(found.ratio, own / (2 * limit), rel_tol=1e-4)
+        assert math.isclose(found.lr, 1e-3 / max(1.0, found.ratio), rel_tol=1e-9)
+    assert math.isnan(papers_sgd(x, y, x_test, y_test, seed=0, **options).ratio)
+
+
 def test_divergence_is_said_and_leaves_no_number():
     x, y, x_test, y_test = drawn(8)
     found = papers_sgd(x, y, x_test, y_test, width=16, lr=1e4, epochs=20, batch=8, seed=0)
