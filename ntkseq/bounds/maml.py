@@ -184,7 +184,10 @@ def _conditions(problem: MixedRegression, steps: int, form: str, found: Sides, l
     for which, beta in (("beta_tr", problem.beta_tr), ("beta_te", problem.beta_te)):
         listed.append(one(which, f"|{which}| lambda_1 < 1", abs(beta) * lam_1 < 1, f"{abs(beta) * lam_1:.4g}"))
     share = alpha * found.constants["c"] * total_variance
-    listed.append(one("step size", "alpha c tr Sigma < 1", 0 < share < 1, f"{share:.4g}"))
+    listed.append(one("step size", "0 < alpha c tr Sigma < 1", 0 < share < 1, f"{share:.4g}"))
+    listed.append(one("commuting", "E[x x' Sigma x x'] commutes with Sigma", True, "so it is for Gaussian inputs"))
+    constants = "c1 (fourth moments), b1, sigma_x (tails), C (higher moments) are those of the inputs"
+    listed.append(Assumption("constants", constants, "declared", "defaults and C belong to Gaussian inputs"))
     if lower:
         listed.append(one("two steps", "T >= 2", steps >= 2, f"T = {steps}"))
     return listed

@@ -1,22 +1,24 @@
 """What is the exact risk of MAML's averaged SGD on mixed linear regression, at every horizon?
 
 The diagonal of E[delta delta'] in the eigenbasis of Sigma obeys a closed linear recursion, since Gaussian coordinates
-have symmetric signs. It is run in blocks of horizons: a block is a power of the matrix times the block before, so the
-work is products of matrices, which a step-by-step loop cannot use.
+have symmetric signs. Coordinates act on each other through five numbers only, so a block of steps is a small triangular
+system and products of matrices, where a loop over steps has d^2 work in each.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
+import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq.training.maml import low_rank
 from ntkseq.training.maml.problem import MixedRegression
 
-BLOCK = 128
+BLOCK = 64
+"""Steps at once: more make the triangular systems dearer, fewer the calls."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,17 +71,13 @@ def risk(problem: MixedRegression, steps: int) -> Risk:
     steps = _checks.positive_int("steps", steps)
     if not problem.d:
         return Risk(np.zeros(steps), np.zeros(steps), True)
-    alpha, mu = problem.alpha, problem.mu_tr
-    noise = np.stack([np.zeros(problem.d), alpha**2 * problem.moments.pi])
-    start = np.stack([problem.start**2, np.zeros(problem.d)])
+    start = np.stack([problem.start**2, np.zeros(problem.d)], axis=1)
     with np.errstate(over="ignore", invalid="ignore"):
-        A = alpha**2 * problem.moments.Q
-        A[np.diag_indices(problem.d)] += 1 - 2 * alpha * mu
-        sums = _sums(A, noise, start, 1 - alpha * mu, problem.mu_te, steps)
-        values = 0.5 * sums / np.arange(1, steps + 1, dtype=np.float64) ** 2
+        sums = np.cumsum(_terms(problem, start, steps), axis=0)
+        values = 0.5 * sums / np.arange(1, steps + 1, dtype=np.float64)[:, None] ** 2
     values = np.where(np.isfinite(values), values, np.inf)
-    stable = bool(alpha == 0 or alpha < problem.alpha_max)
-    return Risk(values[0], values[1], stable)
+    stable = bool(problem.alpha == 0 or problem.alpha < problem.alpha_max)
+    return Risk(values[:, 0], values[:, 1], stable)
 
 
 def limit(problem: MixedRegression) -> float:
@@ -96,43 +94,90 @@ def limit(problem: MixedRegression) -> float:
     return float(np.sum(problem.mu_te * (2 - alpha * mu) / (2 * alpha * mu) * c))
 
 
-def _sums(A: Any, noise: Any, start: Any, a: Any, weights: Any, steps: int) -> Float[np.ndarray, "two T"]:
-    """weights . s_t for t = 1 .. steps, of two recursions at once; noise and start (2, d).
+def _terms(problem: MixedRegression, c: Float[np.ndarray, "d 2"], steps: int) -> Float[np.ndarray, "T 2"]:
+    """mu_te . (c_t + 2 u_t) for t = 0 .. steps - 1, from c_0 = c; only the second column has noise. (maml.9)"""
+    block = _Block.of(problem, min(BLOCK, steps))
+    u = np.zeros_like(c)
+    terms = np.empty((steps, 2))
+    for first in range(0, steps, block.size):
+        rows, c, u = block.advance(c, u)
+        terms[first : first + block.size] = rows[: steps - first]
+    return terms
 
-    Within a block u_{t+r} = a^r u_t + sum_{k<r} a^{r-k} c_{t+k}, so weights . u is a product of the powers of a with
-    the block of c, added up along its diagonals.
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Block:
+    """What `size` steps do to c and u. own = 1 - 2 alpha mu + alpha^2 (diagonal of Q - P M P'), a = 1 - alpha mu.
+
+        c_{t+1} = own c_t + P force_t + noise,  force_t = alpha^2 M P' c_t,  u_{t+1} = a (u_t + c_t)     (maml.18)
+
+    `own`, `mean`, `mixed` hold, for l = 0 .. size: own^l, a^l, and u after l steps from c = 1, u = 0, no force.
     """
-    d = len(a)
-    size = min(BLOCK, steps)
-    powers = a[None, :] ** np.arange(size + 1)[:, None]  # (size + 1, d)
-    lags = np.arange(size)[:, None] - np.arange(size)[None, :]  # r - k
-    block = np.empty((2, d, size))
-    block[:, :, 0] = start
-    for k in range(1, size):
-        block[:, :, k] = block[:, :, k - 1] @ A + noise  # A is symmetric
-    jump, pushed = _power(A, noise, size) if steps > size else (A, noise)
-    u = np.zeros((2, d))
-    terms = np.empty((2, steps))
-    back = powers[:0:-1].T  # a^(size - k)
-    for first in range(0, steps, size):
-        if first:
-            block = jump @ block + pushed[:, :, None]
-        mixed = (powers[1:] * weights) @ block  # (2, lag - 1, k)
-        within = np.where(lags > 0, mixed[:, lags - 1, np.arange(size)[None, :]], 0).sum(axis=2)
-        rows = weights @ block + 2 * (u @ (powers[:-1] * weights).T + within)
-        count = min(size, steps - first)
-        terms[:, first : first + count] = rows[:, :count]
-        u = powers[-1] * u + np.sum(back * block, axis=2)
-    return np.cumsum(terms, axis=1)
+
+    size: int
+    P: Float[np.ndarray, "d 5"]
+    M: Float[np.ndarray, "5 5"]
+    own: np.ndarray
+    mean: np.ndarray
+    mixed: np.ndarray
+    solve: np.ndarray  # (5 size, 5 size): from P'c_t of the state alone to P'c_t with the force of the steps before
+    seen: np.ndarray  # (size, d): rows of mu_te (own^l + 2 mixed_l)
+    averaged: np.ndarray  # (size, d): rows of 2 mu_te a^l
+    forced: np.ndarray  # (size, 5 size): from the forces to the terms
+    noise: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # its part in P'c_t, in the terms, in c and in u
+
+    @classmethod
+    def of(cls, problem: MixedRegression, size: int) -> _Block:
+        alpha, mu, weights, Q = problem.alpha, problem.mu_tr, problem.mu_te, problem.moments.Q
+        P, M = low_rank.mixing(problem.spectrum, problem.beta_tr, problem.n1, problem.n2)
+        M = alpha**2 * M
+        own = 1 - 2 * alpha * mu + alpha**2 * np.diagonal(Q) - np.sum((P @ M) * P, axis=1)
+        a = 1 - alpha * mu
+        powers, mean, mixed = np.ones((3, size + 1, problem.d))
+        mixed[0] = 0
+        for k in range(size):
+            powers[k + 1], mean[k + 1] = powers[k] * own, mean[k] * a
+            mixed[k + 1] = a * (mixed[k] + powers[k])
+        seen = weights * (powers + 2 * mixed)[:size]
+        noise = alpha**2 * problem.moments.pi
+        pairs = (P[:, :, None] * P[:, None, :]).reshape(problem.d, -1)
+        inner = (powers[:size] @ pairs).reshape(size, low_rank.RANK, -1) @ M
+        lower = _toeplitz(inner).transpose(0, 2, 1, 3).reshape(2 * (size * low_rank.RANK,))
+        eye = np.eye(len(lower))
+        solve = scipy.linalg.solve_triangular(eye - lower, eye, lower=True, unit_diagonal=True, check_finite=False)
+        forced = _toeplitz((seen @ P)[:, None, :])[:, :, 0].reshape(size, -1)
+        response = _shifted(powers[:size] @ (P * noise[:, None])), _shifted(seen @ noise)
+        added = *response, noise * powers[:size].sum(axis=0), noise * mixed[:size].sum(axis=0)
+        return cls(size, P, M, powers, mean, mixed, solve, seen, 2 * weights * mean[:size], forced, added)
+
+    def advance(self, c: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The terms of `size` steps, (size, 2), and c and u after them."""
+        size, (d, two) = self.size, c.shape
+        columns = (self.P[:, :, None] * c[:, None, :]).reshape(d, -1)
+        z = (self.own[:size] @ columns).reshape(-1, two)  # (5 size, 2)
+        z[:, 1] += self.noise[0].ravel()
+        z = self.solve @ z
+        force = np.einsum("pq,kqs->kps", self.M, z.reshape(size, -1, two))
+        rows = self.seen @ c + self.averaged @ u + self.forced @ force.reshape(-1, two)
+        rows[:, 1] += self.noise[1]
+        late = force[::-1].reshape(size, -1)
+        pushed = np.concatenate([self.own[:size].T, self.mixed[:size].T]) @ late  # (2 d, 10)
+        pushed = np.einsum("xdps,dp->xds", pushed.reshape(2, d, -1, two), self.P)
+        u = self.mean[-1][:, None] * u + self.mixed[-1][:, None] * c + pushed[1]
+        c = self.own[-1][:, None] * c + pushed[0]
+        c[:, 1] += self.noise[2]
+        u[:, 1] += self.noise[3]
+        return rows, c, u
 
 
-def _power(A: np.ndarray, noise: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """A^count and sum_{j < count} A^j noise for each row of noise, by doubling. A is symmetric."""
-    power, pushed = np.eye(len(A)), np.zeros_like(noise)
-    for bit in bin(count)[2:]:
-        pushed = pushed + pushed @ power
-        power = power @ power
-        if bit == "1":
-            pushed = pushed @ A + noise
-            power = A @ power
-    return power, pushed
+def _toeplitz(kernel: np.ndarray) -> np.ndarray:
+    """(r, k, ...) with kernel[r - 1 - k] below the diagonal and 0 elsewhere: a step acts on those after it."""
+    size = len(kernel)
+    lag = np.arange(size)[:, None] - np.arange(size)[None, :] - 1
+    shape = (size, size) + (1,) * (kernel.ndim - 1)
+    return np.where((lag >= 0).reshape(shape), kernel[np.maximum(lag, 0)], 0)
+
+
+def _shifted(added: np.ndarray) -> np.ndarray:
+    """Sums over the steps before."""
+    return np.concatenate([np.zeros_like(added[:1]), np.cumsum(added, axis=0)[:-1]])
