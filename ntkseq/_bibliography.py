@@ -244,6 +244,14 @@ ENTRIES = {
         "International Conference on Machine Learning",
         "1703.03400",
     ),
+    "rajeswaran2019imaml": Entry(
+        "inproceedings",
+        "Rajeswaran, Aravind and Finn, Chelsea and Kakade, Sham and Levine, Sergey",
+        "Meta-Learning with Implicit Gradients",
+        2019,
+        _NEURIPS,
+        "1909.04630",
+    ),
     "wang2020meta": Entry(
         "misc",
         "Wang, Haoxiang and Sun, Ruoyu and Li, Bo",

@@ -7,12 +7,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jax.scipy.sparse.linalg
 import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
 
-ALGORITHMS = ("maml", "fomaml", "anil")
+ALGORITHMS = ("maml", "fomaml", "anil", "imaml")
 READ_OUT = "V"
 """The name of the read-out weights in the parameters of every network of `ntkseq.models`."""
 
@@ -45,10 +46,19 @@ def adapt(
     steps: int,
     algorithm: str = "maml",
     head: str | Callable[[Any], bool] = READ_OUT,
+    reg: Any = None,
+    cg: int = 50,
 ) -> Callable[[Any, Any], Float[Array, "q o"]]:
     """The function (params, task) -> answers at the queries, after `steps` of gradient descent on the support.
 
         theta_{j+1} = theta_j - lr grad loss(f(theta_j, X'), y'),   learner(theta_0, task) = f(theta_steps, X)
+
+    With "imaml" reg/2 |theta - theta_0|^2 is added to the loss, a step of Newton follows, and derivatives are those of
+    the minimiser,
+
+        d theta / d theta_0 = (1 + H/reg)^(-1),   H the Hessian of the loss there,
+
+    by conjugate gradients, whatever the steps that led there: take enough steps, and lr below 2/(|H| + reg).
 
     A task is `((xs, ys), xq)`: support inputs (s, ...), support labels, query inputs (q, ...); what stands behind is
     ignored. Inputs may be any pytree with the examples in front, such as a pair of sequences and lengths for an `apply`
@@ -60,15 +70,22 @@ def adapt(
         lr: step size, a number (it may be traced).
         steps: number of steps; 0 gives f itself.
         algorithm: "maml"; "fomaml", whose derivative is that of f at the adapted parameters (the inner gradients are
-            constants to it, the values are those of MAML); or "anil", where only the read-out adapts.
+            constants to it, the values are those of MAML); "anil", where only the read-out adapts; or "imaml".
         head: for "anil", the parameters that adapt: the name of a key on their path, or a predicate of the path
             (the tuple of `jax.tree_util` keys). The read-outs of `ntkseq.models` are called "V".
+        reg: for "imaml", the weight of the distance from the shared parameters, > 0.
+        cg: for "imaml", steps of conjugate gradients at most; they stop at 1e-5 of the right-hand side in float32, at
+            1e-10 in float64. Where H has a negative eigenvalue below -reg there is no minimiser, and derivatives
+            mean nothing.
 
     The steps run in one `jax.lax.scan` that keeps the parameters of each step and computes the rest again in reverse
     mode, so memory is steps times the parameters.
 
     Raises:
-        ValueError: unknown algorithm, steps below 0, a task of another structure, no parameter that `head` names.
+        ValueError: unknown algorithm, steps below 0, a task of another structure, no parameter that `head` names, reg
+            missing for "imaml" or given for another.
+
+    Reference: finn2017maml; rajeswaran2019imaml.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -91,6 +108,11 @@ def adapt(
     if np.ndim(lr) != 0:
         raise ValueError(f"lr must be one number, the step size of all parameters; got shape {np.shape(lr)}.")
     _checks.finite("lr", lr)
+    if (algorithm == "imaml") != (reg is not None):
+        raise ValueError(f'reg belongs to algorithm="imaml" and must be given there; got {reg!r} for {algorithm!r}.')
+    if reg is not None:
+        _checks.scale("reg", reg, positive=True)
+    cg = _checks.positive_int("cg", cg)
     batch = jax.vmap(apply, in_axes=(None, 0))
 
     def learner(params: Any, task: Any) -> Array:
@@ -104,17 +126,49 @@ def adapt(
             rest = iter(moving)
             return tree.unflatten([next(rest) if c else leaf for c, leaf in zip(chosen, leaves, strict=True)])
 
+        start = [jnp.asarray(leaf) for c, leaf in zip(chosen, leaves, strict=True) if c]
+        if algorithm == "imaml":
+            slope = jax.grad(lambda m: loss(batch(whole(m), xs), ys))
+            return batch(whole(_nearest(slope, start, reg, lr, int(steps), cg)), xq)
+
         def step(moving: list[Array], _: None) -> tuple[list[Array], None]:
             grads = jax.grad(lambda m: loss(batch(whole(m), xs), ys))(moving)
             if algorithm == "fomaml":
                 grads = jax.lax.stop_gradient(grads)
             return [p - jnp.asarray(lr, p.dtype) * g for p, g in zip(moving, grads, strict=True)], None
 
-        start = [jnp.asarray(leaf) for c, leaf in zip(chosen, leaves, strict=True) if c]
         end, _ = jax.lax.scan(jax.checkpoint(step, prevent_cse=False), start, None, length=int(steps))
         return batch(whole(end), xq)
 
     return learner
+
+
+def _nearest(slope: Any, start: list[Array], reg: Any, lr: Any, steps: int, cg: int) -> list[Array]:
+    """The root of slope(m) + reg (m - start), by descent and a last step of Newton.
+
+    The step of Newton carries the derivative: at a point and with a Hessian that are constants to it, it depends on
+    `start` through the residual alone, by reg (H + reg)^(-1), which is what the theorem of implicit functions says.
+    """
+    held = [jax.lax.stop_gradient(leaf) for leaf in start]
+
+    def off(moving: list[Array], start: list[Array]) -> list[Array]:
+        pairs = zip(jax.lax.stop_gradient(slope(moving)), moving, start, strict=True)
+        return [g + jnp.asarray(reg, m.dtype) * (m - s) for g, m, s in pairs]
+
+    def step(_: Any, m: list[Array]) -> list[Array]:
+        return [p - jnp.asarray(lr, p.dtype) * g for p, g in zip(m, off(m, held), strict=True)]
+
+    def curvature(v: list[Array]) -> list[Array]:
+        along = jax.jvp(slope, (end,), (v,))[1]
+        return [h + jnp.asarray(reg, p.dtype) * p for h, p in zip(along, v, strict=True)]
+
+    def solve(matrix: Any, right: list[Array]) -> list[Array]:
+        tol = 1e-10 if all(jnp.finfo(leaf.dtype).bits == 64 for leaf in right) else 1e-5
+        return jax.scipy.sparse.linalg.cg(matrix, right, tol=tol, maxiter=cg)[0]
+
+    end = jax.lax.stop_gradient(jax.lax.fori_loop(0, steps, step, held))
+    newton = jax.lax.custom_linear_solve(curvature, off(end, start), solve, symmetric=True)
+    return [p - n for p, n in zip(end, newton, strict=True)]
 
 
 def _task(task: Any) -> tuple[Any, Any, Any]:

@@ -160,3 +160,45 @@ TASK = ((jnp.ones((3, 2)), jnp.ones(3)), jnp.ones((1, 2)))
 def test_what_does_not_fit_is_refused_in_one_sentence(call, message) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("derivative", [jax.jacrev, jax.jacfwd])
+def test_implicit_maml_ends_at_the_minimiser_and_has_its_derivative(derivative, x64) -> None:
+    """On a linear model R = K (K' + reg)^-1 and J_meta = X - R X'; Newton ends what one step begins."""
+    x = jax.random.normal(jax.random.key(0), (2, 5, 4))
+    y = jax.random.normal(jax.random.key(1), (2, 3))
+    start = jnp.asarray([0.3, -0.2, 0.5, 0.1])
+    learner = adapt(lambda p, x: (x @ p)[None], lr=0.1, steps=1, algorithm="imaml", reg=0.5)
+    answers = lambda p: jax.vmap(learner, (None, 0))(p, ((x[:, :3], y), x[:, 3:]))[..., 0]  # noqa: E731
+    want, slopes = [], []
+    for task, labels in zip(np.asarray(x), np.asarray(y), strict=True):
+        S, Q = task[:3], task[3:]
+        R = Q @ S.T @ np.linalg.inv(S @ S.T + 0.5 * np.eye(3))
+        want.append(Q @ start + R @ (labels - S @ start))
+        slopes.append(Q - R @ S)
+    np.testing.assert_allclose(answers(start), want, rtol=1e-12)
+    np.testing.assert_allclose(jax.jit(derivative(answers))(start), slopes, rtol=1e-10, atol=1e-12)
+
+
+def test_the_derivative_of_implicit_maml_is_that_of_many_steps(x64) -> None:
+    params, task = case()
+    flat, unravel = ravel_pytree(params)
+
+    def loss(v: jax.Array, start: jax.Array) -> jax.Array:
+        (xs, ys), _ = task
+        away = jnp.sum(jnp.square(v - start))
+        return squared_error(jax.vmap(small, (None, 0))(unravel(v), xs), ys) + 2.0 * away / 2
+
+    def settled(start: jax.Array) -> jax.Array:
+        end = jax.lax.fori_loop(0, 400, lambda _, v: v - 0.05 * jax.grad(loss)(v, start), start)
+        return jax.vmap(small, (None, 0))(unravel(end), task[1])
+
+    learner = adapt(small, lr=0.05, steps=400, algorithm="imaml", reg=2.0)
+    got = jax.jit(jax.jacrev(lambda v: learner(unravel(v), task)))(flat)
+    np.testing.assert_allclose(got, jax.jit(jax.jacfwd(settled))(flat), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(("algorithm", "reg"), [("imaml", None), ("imaml", 0.0), ("imaml", -1.0), ("maml", 0.5)])
+def test_reg_belongs_to_implicit_maml(algorithm, reg) -> None:
+    with pytest.raises(ValueError, match="reg"):
+        adapt(small, lr=0.1, steps=1, algorithm=algorithm, reg=reg)

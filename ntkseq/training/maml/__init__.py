@@ -1,8 +1,24 @@
 """MAML trained by SGD: on mixed linear regression exactly and by simulation, and of any network."""
 
 from ntkseq.training.maml.moments import fourth_moment, operator
+from ntkseq.training.maml.networks import Accuracy, Learner, accuracy, fit, learner, scored
 from ntkseq.training.maml.problem import MixedRegression
 from ntkseq.training.maml.risk import Risk, limit, risk
 from ntkseq.training.maml.simulation import Simulated, simulate
 
-__all__ = ["MixedRegression", "Risk", "Simulated", "fourth_moment", "limit", "operator", "risk", "simulate"]
+__all__ = [
+    "Accuracy",
+    "Learner",
+    "MixedRegression",
+    "Risk",
+    "Simulated",
+    "accuracy",
+    "fit",
+    "fourth_moment",
+    "learner",
+    "limit",
+    "operator",
+    "risk",
+    "scored",
+    "simulate",
+]

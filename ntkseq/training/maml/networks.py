@@ -1,0 +1,202 @@
+"""How is a network trained to adapt? MAML and its relatives on batches of tasks, by SGD or any optimizer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ntkseq import _checks
+from ntkseq.models.adapt import adapt, squared_error
+from ntkseq.training import sgd
+from ntkseq.training.sgd import Trained
+
+
+@dataclasses.dataclass(frozen=True)
+class Learner:
+    """f(params, task) -> answers at the queries of one task, flat (q o,): what meta-training trains.
+
+    Two of the same arguments are equal, and share their compiled programs.
+    """
+
+    apply: Any
+    lr: float
+    steps: int
+    algorithm: str
+    head: Any
+    reg: float | None
+    loss: Any
+
+    def __call__(self, params: Any, task: Any) -> Float[Array, " qo"]:
+        learner = adapt(
+            self.apply, self.loss, lr=self.lr, steps=self.steps, algorithm=self.algorithm, head=self.head, reg=self.reg
+        )
+        return learner(params, task).ravel()
+
+
+def learner(
+    apply: Any,
+    *,
+    lr: float,
+    steps: int = 1,
+    algorithm: str = "maml",
+    head: Any = "V",
+    reg: float | None = None,
+    loss: Any = squared_error,
+) -> Learner:
+    """The learner of `models.adapt`, with its answers in one row per task: for `fit`, `accuracy`, `empirical.NTK`.
+
+    Args:
+        apply: f(params, x) -> (o,) for one example.
+        lr, steps, algorithm, head, reg: the inner loop, see `models.adapt`.
+        loss: of the inner loop.
+
+    Example:
+        The empirical kernel of an adapted network between tasks, for any inner loop, at any parameters:
+
+        >>> import jax, jax.numpy as jnp
+        >>> from ntkseq import empirical, models
+        >>> from ntkseq.data.tasks import sinusoids
+        >>> net = models.Dense(width=16)
+        >>> tasks = sinusoids(3, shots=4, queries=2, key=jax.random.key(0))
+        >>> params = net.init(jax.random.key(1), tasks.query[0, 0])
+        >>> f = learner(net.apply, lr=0.1, steps=5)
+        >>> empirical.NTK(f, params, outputs="full")(tasks.inputs).shape  # task, task, query, query
+        (3, 3, 2, 2)
+    """
+    adapt(apply, loss, lr=lr, steps=steps, algorithm=algorithm, head=head, reg=reg)  # refuses what it cannot do
+    return Learner(apply, float(lr), int(steps), algorithm, head, None if reg is None else float(reg), loss)
+
+
+def fit(
+    f: Any,
+    params: Any,
+    tasks: Any,
+    optimizer: Any = None,
+    *,
+    lr: float | None = None,
+    batch: int | None = 4,
+    steps: int | None = None,
+    epochs: int | None = None,
+    key: Any,
+    **options: Any,
+) -> Trained:
+    """Meta-train a network: SGD over tasks, each step on the mean over a batch of tasks of the loss at its queries.
+
+        theta <- theta - lr grad mean over tasks of |f(theta, task) - y|^2 / (2 q)
+
+    Args:
+        f: a `learner`, whose derivative goes through the inner loop as its algorithm says.
+        params: at the start.
+        tasks: `data.tasks.Tasks` with query labels.
+        optimizer: any from optax; None: the plain step with rate `lr`.
+        lr: the outer step size, without an optimizer.
+        batch: tasks per step; None: all.
+        steps, epochs, key: as in `sgd.fit`.
+        **options: other arguments of `sgd.fit`: order ("once": each task is seen once, as the theory of averaged SGD
+            wants), average, probes, trainable, checkpoint, progress; loss, a function loss(answers (q o,), y (q o,)).
+
+    Returns:
+        Trained, with losses per step; see `sgd.fit`.
+
+    Raises:
+        ValueError: tasks without labels, labels of another shape, what `sgd.fit` refuses.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax
+        >>> from ntkseq import models
+        >>> from ntkseq.data.tasks import sinusoids
+        >>> net = models.Dense(width=32)
+        >>> tasks = sinusoids(40, shots=5, queries=5, key=jax.random.key(0))
+        >>> params = net.init(jax.random.key(1), tasks.query[0, 0])
+        >>> f = learner(net.apply, lr=0.05, steps=2)
+        >>> trained = fit(f, params, tasks, optax.adam(1e-2), steps=100, key=jax.random.key(2))
+        >>> bool(trained.losses[-20:].mean() < trained.losses[:20].mean())
+        True
+    """
+    inputs, labels = _labelled(tasks)
+    options.setdefault("loss", query_loss)
+    y = jnp.asarray(labels).reshape(len(labels), -1)
+    if not jnp.issubdtype(y.dtype, jnp.floating):
+        y = y.astype(jnp.result_type(float))
+    return sgd.fit(
+        f, params, (inputs, y), optimizer, lr=lr, batch=batch, steps=steps, epochs=epochs, key=key, **options
+    )
+
+
+def query_loss(answers: Float[Array, " qo"], y: Float[Array, " qo"]) -> Float[Array, ""]:
+    """Half the mean square over queries and outputs."""
+    return jnp.mean(jnp.square(answers - y.astype(answers.dtype))) / 2
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Accuracy:
+    """The share of right answers over tasks, with its error: tasks are the independent unit, not their queries.
+
+    Attributes:
+        value: mean over tasks.
+        error: its standard error; NaN for one task.
+        per_task: (N,).
+    """
+
+    value: float
+    error: float
+    per_task: Float[np.ndarray, " N"]
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:.2f} +- {100 * self.error:.2f} % of {len(self.per_task)} tasks"
+
+
+def accuracy(f: Any, params: Any, tasks: Any) -> Accuracy:
+    """How often an adapted network names the right class: the sign for labels -1/+1, the largest output for one-hot.
+
+    Args:
+        f: a `learner`.
+        params: of the network.
+        tasks: `data.tasks.Tasks` with query labels.
+    """
+    inputs, labels = _labelled(tasks)
+    answers = np.asarray(_answers(f, params, inputs), np.float64).reshape(np.shape(labels))
+    return scored(answers, labels)
+
+
+def scored(answers: Any, labels: Any) -> Accuracy:
+    """The accuracy of given answers (N, q) or (N, q, ways).
+
+    Raises:
+        ValueError: shapes that differ, answers that are not finite.
+    """
+    answers, labels = np.asarray(answers, np.float64), np.asarray(labels, np.float64)
+    if answers.shape != labels.shape or answers.ndim not in (2, 3):
+        raise ValueError(
+            f"answers must have the shape of labels, (N, q) or (N, q, ways); got {answers.shape} and {labels.shape}."
+        )
+    _checks.finite("answers", answers)
+    right = answers * labels > 0 if labels.ndim == 2 else answers.argmax(axis=2) == labels.argmax(axis=2)
+    per_task = right.mean(axis=1)
+    n = len(per_task)
+    error = float(per_task.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    return Accuracy(float(per_task.mean()), error, per_task)
+
+
+def _answers(f: Any, params: Any, inputs: Any) -> Array:
+    return jax.jit(lambda p, x: jax.lax.map(lambda task: f(p, task), x))(params, inputs)
+
+
+def _labelled(tasks: Any) -> tuple[Any, Any]:
+    inputs, labels = getattr(tasks, "inputs", None), getattr(tasks, "labels", None)
+    if inputs is None or labels is None:
+        raise ValueError(
+            f"tasks must be data.tasks.Tasks with query labels; got {type(tasks).__name__}. Make them by "
+            "data.tasks.few_shot, sinusoids or linear_regression, or Tasks(Support(xs, ys), xq, yq)."
+        )
+    (xs, _), xq = inputs
+    counts = {np.shape(leaf)[:1] for leaf in jax.tree.leaves((xs, xq, labels))}
+    if len(counts) != 1 or counts == {(0,)}:
+        raise ValueError(f"supports, queries and labels must have the tasks in front; got {sorted(counts)} tasks.")
+    return inputs, labels
