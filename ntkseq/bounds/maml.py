@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from ntkseq import _checks
 from ntkseq.bounds import maml_forms
 from ntkseq.bounds.base import Assumption, Bound, Term, total
 from ntkseq.bounds.maml_forms import Sides
-from ntkseq.training.maml import MixedRegression
+from ntkseq.training.maml import MixedRegression, grids
 
 FORMS = ("derived", "paper")
 QUANTITY = "E excess risk of the averaged iterate"
@@ -98,23 +100,39 @@ def maml_lower(problem: Any, steps: int, *, form: str = "derived", **constants: 
     return _bound(name, problem, steps, form, found, terms, bool(found.lower_holds), True)
 
 
-def maml_sides(problem: Any, horizons: Any, *, form: str = "derived", **constants: Any) -> Sides:
-    """Both bounds at many horizons at once, as arrays: for curves. NaN where a condition fails.
+def maml_sides(
+    problem: Any, horizons: Any, *, form: str = "derived", axes: Mapping[str, Any] | None = None, **constants: Any
+) -> Sides:
+    """Both bounds at many horizons at once, as arrays: for curves and grids. NaN where a condition fails.
 
     Args:
         problem, form, **constants: as for `maml_upper`.
         horizons: T, any shape, integers of 1 or more.
+        axes: numbers of the problem that vary -> their values, as for `training.maml.grid`; all combinations are taken.
 
     Returns:
-        Sides, whose arrays have the shape of horizons.
+        Sides, whose arrays have one axis for each of `axes` and then the shape of horizons. Without axes it has the
+        constants behind the bounds, too.
 
     Raises:
-        ValueError: horizons below 1; as for `maml_upper`.
+        ValueError: horizons below 1; as for `maml_upper` and `training.maml.grid`.
+
+    Example:
+        >>> from ntkseq.training import maml
+        >>> problem = maml.MixedRegression([1.0, 0.5], 1.0, noise=0.5, n1=4, n2=3, alpha=0.05)
+        >>> maml_sides(problem, [10, 100], axes={"beta_tr": [-0.3, 0.0, 0.3]}).upper_bias.shape
+        (3, 2)
     """
     horizons = np.asarray(horizons)
     if not horizons.size or horizons.dtype.kind not in "iu" or horizons.min() < 1:
         raise ValueError(f"horizons must be integers of 1 or more; got {horizons!r}.")
-    return _sides(problem, horizons, form, constants)
+    if axes is None:
+        return _sides(problem, horizons, form, constants)
+    shape, problems = grids.variants(problem, axes)
+    found = [_sides(one, horizons, form, constants) for one in problems]
+    names = [field.name for field in dataclasses.fields(Sides) if field.name != "constants"]
+    stacked = {name: np.stack([getattr(one, name) for one in found]) for name in names}
+    return Sides(**{name: a.reshape(*shape, *horizons.shape) for name, a in stacked.items()}, constants={})
 
 
 def _found(problem: Any, steps: Any, form: Any, constants: dict[str, Any]) -> tuple[int, Sides]:

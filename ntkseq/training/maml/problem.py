@@ -69,7 +69,7 @@ class MixedRegression:
     alpha: float = 0.1
     surrogate: str = ""
     """Why the law of the inputs is only taken for Gaussian; empty where it is Gaussian."""
-    dropped: int = dataclasses.field(init=False, default=0)
+    dropped: int = 0  # so far; `dataclasses.replace` adds to it
 
     def __post_init__(self) -> None:
         lam = np.array(self.spectrum, np.float64)
@@ -87,7 +87,7 @@ class MixedRegression:
             "spectrum": lam[keep], "start": start[keep], "spread": spread[keep],
             "noise": _checks.nonnegative("noise", self.noise), "n1": n1, "n2": n2, "m": m,
             "beta_tr": beta_tr, "beta_te": beta_te, "alpha": _checks.nonnegative("alpha", self.alpha),
-            "dropped": int(lam.size - keep.sum()),
+            "dropped": self.dropped + int(lam.size - keep.sum()),
         }  # fmt: skip
         for name, value in values.items():
             object.__setattr__(self, name, value)

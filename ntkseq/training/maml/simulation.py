@@ -77,7 +77,7 @@ def simulate(problem: MixedRegression, steps: int, runs: int = 400, *, key: Any,
     weights = 0.5 * problem.mu_te
     rows, done = [], 0
     for stop in at.tolist():
-        state = _run(law, key, state, jnp.int32(done), stop - done, (problem.n1, problem.n2))
+        state = _run(law, key, state, jnp.int32(done), jnp.int32(stop - done), (problem.n1, problem.n2))
         average = np.asarray(state[1], np.float64) / stop
         rows.append(np.sum(weights * average**2, axis=1))
         done = stop
@@ -100,7 +100,7 @@ class _Law:
 
 
 @partial(jax.jit, static_argnums=(5,))
-def _run(law: _Law, key: Array, state: tuple[Array, Array], first: Array, count: Any, sizes: tuple[int, int]) -> Any:
+def _run(law: _Law, key: Array, state: tuple[Array, Array], first: Array, count: Array, sizes: tuple[int, int]) -> Any:
     """`count` steps for all runs. State: w - theta*, and the sum of its iterates so far."""
     n1, n2 = sizes
     runs, d = state[0].shape
