@@ -1,0 +1,154 @@
+"""What does an infinitely wide meta-trained network answer on new tasks, after it adapted to each one's support?"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ntkseq.grams.base import Dense
+from ntkseq.kernels.meta import Meta
+from ntkseq.predictors.flow import Flow, flow
+from ntkseq.predictors.ridge import Ridge, ridge
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FewShot:
+    """A meta-trained predictor: adaptation R y' plus what meta-training adds, Phi(., X) dual. Host float64.
+
+    Attributes:
+        kernel: the `kernels.Meta` it was fitted with.
+        tasks: the training tasks.
+        gram: Phi between their N q queries, task by task, with its rounding.
+        labels: of these queries, (N, q) or (N, q, k).
+        start: R y', what adaptation alone answers at them, shape of labels.
+        fit: the `Ridge` or `Flow` of labels - start, with `dual` and `residuals`.
+        lengths: of the training tasks, or None.
+    """
+
+    kernel: Meta
+    tasks: Any
+    gram: Dense
+    labels: Float[np.ndarray, "N q ..."]
+    start: Float[np.ndarray, "N q ..."]
+    fit: Ridge | Flow
+    lengths: Any = None
+
+    @property
+    def fitted(self) -> Float[np.ndarray, "N q ..."]:
+        """The answers at the training queries."""
+        return self.labels - np.asarray(self.fit.residuals).reshape(self.labels.shape)
+
+    def adapted(self, tasks: Any, *, lengths: Any = None) -> Float[np.ndarray, "M p ..."]:
+        """R y' of new tasks: their answers without meta-training."""
+        return _adapted("tasks", self.kernel, tasks, lengths, self.labels.ndim - 2)
+
+    def __call__(self, tasks: Any, *, lengths: Any = None) -> Float[np.ndarray, "M p ..."]:
+        """The answers at the queries of new tasks, each adapted to its own support.
+
+        Args:
+            tasks: `((xs, ys), xq)` with support labels; of any number of shots, with as many outputs as in training.
+            lengths: as in `kernels.Meta.prepare`.
+        """
+        start = self.adapted(tasks, lengths=lengths)
+        cross = self.kernel.blocks(tasks, self.tasks, lengths=lengths, lengths2=self.lengths)
+        cross = np.asarray(cross, np.float64).reshape(start.shape[0] * start.shape[1], -1)
+        return start + (cross @ np.asarray(self.fit.dual)).reshape(start.shape)
+
+    def __repr__(self) -> str:
+        N, q = self.labels.shape[:2]
+        return f"FewShot({N} tasks of {q} queries, {type(self.fit).__name__})"
+
+
+def few_shot(
+    kernel: Any, tasks: Any, labels: Any = None, *, reg: float | None = None, time: float | None = None,
+    lengths: Any = None,
+) -> FewShot:  # fmt: skip
+    """Meta-train the infinitely wide network, started from the zero function, from its closed form.
+
+        F(X) = R y' + Phi(X, X_train) phi(Phi(X_train, X_train)) (y_train - R_train y'_train)
+
+    with phi(s) = 1/(s + reg), or (1 - exp(-s time))/s for gradient flow on |F - y|^2/2, the sum over all queries.
+    Several outputs (N, q, k) share the kernel.
+
+    Args:
+        kernel: a `kernels.Meta`.
+        tasks: training tasks, `data.tasks.Tasks` or `((xs, ys), xq)`, with support labels.
+        labels: of their queries; None: `tasks.labels`.
+        reg: the ridge, >= 0, 0 for the interpolant.
+        time: of the flow instead, > 0; inf for the interpolant.
+        lengths: of sequences padded on the right, see `kernels.Meta.prepare`; None: `tasks.lengths`, if there is.
+
+    Raises:
+        ValueError: neither or both of reg and time; no labels, or labels that do not fit; what `ridge`, `flow` or the
+            kernel refuse. A query that is a support point of its own task makes Phi singular under `Flow(inf)`.
+
+    Reference: wang2020meta; meta.1 and meta.4.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from ntkseq import kernels
+        >>> from ntkseq.data.tasks import sinusoids
+        >>> train, new = (sinusoids(30, shots=5, queries=5, key=jax.random.key(i), reach=2.0) for i in (0, 1))
+        >>> kernel = kernels.Meta(kernels.Dense(sigma_w=1.4, sigma_b=0.5), kernels.GD(steps=5, lr=0.02))
+        >>> fit = few_shot(kernel, train, reg=0.1)
+        >>> error = lambda answers: float(np.mean((answers - np.asarray(new.labels)) ** 2))
+        >>> error(fit(new)) < error(fit.adapted(new))
+        True
+    """
+    if not isinstance(kernel, Meta):
+        raise ValueError(f"kernel must be a kernels.Meta; got {type(kernel).__name__}. Wrap it: Meta(kernel, GD(...)).")
+    if (reg is None) == (time is None):
+        raise ValueError(
+            f"give reg= (ridge, 0 for the interpolant) or time= (gradient flow); got reg={reg}, time={time}."
+        )
+    labels = getattr(tasks, "labels", None) if labels is None else labels
+    lengths = getattr(tasks, "lengths", None) if lengths is None else lengths
+    if labels is None:
+        raise ValueError("labels must be given, those of the queries: tasks without labels cannot be trained on.")
+    y = np.asarray(labels, np.float64)
+    gram = phi(kernel, tasks, lengths=lengths)
+    start = _adapted("tasks", kernel, tasks, lengths, max(y.ndim - 2, 0))
+    if y.shape != start.shape:
+        raise ValueError(
+            f"labels must have shape {start.shape}, one per query and output of the support; got {y.shape}."
+        )
+    rest = (y - start).reshape(gram.shape[0], *y.shape[2:])
+    fit = ridge(gram, rest, reg=reg) if reg is not None else flow(gram, rest, time=time)
+    return FewShot(kernel, tasks, gram, y, start, fit, lengths)
+
+
+def phi(kernel: Meta, tasks: Any, *, lengths: Any = None) -> Dense:
+    """Phi between all queries of all tasks, task by task, with an upper estimate of its rounding.
+
+    The numbers of `ntkseq.gram(kernel, tasks)`, each pair of points looked at once: quicker by
+    (q (1 + s) / (q + s))^2, with the base kernel between all N (q + s) points in memory.
+    """
+    blocks = kernel.blocks(tasks, lengths=lengths)
+    n = blocks.shape[0] * blocks.shape[1]
+    values = np.asarray(blocks).reshape(n, n)
+    if not np.isfinite(values).all():
+        raise ValueError("the meta-kernel overflows: the inner loop diverges. Lower lr, or take kernels.Flow.")
+    e = kernel.entry_rounding(kernel.prepare(tasks, lengths))
+    return Dense(  # |E|_F <= e sqrt(sum_ij Phi_ii Phi_jj)
+        values, rounding=e * float(np.trace(values.astype(np.float64))), frobenius=True, entrywise=e
+    )
+
+
+def _adapted(name: str, kernel: Meta, tasks: Any, lengths: Any, outputs: int) -> np.ndarray:
+    """R y' in float64: (N, q), or (N, q, k) for `outputs` = 1."""
+    try:
+        (xs, ys), xq, *_ = tasks
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be ((xs, ys), xq); got {type(tasks).__name__}.") from None
+    weights = np.asarray(kernel.prepare(tasks, lengths)["weights"], np.float64)
+    (N, q), s = np.shape(xq)[:2], np.shape(xs)[1]
+    if ys is None or np.shape(ys)[:2] != (N, s) or np.ndim(ys) != 2 + outputs:
+        came = "None" if ys is None else str(np.shape(ys))
+        wanted = f"({N}, {s})" if not outputs else f"({N}, {s}, k)"
+        raise ValueError(f"the support labels ys of {name} must have shape {wanted}; got {came}.")
+    y = np.asarray(ys, np.float64)
+    R = -weights[:, 1:].reshape(N, q, -1)  # nothing where nothing adapts
+    return np.einsum("iqs,is...->iq...", R, y[:, : R.shape[2]])
