@@ -76,6 +76,10 @@ def test_outputs_share_the_kernel_and_lengths_come_with_the_tasks() -> None:
         )
         alone = few_shot(kernel, one, reg=0.1)
         np.testing.assert_allclose(alone(other, lengths=new.lengths), got[..., c], rtol=1e-6, atol=1e-7)
+    by = kernel.predict(
+        one.inputs, one.labels, other.inputs, outer=Prox(0.1), lengths=train.lengths, lengths2=new.lengths
+    )
+    np.testing.assert_allclose(by, got[..., 2], rtol=1e-3, atol=1e-4)
     assert np.abs(fit(new) - got).max() > 1e-3  # lengths matter
 
 
