@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq.training.maml import MixedRegression
-from ntkseq.training.maml.moments import operator, second_of_quadratic
+from ntkseq.training.maml.moments import second_of_quadratic
 
 EPS = float(np.finfo(np.float64).eps)
 OUTWARD = 1e-12
@@ -120,8 +120,7 @@ def paper_constants(
     lam_1 = float(lam.max(initial=0.0))
     c = c1 * (1 + 8 * beta * lam_1 * root * sigma_x**2 + 64 * root * sigma_x**4 * beta**2 * squares)
     f = c * float(np.sum(th * lam)) + 4 * c1 * noise * sigma_x**2 * beta**2 * root * squares + noise / problem.n2
-    mu_n2 = operator(lam, problem.beta_tr, problem.n1)
-    g = noise + b1 * float(np.sum(th * mu_n2))
+    g = noise + b1 * float(np.sum(th * problem.mu_tr))
     if problem.beta_tr <= 0:
         g += b1 * beta**2 * noise * squares / problem.n1
     total = float(lam.sum())
@@ -146,7 +145,7 @@ def paper(problem: MixedRegression, T: Any, **given: Any) -> Sides:
         bias = np.sum(Xi * squares / mu, axis=-1) / (alpha**2 * T)
         upper = 2 / (1 - alpha * c * lam.sum()) * np.sum(Xi, axis=-1) * (constants["f"] + 2 * c * s0)
         lower = np.sum(Xi, axis=-1) * (constants["g"] / 100 + b1 / 1000 * s0) / problem.n2
-    holds, below = np.full(T.shape, valid), np.full(T.shape, valid) & (T >= 2)
+    holds, below = np.full(T.shape, valid), np.asarray(valid & (T >= 2))
     return Sides(
         upper_bias=np.where(holds, 2 * bias, np.nan),
         upper_variance=np.where(holds, upper, np.nan),
