@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import shlex
@@ -12,8 +13,10 @@ import pytest
 
 from ntkseq import bounds, cli, concepts, gram
 from ntkseq.reports import Sheet
+from ntkseq.studies import rnn_additive_runs as runs
 from ntkseq.studies.rnn_additive import QUICK, RnnAdditive
-from ntkseq.studies.rnn_additive_runs import KERNEL, function, profiles, target
+from ntkseq.studies.rnn_additive_runs import KERNEL, Plan, function, profiles, target
+from ntkseq.studies.rnn_learning import Fingerprint
 
 SMALL = RnnAdditive(
     steps=(3, 4), examples=(8, 16), functions=("linear", "sin"), places=("late", "all"), draws=2, n_test=60,
@@ -70,6 +73,26 @@ def test_short_tokens_change_kernel_and_norm_but_not_the_labels():
     long, short = (target("exp", "all", directions, eps) for eps in (1.0, 0.125))
     assert np.allclose(long(x), short(0.125 * x), rtol=1e-5)
     assert not np.allclose(gram(KERNEL, x[None]), gram(KERNEL, 0.125 * x[None]))
+
+
+def test_the_risk_bound_at_fewer_examples_is_that_of_the_library():
+    plan = Plan(**{f.name: getattr(SMALL, f.name) for f in dataclasses.fields(Plan)})
+    quiet = lambda key, name: contextlib.nullcontext()  # noqa: E731
+    case = next(runs.cases(plan, 4, 1.0, networks=False, mark=Fingerprint(), clock=quiet))
+    x = case.sample[0]
+    for n in (8, 16):
+        bound = bounds.target_risk(case.target, KERNEL, x, n=n, B0=0.5 / case.kappa)
+        assert bound.value is not None and math.isclose(case.risk_at(n), bound.value, rel_tol=1e-9)
+    assert case.sizes == (8, 16) and not case.trained and case.broken == case.violations == 0
+    low = dataclasses.replace(case, risk=dataclasses.replace(case.risk, value=1e-6, constants=case.risk.constants))
+    assert low.broken == 4  # a bound that does not hold is counted, for every draw and size
+    small = {**case.risk.constants, "norm": 1e-3}
+    assert dataclasses.replace(case, risk=dataclasses.replace(case.risk, constants=small)).violations == 4
+
+
+def test_draws_are_different_ones(sheet: Sheet):
+    first, second = sheet.arrays["linear-late-t4-plain.error"]
+    assert not np.isclose(first, second).any()
 
 
 def test_places_are_the_last_but_one_the_second_and_all_between():

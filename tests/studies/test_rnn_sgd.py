@@ -33,9 +33,9 @@ def papers(W, A, B, x):
     return B @ h, before, states
 
 
-def test_two_steps_are_those_of_the_papers_written_as_loops():
-    x, y, x_test, y_test = drawn(2)
-    width, eta = 8, 0.02
+def test_one_pass_is_that_of_the_papers_written_as_loops():
+    x, y, x_test, y_test = drawn(5)
+    width, eta = 8, 0.05
     net = papers_network(width)
     start, _ = jax.random.split(jax.random.key(3))
     group = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), net.init(start, jnp.asarray(x[0])))["forward"]
@@ -52,8 +52,8 @@ def test_two_steps_are_those_of_the_papers_written_as_loops():
         W = W - eta * (f - f_0 - y_i) * gradient
     wanted = [papers(W, A, B, one)[0] - papers(first, A, B, one)[0] for one in x_test]
     found = papers_sgd(x, y, x_test, y_test, width=width, lr=eta * width / 2, epochs=1, batch=1, seed=3)
-    assert found.steps == 2 and found.batch == 1
-    np.testing.assert_allclose(found.predicted, wanted, atol=2e-6)
+    assert found.steps == 5 and found.batch == 1
+    np.testing.assert_allclose(found.predicted, wanted, rtol=1e-5, atol=2e-6)  # float32
     moved = np.linalg.norm(W - first) / np.linalg.norm(first)
     assert math.isclose(found.moved, moved, rel_tol=1e-4)
 
