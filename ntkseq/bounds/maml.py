@@ -185,7 +185,6 @@ def _conditions(problem: MixedRegression, steps: int, form: str, found: Sides, l
     """All that the form asks for, each with the number it is about."""
     alpha, mu, lam = problem.alpha, problem.mu_tr, problem.spectrum
     lam_1, total_variance = float(lam.max(initial=0.0)), float(lam.sum())
-    assert problem.beta_te is not None
 
     def one(name: str, statement: str, holds: bool, evidence: str) -> Assumption:
         return Assumption(name, statement, "holds" if holds else "fails", evidence)

@@ -58,7 +58,7 @@ def derived(problem: MixedRegression, T: Any) -> Sides:
     T = np.asarray(T, np.float64)
     alpha, mu, lam, weights = problem.alpha, problem.mu_tr, problem.spectrum, problem.mu_te
     squares = problem.start**2
-    c, f = derived_constants(problem)
+    c, f = (value * (1 + OUTWARD) for value in derived_constants(problem))  # 1 - alpha c tr Sigma may be small
     constants = {"c": c, "f": f}
     shape = T.shape
     if not problem.d or alpha == 0:  # nothing moves: the risk is that of the start
@@ -134,7 +134,6 @@ def paper(problem: MixedRegression, T: Any, **given: Any) -> Sides:
     alpha, mu, lam, squares = problem.alpha, problem.mu_tr, problem.spectrum, problem.start**2
     c, b1 = constants["c"], constants["b1"]
     lam_1 = float(lam.max(initial=0.0))
-    assert problem.beta_te is not None
     valid = bool(
         problem.d and alpha > 0 and mu.min() > 0 and alpha < constants["alpha_limit"]
         and abs(problem.beta_tr) * lam_1 < 1 and abs(problem.beta_te) * lam_1 < 1

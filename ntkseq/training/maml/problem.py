@@ -63,9 +63,9 @@ class MixedRegression:
     noise: float = 0.0
     n1: int = 1
     n2: int = 1
-    m: int | None = None
+    m: Any = None  # a number afterwards, as is beta_te
     beta_tr: float = 0.0
-    beta_te: float | None = None
+    beta_te: Any = None
     alpha: float = 0.1
     surrogate: str = ""
     """Why the law of the inputs is only taken for Gaussian; empty where it is Gaussian."""
@@ -171,7 +171,6 @@ class MixedRegression:
     @cached_property
     def mu_te(self) -> Float[np.ndarray, " d"]:
         """Eigenvalues of H_{m, beta_te}, the operator of the risk after adaptation."""
-        assert self.beta_te is not None and self.m is not None
         return moments.operator(self.spectrum, self.beta_te, self.m)
 
     @cached_property
@@ -193,7 +192,6 @@ class MixedRegression:
     @property
     def irreducible(self) -> float:
         """The loss that remains at w = theta*: a task's spread and the noise after adaptation. (maml.5)"""
-        assert self.beta_te is not None and self.m is not None
         squares = float(np.sum(self.spectrum**2))
         noise = self.noise**2 * (1 + self.beta_te**2 * squares / self.m)
         return 0.5 * (float(np.sum(self.spread**2 * self.mu_te)) + noise)
@@ -201,7 +199,6 @@ class MixedRegression:
     @property
     def best_rate(self) -> float:
         """The test-time rate beta_te that minimises `irreducible`; NaN where tasks do not differ and have no noise."""
-        assert self.m is not None
         lam, th = self.spectrum, self.spread**2
         squares = float(np.sum(lam**2))
         top = float(np.sum(th * lam**2))
