@@ -11,6 +11,7 @@ from ntkseq.bounds.kernel import margin, rademacher
 from ntkseq.bounds.known_target import sample_size, target_risk
 from ntkseq.bounds.maml import maml_lower, maml_sides, maml_upper
 from ntkseq.bounds.memory import MemoryProfile, memory_profile
+from ntkseq.bounds.meta_kernel import meta_kernel
 from ntkseq.bounds.networks import arora, cao_gu
 from ntkseq.bounds.recurrent import allen_zhu_li, panigrahi_goyal, wang_shen
 from ntkseq.bounds.rkhs import rkhs_norm
@@ -41,6 +42,7 @@ __all__ = [
     "maml_upper",
     "margin",
     "memory_profile",
+    "meta_kernel",
     "panigrahi_goyal",
     "rademacher",
     "rkhs_norm",
