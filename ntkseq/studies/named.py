@@ -12,6 +12,8 @@ from ntkseq.studies.spec import command_line
 
 STUDIES: dict[str, str] = {
     "training": "ntkseq.studies.training:Training",
+    "attention-rank": "ntkseq.studies.attention_rank:AttentionRank",
+    "attention-collapse": "ntkseq.studies.attention_collapse:AttentionCollapse",
     "rnn-additive": "ntkseq.studies.rnn_additive:RnnAdditive",
 }
 """Name on the command line -> "module:Class". A class is loaded when its study is asked for."""

@@ -1,0 +1,123 @@
+"""How does real text become sequences of characters? Text that an installed package ships, or a file of the user's."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ntkseq import _checks
+
+ALPHABET = " abcdefghijklmnopqrstuvwxyz0.,:;()'\"-/_#"
+"""The characters that `encode` knows: "0" stands for every digit, the last one for all that is not here."""
+
+SOURCE = "scikit-learn's descriptions of its data sets, sklearn/datasets/descr/*.rst"
+LICENCE = "BSD 3-Clause"
+MAX_BYTES = 4 * 2**20
+
+
+def descriptions() -> dict[str, str]:
+    """Some 40,000 characters of English that come with scikit-learn: what it says of its data sets, by file name.
+
+    Source: sklearn/datasets/descr/*.rst of the scikit-learn that is installed; licence: BSD 3-Clause.
+
+    Raises:
+        ImportError: scikit-learn, which carries the texts, is not installed.
+
+    Example:
+        >>> texts = descriptions()
+        >>> "iris.rst" in texts, min(map(len, texts.values())) > 500
+        (True, True)
+    """
+    try:
+        folder = resources.files("sklearn.datasets.descr")
+    except ImportError as error:
+        raise ImportError(
+            "data.text.descriptions needs scikit-learn, which carries the texts and is not installed. "
+            'Run: pip install "ntkseq[study]"'
+        ) from error
+    found = {one.name: one for one in folder.iterdir() if one.name.endswith(".rst")}
+    return {name: found[name].read_text(encoding="utf-8") for name in sorted(found)}
+
+
+def read(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> dict[str, str]:
+    """One text file, UTF-8, as `descriptions` returns several.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: no plain file, too large, or no UTF-8.
+    """
+    file = Path(path)
+    if file.exists() and not file.is_file():
+        raise ValueError(f"path must name a text file; got {file}, which is none.")
+    if (size := file.stat().st_size) > max_bytes:
+        raise ValueError(f"path must name a text of at most {max_bytes:,} bytes; {file.name} has {size:,}. Cut it.")
+    try:
+        return {file.name: file.read_text(encoding="utf-8")}
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file.name} must be UTF-8 text; byte {error.start} is not. Convert it.") from None
+
+
+def encode(text: str) -> Int[np.ndarray, " length"]:
+    """Codes of the characters, places in `ALPHABET`: small letters, one space for each run of white space.
+
+    Example:
+        >>> decode(encode("Iris,  in 1936!"))
+        'iris, in 0000#'
+    """
+    code = {letter: i for i, letter in enumerate(ALPHABET)}
+    plain = " ".join(text.lower().split())
+    return np.array([code["0"] if c.isdigit() else code.get(c, len(ALPHABET) - 1) for c in plain], np.int32)
+
+
+def decode(codes: Any) -> str:
+    """The text of some codes, a sequence of integers."""
+    return "".join(ALPHABET[int(code)] for code in codes)
+
+
+def windows(codes: Int[np.ndarray, " length"], t: int) -> tuple[Int[np.ndarray, "n t"], Int[np.ndarray, " n"]]:
+    """Every stretch of t characters, with the character that follows it: length - t of them, which overlap.
+
+    They are read-only views of the text, not copies.
+
+    Raises:
+        ValueError: t below 1, or a text that is not longer than t.
+
+    Example:
+        >>> x, y = windows(encode("ananas"), 3)
+        >>> [(decode(one), decode([after])) for one, after in zip(x, y)]
+        [('ana', 'n'), ('nan', 'a'), ('ana', 's')]
+    """
+    t = _checks.positive_int("t", t)
+    if len(codes) <= t:
+        raise ValueError(
+            f"a window of t = {t} characters and the one behind it need a text of {t + 1}; got {len(codes)}. "
+            "Take a longer text or a shorter window."
+        )
+    rows = np.lib.stride_tricks.sliding_window_view(codes, t + 1)
+    return rows[:, :t], rows[:, t]
+
+
+def one_hot(codes: Int[np.ndarray, "*n"], *, positions: bool = False) -> Float[np.ndarray, "*n d"]:
+    """Tokens of length 1: a unit vector per character; with positions, one for its place behind it, both over sqrt 2.
+
+    Args:
+        codes: (..., t).
+        positions: adds t coordinates.
+    """
+    tokens = np.eye(len(ALPHABET), dtype=np.float32)[codes]
+    return placed(tokens) if positions else tokens
+
+
+def placed(tokens: Float[np.ndarray, "*n t d"]) -> Float[np.ndarray, "*n t e"]:
+    """Tokens beside a unit vector for their place, e = d + t, both over sqrt 2: no token grows longer than before or 1.
+
+    The network then knows the order of tokens without positions that are drawn.
+    """
+    t = tokens.shape[-2]
+    places = np.broadcast_to(np.eye(t, dtype=tokens.dtype), (*tokens.shape[:-1], t))
+    return np.concatenate([tokens, places], axis=-1) * np.asarray(0.5**0.5, tokens.dtype)
