@@ -1,0 +1,222 @@
+"""How large can the test loss of a kernel predictor with an output at every step be? One function for all steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Float
+
+from ntkseq import _checks
+from ntkseq.bounds._system import EPS, System, independent, system
+from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.predictors.ridge import factorise
+
+
+def every_step(
+    K: Any,
+    y: Any,
+    *,
+    steps: Any = None,
+    delta: float = 0.05,
+    B0: float = 1.0,
+    reg: float = 0.0,
+    kappa: Any = None,
+    tried: int = 1,
+) -> Bound:
+    """Bound the expected loss of one kernel predictor with outputs at every step, rigorously.
+
+    f(x) = (f_1, .., f_t) is one function of the space of the kernel K[i, j, t, s] of outputs at steps t and s, as a
+    network has it that shares its weights between all steps. With probability at least 1 - delta over the n sequences,
+    which are the independent draws (steps of one sequence are not),
+
+        E mean_t l(f_t(x), y_t) <= mean_{i,t} l(f_t(x_i), y_it) + (2/T) sum_t i B0 sqrt(sum_j K[j, j, t, t])/n
+                                   + 3 sqrt(log(2 i (i+1) tried/delta)/(2n)),    i = max(1, ceil(|f|/B0))
+
+    for l = min(1, |f - y|). It is (bounds.3) with the mean over steps as the loss of a sequence: its Rademacher
+    complexity is at most the mean of those of the steps, each at most B sqrt(sum_j K[j, j, t, t])/n for |f| <= B, since
+    f_t(x) = <f, K[., x, ., t]>. If K[t, t](x, x) <= kappa_t^2 is known for all x, the sharper form has
+    (2/T) sum_t i B0 kappa_t/sqrt(n) and sqrt(log(i (i+1) tried/delta)/(2n)), as (bounds.4).
+
+    With several outputs of a step, which have independent read-outs, |f|^2 is the sum of theirs the loss their mean.
+
+    Args:
+        K: kernel between all steps of all training sequences, (n, n, t, t) from `kernels.every_step`; or a Gram of
+            n t rows, the steps of the first sequence first. Leave out steps whose outputs do not count, or are zero by
+            construction: with W alone trained the first one is.
+        y: labels (n, t) or (n, t, o).
+        steps: whose loss is bounded, the mean over them, fixed beforehand; None: all. f is fitted to all of them.
+        delta: the probability that the bound fails.
+        B0: grid of the norm, fixed before seeing the labels.
+        reg: the ridge, added to the diagonal of all n t points; 0 for the interpolant.
+        kappa: sup of sqrt(K[t, t](x, x)) over all inputs, a number or (t,), if known.
+        tried: how many kernels, settings, B0 or choices of `steps` were looked at with these labels.
+
+    Returns:
+        Bound, certified unless K is contradicted by its own numbers; NaN with the reason if reg = 0 and the least
+        eigenvalue of the n t points cannot be told from zero.
+
+    Raises:
+        ValueError: shapes or options that do not fit.
+
+    Reference: bartlett2002rademacher for the ingredients; allenzhu2019rnn for the class of functions.
+
+    Example:
+        >>> import numpy as np
+        >>> K = np.einsum("ij,ts->ijts", 0.5 * np.eye(400) + 0.5, np.array([[1.0, 0.5], [0.5, 1.0]]))
+        >>> print(every_step(K, np.ones((400, 2))).verdict)
+        E mean_t min(1, |f_t(x) - y_t|) <= 0.4484 with probability at least 0.95
+    """
+    y = _labels(y)
+    n, t, outputs = y.shape
+    chosen = _chosen(steps, t)
+    delta, B0 = _checks.probability("delta", delta), _checks.nonnegative("B0", B0, positive=True)
+    reg, tried = _checks.nonnegative("reg", reg), _checks.positive_int("tried", tried)
+    ceilings = None if kappa is None else _ceilings(kappa, t)
+    known = system(_points(K, n, t), y[:, :, 0].ravel())
+    found = _fitted(known, y, reg, chosen)
+    i = math.nan if math.isnan(found.norm_squared) else max(1, math.ceil(math.sqrt(found.norm_squared) / B0))
+    union = i * (i + 1) * tried / delta
+    diagonal = np.diagonal(known.matrix).reshape(n, t)
+    if ceilings is None:
+        spread = np.sqrt(diagonal.sum(axis=0) + n * known.rounding)  # an entry is off by at most the spectral norm
+        capacity = 2 * i * B0 * float(spread[chosen].mean()) / n
+        confidence = 3 * math.sqrt(math.log(2 * union) / (2 * n))
+        formulas = ("(2/T) sum_t i B0 sqrt(sum_j K[j,j,t,t])/n", "3 sqrt(log(2 i(i+1) tried/delta)/(2n))")
+    else:
+        capacity = 2 * i * B0 * float(ceilings[chosen].mean()) / math.sqrt(n)
+        confidence = math.sqrt(math.log(union) / (2 * n))
+        formulas = ("(2/T) sum_t i B0 kappa_t/sqrt(n)", "sqrt(log(i(i+1) tried/delta)/(2n))")
+    size = "" if math.isnan(i) else f"i = {i}, |f| <= {math.sqrt(found.norm_squared):.4g}, all steps together"
+    terms = (
+        Term("training loss", "mean min(1, |f_t - y_t|)", found.loss, True, "exact", "raised by the rounding of K"),
+        Term("capacity", formulas[0], capacity, True, "derived", size),
+        Term("confidence", formulas[1], confidence, True, "derived", f"n = {n} sequences"),
+    )
+    assumptions = [independent(), _beforehand(tried, steps, ceilings), known.semidefinite(), known.arithmetic()]
+    if reg == 0.0:
+        assumptions.append(known.positive())
+    if ceilings is not None:
+        assumptions.append(_below(diagonal, ceilings, known.rounding))
+    where = "mean_t" if steps is None else f"mean over t in {chosen.tolist()} of"
+    return Bound(
+        name="Rademacher bound, outputs at every step, kernel "
+        + ("interpolant" if reg == 0 else f"ridge regression, reg = {reg:.3g}"),
+        quantity=f"E {where} min(1, |f_t(x) - y_t|)",
+        value=total(terms),
+        terms=terms,
+        assumptions=tuple(assumptions),
+        delta=delta,
+        applies_to="the kernel predictor of all steps with these coefficients (not a network of finite width)",
+        references=("bartlett2002rademacher", "allenzhu2019rnn"),
+        constants={
+            "n": n,
+            "steps": chosen.tolist(),
+            "outputs": outputs,
+            "norm_squared": found.norm_squared,
+            "i": i,
+            "B0": B0,
+            "trace_by_step": (diagonal.sum(axis=0) + n * known.rounding).tolist(),
+            "reg": reg,
+            "kappa": None if ceilings is None else ceilings.tolist(),
+            "tried": tried,
+            "min_eigenvalue_lower": known.lower,
+        },
+        reason=found.reason,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fitted:
+    """Norm and training loss of the predictor, both raised by what rounding may hide; NaN with the reason."""
+
+    norm_squared: float
+    loss: float
+    reason: str = ""
+
+
+def _fitted(known: System, y: Float[np.ndarray, "n t o"], reg: float, chosen: np.ndarray) -> _Fitted:
+    labels = y.reshape(-1, y.shape[2])  # (n t, o)
+    if reg == 0.0 and not known.resolved:
+        return _Fitted(math.nan, math.nan, known.singular)
+    try:
+        dual = scipy.linalg.cho_solve(factorise(known.matrix, reg), labels)
+    except ValueError as error:
+        return _Fitted(math.nan, math.nan, str(error).rstrip("."))
+    fitted, terms = known.matrix @ dual, np.abs(known.matrix) @ np.abs(dual)
+    sizes, points = np.linalg.norm(dual, axis=0), len(labels)
+    # exact K = computed K + E, |E| <= rounding; float64 sums over all points are off by points eps of absolute terms
+    norm = float(np.sum(dual * fitted)) + known.rounding * float(np.sum(sizes**2))
+    norm += 2 * points * EPS * float(np.sum(np.abs(dual) * terms))
+    losses = np.minimum(1, np.abs(fitted - labels)).reshape(y.shape)[:, chosen]
+    spent = points * EPS * terms.reshape(y.shape)[:, chosen]
+    count = math.sqrt(spent.shape[0] * spent.shape[1])  # |E dual| spread over the points of these steps
+    loss = float(losses.mean()) + float(spent.mean()) + known.rounding * float(sizes.mean()) / count
+    return _Fitted(max(norm, 0.0), min(1.0, loss))
+
+
+def _labels(y: Any) -> Float[np.ndarray, "n t o"]:
+    y = np.asarray(y)
+    if y.dtype.kind not in "fiub" or y.ndim not in (2, 3) or not y.size:
+        raise ValueError(
+            f"y must be numbers of shape (n, t) or (n, t, o), a label at every step; got {y.dtype} {y.shape}."
+        )
+    y = y.astype(np.float64)
+    _checks.finite("y", y)
+    return y if y.ndim == 3 else y[:, :, None]
+
+
+def _chosen(steps: Any, t: int) -> np.ndarray:
+    if steps is None:
+        return np.arange(t)
+    chosen = np.asarray(steps)
+    if chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in "iu" or len(np.unique(chosen)) != len(chosen):
+        raise ValueError(f"steps must be different integers, one or more; got {steps!r}.")
+    if chosen.min() < 0 or chosen.max() >= t:
+        raise ValueError(f"steps must lie in 0..{t - 1}, counted from 0 among the {t} of y; got {chosen.tolist()}.")
+    return chosen
+
+
+def _ceilings(kappa: Any, t: int) -> Float[np.ndarray, " t"]:
+    given = np.asarray(kappa, np.float64)
+    if given.shape not in ((), (t,)) or not (np.isfinite(given) & (given > 0)).all():
+        raise ValueError(f"kappa must be finite and > 0, one number or one for each of {t} steps; got {kappa!r}.")
+    return np.broadcast_to(given, (t,)).copy()
+
+
+def _points(K: Any, n: int, t: int) -> Any:
+    """K as a matrix of n t points, the steps of a sequence next to each other."""
+    shape = tuple(np.shape(K))
+    if len(shape) == 4:
+        if shape != (n, n, t, t):
+            raise ValueError(
+                f"K must have shape ({n}, {n}, {t}, {t}), as kernels.every_step(kernel, x) has for labels of {n} "
+                f"sequences at {t} steps; got {shape}. Take the labelled steps: K[:, :, s][..., s]."
+            )
+        return np.asarray(_checks.entries(K)).transpose(0, 2, 1, 3).reshape(n * t, n * t)
+    if shape != (n * t, n * t):
+        raise ValueError(
+            f"K must have shape ({n}, {n}, {t}, {t}) or ({n * t}, {n * t}) for labels of {n} sequences at {t} steps; "
+            f"got {shape}."
+        )
+    return K
+
+
+def _beforehand(tried: int, steps: Any, ceilings: np.ndarray | None) -> Assumption:
+    chosen = "kernel, B0" + ("" if steps is None else ", steps") + ("" if ceilings is None else ", kappa")
+    what = "without these labels" if tried == 1 else f"among {tried} settings, which the bound counts"
+    return Assumption("fixed beforehand", f"{chosen} were chosen {what}", "declared")
+
+
+def _below(diagonal: Float[np.ndarray, "n t"], ceilings: Float[np.ndarray, " t"], rounding: float) -> Assumption:
+    largest = diagonal.max(axis=0)
+    broken = (largest > ceilings**2 * (1 + 2 * EPS) + rounding).any()
+    return Assumption(
+        "kappa",
+        "K[t, t](x, x) <= kappa_t^2 for every input x and step t",
+        "fails" if broken else "declared",
+        f"largest ratio on these data: {float(np.max(largest / ceilings**2)):.4g}",
+    )
