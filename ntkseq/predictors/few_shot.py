@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq.grams.base import Dense
+from ntkseq.grams.meta import phi
 from ntkseq.kernels.meta import Meta
 from ntkseq.predictors.flow import Flow, flow
 from ntkseq.predictors.ridge import Ridge, ridge
@@ -118,23 +119,6 @@ def few_shot(
     rest = (y - start).reshape(gram.shape[0], *y.shape[2:])
     fit = ridge(gram, rest, reg=reg) if reg is not None else flow(gram, rest, time=time)
     return FewShot(kernel, tasks, gram, y, start, fit, lengths)
-
-
-def phi(kernel: Meta, tasks: Any, *, lengths: Any = None) -> Dense:
-    """Phi between all queries of all tasks, task by task, with an upper estimate of its rounding.
-
-    The numbers of `ntkseq.gram(kernel, tasks)`, each pair of points looked at once: quicker by
-    (q (1 + s) / (q + s))^2, with the base kernel between all N (q + s) points in memory.
-    """
-    blocks = kernel.blocks(tasks, lengths=lengths)
-    n = blocks.shape[0] * blocks.shape[1]
-    values = np.asarray(blocks).reshape(n, n)
-    if not np.isfinite(values).all():
-        raise ValueError("the meta-kernel overflows: the inner loop diverges. Lower lr, or take kernels.Flow.")
-    e = kernel.entry_rounding(kernel.prepare(tasks, lengths))
-    return Dense(  # |E|_F <= e sqrt(sum_ij Phi_ii Phi_jj)
-        values, rounding=e * float(np.trace(values.astype(np.float64))), frobenius=True, entrywise=e
-    )
 
 
 def _adapted(name: str, kernel: Meta, tasks: Any, lengths: Any, outputs: int) -> np.ndarray:
