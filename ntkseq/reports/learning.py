@@ -199,7 +199,7 @@ def _decades(ax: Axes) -> None:
     low, high = ax.get_ylim()
     if low < 1e-4 or high > 1e4:
         return
-    few = high / low < 30
+    few = high / low < 100
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())

@@ -42,7 +42,7 @@ def curves(plan: Plan, plain: Sequence[Case]) -> Section:
         figures.append(Figure(f"learning-{t}", lambda draw=draw: learning.panels(draw), caption, wide=True))
     for case in plain:
         rows += [_network_row(case, one) for one in case.trained]
-    header = ("t", "function", "n", "width", "seed", "step", "eta m", "steps", "error", "kernel, as long",
+    header = ("t", "function", "n", "width", "seed", "eta m", "steps", "error", "kernel, as long",
               "kernel, interpolant", "training error", "moved", "own K(x, x)", "diverged at")  # fmt: skip
     caption = (
         "Networks by SGD on W (eta: step for W in the papers' parametrisation), beside kernel gradient flow for "
@@ -77,7 +77,7 @@ def _network_row(case: Case, one: Trained) -> tuple[Any, ...]:
     run = one.network
     best = next((fit.errors.mean for fit in case.fits[0] if fit.n == run.n), None)
     return (
-        case.t, case.name, run.n, run.width, run.seed, run.lr, 2 * run.lr, run.steps, run.errors.mean,
+        case.t, case.name, run.n, run.width, run.seed, 2 * run.lr, run.steps, run.errors.mean,
         one.kernel.mean, best, run.train_error, run.moved, run.ratio,
         run.diverged_at,
     )  # fmt: skip
@@ -172,7 +172,8 @@ def short(plan: Plan, found: Found, memory: Mapping[bool, MemoryProfile]) -> Sec
         for s, one in memory.items()
     ]
     above, beside = [norm_curves(p) for p in plan.places], [error_curves(p) for p in plan.places]
-    names: Any = {"xlabel": "position, counted from 0", "ylabel": "linear share of K(x, x)"}
+    names: Any = {"xlabel": "position, counted from 0", "ylabel": "linear share of K(x, x)",
+                  "ticks": [2**i for i in range((max(ts) - 1).bit_length())]}  # fmt: skip
     figures = (
         Figure("short-norms", lambda: learning.panels(above), "Bound of the norm (solid: certified) and measured norm "
                "against t.", wide=True),
