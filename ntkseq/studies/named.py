@@ -15,6 +15,7 @@ STUDIES: dict[str, str] = {
     "attention-rank": "ntkseq.studies.attention_rank:AttentionRank",
     "attention-collapse": "ntkseq.studies.attention_collapse:AttentionCollapse",
     "rnn-additive": "ntkseq.studies.rnn_additive:RnnAdditive",
+    "rnn-nvariable": "ntkseq.studies.rnn_nvariable:RnnNVariable",
 }
 """Name on the command line -> "module:Class". A class is loaded when its study is asked for."""
 

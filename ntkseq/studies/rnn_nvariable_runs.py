@@ -1,0 +1,297 @@
+"""What is certified and what is measured for one function of N tokens at one length?"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from ntkseq import concepts
+from ntkseq.bounds import Bound, MemoryProfile, Tokens, memory_profile, rademacher, sample_size, target_risk
+from ntkseq.bounds.power_series import diagonal, expand
+from ntkseq.grams import Dense, gram
+from ntkseq.spectra import Interval
+from ntkseq.studies.rnn_additive_runs import KERNEL, function
+from ntkseq.studies.rnn_learning import Fingerprint
+from ntkseq.studies.rnn_nvariable_fits import Memory, crossings, memory, reached
+from ntkseq.studies.rnn_nvariable_solved import Learnt, Solved
+
+
+def window(t: int, variables: int, span: int, place: str) -> tuple[int, ...]:
+    """Positions of N tokens, evenly spread over a span that ends at t - 2 ("late") or begins at 1 ("early").
+
+    One token alone stands where the window begins. The first token is the same in all sequences, and the theorem of
+    allenzhu2019rnn leaves out the last one.
+
+    Raises:
+        ValueError: a window that is not inside, or has no room for N different tokens.
+    """
+    start = 1 if place == "early" else t - 2 - span
+    found = tuple(start + round(j * span / max(variables - 1, 1)) for j in range(variables))
+    if span < variables - 1 or start < 1 or start + span > t - 2:
+        raise ValueError(
+            f"{variables} tokens over a span of {span} need positions between 1 and t - 2 = {t - 2}, all different. "
+            "Take a span of at least N - 1 and at most t - 3."
+        )
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be measured; see the options of `rnn_nvariable.RnnNVariable`."""
+
+    length: int
+    spans: tuple[int, ...]
+    variables: tuple[int, ...]
+    lengths: tuple[int, ...]
+    functions: tuple[str, ...]
+    examples: tuple[int, ...]
+    features: int
+    draws: int
+    n_test: int
+    eps: float
+    delta: float
+    grid: float
+    memory: int
+    fractions: tuple[float, ...]
+    seed: int
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """N and span of the sweep over lengths: the largest N up to 2, the least span."""
+        return max(n for n in (*self.variables, 1) if n <= 2), min(self.spans)
+
+    def directions(self) -> Float[np.ndarray, "N d"]:
+        """Unit directions, one per token that counts, without the first token's coordinate."""
+        found = np.zeros((max(*self.variables, 2), self.features))
+        found[:, :-1] = np.random.default_rng(self.seed).standard_normal((len(found), self.features - 1))
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+    def settings(self) -> dict[int, list[Setting]]:
+        """What is measured at each length, without repeats."""
+        found: dict[int, list[Setting]] = {t: [] for t in sorted({self.length, *self.lengths})}
+        for name in self.functions:
+            found[self.length] += [
+                Setting(self.length, n, span, "late", name)
+                for n in sorted(self.variables)
+                for span in sorted(self.spans)
+            ]
+            n, span = self.pair
+            for t in self.lengths:
+                found[t] += [Setting(t, n, span, place, name) for place in ("late", "early")]
+        return {t: list(dict.fromkeys(listed)) for t, listed in found.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """phi(sum_j <beta_j, x[l_j]>) over N tokens of a window, with |beta| = 1 over all of them."""
+
+    t: int
+    variables: int
+    span: int
+    place: str
+    function: str
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """l_1..l_N, counted from 0."""
+        return window(self.t, self.variables, self.span, self.place)
+
+    def target(self, directions: Float[np.ndarray, "N d"]) -> concepts.NVariable:
+        """The target, its directions out of given unit ones."""
+        betas = directions[: self.variables] / math.sqrt(self.variables)
+        return concepts.NVariable(self.positions, betas, function(self.function))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """One setting: what is proved before any label, and what kernel regression did.
+
+    Attributes:
+        setting, target: which.
+        needed: `bounds.sample_size` for the plan's eps.
+        risk: `bounds.target_risk` at the largest n.
+        kappa: root of K(x, x).
+        label_error: how far rounding may have moved a label.
+        trivial: mean of min(1, |f|) over test points, the error of predicting 0.
+        fits: kernel regression, one list over n per draw.
+        own: `bounds.rademacher` of the first draw at the largest n, from y'K^-1 y.
+        eps: the error asked for.
+        singular: why a ridge was needed, where it was.
+        sample: x, y, kernel matrix of the first draw and the largest n, for the theorem.
+    """
+
+    setting: Setting
+    target: concepts.NVariable
+    needed: Bound
+    risk: Bound
+    kappa: float
+    label_error: float
+    trivial: float
+    fits: list[list[Learnt]]
+    own: Bound
+    eps: float
+    singular: tuple[str, ...]
+    sample: tuple[Any, np.ndarray, Dense]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The numbers n of examples."""
+        return tuple(fit.n for fit in self.fits[0])
+
+    @property
+    def certified_n(self) -> float:
+        """The sample size that is proved to be enough; inf where no norm is proven."""
+        value = self.needed.value
+        return math.inf if value is None else value
+
+    @property
+    def norm(self) -> float:
+        """The bound of |f|_K^2, in units of 1/K(x, x)."""
+        return self.risk.constants["norm"] ** 2 * self.kappa**2
+
+    @property
+    def errors(self) -> Float[np.ndarray, "draws s"]:
+        """Test errors of kernel regression."""
+        return np.array([[fit.errors.mean for fit in fits] for fits in self.fits])
+
+    @property
+    def reached(self) -> Interval:
+        """The measured number of examples for eps."""
+        return reached(self.sizes, self.errors, self.eps)
+
+    @property
+    def draws_reached(self) -> Float[np.ndarray, " draws"]:
+        """The same of each draw."""
+        return crossings(self.sizes, self.errors, self.eps)
+
+    @property
+    def violations(self) -> int:
+        """Draws and sizes where y'K^-1 y is above the bound of the norm."""
+        most = self.risk.constants["norm"] ** 2
+        return sum(fit.violates(most, label_error=self.label_error) for fits in self.fits for fit in fits)
+
+    @property
+    def broken(self) -> int:
+        """Certified bounds below the measured error, and certified sample sizes below the measured one."""
+        at_n = {
+            n: math.inf if self.risk.value is None else self.risk.value * math.sqrt(self.sizes[-1] / n)
+            for n in self.sizes
+        }  # fmt: skip  all of it goes with 1/sqrt(n) (recurrent_bounds.10)
+        count = int(self.needed.certified and self.certified_n < self.reached.lower)
+        count += self.own.certified and (self.own.value or 0.0) < self.fits[0][-1].errors.mean
+        for fit in (fit for fits in self.fits for fit in fits):
+            count += self.risk.certified and at_n[fit.n] < fit.errors.mean
+        return int(count)
+
+
+def cases(
+    plan: Plan, *, mark: Fingerprint, clock: Callable[[str, str], AbstractContextManager[None]]
+) -> Iterator[Case]:
+    """Measure every setting of a plan.
+
+    Args:
+        plan: what.
+        mark: takes in the data.
+        clock: times a stage by key and name.
+    """
+    directions, n = plan.directions(), max(plan.examples)
+    for t, settings in plan.settings().items():
+        targets = {one: one.target(directions) for one in settings}
+        with clock(f"kernel-{t}", f"kernel, t = {t}"):
+            drawn = []
+            for draw in range(plan.draws):
+                key = jax.random.fold_in(jax.random.fold_in(jax.random.key(plan.seed), t), draw)
+                first = next(iter(targets.values()))
+                x = concepts.sample(first, n + plan.n_test, t, plan.features, key=key, eps_x=1.0).x
+                mark.add(x)
+                K, cross = gram(KERNEL, x[:n]), gram(KERNEL, x[n:], x[:n])
+                drawn.append((x[:n], x[n:], [Solved(K, cross, size) for size in sorted(plan.examples)]))
+            # all inputs have the same token norms, so kappa is known before any label
+            kappa = math.sqrt(memory_profile(KERNEL, drawn[0][0]).kernel_diagonal)
+        for one, f in targets.items():
+            with clock(f"{one.function}-{one.variables}-{one.span}-{one.place}-{t}",
+                       f"{one.function}, N = {one.variables}, span {one.span}, {one.place}, t = {t}"):  # fmt: skip
+                yield _case(plan, one, f, drawn, kappa)
+
+
+def _case(plan: Plan, one: Setting, f: concepts.NVariable, drawn: Sequence[Any], kappa: float) -> Case:
+    x = drawn[0][0]
+    options: Any = {"delta": plan.delta, "B0": plan.grid / kappa}
+    needed = sample_size(f, KERNEL, x, eps=plan.eps, **options)
+    risk = target_risk(f, KERNEL, x, n=max(plan.examples), **options)
+    labels = [(np.asarray(jax.vmap(f)(x)), np.asarray(jax.vmap(f)(q))) for x, q, _ in drawn]
+    fits = [[one.learn(y, y_test) for one in solved] for (_, _, solved), (y, y_test) in zip(drawn, labels, strict=True)]
+    singular = tuple(one.reason for _, _, solved in drawn for one in solved if one.reason)
+    last = drawn[0][2][-1]
+    own = rademacher(last.part, labels[0][0], reg=last.reg, kappa=kappa, **options)
+    y, tests = labels[0][0], np.concatenate([test for _, test in labels])
+    off = 256 * float(np.finfo(y.dtype).eps) * (1 + float(np.abs(y).max()))
+    trivial = float(np.minimum(1.0, np.abs(tests)).mean())
+    return Case(one, f, needed, risk, kappa, off, trivial, fits, own, plan.eps, singular, (x, y, last.part))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Kernel:
+    """What the kernel alone says of memory, without data.
+
+    Attributes:
+        laws: `Memory` per shared fraction.
+        shares: linear share of each token by length, the first token common, the others without a shared part.
+        lengths: (s,), doubling.
+        late, early: K(x, x)/a for y^p at t - 2 and at 1, (s, 3) for p = 1, 2, 3.
+        needed: certified sample size at these lengths by (function, place), of the window measured against t and
+            with the Taylor polynomial of degree 3: finite at every length; a whole series soon has no proven end.
+    """
+
+    laws: list[Memory]
+    shares: dict[int, Float[np.ndarray, " t"]]
+    lengths: Float[np.ndarray, " s"]
+    late: Float[np.ndarray, "s 3"]
+    early: Float[np.ndarray, "s 3"]
+    needed: dict[tuple[str, str], Float[np.ndarray, " s"]]
+
+
+def remembered(plan: Plan) -> Kernel:
+    """The memory law and the coefficients of the kernel up to `plan.memory` steps."""
+    top = plan.memory
+    laws = [memory(profile([1.0] * top, [c] * top), c) for c in sorted(plan.fractions)]
+    lengths = [top]
+    while lengths[0] >= max(16, 2 * (plan.pair[1] + 3)):
+        lengths.insert(0, lengths[0] // 2)
+    late, early, shares = [], [], {}
+    for t in lengths:
+        law = _common_first(t, plan.features)
+        size = diagonal(KERNEL, law)
+        series = expand(KERNEL, law, [[t - 2], [1]], degree=3)
+        late.append(size / series.scaled[0, 1:])
+        early.append(size / series.scaled[1, 1:])
+        shares[t] = memory_profile(KERNEL, law).share
+    needed = {}
+    for name in plan.functions:
+        for place in ("late", "early"):
+            listed = []
+            for t in lengths:
+                whole = Setting(t, *plan.pair, place, name).target(plan.directions())
+                cubic = concepts.series.polynomial(function(name).coefficients(3).tolist())
+                f = concepts.NVariable(whole.positions, whole.betas, cubic)
+                law = _common_first(t, plan.features)
+                B0 = plan.grid / math.sqrt(diagonal(KERNEL, law))
+                listed.append(sample_size(f, KERNEL, law, eps=plan.eps, delta=plan.delta, B0=B0).value)
+            needed[name, place] = np.array([math.inf if one is None else one for one in listed])
+    return Kernel(laws, shares, np.array(lengths, np.float64), np.array(late), np.array(early), needed)
+
+
+def profile(squares: Sequence[float], common: Sequence[float]) -> MemoryProfile:
+    """What each token counts for, for declared norms and shared parts."""
+    return memory_profile(KERNEL, Tokens.declared(list(squares), common=list(common)))
+
+
+def _common_first(t: int, features: int) -> Tokens:
+    return Tokens.declared([1.0] * t, common=[1.0] + [0.0] * (t - 1), features=features)
