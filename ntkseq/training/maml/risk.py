@@ -124,6 +124,7 @@ class _Block:
     seen: np.ndarray  # (size, d): rows of mu_te (own^l + 2 mixed_l)
     averaged: np.ndarray  # (size, d): rows of 2 mu_te a^l
     forced: np.ndarray  # (size, 5 size): from the forces to the terms
+    pushes: np.ndarray  # (2 d, size): columns of own^l, and below of mixed_l
     noise: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # its part in P'c_t, in the terms, in c and in u
 
     @classmethod
@@ -148,7 +149,8 @@ class _Block:
         forced = _toeplitz((seen @ P)[:, None, :])[:, :, 0].reshape(size, -1)
         response = _shifted(powers[:size] @ (P * noise[:, None])), _shifted(seen @ noise)
         added = *response, noise * powers[:size].sum(axis=0), noise * mixed[:size].sum(axis=0)
-        return cls(size, P, M, powers, mean, mixed, solve, seen, 2 * weights * mean[:size], forced, added)
+        pushes = np.concatenate([powers[:size].T, mixed[:size].T])
+        return cls(size, P, M, powers, mean, mixed, solve, seen, 2 * weights * mean[:size], forced, pushes, added)
 
     def advance(self, c: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The terms of `size` steps, (size, 2), and c and u after them."""
@@ -161,7 +163,7 @@ class _Block:
         rows = self.seen @ c + self.averaged @ u + self.forced @ force.reshape(-1, two)
         rows[:, 1] += self.noise[1]
         late = force[::-1].reshape(size, -1)
-        pushed = np.concatenate([self.own[:size].T, self.mixed[:size].T]) @ late  # (2 d, 10)
+        pushed = self.pushes @ late  # (2 d, 10)
         pushed = np.einsum("xdps,dp->xds", pushed.reshape(2, d, -1, two), self.P)
         u = self.mean[-1][:, None] * u + self.mixed[-1][:, None] * c + pushed[1]
         c = self.own[-1][:, None] * c + pushed[0]
