@@ -35,15 +35,17 @@ SURFACE = {
     "ntkseq.bounds": [
         "Assumption", "AttentionHead", "Bound", "MemoryProfile", "Term", "Tokens", "Trajectory", "allen_zhu_li",
         "along", "arora", "attention_norm", "attention_rank", "attention_schatten", "cao_gu", "du", "edelman",
-        "effective_rank_capacity", "frozen_attention", "maml_lower", "maml_sides", "maml_upper", "margin",
-        "memory_profile", "panigrahi_goyal", "rademacher", "rkhs_norm", "sakai_imaizumi", "sample_size",
-        "target_risk", "trauger_tewari", "truong", "wang_shen",
+        "effective_rank_capacity", "every_step", "frozen_attention", "maml_lower", "maml_sides", "maml_upper",
+        "margin", "memory_profile", "meta_kernel", "panigrahi_goyal", "rademacher", "rkhs_norm", "sakai_imaizumi",
+        "sample_size", "target_risk", "trauger_tewari", "truong", "wang_shen",
     ],
     "ntkseq.concepts": [
         "Additive", "Complexity", "NVariable", "PositionToPosition", "Sample", "Series", "Target", "WholeSequence",
         "complexity", "sample", "series",
     ],
-    "ntkseq.data": ["Dataset", "bundled", "files", "load", "sequences", "tasks"],
+    "ntkseq.data": [
+        "Dataset", "bundled", "files", "load", "sequences", "spectra", "tasks",
+    ],
     "ntkseq.empirical": [
         "AttentionWeights", "Average", "Convergence", "NTK", "Plan", "Taylor", "attention_weights", "average",
         "calibrate", "convergence", "linearize", "taylor",
