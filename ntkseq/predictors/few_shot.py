@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from ntkseq import _checks
 from ntkseq.grams.base import Dense
 from ntkseq.grams.meta import phi
 from ntkseq.kernels.meta import Meta
 from ntkseq.predictors.flow import Flow, flow
-from ntkseq.predictors.ridge import Ridge, ridge
+from ntkseq.predictors.ridge import Ridge, Selection, ridge
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,6 +60,39 @@ class FewShot:
         cross = np.asarray(cross, np.float64).reshape(start.shape[0] * start.shape[1], -1)
         return start + (cross @ np.asarray(self.fit.dual)).reshape(start.shape)
 
+    def refit(self, *, reg: float | None = None, time: float | None = None) -> FewShot:
+        """Another ridge, or another time, from the same Gram matrix; one of them is given."""
+        rest = (self.labels - self.start).reshape(self.gram.shape[0], *self.labels.shape[2:])
+        return dataclasses.replace(self, fit=_solved(self.gram, rest, reg, time))
+
+    def select_reg(self, regs: Sequence[float]) -> Selection:
+        """Choose the ridge by the error at tasks left out, each with all its queries.
+
+            loo_i(reg) = ([(Phi + reg)^-1]_ii)^-1 [(Phi + reg)^-1 (y - start)]_i,   i a block of q queries
+
+        Args:
+            regs: candidates, > 0.
+
+        Returns:
+            Selection: `.reg` and the mean squared residual of every candidate.
+        """
+        candidates = np.array([_checks.nonnegative("regs", reg, positive=True) for reg in regs])
+        if not candidates.size:
+            raise ValueError("regs must hold at least one candidate; got none.")
+        (N, q), n = self.labels.shape[:2], self.gram.shape[0]
+        w, U = np.linalg.eigh(_checks.symmetric("gram", self.gram))
+        turned = U.T @ (self.labels - self.start).reshape(n, -1)
+        blocks, errors = U.reshape(N, q, n), np.full(candidates.size, np.nan)
+        for i, reg in enumerate(candidates):
+            if w[0] + reg > n * float(np.finfo(np.float64).eps) * abs(w[-1]):
+                own = (blocks / (w + reg)) @ blocks.transpose(0, 2, 1)  # (N, q, q)
+                dual = (U @ (turned / (w + reg)[:, None])).reshape(N, q, -1)
+                errors[i] = np.mean(np.square(np.linalg.solve(own, dual)))
+        if np.isnan(errors).all():
+            raise ValueError(f"regs must hold a candidate above {-w[0]:.2g}, below which Phi + reg is not positive.")
+        best = float(candidates[errors == np.nanmin(errors)].max())
+        return Selection(reg=best, regs=candidates, loo_errors=errors)
+
     def __repr__(self) -> str:
         N, q = self.labels.shape[:2]
         return f"FewShot({N} tasks of {q} queries, {type(self.fit).__name__})"
@@ -101,10 +136,6 @@ def few_shot(
     """
     if not isinstance(kernel, Meta):
         raise ValueError(f"kernel must be a kernels.Meta; got {type(kernel).__name__}. Wrap it: Meta(kernel, GD(...)).")
-    if (reg is None) == (time is None):
-        raise ValueError(
-            f"give reg= (ridge, 0 for the interpolant) or time= (gradient flow); got reg={reg}, time={time}."
-        )
     labels = getattr(tasks, "labels", None) if labels is None else labels
     lengths = getattr(tasks, "lengths", None) if lengths is None else lengths
     if labels is None:
@@ -117,8 +148,15 @@ def few_shot(
             f"labels must have shape {start.shape}, one per query and output of the support; got {y.shape}."
         )
     rest = (y - start).reshape(gram.shape[0], *y.shape[2:])
-    fit = ridge(gram, rest, reg=reg) if reg is not None else flow(gram, rest, time=time)
-    return FewShot(kernel, tasks, gram, y, start, fit, lengths)
+    return FewShot(kernel, tasks, gram, y, start, _solved(gram, rest, reg, time), lengths)
+
+
+def _solved(gram: Dense, rest: np.ndarray, reg: float | None, time: float | None) -> Ridge | Flow:
+    if (reg is None) == (time is None):
+        raise ValueError(
+            f"give reg= (ridge, 0 for the interpolant) or time= (gradient flow); got reg={reg}, time={time}."
+        )
+    return ridge(gram, rest, reg=reg) if reg is not None else flow(gram, rest, time=time)
 
 
 def _adapted(name: str, kernel: Meta, tasks: Any, lengths: Any, outputs: int) -> np.ndarray:

@@ -24,8 +24,8 @@ class Score:
     """The condition number of the kernel of a few tasks, averaged over meta-batches.
 
     Attributes:
-        value: mean over batches; inf if the kernel of one is singular as computed.
-        error: its standard error over batches, of what the draw of tasks does; NaN for one batch.
+        value: mean over the batches whose condition number is certainly finite; inf if there is none.
+        error: its standard error over these batches, of what the draw of tasks does; NaN for one.
         conditions: of each batch, with what rounding leaves open.
     """
 
@@ -59,6 +59,7 @@ def meta_spectra(
     *,
     algorithms: tuple[str, ...] = SHOWN,
     batch: int = 3,
+    head: Any = None,
     lengths: Any = None,
 ) -> dict[str, MetaSpectrum]:
     """Spectra of the kernel before and after adaptation on the same tasks, by algorithm.
@@ -69,6 +70,7 @@ def meta_spectra(
         tasks: `data.tasks.Tasks` or `((xs, ys), xq)`.
         algorithms: of `kernels.Meta` with a symmetric kernel; "none" is Theta itself.
         batch: tasks of one meta-batch, see `condition_score`.
+        head: the kernel of the read-out alone, for "anil"; None: that of `base` with kind="nngp".
         lengths: as in `kernels.Meta.prepare`; None: `tasks.lengths`, if there is.
 
     Raises:
@@ -86,7 +88,7 @@ def meta_spectra(
     lengths = getattr(tasks, "lengths", None) if lengths is None else lengths
     found = {}
     for algorithm in algorithms:
-        kernel = Meta(base, inner, algorithm)
+        kernel = Meta(base, inner, algorithm, head if algorithm == "anil" else None)
         gram = phi(kernel, tasks, lengths=lengths)
         queries = np.shape(tasks[1])[1]
         found[algorithm] = MetaSpectrum(
@@ -118,8 +120,8 @@ def condition_score(gram: Dense, *, queries: int, batch: int = 3) -> Score:
     step = batch * queries
     parts = [between(gram, slice(i, i + step)) for i in range(0, n - step + 1, step)]
     conditions = tuple(dense_spectrum(part, vectors=False).condition for part in parts)
-    values = np.array([condition.estimate for condition in conditions])
-    mean = float(values.mean()) if np.isfinite(values).all() else math.inf
-    finite = math.isfinite(mean) and len(values) > 1
-    error = float(values.std(ddof=1)) / math.sqrt(len(values)) if finite else math.nan
+    # a batch with one example in two tasks is singular, and 1e16 as computed
+    values = np.array([condition.estimate for condition in conditions if condition.resolved])
+    mean = float(values.mean()) if values.size else math.inf
+    error = float(values.std(ddof=1)) / math.sqrt(values.size) if values.size > 1 else math.nan
     return Score(mean, error, conditions)

@@ -82,6 +82,30 @@ def test_outputs_share_the_kernel_and_lengths_come_with_the_tasks() -> None:
     assert np.abs(fit(new) - got).max() > 1e-3  # lengths matter
 
 
+def test_the_ridge_is_chosen_by_tasks_left_out(x64) -> None:
+    """Beside fits without each task; and the candidate that queries of one task favour is not the one."""
+    tasks = waves(5, dtype=jnp.float64)
+    regs, errors = [1e-3, 0.1, 10.0], []
+    fit = few_shot(KERNEL, tasks, reg=1.0)
+    K, rest = np.asarray(fit.gram), (fit.labels - fit.start).ravel()
+    for reg in regs:
+        off = []
+        for i in range(5):
+            out = np.arange(10) // 2 == i
+            dual = np.linalg.solve(K[~out][:, ~out] + reg * np.eye(8), rest[~out])
+            off.append(rest[out] - K[out][:, ~out] @ dual)
+        errors.append(np.mean(np.square(off)))
+    chosen = fit.select_reg(regs)
+    np.testing.assert_allclose(chosen.loo_errors, errors, rtol=1e-8)
+    assert chosen.reg == regs[int(np.argmin(errors))]
+    again = fit.refit(reg=0.1)
+    np.testing.assert_allclose(again(tasks), few_shot(KERNEL, tasks, reg=0.1)(tasks), rtol=1e-12)
+    for call, words in ((lambda: fit.refit(), "give reg="), (lambda: fit.select_reg([]), "at least one candidate"),
+                        (lambda: fit.select_reg([0.0]), "regs must")):  # fmt: skip
+        with pytest.raises(ValueError, match=words):
+            call()
+
+
 def test_nothing_adapts_without_an_algorithm_and_one_task_is_enough() -> None:
     plain = kernels.Meta(Bell(), algorithm="none")
     fit = few_shot(plain, waves(1), reg=0.1)

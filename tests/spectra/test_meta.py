@@ -43,6 +43,8 @@ def test_the_spectra_of_the_golden_tasks(x64) -> None:
     tasks = ((jnp.array([[0.3, -0.5], [1.2, 0.7]]), None), jnp.array([[0.0], [1.0]]))
     found = meta_spectra(Plane(), kernels.Flow(1.0), tasks, batch=2)
     assert list(found) == ["none", "maml", "anil"]
+    alone = meta_spectra(Plane(), kernels.Flow(1.0), tasks, batch=2, algorithms=("anil",), head=Plane())
+    np.testing.assert_allclose(alone["anil"].gram.array, found["maml"].gram.array, rtol=1e-12)
     for name, (a, b, c) in GOLDEN.items():
         w = np.linalg.eigvalsh([[a, b], [b, c]])[::-1]
         np.testing.assert_allclose(found[name].spectrum.values, w, rtol=1e-9)
@@ -65,8 +67,9 @@ def test_a_batch_below_the_rounding_is_not_resolved() -> None:
     K = np.diag([1.0, 0.5, 1.0, 1e-9])
     score = condition_score(Dense(K, rounding=1e-6, entrywise=None), queries=1, batch=2)
     assert score.resolved == 1 and score.conditions[0].resolved and score.conditions[1].upper == math.inf
-    singular = condition_score(Dense(np.diag([1.0, 0.5, 1.0, 0.0])), queries=1, batch=2)
-    assert singular.value == math.inf and math.isnan(singular.error)
+    assert score.value == 2.0 and math.isnan(score.error)
+    singular = condition_score(Dense(np.diag([1.0, 0.0, 1.0, 0.0])), queries=1, batch=2)
+    assert singular.value == math.inf and singular.resolved == 0
 
 
 @pytest.mark.parametrize(
