@@ -9,7 +9,7 @@ Command: ntkseq study attention-rank --out attention-rank-report (or --quick)
 
 Time: --quick two to three minutes on two cores. In full about six times the runs of it: a quarter of an hour, by count.
 
-Numbers to expect (--quick: 18 transformers of width 32 for each task): no certified bound is violated, of 144. The gap
+Numbers to expect (--quick, 18 transformers of width 32 for each task): no certified bound is violated, of 144. The gap
 of the cross-entropy falls as n^-0.81 [-0.93, -0.68] for characters (n = 128 to 2048, from 10 to 1.1; not along a
 straight line) and as n^-1.10 [-1.21, -1.00] for digits (64 to 1024). Among runs with the same n no definition of
 effective rank is told from useless: every interval of Spearman's correlation holds 0 (best of 20: 0.38 [-0.16, 0.75]

@@ -53,6 +53,8 @@ def sheet(found: Sequence[Found]) -> Sheet:
         "large on average, and no interval here makes up for it. The share of resamples in which the best stays the "
         "best says whether it can be told from the others.",
         "The template has no theorem behind it. It is no bound and counts nowhere as one.",
+        "Each certified bound may fail with the probability delta that it states: of many, a violation would be no "
+        "contradiction by itself. Windows of text are independent by construction; of a file it is assumed.",
     ]
     return Sheet(
         title="effective rank of attention and the generalization gap", question="", facts=tuple(boxes),

@@ -26,6 +26,7 @@ def test_kernel_and_ranks_of_every_setting_stand_together(sheet: Sheet):
     for cell in cells:
         assert [layer["width"] for layer in cell["layers"]] == [None, 8]
         assert len(cell["kernels"]) == 1 + 2
+    assert sheet.expect.startswith("Without mask and skip")
     overview = sheet.sections[0].tables[0]
     assert len(overview.rows) == 4 and overview.header[-1] == "distance at width 8"
     collapsed = {(row[1], row[2]): row[4] for row in overview.rows}  # (skip, sigma): entropy rank

@@ -44,6 +44,7 @@ def test_every_run_is_on_the_sheet_and_no_certified_bound_is_violated(sheet: She
     assert sheet.facts[0][0] == "0 of 32"
     assert any("many definitions" in note.lower() for note in sheet.notes)
     assert any("no theorem" in note for note in sheet.notes)
+    assert sheet.expect.startswith("No certified bound is violated")
 
 
 def test_it_can_be_written_with_all_its_pictures(sheet: Sheet, tmp_path):
@@ -108,15 +109,19 @@ def test_data_that_do_not_fit_are_turned_away(tmp_path):
         AttentionRank(tasks=("classes",), source=str(one), class_sizes=(4, 8)).run()
 
 
+@pytest.mark.slow
 def test_networks_that_diverge_are_left_out_and_said(monkeypatch):
     measure = Bench.measure
 
     def lost(self, n, seed, sigma, base, *, watch=False):
-        return None if sigma == 2.0 or n in gone else measure(self, n, seed, sigma, base, watch=watch)
+        return None if sigma == 2.0 else measure(self, n, seed, sigma, base, watch=watch)
 
     monkeypatch.setattr(Bench, "measure", lost)
-    gone = ()
     assert "classes: 4 transformers and 0 heads diverged and are left out." in SMALL.run().notes
-    gone = (12,)
+
+
+def test_a_study_in_which_everything_diverges_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(Bench, "measure", lambda *arguments, **options: None)
+    monkeypatch.setattr(Bench, "certify", lambda *arguments, **options: ())
     with pytest.raises(ValueError, match="every transformer diverged at all n but one; lower --rate"):
         SMALL.run()
