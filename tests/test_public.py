@@ -44,7 +44,7 @@ SURFACE = {
         "complexity", "sample", "series",
     ],
     "ntkseq.data": [
-        "Dataset", "bundled", "files", "load", "sequences", "spectra", "tasks",
+        "Dataset", "bundled", "files", "load", "sequences", "spectra", "tasks", "text",
     ],
     "ntkseq.empirical": [
         "AttentionWeights", "Average", "Convergence", "NTK", "Plan", "Taylor", "attention_weights", "average",
