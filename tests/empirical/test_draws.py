@@ -40,6 +40,7 @@ def test_mean_and_spread_are_those_of_the_matrices() -> None:
     np.testing.assert_allclose(block.mean, each.mean(0)[:2], rtol=0, atol=16 * 6e-8)
 
 
+@pytest.mark.slow
 def test_the_kernel_of_networks_tends_to_the_infinite_one() -> None:
     kernel = kernels.Recurrent(sigma_w=1.2, sigma_b=0.3)
     x = jax.random.normal(jax.random.key(0), (3, 4, 2))

@@ -70,6 +70,7 @@ def test_the_seed_decides_and_blocks_do_not_share_draws(x64: None) -> None:
     assert (one.seed, branch.blocks[0].seed, branch.blocks[1].seed) == (0, 1_000_003, 0)  # pyright: ignore
 
 
+@pytest.mark.slow
 def test_only_sampled_kernels_have_a_standard_error(x64: None) -> None:
     side = softmax(64).prepare(X)
     error = softmax(64).standard_error(side, side)

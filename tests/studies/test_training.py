@@ -41,9 +41,8 @@ def test_quick_changes_what_was_not_asked_for():
     assert Training(quick=True).command == "ntkseq study training --quick"
 
 
-@pytest.mark.parametrize(
-    "model", ["elman", pytest.param("gru", marks=pytest.mark.slow), pytest.param("transformer", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["elman", "gru", "transformer"])
 def test_a_small_rate_for_a_short_time_leaves_a_network_where_its_linearisation_is(model: str):
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((8, 3, 2)).astype(np.float32), np.sign(rng.standard_normal(8))

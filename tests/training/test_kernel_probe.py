@@ -78,6 +78,7 @@ def test_intervals_hold_the_exact_least_eigenvalue_of_near_duplicates(seed: int)
     assert row["least_lower"][0] <= exact <= row["least_upper"][0]
 
 
+@pytest.mark.slow
 def test_the_sharpness_is_below_that_of_the_gauss_newton_matrix(x64):
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), PARAMS)
     x = X.astype(jnp.float64)
