@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import shlex
@@ -13,8 +14,9 @@ import pytest
 from ntkseq import bounds, cli, concepts, gram
 from ntkseq.reports import Sheet
 from ntkseq.studies.rnn_additive_runs import KERNEL
+from ntkseq.studies.rnn_learning import Fingerprint
 from ntkseq.studies.rnn_nvariable import QUICK, RnnNVariable
-from ntkseq.studies.rnn_nvariable_runs import Setting, remembered, window
+from ntkseq.studies.rnn_nvariable_runs import Setting, cases, remembered, window
 
 SMALL = RnnNVariable(
     length=5, spans=(1, 2), variables=(1, 2), lengths=(4, 5), functions=("sin",), examples=(8, 16, 48), draws=2,
@@ -85,6 +87,33 @@ def test_late_and_early_coefficients_are_those_of_the_memory_profile(sheet: Shee
         np.testing.assert_allclose(sheet.arrays["late"][row, 0], 1 / share[-2], rtol=1e-10)
         np.testing.assert_allclose(sheet.arrays["early"][row, 0], 1 / share[1], rtol=1e-10)
         np.testing.assert_array_equal(sheet.arrays[f"share-t{t}"], share)
+
+
+def test_tables_hold_the_fits_and_what_was_derived(sheet: Sheet):
+    tables = {section.heading: section.tables for section in sheet.sections}
+    law, coefficients = tables["Memory of the kernel"]
+    assert [row[:2] for row in law.rows] == [(0.0, 16), (0.5, 16)]
+    late = sheet.arrays["late"]
+    for p, row in enumerate(coefficients.rows):
+        assert row[0] == p + 1 and row[3] == pytest.approx(1 + (p + 1) / 3) and row[-1] == late[-1, p]
+        assert row[2] == pytest.approx(math.log(late[-1, p] / late[-2, p]) / math.log(2))
+    (growth,) = tables["Fitted growth"]
+    (row,) = [row for row in growth.rows if row[0].replace("\u00a0", " ") == "sin, N = 2, t = 5: over l_0"]
+    found = {c["span"]: c for c in sheet.numbers["cases"] if (c["t"], c["variables"], c["place"]) == (5, 2, "late")}
+    ratio = math.log(found[2]["certified_n"] / found[1]["certified_n"])
+    assert row[1] == pytest.approx(ratio / math.log(2)) and row[2] == pytest.approx(ratio) and row[3] is None
+    assert row[4] == "rate 0.39"  # 0.6724/5^(1/3)
+    measured = [found[span]["measured_n"] for span in (1, 2)]
+    assert (row[5] is not None) == all(one.resolved for one in measured)
+
+
+def test_a_bound_below_what_was_measured_is_counted():
+    plan = dataclasses.replace(SMALL, variables=(2,), examples=(4, 8), n_test=20, draws=1)._plan
+    one = next(cases(plan, mark=Fingerprint(), clock=lambda key, name: contextlib.nullcontext()))
+    assert one.broken == 0 and one.certified_n > 8 > one.errors[0, -1]
+    assert dataclasses.replace(one, needed=dataclasses.replace(one.needed, value=1.0)).broken == 1
+    assert dataclasses.replace(one, own=dataclasses.replace(one.own, value=1e-6)).broken == 1
+    assert dataclasses.replace(one, risk=dataclasses.replace(one.risk, value=1e-6)).broken == 2
 
 
 def test_its_pictures_can_be_drawn_and_the_theorem_has_no_value(sheet: Sheet):
