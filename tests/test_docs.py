@@ -13,6 +13,8 @@ import pytest
 from ntkseq import references
 
 ROOT = pathlib.Path(__file__).parents[1]
+NUMBERED = "recurrent|dense|numerics|bounds|training|concepts|attention|maml"
+"""Pages whose equations are cited from the code."""
 PAGES = [path for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if path.is_file()]
 BLOCK = re.compile(r"^```python[^\n]*\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL)
 MODULES = sorted(
@@ -67,9 +69,7 @@ def test_every_equation_that_the_code_cites_is_on_its_page():
     missing = {
         f"{path.relative_to(ROOT).as_posix()}: {page}.{number}"
         for path in (ROOT / "ntkseq").rglob("*.py")
-        for page, number in re.findall(
-            r"\b(recurrent|dense|numerics|bounds|training|concepts|attention|maml)\.(\d+)\b", path.read_text(encoding="utf-8")
-        )
+        for page, number in re.findall(rf"\b({NUMBERED})\.(\d+)\b", path.read_text(encoding="utf-8"))
         if f"({page}.{number})" not in (ROOT / "docs" / "theory" / f"{page}.md").read_text(encoding="utf-8")
     }
     assert missing == set()
