@@ -1,0 +1,232 @@
+"""What is measured of one position-to-position target: errors at each step, norms, and what becomes of each token?"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from ntkseq import bounds, concepts, kernels, predictors
+from ntkseq.bounds import Bound
+from ntkseq.studies.rnn_additive_runs import KERNEL, function
+from ntkseq.studies.rnn_learning import Errors, Fingerprint, KernelFit, errors, leading
+from ntkseq.studies.rnn_positions_fits import FIRST, Fit, Used, alone, by_step, cross_points, fit, points, probed, used
+from ntkseq.studies.rnn_positions_net import positions_sgd, step_size
+from ntkseq.studies.rnn_sgd import NetworkFit
+
+SOURCES = ("near", "far", "all")
+
+
+def target(name: str, source: str, directions: Float[np.ndarray, "t t d"], eps_x: float) -> concepts.PositionToPosition:
+    """f_j(x) = sum_i phi(<beta_ij, x[i]>/eps_x)/sqrt(k) at every step j >= 2 over k earlier tokens i.
+
+    "near": the one before; "far": the second of all; "all": from the second on. The first is common to all sequences.
+    """
+    parts = []
+    for j in range(FIRST, len(directions)):
+        tokens = {"near": [j - 1], "far": [1], "all": list(range(1, j))}[source]
+        phi = len(tokens) ** -0.5 * function(name)
+        parts += [(i, j, 0, directions[i, j], phi) for i in tokens]
+    return concepts.PositionToPosition(parts).scaled(1 / eps_x)
+
+
+def at_step(f: concepts.PositionToPosition, step: int) -> concepts.Additive:
+    """The output of one step, as a function of the sequence up to that step."""
+    return concepts.Additive([(part.source, part.beta, part.series) for part in f.parts if part.step == step])
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be measured; see the options of `rnn_positions.RnnPositions`."""
+
+    length: int
+    eps_x: float
+    examples: tuple[int, ...]
+    functions: tuple[str, ...]
+    sources: tuple[str, ...]
+    features: int
+    draws: int
+    n_test: int
+    probes: int
+    delta: float
+    grid: float
+    widths: tuple[int, ...]
+    sgd_examples: tuple[int, ...]
+    seeds: int
+    epochs: int
+    batch: int
+    rate: float
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """How many steps have a label."""
+        return self.length - FIRST
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """A network, its errors at each step and its use of tokens, beside kernel flow for the same time."""
+
+    network: NetworkFit
+    by_step: Float[np.ndarray, " steps"]
+    used: Used
+    kernel: Errors
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """One target.
+
+    Attributes:
+        name, source: which.
+        target: the function.
+        fits: kernel regression, a list over n per draw.
+        steps: certified bound of each step's loss at the largest n of the first draw, all at once.
+        alone: kernel regression fitted to each step alone, at that n and draw.
+        norms: bound of the squared norm of each step's function in the kernel of that step.
+        zero: mean of min(1, |y_t|), the error of 0.
+        used, of_target: use of tokens by kernel regression at the largest n, and the target's own effects.
+        trained: networks on the first draw.
+        kappa: root of K(x, x) of the last step.
+        label_error: how far rounding may have moved a label.
+        sample: sequences and labels of the first draw.
+    """
+
+    name: str
+    source: str
+    target: concepts.PositionToPosition
+    fits: list[list[Fit]]
+    steps: list[Bound]
+    alone: list[KernelFit]
+    norms: list[Bound]
+    zero: Float[np.ndarray, " steps"]
+    used: Used
+    of_target: Used
+    trained: list[Trained]
+    kappa: float
+    label_error: float
+    sample: tuple[Any, np.ndarray]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The numbers n of sequences."""
+        return tuple(fit.n for fit in self.fits[0])
+
+    @property
+    def mean_errors(self) -> Float[np.ndarray, "draws s"]:
+        """Test errors of kernel regression, the mean over steps."""
+        return np.array([[fit.errors.mean for fit in fits] for fits in self.fits])
+
+    @property
+    def violations(self) -> int:
+        """Steps whose y'K^-1 y is above the bound of the norm of their function."""
+        pairs = zip(self.alone, self.norms, strict=True)
+        return int(sum(one.violates(said.value or 0.0, label_error=self.label_error) for one, said in pairs))
+
+    @property
+    def broken(self) -> int:
+        """Certified bounds below what was measured: of all steps, in every draw and n, and of each step."""
+        pairs = [(fit.bound, fit.errors.mean) for fits in self.fits for fit in fits]
+        pairs += list(zip(self.steps, self.fits[0][-1].by_step, strict=True))
+        return int(sum(b.certified and b.value is not None and b.value < measured for b, measured in pairs))
+
+    @property
+    def price(self) -> float:
+        """Squared norm of the one function of all steps over the largest of a step alone, at the largest n."""
+        together, apart = (
+            self.fits[0][-1].bound.constants["norm_squared"],
+            [k.norm_squared.estimate for k in self.alone],
+        )
+        return together / max(apart) if max(apart) > 0 else math.nan
+
+    @property
+    def checks(self) -> int:
+        """How many bounds `broken` looks at."""
+        return sum(map(len, self.fits)) + len(self.steps)
+
+
+def cases(
+    plan: Plan, *, mark: Fingerprint, clock: Callable[[str, str], AbstractContextManager[None]]
+) -> Iterator[Case]:
+    """Measure every target of a plan. mark takes in the data; clock times a stage by key and name."""
+    rng, t = np.random.default_rng(plan.seed), plan.length
+    directions = np.zeros((t, t, plan.features))
+    directions[..., :-1] = rng.standard_normal((t, t, plan.features - 1))
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    targets = {(f, s): target(f, s, directions, plan.eps_x) for f in plan.functions for s in plan.sources}
+    n, drawn = max(*plan.examples, *plan.sgd_examples), []
+    with clock("kernel", "kernel between all steps"):
+        for draw in range(plan.draws):
+            key = jax.random.fold_in(jax.random.key(plan.seed), draw)
+            x = concepts.sample(
+                next(iter(targets.values())), n + plan.n_test, t, plan.features, key=key, eps_x=plan.eps_x
+            ).x
+            mark.add(x)
+            tests = np.asarray(x[n:])
+            if draw == 0:  # the probes stand behind the tests
+                tests = np.concatenate([tests, probed(tests, plan.probes)])
+            relative = KERNEL.entry_rounding(KERNEL.prepare(x[:2]))
+            K = points(kernels.every_step(KERNEL, x[:n]), relative=relative, square=True)
+            drawn.append((x[:n], tests, K, cross_points(tests, x[:n])))
+    for (name, source), f in targets.items():
+        with clock(f"{name}-{source}", f"{name}, {source}"):
+            made = _case(plan, name, source, f, drawn)
+        yield made
+
+
+def _case(plan: Plan, name: str, source: str, f: concepts.PositionToPosition, drawn: Any) -> Case:
+    x, _, K, cross = drawn[0]
+    labels = [tuple(np.asarray(jax.vmap(f)(one))[:, FIRST:, 0] for one in draw[:2]) for draw in drawn]
+    y, every = labels[0]
+    n, m = max(plan.examples), plan.n_test
+    norms = [bounds.rkhs_norm(at_step(f, j), KERNEL, x[:, : j + 1]) for j in range(FIRST, plan.length)]
+    kappa = np.sqrt([said.constants["kernel_diagonal"] for said in norms])  # fixed by the token norms
+    options: Any = {"delta": plan.delta, "B0": plan.grid / float(kappa[-1]), "kappa": kappa}
+    fits = [
+        [fit(gram, beside, here, there[:m], size, **options) for size in sorted(plan.examples)]
+        for (_, _, gram, beside), (here, there) in zip(drawn, labels, strict=True)
+    ]
+    last = fits[0][-1]
+    part = leading(K, n * plan.steps)
+    steps = [
+        bounds.every_step(part, y[:n], steps=[a], reg=last.reg, tried=plan.steps, **options) for a in range(plan.steps)
+    ]
+    apart = [alone(K, cross, y, every[:m], a, n) for a in range(plan.steps)]
+    trained = _networks(plan, drawn[0], labels[0]) if plan.widths else []
+    eps = 256 * float(np.finfo(y.dtype).eps) * (1 + float(np.abs(y).max()))
+    return Case(
+        name, source, f, fits, steps, apart, norms, by_step(np.zeros((m, plan.steps)), every[:m]),
+        used(last.predicted[m:], every[m:], plan.probes), used(every[m:], every[m:], plan.probes), trained,
+        float(kappa[-1]), eps, (x, y),
+    )  # fmt: skip
+
+
+def _networks(plan: Plan, drawn: Any, labels: Any) -> list[Trained]:
+    """Networks of all widths and seeds on the first examples, and kernel flow for as long."""
+    (x, tests, K, cross), (y, every) = drawn, labels
+    found, m = [], plan.n_test
+    trace = float(np.trace(np.asarray(K.array[: plan.steps, : plan.steps], np.float64)))
+    for n in sorted(plan.sgd_examples):
+        part = leading(K, n * plan.steps)
+        lr = step_size(part, plan.steps, batch=plan.batch, rate=plan.rate)
+        updates = (n // min(plan.batch, n)) * plan.epochs
+        # the network's kernel is twice the preset, and its loss the mean over n sequences of the sum over steps
+        flow = predictors.flow(part, np.asarray(y[:n], np.float64).ravel(), time=2 * lr * updates / n)
+        kernel = errors(flow(cross[: m * plan.steps, : n * plan.steps]).reshape(m, -1), every[:m])
+        for width in sorted(plan.widths):
+            for seed in range(plan.seeds):
+                run = positions_sgd(
+                    x[:n], y[:n], tests, every, width=width, lr=lr, epochs=plan.epochs, batch=plan.batch,
+                    seed=plan.seed + seed, trace=trace,
+                )  # fmt: skip
+                f = np.asarray(run.predicted)
+                tested = dataclasses.replace(run, errors=errors(f[:m], every[:m]), predicted=f[:m])
+                found.append(Trained(tested, by_step(f[:m], every[:m]), used(f[m:], every[m:], plan.probes), kernel))
+    return found

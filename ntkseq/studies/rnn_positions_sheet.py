@@ -1,0 +1,121 @@
+"""How do position-to-position targets, what learnt them and what is proved of them come onto one sheet?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ntkseq.bounds import allen_zhu_li
+from ntkseq.reports import Section, Sheet
+from ntkseq.studies import rnn_positions_sections as sections
+from ntkseq.studies.rnn_positions_fits import FIRST
+from ntkseq.studies.rnn_positions_runs import Case, Plan, at_step
+
+
+def sheet(plan: Plan, found: Sequence[Case]) -> Sheet:
+    """What came of all targets."""
+    violations, broken = sum(case.violations for case in found), sum(case.broken for case in found)
+    steps, checks = sum(len(case.alone) for case in found), sum(case.checks for case in found)
+    facts = [
+        (f"{violations} of {steps}", "y'K^-1 y of a step above the bound of |f|^2"),
+        (f"{broken} of {checks}", "bounds below the measured error"),
+    ]
+    for case in (one for one in found if one.name == plan.functions[0]):
+        e = np.mean([fits[-1].by_step for fits in case.fits], axis=0)
+        facts.append((f"{e[0]:.3f}, {e[-1]:.3f}", f"{case.name}, {case.source}: error, first and last step"))
+        facts.append((f"{case.price:.1f}", f"{case.name}, {case.source}: squared norm, all steps over one"))
+    pairs = [(one.network.errors.mean, one.kernel.mean) for case in found for one in case.trained
+             if one.network.width == max(plan.widths) and one.network.diverged_at is None]  # fmt: skip
+    if pairs and min(map(min, pairs)) > 0:
+        ratio = math.exp(float(np.mean([math.log(network / kernel) for network, kernel in pairs])))
+        facts.append((f"{ratio:.2f}", f"width {max(plan.widths)}: error over kernel's, as long"))
+    parts = [
+        sections.by_step(plan, found), sections.curves(plan, found), sections.tokens(plan, found),
+        sections.norms(plan, found), _theorem(plan, found),
+    ]  # fmt: skip
+    return Sheet(
+        title="Position-to-position targets of recurrent networks",
+        question="",
+        facts=tuple(facts),
+        notes=tuple(_notes(plan, found)),
+        sections=tuple(parts),
+        numbers={"violations": violations, "broken": broken, "checks": checks,
+                 "cases": [_numbers(case) for case in found]},
+        arrays=_arrays(found),
+    )  # fmt: skip
+
+
+def _notes(plan: Plan, found: Sequence[Case]) -> list[str]:
+    notes = [
+        "One predictor for all steps: its norm is that of one function of sequence and step, and bounds count "
+        "sequences, not steps, as independent. Kernel of the papers' W alone; the bounds speak of kernel regression, "
+        f"not of a finite network, and each holds alone with probability {1 - plan.delta:g}.",
+        "Networks: f - f_0, the start subtracted; plain SGD on W, the loss |f_t - f_0t - y_t|^2/2 summed over steps.",
+    ]
+    endless = [case for case in found if any(not math.isfinite(one.value or 0.0) for one in case.norms)]
+    if endless:
+        listed = ", ".join(f"{case.name} ({case.source})" for case in endless)
+        reason = next(one.reason for one in endless[0].norms if not math.isfinite(one.value or 0.0))
+        notes.append(f"No finite bound of the norm at some steps for {listed}: {reason}.")
+    notes += [f"Singular kernel matrix: {reason}." for reason in
+              sorted({fit.reason for case in found for fits in case.fits for fit in fits if fit.reason})]  # fmt: skip
+    trained = [one.network for case in found for one in case.trained]
+    lost = sum(one.diverged_at is not None for one in trained)
+    if lost:
+        notes.append(f"{lost} of {len(trained)} networks diverged; lower --rate.")
+    return notes
+
+
+def _theorem(plan: Plan, found: Sequence[Case]) -> Section:
+    """The theorem for the last step of the first target: a rate, without a value."""
+    case, n = found[0], max(plan.examples)
+    x, y = case.sample
+    said = allen_zhu_li(
+        at_step(case.target, plan.length - 1), x[:n], y[:n, -1], width=max(plan.widths), delta=plan.delta,
+        B0=plan.grid / case.kappa,
+    )  # fmt: skip
+    text = (
+        "A rate: degrees and constants of its polynomials are hidden, so no number follows from it. Shown for the "
+        f"last output of {case.name}, {case.source}; the bound of our own beside it is for kernel regression on that "
+        "output alone.",
+    )
+    return Section("The theorem", text, bounds={"allen_zhu_li": said})
+
+
+def _numbers(case: Case) -> dict[str, object]:
+    last = case.fits[0][-1]
+    return {
+        "function": case.name, "source": case.source, "positions": [FIRST + a for a in range(len(case.zero))],
+        "kernel_diagonal": case.kappa**2, "n": list(case.sizes), "error": case.mean_errors.mean(axis=0).tolist(),
+        "error_by_step": last.by_step.tolist(), "error_alone": [one.errors.mean for one in case.alone],
+        "error_of_zero": case.zero.tolist(), "bound": [fit.bound.value for fit in case.fits[0]],
+        "certified": [fit.bound.certified for fit in case.fits[0]], "bound_by_step": [b.value for b in case.steps],
+        "norm_squared": [fit.bound.constants["norm_squared"] * case.kappa**2 for fit in case.fits[0]],
+        "norm_squared_alone": [one.norm_squared.estimate * case.kappa**2 for one in case.alone],
+        "norm_bound": [math.inf if b.value is None else b.value * case.kappa**2 for b in case.norms],
+        "price": case.price, "violations": case.violations, "broken": case.broken,
+        "networks": [
+            {"n": r.n, "width": r.width, "seed": r.seed, "lr": r.lr, "steps": r.steps, "error": r.errors.mean,
+             "error_by_step": one.by_step.tolist(), "kernel_error": one.kernel.mean, "train_error": r.train_error,
+             "moved": r.moved, "own_diagonal": r.ratio, "diverged_at": r.diverged_at}
+            for one in case.trained for r in (one.network,)
+        ],
+    }  # fmt: skip
+
+
+def _arrays(found: Sequence[Case]) -> dict[str, np.ndarray]:
+    """Errors of every draw, size and step, use of tokens, losses of every network."""
+    arrays: dict[str, np.ndarray] = {}
+    for case in found:
+        head = f"{case.name}-{case.source}"
+        arrays[f"{head}.n"] = np.array(case.sizes)
+        arrays[f"{head}.error"] = np.array([[fit.by_step for fit in fits] for fits in case.fits])
+        arrays[f"{head}.effect"], arrays[f"{head}.gain"] = case.used.effect, case.used.gain
+        arrays[f"{head}.effect-target"] = case.of_target.effect
+        for one in case.trained:
+            r = one.network
+            arrays[f"{head}.loss-{r.n}-{r.width}-{r.seed}"] = r.losses
+            arrays[f"{head}.gain-{r.n}-{r.width}-{r.seed}"] = one.used.gain
+    return arrays
