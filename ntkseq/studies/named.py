@@ -16,6 +16,7 @@ STUDIES: dict[str, str] = {
     "attention-collapse": "ntkseq.studies.attention_collapse:AttentionCollapse",
     "rnn-additive": "ntkseq.studies.rnn_additive:RnnAdditive",
     "rnn-nvariable": "ntkseq.studies.rnn_nvariable:RnnNVariable",
+    "maml-regression": "ntkseq.studies.maml_regression:MamlRegression",
 }
 """Name on the command line -> "module:Class". A class is loaded when its study is asked for."""
 

@@ -1,0 +1,298 @@
+"""What does MAML do on made regression tasks, exactly, between its bounds, and when it is run?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from ntkseq import _checks, bounds
+from ntkseq.bounds.maml_forms import Sides, effective
+from ntkseq.data import spectra
+from ntkseq.spectra import Interval
+from ntkseq.studies.rnn_learning import exponent
+from ntkseq.training import maml
+from ntkseq.training.maml import MixedRegression, Risk
+
+KINDS = {
+    "log": "i^-1 log(i + 1)^-2",
+    "levels": "two large variances, the rest as much in all",
+    "power": "i^-2",
+    "exponential": "exp(-i/10)",
+}
+"""Spectra of the inputs, each divided by its largest eigenvalue."""
+
+BATCHES = 8  # of the simulated runs: their slopes tell the error of a slope
+POINTS = 12  # horizons at which runs are looked at
+CHUNK = 200  # tasks at once where the loss after adaptation is drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The numbers of all problems of the study: see `studies.maml_regression.MamlRegression`."""
+
+    d: int
+    steps: int
+    runs: int
+    rates: tuple[float, ...]
+    rate: float
+    rate_te: float
+    growths: tuple[float, ...]
+    n1: int
+    n2: int
+    m: int
+    noise: float
+    spread: float
+    start: float
+    step: float
+    eps: float
+    seed: int
+
+    def problem(self, kind: str, rate: float, growth: float) -> MixedRegression:
+        """One problem; lam_1 = 1, so that rates are in units of 1/lam_1.
+
+        start_i = start/i,    spread_i = spread (log(i + 1)/log 2)^(growth/2),    alpha = step / tr Sigma
+        """
+        lam = _spectrum(kind, self.d)
+        shape = spectra.spread(lam, diversity=1.0, logs=growth)
+        start = self.start / np.arange(1, len(lam) + 1)
+        return MixedRegression(
+            lam, start, self.spread * shape / shape[0], self.noise, n1=self.n1, n2=self.n2, m=self.m,
+            beta_tr=rate, beta_te=self.rate_te, alpha=self.step / float(lam.sum()),
+        )  # fmt: skip
+
+    @property
+    def horizons(self) -> Int[np.ndarray, " h"]:
+        """Where runs are looked at."""
+        return np.unique(np.geomspace(min(2, self.steps), self.steps, POINTS).round().astype(int))
+
+    @property
+    def early(self) -> int:
+        """A short training, after which the start still matters at test time."""
+        return max(1, self.steps // 20)
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """First and last horizon of the fitted slopes: the last decade."""
+        return max(1, self.steps // 10), self.steps
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Course:
+    """A problem at all horizons 1 .. T, and simulated at some.
+
+    Attributes:
+        rate, growth: which problem.
+        exact: the exact risk.
+        derived, paper: the two forms of the bounds, at all horizons.
+        horizons: where runs were looked at, (h,).
+        batches: means over the runs of each batch, (b, h).
+        error: standard error of the mean over all runs, (h,).
+    """
+
+    problem: MixedRegression
+    rate: float
+    growth: float
+    exact: Risk
+    derived: Sides
+    paper: Sides
+    horizons: Int[np.ndarray, " h"]
+    batches: Float[np.ndarray, "b h"]
+    error: Float[np.ndarray, " h"]
+
+    @property
+    def mean(self) -> Float[np.ndarray, " h"]:
+        """Over all runs."""
+        return self.batches.mean(axis=0)
+
+    @property
+    def away(self) -> Float[np.ndarray, " h"]:
+        """Standard errors from the simulated mean to the exact risk."""
+        return np.abs(self.mean - self.exact.total[self.horizons - 1]) / self.error
+
+    @property
+    def outside(self) -> int:
+        """Horizons at which the exact risk is not between the derived bounds, where they hold."""
+        return outside(self.exact.total, self.derived)
+
+    def weights(self) -> tuple[Float[np.ndarray, " d"], int]:
+        """Effective meta weights Xi at the last horizon and k*, how many coordinates have alpha T mu >= 1."""
+        T, one = len(self.exact.total), self.problem
+        return effective(one, T), int(np.sum(one.alpha * T * one.mu_tr >= 1))
+
+    def stopping(self, eps: float) -> tuple[int | None, int | None, int | None]:
+        """The first horizon with a risk below eps: no earlier than, exactly, no later than; None if beyond T."""
+        early, late = _first(lower(self.derived) < eps), _first(upper(self.derived) < eps)
+        return early, _first(self.exact.total < eps), late
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sweep:
+    """A problem at one horizon over inner rates of training: risk, derived and paper's bounds, (k,) each."""
+
+    rates: Float[np.ndarray, " k"]
+    bias: Float[np.ndarray, " k"]
+    variance: Float[np.ndarray, " k"]
+    derived: Sides
+    paper: Sides
+
+    @property
+    def total(self) -> Float[np.ndarray, " k"]:
+        """The excess risk."""
+        return self.bias + self.variance
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Adaptation:
+    """Losses after adapting at test time, over its rate.
+
+    Attributes:
+        growth: which diversity of tasks.
+        rates: (k,); `least`: the loss at theta*, (k,); `trained`: with the excess risk after a few, (k,).
+        best: the rate of least loss at theta*.
+        drawn: rates at which tasks were drawn, (s,); `mean`, `error`: their loss at theta*, (s,).
+    """
+
+    growth: float
+    rates: Float[np.ndarray, " k"]
+    least: Float[np.ndarray, " k"]
+    trained: Float[np.ndarray, " k"]
+    best: float
+    drawn: Float[np.ndarray, " s"]
+    mean: Float[np.ndarray, " s"]
+    error: Float[np.ndarray, " s"]
+
+    @property
+    def unadapted(self) -> float:
+        """The loss at theta* at the rate 0."""
+        return float(np.interp(0.0, self.rates, self.least))
+
+    @property
+    def away(self) -> Float[np.ndarray, " s"]:
+        """Standard errors from what was drawn to the formula."""
+        return np.abs(self.mean - np.interp(self.drawn, self.rates, self.least)) / self.error
+
+
+def course(plan: Plan, kind: str, rate: float, growth: float, *, key: Any) -> Course:
+    """Everything about one problem.
+
+    Raises:
+        ValueError: a step size that is not stable.
+    """
+    problem = stable(plan, plan.problem(kind, rate, growth), kind)
+    all_horizons, at = np.arange(1, plan.steps + 1), plan.horizons
+    share = _checks.positive_int("runs / 8", plan.runs // BATCHES)
+    found = [maml.simulate(problem, plan.steps, share, key=k, horizons=at) for k in jax.random.split(key, BATCHES)]
+    return Course(
+        problem,
+        rate,
+        growth,
+        maml.risk(problem, plan.steps),
+        bounds.maml_sides(problem, all_horizons),
+        bounds.maml_sides(problem, all_horizons, form="paper"),
+        at,
+        np.stack([one.mean for one in found]),
+        np.sqrt(np.sum([one.error**2 for one in found], axis=0)) / BATCHES,
+    )
+
+
+def sweep(plan: Plan, kind: str, rates: Sequence[float]) -> Sweep:
+    """The least diverse tasks at the last horizon, over inner rates."""
+    problem = stable(plan, plan.problem(kind, plan.rate, plan.growths[0]), kind)
+    found = maml.grid(problem, [plan.steps], {"beta_tr": rates})
+    if not found.stable.all():
+        stable(plan, problem.with_(beta_tr=float(np.asarray(rates)[~found.stable][0])), kind)
+    T = np.asarray(plan.steps)
+    derived, paper = (
+        bounds.maml_sides(problem, T, form=form, axes={"beta_tr": rates}) for form in ("derived", "paper")
+    )
+    return Sweep(np.asarray(rates, float), found.bias[:, 0], found.variance[:, 0], derived, paper)
+
+
+def adaptation(plan: Plan, kind: str, growth: float, rates: Sequence[float], drawn: Sequence[float]) -> Adaptation:
+    """Losses after adaptation by theory, and of drawn tasks."""
+    problem = plan.problem(kind, plan.rate, growth)
+    least = np.array([problem.with_(beta_te=rate).irreducible for rate in rates])
+    excess = maml.grid(problem, [plan.early], {"beta_te": rates}).total[:, 0]
+    tasks = max(CHUNK, plan.runs * 5)
+    losses = [drawn_losses(problem.with_(beta_te=rate), tasks, seed=plan.seed) for rate in drawn]
+    mean, error = (np.array(column) for column in zip(*losses, strict=True))
+    numbers = np.asarray(rates, float), least, least + excess
+    return Adaptation(growth, *numbers, problem.best_rate, np.asarray(drawn, float), mean, error)
+
+
+def drawn_losses(problem: MixedRegression, tasks: int, *, seed: int) -> tuple[float, float]:
+    """Mean loss after adapting theta* to drawn tasks, with its standard error. (maml.1) by itself, no formula of it."""
+    rng, found, root = np.random.default_rng(seed), [], np.sqrt(problem.spectrum)
+    for first in range(0, tasks, CHUNK):
+        k = min(CHUNK, tasks - first)
+        x = rng.standard_normal((k, problem.m, problem.d)) * root
+        theta = problem.spread * rng.standard_normal((k, problem.d))  # theta* = 0
+        y = np.einsum("kmd,kd->km", x, theta) + problem.noise * rng.standard_normal((k, problem.m))
+        adapted = problem.beta_te / problem.m * np.einsum("kmd,km->kd", x, y)
+        found.append(0.5 * (np.sum(problem.spectrum * (adapted - theta) ** 2, axis=1) + problem.noise**2))
+    losses = np.concatenate(found)
+    return float(losses.mean()), float(losses.std(ddof=1) / np.sqrt(len(losses)))
+
+
+def slopes(plan: Plan, one: Course) -> tuple[Interval, Interval]:
+    """Slope of log risk over log T at the horizons in the window: of the exact risk, with the least and the largest
+    slope between neighbours in it; of the simulated one, with Student's interval over batches."""
+    first, last = plan.window
+    T = np.arange(first, last + 1)
+    log_T, log_R = np.log(T), np.log(one.exact.total[first - 1 : last])
+    local = np.diff(log_R) / np.diff(log_T)
+    inside = one.horizons >= first
+    at = one.horizons[inside]
+    fitted = exponent(at.tolist(), one.exact.total[None, at - 1]).estimate
+    exact = Interval(float(local.min()), fitted, float(local.max()), True)
+    return exact, exponent(at.tolist(), one.batches[:, inside])
+
+
+def stable(plan: Plan, problem: MixedRegression, kind: str) -> MixedRegression:
+    """The problem, if its step size is stable in mean square.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not problem.alpha < problem.alpha_max:
+        limit = problem.alpha_max * float(problem.spectrum.sum())
+        raise ValueError(
+            f"step must be below {limit:.3g} for the spectrum {kind!r} at the rate {problem.beta_tr:g}, or the risk "
+            f"grows without bound; got {plan.step:g}. Lower --step, or leave this rate out."
+        )
+    return problem
+
+
+def upper(sides: Sides) -> np.ndarray:
+    """The bound from above; NaN where a condition fails."""
+    return sides.upper_bias + sides.upper_variance
+
+
+def lower(sides: Sides) -> np.ndarray:
+    """The bound from below; NaN where a condition fails."""
+    return sides.lower_bias + sides.lower_variance
+
+
+def outside(risk: np.ndarray, sides: Sides) -> int:
+    """How many risks are not between their bounds; a bound that is NaN says nothing."""
+    return int(np.sum((risk > upper(sides)) | (risk < lower(sides))))
+
+
+def _spectrum(kind: str, d: int) -> Float[np.ndarray, " d"]:
+    made = {
+        "log": lambda: spectra.power_law(d, decay=1.0, logs=2.0),
+        "levels": lambda: spectra.two_levels(d, 2),
+        "power": lambda: spectra.power_law(d, decay=2.0),
+        "exponential": lambda: spectra.exponential(d, rate=0.1),
+    }[kind]()
+    return made / made[0]
+
+
+def _first(below: np.ndarray) -> int | None:
+    at = np.flatnonzero(below)
+    return int(at[0]) + 1 if at.size else None
