@@ -31,17 +31,17 @@ def test_its_outputs_are_those_of_the_papers_network_at_the_end_of_every_shorter
 
 def test_its_kernel_at_the_start_is_twice_that_of_every_step():
     x = sequences(1, 1, 4)
-    params = papers_network(4096).init(jax.random.key(0), x[0])
-    f = network(4096, 1)
+    params = papers_network(2048).init(jax.random.key(0), x[0])
+    f = network(2048, 1)
 
     def of(W):
         return f({"forward": params["forward"] | {"layers": (params["forward"]["layers"][0] | {"W": W},)}}, x[0])
 
-    gradients = jax.jacrev(of)(params["forward"]["layers"][0]["W"])
+    gradients = np.asarray(jax.jacrev(of)(params["forward"]["layers"][0]["W"]), np.float64)
     own = np.einsum("tij,sij->ts", gradients, gradients)
     K = np.asarray(kernels.every_step(PAPER, x))[0, 0, 1:, 1:]
-    np.testing.assert_allclose(own, 2 * K, atol=0.15 * 2 * K.max())
-    assert math.isclose(float(_squares(f, params, x)[0]), np.trace(own), rel_tol=1e-4)
+    np.testing.assert_allclose(own, 2 * K, atol=0.2 * K.max())  # a few times 1/sqrt(width)
+    assert math.isclose(float(_squares(f, params, x)[0]), np.trace(own), rel_tol=1e-3)
 
 
 def test_the_step_is_the_inverse_curvature_of_a_batch():
