@@ -51,6 +51,24 @@ def test_one_objection_turns_the_bound_into_an_estimate_that_says_why(terms, ass
     assert f"risk: estimate {bound.value:.4g}" in bound.verdict
 
 
+def test_a_lower_bound_prints_its_own_side_rounded_down():
+    term = Term("least", "b/n", 0.123456, True, "derived")
+    lower, upper = (make([term], delta=None, lower=side, trivial=None) for side in (True, False))
+    assert lower.claim == lower.verdict == "risk >= 0.1234" and upper.verdict == "risk <= 0.1235"
+    assert lower.to_dict()["lower"] is True and upper.to_dict()["lower"] is False
+    recalled = make([Term("least", "b/n", 0.123456, True, "recalled")], lower=True)
+    assert ">=" not in recalled.verdict and "estimate 0.1235" in recalled.verdict
+    negative = make([Term("least", "b/n", -0.123456, True, "derived")], delta=None, lower=True, trivial=None)
+    assert negative.verdict == "risk >= -0.1235"
+
+
+def test_a_lower_bound_says_nothing_from_its_trivial_value_down():
+    for value, empty in ((0.0, True), (-1.0, True), (1e-9, False)):
+        term = Term("least", "b/n", value, True, "derived")
+        assert make([term], lower=True, trivial=0.0).vacuous is empty
+    assert not make(lower=True, trivial=None).vacuous and make(lower=True, value=math.nan).vacuous
+
+
 def test_a_number_shown_beside_the_bound_is_no_part_of_it():
     beside = Term("rate", "O(.)", 7.0, False, "recalled", counted=False)
     bound = make([EXPLICIT, beside])
