@@ -79,14 +79,18 @@ def test_stopping_times_are_first_crossings_and_bracketed(one: Course):
 
 
 def test_weights_are_split_where_steps_have_learnt(one: Course):
-    Xi, count = one.weights()
-    T, p = 80, one.problem
-    expected = [
-        te / (T * mu) if p.alpha * T * mu >= 1 else T * p.alpha**2 * mu * te
-        for mu, te in zip(p.mu_tr, p.mu_te, strict=True)
-    ]
-    np.testing.assert_allclose(Xi, expected, rtol=1e-12)
-    assert count == sum(p.alpha * T * mu >= 1 for mu in p.mu_tr) and 0 < count < 5
+    p, counts = one.problem, []
+    for T in (20, 40, 80):
+        shorter = maml.Risk(one.exact.bias[:T], one.exact.variance[:T], True)
+        Xi, count = dataclasses.replace(one, exact=shorter).weights()
+        expected = [
+            te / (T * mu) if p.alpha * T * mu >= 1 else T * p.alpha**2 * mu * te
+            for mu, te in zip(p.mu_tr, p.mu_te, strict=True)
+        ]
+        np.testing.assert_allclose(Xi, expected, rtol=1e-12)
+        assert count == sum(p.alpha * T * mu >= 1 for mu in p.mu_tr)
+        counts.append((count, sum(p.alpha * T * te >= 1 for te in p.mu_te)))
+    assert all(0 < count < 5 for count, _ in counts[1:]) and any(count != wrong for count, wrong in counts)
 
 
 def test_the_slope_of_a_power_law_is_its_exponent(one: Course):
