@@ -15,7 +15,7 @@ from ntkseq.bounds.meta_kernel import meta_kernel
 from ntkseq.bounds.networks import arora, cao_gu
 from ntkseq.bounds.recurrent import allen_zhu_li, panigrahi_goyal, wang_shen
 from ntkseq.bounds.rkhs import rkhs_norm
-from ntkseq.bounds.steps import every_step
+from ntkseq.bounds.steps import each_step, every_step
 from ntkseq.bounds.tokens import Tokens
 from ntkseq.bounds.trajectory import Trajectory, along
 
@@ -35,6 +35,7 @@ __all__ = [
     "attention_schatten",
     "cao_gu",
     "du",
+    "each_step",
     "edelman",
     "effective_rank_capacity",
     "every_step",

@@ -70,16 +70,91 @@ def every_step(
         >>> print(every_step(K, np.ones((400, 2))).verdict)
         E mean_t min(1, |f_t(x) - y_t|) <= 0.4484 with probability at least 0.95
     """
+    options = _options(delta=delta, B0=B0, reg=reg, kappa=kappa, tried=tried)
+    known, y = _setting(K, y, options)
+    chosen = _chosen(steps, y.shape[1])
+    return _bound(known, y, _dual(known, y, options.reg), chosen, options, named=steps is not None)
+
+
+def each_step(
+    K: Any, y: Any, *, delta: float = 0.05, B0: float = 1.0, reg: float = 0.0, kappa: Any = None, tried: int = 1
+) -> tuple[Bound, ...]:
+    """Bound the expected loss of every single step, all at once: `every_step(K, y, steps=[t], tried=tried T)` for each.
+
+    One function is fitted to all steps. With probability at least 1 - delta all of these bounds hold together.
+
+    Args:
+        K, y, delta, B0, reg, kappa, tried: see `every_step`.
+
+    Returns:
+        t bounds, one for each step of y.
+
+    Example:
+        >>> import numpy as np
+        >>> K = np.einsum("ij,ts->ijts", 0.5 * np.eye(400) + 0.5, np.array([[1.0, 0.5], [0.5, 1.0]]))
+        >>> [bound.certified for bound in each_step(K, np.ones((400, 2)))]
+        [True, True]
+    """
+    options = _options(delta=delta, B0=B0, reg=reg, kappa=kappa, tried=tried)
+    known, y = _setting(K, y, options)
+    options = dataclasses.replace(options, tried=options.tried * y.shape[1])
+    dual = _dual(known, y, options.reg)
+    return tuple(_bound(known, y, dual, np.array([a]), options, named=True) for a in range(y.shape[1]))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    delta: float
+    B0: float
+    reg: float
+    kappa: Any
+    tried: int
+
+
+def _options(*, delta: float, B0: float, reg: float, kappa: Any, tried: int) -> _Options:
+    return _Options(
+        delta=_checks.probability("delta", delta),
+        B0=_checks.nonnegative("B0", B0, positive=True),
+        reg=_checks.nonnegative("reg", reg),
+        kappa=kappa,
+        tried=_checks.positive_int("tried", tried),
+    )
+
+
+def _setting(K: Any, y: Any, options: _Options) -> tuple[System, Float[np.ndarray, "n t o"]]:
     y = _labels(y)
+    n, t, _ = y.shape
+    if options.kappa is not None:
+        _ceilings(options.kappa, t)
+    return system(_points(K, n, t), y[:, :, 0].ravel()), y
+
+
+def _dual(known: System, y: Float[np.ndarray, "n t o"], reg: float) -> np.ndarray | str:
+    """The coefficients (n t, o), or the reason why there are none."""
+    if reg == 0.0 and not known.resolved:
+        return known.singular
+    try:
+        return scipy.linalg.cho_solve(factorise(known.matrix, reg), y.reshape(-1, y.shape[2]))
+    except ValueError as error:
+        return str(error).rstrip(".")
+
+
+def _bound(
+    known: System,
+    y: Float[np.ndarray, "n t o"],
+    dual: np.ndarray | str,
+    chosen: np.ndarray,
+    options: _Options,
+    *,
+    named: bool,
+) -> Bound:
+    """The bound of the mean loss over the chosen steps; `named` where they are not simply all of them."""
     n, t, outputs = y.shape
-    chosen = _chosen(steps, t)
-    delta, B0 = _checks.probability("delta", delta), _checks.nonnegative("B0", B0, positive=True)
-    reg, tried = _checks.nonnegative("reg", reg), _checks.positive_int("tried", tried)
-    ceilings = None if kappa is None else _ceilings(kappa, t)
-    known = system(_points(K, n, t), y[:, :, 0].ravel())
-    found = _fitted(known, y, reg, chosen)
+    B0, reg = options.B0, options.reg
+    ceilings = None if options.kappa is None else _ceilings(options.kappa, t)
+    found = _Fitted(math.nan, math.nan, dual) if isinstance(dual, str) else _fitted(known, y, dual, chosen)
     i = math.nan if math.isnan(found.norm_squared) else max(1, math.ceil(math.sqrt(found.norm_squared) / B0))
-    union = i * (i + 1) * tried / delta
+    union = i * (i + 1) * options.tried / options.delta
     diagonal = np.diagonal(known.matrix).reshape(n, t)
     if ceilings is None:
         spread = np.sqrt(diagonal.sum(axis=0) + n * known.rounding)  # an entry is off by at most the spectral norm
@@ -96,12 +171,12 @@ def every_step(
         Term("capacity", formulas[0], capacity, True, "derived", size),
         Term("confidence", formulas[1], confidence, True, "derived", f"n = {n} sequences"),
     )
-    assumptions = [independent(), _beforehand(tried, steps, ceilings), known.semidefinite(), known.arithmetic()]
+    assumptions = [independent(), _beforehand(options.tried, named, ceilings), known.semidefinite(), known.arithmetic()]
     if reg == 0.0:
         assumptions.append(known.positive())
     if ceilings is not None:
         assumptions.append(_below(diagonal, ceilings, known.rounding))
-    where = "mean_t" if steps is None else f"mean over t in {chosen.tolist()} of"
+    where = "mean_t" if not named else f"mean over t in {chosen.tolist()} of"
     return Bound(
         name="Rademacher bound, outputs at every step, kernel "
         + ("interpolant" if reg == 0 else f"ridge regression, reg = {reg:.3g}"),
@@ -109,7 +184,7 @@ def every_step(
         value=total(terms),
         terms=terms,
         assumptions=tuple(assumptions),
-        delta=delta,
+        delta=options.delta,
         applies_to="the kernel predictor of all steps with these coefficients (not a network of finite width)",
         references=("bartlett2002rademacher", "allenzhu2019rnn"),
         constants={
@@ -122,7 +197,7 @@ def every_step(
             "trace_by_step": (diagonal.sum(axis=0) + n * known.rounding).tolist(),
             "reg": reg,
             "kappa": None if ceilings is None else ceilings.tolist(),
-            "tried": tried,
+            "tried": options.tried,
             "min_eigenvalue_lower": known.lower,
         },
         reason=found.reason,
@@ -138,14 +213,8 @@ class _Fitted:
     reason: str = ""
 
 
-def _fitted(known: System, y: Float[np.ndarray, "n t o"], reg: float, chosen: np.ndarray) -> _Fitted:
+def _fitted(known: System, y: Float[np.ndarray, "n t o"], dual: np.ndarray, chosen: np.ndarray) -> _Fitted:
     labels = y.reshape(-1, y.shape[2])  # (n t, o)
-    if reg == 0.0 and not known.resolved:
-        return _Fitted(math.nan, math.nan, known.singular)
-    try:
-        dual = scipy.linalg.cho_solve(factorise(known.matrix, reg), labels)
-    except ValueError as error:
-        return _Fitted(math.nan, math.nan, str(error).rstrip("."))
     fitted, terms = known.matrix @ dual, np.abs(known.matrix) @ np.abs(dual)
     sizes, points = np.linalg.norm(dual, axis=0), len(labels)
     # exact K = computed K + E, |E| <= rounding; float64 sums over all points are off by points eps of absolute terms
@@ -205,8 +274,8 @@ def _points(K: Any, n: int, t: int) -> Any:
     return K
 
 
-def _beforehand(tried: int, steps: Any, ceilings: np.ndarray | None) -> Assumption:
-    chosen = "kernel, B0" + ("" if steps is None else ", steps") + ("" if ceilings is None else ", kappa")
+def _beforehand(tried: int, named: bool, ceilings: np.ndarray | None) -> Assumption:
+    chosen = "kernel, B0" + (", steps" if named else "") + ("" if ceilings is None else ", kappa")
     what = "without these labels" if tried == 1 else f"among {tried} settings, which the bound counts"
     return Assumption("fixed beforehand", f"{chosen} were chosen {what}", "declared")
 

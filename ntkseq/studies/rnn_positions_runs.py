@@ -194,15 +194,12 @@ def _case(plan: Plan, name: str, source: str, f: concepts.PositionToPosition, dr
         for (_, _, gram, beside), (here, there) in zip(drawn, labels, strict=True)
     ]
     last = fits[0][-1]
-    part = leading(K, n * plan.steps)
-    steps = [
-        bounds.every_step(part, y[:n], steps=[a], reg=last.reg, tried=plan.steps, **options) for a in range(plan.steps)
-    ]
+    steps = bounds.each_step(leading(K, n * plan.steps), y[:n], reg=last.reg, **options)
     apart = [alone(K, cross, y, every[:m], a, n) for a in range(plan.steps)]
     trained = _networks(plan, drawn[0], labels[0]) if plan.widths else []
     eps = 256 * float(np.finfo(y.dtype).eps) * (1 + float(np.abs(y).max()))
     return Case(
-        name, source, f, fits, steps, apart, norms, by_step(np.zeros((m, plan.steps)), every[:m]),
+        name, source, f, fits, list(steps), apart, norms, by_step(np.zeros((m, plan.steps)), every[:m]),
         used(last.predicted[m:], every[m:], plan.probes), used(every[m:], every[m:], plan.probes), trained,
         float(kappa[-1]), eps, (x, y),
     )  # fmt: skip

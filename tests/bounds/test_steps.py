@@ -12,7 +12,7 @@ import pytest
 
 from ntkseq import concepts, kernels
 from ntkseq.bounds.kernel import rademacher
-from ntkseq.bounds.steps import every_step
+from ntkseq.bounds.steps import each_step, every_step
 from ntkseq.grams.base import Dense
 
 PAPER = kernels.Recurrent.preset("allen-zhu-li")
@@ -91,6 +91,17 @@ def test_the_loss_of_some_steps_pays_for_the_norm_of_all():
     assert named(parts[0], "capacity").value < named(parts[3], "capacity").value  # its diagonal is smaller
     assert "steps" in next(a.statement for a in parts[0].assumptions if a.name == "fixed beforehand")
     assert "mean over t in [2] of" in parts[2].quantity
+
+
+def test_the_bounds_of_each_step_are_those_of_single_steps_with_all_of_them_counted():
+    rng = np.random.default_rng(3)
+    K, y = kernel_of(rng, 20, 4), rng.normal(size=(20, 4))
+    kappa = 2 * np.sqrt(np.einsum("iitt->it", K).max(axis=0))
+    for options in ({"reg": 0.5}, {"kappa": kappa, "tried": 2, "delta": 0.1}):
+        found = each_step(K, y, **options)
+        wanted = [every_step(K, y, steps=[a], **(options | {"tried": 4 * options.get("tried", 1)})) for a in range(4)]
+        assert [str(bound) for bound in found] == [str(bound) for bound in wanted]
+        assert all(bound.certified for bound in found)
 
 
 def test_one_function_of_all_steps_has_a_larger_norm_than_each_step_alone():
