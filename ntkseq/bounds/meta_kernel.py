@@ -70,7 +70,7 @@ def meta_kernel(
         labels: of the queries, (N, q) or (N, q, k).
         start: what adaptation alone answers, R y' (`FewShot.start`), shape of labels; None: 0.
         kind: "derived" or "recalled".
-        reg: the ridge of the predictor; 0 for the interpolant.
+        reg: the ridge of the predictor; 0 for the interpolant, of which alone the recalled form speaks.
         loss: "absolute", min(1, |F - y|): for labels -1/+1 it bounds the share of wrong signs, for k one-hot outputs k
             times it bounds the share of wrong classes; "squared"; or "ramp", min(1, max(0, 1 - y F)) for labels -1/+1.
         delta: the probability that the bound fails.
@@ -97,6 +97,8 @@ def meta_kernel(
     delta, B0 = _checks.probability("delta", delta), _checks.nonnegative("B0", B0, positive=True)
     reg, tried = _checks.nonnegative("reg", reg), _checks.positive_int("tried", tried)
     kappa = None if kappa is None else _checks.nonnegative("kappa", kappa, positive=True)
+    if kind == "recalled" and reg > 0:
+        raise ValueError(f'kind="recalled" speaks of the interpolant; got reg={reg:g}. Leave reg=0.')
     y = _checked("labels", labels)
     begun = np.zeros_like(y) if start is None else _checked("start", start)
     if begun.shape != y.shape:

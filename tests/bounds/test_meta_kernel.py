@@ -89,6 +89,16 @@ def adapted(tasks: Tasks, steps: int = 3, lr: float = 0.1) -> tuple[np.ndarray, 
     return Q @ M, (Q @ w)[..., 0]
 
 
+def test_a_stable_inner_loop_only_shrinks_the_kernel_of_a_query_with_itself(x64) -> None:
+    """What makes sup Theta(x, x) a kappa^2; steps beyond the edge of stability break it."""
+    tasks = linear_regression(50, 4, 2, [1.0, 0.5, 0.1], key=jax.random.key(1), dtype=jnp.float64)
+    theta = np.sum(np.square(tasks.query), axis=2)
+    largest = np.linalg.norm(np.asarray(tasks.support.x), 2, axis=(1, 2)).max() ** 2
+    for rate, stable in ((0.3, True), (1.9, True), (3.0, False)):
+        own = np.sum(np.square(adapted(tasks, lr=rate / largest)[0]), axis=2)
+        assert bool((own <= theta * (1 + 1e-12)).all()) == stable
+
+
 @pytest.mark.parametrize("loss", ["absolute", "squared"])
 def test_it_is_not_below_the_loss_on_new_tasks(loss, x64) -> None:
     """Six draws of 300 tasks of mixed linear regression, beside the loss on 4000 new ones; none may be above."""
@@ -173,6 +183,7 @@ def test_one_task_has_a_bound_that_says_nothing() -> None:
         (lambda K, y: meta_kernel(K, 0.5 * y, loss="ramp"), "needs labels -1 and"),
         (lambda K, y: meta_kernel(K, y * np.nan), "labels must"),
         (lambda K, y: meta_kernel(K, y, kind="exact"), "kind must be"),
+        (lambda K, y: meta_kernel(K, y, kind="recalled", reg=0.1), "speaks of the interpolant; got reg=0.1"),
         (lambda K, y: meta_kernel(K, y, loss="hinge"), "loss must be"),
         (lambda K, y: meta_kernel(K, y, delta=0.0), "delta must"),
         (lambda K, y: meta_kernel(K, y, reg=-1.0), "reg must"),
