@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from ntkseq.reports import Sheet
@@ -16,7 +18,9 @@ STUDIES: dict[str, str] = {
     "attention-collapse": "ntkseq.studies.attention_collapse:AttentionCollapse",
     "rnn-additive": "ntkseq.studies.rnn_additive:RnnAdditive",
     "rnn-nvariable": "ntkseq.studies.rnn_nvariable:RnnNVariable",
+    "maml-fewshot": "ntkseq.studies.maml_fewshot:MamlFewShot",
     "maml-regression": "ntkseq.studies.maml_regression:MamlRegression",
+    "rnn-positions": "ntkseq.studies.rnn_positions:RnnPositions",
 }
 """Name on the command line -> "module:Class". A class is loaded when its study is asked for."""
 
@@ -70,6 +74,8 @@ def listing() -> list[str]:
 def command(name: str, study: Any) -> str:
     """The command line that asks for a study: its name and the options that are not as they stand by default.
 
+    With --quick the defaults are those of the quick mode.
+
     Example:
         >>> import dataclasses
         >>> @dataclasses.dataclass(frozen=True)
@@ -77,9 +83,37 @@ def command(name: str, study: Any) -> str:
         ...     quick: bool = False
         ...     widths: tuple[int, ...] = (64, 256)
         >>> command("training", Training(quick=True, widths=(32,)))
-        'ntkseq study training --quick --widths 32'
+        'ntkseq study training --widths 32 --quick'
     """
-    return command_line(["ntkseq", "study", name], study)
+    quick = getattr(study, "quick", False)
+    usual = type(study)(quick=True) if quick else type(study)()
+    # a record that nobody checks: options that fit --quick need not fit the rest of the defaults
+    names = [field.name for field in dataclasses.fields(study)]
+    plain = dataclasses.make_dataclass("Plain", [(option, object, getattr(usual, option)) for option in names])
+    asked = plain(**{option: getattr(study, option) for option in names})
+    words = command_line(["ntkseq", "study", name], asked)
+    return words + (" --quick" if quick else "")
+
+
+def fill(study: Any, quick: Mapping[str, Any]) -> None:
+    """With `quick` set, options that stand at their defaults take the values of the quick mode; for `__post_init__`."""
+    if study.quick:
+        for field in dataclasses.fields(study):
+            if field.name in quick and getattr(study, field.name) == field.default:
+                object.__setattr__(study, field.name, quick[field.name])
+
+
+def distinct(study: Any, *names: str, least: int = 1) -> None:
+    """These options are `least` or more different values.
+
+    Raises:
+        ValueError: too few, or one twice.
+    """
+    for name in names:
+        values = getattr(study, name)
+        if len(values) < least or len(set(values)) != len(values):
+            many = {1: "one or more", 2: "two or more"}[least]
+            raise ValueError(f"{name} must be {many} different ones; got {values}.")
 
 
 def passage(doc: str | None, head: str) -> str:
