@@ -98,24 +98,17 @@ class MamlFewShot:
     """Seed of classes, tasks, networks and batches."""
 
     def __post_init__(self) -> None:
-        if self.quick:
-            for field in dataclasses.fields(self):
-                if field.name in QUICK and getattr(self, field.name) == field.default:
-                    object.__setattr__(self, field.name, QUICK[field.name])
+        named.fill(self, QUICK)
         counts = ("ways", "queries", "tasks", "test_tasks", "inner_steps", "seeds", "steps", "batch", "held_out")
         for name in counts:
             _checks.positive_int(name, getattr(self, name))
-        for name in ("shots", "widths", "labels"):
-            values = getattr(self, name)
-            if not values or len(set(values)) != len(values):
-                raise ValueError(f"{name} must be different ones, one or more; got {values}.")
+        named.distinct(self, "shots", "labels")
+        named.distinct(self, "widths", least=2)
         for name in ("shots", "widths"):
             for value in getattr(self, name):
                 _checks.positive_int(name, value)
         for value in self.labels:
             _checks.choice("labels", value, ("permuted", "fixed"))
-        if len(self.widths) < 2:
-            raise ValueError(f"widths must be two or more different widths, for a slope; got {self.widths}.")
         if not 0 < self.inner_rate < 2:
             raise ValueError(f"inner_rate must lie in (0, 2), where the inner loop is stable; got {self.inner_rate}.")
         _checks.nonnegative("outer_rate", self.outer_rate, positive=True)
@@ -127,11 +120,7 @@ class MamlFewShot:
     @property
     def command(self) -> str:
         """The command line that asks for this study."""
-        default = MamlFewShot(quick=self.quick)
-        words = {f.name: getattr(default, f.name) for f in dataclasses.fields(self)}
-        changed = {name: getattr(self, name) for name in words if getattr(self, name) != words[name]}
-        plain = MamlFewShot(**changed)
-        return named.command("maml-fewshot", plain) + (" --quick" if self.quick else "")
+        return named.command("maml-fewshot", self)
 
     def run(self, stage: Stage | None = None) -> Sheet:
         """Measure everything and put it on a sheet.

@@ -151,7 +151,7 @@ def test_quick_changes_what_was_not_asked_for() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"widths": (8,)}, "two or more different widths"),
+        ({"widths": (8,)}, "widths must be different ones"),
         ({"shots": (1, 1)}, "shots must be different ones"),
         ({"shots": (0,)}, "shots must be"),
         ({"labels": ()}, "labels must be"),
