@@ -253,7 +253,7 @@ def test_a_named_study_runs_with_its_own_options_and_writes_its_sheet(capsys, sm
     assert said.out.splitlines() == ["Small", "Does it run?", "it runs  yes"]
     assert "training: " in said.err and "wrote out: report.html, report.json, arrays.npz" in said.err
     found = json.loads(pathlib.Path("out/report.json").read_text())
-    assert found["command"] == "ntkseq study small --quick --widths 32 --out out"
+    assert found["command"] == "ntkseq study small --widths 32 --out out --quick"
     assert "--overwrite" in refused(capsys, "study", "small", "--out", "out")
     assert cli.main(["study", "small"]) == 0 and names() == ["out", "small-report"]
 

@@ -21,7 +21,7 @@ their least eigenvalues are smaller. At infinite width float64 tells all 24 leas
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 
@@ -34,6 +34,9 @@ from ntkseq.studies.facts import facts, provenance
 from ntkseq.studies.inputs import problem
 from ntkseq.studies.run import Clock, Stage
 from ntkseq.studies.spec import Study
+
+QUICK: dict[str, Any] = {"depths": (1, 4), "sigmas": (0.5, 2.0, 8.0), "widths": (32, 128), "seeds": 2, "n": 32}
+"""What --quick makes of the defaults."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,37 +75,27 @@ class AttentionCollapse:
     """Seed of the choice of examples and, counted up, of the networks."""
 
     def __post_init__(self) -> None:
-        if self.quick:
-            smaller = {"depths": (1, 4), "sigmas": (0.5, 2.0, 8.0), "widths": (32, 128), "seeds": 2, "n": 32}
-            for name, value in smaller.items():
-                default = next(field.default for field in dataclasses.fields(self) if field.name == name)
-                if getattr(self, name) == default:
-                    object.__setattr__(self, name, value)
+        named.fill(self, QUICK)
+        named.distinct(self, "depths", "widths", "sigmas", "masks")
         for name in ("seeds", "n"):
             _checks.positive_int(name, getattr(self, name))
         if self.n < 2:
             raise ValueError(f"n must be 2 or more, a spectrum needs examples; got {self.n}.")
         for name in ("depths", "widths", "sigmas", "masks"):
-            values = getattr(self, name)
-            for value in values:
+            for value in getattr(self, name):
                 if name == "sigmas":
                     _checks.nonnegative(name, value, positive=True)
                 elif name == "masks":
                     _checks.choice(name, value, ("none", "causal"))
                 else:
                     _checks.positive_int(name, value)
-            if not values or len(set(values)) != len(values):
-                raise ValueError(f"{name} must be one or more different ones; got {values}.")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"seed must be an integer in 0..2^31 - 1; got {self.seed}.")
 
     @property
     def command(self) -> str:
         """The command line that asks for this study."""
-        default = AttentionCollapse(quick=self.quick)
-        words = {f.name: getattr(default, f.name) for f in dataclasses.fields(self)}
-        changed = {name: getattr(self, name) for name in words if getattr(self, name) != words[name]}
-        return named.command("attention-collapse", AttentionCollapse(**changed)) + (" --quick" if self.quick else "")
+        return named.command("attention-collapse", self)
 
     def run(self, stage: Stage | None = None) -> Sheet:
         """Measure everything and put it on a sheet.

@@ -42,6 +42,16 @@ from ntkseq.studies.run import Clock, Stage
 TASKS = ("characters", "classes")
 
 
+QUICK: dict[str, Any] = {
+    "sizes": (128, 512, 2048),
+    "class_sizes": (64, 256, 1024),
+    "sigmas": (0.5, 2.0),
+    "seeds": 3,
+    "steps": 400,
+}
+"""What --quick makes of the defaults."""
+
+
 @dataclasses.dataclass(frozen=True)
 class AttentionRank:
     """Gap, effective ranks of attention and bounds of small transformers trained on real text and sequences.
@@ -96,44 +106,29 @@ class AttentionRank:
     """Seed of the test examples and, counted up, of the runs."""
 
     def __post_init__(self) -> None:
-        if self.quick:
-            smaller = {
-                "sizes": (128, 512, 2048), "class_sizes": (64, 256, 1024), "sigmas": (0.5, 2.0), "seeds": 3,
-                "steps": 400,
-            }  # fmt: skip
-            for name, value in smaller.items():
-                default = next(field.default for field in dataclasses.fields(self) if field.name == name)
-                if getattr(self, name) == default:
-                    object.__setattr__(self, name, value)
+        named.fill(self, QUICK)
         for name in ("window", "seeds", "width", "heads", "depth", "hidden", "steps", "batch", "n_test"):
             _checks.positive_int(name, getattr(self, name))
         if self.window < 2:
             raise ValueError("window must be 2 or more: attention over one token is 1 whatever it learns; got 1.")
         _checks.nonnegative("rate", self.rate, positive=True)
         _checks.probability("delta", self.delta)
-        unknown = [name for name in self.tasks if name not in TASKS]
-        if not self.tasks or unknown or len(set(self.tasks)) != len(self.tasks):
-            raise ValueError(f"tasks must be different ones of {', '.join(TASKS)}; got {self.tasks}.")
+        named.distinct(self, "tasks", "sigmas")
+        named.distinct(self, "sizes", "class_sizes", least=2)  # for an exponent
+        for name in self.tasks:
+            _checks.choice("tasks", name, tuple(TASKS))
         for name in ("sizes", "class_sizes"):
-            values = getattr(self, name)
-            for n in values:
+            for n in getattr(self, name):
                 _checks.positive_int(name, n)
-            if len(set(values)) != len(values) or len(values) < 2:
-                raise ValueError(f"{name} must be two or more different numbers, for an exponent; got {values}.")
         for sigma in self.sigmas:
             _checks.nonnegative("sigmas", sigma, positive=True)
-        if len(set(self.sigmas)) != len(self.sigmas) or not self.sigmas:
-            raise ValueError(f"sigmas must be one or more different numbers; got {self.sigmas}.")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"seed must be an integer in 0..2^31 - 1; got {self.seed}.")
 
     @property
     def command(self) -> str:
         """The command line that asks for this study."""
-        default = AttentionRank(quick=self.quick)
-        words = {f.name: getattr(default, f.name) for f in dataclasses.fields(self)}
-        changed = {name: getattr(self, name) for name in words if getattr(self, name) != words[name]}
-        return named.command("attention-rank", AttentionRank(**changed)) + (" --quick" if self.quick else "")
+        return named.command("attention-rank", self)
 
     def run(self, stage: Stage | None = None) -> Sheet:
         """Train everything and put it on a sheet.

@@ -113,7 +113,7 @@ def distinct(study: Any, *names: str, least: int = 1) -> None:
         values = getattr(study, name)
         if len(values) < least or len(set(values)) != len(values):
             many = {1: "one or more", 2: "two or more"}[least]
-            raise ValueError(f"{name} must be {many} different ones; got {values}.")
+            raise ValueError(f"{name} must be different ones, {many}; got {values}.")
 
 
 def passage(doc: str | None, head: str) -> str:

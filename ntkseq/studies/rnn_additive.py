@@ -97,16 +97,11 @@ class RnnAdditive:
     """Seed of directions, data, networks and batches."""
 
     def __post_init__(self) -> None:
-        if self.quick:
-            for field in dataclasses.fields(self):
-                if field.name in QUICK and getattr(self, field.name) == field.default:
-                    object.__setattr__(self, field.name, QUICK[field.name])
+        named.fill(self, QUICK)
         for name in ("features", "draws", "n_test", "seeds", "epochs", "batch"):
             _checks.positive_int(name, getattr(self, name))
-        for name in ("steps", "examples", "widths", "sgd_examples", "functions", "places"):
-            values = getattr(self, name)
-            if not values or len(set(values)) != len(values):
-                raise ValueError(f"{name} must be different ones, one or more; got {values}.")
+        named.distinct(self, "steps", "widths", "sgd_examples", "functions", "places")
+        named.distinct(self, "examples", least=2)  # for an exponent
         for name in ("steps", "examples", "widths", "sgd_examples"):
             for value in getattr(self, name):
                 _checks.positive_int(name, value)
@@ -123,8 +118,6 @@ class RnnAdditive:
                 f"steps must be 3 or more: the first token is the same everywhere, and the last is left out; "
                 f"got {min(self.steps)}."
             )
-        if len(self.examples) < 2:
-            raise ValueError(f"examples must be two or more, for an exponent; got {self.examples}.")
         if self.features < 2:
             raise ValueError(f"features must be 2 or more: the first token has one of its own; got {self.features}.")
         if not 0 <= self.seed < 2**32:
@@ -133,11 +126,7 @@ class RnnAdditive:
     @property
     def command(self) -> str:
         """The command line that asks for this study."""
-        default = RnnAdditive(quick=self.quick)
-        words = {f.name: getattr(default, f.name) for f in dataclasses.fields(self)}
-        changed = {name: getattr(self, name) for name in words if getattr(self, name) != words[name]}
-        plain = RnnAdditive(**changed)
-        return named.command("rnn-additive", plain) + (" --quick" if self.quick else "")
+        return named.command("rnn-additive", self)
 
     def run(self, stage: Stage | None = None) -> Sheet:
         """Measure everything and put it on a sheet."""

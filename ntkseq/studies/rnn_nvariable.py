@@ -93,22 +93,14 @@ class RnnNVariable:
     """Seed of directions and data."""
 
     def __post_init__(self) -> None:
-        if self.quick:
-            for field in dataclasses.fields(self):
-                if field.name in QUICK and getattr(self, field.name) == field.default:
-                    object.__setattr__(self, field.name, QUICK[field.name])
+        named.fill(self, QUICK)
         for name in ("length", "features", "draws", "n_test", "memory"):
             _checks.positive_int(name, getattr(self, name))
-        for name in ("spans", "variables", "lengths", "functions", "examples", "fractions"):
-            values = getattr(self, name)
-            if not values or len(set(values)) != len(values):
-                raise ValueError(f"{name} must be different ones, one or more; got {values}.")
+        named.distinct(self, "variables", "functions", "fractions")
+        named.distinct(self, "spans", "lengths", "examples", least=2)  # for a slope
         for name in ("spans", "variables", "lengths", "examples"):
             for value in getattr(self, name):
                 _checks.positive_int(name, value)
-        for name in ("spans", "lengths", "examples"):
-            if len(getattr(self, name)) < 2:
-                raise ValueError(f"{name} must be two or more, for a slope; got {getattr(self, name)}.")
         for one in self.functions:
             function(one)
         for name in ("eps", "delta"):
@@ -136,13 +128,7 @@ class RnnNVariable:
     @property
     def command(self) -> str:
         """The command line that asks for this study."""
-        default = RnnNVariable(quick=self.quick)
-        usual = {f.name: getattr(default, f.name) for f in dataclasses.fields(self)}
-        changed = {name: getattr(self, name) for name in usual if getattr(self, name) != usual[name]}
-        # without quick the changed options need not fit the rest: a record that nobody checks
-        plain = dataclasses.make_dataclass("Plain", [(f.name, f.type, f.default) for f in dataclasses.fields(self)])
-        words = named.command("rnn-nvariable", plain(**changed))
-        return words + (" --quick" if self.quick else "")
+        return named.command("rnn-nvariable", self)
 
     def run(self, stage: Stage | None = None) -> Sheet:
         """Measure everything and put it on a sheet."""

@@ -19,7 +19,7 @@ transformers; for the GRU it is below what float32 resolves.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 
@@ -32,6 +32,9 @@ from ntkseq.studies.run import Clock, Stage
 from ntkseq.studies.spec import Study
 from ntkseq.studies.training_runs import MODELS, Runs, Task, train
 from ntkseq.studies.training_sheet import sheet
+
+QUICK: dict[str, Any] = {"widths": (32, 64, 128), "seeds": 2, "steps": 150, "n_train": 64}
+"""What --quick makes of the defaults."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,31 +76,21 @@ class Training:
     """Seed of the choice of examples and, counted up, of the networks."""
 
     def __post_init__(self) -> None:
-        if self.quick:
-            smaller = {"widths": (32, 64, 128), "seeds": 2, "steps": 150, "n_train": 64}
-            for name, value in smaller.items():
-                default = next(field.default for field in dataclasses.fields(self) if field.name == name)
-                if getattr(self, name) == default:
-                    object.__setattr__(self, name, value)
+        named.fill(self, QUICK)
+        named.distinct(self, "models")
+        named.distinct(self, "widths", least=2)  # for a slope
         for name in ("seeds", "steps", "batch", "n_train", "n_test"):
             _checks.positive_int(name, getattr(self, name))
         _checks.nonnegative("rate", self.rate, positive=True)
-        unknown = [name for name in self.models if name not in MODELS]
-        if not self.models or unknown or len(set(self.models)) != len(self.models):
-            raise ValueError(f"models must be different ones of {', '.join(MODELS)}; got {self.models}.")
+        for model in self.models:
+            _checks.choice("models", model, tuple(MODELS))
         for width in self.widths:
             _checks.positive_int("widths", width)
-        if len(set(self.widths)) != len(self.widths) or len(self.widths) < 2:
-            raise ValueError(f"widths must be two or more different widths, for a slope; got {self.widths}.")
 
     @property
     def command(self) -> str:
         """The command line that asks for this study."""
-        default = Training(quick=self.quick)
-        words = {f.name: getattr(default, f.name) for f in dataclasses.fields(self)}
-        changed = {name: getattr(self, name) for name in words if getattr(self, name) != words[name]}
-        plain = Training(**changed)
-        return named.command("training", plain) + (" --quick" if self.quick else "")
+        return named.command("training", self)
 
     def run(self, stage: Stage | None = None) -> Sheet:
         """Train everything and put it on a sheet.

@@ -77,14 +77,14 @@ def test_the_command_does_it_again():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sizes": (8, 8)}, "sizes must be two or more different numbers"),
-        ({"class_sizes": (8,)}, "class_sizes must be two or more different numbers"),
+        ({"sizes": (8, 8)}, "sizes must be different ones"),
+        ({"class_sizes": (8,)}, "class_sizes must be different ones"),
         ({"sizes": (0, 8)}, "sizes must be"),
         ({"window": 1}, "window must be 2 or more"),
         ({"sigmas": (0.0, 1.0)}, "sigmas must be"),
         ({"sigmas": (-1.0,)}, "sigmas must be"),
-        ({"sigmas": (1.0, 1.0)}, "sigmas must be one or more different"),
-        ({"tasks": ()}, "tasks must be different ones of"),
+        ({"sigmas": (1.0, 1.0)}, "sigmas must be different ones"),
+        ({"tasks": ()}, "tasks must be different ones"),
         ({"depth": 0}, "depth must be"),
         ({"rate": 0.0}, "rate must be"),
         ({"delta": 1.0}, "delta must lie"),

@@ -47,12 +47,29 @@ def test_a_study_is_listed_by_its_name_and_the_first_sentence_of_its_class(monke
     ("study", "said"),
     [
         (Example(), "ntkseq study a"),
-        (Example(quick=True, plots=False), "ntkseq study a --quick --no-plots"),
+        (Example(quick=True, plots=False), "ntkseq study a --no-plots --quick"),
         (Example(n_train=3, widths=(1, 2)), "ntkseq study a --n-train 3 --widths 1 2"),
     ],
 )
 def test_the_command_names_what_was_changed_and_nothing_else(study, said: str):
     assert named.command("a", study) == said
+
+
+def test_quick_changes_defaults_and_nothing_that_was_asked_for():
+    quick, asked = Example(quick=True), Example(quick=True, n_train=7)
+    for study in (quick, asked):
+        named.fill(study, {"n_train": 5, "plots": False})
+    assert (quick.n_train, quick.plots, asked.n_train) == (5, False, 7)
+    plain = Example()
+    named.fill(plain, {"n_train": 5})
+    assert plain == Example()
+
+
+@pytest.mark.parametrize(("widths", "least"), [((), 1), ((1, 1), 1), ((1,), 2)])
+def test_lists_of_options_hold_different_ones(widths, least):
+    with pytest.raises(ValueError, match="widths must be different ones, (one|two) or more"):
+        named.distinct(Example(widths=widths), "widths", least=least)
+    named.distinct(Example(widths=(1, 2)), "widths", least=least)
 
 
 def test_the_passages_of_a_head_are_read_whole():

@@ -170,7 +170,7 @@ def test_networks_that_diverge_are_said():
         ({"functions": ()}, "functions must be different ones"),
         ({"steps": ()}, "steps must be different ones"),
         ({"steps": (2, 4)}, "steps must be 3 or more"),
-        ({"examples": (8,)}, "two or more, for an exponent"),
+        ({"examples": (8,)}, "different ones, two or more"),
         ({"examples": (8, 8)}, "examples must be different ones"),
         ({"examples": (0, 8)}, "examples must be"),
         ({"widths": (8, 8)}, "widths must be different ones"),

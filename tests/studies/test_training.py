@@ -81,10 +81,10 @@ def test_runs_that_diverge_are_left_out_and_said():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"widths": (8,)}, "two or more different widths"),
-        ({"widths": (8, 8)}, "two or more different widths"),
-        ({"models": ()}, "models must be different ones of"),
-        ({"models": ("elman", "elman")}, "models must be different ones of"),
+        ({"widths": (8,)}, "different ones, two or more"),
+        ({"widths": (8, 8)}, "different ones, two or more"),
+        ({"models": ()}, "models must be different ones"),
+        ({"models": ("elman", "elman")}, "models must be different ones"),
         ({"rate": 0.0}, "rate must be"),
         ({"seeds": 0}, "seeds must be"),
     ],
