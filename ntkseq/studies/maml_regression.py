@@ -92,16 +92,10 @@ class MamlRegression:
     """Seed of the simulated runs."""
 
     def __post_init__(self) -> None:
-        if self.quick:
-            for field in dataclasses.fields(self):
-                if field.name in QUICK and getattr(self, field.name) == field.default:
-                    object.__setattr__(self, field.name, QUICK[field.name])
+        named.fill(self, QUICK)
         for name in ("d", "steps", "runs", "n1", "n2", "m"):
             _checks.positive_int(name, getattr(self, name))
-        for name in ("spectra", "rates", "growths"):
-            values = getattr(self, name)
-            if not values or len(set(values)) != len(values):
-                raise ValueError(f"{name} must be one or more different ones; got {values}.")
+        named.distinct(self, "spectra", "rates", "growths")
         for kind in self.spectra:
             _checks.choice("spectra", kind, tuple(KINDS))
         for growth in self.growths:
@@ -134,13 +128,7 @@ class MamlRegression:
     @property
     def command(self) -> str:
         """The command line that asks for this study."""
-        default = MamlRegression(quick=self.quick)
-        usual = {f.name: getattr(default, f.name) for f in dataclasses.fields(self)}
-        changed = {name: getattr(self, name) for name in usual if getattr(self, name) != usual[name]}
-        # without quick the changed options need not fit the rest: a record that nobody checks
-        plain = dataclasses.make_dataclass("Plain", [(f.name, f.type, f.default) for f in dataclasses.fields(self)])
-        words = named.command("maml-regression", plain(**changed))
-        return words + (" --quick" if self.quick else "")
+        return named.command("maml-regression", self)
 
     def run(self, stage: Stage | None = None) -> Sheet:
         """Compute and simulate everything and put it on a sheet.

@@ -93,16 +93,10 @@ class RnnPositions:
     """Seed of directions, data, networks and batches."""
 
     def __post_init__(self) -> None:
-        if self.quick:
-            for field in dataclasses.fields(self):
-                if field.name in QUICK and getattr(self, field.name) == field.default:
-                    object.__setattr__(self, field.name, QUICK[field.name])
+        named.fill(self, QUICK)
         for name in ("length", "features", "draws", "n_test", "probes", "seeds", "epochs", "batch"):
             _checks.positive_int(name, getattr(self, name))
-        for name in ("examples", "widths", "sgd_examples", "functions", "sources"):
-            values = getattr(self, name)
-            if not values or len(set(values)) != len(values):
-                raise ValueError(f"{name} must be different ones, one or more; got {values}.")
+        named.distinct(self, "examples", "widths", "sgd_examples", "functions", "sources")
         for name in ("examples", "widths", "sgd_examples"):
             for value in getattr(self, name):
                 _checks.positive_int(name, value)
@@ -130,12 +124,7 @@ class RnnPositions:
     @property
     def command(self) -> str:
         """The command line that asks for this study."""
-        default = RnnPositions(quick=self.quick)
-        usual = {f.name: getattr(default, f.name) for f in dataclasses.fields(self)}
-        changed = {name: getattr(self, name) for name in usual if getattr(self, name) != usual[name]}
-        # without quick the changed options need not fit the rest: a record that nobody checks
-        plain = dataclasses.make_dataclass("Plain", [(f.name, f.type, f.default) for f in dataclasses.fields(self)])
-        return named.command("rnn-positions", plain(**changed)) + (" --quick" if self.quick else "")
+        return named.command("rnn-positions", self)
 
     def run(self, stage: Stage | None = None) -> Sheet:
         """Measure everything and put it on a sheet."""
