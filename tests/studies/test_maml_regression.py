@@ -83,8 +83,8 @@ def test_the_command_does_it_again():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"spectra": ("log", "log")}, "spectra must be one or more different"),
-        ({"rates": ()}, "rates must be one or more different"),
+        ({"spectra": ("log", "log")}, "spectra must be different ones"),
+        ({"rates": ()}, "rates must be different ones"),
         ({"rates": (float("nan"),), "rate": float("nan")}, "rates must be finite"),
         ({"rate": 0.3}, "rate must be one of rates"),
         ({"rate_te": float("inf")}, "rates must be finite"),
