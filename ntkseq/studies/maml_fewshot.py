@@ -70,7 +70,7 @@ class MamlFewShot:
     """Support examples per class. Networks are trained with the first of them."""
     labels: tuple[Literal["permuted", "fixed"], ...] = ("permuted", "fixed")
     """How a task names its classes: at random, or the smaller one always -1. Networks are trained with the first."""
-    queries: int = 2
+    queries: int = 1
     """Query examples per class."""
     tasks: int = 500
     """Tasks N to meta-train on."""

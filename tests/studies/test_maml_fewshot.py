@@ -100,10 +100,11 @@ def test_every_bound_is_above_what_it_bounds(found: Kernels) -> None:
 @pytest.mark.parametrize("algorithm", ["maml", "anil"])
 def test_a_wide_network_ends_where_its_kernel_says(ragged: Pool, algorithm: str) -> None:
     """SGD on all tasks at once and the flow of the kernel, for a short time; the rest falls with the width."""
-    short = plan(steps=20, outer_rate=0.02, batch=8)
+    short = plan(steps=20, outer_rate=0.1, batch=8)
     found = measure(ragged, short, draw(ragged, short, 1, True))
     far, near = (train(ragged, short, found, KERNEL.finite(width), algorithm, 0) for width in (16, 1024))
-    assert near.deviation < 0.15 and near.deviation < 0.5 * far.deviation
+    # 0.08 (MAML) and 0.055 (ANIL) were seen, 0.2 with steps half as long again
+    assert near.deviation < 0.12 and near.deviation < 0.5 * far.deviation
     assert near.diverged_at is None and set(near.accuracy) == set(PLACES)
 
 
