@@ -16,6 +16,7 @@ from ntkseq.bounds.networks import arora, cao_gu
 from ntkseq.bounds.recurrent import allen_zhu_li, panigrahi_goyal, wang_shen
 from ntkseq.bounds.rkhs import rkhs_norm
 from ntkseq.bounds.steps import each_step, every_step
+from ntkseq.bounds.steps_norm import every_step_norm, every_step_risk
 from ntkseq.bounds.tokens import Tokens
 from ntkseq.bounds.trajectory import Trajectory, along
 
@@ -39,6 +40,8 @@ __all__ = [
     "edelman",
     "effective_rank_capacity",
     "every_step",
+    "every_step_norm",
+    "every_step_risk",
     "frozen_attention",
     "maml_lower",
     "maml_sides",

@@ -97,9 +97,9 @@ def test_the_bounds_of_each_step_are_those_of_single_steps_with_all_of_them_coun
     rng = np.random.default_rng(3)
     K, y = kernel_of(rng, 20, 4), rng.normal(size=(20, 4))
     kappa = 2 * np.sqrt(np.einsum("iitt->it", K).max(axis=0))
-    for options in ({"reg": 0.5}, {"kappa": kappa, "tried": 2, "delta": 0.1}):
-        found = each_step(K, y, **options)
-        wanted = [every_step(K, y, steps=[a], **(options | {"tried": 4 * options.get("tried", 1)})) for a in range(4)]
+    for tried, reg, given in ((1, 0.5, None), (2, 0.0, kappa)):
+        found = each_step(K, y, reg=reg, kappa=given, tried=tried)
+        wanted = [every_step(K, y, steps=[a], reg=reg, kappa=given, tried=4 * tried) for a in range(4)]
         assert [str(bound) for bound in found] == [str(bound) for bound in wanted]
         assert all(bound.certified for bound in found)
 
