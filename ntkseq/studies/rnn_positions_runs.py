@@ -15,7 +15,7 @@ from jaxtyping import Float
 from ntkseq import bounds, concepts, kernels, predictors
 from ntkseq.bounds import Bound
 from ntkseq.studies.rnn_additive_runs import KERNEL, function
-from ntkseq.studies.rnn_learning import Errors, Fingerprint, KernelFit, errors, leading
+from ntkseq.studies.rnn_learning import EPS, Errors, Fingerprint, KernelFit, errors, leading
 from ntkseq.studies.rnn_positions_fits import FIRST, Fit, Used, alone, by_step, cross_points, fit, points, probed, used
 from ntkseq.studies.rnn_positions_net import positions_sgd, step_size
 from ntkseq.studies.rnn_sgd import NetworkFit
@@ -91,6 +91,7 @@ class Case:
         steps: certified bound of each step's loss at the largest n of the first draw, all at once.
         alone: kernel regression fitted to each step alone, at that n and draw.
         norms: bound of the squared norm of each step's function in the kernel of that step.
+        risk: `bounds.every_step_risk` at the largest n, before any label; its constants hold the norm of all steps.
         zero: mean of min(1, |y_t|), the error of 0.
         used, of_target: use of tokens by kernel regression at the largest n, and the target's own effects.
         trained: networks on the first draw.
@@ -106,6 +107,7 @@ class Case:
     steps: list[Bound]
     alone: list[KernelFit]
     norms: list[Bound]
+    risk: Bound
     zero: Float[np.ndarray, " steps"]
     used: Used
     of_target: Used
@@ -125,17 +127,38 @@ class Case:
         return np.array([[fit.errors.mean for fit in fits] for fits in self.fits])
 
     @property
+    def norm(self) -> float:
+        """The bound of |f|_K^2 of all steps, in units of 1/K(x, x) of the last step; inf where none is proven."""
+        return self.risk.constants["norm"] ** 2 * self.kappa**2
+
+    def risk_at(self, n: int) -> float:
+        """The risk bound at n sequences: all of it goes with 1/sqrt(n)."""
+        value = self.risk.value
+        return math.inf if value is None else value * math.sqrt(self.risk.constants["n"] / n)
+
+    @property
     def violations(self) -> int:
-        """Steps whose y'K^-1 y is above the bound of the norm of their function."""
-        pairs = zip(self.alone, self.norms, strict=True)
-        return int(sum(one.violates(said.value or 0.0, label_error=self.label_error) for one, said in pairs))
+        """How often y'K^-1 y is above a bound of the norm: of single steps, and of all steps in every draw and n.
+
+        Of all steps an upper estimate of y'K^-1 y is compared, so that rounding cannot hide a violation.
+        """
+        count = sum(one.violates(said.value or 0.0, label_error=self.label_error)
+                    for one, said in zip(self.alone, self.norms, strict=True))  # fmt: skip
+        most = self.risk.constants["norm"]
+        for known in (one.bound.constants for fits in self.fits for one in fits):
+            # labels that rounding moved, by at most as much in norm as the least eigenvalue allows
+            moved = math.sqrt(known["n"] * len(known["steps"])) * self.label_error
+            floor = moved / math.sqrt(max(known["min_eigenvalue_lower"], known["reg"], EPS))
+            count += math.sqrt(known["norm_squared"]) > most + floor
+        return int(count)
 
     @property
     def broken(self) -> int:
         """Certified bounds below what was measured: of all steps, in every draw and n, and of each step."""
-        pairs = [(fit.bound, fit.errors.mean) for fits in self.fits for fit in fits]
-        pairs += list(zip(self.steps, self.fits[0][-1].by_step, strict=True))
-        return int(sum(b.certified and b.value is not None and b.value < measured for b, measured in pairs))
+        pairs = [(fit.bound.certified, fit.bound.value, fit.errors.mean) for fits in self.fits for fit in fits]
+        pairs += [(self.risk.certified, self.risk_at(fit.n), fit.errors.mean) for fits in self.fits for fit in fits]
+        pairs += [(b.certified, b.value, e) for b, e in zip(self.steps, self.fits[0][-1].by_step, strict=True)]
+        return int(sum(sure and value is not None and value < measured for sure, value, measured in pairs))
 
     @property
     def price(self) -> float:
@@ -149,7 +172,7 @@ class Case:
     @property
     def checks(self) -> int:
         """How many bounds `broken` looks at."""
-        return sum(map(len, self.fits)) + len(self.steps)
+        return 2 * sum(map(len, self.fits)) + len(self.steps)
 
 
 def cases(
@@ -196,10 +219,11 @@ def _case(plan: Plan, name: str, source: str, f: concepts.PositionToPosition, dr
     last = fits[0][-1]
     steps = bounds.each_step(leading(K, n * plan.steps), y[:n], reg=last.reg, **options)
     apart = [alone(K, cross, y, every[:m], a, n) for a in range(plan.steps)]
+    risk = bounds.every_step_risk(f, KERNEL, x, n=n, delta=plan.delta, B0=plan.grid / float(kappa[-1]))
     trained = _networks(plan, drawn[0], labels[0]) if plan.widths else []
     eps = 256 * float(np.finfo(y.dtype).eps) * (1 + float(np.abs(y).max()))
     return Case(
-        name, source, f, fits, list(steps), apart, norms, by_step(np.zeros((m, plan.steps)), every[:m]),
+        name, source, f, fits, list(steps), apart, norms, risk, by_step(np.zeros((m, plan.steps)), every[:m]),
         used(last.predicted[m:], every[m:], plan.probes), used(every[m:], every[m:], plan.probes), trained,
         float(kappa[-1]), eps, (x, y),
     )  # fmt: skip

@@ -93,8 +93,9 @@ def curves(plan: Plan, found: Sequence[Case]) -> Section:
         draw = [_against_n(plan, case) for case in _of(found, name)]
         caption = (
             f"Mean error over all steps against the number n of sequences, {name}: kernel regression on all steps "
-            f"(dots, {plan.draws} draws), networks by SGD (open), and the bound of y'K^-1 y with sequences as the "
-            "independent unit (solid: certified)."
+            f"(dots, {plan.draws} draws), networks by SGD (open). Lines: bounds with sequences as the independent "
+            f"unit, from y'K^-1 y and from the norm of the target before any label; solid: certified. Above {TOP:g} "
+            "nothing is shown."
         )
         figures.append(Figure(f"learning-{name}", lambda d=draw: learning.panels(d), caption, wide=True))
     rows = tuple(
@@ -115,8 +116,10 @@ def curves(plan: Plan, found: Sequence[Case]) -> Section:
 def _against_n(plan: Plan, case: Case) -> Callable[[Axes], Axes]:
     e, own = case.mean_errors, [fit.bound for fit in case.fits[0]]
     lines = [
+        Curve("|f| bound", case.sizes, [case.risk_at(n) for n in case.sizes], style="line",
+              certified=case.risk.certified, colour=3),
         Curve("kernel, all steps", case.sizes, e.mean(axis=0), e.min(axis=0), e.max(axis=0)),
-        Curve("bound, all steps", case.sizes, [math.nan if b.value is None else b.value for b in own], style="line",
+        Curve("y'K^-1 y bound", case.sizes, [math.nan if b.value is None else b.value for b in own], style="line",
               certified=all(b.certified for b in own)),
     ]  # fmt: skip
     for k, width in enumerate(sorted(plan.widths)):
@@ -209,8 +212,14 @@ def norms(plan: Plan, found: Sequence[Case]) -> Section:
             lines.append(Curve(f"all steps, {case.source}", case.sizes, size, colour=k, marker=k))
             lines.append(Curve(f"largest of a step alone, {case.source}", case.sizes[-1:], [alone], style="hollow",
                                colour=k, marker=k))  # fmt: skip
+            if math.isfinite(case.norm):
+                lines.append(Curve(f"bound of |f|^2, {case.source}", case.sizes, [case.norm] * len(case.sizes),
+                                   style="line", certified=case.risk.certified, colour=k))  # fmt: skip
         names: Any = {"ylabel": "squared norm times K(x, x)"}
-        caption = f"Squared norm of the one interpolant of all steps against n, {name}, beside those of single steps."
+        caption = (
+            f"Squared norm of the one interpolant of all steps against n, {name}, beside those of "
+            "single steps and what is proved before any label (solid: certified)."
+        )
         figures.append(Figure(f"norms-{name}", lambda c=lines, o=names: learning.learning(c, **o), caption))
     rows = []
     for case in found:
@@ -223,6 +232,6 @@ def norms(plan: Plan, found: Sequence[Case]) -> Section:
               "bound, all steps", "y'K^-1 y, step alone", "bound of |f|^2, step alone")  # fmt: skip
     caption = (
         f"First draw, n = {max(plan.examples)}. Norms in units of 1/K(x, x) of the last step. The bound of |f|^2 by "
-        "power series is for the function of one step; none is known here for the function of all steps."
+        "power series is that of one step; that of all steps must tell them apart, by the first token."
     )
     return Section("One function for all steps", (), tuple(figures), (Table(header, tuple(rows), caption),))

@@ -17,9 +17,10 @@ from ntkseq.studies.rnn_positions_runs import Case, Plan, at_step
 def sheet(plan: Plan, found: Sequence[Case]) -> Sheet:
     """What came of all targets."""
     violations, broken = sum(case.violations for case in found), sum(case.broken for case in found)
-    steps, checks = sum(len(case.alone) for case in found), sum(case.checks for case in found)
+    norms = sum(len(case.alone) + sum(map(len, case.fits)) for case in found)
+    checks = sum(case.checks for case in found)
     facts = [
-        (f"{violations} of {steps}", "y'K^-1 y of a step above the bound of |f|^2"),
+        (f"{violations} of {norms}", "y'K^-1 y above the bound of |f|^2"),
         (f"{broken} of {checks}", "bounds below the measured error"),
     ]
     for case in (one for one in found if one.name == plan.functions[0]):
@@ -54,6 +55,9 @@ def _notes(plan: Plan, found: Sequence[Case]) -> list[str]:
         f"not of a finite network, and each holds alone with probability {1 - plan.delta:g}.",
         "Networks: f - f_0, the start subtracted; plain SGD on W, the loss |f_t - f_0t - y_t|^2/2 summed over steps.",
     ]
+    if unproven := [case for case in found if not math.isfinite(case.norm)]:
+        listed = ", ".join(f"{case.name} ({case.source})" for case in unproven)
+        notes.append(f"No finite bound of the norm of all steps for {listed}: {unproven[0].risk.reason}.")
     endless = [case for case in found if any(not math.isfinite(one.value or 0.0) for one in case.norms)]
     if endless:
         listed = ", ".join(f"{case.name} ({case.source})" for case in endless)
@@ -91,6 +95,7 @@ def _numbers(case: Case) -> dict[str, object]:
         "kernel_diagonal": case.kappa**2, "n": list(case.sizes), "error": case.mean_errors.mean(axis=0).tolist(),
         "error_by_step": last.by_step.tolist(), "error_alone": [one.errors.mean for one in case.alone],
         "error_of_zero": case.zero.tolist(), "bound": [fit.bound.value for fit in case.fits[0]],
+        "norm_bound_all": case.norm, "risk_bound": case.risk_at(case.sizes[-1]), "risk_certified": case.risk.certified,
         "certified": [fit.bound.certified for fit in case.fits[0]], "bound_by_step": [b.value for b in case.steps],
         "norm_squared": [fit.bound.constants["norm_squared"] * case.kappa**2 for fit in case.fits[0]],
         "norm_squared_alone": [one.norm_squared.estimate * case.kappa**2 for one in case.alone],

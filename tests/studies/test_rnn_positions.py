@@ -41,12 +41,14 @@ def test_every_case_is_on_the_sheet(sheet: Sheet):
 
 def test_errors_are_below_certified_bounds_and_norms_of_steps_below_theirs(sheet: Sheet):
     assert sheet.numbers["violations"] == 0 and sheet.numbers["broken"] == 0
-    assert sheet.numbers["checks"] == 2 * (2 * 2 + 3)
+    assert sheet.numbers["checks"] == 2 * (2 * 2 * 2 + 3)
     for case in sheet.numbers["cases"]:
         assert all(case["certified"])
         assert case["bound"][-1] > case["error"][-1]
         assert all(np.array(case["bound_by_step"]) > case["error_by_step"])
         assert all(np.array(case["norm_squared_alone"]) <= np.array(case["norm_bound"]) * (1 + 1e-5))
+        assert case["risk_certified"] and case["risk_bound"] > case["bound"][-1]
+        assert case["norm_squared"][-1] < case["norm_bound_all"]
         # one function of all steps interpolates each of them
         assert case["norm_squared"][-1] >= max(case["norm_squared_alone"]) * (1 - 1e-5)
         assert case["price"] >= 1 and case["norm_squared"][0] < case["norm_squared"][1]
@@ -60,6 +62,10 @@ def test_numbers_are_those_of_the_library(sheet: Sheet):
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
     f = target("sin", "all", directions, 1.0)
     assert math.isclose(case["kernel_diagonal"], 5 * 4 / 4, rel_tol=1e-5)
+    law = bounds.Tokens.declared([1.0] * 5, common=[1.0, 0, 0, 0, 0], features=4)
+    norm, risk = bounds.every_step_norm(f, KERNEL, law), bounds.every_step_risk(f, KERNEL, law, n=12, B0=0.5 / 5**0.5)
+    assert norm.value is not None and math.isclose(case["norm_bound_all"], norm.value * 5, rel_tol=1e-5)
+    assert risk.value is not None and math.isclose(case["risk_bound"], risk.value, rel_tol=1e-5)
     for j in (2, 3, 4):
         law = bounds.Tokens.declared([1.0] * (j + 1), common=[1.0] + [0.0] * j, features=4)
         norm = bounds.rkhs_norm(at_step(f, j), KERNEL, law).value
@@ -133,6 +139,7 @@ def test_one_sequence_and_networks_that_diverge():
 def test_functions_without_a_proof_are_said():
     sheet = dataclasses.replace(TINY, functions=("geometric",)).run()
     assert any("No finite bound of the norm at some steps for geometric (all)" in note for note in sheet.notes)
+    assert any("No finite bound of the norm of all steps for geometric (all)" in note for note in sheet.notes)
     assert sheet.numbers["violations"] == 0 and math.isinf(sheet.numbers["cases"][0]["norm_bound"][0])
 
 

@@ -158,10 +158,14 @@ def test_a_case_counts_bounds_that_do_not_hold():
                          widths=(8,), sgd_examples=(4,), seeds=1, epochs=1)  # fmt: skip
     plan = Plan(**{f.name: getattr(study, f.name) for f in dataclasses.fields(Plan)})
     (case,) = cases(plan, mark=Fingerprint(), clock=lambda key, name: contextlib.nullcontext())
-    assert case.broken == case.violations == 0 and case.checks == 2 * 2 + 2
+    assert case.broken == case.violations == 0 and case.checks == 2 * 2 * 2 + 2
     low = [dataclasses.replace(b, value=1e-9) for b in case.steps]
     assert dataclasses.replace(case, steps=low).broken == 2
     fits = [[dataclasses.replace(f, bound=dataclasses.replace(f.bound, value=1e-9)) for f in g] for g in case.fits]
     assert dataclasses.replace(case, fits=fits).broken == 4
+    none = dataclasses.replace(case.risk, value=1e-9)
+    assert dataclasses.replace(case, risk=none).broken == 4
+    none = dataclasses.replace(case.risk, constants={**case.risk.constants, "norm": 1e-4})
+    assert dataclasses.replace(case, risk=none).violations == 4
     small = [dataclasses.replace(b, value=1e-6) for b in case.norms]
     assert dataclasses.replace(case, norms=small).violations == 2
