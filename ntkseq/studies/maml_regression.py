@@ -6,9 +6,9 @@ given risk reached? The exact risk is held against the bounds derived here, the 
 
 Command: ntkseq study maml-regression --out maml-regression-report (or --quick)
 
-Time: --quick 65 to 95 seconds on two cores that others used as well. In full some fifteen minutes, by count.
+Time: --quick a minute on two cores that others used as well. In full some fifteen minutes, by count.
 
-Numbers to expect (--quick: 100 coordinates, 600 steps, 160 runs): no exact risk of 7306 leaves its derived bounds and
+Numbers to expect (--quick, 100 coordinates, 600 steps, 160 runs): no exact risk of 7306 leaves its derived bounds and
 no simulated mean of 144 is more than 4 standard errors away; the largest distance is 2.4. With the spectrum "log" tasks
 that are alike (diversity 0.137) end at a risk of 0.00093, those of diversity 6.5 at 0.0032; with "levels" the risk of
 diversity 187 rises from 0.037 to 0.074 at T = 171 and is still 0.062 at the end. Negative rates of training shorten the
@@ -31,7 +31,8 @@ from ntkseq import _checks
 from ntkseq.reports import Sheet
 from ntkseq.studies import named
 from ntkseq.studies.facts import provenance
-from ntkseq.studies.maml_regression_runs import BATCHES, KINDS, Course, Plan, adaptation, course, sweep
+from ntkseq.studies.maml_regression_adapted import adaptation
+from ntkseq.studies.maml_regression_runs import BATCHES, KINDS, Course, Plan, course, sweep
 from ntkseq.studies.maml_regression_sheet import Found, sheet
 from ntkseq.studies.rnn_learning import Fingerprint
 from ntkseq.studies.run import Clock, Stage

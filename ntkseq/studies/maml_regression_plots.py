@@ -10,7 +10,8 @@ import numpy as np
 
 from ntkseq.reports.plots import FAINT, axes
 from ntkseq.reports.trajectories import COLOURS, DASHES, NEUTRAL, finish
-from ntkseq.studies.maml_regression_runs import Adaptation, Course, Sweep, lower, upper
+from ntkseq.studies.maml_regression_adapted import Adaptation
+from ntkseq.studies.maml_regression_runs import Course, Sweep, lower, upper
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -28,7 +28,6 @@ KINDS = {
 
 BATCHES = 8  # of the simulated runs: their slopes tell the error of a slope
 POINTS = 12  # horizons at which runs are looked at
-CHUNK = 200  # tasks at once where the loss after adaptation is drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,37 +145,6 @@ class Sweep:
         return self.bias + self.variance
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Adaptation:
-    """Losses after adapting at test time, over its rate.
-
-    Attributes:
-        growth: which diversity of tasks.
-        rates: (k,); `least`: the loss at theta*, (k,); `trained`: with the excess risk after a few, (k,).
-        best: the rate of least loss at theta*.
-        drawn: rates at which tasks were drawn, (s,); `mean`, `error`: their loss at theta*, (s,).
-    """
-
-    growth: float
-    rates: Float[np.ndarray, " k"]
-    least: Float[np.ndarray, " k"]
-    trained: Float[np.ndarray, " k"]
-    best: float
-    drawn: Float[np.ndarray, " s"]
-    mean: Float[np.ndarray, " s"]
-    error: Float[np.ndarray, " s"]
-
-    @property
-    def unadapted(self) -> float:
-        """The loss at theta* at the rate 0."""
-        return float(np.interp(0.0, self.rates, self.least))
-
-    @property
-    def away(self) -> Float[np.ndarray, " s"]:
-        """Standard errors from what was drawn to the formula."""
-        return np.abs(self.mean - np.interp(self.drawn, self.rates, self.least)) / self.error
-
-
 def course(plan: Plan, kind: str, rate: float, growth: float, *, key: Any) -> Course:
     """Everything about one problem.
 
@@ -202,41 +170,19 @@ def course(plan: Plan, kind: str, rate: float, growth: float, *, key: Any) -> Co
 
 def sweep(plan: Plan, kind: str, rates: Sequence[float]) -> Sweep:
     """The least diverse tasks at the last horizon, over inner rates."""
-    problem = stable(plan, plan.problem(kind, plan.rate, plan.growths[0]), kind)
-    found = maml.grid(problem, [plan.steps], {"beta_tr": rates})
-    if not found.stable.all():
-        stable(plan, problem.with_(beta_tr=float(np.asarray(rates)[~found.stable][0])), kind)
-    T = np.asarray(plan.steps)
+    first, T = plan.problem(kind, plan.rate, plan.growths[0]), np.asarray(plan.steps)
+    problems = [stable(plan, first.with_(beta_tr=float(rate)), kind) for rate in rates]  # each keeps its moments
+    risks = [maml.risk(problem, plan.steps) for problem in problems]
+    bias, variance = ([float(getattr(risk, part)[-1]) for risk in risks] for part in ("bias", "variance"))
     derived, paper = (
-        bounds.maml_sides(problem, T, form=form, axes={"beta_tr": rates}) for form in ("derived", "paper")
+        _stacked([bounds.maml_sides(problem, T, form=form) for problem in problems]) for form in ("derived", "paper")
     )
-    return Sweep(np.asarray(rates, float), found.bias[:, 0], found.variance[:, 0], derived, paper)
+    return Sweep(np.asarray(rates, float), np.array(bias), np.array(variance), derived, paper)
 
 
-def adaptation(plan: Plan, kind: str, growth: float, rates: Sequence[float], drawn: Sequence[float]) -> Adaptation:
-    """Losses after adaptation by theory, and of drawn tasks."""
-    problem = plan.problem(kind, plan.rate, growth)
-    least = np.array([problem.with_(beta_te=rate).irreducible for rate in rates])
-    excess = maml.grid(problem, [plan.early], {"beta_te": rates}).total[:, 0]
-    tasks = max(CHUNK, plan.runs * 5)
-    losses = [drawn_losses(problem.with_(beta_te=rate), tasks, seed=plan.seed) for rate in drawn]
-    mean, error = (np.array(column) for column in zip(*losses, strict=True))
-    numbers = np.asarray(rates, float), least, least + excess
-    return Adaptation(growth, *numbers, problem.best_rate, np.asarray(drawn, float), mean, error)
-
-
-def drawn_losses(problem: MixedRegression, tasks: int, *, seed: int) -> tuple[float, float]:
-    """Mean loss after adapting theta* to drawn tasks, with its standard error. (maml.1) by itself, no formula of it."""
-    rng, found, root = np.random.default_rng(seed), [], np.sqrt(problem.spectrum)
-    for first in range(0, tasks, CHUNK):
-        k = min(CHUNK, tasks - first)
-        x = rng.standard_normal((k, problem.m, problem.d)) * root
-        theta = problem.spread * rng.standard_normal((k, problem.d))  # theta* = 0
-        y = np.einsum("kmd,kd->km", x, theta) + problem.noise * rng.standard_normal((k, problem.m))
-        adapted = problem.beta_te / problem.m * np.einsum("kmd,km->kd", x, y)
-        found.append(0.5 * (np.sum(problem.spectrum * (adapted - theta) ** 2, axis=1) + problem.noise**2))
-    losses = np.concatenate(found)
-    return float(losses.mean()), float(losses.std(ddof=1) / np.sqrt(len(losses)))
+def _stacked(found: Sequence[Sides]) -> Sides:
+    names = [field.name for field in dataclasses.fields(Sides) if field.name != "constants"]
+    return Sides(**{name: np.stack([getattr(one, name) for one in found]) for name in names}, constants={})
 
 
 def slopes(plan: Plan, one: Course) -> tuple[Interval, Interval]:

@@ -12,9 +12,9 @@ import numpy as np
 from ntkseq import bounds
 from ntkseq.reports import Figure, Section, Sheet, Table
 from ntkseq.studies import maml_regression_plots as plots
+from ntkseq.studies.maml_regression_adapted import Adaptation
 from ntkseq.studies.maml_regression_runs import (
     KINDS,
-    Adaptation,
     Course,
     Plan,
     Sweep,
@@ -62,7 +62,8 @@ def sheet(plan: Plan, found: Sequence[Found]) -> Sheet:
     ]
     for one in found:
         best = int(np.argmin(one.sweep.total))
-        boxes.append((f"{one.sweep.rates[best]:.2g}", f"{one.kind}: rate beta_tr lambda_1 of least risk"))
+        end = ", an end of the grid" if best in (0, len(one.sweep.rates) - 1) else ""
+        boxes.append((f"{one.sweep.rates[best]:.2g}", f"{one.kind}: rate beta_tr lambda_1 of least risk{end}"))
     notes = (
         "Slopes are fits over one decade of horizons. The interval of the exact risk's slope holds the slopes between "
         "all neighbours in it; that of the simulation the scatter of its batches. Neither is a rate of a theorem.",
@@ -144,7 +145,7 @@ def _section(plan: Plan, one: Found) -> Section:
     text = (
         f"Eigenvalues of the inputs' covariance: {KINDS[one.kind]}, divided by the first; d = {main.d}, tr Sigma = "
         f"{lam.sum():.3g}, tr Sigma^2 = {np.sum(lam**2):.3g}. Step size alpha = {main.alpha:.3g}; in mean square "
-        f"stable below {main.alpha_max:.3g} at beta_tr = {plan.rate:g}. The exact risk there is "
+        f"stable below {main.alpha_max:.3g} at beta_tr = {plan.rate:g}. The exact risk in the end is "
         f"{one.diversities[0].exact.total[-1]:.4g}. n1 = {plan.n1}, n2 = {plan.n2}, m = {plan.m}, "
         f"noise {plan.noise:g}, beta_te = {plan.rate_te:g}.",
     )

@@ -28,10 +28,20 @@ def test_exact_bounded_and_simulated_risks_stand_together(sheet: Sheet):
     for p in numbers["problems"]:
         assert p["lower"] <= p["risk"] <= p["upper"]
         assert abs(p["simulated"] - p["risk"]) < 4 * p["error"]
+    assert sheet.expect.startswith("No exact risk of 7306")
     assert sheet.numbers["outside"] == 0 and sheet.numbers["risks"] == 3 * 30 + len(GRID)
     assert sheet.numbers["dots"] == 3 * len(sheet.arrays["log.rate_0.1.growth_0.horizons"])
     first = sheet.arrays["log.rate_0.1.growth_0.bias"][0]
     assert numbers["target"] == pytest.approx(0.2 * first)
+
+
+def test_a_least_risk_at_an_end_of_the_grid_is_said(sheet: Sheet):
+    far = dataclasses.replace(SMALL, rates=(0.1,), growths=(0.0,), start=10.0).run()
+    for made, at_end in ((sheet, False), (far, True)):
+        risks = made.arrays["log.sweep.bias"] + made.arrays["log.sweep.variance"]
+        assert (int(np.argmin(risks)) in (0, len(GRID) - 1)) is at_end
+        said = [label for _, label in made.facts if "of least risk" in label]
+        assert said == ["log: rate beta_tr lambda_1 of least risk" + ", an end of the grid" * at_end]
 
 
 def test_conditions_stand_with_the_numbers_that_decide_them(sheet: Sheet):

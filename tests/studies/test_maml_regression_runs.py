@@ -13,9 +13,7 @@ from ntkseq.studies.maml_regression import MamlRegression
 from ntkseq.studies.maml_regression_runs import (
     KINDS,
     Course,
-    adaptation,
     course,
-    drawn_losses,
     lower,
     outside,
     slopes,
@@ -117,28 +115,6 @@ def test_a_sweep_is_its_problems_one_by_one():
         alone = maml.risk(PLAN.problem("levels", rate, PLAN.growths[0]), 80)
         assert found.total[k] == pytest.approx(alone.total[-1], rel=1e-12)
     assert outside(found.total, found.derived) == 0
-
-
-def test_drawn_tasks_lose_what_the_formula_says():
-    for rate in (0.0, 0.5):
-        problem = PLAN.problem("log", 0.1, 1.0).with_(beta_te=rate)
-        mean, error = drawn_losses(problem, 4000, seed=0)
-        assert abs(mean - problem.irreducible) < 4 * error and error < 0.05 * mean
-    direct = 0.5 * (np.sum(problem.spread**2 * problem.spectrum) + problem.noise**2)
-    mean, error = drawn_losses(problem.with_(beta_te=0.0), 4000, seed=1)
-    assert abs(mean - direct) < 4 * error
-
-
-def test_losses_after_adaptation_have_their_least_at_the_best_rate():
-    rates = np.round(np.arange(-20, 101, 5) / 100, 2).tolist()
-    found = adaptation(PLAN, "log", 1.0, rates, [0.0, 0.5])
-    nearest = rates[int(np.argmin(np.abs(np.asarray(rates) - found.best)))]
-    assert rates[int(np.argmin(found.least))] == pytest.approx(nearest)
-    assert found.unadapted == pytest.approx(found.least[rates.index(0.0)])
-    k = rates.index(0.5)
-    excess = maml.risk(PLAN.problem("log", PLAN.rate, 1.0).with_(beta_te=0.5), PLAN.early).total[-1]
-    assert PLAN.early == 4 and found.trained[k] - found.least[k] == pytest.approx(excess, rel=1e-9)
-    assert (found.away < 4).all()
 
 
 def test_the_limit_that_is_named_is_the_limit():
