@@ -16,7 +16,8 @@ from ntkseq.studies.rnn_positions_runs import Case, Plan, Trained
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TOP = 4.0  # upper end of curves of errors: bounds above it say nothing
+HALF = 0.5  # an error that says something: f = 0 errs about as much
+TOP = 10.0  # upper end of curves of errors: bounds above it say nothing
 WORDS = {"near": "the token before", "far": "the second token", "all": "all tokens from the second on"}
 LOSS = "mean min(1, |f - y|)"
 
@@ -99,15 +100,15 @@ def curves(plan: Plan, found: Sequence[Case]) -> Section:
         )
         figures.append(Figure(f"learning-{name}", lambda d=draw: learning.panels(d), caption, wide=True))
     rows = tuple(
-        (c.name, c.source, r.n, r.width, r.seed, r.lr, 2 * r.lr, r.steps, r.errors.mean, one.kernel.mean,
+        (c.name, c.source, r.n, r.width, r.seed, 2 * r.lr, r.steps, r.errors.mean, one.kernel.mean,
          next((f.errors.mean for f in c.fits[0] if f.n == r.n), None), r.train_error, r.moved, r.ratio, r.diverged_at)
         for c in found for one in c.trained for r in (one.network,)
     )  # fmt: skip
-    header = ("function", "reads", "n", "width", "seed", "step", "eta m", "steps", "error", "kernel, as long",
-              "kernel, interpolant", "training error", "moved", "own K(x, x)", "diverged at")  # fmt: skip
+    header = ("function", "reads", "n", "width", "seed", "eta m", "steps", "error", "kernel, as long",
+              "kernel, interpolant", "training error", "moved", "own K", "diverged at")  # fmt: skip
     caption = (
         "Networks by SGD on W, the loss of a sequence summed over its steps, beside kernel gradient flow for the same "
-        "time and the interpolant. Own K(x, x): summed over steps, largest at the start over the first sequences, in "
+        "time and the interpolant. Own K: K(x, x) summed over steps, largest at the start over the first sequences, in "
         "units of the limit; where it is above 1 the step was divided by it."
     )
     return Section("Error against examples", (), tuple(figures), (Table(header, rows, caption),) if rows else ())
@@ -235,3 +236,25 @@ def norms(plan: Plan, found: Sequence[Case]) -> Section:
         "power series is that of one step; that of all steps must tell them apart, by the first token."
     )
     return Section("One function for all steps", (), tuple(figures), (Table(header, tuple(rows), caption),))
+
+
+def proved(plan: Plan, found: Sequence[Case]) -> Section:
+    """What is proved before and after the labels are seen, and how many sequences a useful bound takes."""
+    rows, n = [], max(plan.examples)
+    for case in found:
+        needed = n * (case.risk_at(n) / HALF) ** 2
+        own = case.fits[0][-1].bound
+        rows.append((case.name, case.source, case.norm, own.constants["norm_squared"] * case.kappa**2, case.risk_at(n),
+                     own.value, float(case.mean_errors[:, -1].mean()), math.ceil(needed) if math.isfinite(needed) else
+                     math.inf))  # fmt: skip
+    header = ("function", "reads", "bound of |f|^2 K(x, x)", "y'K^-1 y K(x, x)", "|f| bound of the error",
+              "y'K^-1 y bound", "error", f"certified n for {HALF:g}")  # fmt: skip
+    caption = (
+        f"All steps, n = {n}, delta = {plan.delta:g}. Before any label: norm and error bound from the target alone, "
+        f"and the number of sequences for which that bound of the error is {HALF:g}."
+    )
+    case = found[-1]
+    bounds = {"every_step": case.fits[0][-1].bound, "every_step_risk": case.risk}
+    measured = dict.fromkeys(bounds, case.fits[0][-1].errors.mean)
+    text = (f"The two bounds in full are those of {case.name}, {case.source}.",)
+    return Section("What is proved", text, (), (Table(header, tuple(rows), caption),), bounds, measured)

@@ -34,7 +34,7 @@ def sheet(plan: Plan, found: Sequence[Case]) -> Sheet:
         facts.append((f"{ratio:.2f}", f"width {max(plan.widths)}: error over kernel's, as long"))
     parts = [
         sections.by_step(plan, found), sections.curves(plan, found), sections.tokens(plan, found),
-        sections.norms(plan, found), _theorem(plan, found),
+        sections.norms(plan, found), sections.proved(plan, found), _theorem(plan, found),
     ]  # fmt: skip
     return Sheet(
         title="Position-to-position targets of recurrent networks",

@@ -93,8 +93,21 @@ def test_the_share_of_a_token_that_a_step_cannot_see_is_zero(sheet: Sheet):
 def test_its_pictures_can_be_drawn_and_the_theorem_has_no_value(sheet: Sheet):
     for figure in sheet.figures:
         figure.axes().figure.canvas.draw()
-    (said,) = next(section.bounds for section in sheet.sections if section.bounds).values()
+    proved, theorem = (section for section in sheet.sections if section.bounds)
+    (said,) = theorem.bounds.values()
     assert said.value is None and not said.certified
+    assert set(proved.bounds) == {"every_step", "every_step_risk"}
+    assert all(bound.certified and (bound.value or 0) > proved.measured[name] for name, bound in proved.bounds.items())
+
+
+def test_the_certified_number_of_sequences_is_where_the_bound_reaches_a_half(sheet: Sheet):
+    (table,) = next(section.tables for section in sheet.sections if section.heading == "What is proved")
+    case, row = sheet.numbers["cases"][0], table.rows[0]
+    norm = math.sqrt(case["norm_bound_all"] / 5)
+    bounded = 2 * math.ceil(norm / (0.5 / 5**0.5)) * 0.5 / 5**0.5 * np.mean(np.sqrt([1.5, 3, 5]))
+    i = math.ceil(norm / (0.5 / 5**0.5))
+    n = ((bounded + math.sqrt(math.log(i * (i + 1) / 0.05) / 2)) / 0.5) ** 2
+    assert row[-1] == pytest.approx(n, rel=1e-4)
 
 
 def test_the_command_line_does_it_again(tmp_path, capsys):
