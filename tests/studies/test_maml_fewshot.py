@@ -108,6 +108,7 @@ def test_a_wide_network_ends_where_its_kernel_says(ragged: Pool, algorithm: str)
     assert near.diverged_at is None and set(near.accuracy) == set(PLACES)
 
 
+@pytest.mark.slow
 def test_tasks_of_three_classes_have_three_outputs() -> None:
     examples = pool(problem(classes=6), KERNEL, held=3, key=jax.random.key(0))
     three = plan(ways=3)
