@@ -7,9 +7,17 @@ network? What is proved of it, and what becomes of early tokens on the way?
 
 Command: ntkseq study rnn-positions --out rnn-positions-report (or --quick)
 
-Time: TIME_FULL on two cores; --quick TIME_QUICK.
+Time: about 10 minutes on two cores, added up from its parts; --quick under a minute.
 
-Numbers to expect: EXPECT
+Numbers to expect (--quick: sin, t = 8, n = 128, width 256): the error of the one kernel predictor grows from 0.014 at
+the third position to 0.24 at the last where each step reads the second token, 0.28 where it reads all earlier ones and
+0.39 where it reads the one before; f = 0 errs by 0.40 to 0.45 there. Fitted to the last step alone the same kernel errs
+by 0.21, 0.14 and 0.13: not the token is dear but that steps must be told apart. The squared norm of the one function is
+7, 8 and 12 times that of the dearest step alone. Of its effect on the last output the token just before is learnt
+least (0.22 of it, by networks 0.16), earlier ones are by 0.5 to 0.7. Networks err 1.0 to 1.5 times as much as kernel
+flow of the same time. No norm and no error is above its bound. The bounds are vacuous: 2.0 to 2.6 from y'K^-1 y, 3.7 to
+8.4 before any label, which certifies an error of one half from 7,000 (second token) to 36,000 sequences on (token
+before).
 """
 
 from __future__ import annotations
