@@ -9,7 +9,7 @@ Command: ntkseq study rnn-positions --out rnn-positions-report (or --quick)
 
 Time: about 10 minutes on two cores, added up from its parts; --quick under a minute.
 
-Numbers to expect (--quick: sin, t = 8, n = 128, width 256): the error of the one kernel predictor grows from 0.014 at
+Numbers to expect (with --quick, sin, t = 8, n = 128, width 256): the error of one kernel predictor grows from 0.014 at
 the third position to 0.24 at the last where each step reads the second token, 0.28 where it reads all earlier ones and
 0.39 where it reads the one before; f = 0 errs by 0.40 to 0.45 there. Fitted to the last step alone the same kernel errs
 by 0.21, 0.14 and 0.13: not the token is dear but that steps must be told apart. The squared norm of the one function is
