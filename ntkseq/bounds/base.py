@@ -172,7 +172,12 @@ class Bound:
     @property
     def claim(self) -> str:
         """`quantity <= value`, or >= for a lower bound, the number rounded outwards. True only if `certified`."""
-        return f"{self.quantity} {'>=' if self.lower else '<='} {_outward(self.value, self.lower)}"
+        return f"{self.quantity} {'>=' if self.lower else '<='} {self.shown}"
+
+    @property
+    def shown(self) -> str:
+        """The value with four digits, rounded outwards: up, or down for a lower bound."""
+        return _outward(self.value, self.lower)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-ready values; a number that is NaN or infinite becomes None, with a note beside it."""

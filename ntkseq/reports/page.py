@@ -13,7 +13,7 @@ import numpy as np
 
 from ntkseq.bounds import Bound
 from ntkseq.reports import plots
-from ntkseq.reports.record import Report, rounded_up
+from ntkseq.reports.record import Report
 from ntkseq.reports.sheet import Figure, Sheet
 from ntkseq.spectra import Interval
 
@@ -42,7 +42,7 @@ def page(made: Report | Sheet) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"num": number, "interval": interval, "percent": percent, "verdict": verdict}
-    environment.filters |= {"up": rounded_up, "cell": cell, "rows": rows, "paragraphs": paragraphs}
+    environment.filters |= {"cell": cell, "rows": rows, "paragraphs": paragraphs}
     name, values = ("report", _of_report(made)) if isinstance(made, Report) else ("sheet", _of_sheet(made))
     return environment.get_template(f"{name}.html.jinja").render(
         {name: made, "title": made.title, "provenance": _flat(made.provenance), **values}

@@ -140,7 +140,11 @@ def _section(plan: Plan, one: Found) -> Section:
         ),
     )  # fmt: skip
     main = one.diversities[0].problem
-    said = {"upper": bounds.maml_upper(main, T), "paper": bounds.maml_upper(main, T, form="paper")}
+    said = {
+        "lower": bounds.maml_lower(main, T),
+        "upper": bounds.maml_upper(main, T),
+        "paper": bounds.maml_upper(main, T, form="paper"),
+    }
     lam = main.spectrum
     text = (
         f"Eigenvalues of the inputs' covariance: {KINDS[one.kind]}, divided by the first; d = {main.d}, tr Sigma = "

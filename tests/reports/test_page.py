@@ -9,7 +9,8 @@ import re
 
 import pytest
 
-from ntkseq.reports import Figure, plots
+from ntkseq.bounds import Bound, Term
+from ntkseq.reports import Figure, Section, Sheet, plots
 from ntkseq.reports.page import cell, number, page, paragraphs, rows, verdict
 from ntkseq.spectra import Interval
 from tests.reports import examples
@@ -89,6 +90,14 @@ def test_a_sheet_writes_less_or_equal_before_certified_bounds_only(sheet: str):
     values = re.findall(r'<p class="value">(.*?)</p>', sheet, re.DOTALL)
     assert ["≤" in value for value in values] == [True, False, True]
     assert "Measured on the test examples, same predictor: 0.4" in sheet
+
+
+def test_a_lower_bound_is_written_as_one_and_rounded_down():
+    terms = (Term("all", "formula", 0.123456, True, "derived"),)
+    least = Bound("least", "the risk", 0.123456, terms, (), trivial=0.0, lower=True)
+    made = page(Sheet("Two sides", "How large?", sections=(Section("Bounds", bounds={"least": least}),)))
+    (value,) = re.findall(r'<p class="value">(.*?)</p>', made, re.DOTALL)
+    assert "≥ <strong>0.1234</strong>" in value and "≤" not in value
 
 
 def test_a_sheet_shows_everything_it_holds_and_escapes_it(sheet: str):
