@@ -168,10 +168,7 @@ def _bounds(one: Kernels) -> Section:
 
 def _facts(found: Sequence[Kernels], trained: Sequence[Network], slopes: dict[str, Laziness]) -> list[tuple[str, str]]:
     first = found[0]
-    boxes = [
-        (f"{100 * by[PLACES[1]].value:.1f} %", f"{first.name}, {name}: new classes")
-        for name, by in first.accuracy.items()
-    ]
+    boxes = [(f"{100 * by[PLACES[1]].value:.1f} %", f"{name}, new") for name, by in first.accuracy.items()]
     for a in ALGORITHMS:
         runs = [o for o in trained if o.algorithm == a]
         if runs:
