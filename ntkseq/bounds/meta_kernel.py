@@ -183,8 +183,8 @@ class _Fit:
         if (np.linalg.norm(turned[~kept], axis=0) > angle * np.linalg.norm(rest, axis=0)).any():
             return _Fit(
                 None,
-                f"Phi cannot be told from a singular matrix ({known.interval}), and labels - start are outside its range "
-                "as far as that is known: no function of known norm fits them; use reg > 0",
+                f"Phi cannot be told from a singular matrix ({known.interval}), and labels - start are outside its "
+                "range as far as that is known: no function of known norm fits them; use reg > 0",
             )
         return _Fit(U[:, kept] @ (turned[kept] / values[kept, None]))
 
