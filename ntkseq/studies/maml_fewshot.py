@@ -6,7 +6,7 @@ MAML and ANIL, and by finite recurrent networks? How are Theta and the meta-kern
 
 Command: ntkseq study maml-fewshot --out maml-fewshot-report (or --quick)
 
-Time: about 15 minutes on two cores, most of it networks of width 256; --quick two minutes.
+Time: an estimated 15 minutes on two cores, most of it networks of width 256; --quick two minutes.
 
 Numbers to expect (--quick: 200 tasks; digits 3, 6 and 7 new; one shot): adaptation alone answers 0.79 of the queries of
 seen classes and 0.87 of new ones rightly (MAML), 0.73 and 0.83 (ANIL). Where labels are permuted the meta-kernel adds
