@@ -34,17 +34,18 @@ SURFACE = {
     ],
     "ntkseq.bounds": [
         "Assumption", "AttentionHead", "Bound", "MemoryProfile", "Term", "Tokens", "Trajectory", "allen_zhu_li",
-        "along", "arora", "attention_norm", "attention_rank", "attention_schatten", "cao_gu", "du", "edelman",
-        "effective_rank_capacity", "every_step", "frozen_attention", "maml_lower", "maml_sides", "maml_upper",
-        "margin", "memory_profile", "meta_kernel", "panigrahi_goyal", "rademacher", "rkhs_norm", "sakai_imaizumi",
-        "sample_size", "target_risk", "trauger_tewari", "truong", "wang_shen",
+        "along", "arora", "attention_norm", "attention_rank", "attention_schatten", "cao_gu", "du", "each_step",
+        "edelman", "effective_rank_capacity", "every_step", "every_step_norm", "every_step_risk", "frozen_attention",
+        "maml_lower", "maml_sides", "maml_upper", "margin", "memory_profile", "meta_kernel", "panigrahi_goyal",
+        "rademacher", "rkhs_norm", "sakai_imaizumi", "sample_size", "target_risk", "trauger_tewari", "truong",
+        "wang_shen",
     ],
     "ntkseq.concepts": [
         "Additive", "Complexity", "NVariable", "PositionToPosition", "Sample", "Series", "Target", "WholeSequence",
         "complexity", "sample", "series",
     ],
     "ntkseq.data": [
-        "Dataset", "bundled", "files", "load", "sequences", "spectra", "tasks", "text",
+        "Dataset", "bundled", "files", "held_out", "load", "sequences", "spectra", "tasks", "text",
     ],
     "ntkseq.empirical": [
         "AttentionWeights", "Average", "Convergence", "NTK", "Plan", "Taylor", "attention_weights", "average",
@@ -60,14 +61,15 @@ SURFACE = {
         "Bidirectional", "Dense", "Gated", "LeakyRecurrent", "Model", "Recurrent", "Serial", "adapt", "squared_error",
     ],
     "ntkseq.predictors": [
-        "Flow", "IterativeRidge", "Ridge", "Selection", "Stopping", "early_stopping", "flow", "one_hot", "ridge",
-        "ridge_cg", "select_reg",
+        "FewShot", "Flow", "IterativeRidge", "Ridge", "Selection", "Stopping", "early_stopping", "few_shot", "flow",
+        "one_hot", "ridge", "ridge_cg", "select_reg",
     ],
     "ntkseq.reports": ["Figure", "Folder", "Prediction", "Rank", "Report", "Section", "Sheet", "Table"],
     "ntkseq.spectra": [
         "AttentionRanks", "ClassStructure", "Comparison", "Curve", "Decay", "Interval", "LayerRanks", "LowRank",
-        "Partial", "SampledRank", "Spectrum", "aggregate", "attention_ranks", "centred", "classwise", "compare",
-        "effective_rank", "effective_ranks", "nystrom", "positive_definite", "sampled", "spectrum",
+        "MetaSpectrum", "Partial", "SampledRank", "Score", "Spectrum", "aggregate", "attention_ranks", "centred",
+        "classwise", "compare", "condition_score", "effective_rank", "effective_ranks", "meta_spectra", "nystrom",
+        "positive_definite", "sampled", "spectrum",
     ],
     "ntkseq.studies": ["Accuracy", "Stored", "Study", "accuracy", "run", "stored"],
     "ntkseq.training": [

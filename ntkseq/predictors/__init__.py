@@ -1,16 +1,19 @@
 """What do kernels predict? Ridge regression, interpolation, and training for a time, each with its errors."""
 
 from ntkseq.predictors.conjugate import IterativeRidge, ridge_cg
+from ntkseq.predictors.few_shot import FewShot, few_shot
 from ntkseq.predictors.flow import Flow, Stopping, early_stopping, flow
 from ntkseq.predictors.ridge import Ridge, Selection, one_hot, ridge, select_reg
 
 __all__ = [
+    "FewShot",
     "Flow",
     "IterativeRidge",
     "Ridge",
     "Selection",
     "Stopping",
     "early_stopping",
+    "few_shot",
     "flow",
     "one_hot",
     "ridge",

@@ -8,6 +8,7 @@ from ntkseq.spectra.compare import Comparison, compare
 from ntkseq.spectra.decay import Decay
 from ntkseq.spectra.low_rank import LowRank
 from ntkseq.spectra.measures import effective_rank
+from ntkseq.spectra.meta import MetaSpectrum, Score, condition_score, meta_spectra
 from ntkseq.spectra.nystrom import nystrom
 from ntkseq.spectra.partial import Partial
 from ntkseq.spectra.ranks import SampledRank, aggregate, effective_ranks, sampled
@@ -23,16 +24,20 @@ __all__ = [
     "Interval",
     "LayerRanks",
     "LowRank",
+    "MetaSpectrum",
     "Partial",
     "SampledRank",
+    "Score",
     "Spectrum",
     "aggregate",
     "attention_ranks",
     "centred",
     "classwise",
     "compare",
+    "condition_score",
     "effective_rank",
     "effective_ranks",
+    "meta_spectra",
     "nystrom",
     "positive_definite",
     "sampled",
