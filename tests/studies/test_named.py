@@ -67,7 +67,7 @@ def test_quick_changes_defaults_and_nothing_that_was_asked_for():
 
 @pytest.mark.parametrize(("widths", "least"), [((), 1), ((1, 1), 1), ((1,), 2)])
 def test_lists_of_options_hold_different_ones(widths, least):
-    with pytest.raises(ValueError, match="widths must be different ones, (one|two) or more"):
+    with pytest.raises(ValueError, match=r"widths must be different ones, (one|two) or more"):
         named.distinct(Example(widths=widths), "widths", least=least)
     named.distinct(Example(widths=(1, 2)), "widths", least=least)
 
