@@ -92,8 +92,9 @@ def each_step(
     Example:
         >>> import numpy as np
         >>> K = np.einsum("ij,ts->ijts", 0.5 * np.eye(400) + 0.5, np.array([[1.0, 0.5], [0.5, 1.0]]))
-        >>> [bound.certified for bound in each_step(K, np.ones((400, 2)))]
-        [True, True]
+        >>> first, second = each_step(K, np.ones((400, 2)))
+        >>> first.certified and second.certified
+        True
     """
     options = _options(delta=delta, B0=B0, reg=reg, kappa=kappa, tried=tried)
     known, y = _setting(K, y, options)

@@ -89,8 +89,11 @@ def windows(codes: Int[np.ndarray, " length"], t: int) -> tuple[Int[np.ndarray, 
 
     Example:
         >>> x, y = windows(encode("ananas"), 3)
-        >>> [(decode(one), decode([after])) for one, after in zip(x, y)]
-        [('ana', 'n'), ('nan', 'a'), ('ana', 's')]
+        >>> for one, after in zip(x, y):
+        ...     print(decode(one), decode([after]))
+        ana n
+        nan a
+        ana s
     """
     t = _checks.positive_int("t", t)
     if len(codes) <= t:
