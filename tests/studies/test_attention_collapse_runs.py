@@ -50,6 +50,7 @@ def test_the_limit_of_attention_equals_its_loop_oracle(shape: Shape):
         kap = normalised([[new[a][b] + (kap[a][b] if shape.skip else 0) for b in range(t)] for a in range(t)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[3]], ids=lambda shape: shape.name)
 def test_attention_of_a_wide_network_goes_to_the_limit(shape: Shape):
     exact = np.stack([limit_attention(shape, x, 2.0, 2) for x in X])
@@ -87,6 +88,7 @@ def test_finite_ranks_are_means_over_seeds_and_heads_of_the_matrices():
     assert np.isnan(_finite_layers(_attention(shape, 2, width), width, nets[:1], 1.5, PART).spread).all()
 
 
+@pytest.mark.slow
 def test_one_program_for_all_temperatures_gives_the_kernel_of_the_network_with_that_scale():
     shape, width = Shape("none", True), 16
     net = _start(shape, 1, width, PART, 0)
@@ -96,6 +98,7 @@ def test_one_program_for_all_temperatures_gives_the_kernel_of_the_network_with_t
     np.testing.assert_allclose(np.asarray(one), np.asarray(gram(empirical.NTK(plain.apply, net), X)), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_cell_holds_every_width_and_seed():
     cells = measure(Shape("none", False), PART, sigmas=(0.5, 4.0), depths=(1,), widths=(8,), seeds=2, seed=3)
     assert [cell.sigma for cell in cells] == [0.5, 4.0]

@@ -106,6 +106,7 @@ def test_the_ramp_lies_between_the_error_and_one():
     assert ramp(f, y).tolist() == [1, 1, 0.5, 0, 1]
 
 
+@pytest.mark.slow
 def test_sequences_of_several_lengths_are_trained_and_bounded():
     rng = np.random.default_rng(1)
     lengths = np.array([1, 4, 2, 3] * 8, np.int32)

@@ -55,6 +55,7 @@ def sheet(tmp_path_factory: pytest.TempPathFactory) -> Sheet:
     return MamlFewShot(source=str(path), **SMALL).run()  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 def test_a_table_of_kernel_values_is_the_kernel_of_the_sequences(ragged: Pool) -> None:
     tasks = ragged.tasks(True, ways=2, shots=2, queries=1, tasks=4, key=jax.random.key(1))
     (xs, _), xq = ragged.sequences(tasks)

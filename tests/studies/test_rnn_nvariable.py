@@ -128,6 +128,7 @@ def test_targets_have_directions_of_norm_one_together():
     assert f.positions == (2, 4, 6) and f.span == 4 and math.isclose(np.linalg.norm(f.betas), 1.0)
 
 
+@pytest.mark.slow
 def test_the_command_line_does_it_again(tmp_path, capsys):
     one = dataclasses.replace(SMALL, variables=(2,), examples=(4, 8), n_test=20, draws=1)
     words = shlex.split(one.command)
@@ -196,6 +197,7 @@ def test_bad_options_are_turned_away(options, message):
         RnnNVariable(**options)
 
 
+@pytest.mark.slow
 def test_one_example_is_enough_to_begin_with():
     one = dataclasses.replace(SMALL, variables=(1,), examples=(1, 4), n_test=5, draws=1)
     assert one.run().numbers["violations"] == 0

@@ -110,6 +110,7 @@ def test_the_certified_number_of_sequences_is_where_the_bound_reaches_a_half(she
     assert row[-1] == pytest.approx(n, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_command_line_does_it_again(tmp_path, capsys):
     words = shlex.split(TINY.command)
     assert words[:3] == ["ntkseq", "study", "rnn-positions"]
@@ -132,6 +133,7 @@ def test_quick_changes_what_was_not_asked_for():
     assert quick.command == "ntkseq study rnn-positions --widths 32 --quick"
 
 
+@pytest.mark.slow
 def test_duplicates_are_said_and_ridge_takes_the_place_of_the_interpolant():
     # one feature beside that of the first token: every token is one of two
     sheet = dataclasses.replace(TINY, features=2, examples=(4, 12)).run()
@@ -141,6 +143,7 @@ def test_duplicates_are_said_and_ridge_takes_the_place_of_the_interpolant():
         figure.axes()
 
 
+@pytest.mark.slow
 def test_one_sequence_and_networks_that_diverge():
     sheet = dataclasses.replace(TINY, examples=(1, 2), sgd_examples=(1,), rate=1e6, epochs=30).run()
     assert any("1 of 1 networks diverged" in note for note in sheet.notes)

@@ -89,6 +89,7 @@ def test_duplicates_get_a_ridge_and_a_reason():
     assert np.isfinite(made.predicted).all()
 
 
+@pytest.mark.slow
 def test_a_step_alone_is_regression_on_its_own_kernel():
     x, K, cross, y, y_test = problem()
     for a in range(3):
@@ -153,6 +154,7 @@ def test_targets_read_the_token_before_the_second_or_all_and_steps_are_additive(
         )
 
 
+@pytest.mark.slow
 def test_a_case_counts_bounds_that_do_not_hold():
     study = RnnPositions(length=4, examples=(4, 8), functions=("sin",), sources=("near",), draws=2, n_test=20, probes=4,
                          widths=(8,), sgd_examples=(4,), seeds=1, epochs=1)  # fmt: skip

@@ -60,6 +60,7 @@ def test_the_step_is_the_inverse_curvature_of_a_batch():
         step_size(K, 3, batch=1, rate=0.0)
 
 
+@pytest.mark.slow
 def test_wide_networks_do_as_gradient_descent_of_the_kernel():
     x, t = sequences(2, 24, 5), 5
     y = np.sin(x[:, 1:4] @ np.array([1.0, 0.5, -0.5], np.float32)).astype(np.float32)[:, :3]  # at steps 2, 3, 4

@@ -58,6 +58,7 @@ def test_one_pass_is_that_of_the_papers_written_as_loops():
     assert math.isclose(found.moved, moved, rel_tol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_kernel_of_the_network_tends_to_twice_the_preset():
     x = drawn(6, t=4)[0]
     limit = 2 * np.asarray(gram(KERNEL, x))
@@ -76,6 +77,7 @@ def test_the_kernel_of_the_network_tends_to_twice_the_preset():
     assert gap(1024) < 0.6 * gap(64)
 
 
+@pytest.mark.slow
 def test_a_wide_network_does_what_kernel_descent_does():
     x, y, x_test, y_test = drawn(16)
     K, cross = gram(KERNEL, x), gram(KERNEL, x_test, x)

@@ -56,6 +56,7 @@ def test_a_small_rate_for_a_short_time_leaves_a_network_where_its_linearisation_
     assert ("attention" in still.history.tables) == (model == "transformer")
 
 
+@pytest.mark.slow
 def test_ragged_sequences_are_trained_too():
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((6, 4, 2)).astype(np.float32), np.array([1.0, -1, 1, -1, 1, -1])
@@ -68,6 +69,7 @@ def test_ragged_sequences_are_trained_too():
     np.testing.assert_array_equal(one.history["kernel"]["outputs"], two.history["kernel"]["outputs"])
 
 
+@pytest.mark.slow
 def test_runs_that_diverge_are_left_out_and_said():
     rate = 50.0
     try:
