@@ -8,7 +8,7 @@ Command: ntkseq study maml-fewshot --out maml-fewshot-report (or --quick)
 
 Time: an estimated 15 minutes on two cores, most of it networks of width 256; --quick two minutes.
 
-Numbers to expect (--quick: 200 tasks; digits 3, 6 and 7 new; one shot): adaptation alone answers 0.79 of the queries of
+Numbers to expect (--quick, 200 tasks; digits 3, 6 and 7 new; one shot): adaptation alone answers 0.79 of the queries of
 seen classes and 0.87 of new ones rightly (MAML), 0.73 and 0.83 (ANIL). Where labels are permuted the meta-kernel adds
 nothing. Where the smaller digit is always -1 it raises MAML from 0.83 to 0.90 on seen classes and throws it back from
 0.86 to 0.59 on new ones. Adaptation brings the condition score from 66 down to 5. Networks of width 64 and 128 gain on
