@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from ntkseq import _checks
 from ntkseq.bounds._svm import hard_margin
 from ntkseq.bounds._system import EPS, System, independent, system
+from ntkseq.bounds._uniform import Loss, beforehand, confidence, ridge_dual
 from ntkseq.bounds.base import Assumption, Bound, Term, total
-from ntkseq.predictors.ridge import factorise
-
-
-@dataclass(frozen=True)
-class _Loss:
-    quantity: str
-    formula: str
-    value: Callable[[np.ndarray, np.ndarray], np.ndarray]  # of prediction and label, in [0, 1]
-    lipschitz: float
-
 
 _LOSSES = {
-    "absolute": _Loss("E min(1, |f(x) - y|)", "mean min(1, |f - y|)", lambda f, y: np.minimum(1, np.abs(f - y)), 1.0),
-    "squared": _Loss("E min(1, (f(x) - y)^2)", "mean min(1, (f - y)^2)", lambda f, y: np.minimum(1, (f - y) ** 2), 2.0),
+    "absolute": Loss("E min(1, |f(x) - y|)", "mean min(1, |f - y|)", lambda f, y: np.minimum(1, np.abs(f - y)), 1.0),
+    "squared": Loss("E min(1, (f(x) - y)^2)", "mean min(1, (f - y)^2)", lambda f, y: np.minimum(1, (f - y) ** 2), 2.0),
 }
 
 
@@ -85,7 +74,7 @@ def rademacher(
     options = _options(delta=delta, B0=B0, reg=reg, kappa=kappa, tried=tried)
     known = system(K, y)
     name = "Rademacher bound, kernel " + ("interpolant" if options.reg == 0 else f"ridge regression, reg = {reg:.3g}")
-    return _uniform(known, _ridge_dual(known, options.reg), _LOSSES[loss], options, name=name)
+    return _uniform(known, ridge_dual(known, known.y, options.reg), _LOSSES[loss], options, name=name)
 
 
 def margin(
@@ -136,13 +125,13 @@ def margin(
     gamma = _checks.nonnegative("gamma", gamma, positive=True)
     options = _options(delta=delta, B0=B0, reg=reg, kappa=kappa, tried=tried)
     known = system(K, y, signs=True)
-    ramp = _Loss(
+    ramp = Loss(
         "P(sign f(x) != y)",
         f"mean min(1, max(0, 1 - y f/{gamma:g}))",
         lambda f, y: np.clip(1.0 - y * f / gamma, 0.0, 1.0),
         1.0 / gamma,
     )
-    dual = _ridge_dual(known, options.reg) if fit == "ridge" else _svm_dual(known, options.reg)
+    dual = ridge_dual(known, known.y, options.reg) if fit == "ridge" else _svm_dual(known, options.reg)
     words = {"ridge": "ridge regression", "svm": "support vector machine"}[fit]
     return _uniform(known, dual, ramp, options, name=f"margin bound, kernel {words}, reg = {reg:.3g}", gamma=gamma)
 
@@ -166,16 +155,6 @@ def _options(*, delta: float, B0: float, reg: float, kappa: float | None, tried:
     )
 
 
-def _ridge_dual(known: System, reg: float) -> np.ndarray | str:
-    """The coefficients, or the reason why there are none."""
-    if reg == 0.0 and not known.resolved:
-        return known.singular
-    try:
-        return scipy.linalg.cho_solve(factorise(known.matrix, reg), known.y)
-    except ValueError as error:
-        return str(error).rstrip(".")
-
-
 def _svm_dual(known: System, reg: float) -> np.ndarray | str:
     if reg == 0.0 and not known.resolved:
         return known.singular
@@ -186,7 +165,7 @@ def _svm_dual(known: System, reg: float) -> np.ndarray | str:
 
 
 def _uniform(
-    known: System, dual: np.ndarray | str, loss: _Loss, options: _Options, *, name: str, **constants: Any
+    known: System, dual: np.ndarray | str, loss: Loss, options: _Options, *, name: str, **constants: Any
 ) -> Bound:
     """(bounds.3) for f = sum_j dual_j K(., x_j), whatever the coefficients are."""
     n, kappa = known.n, options.kappa
@@ -203,23 +182,27 @@ def _uniform(
         training = min(1.0, float(np.mean(loss.value(fitted, known.y))) + loss.lipschitz * off)
         i = max(1, math.ceil(norm / options.B0))
     slope = "2" if loss.lipschitz == 1 else f"{2 * loss.lipschitz:g}"
-    grid, union = i * options.B0, i * (i + 1) * options.tried / options.delta
+    grid = i * options.B0
+    sure = confidence(i, options.tried, options.delta, n, ceiling=kappa is not None)
     if kappa is None:
         capacity = 2 * loss.lipschitz * grid * math.sqrt(known.trace) / n
-        confidence = 3 * math.sqrt(math.log(2 * union) / (2 * n))
         formulas = (f"{slope} i B0 sqrt(tr K)/n", "3 sqrt(log(2 i(i+1) tried/delta)/(2n))")
     else:
         capacity = 2 * loss.lipschitz * grid * kappa / math.sqrt(n)
-        confidence = math.sqrt(math.log(union) / (2 * n))
         formulas = (f"{slope} i B0 kappa/sqrt(n)", "sqrt(log(i(i+1) tried/delta)/(2n))")
     terms_ = (
         Term("training loss", loss.formula, training, True, "exact", "raised by the rounding of K"),
         Term(
             "capacity", formulas[0], capacity, True, "derived", "" if math.isnan(i) else f"i = {i}, |f| <= {norm:.4g}"
         ),
-        Term("confidence", formulas[1], confidence, True, "derived"),
+        Term("confidence", formulas[1], sure, True, "derived"),
     )
-    assumptions = [independent(), _beforehand(options, "gamma" in constants), known.semidefinite(), known.arithmetic()]
+    assumptions = [
+        independent(),
+        beforehand(_chosen(options, "gamma" in constants), options.tried),
+        known.semidefinite(),
+        known.arithmetic(),
+    ]
     if options.reg == 0.0:
         assumptions.append(known.positive())
     if kappa is not None:
@@ -249,10 +232,8 @@ def _uniform(
     )
 
 
-def _beforehand(options: _Options, with_gamma: bool) -> Assumption:
-    chosen = "kernel, B0" + (", gamma" if with_gamma else "") + (", kappa" if options.kappa is not None else "")
-    what = "without these labels" if options.tried == 1 else f"among {options.tried} settings, which the bound counts"
-    return Assumption("fixed beforehand", f"{chosen} were chosen {what}", "declared")
+def _chosen(options: _Options, with_gamma: bool) -> str:
+    return "kernel, B0" + (", gamma" if with_gamma else "") + (", kappa" if options.kappa is not None else "")
 
 
 def _ceiling(known: System, kappa: float) -> Assumption:

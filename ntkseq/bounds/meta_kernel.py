@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq.bounds._system import EPS, System, system
+from ntkseq.bounds._uniform import Loss, beforehand, confidence, ridge_dual
 from ntkseq.bounds.base import Assumption, Bound, Term, total
 from ntkseq.grams.base import as_gram
-from ntkseq.predictors.ridge import factorise
 
 PREDICTOR = "the meta-kernel predictor with these coefficients (not a network of finite width)"
 
 
-@dataclass(frozen=True)
-class _Loss:
-    quantity: str
-    formula: str
-    value: Callable[[np.ndarray, np.ndarray], np.ndarray]  # of answer and label, in [0, 1]
-    lipschitz: float
-
-
 _LOSSES = {
-    "absolute": _Loss("E min(1, |F - y|) on a new task", "mean min(1, |F - y|)",
+    "absolute": Loss("E min(1, |F - y|) on a new task", "mean min(1, |F - y|)",
                       lambda f, y: np.minimum(1, np.abs(f - y)), 1.0),
-    "squared": _Loss("E min(1, (F - y)^2) on a new task", "mean min(1, (F - y)^2)",
+    "squared": Loss("E min(1, (F - y)^2) on a new task", "mean min(1, (F - y)^2)",
                      lambda f, y: np.minimum(1, (f - y) ** 2), 2.0),
-    "ramp": _Loss("P(sign F != y) on a new task", "mean min(1, max(0, 1 - y F))",
+    "ramp": Loss("P(sign F != y) on a new task", "mean min(1, max(0, 1 - y F))",
                   lambda f, y: np.clip(1 - y * f, 0, 1), 1.0),
 }  # fmt: skip
 
@@ -122,24 +112,21 @@ def meta_kernel(
         formulas = (f"{slope} i B0 sqrt(tr Phi/q)/N", "3 sqrt(log(2 i(i+1) tried/delta)/(2N))")
     else:
         formulas = (f"{slope} i B0 kappa/sqrt(N)", "sqrt(log(i(i+1) tried/delta)/(2N))")
-    i = capacity = confidence = math.inf
+    i = capacity = sure = math.inf
     if math.isfinite(norm):
         i = max(1, math.ceil(norm / B0))
-        union, radius = i * (i + 1) * tried / delta, math.sqrt(trace / (q * N)) if kappa is None else kappa
+        radius = math.sqrt(trace / (q * N)) if kappa is None else kappa
         capacity = 2 * chosen.lipschitz * i * B0 * radius / math.sqrt(N)
-        confidence = math.sqrt(math.log(union) / (2 * N))
-        if kappa is None:
-            confidence = 3 * math.sqrt(math.log(2 * union) / (2 * N))
+        sure = confidence(i, tried, delta, N, ceiling=kappa is not None)
     terms = (
         Term("training loss", chosen.formula, training, True, "exact", "raised by the rounding of Phi"),
         Term("capacity", formulas[0], capacity, True, "derived", f"i = {i}, |f| <= {norm:.4g}, N = {N} tasks"),
-        Term("confidence", formulas[1], confidence, True, "derived"),
+        Term("confidence", formulas[1], sure, True, "derived"),
     )
-    fixed = "without these labels" if tried == 1 else f"among {tried} settings, which the bound counts"
     what = "kernel, inner loop, B0" + (", kappa" if kappa is not None else "")
     assumptions = [
         _tasks(N),
-        Assumption("fixed beforehand", f"{what} were chosen {fixed}", "declared"),
+        beforehand(what, tried),
         known.semidefinite(),
         known.arithmetic(),
     ]
@@ -170,10 +157,8 @@ class _Fit:
     @staticmethod
     def of(known: System, rest: Float[np.ndarray, "n k"], reg: float) -> _Fit:
         if reg > 0 or known.resolved:
-            try:
-                return _Fit(scipy.linalg.cho_solve(factorise(known.matrix, reg), rest))
-            except ValueError as error:
-                return _Fit(None, str(error).rstrip("."))
+            dual = ridge_dual(known, rest, reg)
+            return _Fit(None, dual) if isinstance(dual, str) else _Fit(dual)
         values, errors, U = known.spectrum.values, known.spectrum.errors, known.spectrum.vectors
         assert U is not None
         kept = values > 2 * errors

@@ -7,13 +7,12 @@ import math
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq.bounds._system import EPS, System, independent, system
+from ntkseq.bounds._uniform import beforehand, confidence, ridge_dual
 from ntkseq.bounds.base import Assumption, Bound, Term, total
-from ntkseq.predictors.ridge import factorise
 
 
 def every_step(
@@ -73,7 +72,9 @@ def every_step(
     options = _options(delta=delta, B0=B0, reg=reg, kappa=kappa, tried=tried)
     known, y = _setting(K, y, options)
     chosen = _chosen(steps, y.shape[1])
-    return _bound(known, y, _dual(known, y, options.reg), chosen, options, named=steps is not None)
+    return _bound(
+        known, y, ridge_dual(known, y.reshape(-1, y.shape[2]), options.reg), chosen, options, named=steps is not None
+    )
 
 
 def each_step(
@@ -99,7 +100,7 @@ def each_step(
     options = _options(delta=delta, B0=B0, reg=reg, kappa=kappa, tried=tried)
     known, y = _setting(K, y, options)
     options = dataclasses.replace(options, tried=options.tried * y.shape[1])
-    dual = _dual(known, y, options.reg)
+    dual = ridge_dual(known, y.reshape(-1, y.shape[2]), options.reg)
     return tuple(_bound(known, y, dual, np.array([a]), options, named=True) for a in range(y.shape[1]))
 
 
@@ -130,16 +131,6 @@ def _setting(K: Any, y: Any, options: _Options) -> tuple[System, Float[np.ndarra
     return system(_points(K, n, t), y[:, :, 0].ravel()), y
 
 
-def _dual(known: System, y: Float[np.ndarray, "n t o"], reg: float) -> np.ndarray | str:
-    """The coefficients (n t, o), or the reason why there are none."""
-    if reg == 0.0 and not known.resolved:
-        return known.singular
-    try:
-        return scipy.linalg.cho_solve(factorise(known.matrix, reg), y.reshape(-1, y.shape[2]))
-    except ValueError as error:
-        return str(error).rstrip(".")
-
-
 def _bound(
     known: System,
     y: Float[np.ndarray, "n t o"],
@@ -155,24 +146,27 @@ def _bound(
     ceilings = None if options.kappa is None else _ceilings(options.kappa, t)
     found = _Fitted(math.nan, math.nan, dual) if isinstance(dual, str) else _fitted(known, y, dual, chosen)
     i = math.nan if math.isnan(found.norm_squared) else max(1, math.ceil(math.sqrt(found.norm_squared) / B0))
-    union = i * (i + 1) * options.tried / options.delta
+    sure = confidence(i, options.tried, options.delta, n, ceiling=ceilings is not None)
     diagonal = np.diagonal(known.matrix).reshape(n, t)
     if ceilings is None:
         spread = np.sqrt(diagonal.sum(axis=0) + n * known.rounding)  # an entry is off by at most the spectral norm
         capacity = 2 * i * B0 * float(spread[chosen].mean()) / n
-        confidence = 3 * math.sqrt(math.log(2 * union) / (2 * n))
         formulas = ("(2/T) sum_t i B0 sqrt(sum_j K[j,j,t,t])/n", "3 sqrt(log(2 i(i+1) tried/delta)/(2n))")
     else:
         capacity = 2 * i * B0 * float(ceilings[chosen].mean()) / math.sqrt(n)
-        confidence = math.sqrt(math.log(union) / (2 * n))
         formulas = ("(2/T) sum_t i B0 kappa_t/sqrt(n)", "sqrt(log(i(i+1) tried/delta)/(2n))")
     size = "" if math.isnan(i) else f"i = {i}, |f| <= {math.sqrt(found.norm_squared):.4g}, all steps together"
     terms = (
         Term("training loss", "mean min(1, |f_t - y_t|)", found.loss, True, "exact", "raised by the rounding of K"),
         Term("capacity", formulas[0], capacity, True, "derived", size),
-        Term("confidence", formulas[1], confidence, True, "derived", f"n = {n} sequences"),
+        Term("confidence", formulas[1], sure, True, "derived", f"n = {n} sequences"),
     )
-    assumptions = [independent(), _beforehand(options.tried, named, ceilings), known.semidefinite(), known.arithmetic()]
+    assumptions = [
+        independent(),
+        beforehand(_fixed(named, ceilings), options.tried),
+        known.semidefinite(),
+        known.arithmetic(),
+    ]
     if reg == 0.0:
         assumptions.append(known.positive())
     if ceilings is not None:
@@ -275,10 +269,8 @@ def _points(K: Any, n: int, t: int) -> Any:
     return K
 
 
-def _beforehand(tried: int, named: bool, ceilings: np.ndarray | None) -> Assumption:
-    chosen = "kernel, B0" + (", steps" if named else "") + ("" if ceilings is None else ", kappa")
-    what = "without these labels" if tried == 1 else f"among {tried} settings, which the bound counts"
-    return Assumption("fixed beforehand", f"{chosen} were chosen {what}", "declared")
+def _fixed(named: bool, ceilings: np.ndarray | None) -> str:
+    return "kernel, B0" + (", steps" if named else "") + ("" if ceilings is None else ", kappa")
 
 
 def _below(diagonal: Float[np.ndarray, "n t"], ceilings: Float[np.ndarray, " t"], rounding: float) -> Assumption:
