@@ -177,7 +177,7 @@ class Bound:
     @property
     def shown(self) -> str:
         """The value with four digits, rounded outwards: up, or down for a lower bound."""
-        return _outward(self.value, self.lower)
+        return outward(self.value, self.lower)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-ready values; a number that is NaN or infinite becomes None, with a note beside it."""
@@ -234,7 +234,7 @@ def _remarks(term: Term) -> str:
     return f"[{'; '.join(remarks)}]"
 
 
-def _outward(value: float | None, lower: bool, digits: int = 4) -> str:
+def outward(value: float | None, lower: bool = False, digits: int = 4) -> str:
     """`value` to some digits, never below it, or above it: what stands behind `<=` or `>=` must itself be a bound."""
     exact = Decimal(value or 0.0)
     unit = Decimal(1).scaleb(exact.adjusted() - digits + 1)

@@ -171,15 +171,6 @@ def bound_line(bound: Bound) -> str:
     return f"{bound.quantity}: estimate {bound.value:.4g}, not certified{empty}"
 
 
-def rounded_up(value: float, digits: int = 4) -> str:
-    """`value` with some digits, never below it: what stands behind `<=`."""
-    shown = f"{value:.{digits}g}"
-    if float(shown) < value:
-        step = 10.0 ** (math.floor(math.log10(abs(value))) - digits + 1)
-        shown = f"{float(shown) + step:.{digits}g}"
-    return shown
-
-
 def strict(value: Any) -> Any:
     """Plain JSON values. NaN and infinities become null; in a mapping NAME_note says which."""
     if isinstance(value, Mapping):

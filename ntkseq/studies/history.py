@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ntkseq.bounds.base import outward
 from ntkseq.reports import Figure, Section, Sheet, Table, trajectories
-from ntkseq.reports.record import rounded_up
 from ntkseq.spectra import Interval
 from ntkseq.studies.spec import command_line
 from ntkseq.training import History
@@ -220,7 +220,7 @@ def _facts(kind: str, name: str, table: Rows) -> list[tuple[str, str]]:
         facts = [(f"{_least(table, 0)} → {_least(table, -1)}", f"least eigenvalue of {name}, {span}")]
         if _has(table, "distance", "distance_error"):
             drift, error = float(table["distance"][-1]), float(table["distance_error"][-1])
-            facts.append((f"{drift:.4g}", f"drift of {name} from the start, relative, +- {rounded_up(error, 2)}"))
+            facts.append((f"{drift:.4g}", f"drift of {name} from the start, relative, +- {outward(error, digits=2)}"))
         return facts
     if kind == "loss":
         return [(_change(table[c]), f"{c.replace('_', ' ')}, {span}") for c in _ends(table, "_loss")]
@@ -246,7 +246,7 @@ def _notes(kind: str, name: str, table: Rows) -> list[str]:
 def _least(table: Rows, i: int) -> str:
     """The least eigenvalue; its upper end where it is not told from zero."""
     value, upper = float(table["least"][i]), float(table["least_upper"][i])
-    return f"{value:.3g}" if table["resolved"][i] or not upper > 0 else f"below {rounded_up(upper, 3)}"
+    return f"{value:.3g}" if table["resolved"][i] or not upper > 0 else f"below {outward(upper, digits=3)}"
 
 
 def _change(values: np.ndarray) -> str:
