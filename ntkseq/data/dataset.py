@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
 from ntkseq._struct import replace, static, struct
+from ntkseq.data.labels import number
 
 
 @struct
@@ -22,6 +23,8 @@ class Dataset:
         x_test, y_test, lengths_test: the same for the test split; None where there is none.
         name: name of the data set.
         classes: name of each class; `y == i` means `classes[i]`. Empty for regression and without labels.
+        origin: what of the file was taken for what, in words; empty where there was no file.
+        notes: what to know of the reading: what was left out, or may be meant otherwise.
     """
 
     x: Float[Array, "n t d"]
@@ -32,6 +35,8 @@ class Dataset:
     lengths_test: Int[Array, " m"] | None = None
     name: str = static(default="")
     classes: tuple[str, ...] = static(default=())
+    origin: str = static(default="")
+    notes: tuple[str, ...] = static(default=())
 
     def binary(self, a: Any, b: Any) -> Dataset:
         """The examples of two classes only, with y = -1 for `a` and +1 for `b`, in the dtype of `x`.
@@ -75,6 +80,8 @@ class Dataset:
         return self.binary(*self.classes)
 
     def _code(self, asked: Any) -> int:
+        if str(asked) not in self.classes and (value := number(str(asked))) in self.classes:
+            return self.classes.index(str(value))
         if str(asked) not in self.classes:
             raise ValueError(f"{self.name}: no class {str(asked)!r}; the classes are {_names(self.classes)}.")
         return self.classes.index(str(asked))
@@ -84,7 +91,9 @@ class Dataset:
         test = "" if self.x_test is None else f" + {self.x_test.shape[0]} test"
         ragged = "" if self.lengths is None else " (ragged)"
         labels = "no labels" if self.y is None else f"{len(self.classes)} classes" if self.classes else "real labels"
-        return f"Dataset({self.name}: {n} examples{test}, t={t}{ragged}, d={d}, {self.x.dtype}, {labels})"
+        line = f"Dataset({self.name}: {n} examples{test}, t={t}{ragged}, d={d}, {self.x.dtype}, {labels})"
+        told = ([f"read as: {self.origin}"] if self.origin else []) + [f"note: {note}" for note in self.notes]
+        return "\n  ".join([line, *told])
 
 
 def _keep(first: int, second: int, x: Any, y: Any, lengths: Any) -> tuple[Any, Any, Any]:

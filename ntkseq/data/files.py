@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,16 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq.data import npz, tables, ts
+from ntkseq.data import tokens as token
 from ntkseq.data.dataset import Dataset
-from ntkseq.data.labels import encode
-from ntkseq.data.splits import MAX_BYTES, Found, Split, check_size, joined, shown
+from ntkseq.data.labels import encode, number
+from ntkseq.data.splits import LAYOUTS, MAX_BYTES, Columns, Found, Split, check_size, joined, shown
 
 SUFFIXES = (".npz", ".csv", ".tsv", ".ts")
+
+
+class Doubt(UserWarning):
+    """A file was read in the likeliest way, and another is possible; the message says which option settles it."""
 
 
 def load(
@@ -24,7 +30,9 @@ def load(
     *,
     test: str | os.PathLike[str] | None = None,
     targets: str = "classes",
-    label: str | None = "last",
+    label: str | None = "auto",
+    layout: str = "auto",
+    tokens: str = "auto",
     header: bool | None = None,
     delimiter: str | None = None,
     dtype: Any = None,
@@ -38,16 +46,28 @@ def load(
     Other arrays are left aside; `npz.arrays` reads them.
 
     csv, tsv: each row is a sequence of scalar tokens and one cell its label. Shorter rows, and rows that end in empty
-    cells, give shorter sequences.
+    cells or NaN, give shorter sequences.
 
     ts: the text format of the UEA and UCR collections, with one or more dimensions, without time stamps.
+
+    NaN in all features (`?` in .ts) from some step to the last is the end of a sequence; a missing value inside one is
+    refused. What was taken for what stands in `origin` and `notes` of the result, which print with it. What may well be
+    meant otherwise is refused, or read with a warning, `files.Doubt`, that names the option which settles it: tidy
+    tables (a row for each time step), row indices, labels at either end, ids of tokens, (n, channels, time).
 
     Args:
         path: the file.
         test: a second file, with the test split (`NAME_TEST.ts` beside `NAME_TRAIN.ts`).
         targets: "classes" returns class codes and names; "values" returns the labels as numbers (regression).
         label: csv, tsv: where the label is: "first", "last" (the last cell of its row), a column name, or None for
-            sequences without labels.
+            sequences without labels. "auto": a column called label, class or target; else the end of the rows that
+            holds text; else the first cell of a .tsv and the last of a .csv, unless the other end looks as much or
+            more like class codes.
+        layout: "ntd" or "nct": the axes of arrays in an npz are (n, t, d), or (n, channels, time) as aeon has them.
+            "rows": each row of a table is a sequence, all its cells but the label are steps. "auto" looks.
+        tokens: "real": whole numbers are measured values; "one-hot": they are ids of tokens, to become unit vectors,
+            d = the largest id + 1. "auto" refuses what looks like ids: numbers of an integer dtype with one per step,
+            or of which nearly all of 0, 1, ..., V - 1 occur.
         header: csv, tsv: whether the first row holds column names. None looks: it does if none of its values is a
             number, or if its label is text and all others are numbers.
         delimiter: csv, tsv: None is a comma for `.csv`, a tab for `.tsv`.
@@ -78,34 +98,57 @@ def load(
     if dtype is not None:
         dtype = _checks.float_dtype("dtype", dtype)
     max_bytes = _checks.positive_int("max_bytes", max_bytes)
-    options = {"targets": targets, "label": label, "header": header, "delimiter": delimiter, "max_bytes": max_bytes}
-    found = _find(Path(path), **options)
+    _checks.choice("layout", layout, LAYOUTS)
+    _checks.choice("tokens", tokens, token.TOKENS)
+    options = {"targets": targets, "header": header, "delimiter": delimiter, "layout": layout, "max_bytes": max_bytes}
+    found = _find(Path(path), label=label, **options)
     where = str(path)
     train, held_out = found.train, found.test
     if test is not None:
-        other = _find(Path(test), **options)
+        other = _find(Path(test), label=label, like=found.columns, **options)
         if held_out is not None or other.test is not None:
             raise ValueError(f"{where}: test={str(test)!r} was given, but there is a test split in the file already.")
         where = f"{where} with {test}"
         train, held_out = joined(train, other.train, where)
-        if found.declared != other.declared:
+        if _listed(found.declared) != _listed(other.declared):
             raise ValueError(
                 f"{where}: the two files list different classes, {shown(found.declared)} and {shown(other.declared)}."
             )
-    labels = [part.labels for part in (train, held_out) if part is not None]
-    codes, classes = encode(labels, found.declared, targets, where)
-    x = _floating(train, dtype, where)
-    y = _label_array(codes[0], x.dtype)
-    lengths = None if train.lengths is None else jnp.asarray(train.lengths)
-    if held_out is None:
-        return Dataset(x, y, lengths, name=found.name, classes=classes)
-    x_test = _floating(held_out, dtype, where)
-    y_test = _label_array(codes[1], x_test.dtype)
-    lengths_test = None if held_out.lengths is None else jnp.asarray(held_out.lengths)
-    return Dataset(x, y, lengths, x_test, y_test, lengths_test, found.name, classes)
+    parts = [train] if held_out is None else [train, held_out]
+    for part in parts:
+        _finite(part, where)
+    measured = Path(path).suffix.lower() == ".npz" and all(part.x.dtype.kind == "f" for part in parts)
+    parts, remarks, doubts = token.settle(parts, tokens, measured=measured, where=where, max_bytes=max_bytes)
+    codes, classes, said = encode([part.labels for part in parts], found.declared, targets, where)
+    if ended := sum(part.ended for part in parts):
+        remarks += (f"{ended} sequence(s) end in missing values, which were taken for their ends",)
+    doubts = found.said + doubts
+    for doubt in doubts:
+        warnings.warn(f"{where}: {doubt}", Doubt, stacklevel=2)
+    arrays: dict[str, Any] = {}
+    for part, code, end in zip(parts, codes, ("", "_test"), strict=False):
+        x = _floating(part, dtype, where)
+        lengths = None if part.lengths is None else jnp.asarray(part.lengths)
+        arrays |= {f"x{end}": x, f"y{end}": _label_array(code, x.dtype), f"lengths{end}": lengths}
+    notes = (*doubts, *remarks, *said)
+    return Dataset(**arrays, name=found.name, classes=classes, origin=found.origin, notes=notes)
 
 
-def _find(path: Path, *, targets: str, label: Any, header: Any, delimiter: Any, max_bytes: int) -> Found:
+def _listed(declared: tuple[str, ...] | None) -> set[str] | None:
+    return None if declared is None else {number(name) or name for name in declared}
+
+
+def _find(
+    path: Path,
+    *,
+    targets: str,
+    label: Any,
+    layout: str,
+    header: Any,
+    delimiter: Any,
+    max_bytes: int,
+    like: Columns | None = None,
+) -> Found:
     """Open the door, choose the reader."""
     size = _door(path)
     suffix, where = path.suffix.lower(), str(path)
@@ -113,16 +156,29 @@ def _find(path: Path, *, targets: str, label: Any, header: Any, delimiter: Any, 
         raise ValueError(f"{where}: no reader for suffix {shown(suffix)}; wanted one of {', '.join(SUFFIXES)}.")
     if size == 0:
         raise ValueError(f"{where}: the file is empty (0 bytes). Copy or save it again.")
+    table = suffix in (".csv", ".tsv")
+    if layout not in (("auto", "rows") if table else ("auto", "ntd", "nct") if suffix == ".npz" else ("auto",)):
+        raise ValueError(
+            f"{where}: layout={layout!r} is for {'.npz' if table or suffix == '.ts' else 'tables'}. Leave it out."
+        )
     if suffix == ".npz":
-        return npz.read(path, max_bytes=max_bytes)
+        return npz.read(path, layout=layout, max_bytes=max_bytes)
     check_size(size, max_bytes, where)
     text = _text(path)
     if suffix == ".ts":
         return ts.read(text, where=where, name=path.stem, targets=targets, max_bytes=max_bytes)
-    if delimiter is None:
-        delimiter = "\t" if suffix == ".tsv" else ","
     return tables.read(
-        text, where=where, name=path.stem, label=label, header=header, delimiter=delimiter, max_bytes=max_bytes
+        text,
+        where=where,
+        name=path.stem,
+        label=label,
+        header=header,
+        delimiter=delimiter if delimiter is not None else "\t" if suffix == ".tsv" else ",",
+        max_bytes=max_bytes,
+        layout=layout,
+        targets=targets,
+        tab=suffix == ".tsv",
+        like=like,
     )
 
 
@@ -153,15 +209,18 @@ def _text(path: Path) -> str:
         ) from None
 
 
+def _finite(part: Split, where: str) -> None:
+    try:
+        _checks.finite("the file's sequences", part.x)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
 def _floating(part: Split, dtype: Any, where: str) -> Any:
     """The sequences as a JAX array, finite in the dtype they end in."""
     if dtype is None:
         floating = part.x.dtype.kind == "f" and part.x.dtype.itemsize <= np.dtype(jnp.result_type(float)).itemsize
         dtype = part.x.dtype if floating else jnp.result_type(float)
-    try:
-        _checks.finite("the file's sequences", part.x)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
     with np.errstate(over="ignore"):  # looked at in the next line
         x = part.x.astype(dtype)
     if not np.isfinite(x).all():

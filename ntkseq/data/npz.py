@@ -72,8 +72,8 @@ def arrays(
         ) from error
 
 
-def read(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> Found:
-    """The splits of an npz file, by the names of its arrays.
+def read(path: str | os.PathLike[str], *, layout: str = "auto", max_bytes: int = MAX_BYTES) -> Found:
+    """The splits of an npz file, by the names of its arrays; `files.load` describes the layouts.
 
     Two vocabularies: `x` (or `X`), `y`, and if present `lengths`, `x_test`, `y_test`, `lengths_test`; or, as UCR
     collections are stored, `NAME_TRAIN`, `y_TRAIN`, `NAME_TEST`, `y_TEST`, and if present `len_TRAIN`, `len_TEST`.
@@ -87,11 +87,14 @@ def read(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> Found:
             raise ValueError(f"{where}: {x_key} comes without its labels {y_key}; it holds {_listed(present)}.")
         if y_key in found and x_key not in found:
             raise ValueError(f"{where}: {y_key} comes without its sequences {x_key}; it holds {_listed(present)}.")
-    train = split(found[keys[0]], found[keys[1]], found.get(keys[2]), where, keys[0])
+    said = _one_step_or_wide(found[keys[0]].shape, keys[0], layout, where)
+    axes = "(n, channels, time)" if layout == "nct" else "(n, t)" if found[keys[0]].ndim == 2 else "(n, t, d)"
+    origin = f"array {keys[0]} of shape {found[keys[0]].shape} read as {axes}, labels {keys[1]}"
+    train = split(found[keys[0]], found[keys[1]], found.get(keys[2]), where, keys[0], layout)
     if keys[3] not in found:
-        return Found(name, train)
-    test = split(found[keys[3]], found[keys[4]], found.get(keys[5]), where, keys[3])
-    return Found(name, *joined(train, test, where))
+        return Found(name, train, origin=origin, said=said)
+    test = split(found[keys[3]], found[keys[4]], found.get(keys[5]), where, keys[3], layout)
+    return Found(name, *joined(train, test, where), origin=origin, said=said)
 
 
 def names(path: str | os.PathLike[str]) -> tuple[str, ...]:
@@ -106,6 +109,17 @@ def names(path: str | os.PathLike[str]) -> tuple[str, ...]:
             f"{path}: not an npz file ({type(error).__name__}: {shown(str(error))}). "
             "Wanted what numpy.savez writes; copy or save it again."
         ) from error
+
+
+def _one_step_or_wide(shape: tuple[int, ...], key: str, layout: str, where: str) -> tuple[str, ...]:
+    """What must be said of (n, t, d) that looks like (n, channels, time); one step of many features is refused."""
+    if layout != "auto" or len(shape) != 3 or shape[2] < 2 * shape[1]:
+        return ()
+    _, t, d = shape
+    ways = "If it is (n, channels, time), as aeon stores it, pass layout='nct'; if it is right, layout='ntd'."
+    if t == 1 and d > 3:
+        raise ValueError(f"{where}: {key} of shape {shape} would be one step of {d} features. {ways}")
+    return (f"{key} of shape {shape} is read as t = {t} steps of d = {d} features. {ways}",)
 
 
 class _Refused(Exception):

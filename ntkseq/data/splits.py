@@ -16,26 +16,52 @@ from ntkseq import _checks
 MAX_BYTES = 4 * 2**30
 
 #: How files of text write a value that is not there (lower case).
-MISSING = ("", "?", "nan", "na", "n/a", "null", "none")
+MISSING = ("", "?", "nan", "na", "n/a", "<na>", "null", "none")
+
+LAYOUTS = ("auto", "ntd", "nct", "rows")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """One split: `x` (n, t, d); `labels` (n,) numbers or text, or None; `lengths` (n,), or None when all are full."""
+    """One split: `x` (n, t, d); `labels` (n,) numbers or text, or None; `lengths` (n,), or None when all are full.
+
+    `ended` counts the sequences that a missing value at their end made shorter.
+    """
 
     x: np.ndarray
     labels: np.ndarray | None
     lengths: np.ndarray | None
+    ended: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """What was settled about the columns of a table, so that a second table is read in the same way.
+
+    `label` is "first", "last", a name or None; `titles` are the names of the columns read; `index` counts the row
+    indices in front of them that were left out.
+    """
+
+    label: str | None
+    titles: tuple[str, ...] | None
+    index: int
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Found:
-    """All that a file says; `declared` are class names that it lists itself."""
+    """All that a file says.
+
+    `declared` are class names that it lists itself, `origin` says in words what was taken for what, and `said` holds
+    what the user must be told because it may be otherwise.
+    """
 
     name: str
     train: Split
     test: Split | None = None
     declared: tuple[str, ...] | None = None
+    origin: str = ""
+    said: tuple[str, ...] = ()
+    columns: Columns | None = None
 
 
 def shown(value: object) -> str:
@@ -55,7 +81,10 @@ def numbers(cells: Sequence[str], where: str, columns: Sequence[int]) -> np.ndar
     for column, cell in zip(columns, cells, strict=True):
         text = cell.strip()
         if text.lower() in MISSING:
-            raise ValueError(f"{where}, column {column}: missing value {shown(text)}. Impute it, or drop the row.")
+            raise ValueError(
+                f"{where}, column {column}: missing value {shown(text)}. Impute it, or drop the row; if the sequence "
+                "ends here, leave these cells empty, or NaN, to the end."
+            )
         try:
             good = "_" not in text and bool(np.isfinite(float(text)))
         except ValueError:
@@ -84,36 +113,82 @@ def check_size(size: int, max_bytes: int, what: str) -> None:
         )
 
 
-def split(x: np.ndarray, labels: np.ndarray | None, lengths: np.ndarray | None, where: str, key: str) -> Split:
-    """Check one split against itself, and set what stands behind the lengths to zero."""
+def split(
+    x: np.ndarray, labels: np.ndarray | None, lengths: np.ndarray | None, where: str, key: str, layout: str = "auto"
+) -> Split:
+    """Check one split against itself, bring it to (n, t, d), and set what stands behind the lengths to zero.
+
+    NaN in all features from some step to the last is the end of a sequence.
+    """
     if x.dtype.kind not in "fiub":
         raise ValueError(f"{where}: {key} must be real numbers; got dtype {x.dtype}.")
-    if x.ndim == 2:
+    given = x.shape
+    if x.ndim == 2 and layout != "nct":
         x = x[:, :, None]  # scalar tokens
     if x.ndim != 3:
-        raise ValueError(
-            f"{where}: {key} must have shape (n, t), for scalar tokens, or (n, t, d); got {x.shape}. Reshape it."
-        )
-    n, t, _ = x.shape
+        wanted = "(n, channels, time)" if layout == "nct" else "(n, t), for scalar tokens, or (n, t, d)"
+        raise ValueError(f"{where}: {key} must have shape {wanted}; got {given}. Reshape it.")
     if 0 in x.shape:
-        raise ValueError(f"{where}: {key} is empty, shape {x.shape}; wanted an example, a step and a feature at least.")
+        raise ValueError(f"{where}: {key} is empty, shape {given}; wanted an example, a step and a feature at least.")
+    if layout == "nct":
+        x = np.ascontiguousarray(np.swapaxes(x, 1, 2))
+    n, t, d = x.shape
     if labels is not None and labels.shape != (n,):
         raise ValueError(
             f"{where}: labels of {key} must have shape ({n},), one per example; got {labels.shape}. "
             "Store class codes, names or numbers, not one-hot rows."
         )
+    hint = layout == "auto" and x.shape[2] > 1
+    ended = 0
     if lengths is None:
-        return Split(x, labels, None)
-    if lengths.dtype.kind in "iu":  # JAX would wrap 2^32 + 5 to 5
+        lengths, ended = _ends(x, where, key)
+        if lengths is None:
+            _no_nan(x, where, key, hint)
+            return Split(x, labels, None)
+    elif lengths.dtype.kind in "iu":  # JAX would wrap 2^32 + 5 to 5
         lengths = np.clip(lengths.astype(np.int64), -(2**31), 2**31 - 1)
     try:
         _checks.check_lengths(key, lengths, n, t)
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
+        swap = (
+            f" Is {key} (n, channels, time)? Pass layout='nct'."
+            if hint and lengths.dtype.kind in "iu" and lengths.max() <= d
+            else ""
+        )
+        raise ValueError(f"{where}: {error}{swap}") from None
     lengths = lengths.astype(np.int32)
     inside = np.arange(t)[None, :] < lengths[:, None]  # (n, t)
     x = np.where(inside[:, :, None], x, np.zeros((), x.dtype))  # padding may hold NaN
-    return Split(x, labels, None if (lengths == t).all() else lengths)
+    _no_nan(x, where, key, hint)
+    return Split(x, labels, None if (lengths == t).all() else lengths, ended)
+
+
+def _ends(x: np.ndarray, where: str, key: str) -> tuple[np.ndarray | None, int]:
+    """Lengths by the NaN that fill the end of sequences, and how many are shorter; None where all are full."""
+    if x.dtype.kind != "f":
+        return None, 0
+    held: np.ndarray = ~np.all(np.isnan(x), axis=2)  # (n, t)
+    if held[:, -1].all():
+        return None, 0
+    lengths = np.where(held.any(axis=1), x.shape[1] - np.argmax(held[:, ::-1], axis=1), 0)
+    if not lengths.all():
+        raise ValueError(f"{where}: sequence {int(np.argmin(lengths))} of {key} holds nothing but NaN. Drop it.")
+    return lengths, int((lengths < x.shape[1]).sum())
+
+
+def _no_nan(x: np.ndarray, where: str, key: str, hint: bool) -> None:
+    if x.dtype.kind != "f" or not (missing := np.isnan(x)).any():
+        return
+    i, step, feature = (int(k) for k in np.argwhere(missing)[0])
+    swap = ""
+    behind: np.ndarray = np.all(missing, axis=1)  # (n, d)
+    if hint and (missing == behind[:, None, :]).all() and (behind[:, 1:] >= behind[:, :-1]).all():
+        swap = f" They stand at the end of the last axis: if {key} is (n, channels, time), pass layout='nct'."
+    raise ValueError(
+        f"{where}: {key} must be finite; got {int(missing.sum())} NaN inside sequences, the first in sequence {i} at "
+        f"step {step}, feature {feature} (from 0). Impute them; only NaN in all features to the last step is an end."
+        f"{swap}"
+    )
 
 
 def joined(train: Split, test: Split, where: str) -> tuple[Split, Split]:
@@ -133,4 +208,4 @@ def joined(train: Split, test: Split, where: str) -> tuple[Split, Split]:
 def _stretched(one: Split, t: int) -> Split:
     n, have, _ = one.x.shape
     lengths = np.full(n, have, np.int32) if one.lengths is None else one.lengths
-    return Split(np.pad(one.x, ((0, 0), (0, t - have), (0, 0))), one.labels, lengths)
+    return Split(np.pad(one.x, ((0, 0), (0, t - have), (0, 0))), one.labels, lengths, one.ended)

@@ -3,78 +3,143 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 
 import numpy as np
 
-from ntkseq.data.splits import MISSING, Found, numbers, pad, shown, split
-
-_Row = tuple[int, list[str]]  # line in the file, stripped cells
+from ntkseq.data import columns, tidy
+from ntkseq.data.columns import Rows
+from ntkseq.data.splits import Columns, Found, numbers, pad, shown, split
 
 
 def read(
-    text: str, *, where: str, name: str, label: str | None, header: bool | None, delimiter: str, max_bytes: int
+    text: str,
+    *,
+    where: str,
+    name: str,
+    label: str | None,
+    header: bool | None,
+    delimiter: str,
+    max_bytes: int,
+    layout: str = "auto",
+    targets: str = "classes",
+    tab: bool = False,
+    like: Columns | None = None,
 ) -> Found:
-    """Each row one sequence, one cell of it the label; `files.load` describes the arguments."""
+    """Each row one sequence, one cell of it the label; `files.load` describes the arguments.
+
+    tab: whether the first cell is usually the label, as in a .tsv.
+    like: what was settled for the training split, when this is the test split.
+    """
     rows = _rows(text, where, delimiter)
     if not rows:
         raise ValueError(f"{where}: no rows; wanted one sequence per row.")
-    titles = _titles(rows, where, label, header)
+    if like is not None:
+        label = like.label
+    titles = _titles(rows, where, label, header, layout)
     if titles is not None:
-        rows = rows[1:]
-        if not rows:
-            raise ValueError(f"{where}: no rows behind the column names; wanted one sequence per row.")
-    position = _position(label, titles, where)
-    sequences, labels = [], []
-    for line, cells in rows:
+        rows = _behind(titles, rows, where)
+    said: list[str] = []
+    skip = 0
+    while layout != "rows" and len(rows[0][1]) > 1 and columns.has_row_index(rows, titles, label, tab, where):
+        first = titles[0] if titles else ""
+        skip += 1
+        rows = [(line, cells[1:]) for line, cells in rows if len(cells) > 1]
+        titles = None if titles is None else titles[1:]
+        called = f"called {shown(first)}" if first else "without a name"
+        said.append(f"column {skip}, {called}, is left out: a row index; layout='rows' reads it as a step")
+    if like is not None and (like.index != skip or None not in (titles, like.titles)):
+        _agree(like, titles, skip, where)
+    place: str | None
+    refusal = None
+    try:
+        place = columns.label_place(rows, titles, tab, targets, where) if label == "auto" else label
+    except ValueError as error:
+        place, refusal = None, error
+    position = _position(place, titles, where)
+    if layout != "rows":
+        tidy.refuse(rows, titles, position, where, skip)
+    if refusal is not None:
+        raise refusal
+    if titles is not None and layout != "rows" and (kinds := columns.several_kinds(titles, place)):
+        said.append(f"{kinds}; layout='rows' says it is right")
+    sequences, labels, ended = [], [], 0
+    for i, (line, cells) in enumerate(rows):
+        here = f"{where}, line {line}"
         if titles is not None and len(cells) > len(titles):
-            raise ValueError(f"{where}, line {line}: {len(cells)} cells, but the first line names {len(titles)}.")
-        sequence, tag = _sequence(cells, position, f"{where}, line {line}", titles is None and line == rows[0][0])
+            raise ValueError(f"{here}: {len(cells)} cells, but the first line names {len(titles)}.")
+        sequence, tag, short = _sequence(cells, position, here, titles is None and i == 0, skip)
         sequences.append(sequence)
         labels.append(tag)
+        ended += short
     x, lengths = pad(sequences, where, max_bytes)
-    return Found(name, split(x, None if position is None else np.array(labels), lengths, where, "the table"))
+    found = split(x, None if position is None else np.array(labels), lengths, where, "the table")
+    origin = f"a row is a sequence, {_words(place)}"
+    settled = Columns(place, None if titles is None else tuple(titles), skip)
+    found = dataclasses.replace(found, ended=ended)
+    return Found(name, found, origin=origin, said=tuple(said), columns=settled)
 
 
-def _rows(text: str, where: str, delimiter: str) -> list[_Row]:
+def _words(place: str | None) -> str:
+    if place is None:
+        return "without labels"
+    if place in ("first", "last"):
+        return f"the label its {place} cell"
+    return f"the label in column {shown(place)}"
+
+
+def _agree(like: Columns, titles: list[str] | None, index: int, where: str) -> None:
+    if like.index != index:
+        raise ValueError(f"{where}: a row index stands in front of one of the two tables only. Delete it.")
+    if titles is not None and like.titles is not None and tuple(titles) != like.titles:
+        odd = next((pair for pair in zip(like.titles, titles, strict=False) if pair[0] != pair[1]), None)
+        odd = odd or (f"{len(like.titles)} columns", f"{len(titles)} columns")
+        raise ValueError(
+            f"{where}: the two tables have different columns, {shown(odd[0])} to train on where the test has "
+            f"{shown(odd[1])}. Bring them into one order."
+        )
+
+
+def _rows(text: str, where: str, delimiter: str) -> Rows:
     if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
         raise ValueError(f"delimiter must be one character; got {delimiter!r}.")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        return [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
+        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
     except csv.Error as error:
         raise ValueError(f"{where}, line {reader.line_num}: not a readable table ({error}). Look for quotes.") from None
+    rows = [(line, cells) for line, cells in rows if cells != [""]]  # blank lines
+    while rows and not any(rows[-1][1]):  # as spreadsheets leave them
+        rows.pop()
+    other = [mark for mark in ",;\t " if mark != delimiter and rows and all(mark in cells[0] for _, cells in rows)]
+    if other and all(len(cells) == 1 for _, cells in rows):
+        raise ValueError(
+            f"{where}: no {delimiter!r} in any row, but {other[0]!r} in each. Pass delimiter={other[0]!r}, or save the "
+            f"file with {delimiter!r} between the cells."
+        )
+    return rows
 
 
-def _titles(rows: list[_Row], where: str, label: str | None, header: bool | None) -> list[str] | None:
+def _titles(rows: Rows, where: str, label: str | None, header: bool | None, layout: str) -> list[str] | None:
     """The column names, or None when the first row is data already."""
     first = rows[0][1]
-    by_name = label not in ("first", "last", None)
+    by_name = label not in ("first", "last", "auto", None)
     if by_name and header is False:
         raise ValueError(f"{where}: label={label!r} names a column, but header=False. Say label='first' or 'last'.")
     if header is None:
-        header = by_name or _looks_like_titles(rows, label)
+        header = by_name or columns.looks_like_titles(rows, label, layout, where)
     return first if header else None
 
 
-def _looks_like_titles(rows: list[_Row], label: str | None) -> bool:
-    """No number among the values of the first row; or text over a column of labels that are all numbers."""
-    at = {"first": 0, "last": -1}.get(label or "")
-    first = rows[0][1]
-    values = [cell for i, cell in enumerate(first) if cell and (at is None or i != at % len(first))]
-    if values and not any(_is_number(cell) or cell.lower() in MISSING for cell in values):
-        return True
-    if at is None or len(rows) < 2 or not first[at] or _is_number(first[at]):
-        return False
-    return all(_is_number(cells[at]) for _, cells in rows[1:])
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+def _behind(titles: list[str], rows: Rows, where: str) -> Rows:
+    """The rows behind the column names, none of which is the names again."""
+    if not rows[1:]:
+        raise ValueError(f"{where}: no rows behind the column names; wanted one sequence per row.")
+    again = next((line for line, cells in rows[1:] if cells == titles), None)
+    if again is not None:
+        raise ValueError(f"{where}, line {again}: the column names once more. Delete the line.")
+    return rows[1:]
 
 
 def _position(label: str | None, titles: list[str] | None, where: str) -> int | None:
@@ -90,23 +155,26 @@ def _position(label: str | None, titles: list[str] | None, where: str) -> int | 
     return titles.index(label)
 
 
-def _sequence(cells: list[str], position: int | None, where: str, may_be_titles: bool) -> tuple[np.ndarray, str]:
-    """The values (t, 1) and the label of one row; empty cells at its end are padding."""
-    tag, values, columns = "", cells, list(range(1, len(cells) + 1))
+def _sequence(
+    cells: list[str], position: int | None, where: str, may_be_titles: bool, skip: int
+) -> tuple[np.ndarray, str, bool]:
+    """The values (t, 1) and the label of one row, and whether empty cells or NaN at its end were left out."""
+    tag, values, places = "", cells, list(range(skip + 1, skip + len(cells) + 1))
     if position is not None:
         at = position % len(cells) if position < 0 else position
-        if at >= len(cells) or not cells[at]:
+        if at >= len(cells) or cells[at].lower() in ("", "?", "nan"):
             raise ValueError(
-                f"{where}, column {at + 1}: the label is missing. Fill it in; or put the labels first "
+                f"{where}, column {at + skip + 1}: the label is missing. Fill it in; or put the labels first "
                 "(label='first'), or drop the empty cells behind them."
             )
-        tag, values, columns = cells[at], cells[:at] + cells[at + 1 :], columns[:at] + columns[at + 1 :]
-    while values and not values[-1]:
+        tag, values, places = cells[at], cells[:at] + cells[at + 1 :], places[:at] + places[at + 1 :]
+    t = len(values)
+    while values and values[-1].lower() in ("", "nan"):
         values = values[:-1]
     if not values:
         raise ValueError(f"{where}: the sequence is empty. Drop the row.")
     try:
-        return numbers(values, where, columns[: len(values)])[:, None], tag
+        return numbers(values, where, places[: len(values)])[:, None], tag, len(values) < t
     except ValueError as error:
-        hint = " If these are column names, pass header=True." if may_be_titles else ""
+        hint = " If these are column names, delete the line, or pass header=True." if may_be_titles else ""
         raise ValueError(f"{error}{hint}") from None

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ntkseq.data.labels import number
 from ntkseq.data.splits import Found, numbers, pad, shown, split
 
 _FLAGS = ("timestamps", "missing", "univariate", "equallength")
@@ -35,27 +36,32 @@ def read(text: str, *, where: str, name: str, targets: str, max_bytes: int) -> F
     head = _head(lines, where)
     if head.regression and targets == "classes":
         raise ValueError(f"{where}: @targetLabel says that the labels are numbers, not classes. Pass targets='values'.")
-    sequences, labels = [], []
+    known = None if head.classes is None else {*head.classes, *filter(None, map(number, head.classes))}
+    sequences, labels, written = [], [], []
     for line, content in lines:
         place = f"{where}, line {line}"
         parts = content.split(":")
         if head.labelled:
-            labels.append(_label(parts.pop().strip(), head, place))
-        sequences.append(_sequence(parts, head, place))
-        _same(sequences, head, place)
+            labels.append(_label(parts.pop().strip(), known, head, place))
+        sequences.append(_sequence(parts, place))
+        written.append((parts[0].count(",") + 1, len(parts)))
+        _same(written, head, place)
     if not sequences:
         raise ValueError(f"{where}: no examples behind @data; wanted one per line.")
     x, lengths = pad(sequences, where, max_bytes)
     found = split(x, np.array(labels) if head.labelled else None, lengths, where, "@data")
-    return Found(head.name or name, found, declared=head.classes)
+    ended = sum(len(sequence) < t for sequence, (t, _) in zip(sequences, written, strict=True))
+    origin = f"a line is a sequence, {'the label behind its last colon' if head.labelled else 'without labels'}"
+    found = dataclasses.replace(found, ended=ended)
+    return Found(head.name or name, found, declared=head.classes, origin=origin)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Numbered lines without comments and blanks; one iterator, so the data go on where the head stops."""
-    for number, line in enumerate(text.split("\n"), 1):
+    for place, line in enumerate(text.split("\n"), 1):
         line = line.strip()
-        if line and not line.startswith("#"):
-            yield number, line
+        if line and not line.startswith(("#", "%")):
+            yield place, line
 
 
 def _head(lines: Iterator[tuple[int, str]], where: str) -> _Head:
@@ -106,39 +112,43 @@ def _flag(word: str, values: list[str], place: str) -> bool:
     return values[0].lower() == "true"
 
 
-def _label(label: str, head: _Head, place: str) -> str:
-    if not label:
-        raise ValueError(f"{place}: the label behind the last ':' is missing.")
-    if head.classes is not None and label not in head.classes:
+def _label(label: str, known: set[str] | None, head: _Head, place: str) -> str:
+    if not label or (label == "?" and known is None):
+        raise ValueError(f"{place}: the label behind the last ':' is missing. Fill it in, or drop the line.")
+    if head.classes is not None and known is not None and not {label, number(label)} & known:
         listed = ", ".join(head.classes[:12]) + (", ..." if len(head.classes) > 12 else "")
         raise ValueError(f"{place}: label {shown(label)} is not one that @classLabel lists ({listed}).")
     return label
 
 
-def _sequence(parts: list[str], head: _Head, place: str) -> np.ndarray:
-    """The dimensions of one example as (t, d)."""
+def _sequence(parts: list[str], place: str) -> np.ndarray:
+    """The dimensions of one example as (t, d), without the missing values at their common end."""
     if not parts:
         raise ValueError(f"{place}: no values before the label; wanted dimension:...:label.")
-    columns = []
-    for dimension, part in enumerate(parts, 1):
-        cells = part.split(",")
-        columns.append(numbers(cells, f"{place}, dimension {dimension}", range(1, len(cells) + 1)))
-        if len(columns[-1]) != len(columns[0]):
+    cells = [part.split(",") for part in parts]
+    for dimension, values in enumerate(cells, 1):
+        if len(values) != len(cells[0]):
             raise ValueError(
-                f"{place}: all dimensions of an example need one length; dimension 1 has {len(columns[0])} values, "
-                f"dimension {dimension} has {len(columns[-1])}. Cut or impute them."
+                f"{place}: all dimensions of an example need one length; dimension 1 has {len(cells[0])} values, "
+                f"dimension {dimension} has {len(values)}. Cut or impute them."
             )
+    t = len(cells[0])
+    while t and all(values[t - 1].strip().lower() in ("?", "nan") for values in cells):
+        t -= 1
+    if not t:
+        raise ValueError(f"{place}: the sequence holds nothing but missing values. Drop the line.")
+    columns = [numbers(v[:t], f"{place}, dimension {i}", range(1, t + 1)) for i, v in enumerate(cells, 1)]
     return np.stack(columns, axis=1)
 
 
-def _same(sequences: list[np.ndarray], head: _Head, place: str) -> None:
-    """Compare the latest example with the first, and with what the head promises."""
-    t, d = sequences[-1].shape
-    wanted = head.counts.get("dimensions", 1 if head.flags.get("univariate") else sequences[0].shape[1])
+def _same(written: list[tuple[int, int]], head: _Head, place: str) -> None:
+    """Compare what the latest line holds, (t, d), with the first, and with what the head promises."""
+    t, d = written[-1]
+    wanted = head.counts.get("dimensions", 1 if head.flags.get("univariate") else written[0][1])
     if d != wanted:
         raise ValueError(f"{place}: wanted {wanted} dimension(s); got {d}. Look for a stray or missing ':'.")
     if not head.flags.get("equallength", "serieslength" in head.counts):
         return
-    steps = head.counts.get("serieslength", len(sequences[0]))
+    steps = head.counts.get("serieslength", written[0][0])
     if t != steps:
         raise ValueError(f"{place}: wanted {steps} values per dimension; got {t}. Or say @equalLength false.")

@@ -9,7 +9,7 @@ from ntkseq.data.labels import encode
 
 
 def codes(labels, declared=None, targets="classes"):
-    parts, classes = encode([np.asarray(labels)], declared, targets, "f")
+    parts, classes, _ = encode([np.asarray(labels)], declared, targets, "f")
     return parts[0].tolist(), classes
 
 
@@ -24,6 +24,10 @@ def codes(labels, declared=None, targets="classes"):
         ([True, False], [1, 0], ("0", "1")),
         ([b"b", b"a"], [1, 0], ("a", "b")),
         ([2**63], [0], (str(2**63),)),
+        (["1", "1.0", "01", "1e0", "2"], [0, 0, 0, 0, 1], ("1", "2")),
+        (["-0", "0", "0.0"], [0, 0, 0], ("0",)),
+        (["9007199254740993", "9007199254740992"], [1, 0], ("9007199254740992", "9007199254740993")),  # one float
+        (["1_0", "10x"], [1, 0], ("10x", "1_0")),
     ],
 )
 def test_codes_point_into_the_sorted_names(labels, want, classes):
@@ -31,14 +35,15 @@ def test_codes_point_into_the_sorted_names(labels, want, classes):
 
 
 def test_all_splits_share_one_list_of_names():
-    parts, classes = encode([np.array(["b", "c"]), np.array(["a", "c"])], None, "classes", "f")
-    assert classes == ("a", "b", "c")
+    parts, classes, said = encode([np.array(["b", "c"]), np.array(["a", "c"])], None, "classes", "f")
+    assert said == ("1 class(es) have no training example: 'a'",) and classes == ("a", "b", "c")
     assert [part.tolist() for part in parts] == [[1, 2], [0, 2]]
 
 
 def test_declared_classes_count_even_where_they_do_not_occur():
     assert codes(["c"], ("c", "a", "b")) == ([2], ("a", "b", "c"))
     assert codes(["0.5"], ("0.5", "1.5")) == ([0], ("0.5", "1.5"))
+    assert codes(["1.0", "2"], ("2", "1", "3")) == ([0, 1], ("1", "2", "3"))
 
 
 def test_values_are_numbers():
@@ -47,7 +52,30 @@ def test_values_are_numbers():
 
 
 def test_without_labels_there_are_no_classes():
-    assert encode([None, None], None, "classes", "f") == ([None, None], ())
+    assert encode([None, None], None, "classes", "f") == ([None, None], (), ())
+
+
+def test_what_is_merged_or_looks_alike_is_said():
+    assert encode([np.array(["1", "1.0"])], None, "classes", "f")[2] == (
+        "labels '1', '1.0' are one class, the number 1",
+    )
+    assert encode([np.array(["Up", "up"])], None, "classes", "f")[2] == ("labels 'Up', 'up' are different classes",)
+    assert "mixed" in encode([np.array(["1", "2", "walk"])], None, "classes", "f")[2][0]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (["-1", "1"], ["0", "1"], "different classes: '-1', '1' to train on, '0', '1' to test"),
+        (["1", "2"], ["0", "1"], "different classes"),
+        (["a", "b"], ["c", "d"], "different classes: 'a', 'b' to train on, 'c', 'd' to test"),
+        (["a", "b"], ["0", "1"], "'a' for a label, the test split '0': names in one, numbers in the other"),
+        (["True", "False"], [True, False], "labels are numbers, but 'False' is none"),
+    ],
+)
+def test_splits_with_another_encoding_are_refused(train, test, message):
+    with pytest.raises(ValueError, match=message):
+        encode([np.array(train), np.array(test)], None, "classes", "f")
 
 
 @pytest.mark.parametrize(
@@ -59,8 +87,14 @@ def test_without_labels_there_are_no_classes():
         (["a", " "], "classes", "the label of example 1 is empty"),
         ([b"\xff"], "classes", "not readable text"),
         ([1j], "classes", "numbers or text; got dtype complex128"),
-        (["a"], "values", "finite numbers; got .*'a'"),
-        ([1.0, np.inf], "values", "finite numbers; got np.float64.inf"),
+        (["1", "a"], "values", "a finite number for each example; that of example 1 is no finite number, got 'a'"),
+        (["1", "?"], "values", r"that of example 1 is missing, got '\?'. Fill it in"),
+        ([1.0, np.inf], "values", "that of example 1 is no finite number, got inf"),
+        (["a", "nan"], "classes", "the label of example 1 is missing, 'nan'"),
+        (["1", "?"], "classes", r"the label of example 1 is missing, '\?'"),
+        (["1", "2", "NA"], "classes", "labels are numbers, but 'NA' is none"),
+        (["True", "1"], "classes", "labels are numbers, but 'True' is none"),
+        (["1", "1.0", "walk"], "classes", "mix names with numbers that are written in different ways"),
     ],
 )
 def test_labels_that_are_none_are_refused(labels, targets, message):

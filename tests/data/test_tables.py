@@ -57,8 +57,12 @@ def test_without_labels_every_cell_is_a_token():
         ("1,2,3\n4,5,6\n", None, 2),
         ("a,b,c\n4,5,6\n", None, 1),
         ("0,1,label\n4,5,6\n", None, 1),  # as pandas writes a frame with numbered columns
-        ("0,1,label\n4,5,x\n", None, 2),  # here "label" may be a class
-        ("0,1,label\n4,5,x\n", True, 1),
+        ("0,1,label\n4,5,x\n", None, 1),
+        ("0,1,label\n4,5,x\n6,7,label\n", None, 3),  # here "label" is a class
+        ("0,1,up\n4,5,x\n", None, 2),
+        ("0,1,up\n4,5,x\n", True, 1),
+        ("0,1,up\n4,5,2\n", None, 1),
+        ("0,1,2\n0.4,0.5,2\n", None, 1),  # column numbers of pandas
         ("1,2,3\n4,5,6\n", True, 1),
     ],
 )
@@ -76,12 +80,16 @@ def test_a_first_row_of_missing_values_is_not_taken_for_names():
     [
         ("1,2,a\n1,zwei,b\n", {}, "line 2, column 2: wanted a finite number; got 'zwei'"),
         ("1,2,a\n\n1,,3,b\n", {}, r"line 3, column 2: missing value ''. Impute"),
-        ("1,2,a\n1,nan,b\n", {}, "line 2, column 2: missing value 'nan'"),
+        ("1,2,a\n1,nan,2,b\n", {}, "line 2, column 2: missing value 'nan'"),
+        ("0.1,0.2,x\n0.3,0.4,1\n", {}, "first row has 'x' where all others have numbers"),
+        ("0,1,2\n3,4,5\n", {}, "the first row counts 0, 1, 2"),
+        ("u,v,c\n1,2,a\nu,v,c\n", {}, "line 3: the column names once more"),
+        ("1\t2\ta\n1\t2\tb\n", {}, r"no ',' in any row, but '\\t' in each. Pass delimiter='\\t'"),
         ("1,2,a\n1,inf,b\n", {}, "line 2, column 2: wanted a finite number; got 'inf'"),
         ("1,2,a\n1,1_0,b\n", {}, "line 2, column 2: wanted a finite number; got '1_0'"),
         ("a,1,2\nb,1,zwei\n", {"label": "first"}, "line 2, column 3: wanted"),
         ("u,c,v\n1,a,2\n3,b,vier\n", {"label": "c"}, "line 3, column 3: wanted"),
-        ("1,b,c\n1,2,x\n", {}, "line 1, column 2: .*If these are column names, pass header=True"),
+        ("1,b,c\n1,2,x\n", {}, "line 1, column 2: .*If these are column names, delete the line, or pass header=True"),
         ("1,2,a\n1,2,\n", {}, "line 2, column 3: the label is missing"),
         ("u,c,v\n1,a,2\n3\n", {"label": "c"}, "line 3, column 2: the label is missing"),
         ("1,2,a\nb\n", {}, "line 2: the sequence is empty"),
@@ -92,7 +100,7 @@ def test_a_first_row_of_missing_values_is_not_taken_for_names():
         ("u,v\n1,2\n", {"label": "w"}, "no column named 'w'; the columns are 'u', 'v'"),
         ("v,v\n1,2\n", {"label": "v"}, "2 columns named 'v'"),
         ("1,2\n", {"label": "v", "header": False}, "label='v' names a column, but header=False"),
-        ("1;2;a\n1;2;b\n", {}, "line 1: the sequence is empty|line 2: the sequence is empty"),
+        ("1;2;a\n1;2;b\n", {}, "no ',' in any row, but ';' in each. Pass delimiter=';'"),
         ("1,2,a\n", {"delimiter": ",,"}, "delimiter must be one character"),
         ('1,2,a\n"' + "x" * 200_000, {}, "line 2: not a readable table"),
         ("1,2,3,4,5,6,7,8,9,a\n" + "1,b\n" * 20, {"max_bytes": 1000}, "padded to 9 steps.*would take 1,512 bytes"),

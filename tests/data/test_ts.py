@@ -33,6 +33,15 @@ def test_a_multivariate_file_of_unequal_lengths_is_read():
     assert found.train.lengths.tolist() == [3, 2] and found.train.labels.tolist() == ["1", "0"]
 
 
+def test_a_percent_sign_begins_a_comment():
+    assert read("%# as aeon has it\n@classLabel true a\n@data\n% here, too\n1,2:a\n").train.x.shape == (1, 2, 1)
+
+
+def test_the_promised_length_counts_values_that_are_missing_at_the_end():
+    found = read("@equalLength true\n@seriesLength 3\n@classLabel true a\n@data\n1,2,3:a\n1,?,?:a\n").train
+    assert found.lengths.tolist() == [3, 1] and found.ended == 1
+
+
 def test_a_file_without_labels_is_read():
     found = read("@univariate false\n@classLabel false\n@data\n1,2:3,4\n")
     assert found.train.labels is None and found.train.x.tolist() == [[[1, 3], [2, 4]]]
@@ -51,7 +60,7 @@ def test_numbers_as_targets_have_to_be_asked_for():
     [
         ("@timeStamps true\n@data\n", "line 1: examples with time stamps are not read. Resample"),
         ("@classLabel true a\n@data\n(0,1),(1,2):a\n", "line 3, dimension 1, column 1: wanted a finite number"),
-        ("@classLabel true a\n@data\n1,?:a\n", r"line 3, dimension 1, column 2: missing value '\?'. Impute"),
+        ("@classLabel true a\n@data\n1,?,2:a\n", r"line 3, dimension 1, column 2: missing value '\?'. Impute"),
         ("@classLabel true a\n@data\n1,2:3,NaN:a\n", "line 3, dimension 2, column 2: missing value 'NaN'"),
         ("@classLabel true a\n@data\n1,zwei:a\n", "line 3, dimension 1, column 2: wanted a finite number; got 'zwei'"),
         ("@classLabel true a\n@data\n1,2,:a\n", "line 3, dimension 1, column 3: missing value"),

@@ -1,0 +1,134 @@
+"""Is a table tidy (long), a row for each time step of a sequence, and how are its sequences gathered?"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ntkseq.data.columns import ROWS, Rows, plain
+from ntkseq.data.splits import shown
+
+_IDS = {"id", "ids", "uid", "uuid", "case", "series", "sequence", "seq", "sample", "instance", "subject", "patient"}
+_TIMES = {"t", "ts", "time", "times", "timestamp", "time_stamp", "datetime", "date", "step", "steps", "timestep"}
+_TIMES |= {"time_step", "time_index", "frame", "tick", "second", "seconds", "sec", "ms", "minute", "hour", "day"}
+_TIMES |= {"cycle", "reading_id"}
+_IDS |= {"trial", "episode", "session"}
+
+
+def refuse(rows: Rows, titles: list[str] | None, at: int | None, path: str, skip: int) -> None:
+    """Refuse a table with a row for each time step, and columns that are ids.
+
+    Args:
+        rows: without column names and row index.
+        titles: names of the columns.
+        at: the column of the label, which is neither id nor time.
+        path: the file.
+        skip: how many columns in front of these were left out.
+    """
+    width = len(rows[0][1] if titles is None else titles)
+    rows = [(line, cells) for line, cells in rows if len(cells) == width]
+    if not rows:
+        return
+    places = [p for p in range(width) if at is None or p != at % width]
+    columns = {p: [cells[p] for _, cells in rows] for p in places}
+    names = {p: plain(titles[p]) for p in places} if titles is not None else {}
+    ids = [p for p, name in names.items() if name in _IDS or name.endswith(("_id", "_ids"))]
+    times = [p for p, name in names.items() if name in _TIMES and p not in ids]
+    ids += [p for p in times if names[p] == "reading_id"]
+    few = [p for p in places if p in (0, 1, 2, width - 2, width - 1) or p in ids + times]
+    runs = {p: column for p in few if (column := _floats(columns[p])) is not None}
+    for p in (p for p in times if p not in runs):  # dates as text
+        rank = {cell: float(i) for i, cell in enumerate(sorted(set(columns[p])))}
+        runs[p] = [rank[cell] for cell in columns[p]]
+    whole = [p for p in few if p not in runs or all(v.is_integer() for v in runs[p])]
+    for a in sorted(whole, key=lambda p: p not in ids):
+        if len(set(columns[a])) > len(rows) / 2:
+            continue
+        for b in sorted(runs, key=lambda p: p not in times):
+            named = a in ids and b in times
+            if a != b and _runs_up(columns[a], runs[b], named):
+                raise _tidy(titles, a, b, at, width, path, skip)
+    for b in runs:
+        if _saw(runs[b]) or (b in times and _rising(runs[b])):
+            repeats = next((p for p in ids if len(set(columns[p])) < len(rows)), None)
+            raise _tidy(titles, repeats, b, at, width, path, skip)
+    ids = [p for p in ids if p in whole]
+    for p in ids:
+        if len(set(columns[p])) <= len(rows) / 2:
+            raise _tidy(titles, p, None, at, width, path, skip)
+    if ids and titles is not None:
+        raise ValueError(
+            f"{path}: column {shown(titles[ids[0]])} looks like an id, which is no step of a sequence. Delete it; or, "
+            f"if rows are steps, gather them into sequences and save an .npz. {ROWS}"
+        )
+
+
+def _floats(column: list[str]) -> list[float] | None:
+    try:
+        values = [float(cell) for cell in column]
+    except ValueError:
+        return None
+    return values if all(map(math.isfinite, values)) else None
+
+
+def _runs_up(groups: list[str], times: list[float], named: bool) -> bool:
+    """Whether `times` rises within each of two or more groups, in even steps or too often for chance."""
+    by: dict[str, list[float]] = {}
+    for group, time in zip(groups, times, strict=True):
+        by.setdefault(group, []).append(time)
+    longer = [np.array(run) for run in by.values() if len(run) > 1]
+    if len(by) < 2 or not longer:
+        return False
+    if named:
+        return all(len(set(run.tolist())) == len(run) for run in longer)
+    rising = all((np.diff(run) > 0).all() for run in longer)
+    if not rising and len(times) < 3 * len(by):
+        return False  # rows in any order: only longer sequences tell
+    steps = np.concatenate([np.diff(np.sort(run)) for run in longer])
+    if len(steps) > 2 and steps[0] > 0 and np.ptp(steps) <= 1e-6 * steps[0]:
+        return True
+    return rising and sum(math.lgamma(len(run) + 1) for run in longer) > 14  # one in a million by chance
+
+
+def _saw(times: list[float]) -> bool:
+    """Whether the column starts from the same value again and again, and rises in even steps between."""
+    values = np.array(times)
+    back = np.flatnonzero(np.diff(values) <= 0)
+    if len(back) == 0 or len(values) < 3 * (len(back) + 1):
+        return False
+    steps = np.delete(np.diff(values), back)
+    return bool((values[back + 1] == values[0]).all() and np.ptp(steps) <= 1e-6 * abs(steps[0]))
+
+
+def _rising(times: list[float]) -> bool:
+    """Whether a column called time rises, but for a few new beginnings."""
+    falls = int((np.diff(np.array(times)) <= 0).sum())
+    return falls <= len(times) / 3
+
+
+def _tidy(
+    titles: list[str] | None, a: int | None, b: int | None, at: int | None, width: int, path: str, skip: int
+) -> ValueError:
+    """The refusal, with lines of pandas that gather the sequences."""
+    name = (lambda p: titles[p]) if titles is not None else (lambda p: p + skip)
+    at = None if at is None else at % width
+    values = [name(p) for p in range(width) if p not in (a, b, at)]
+    up = "other columns change" if b is None else f"{shown(name(b))} runs up"
+    seen = f"column {up}" if a is None else f"{shown(name(a))} repeats while {up}"
+    told = f"{path}: a tidy (long) table, a row for each time step: {seen}. Wanted: a row for each sequence. "
+    if at is None or not values or len(values) > 8:
+        return ValueError(
+            f"{told}Gather the rows of each sequence into x (n, t, d), padded with NaN, of an .npz. {ROWS}"
+        )
+    tab = ", sep='\\t'" if path.lower().endswith(".tsv") else ""
+    read = f"pd.read_csv({path!r}{tab}{'' if titles is not None else ', header=None'})"
+    key = name(a) if a is not None else "id"
+    made = f"df['id'] = (df[{name(b)!r}].diff() <= 0).cumsum(); " if a is None and b is not None else ""
+    order = [key] if b is None else [key, name(b)]
+    return ValueError(
+        f"{told}With pandas as pd, numpy as np: df = {read}; {made}df = df.sort_values({order!r}, kind='stable'); "
+        f"g = df.groupby({key!r}); w = df.assign(_k=g.cumcount()).pivot(index={key!r}, columns='_k', "
+        f"values={values!r}); np.savez({path.rsplit('.', 1)[0] + '.npz'!r}, x=w.to_numpy(float)"
+        f".reshape(len(w), {len(values)}, -1).swapaxes(1, 2), y=np.array(g[{name(at)!r}].first().tolist())). {ROWS}"
+    )

@@ -1,0 +1,147 @@
+"""Is a table with a row for each time step told from one with a row for each sequence?"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+
+import numpy as np
+import pandas
+import pytest
+
+from ntkseq.data import load, tables
+
+
+def long(steps=lambda i: 6 + i % 3, n=8) -> list[list[str]]:
+    """Rows id, time, ax, ay, az, label of n sequences of different lengths."""
+    rng = np.random.default_rng(0)
+    return [
+        [str(i), str(step), *(f"{value:.3f}" for value in rng.normal(size=3)), "down" if i % 2 else "up"]
+        for i in range(n)
+        for step in range(steps(i))
+    ]
+
+
+def text(rows, titles="id,time,ax,ay,az,label", delimiter=",") -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
+    writer.writerows([titles.split(",")] if titles else [])
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def shuffled(rows):
+    return [rows[i] for i in np.random.default_rng(1).permutation(len(rows))]
+
+
+def without(rows, *columns):
+    return [[cell for i, cell in enumerate(row) if i not in columns] for row in rows]
+
+
+def changed(rows, column, change):
+    return [[change(cell) if i == column else cell for i, cell in enumerate(row)] for row in rows]
+
+
+ROWS = long()
+TIDY = {
+    "as people have it": text(ROWS),
+    "sequences of one length": text(long(lambda i: 6)),
+    "without names": text(ROWS, ""),
+    "rows in any order": text(shuffled(ROWS)),
+    "rows in any order, without names": text(shuffled(ROWS), ""),
+    "other names": text(ROWS, "Series ID,Time Step,u,v,w,class"),
+    "names that say nothing": text(ROWS, "a,b,c,d,e,label"),
+    "by time, then id": text(sorted(ROWS, key=lambda row: (int(row[1]), int(row[0])))),
+    "a row index in front": text([[str(i), *row] for i, row in enumerate(ROWS)], ",id,time,ax,ay,az,label"),
+    "names for ids": text(changed(ROWS, 0, "walk-{}".format)),
+    "dates": text(changed(ROWS, 1, "2026-01-{:0>2}".format)),
+    "uneven times": text(changed(ROWS, 1, lambda step: f"{int(step) ** 1.5:.3f}")),
+    "times that go on": text([[row[0], f"{i / 10:.1f}", *row[2:]] for i, row in enumerate(ROWS)]),
+    "numbers for labels": text(changed(ROWS, 5, {"up": "1", "down": "0"}.get)),
+    "the label in front": text([[row[5], *row[:5]] for row in ROWS], "label,id,time,ax,ay,az"),
+    "time before id": text([[row[1], row[0], *row[2:]] for row in ROWS], "time,id,ax,ay,az,label"),
+    "no ids": text(without(ROWS, 0), "time,ax,ay,az,label"),
+    "no ids, no names": text(without(long(lambda i: 6), 0), ""),
+    "no time": text(without(ROWS, 1), "id,ax,ay,az,label"),
+    "one value": text(without(ROWS, 3, 4), "case_id,timestamp,value,label"),
+    "one sequence": text(without(long(n=1), 0), "time,ax,ay,az,label"),
+}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+@pytest.mark.parametrize("case", TIDY)
+def test_a_tidy_table_is_refused_and_its_sequences_are_gathered_by_what_is_said(tmp_path, case, suffix):
+    path = tmp_path / f"motion.{suffix}"
+    path.write_text(TIDY[case].replace(",", "\t") if suffix == "tsv" else TIDY[case])
+    with pytest.raises(
+        ValueError, match=r"motion\.(csv|tsv): a tidy \(long\) table, a row for each time step"
+    ) as caught:
+        load(path)
+    said = str(caught.value)
+    assert "\n" not in said and said.endswith("If each row is a sequence all the same, pass layout='rows'.")
+    if "in any order" in case and "without names" in case:
+        return  # which is the id and which the time, nobody can know
+    exec(said.split("numpy as np: ")[1].split(". If each row")[0], {"pd": pandas, "np": np})  # as the user would
+    data = load(path.with_suffix(".npz"))
+    if case in ("one sequence", "by time, then id"):
+        return
+    even = case in ("sequences of one length", "no ids, no names")
+    for i, (_, group) in enumerate(itertools.groupby(long(lambda i: 6) if even else ROWS, key=lambda row: row[0])):
+        rows = list(group)
+        wanted = [[float(cell) for cell in row[2:5]] for row in rows]
+        wanted = [row[:1] for row in wanted] if case == "one value" else wanted
+        assert data.lengths is None if even else int(data.lengths[i]) == len(rows)
+        np.testing.assert_allclose(np.asarray(data.x)[i, : len(rows)], wanted, rtol=1e-6)
+        name = data.classes[int(data.y[i])]
+        assert {"0": "down", "1": "up"}.get(name, name) == rows[0][5]
+
+
+@pytest.mark.parametrize("case", ["as people have it", "no ids", "no time"])
+def test_a_table_of_sequences_that_looks_tidy_is_read_when_asked(tmp_path, case):
+    (tmp_path / "a.csv").write_text(TIDY[case])
+    assert load(tmp_path / "a.csv", layout="rows").x.shape[0] == len(ROWS)
+
+
+@pytest.mark.parametrize("title", ["id", "sample_id", "Case", "uuid"])
+def test_a_column_of_ids_is_no_step(tmp_path, title):
+    (tmp_path / "a.csv").write_text(
+        f"{title},u,v,label\n" + "".join(f"{7 * i + 3},0.5,1.5,{'ab'[i % 2]}\n" for i in range(6))
+    )
+    with pytest.raises(
+        ValueError, match=rf"column '{title}' looks like an id, which is no step of a sequence. Delete it"
+    ):
+        load(tmp_path / "a.csv")
+    assert load(tmp_path / "a.csv", layout="rows").x.shape == (6, 3, 1)
+
+
+def sequences(seed: int) -> str:
+    """A table of sequences of some kind that a study may meet."""
+    rng = np.random.default_rng(seed)
+    n, t = int(rng.integers(4, 40)), int(rng.integers(2, 9))
+    kind = seed % 5
+    if kind == 0:
+        x = rng.normal(size=(n, t)).round(2)
+    elif kind == 1:
+        x = np.cumsum(rng.normal(size=(n, t)), axis=1).round(3)
+    elif kind == 2:  # sorted by class, smooth, a first value that is the same for many
+        x = np.sort(rng.normal(size=(n, t)), axis=0).round(1)
+        x[:, 0] = np.sort(rng.integers(0, 3, n))
+    elif kind == 3:
+        x = rng.integers(0, 500, (n, t)) + 0.5
+        x[:, -1] = np.floor(x[:, -1])
+    else:
+        x = rng.integers(0, 4, (n, t)) + np.eye(1, t, t - 1) * 0.5
+    y = np.sort(rng.integers(0, 3, n)) if kind == 2 else rng.integers(0, 2, n)
+    return "".join(",".join(map(str, row)) + f",{'abc'[c]}\n" for row, c in zip(x.tolist(), y, strict=True))
+
+
+def test_tables_of_sequences_are_not_taken_for_tidy_ones():
+    for seed in range(100):
+        text = sequences(seed)
+        found = tables.read(
+            text, where="a.csv", name="a", label="auto", header=None, delimiter=",", max_bytes=10**6
+        ).train
+        rows = [line.split(",") for line in text.splitlines()]
+        assert np.array_equal(found.x[:, :, 0], np.array([row[:-1] for row in rows], float)), seed
+        assert found.labels.tolist() == [row[-1] for row in rows]
