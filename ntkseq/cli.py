@@ -10,12 +10,13 @@ import pathlib
 import re
 import signal
 import sys
-import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata, util
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from ntkseq import references
+from ntkseq.data.files import Doubt
 from ntkseq.studies import Stored, Study, named
 from ntkseq.studies.history import Recorded
 
@@ -26,6 +27,7 @@ ABOUT = """Neural tangent kernels of sequence models: kernel, spectrum, bounds, 
 Exit codes: 0 done; 1 a failure inside (please report it); 2 bad input or arguments, said in one line; 130 interrupted.
 Nothing is left half-written. Results go to standard output, progress and errors to standard error."""
 
+READING = ("label", "layout", "tokens", "test")  # options of `data.load` that commands have, too
 EXTRA = ("tyro", "rich", "jinja2", "matplotlib", "sklearn")
 
 
@@ -42,6 +44,14 @@ class Accuracy:
     """Which protocol. auto: uci if the file names its folds."""
     seed: int = 0
     """Seed of the cross-validation folds."""
+    test: str | None = None
+    """A second file with the test split."""
+    label: str = "auto"
+    """As for ntkseq study, where a table has its labels."""
+    layout: Literal["auto", "ntd", "nct", "rows"] = "auto"
+    """As for ntkseq study, the axes of arrays."""
+    tokens: Literal["auto", "real", "one-hot"] = "auto"
+    """As for ntkseq study, what whole numbers are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missing = [name for name in EXTRA if util.find_spec(name) is None]
     if missing:
         return _say(f'the command line needs {", ".join(missing)}. Run: pip install "ntkseq[study]"')
-    with _terminated_like_interrupted():
+    with _terminated_like_interrupted(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Doubt)  # a study says them in lines of its own
         try:
             return _dispatch(words)
         except KeyboardInterrupt:
@@ -172,27 +183,28 @@ def _study(study: Study) -> int:
     from ntkseq.studies import run
 
     out = study.out or f"{pathlib.Path(study.source).stem}-report"
-    return _written(out, study.overwrite, lambda stage: run(study, stage=stage))
+    return _written(out, study.overwrite, lambda progress: run(study, stage=progress.stage, say=_saying(progress)))
 
 
 def _named(name: str, study: named.Named) -> int:
-    return _written(study.out or f"{name}-report", study.overwrite, study.run)
+    return _written(study.out or f"{name}-report", study.overwrite, lambda progress: study.run(progress.stage))
 
 
 def _report(asked: Recorded) -> int:
     from ntkseq.studies.history import recorded
 
     out = asked.out or f"{pathlib.Path(asked.file).stem}-report"
-    return _written(out, asked.overwrite, lambda stage: recorded(asked))
+    return _written(out, asked.overwrite, lambda progress: recorded(asked))
 
 
 def _written(out: str, overwrite: bool, make: Callable[[Any], Any]) -> int:
     """Make a report and put it into a folder, all of it or nothing."""
     from ntkseq.reports import Folder
     from ntkseq.reports.files import names
+    from ntkseq.reports.progress import Progress
 
-    with Folder(out, overwrite=overwrite) as folder, _Progress() as progress:
-        report = make(progress.stage)
+    with Folder(out, overwrite=overwrite) as folder, Progress() as progress:
+        report = make(progress)
         with progress.stage("report"):
             folder.write(report)
     for line in report.summary():
@@ -202,10 +214,12 @@ def _written(out: str, overwrite: bool, make: Callable[[Any], Any]) -> int:
 
 
 def _accuracy(asked: Accuracy) -> int:
+    from ntkseq.reports.progress import Progress
     from ntkseq.studies import accuracy
 
-    with _Progress() as progress, progress.stage("kernels and support vector machines"):
-        found = accuracy(asked.file, protocol=asked.protocol, seed=asked.seed)
+    options = {name: value for name, value in vars(asked).items() if name != "file"}
+    with Progress() as progress, progress.stage("kernels and support vector machines"):
+        found = accuracy(asked.file, say=_saying(progress), **options)
     low, high = found.test_range
     chosen = "cross-validation" if found.protocol == "ucr" else "validation"
     print(f"data set\tprotocol\t{chosen} %\ttest %\tlowest\thighest\ttied\tof")
@@ -217,38 +231,14 @@ def _accuracy(asked: Accuracy) -> int:
 
 
 def _spectrum(asked: Stored) -> int:
+    from ntkseq.reports.progress import Progress
     from ntkseq.studies import stored
 
-    with _Progress() as progress, progress.stage("eigenvalues"):
-        lines = stored(asked)
+    with Progress() as progress, progress.stage("eigenvalues"):
+        lines = stored(asked, say=_saying(progress))
     for line in lines:
         print(line)
     return OK
-
-
-class _Progress:
-    """The stages on standard error: a spinner on a terminal, plain lines elsewhere."""
-
-    def __enter__(self) -> _Progress:
-        from rich.console import Console
-
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        return None
-
-    @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Say what is going on, and afterwards how long it took."""
-        start = time.perf_counter()
-        # the Gram matrix brings a bar of its own when it is long; two of them would write over each other
-        spin = self._console.is_terminal and not name.startswith("kernel")
-        if self._console.is_terminal and not spin:
-            self._console.print(f"  {name} ...", markup=False, style="dim")
-        with self._console.status(name) if spin else contextlib.nullcontext():
-            yield
-        self._console.print(f"  {name}: {time.perf_counter() - start:.1f} s", markup=False)
 
 
 @contextlib.contextmanager
@@ -271,10 +261,19 @@ def _terminated_like_interrupted() -> Iterator[None]:
 
 def _message(error: Exception) -> str:
     """An error in one line, without the number in front of an OSError."""
-    text = str(error)
+    text = _worded(str(error)) if isinstance(error, ValueError) else str(error)
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return " ".join(text.split())
+
+
+def _worded(text: str) -> str:
+    """Options of `data.load` as they are written here."""
+    return re.sub(rf"\b({'|'.join(READING)})='([\w-]+)'", r"--\1 \2", text)
+
+
+def _saying(progress: Any) -> Callable[[str], None]:
+    return lambda line: progress.say(_worded(line))
 
 
 def _version() -> str:

@@ -70,6 +70,93 @@ def test_a_study_writes_three_files_and_prints_ten_lines(capsys, file):
     assert cli.main(["study", file(), "--read", "last", "--out", "out", "--overwrite"]) == 0
 
 
+@pytest.fixture
+def nothing_computed(monkeypatch):
+    """The first kernel matrix or spectrum ends the command."""
+
+    def computed(*args, **kwargs):
+        raise ValueError("computed")
+
+    for module, name in (("run", "gram"), ("accuracy", "gram"), ("stored", "spectrum")):
+        monkeypatch.setattr(sys.modules[f"ntkseq.studies.{module}"], name, computed)
+
+
+def said_before(capsys, *words: str) -> list[str]:
+    """What a command says on standard error before it computes."""
+    assert cli.main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.rstrip().endswith("ntkseq: computed")
+    return [line.strip() for line in said.err.splitlines()]
+
+
+def test_what_was_read_is_said_before_anything_is_computed(capsys, file, nothing_computed):
+    lengths = {"lengths": np.array([2, 3] * 6), "lengths_test": np.full(4, 3)}
+    said = said_before(capsys, "study", file(**lengths))
+    assert said[0] == (
+        "made: 12 training and 4 test sequences, t <= 3, d = 1, 2 classes ('0', '1'); lengths from 2; array x of shape "
+        "(12, 3, 1) read as (n, t, d), labels y"
+    )
+    assert said[1].startswith("data: ")
+    assert "one length, no missing values" in said_before(capsys, "study", file())[0]
+    assert said_before(capsys, "accuracy", file())[:2] == [
+        "Dataset(made: 12 examples + 4 test, t=3, d=1, float32, 2 classes)",
+        "read as: array x of shape (12, 3, 1) read as (n, t, d), labels y",
+    ]
+
+
+def test_a_matrix_is_described_before_its_spectrum(capsys, nothing_computed):
+    np.savez("k.npz", K=np.eye(3), rounding=0.25)
+    assert said_before(capsys, "spectrum", "k.npz")[0] == (
+        "k.npz, array 'K': 3 x 3, float64, rounding 0.25, no missing or infinite values"
+    )
+
+
+def test_channels_before_time_are_said_and_swapped(capsys, file, nothing_computed):
+    x = np.random.default_rng(0).normal(size=(16, 3, 24)).astype(np.float32)
+    path = file(x=x[:12], x_test=x[12:])
+    said = said_before(capsys, "study", path)
+    assert "t = 3, d = 24" in said[0]
+    assert said[1].startswith("note: x of shape (12, 3, 24) is read as t = 3 steps of d = 24 features.")
+    assert "pass --layout nct; if it is right, --layout ntd" in said[1]
+    said = said_before(capsys, "study", path, "--layout", "nct")
+    assert "t = 24, d = 3" in said[0] and "(12, 3, 24) read as (n, channels, time)" in said[0]
+    assert said[1].startswith("data: ")
+
+
+def test_ids_of_tokens_are_asked_about_and_read_as_said(capsys, file, nothing_computed):
+    ids = np.random.default_rng(0).integers(0, 5, (16, 9))
+    path = file(x=ids[:12], x_test=ids[12:])
+    assert "If they are measured, pass --tokens real; if they are ids of tokens, --tokens one-hot" in refused(
+        capsys, "study", path
+    )
+    assert "t = 9, d = 5" in said_before(capsys, "study", path, "--tokens", "one-hot")[0]
+    assert "t = 9, d = 1" in said_before(capsys, "study", path, "--tokens", "real")[0]
+    assert "t=9, d=5" in said_before(capsys, "accuracy", path, "--tokens", "one-hot")[0]
+
+
+def test_a_tidy_table_is_refused_in_one_line(capsys, nothing_computed):
+    rows = [f"{i},{t},0.{i}{t},1.{t}{i},{'ab'[i % 2]}\n" for i in range(9) for t in range(7)]
+    pathlib.Path("motion_long.csv").write_text("id,time,ax,ay,label\n" + "".join(rows))
+    said = refused(capsys, "study", "motion_long.csv")
+    assert "'id' repeats while 'time' runs up" in said and "pass --layout rows" in said
+    said = said_before(capsys, "study", "motion_long.csv", "--layout", "rows")[0]
+    assert (
+        "47 training and 16 test sequences, t = 4, d = 1, 2 classes" in said and "the label in column 'label'" in said
+    )
+
+
+def test_the_column_of_the_label_is_said_or_asked_for(capsys, nothing_computed):
+    counts = np.random.default_rng(0).integers(100, 900, (20, 5))
+    rows = ["\t".join(map(str, [i % 2 + 1, *row])) for i, row in enumerate(counts.tolist())]
+    pathlib.Path("Chinatown_TRAIN.tsv").write_text("\n".join(rows))
+    said = said_before(capsys, "study", "Chinatown_TRAIN.tsv")
+    assert "2 classes ('1', '2')" in said[0] and "the label its first cell" in said[0]
+    assert "every value is a whole number" in said[1] and "pass --tokens real" in said[1]
+    pathlib.Path("last.tsv").write_text("\n".join("\t".join(reversed(row.split("\t"))) for row in rows))
+    assert "pass --label first or --label last" in refused(capsys, "study", "last.tsv").lower()
+    assert "the label its last cell" in said_before(capsys, "study", "last.tsv", "--label", "last")[0]
+
+
 def test_options_arrive_in_the_study(monkeypatch):
     asked = []
     monkeypatch.setattr(cli, "_study", lambda study: asked.append(study) or 0)

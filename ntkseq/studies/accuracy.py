@@ -19,7 +19,7 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -75,7 +75,12 @@ class _Setting:
 
 
 def accuracy(
-    path: str | os.PathLike[str], *, protocol: Literal["auto", "ucr", "uci"] = "auto", seed: int = 0
+    path: str | os.PathLike[str],
+    *,
+    protocol: Literal["auto", "ucr", "uci"] = "auto",
+    seed: int = 0,
+    say: Callable[[str], Any] | None = None,
+    **reading: Any,
 ) -> Accuracy:
     """Choose a recurrent kernel and the penalty of a support vector machine without test data, then test once.
 
@@ -92,6 +97,8 @@ def accuracy(
         path: a file that `data.load` reads, with a test split ("ucr"), or an .npz with folds ("uci").
         protocol: "auto" takes "uci" where the file has folds.
         seed: of the cross-validation folds.
+        say: called with lines on the data before anything is computed.
+        **reading: `test`, `label`, `layout` and `tokens` of `data.load`.
 
     Raises:
         ImportError: scikit-learn is not installed.
@@ -107,7 +114,10 @@ def accuracy(
             'the support vector machine needs scikit-learn, which is not installed. Run: pip install "ntkseq[study]"'
         ) from error
     path = pathlib.Path(path)
-    loaded = data.load(path, dtype="float32")
+    loaded = data.load(path, dtype="float32", **reading)
+    if say is not None:
+        for line in repr(loaded).splitlines():
+            say(line.strip())
     if loaded.y is None or len(loaded.classes) < 2:
         raise ValueError(f"{path}: accuracy needs labels of at least two classes; got {len(loaded.classes)}.")
     if protocol == "auto":

@@ -19,14 +19,14 @@ def facts(posed: Problem) -> dict[str, Any]:
     """The examples in numbers."""
     (n, t, d), m = posed.train.x.shape, len(posed.test.y)
     ragged = posed.train.lengths is not None or posed.test.lengths is not None
-    shown = f"{posed.name}: {n} training and {m} test sequences, t {'<=' if ragged else '='} {t}, d = {d}"
     counts = {
         name: [int((posed.train.y == code).sum()), int((posed.test.y == code).sum())]
         for code, name in enumerate(posed.classes)
     }
     return {
         "name": posed.name,
-        "summary": f"{shown}, {len(posed.classes)} classes",
+        "summary": posed.summary,
+        "read_as": posed.origin,
         "n_train": n,
         "n_test": m,
         "t": t,
@@ -43,7 +43,7 @@ def facts(posed: Problem) -> dict[str, Any]:
 
 def notes(posed: Problem, eigen: Spectrum, found: Prediction) -> tuple[str, ...]:
     """What a reader must know before believing a number."""
-    told = []
+    told = [f"The file: {note}." for note in posed.notes]
     if not eigen.min_eigenvalue.resolved:
         told.append(
             "The least eigenvalue cannot be told from zero: bounds that divide by it have no value. Near-duplicate "

@@ -47,6 +47,8 @@ class Problem:
         positive: the code that is +1 for the bounds.
         split: how the test examples were set apart, in words.
         scale: what the sequences were divided by; None for nothing.
+        origin: what of the file was taken for what, in words.
+        notes: what to know of the reading of the file.
     """
 
     name: str
@@ -56,6 +58,25 @@ class Problem:
     positive: int
     split: str
     scale: float | None = None
+    origin: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """The examples in one line."""
+        (n, t, d), m = self.train.x.shape, len(self.test.y)
+        ragged = self.train.lengths is not None or self.test.lengths is not None
+        shown = f"{self.name}: {n} training and {m} test sequences, t {'<=' if ragged else '='} {t}, d = {d}"
+        return f"{shown}, {len(self.classes)} classes"
+
+    @property
+    def reading(self) -> tuple[str, ...]:
+        """What to say before anything is computed: the examples, how they were read, what may be meant otherwise."""
+        names = ", ".join(repr(name) for name in self.classes[:8]) + (", ..." if len(self.classes) > 8 else "")
+        shortest = [int(part.lengths.min()) for part in (self.train, self.test) if part.lengths is not None]
+        ragged = f"lengths from {min(shortest)}" if shortest else "one length, no missing values"
+        read = f"{self.summary} ({names}); {ragged}" + (f"; {self.origin}" if self.origin else "")
+        return (read, *(f"note: {note}" for note in self.notes))
 
     @property
     def question(self) -> str:
@@ -110,13 +131,16 @@ def problem(study: Study) -> Problem:
         if scale == 0.0:
             raise ValueError("normalise 'max-norm' divides by the largest training norm; got 0, all inputs are zero.")
         train, test = (dataclasses.replace(p, x=(p.x / scale).astype(p.x.dtype)) for p in (train, test))
-    return Problem(loaded.name, train, test, classes, _positive(study, classes), split, scale)
+    return Problem(
+        loaded.name, train, test, classes, _positive(study, classes), split, scale, loaded.origin, loaded.notes
+    )
 
 
 def _digits(study: Study) -> data.Dataset:
-    alien = "test" if study.test is not None else "label" if study.label != "last" else None
-    if alien is not None:
-        raise ValueError(f"{alien} is for files; got source 'digits'. Leave it out.")
+    options = {"test": None, "label": "auto", "layout": "auto", "tokens": "auto"}
+    alien = [name for name, usual in options.items() if getattr(study, name) != usual]
+    if alien:
+        raise ValueError(f"{alien[0]} is for files; got source 'digits'. Leave it out.")
     x, y = data.bundled.digits(dtype=study.dtype)
     names = study.classes or ("3", "8")
     wanted = range(10) if names == ("all",) else [int(name) for name in names if name in map(str, range(10))]
@@ -131,9 +155,11 @@ def _digits(study: Study) -> data.Dataset:
 def _file(study: Study) -> data.Dataset:
     suffix = pathlib.Path(study.source).suffix.lower()
     table: dict[str, Any] = {"label": study.label} if suffix in (".csv", ".tsv") else {}
-    if not table and study.label != "last":
+    if not table and study.label != "auto":
         raise ValueError(f"label says where a table has its labels; {study.source} is none. Leave it out.")
-    return data.load(study.source, test=study.test, dtype=study.dtype, **table)
+    return data.load(
+        study.source, test=study.test, layout=study.layout, tokens=study.tokens, dtype=study.dtype, **table
+    )
 
 
 def _chosen(loaded: data.Dataset, study: Study) -> tuple[Part, Part | None, tuple[str, ...]]:

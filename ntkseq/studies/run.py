@@ -43,12 +43,14 @@ class Clock:
         self.seconds[key] = round(time.perf_counter() - start, 4)
 
 
-def run(study: Study, *, stage: Stage | None = None) -> Report:
+def run(study: Study, *, stage: Stage | None = None, say: Callable[[str], Any] | None = None) -> Report:
     """Run a study.
 
     Args:
         study: what is asked.
         stage: called with the name of each stage; the context it returns is held while the stage lasts.
+        say: called, before anything is computed, with a line on the data, and one for each thing that may be meant
+            otherwise.
 
     Returns:
         The report: print `report.summary()`, or write it with `reports.Folder`.
@@ -67,6 +69,9 @@ def run(study: Study, *, stage: Stage | None = None) -> Report:
     clock = Clock(stage)
     with clock("load", "data"):
         posed = problem(study)
+        if say is not None:
+            for line in posed.reading:
+                say(line)
     train, test, kernel = posed.train, posed.test, study.build()
     n, m = len(train.y), len(test.y)
     with clock("gram", f"kernel matrix {n} x {n}"):

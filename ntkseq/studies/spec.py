@@ -21,7 +21,8 @@ class Study:
 
     source: str
     """"digits" (bundled, 8 steps of 8 pixels; 3 against 8 unless --classes says otherwise) or a file: .npz with x, y
-    (and lengths, x_test, ...) or NAME_TRAIN, y_TRAIN, ...; .ts; .csv or .tsv, a sequence and its label per row."""
+    (and lengths, x_test, ...) or NAME_TRAIN, y_TRAIN, ...; .ts; .csv or .tsv, a sequence and its label per row.
+    NaN at the end of a sequence (? in .ts) is its end."""
     out: str | None = None
     """Folder to write. Default: NAME-report in the working directory."""
     overwrite: bool = False
@@ -74,8 +75,12 @@ class Study:
     """Seed of the split and of the choice of a part."""
     test: str | None = None
     """A second file with the test split (NAME_TEST.ts beside NAME_TRAIN.ts)."""
-    label: str = "last"
-    """Tables: where the label is, "first", "last" or a column name."""
+    label: str = "auto"
+    """Tables: where the label is, "first", "last" or a column name. auto: by names and contents, or it asks."""
+    layout: Literal["auto", "ntd", "nct", "rows"] = "auto"
+    """Axes of arrays: ntd, (n, t, d), or nct, (n, channels, time). Tables: rows, each row is a sequence. auto looks."""
+    tokens: Literal["auto", "real", "one-hot"] = "auto"
+    """Whole numbers: real, measured values; one-hot, ids of tokens. auto asks where they look like ids."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of the kernel. float64 needs JAX's 64-bit mode: set the environment variable JAX_ENABLE_X64=1."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -33,14 +34,24 @@ class Stored:
     """Print the effective dimension tr K (K + ridge)^-1 as well."""
 
 
-def stored(asked: Stored) -> list[str]:
+def stored(asked: Stored, *, say: Callable[[str], Any] | None = None) -> list[str]:
     """The lines to print.
+
+    Args:
+        asked: what is asked.
+        say: called with a line on the matrix before anything is computed.
 
     Raises:
         ValueError: no such array, no symmetric matrix, not finite.
         OSError: the file cannot be read.
     """
     matrix, rounding = _read(asked)
+    if say is not None:
+        size = " x ".join(map(str, matrix.shape)) or "one number"
+        bad = int((~np.isfinite(matrix)).sum()) if matrix.dtype.kind in "fc" else 0
+        told = "each entry rounded once" if rounding is None else f"rounding {rounding:.3g}"
+        name = "" if pathlib.Path(asked.file).suffix == ".npy" else f", array {asked.array!r}"
+        say(f"{asked.file}{name}: {size}, {matrix.dtype}, {told}, {bad or 'no'} missing or infinite values")
     K: Any = matrix if rounding is None else Dense(matrix, rounding=rounding)  # pyright: ignore[reportArgumentType]
     found = spectrum(K, vectors=False, method=asked.method)
     lines = str(found).splitlines()
