@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing:
         return _say(f'the command line needs {", ".join(missing)}. Run: pip install "ntkseq[study]"')
     with _terminated_like_interrupted(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", Doubt)  # a study says them in lines of its own
+        warnings.showwarning = _noted
         try:
             return _dispatch(words)
         except KeyboardInterrupt:
@@ -182,6 +182,7 @@ def _usage(boxed: str, command: str) -> str:
 def _study(study: Study) -> int:
     from ntkseq.studies import run
 
+    warnings.simplefilter("ignore", Doubt)  # said in lines of its own
     out = study.out or f"{pathlib.Path(study.source).stem}-report"
     return _written(out, study.overwrite, lambda progress: run(study, stage=progress.stage, say=_saying(progress)))
 
@@ -217,6 +218,7 @@ def _accuracy(asked: Accuracy) -> int:
     from ntkseq.reports.progress import Progress
     from ntkseq.studies import accuracy
 
+    warnings.simplefilter("ignore", Doubt)  # said in lines of its own
     options = {name: value for name, value in vars(asked).items() if name != "file"}
     with Progress() as progress, progress.stage("kernels and support vector machines"):
         found = accuracy(asked.file, say=_saying(progress), **options)
@@ -265,6 +267,11 @@ def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return " ".join(text.split())
+
+
+def _noted(message: Any, category: type, *place: Any, **more: Any) -> None:
+    """A warning in one line, without the place in the program where it arose."""
+    print(f"ntkseq: note: {' '.join(_worded(str(message)).split())}", file=sys.stderr)
 
 
 def _worded(text: str) -> str:

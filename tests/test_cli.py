@@ -385,6 +385,11 @@ def test_without_the_extra_the_command_to_install_it_is_named(capsys, monkeypatc
     assert 'needs tyro, rich. Run: pip install "ntkseq[study]"' in refused(capsys, "study", "digits")
 
 
+def test_a_doubt_about_a_file_is_a_note_of_one_line(capsys):
+    cli._noted(UserWarning("a.npz: two\n lines. Pass layout='nct'."), UserWarning, "cli.py", 1)
+    assert capsys.readouterr().err == "ntkseq: note: a.npz: two lines. Pass --layout nct.\n"
+
+
 def test_an_error_of_many_lines_becomes_one():
     assert cli._message(ValueError("a\n  b")) == "a b"
     assert cli._message(FileNotFoundError(2, "No such file", "x")) == "x: No such file"

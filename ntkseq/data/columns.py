@@ -101,12 +101,14 @@ def has_row_index(rows: Rows, titles: list[str] | None, label: str | None, tab: 
             f"{where}: the first column has no name. Is it a row index? Then delete it (to_csv(index=False)); "
             "else name it."
         )
-    if label == "first" or not _row_numbers(column) or (label == "auto" and tab and len(rows) < 4):
+    if label == "first" or not all(map(is_number, column)) or (label == "auto" and tab and len(rows) < 4):
         return False  # of a .tsv the first cell is usually the label
-    numbers = [int(cell) for cell in column]
+    numbers = [float(cell) for cell in column]
     n = len(numbers)
-    others = [cell for _, cells in rows for cell in cells[1:-1] if is_number(cell)]
-    real = bool(others) and sum("." in cell or "e" in cell.lower() for cell in others) > 0.9 * len(others)
+    if len(set(numbers)) < n or not all(value.is_integer() and value >= 0 for value in numbers):
+        return False
+    others = [float(cell) for _, cells in rows for cell in cells[1:-1] if is_number(cell)]
+    real = bool(others) and sum(not value.is_integer() for value in others) > 0.9 * len(others)
     counted = numbers in (list(range(n)), list(range(1, n + 1)))
     if (counted and n >= (2 if real else 3)) or (real and n >= 5):
         raise ValueError(
@@ -124,6 +126,8 @@ def label_place(rows: Rows, titles: list[str] | None, tab: bool, targets: str, w
     """
     if titles is not None:
         named = [title for title in titles if plain(title) in _LABELS]
+        if not named and not {"x", "z"} & set(map(plain, titles)):  # y that is no axis
+            named = [title for title in titles if plain(title) == "y"]
         if len(named) == 1:
             return named[0]
         if named:

@@ -14,6 +14,7 @@ _TIMES = {"t", "ts", "time", "times", "timestamp", "time_stamp", "datetime", "da
 _TIMES |= {"time_step", "time_index", "frame", "tick", "second", "seconds", "sec", "ms", "minute", "hour", "day"}
 _TIMES |= {"cycle", "reading_id"}
 _IDS |= {"trial", "episode", "session"}
+_INDEX = {"index", "unnamed:_0"}
 
 
 def refuse(rows: Rows, titles: list[str] | None, at: int | None, path: str, skip: int) -> None:
@@ -33,7 +34,7 @@ def refuse(rows: Rows, titles: list[str] | None, at: int | None, path: str, skip
     places = [p for p in range(width) if at is None or p != at % width]
     columns = {p: [cells[p] for _, cells in rows] for p in places}
     names = {p: plain(titles[p]) for p in places} if titles is not None else {}
-    ids = [p for p, name in names.items() if name in _IDS or name.endswith(("_id", "_ids"))]
+    ids = [p for p, name in names.items() if name in _IDS or name.endswith(("_id", "_ids")) or name in _INDEX]
     times = [p for p, name in names.items() if name in _TIMES and p not in ids]
     ids += [p for p in times if names[p] == "reading_id"]
     few = [p for p in places if p in (0, 1, 2, width - 2, width - 1) or p in ids + times]
@@ -42,26 +43,34 @@ def refuse(rows: Rows, titles: list[str] | None, at: int | None, path: str, skip
         rank = {cell: float(i) for i, cell in enumerate(sorted(set(columns[p])))}
         runs[p] = [rank[cell] for cell in columns[p]]
     whole = [p for p in few if p not in runs or all(v.is_integer() for v in runs[p])]
-    for a in sorted(whole, key=lambda p: p not in ids):
-        if len(set(columns[a])) > len(rows) / 2:
-            continue
-        for b in sorted(runs, key=lambda p: p not in times):
-            named = a in ids and b in times
-            if a != b and _runs_up(columns[a], runs[b], named):
-                raise _tidy(titles, a, b, at, width, path, skip)
-    for b in runs:
-        if _saw(runs[b]) or (b in times and _rising(runs[b])):
-            repeats = next((p for p in ids if len(set(columns[p])) < len(rows)), None)
-            raise _tidy(titles, repeats, b, at, width, path, skip)
     ids = [p for p in ids if p in whole]
-    for p in ids:
-        if len(set(columns[p])) <= len(rows) / 2:
-            raise _tidy(titles, p, None, at, width, path, skip)
+    key = _keys(columns, runs, whole, ids, times)
+    if key is not None:
+        raise _tidy(titles, columns, *key, ids + times, at, width, path, skip)
     if ids and titles is not None:
         raise ValueError(
             f"{path}: column {shown(titles[ids[0]])} looks like an id, which is no step of a sequence. Delete it; or, "
             f"if rows are steps, gather them into sequences and save an .npz. {ROWS}"
         )
+
+
+def _keys(
+    columns: dict[int, list[str]], runs: dict[int, list[float]], whole: list[int], ids: list[int], times: list[int]
+) -> tuple[list[int], int | None] | None:
+    """The columns that name a sequence, and the one of its times; no columns, or no times, where there are none."""
+    n = len(next(iter(columns.values())))
+    for a in sorted(whole, key=lambda p: p not in ids):
+        if len(set(columns[a])) > n / 2:
+            continue
+        for b in sorted(runs, key=lambda p: p not in times):
+            if a != b and _runs_up(columns[a], runs[b], a in ids and b in times):
+                return [a], b
+    repeated = [p for p in ids if len(set(columns[p])) < n]
+    for b in runs:
+        if _saw(runs[b]) or (b in times and (repeated or _rising(runs[b]))):
+            return repeated, b
+    few = [p for p in ids if len(set(columns[p])) <= n / 2]
+    return (few, None) if few else None
 
 
 def _floats(column: list[str]) -> list[float] | None:
@@ -108,27 +117,46 @@ def _rising(times: list[float]) -> bool:
 
 
 def _tidy(
-    titles: list[str] | None, a: int | None, b: int | None, at: int | None, width: int, path: str, skip: int
+    titles: list[str] | None,
+    columns: dict[int, list[str]],
+    key: list[int],
+    time: int | None,
+    known: list[int],
+    at: int | None,
+    width: int,
+    path: str,
+    skip: int,
 ) -> ValueError:
-    """The refusal, with lines of pandas that gather the sequences."""
+    """The refusal, with lines of pandas that gather the sequences where they certainly would."""
     name = (lambda p: titles[p]) if titles is not None else (lambda p: p + skip)
-    at = None if at is None else at % width
-    values = [name(p) for p in range(width) if p not in (a, b, at)]
-    up = "other columns change" if b is None else f"{shown(name(b))} runs up"
-    seen = f"column {up}" if a is None else f"{shown(name(a))} repeats while {up}"
+    up = "other columns change" if time is None else f"{shown(name(time))} runs up"
+    repeat = f"{' and '.join(shown(name(p)) for p in key)} repeat{'s' if len(key) == 1 else ''}"
+    seen = f"{repeat} while {up}" if key else f"column {up}"
     told = f"{path}: a tidy (long) table, a row for each time step: {seen}. Wanted: a row for each sequence. "
-    if at is None or not values or len(values) > 8:
+    used = {*key, *known, time}
+    values = [name(p) for p in columns if p not in used and _floats(columns[p]) is not None]
+    label = None if at is None else at % width
+    if label is None or not 1 <= len(values) <= 8 or not _gathers(columns, key, time):
         return ValueError(
-            f"{told}Gather the rows of each sequence into x (n, t, d), padded with NaN, of an .npz. {ROWS}"
+            f"{told}Gather the rows of each sequence into x (n, t, d), padded with NaN, of an .npz with y (n,). {ROWS}"
         )
     tab = ", sep='\\t'" if path.lower().endswith(".tsv") else ""
     read = f"pd.read_csv({path!r}{tab}{'' if titles is not None else ', header=None'})"
-    key = name(a) if a is not None else "id"
-    made = f"df['id'] = (df[{name(b)!r}].diff() <= 0).cumsum(); " if a is None and b is not None else ""
-    order = [key] if b is None else [key, name(b)]
+    keys = [name(p) for p in key] or ["id"]
+    made = "" if key or time is None else f"df['id'] = (df[{name(time)!r}].diff() <= 0).cumsum(); "
+    order = keys if time is None else [*keys, name(time)]
     return ValueError(
         f"{told}With pandas as pd, numpy as np: df = {read}; {made}df = df.sort_values({order!r}, kind='stable'); "
-        f"g = df.groupby({key!r}); w = df.assign(_k=g.cumcount()).pivot(index={key!r}, columns='_k', "
-        f"values={values!r}); np.savez({path.rsplit('.', 1)[0] + '.npz'!r}, x=w.to_numpy(float)"
-        f".reshape(len(w), {len(values)}, -1).swapaxes(1, 2), y=np.array(g[{name(at)!r}].first().tolist())). {ROWS}"
+        f"g = df.groupby({keys!r}); assert (g[{name(label)!r}].nunique() == 1).all(); "
+        f"w = df.assign(_k=g.cumcount()).pivot(index={keys!r}, columns='_k', values={values!r}); "
+        f"np.savez({path.rsplit('.', 1)[0] + '.npz'!r}, x=w.to_numpy(float).reshape(len(w), {len(values)}, -1)"
+        f".swapaxes(1, 2), y=np.array(g[{name(label)!r}].first().tolist())). {ROWS}"
     )
+
+
+def _gathers(columns: dict[int, list[str]], key: list[int], time: int | None) -> bool:
+    """Whether no sequence has two rows of one time."""
+    if not key or time is None:
+        return True
+    rows = list(zip(*(columns[p] for p in (*key, time)), strict=True))
+    return len(set(rows)) == len(rows)

@@ -65,6 +65,19 @@ def test_row_numbers_without_a_name_are_refused(tmp_path, n, start):
     assert load(tmp_path / "a.csv", layout="rows").x.shape == (n, 5, 1)
 
 
+@pytest.mark.parametrize("n", [3, 8])
+def test_row_numbers_that_savetxt_wrote_are_refused(tmp_path, n):
+    np.savetxt(tmp_path / "a.csv", np.c_[np.arange(n), X[:n], np.arange(n) % 2], delimiter=",")
+    with pytest.raises(ValueError, match="as a row index does"):
+        load(tmp_path / "a.csv")
+
+
+def test_a_row_index_behind_the_label_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("label,index,u,v\n1,0,0.5,0.25\n2,1,1.5,0.25\n1,2,0.5,0.5\n")
+    with pytest.raises(ValueError, match="column 'index' looks like an id"):
+        load(tmp_path / "a.csv")
+
+
 def test_numbers_of_shuffled_rows_without_a_name_are_refused(tmp_path):
     frame(NAMES).sample(frac=1, random_state=0).to_csv(tmp_path / "a.csv", header=False)
     with pytest.raises(ValueError, match="as a row index does"):
@@ -88,6 +101,8 @@ LABELS = {
     "names first, csv": ("a.csv", "up,0.5,0.25\ndown,1.5,1.25\n", FIRST),
     "names last, csv": ("a.csv", "0.5,0.25,up\n1.5,1.25,down\n", LAST),
     "named, first, csv": ("a.csv", "label,u,v\n1,573,1\n2,394,2\n1,603,1\n", NAMED.format("label")),
+    "y, first, csv": ("a.csv", "y,u,v\n1,573,1\n2,394,2\n1,603,1\n", NAMED.format("y")),
+    "y is an axis": ("a.csv", "x,y,z\n573,5,1\n394,6,2\n603,7,1\n", LAST),
     "named, middle, csv": ("a.csv", "u,Class,v\n573,1,1\n394,2,2\n603,1,1\n", NAMED.format("Class")),
     # whole numbers throughout
     "counts behind codes, tsv": ("a.tsv", "1,573,375,212\n2,394,264,144\n1,603,348,177\n", FIRST),
@@ -104,9 +119,9 @@ def test_the_label_is_found_and_named(tmp_path, case):
     assert f"read as: {origin}" in repr(data)
     lines = [line.split(",") for line in text.splitlines()]
     at = {FIRST: 0, LAST: -1}.get(origin)
+    titles = [title.lower() for title in lines.pop(0)] if lines[0][1][-1].isalpha() else []
     if at is None:
-        titles = [title.lower() for title in lines.pop(0)]
-        at = titles.index("label") if "label" in titles else titles.index("class")
+        at = next(titles.index(name) for name in ("label", "class", "y") if name in titles)
     tags = [line.pop(at) for line in lines]
     assert np.array_equal(np.asarray(data.x)[:, :, 0], np.array(lines, np.float32))
     wanted = sorted(set(tags), key=lambda tag: float(tag) if tag[-1].isdigit() else tag)

@@ -44,6 +44,7 @@ def changed(rows, column, change):
 
 
 ROWS = long()
+TWO = "subject,trial,time,ax,ay,az,label"
 TIDY = {
     "as people have it": text(ROWS),
     "sequences of one length": text(long(lambda i: 6)),
@@ -63,6 +64,9 @@ TIDY = {
     "time before id": text([[row[1], row[0], *row[2:]] for row in ROWS], "time,id,ax,ay,az,label"),
     "no ids": text(without(ROWS, 0), "time,ax,ay,az,label"),
     "no ids, no names": text(without(long(lambda i: 6), 0), ""),
+    "ids in two columns": text([[str(int(row[0]) // 4), str(int(row[0]) % 4), *row[1:]] for row in ROWS], TWO),
+    "a remark": text([[*row[:2], "fine", *row[2:]] for row in ROWS], "id,time,remark,ax,ay,az,label"),
+    "as savetxt writes it": text([[f"{float(cell):.18e}" for cell in row[:-1]] + [row[-1]] for row in ROWS], ""),
     "no time": text(without(ROWS, 1), "id,ax,ay,az,label"),
     "one value": text(without(ROWS, 3, 4), "case_id,timestamp,value,label"),
     "one sequence": text(without(long(n=1), 0), "time,ax,ay,az,label"),
@@ -101,6 +105,28 @@ def test_a_tidy_table_is_refused_and_its_sequences_are_gathered_by_what_is_said(
 def test_a_table_of_sequences_that_looks_tidy_is_read_when_asked(tmp_path, case):
     (tmp_path / "a.csv").write_text(TIDY[case])
     assert load(tmp_path / "a.csv", layout="rows").x.shape[0] == len(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("titles", "rows"),
+    [
+        ("id,time,ax,ay", without(ROWS, 4, 5)),  # no labels
+        ("id,time," + ",".join(f"v{i}" for i in range(9)) + ",label", [r[:2] + r[2:5] * 3 + r[5:] for r in ROWS]),
+        ("id,time,ax,ay,az,label", [[r[0], "0", *r[2:]] for r in ROWS]),  # times that do not order the rows
+    ],
+)
+def test_where_a_line_of_pandas_would_not_do_the_file_to_write_is_described(tmp_path, titles, rows):
+    (tmp_path / "a.csv").write_text(text(rows, titles))
+    with pytest.raises(ValueError, match=r"tidy \(long\) table.*Gather the rows of each sequence into x \(n, t, d\)"):
+        load(tmp_path / "a.csv")
+
+
+def test_labels_that_change_within_a_sequence_are_not_gathered(tmp_path):
+    (tmp_path / "a.csv").write_text(text([[*row[:5], "ab"[int(row[1]) % 2]] for row in ROWS]))
+    with pytest.raises(ValueError, match=r"tidy \(long\) table") as caught:
+        load(tmp_path / "a.csv")
+    with pytest.raises(AssertionError):
+        exec(str(caught.value).split("numpy as np: ")[1].split(". If each row")[0], {"pd": pandas, "np": np})
 
 
 @pytest.mark.parametrize("title", ["id", "sample_id", "Case", "uuid"])
