@@ -90,6 +90,8 @@ def load(
         >>> _ = table.write_text("0.1,0.2,0.3,up\\n0.3,0.1,,down\\n")
         >>> load(table)
         Dataset(walks: 2 examples, t=3 (ragged), d=1, float32, 2 classes)
+          read as: a row is a sequence, the label its last cell
+          note: 1 sequence(s) end in missing values, which were taken for their ends
         >>> load(table).signs().y.tolist()
         [1.0, -1.0]
         >>> folder.cleanup()
