@@ -45,7 +45,9 @@ def read(
     while layout != "rows" and len(rows[0][1]) > 1 and columns.has_row_index(rows, titles, label, tab, where):
         first = titles[0] if titles else ""
         skip += 1
-        rows = [(line, cells[1:]) for line, cells in rows if len(cells) > 1]
+        if (bare := next((line for line, cells in rows if len(cells) < 2), None)) is not None:
+            raise ValueError(f"{where}, line {bare}: nothing behind the row index. Drop the row.")
+        rows = [(line, cells[1:]) for line, cells in rows]
         titles = None if titles is None else titles[1:]
         called = f"called {shown(first)}" if first else "without a name"
         said.append(f"column {skip}, {called}, is left out: a row index; layout='rows' reads it as a step")
@@ -67,18 +69,32 @@ def read(
     sequences, labels, ended = [], [], 0
     for i, (line, cells) in enumerate(rows):
         here = f"{where}, line {line}"
-        if titles is not None and len(cells) > len(titles):
+        if titles is not None and (len(cells) > len(titles) or (position == -1 and len(cells) < len(titles))):
             raise ValueError(f"{here}: {len(cells)} cells, but the first line names {len(titles)}.")
         sequence, tag, short = _sequence(cells, position, here, titles is None and i == 0, skip)
         sequences.append(sequence)
         labels.append(tag)
         ended += short
+    said += _other_widths(rows, layout)
     x, lengths = pad(sequences, where, max_bytes)
     found = split(x, None if position is None else np.array(labels), lengths, where, "the table")
     origin = f"a row is a sequence, {_words(place)}"
     settled = Columns(place, None if titles is None else tuple(titles), skip)
     found = dataclasses.replace(found, ended=ended)
     return Found(name, found, origin=origin, said=tuple(said), columns=settled)
+
+
+def _other_widths(rows: Rows, layout: str) -> list[str]:
+    """What to say of a few rows that have more or fewer cells than most: a stray or missing delimiter does that."""
+    widths = [len(cells) for _, cells in rows]
+    usual = max(set(widths), key=widths.count)
+    odd = [(line, len(cells)) for line, cells in rows if len(cells) != usual]
+    if not odd or len(odd) > max(1, len(rows) / 10) or len(rows) < 4 or layout == "rows":
+        return []
+    return [
+        f"line {odd[0][0]} has {odd[0][1]} cells, most have {usual}; it is read as a sequence of another length, which "
+        "layout='rows' says is right"
+    ]
 
 
 def _words(place: str | None) -> str:

@@ -29,9 +29,9 @@ def refuse(rows: Rows, titles: list[str] | None, at: int | None, path: str, skip
     """
     width = len(rows[0][1] if titles is None else titles)
     rows = [(line, cells) for line, cells in rows if len(cells) == width]
-    if not rows:
-        return
     places = [p for p in range(width) if at is None or p != at % width]
+    if not rows or not places:
+        return
     columns = {p: [cells[p] for _, cells in rows] for p in places}
     names = {p: plain(titles[p]) for p in places} if titles is not None else {}
     ids = [p for p, name in names.items() if name in _IDS or name.endswith(("_id", "_ids")) or name in _INDEX]

@@ -163,6 +163,14 @@ def test_numbers_to_predict_at_either_end_of_a_tsv_are_asked_for(tmp_path):
     assert load(tmp_path / "a.tsv", targets="values", label="first").y.tolist() == [0.5, 3.5]
 
 
+@pytest.mark.parametrize("row", ["0,5,1.5,2.5,u", "0.5,1.5,u"], ids=["a decimal comma", "a cell is missing"])
+def test_a_row_of_another_width_is_said(tmp_path, row):
+    (tmp_path / "a.csv").write_text("0.5,1.5,2.5,u\n0.5,1.5,3.5,v\n" * 3 + row)
+    with pytest.warns(Doubt, match=r"line 7 has . cells, most have 4; it is read as a sequence of another length"):
+        load(tmp_path / "a.csv")
+    assert load(tmp_path / "a.csv", layout="rows").notes == ()
+
+
 def test_columns_of_several_features_are_said(tmp_path):
     (tmp_path / "a.csv").write_text("ax_0,ax_1,ay_0,ay_1,label\n0.5,1.5,2.5,3.5,u\n0.5,1.5,2.5,4.5,v\n")
     with pytest.warns(Doubt, match=r"columns of 2 kinds \(ax, ay\) are read as one sequence of numbers, t = 4"):

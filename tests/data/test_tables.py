@@ -51,6 +51,38 @@ def test_without_labels_every_cell_is_a_token():
     assert found.labels is None and found.x.shape == (2, 2, 1)
 
 
+PIECES = [*"0123", "0.5", "1.5", "-1", "a", "up", "id", "time", "label", "index", "", "NaN", "?", "1e5", "x_0", "x_1"]
+
+
+def test_any_table_is_read_or_refused():
+    rng = np.random.default_rng(0)
+    for seed in range(3000):
+        n, width = int(rng.integers(1, 7)), int(rng.integers(1, 6))
+        few = rng.choice(PIECES, int(rng.integers(2, 8)))
+        rows = [list(rng.choice(few, max(1, width - int(rng.random() < 0.1)))) for _ in range(n)]
+        if rng.random() < 0.5:
+            rows.insert(0, list(rng.choice(PIECES, width)))
+        if rng.random() < 0.3:
+            rows = [[str(i), *row] for i, row in enumerate(rows)]
+        text = "\n".join(",".join(row) for row in rows)
+        label = [None, "first", "last", "auto", "auto", "auto"][seed % 6]
+        options = {"layout": ["auto", "rows"][seed % 5 == 0], "tab": seed % 2 == 0, "targets": "classes"}
+        try:
+            found = tables.read(
+                text, where="t.csv", name="t", label=label, header=None, delimiter=",", max_bytes=10**6, **options
+            )
+        except ValueError as error:
+            assert "\n" not in str(error) and str(error).startswith("t.csv"), text
+        else:
+            held = {
+                float(cell)
+                for row in rows
+                for cell in row
+                if cell not in ("", "NaN", "?") and cell[-1].isdigit() and "_" not in cell
+            }
+            assert set(found.train.x.ravel().tolist()) <= held | {0.0}, text
+
+
 @pytest.mark.parametrize(
     ("text", "header", "n"),
     [
@@ -93,7 +125,10 @@ def test_a_first_row_of_missing_values_is_not_taken_for_names():
         ("1,2,a\n1,2,\n", {}, "line 2, column 3: the label is missing"),
         ("u,c,v\n1,a,2\n3\n", {"label": "c"}, "line 3, column 2: the label is missing"),
         ("1,2,a\nb\n", {}, "line 2: the sequence is empty"),
+        ("1", {"label": "auto"}, "line 1: the sequence is empty"),
+        (",u,v,label\n3,1,2,a\n4\n", {"label": "auto"}, "line 3: nothing behind the row index"),
         ("1,2,a\n,,b\n", {}, "line 2: the sequence is empty"),
+        ("u,v,w\n1,2,3\n1,2\n", {}, "line 3: 2 cells, but the first line names 3"),
         ("u,v\n1,2,3\n", {}, "line 2: 3 cells, but the first line names 2"),
         ("u,v\n", {}, "no rows behind the column names"),
         ("\n\n", {}, "no rows; wanted one sequence per row"),
