@@ -19,6 +19,16 @@ def wide(*dtypes: Any) -> Any:
     return widest if jnp.finfo(widest).bits >= 32 else jnp.dtype(jnp.float32)
 
 
+def is_complex(dtype: Any) -> bool:
+    """Whether numbers of this dtype have imaginary parts."""
+    return jnp.issubdtype(dtype, jnp.complexfloating)
+
+
+def real_dtype(dtype: Any) -> Any:
+    """The dtype of the parts of a complex number; that of a real one itself."""
+    return jnp.finfo(dtype).dtype
+
+
 def safe_sqrt(x: jax.Array) -> jax.Array:
     """sqrt with derivative 0 at 0."""
     positive = x > 0

@@ -126,7 +126,8 @@ def rows_product(left: Array, right: Array, outputs: Outputs) -> Array:
 def product(subscripts: str, *operands: Array) -> Array:
     """`einsum` at full precision, accumulated in float32 at least."""
     dtype = wide(*(operand.dtype for operand in operands))
-    operands = tuple(a if a.dtype == operands[0].dtype else a.astype(dtype) for a in operands)
+    if len({operand.dtype for operand in operands}) > 1:
+        operands = tuple(operand.astype(dtype) for operand in operands)
     return jnp.einsum(subscripts, *operands, precision="highest", preferred_element_type=dtype)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
-from ntkseq._precision import wide
+from ntkseq._precision import is_complex, wide
 from ntkseq._struct import replace, static, struct
 
 OUTPUTS = ("trace", "full", "diagonal", "pseudo")
@@ -145,7 +145,7 @@ def function(f: Any, params: Any, trainable: Any = None, rates: Any = None, outp
 
     Args:
         f: f(params, x) -> (o,) for one example; a pure function of JAX.
-        params: any pytree of arrays. Integer leaves are constants.
+        params: any pytree of arrays. Integer leaves are constants; complex ones have to be held by `trainable`.
         trainable: which leaves count: a regular expression searched in the leaf's path, as `jax.tree_util.keystr`
             writes it ("['layers'][0]['W']"), or a function of that path; None: all floating leaves.
         rates: learning rates, K = sum over leaves of rate * J J^T: {regular expression: rate}, the first that is found
@@ -154,7 +154,8 @@ def function(f: Any, params: Any, trainable: Any = None, rates: Any = None, outp
             the index of one output.
 
     Raises:
-        ValueError: f is no function, params hold nothing to train or NaN, rates are negative, a pattern fits no leaf.
+        ValueError: f is no function, params hold nothing to train, NaN or complex leaves to train, rates are negative,
+            a pattern fits no leaf.
     """
     if not callable(f):
         raise ValueError(f"f must be a function f(params, x) -> (o,); got {type(f).__name__}.")
@@ -162,10 +163,16 @@ def function(f: Any, params: Any, trainable: Any = None, rates: Any = None, outp
     paths, tree = jax.tree.flatten_with_path(params)
     names = [jax.tree_util.keystr(path) or "params" for path, _ in paths]
     leaves = [_parameter(name, leaf) for name, (_, leaf) in zip(names, paths, strict=True)]
-    floats = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.size]
+    floats = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.inexact) and leaf.size]
     chosen = [i for i in floats if _selected(trainable, names[i])]
     scales = _rates(rates, names, tree, chosen)
     kept = [i for i in chosen if scales is None or not _zero(scales[i])]
+    for i in kept:
+        if is_complex(leaves[i].dtype):
+            raise ValueError(
+                f"params must be real where they are trained; got dtype {leaves[i].dtype} at {names[i]}. Make its "
+                "parts two leaves, joined by lax.complex inside f, or hold it with trainable=."
+            )
     if not kept:
         what = f"{len(leaves)} leaves, {len(floats)} of them floating" + ("" if chosen else ", none of them trainable")
         raise ValueError(f"params must hold a floating leaf to train; got {what}. Look at trainable= and rates=.")
@@ -189,6 +196,11 @@ def _check_returned(structure: Any, own: tuple, tree: Any, inputs: tuple) -> Non
         got = out.shape if single else f"the tree {jax.tree.structure(out)}"
         hint = "Return out[None]." if single and out.shape == () else f"Return out.ravel() for several axes; {remedy}"
         raise ValueError(f"f must return an array of shape (o,) for one example of shape {came}; got {got}. {hint}")
+    if is_complex(out.dtype):
+        raise ValueError(
+            f"f must return real numbers; got dtype {out.dtype}. Return the parts as real outputs, "
+            "jnp.concatenate([out.real, out.imag])."
+        )
     if not jnp.issubdtype(out.dtype, jnp.floating):
         raise ValueError(f"f must return real floating numbers; got dtype {out.dtype}: there is nothing to derive.")
     if isinstance(made.outputs, int) and not 0 <= made.outputs < out.shape[0]:
@@ -229,9 +241,7 @@ def _parameter(name: str, leaf: Any) -> Array:
             f"params must be a pytree of arrays; got {type(leaf).__name__} at {name}. Bind what is no array into f, "
             "see ntkseq.interop.flax and ntkseq.interop.equinox."
         ) from None
-    if jnp.issubdtype(array.dtype, jnp.complexfloating):
-        raise ValueError(f"params must be real; got dtype {array.dtype} at {name}. Keep real and imaginary parts.")
-    if jnp.issubdtype(array.dtype, jnp.floating):
+    if jnp.issubdtype(array.dtype, jnp.inexact):
         _checks.finite(f"params at {name}", array)
     return array
 

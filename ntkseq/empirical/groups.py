@@ -8,8 +8,10 @@ import math
 from collections import defaultdict
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
+from ntkseq._precision import is_complex, wide
 from ntkseq.empirical.sites import Site
 from ntkseq.empirical.tags import Place
 from ntkseq.empirical.taps import Tapper
@@ -130,17 +132,31 @@ def _side_by_side(groups: list[Group], twins: Twins) -> list[Group]:
     return list(found.values())
 
 
-def factors(bucket: Bucket, records: dict, deltas: dict, single: bool) -> tuple[Array, Array]:
-    """The two factors (n, [o,] B, T, c) and (n, [o,] B, T, d); the one that is a delta has the axis of the outputs.
+def factors(group: Group, records: dict, deltas: dict, single: bool) -> tuple[tuple[Array, Array], ...]:
+    """Of each bucket two real factors (n, [o,] B, T, c) and (n, [o,] B, T, d), all of one dtype.
 
-    records: place -> (n, loops, ...); deltas: place -> (n, o, loops, ...). Row numbers are (n, B, T).
+    The one that is a delta has the axis of the outputs. Row numbers are (n, B, T).
+
+    Args:
+        records: place -> (n, loops, ...).
+        deltas: place -> (n, o, loops, ...).
+        single: whether there is one output.
     """
+    found = [_factors(bucket, records, deltas, single) for bucket in group.buckets]
+    dtypes = {a.dtype for pair in found for a in pair if jnp.issubdtype(a.dtype, jnp.floating)}
+    if len(dtypes) > 1:  # uses in several precisions
+        dtype = wide(*dtypes)
+        cast = lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a  # noqa: E731
+        found = [(cast(one), cast(two)) for one, two in found]
+    return tuple(found)
+
+
+def _factors(bucket: Bucket, records: dict, deltas: dict, single: bool) -> tuple[Array, Array]:
     first, second = [], []
     for beside in bucket.sites:
         place, site = beside[0]
         parts = [_laid_out(records[one], other, 1, delta=False) for one, other in beside]
-        record = parts[0] if len(parts) == 1 else jnp.concatenate(parts, -1)
-        delta = _laid_out(deltas[place], site, 2, delta=True)
+        record, delta = _real(_joined(parts, -1), _laid_out(deltas[place], site, 2, delta=True))
         if single:
             delta = delta[:, 0]
         one, two = (record, delta) if site.record_first else (delta, record)
@@ -148,7 +164,28 @@ def factors(bucket: Bucket, records: dict, deltas: dict, single: bool) -> tuple[
         second.append(two)
     axis = 3 if not single and not bucket.record_first else 2
     other = 3 if not single and bucket.record_first else 2
-    return jnp.concatenate(first, axis), jnp.concatenate(second, other)
+    return _joined(first, axis), _joined(second, other)
+
+
+def _real(record: Array, delta: Array) -> tuple[Array, Array]:
+    """Real factors whose product over uses is the real part of the sum of a_t (x) delta_t, as for a real leaf."""
+    if not is_complex(delta.dtype):
+        return (record.real if is_complex(record.dtype) else record), delta
+    if not is_complex(record.dtype):
+        return record, delta.real
+    return jnp.concatenate([record.real, record.imag], -2), jnp.concatenate([delta.real, -delta.imag], -2)
+
+
+def _joined(parts: list[Array], axis: int) -> Array:
+    """End to end along an axis, in a dtype that holds all of them."""
+    if len(parts) == 1:
+        return parts[0]
+    dtypes = {part.dtype for part in parts}
+    if len(dtypes) > 1:
+        dtype = np.dtype(wide(*dtypes))
+        dtype = np.promote_types(dtype, np.complex64) if any(map(is_complex, dtypes)) else dtype
+        parts = [part.astype(dtype) for part in parts]
+    return jnp.concatenate(parts, axis)
 
 
 def _laid_out(array: Array, site: Site, lead: int, delta: bool) -> Array:

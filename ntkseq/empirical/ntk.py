@@ -38,7 +38,8 @@ class NTK(Kernel):
 
     Args:
         f: f(params, x) -> (o,), or f(params, x, length) where lengths are passed.
-        params: any pytree of arrays, float32, float64 or bfloat16; integer leaves are constants.
+        params: any pytree of arrays, float32, float64 or bfloat16; integer leaves are constants. A complex parameter
+            is two real leaves, joined by `lax.complex` inside f; a held one may be complex.
         outputs: "trace", the mean over outputs of K[o, o], (n, m); "full", (n, m, o, o); "diagonal", K[o, o],
             (n, m, o); an index, one output, (n, m); "pseudo", the kernel of the sum of the outputs over sqrt(o),
             (n, m).
@@ -240,7 +241,11 @@ class NTK(Kernel):
         return sketch.standard_error(left, right, self._kept) if self.method == "sketch" else None
 
     def check_pair(self, left: Side, right: Side) -> None:
-        super().check_pair(*(getattr(side, "inputs", side) for side in (left, right)))
+        left, right = (getattr(side, "inputs", side) for side in (left, right))
+        super().check_pair(left, right)
+        kinds = [[str(leaf.dtype) for leaf in jax.tree.leaves(side)] for side in (left, right)]
+        if kinds[0] != kinds[1]:
+            raise ValueError(f"x1 and x2 must have the same dtypes; got {kinds[0]} and {kinds[1]}. Cast one of them.")
 
     def tile_rows(self, side: Side) -> int:
         return ONE_PIECE

@@ -16,9 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkseq._precision import is_complex
 from ntkseq._struct import replace
 from ntkseq.empirical.function import Function
-from ntkseq.empirical.structure import Choice, prepare, total
+from ntkseq.empirical.structure import Choice, examine, prepare, total
 
 FEW = 8
 """Examples that are looked at."""
@@ -31,7 +32,8 @@ def measured(function: Function, x: Any, choose: Callable[[Function, Any], Choic
     """Upper estimate of |computed - exact| / sqrt(K_ii K_jj) over the entries; infinite where nothing can be learnt.
 
     A function that holds arrays or casts of one fixed dtype may not run in another: the parameters are then moved by
-    one rounding each, instead.
+    one rounding each, instead. What f computes in a coarser dtype than that of the data, as bfloat16 activations, it
+    computes in the other run too: eps is then that of the coarser one.
 
     Args:
         function: the function at its parameters.
@@ -44,7 +46,7 @@ def measured(function: Function, x: Any, choose: Callable[[Function, Any], Choic
     choice = choose(function, x)
     here = np.asarray(_kernel(function, few, choice), np.float64)
     dtype = _coarsest(function, x)
-    eps = float(jnp.finfo(dtype).eps)
+    eps = max(float(jnp.finfo(dtype).eps), examine(function, few).eps)
     other = jnp.float64 if dtype != jnp.float64 else jnp.float32
     try:
         with jax.enable_x64(True):
@@ -86,7 +88,12 @@ def _coarsest(function: Function, x: Any) -> Any:
 
 
 def _cast(tree: Any, dtype: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
+    def cast(leaf: Any) -> Any:
+        if is_complex(leaf.dtype):
+            return leaf.astype(np.promote_types(dtype, np.complex64))
+        return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    return jax.tree.map(cast, tree)
 
 
 def _moved(function: Function, eps: float) -> Function:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ntkseq._precision import is_complex, real_dtype, wide
 from ntkseq.empirical.trace import Equation
 from ntkseq.empirical.views import Leaf, View
 
@@ -27,6 +28,9 @@ class Site:
     The record a is the other operand, the delta the cotangent of the result. Of the leaf's axes behind `chain` the site
     takes `batch` as they are, and the others in two groups `first` and `second`; the record has the axes `first` if
     `record_first`, else `second`, and the delta the other ones.
+
+    The leaf is real. Where a and delta are complex, of a_t (x) delta_ot the real part counts, which is two real
+    products: JAX's cotangent is that of df = Re(delta dz), without a conjugate.
     """
 
     kind: str  # "product", "convolution" or "rows"
@@ -42,11 +46,12 @@ class Site:
     order: tuple[int, ...]  # of the result's axes: batch, uses, kept
     sizes: tuple[int, int, int]  # of the result in that order: batch, uses, kept
     summed: int  # size of the record's own group of axes
+    parts: int = 1  # real products that one use is: 2 where record and delta are complex
 
     @property
     def uses(self) -> int:
         """How often an example uses the leaf here: T."""
-        return math.prod(n for n, stacked in self.loops if not stacked) * self.sizes[1]
+        return math.prod(n for n, stacked in self.loops if not stacked) * self.sizes[1] * self.parts
 
     @property
     def stack(self) -> int:
@@ -61,16 +66,22 @@ class Site:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """A site, what it records, and the numbers that its tap is multiplied by."""
+    """A site, what it records, the numbers that its tap is multiplied by, and where the leaf is in the result at all.
+
+    inside: booleans of the result's shape; None: everywhere.
+    """
 
     site: Site
     record: Array
     gain: tuple[Any, ...]
+    inside: Array | None = None
 
 
 def find(equation: Equation, operand: int, view: View, values: list[Any], loops: tuple[Loop, ...]) -> Found | None:
     """The site that an equation is for the view in its operand with that index; None if it is none."""
     name = equation.primitive.name
+    if not jnp.issubdtype(equation.outvars[0].aval.dtype, jnp.inexact):
+        return None  # whole numbers have no derivative
     if name == "dot_general":
         return _product(equation, operand, view, values, loops)
     if name == "conv_general_dilated" and operand == 1:
@@ -78,6 +89,14 @@ def find(equation: Equation, operand: int, view: View, values: list[Any], loops:
     if name in ("gather", "dynamic_slice") and operand == 0:
         return _rows(equation, view, values, loops)
     return None
+
+
+def scaled(record: Array, factor: Any) -> Array:
+    """A record times a number, in float32 at least, and complex where either is."""
+    dtype = np.dtype(wide(record.dtype))
+    if is_complex(jnp.result_type(factor)):
+        dtype = np.promote_types(dtype, np.complex64)
+    return record.astype(dtype) * jnp.asarray(factor, dtype)
 
 
 def _product(eqn: Equation, operand: int, view: View, values: list[Any], loops: tuple[Loop, ...]) -> Found:
@@ -128,29 +147,41 @@ def _rows(eqn: Equation, view: View, values: list[Any], loops: tuple[Loop, ...])
     shape, out = np.shape(values[0]), eqn.outvars[0].aval
     if view.axes != tuple(range(len(shape))) or len(shape) < 2 or eqn.params["slice_sizes"] != (1, *shape[1:]):
         return None
-    gain = view.scale
+    inside = None
     if eqn.primitive.name == "dynamic_slice":
         index = jnp.asarray(values[1])
         labels: list[Label] = [("t", 0), *(("o", k) for k in range(1, len(shape)))]
     else:
         numbers = eqn.params["dimension_numbers"]
         offsets, collapsed = numbers.offset_dims, numbers.collapsed_slice_dims
-        fills = "FILL" in str(eqn.params["mode"]).upper()
+        clips = "CLIP" in str(eqn.params["mode"]).upper()
         if collapsed not in ((), (0,)) or 0 not in numbers.start_index_map or numbers.operand_batching_dims:
             return None
-        if fills and numbers.start_index_map != (0,):
+        if not clips and numbers.start_index_map != (0,):
             return None
         index = values[1][..., numbers.start_index_map.index(0)]
         rest = iter(range(len(out.shape)))
         labels = [("t", 0) if k in offsets else ("t", next(rest)) for k in range(len(out.shape))]
         for k, axis in zip(offsets, [k for k in range(len(shape)) if k not in collapsed], strict=True):
             labels[k] = ("o", axis) if axis else ("t", next(rest))
-        if fills:  # rows out of range are a constant, which no parameter moves
-            inside = ((index >= 0) & (index < shape[0])).astype(out.dtype)
+        if not clips:  # a row out of range is a constant, or with bounds promised has no derivative in reverse
             kept = [k for k in range(len(out.shape)) if k not in offsets]
-            gain = (*gain, lax.broadcast_in_dim(inside, out.shape, kept))
-    index = jnp.clip(index, 0, shape[0] - 1).astype(jnp.int32).reshape(1, -1)
-    return _found("rows", eqn, view, index, None, labels, loops, gain, table=shape[0])
+            inside = lax.broadcast_in_dim(_within(index, shape[0]), out.shape, kept)
+    index = _row_numbers(index, shape[0]).reshape(1, -1)
+    found = _found("rows", eqn, view, index, None, labels, loops, view.scale, table=shape[0])
+    return dataclasses.replace(found, inside=inside)
+
+
+def _row_numbers(index: Array, size: int) -> Array:
+    """The numbers of the rows that are read: 0..size - 1. Compared in the index' own dtype, which may hold less."""
+    most = jnp.asarray(min(size - 1, jnp.iinfo(index.dtype).max), index.dtype)
+    return jnp.clip(index, jnp.zeros((), index.dtype), most).astype(jnp.int32)
+
+
+def _within(index: Array, size: int) -> Array:
+    """Whether a row number is one of the table's."""
+    most = jnp.asarray(min(size - 1, jnp.iinfo(index.dtype).max), index.dtype)
+    return (index >= jnp.zeros((), index.dtype)) & (index <= most)
 
 
 def _found(
@@ -166,6 +197,8 @@ def _found(
 ) -> Found:
     """Bring the record to (batch, uses, summed) and say how the delta gets to (batch, uses, kept)."""
     result = eqn.outvars[0].aval
+    if not jnp.issubdtype(record.dtype, jnp.inexact) and labels is not None:  # counts and flags that meet a weight
+        record = record.astype(wide(real_dtype(result.dtype)))
     if labels is None:  # row numbers are (1, uses) already
         batch, summed, size = [], [0], table
     else:
@@ -182,9 +215,11 @@ def _found(
     first, second = (summed, kept) if record_first else (kept, summed)
     stacked = {step[1] for step in view.chain if step[0] == "loop"}
     around = tuple((length, place in stacked) for length, place in loops)
+    kinds = [record.dtype, *(jnp.result_type(factor) for factor in gain)]
+    parts = 2 if kind != "rows" and is_complex(result.dtype) and any(map(is_complex, kinds)) else 1
     site = Site(
         kind, view.leaf, view.chain, batch, first, second, record_first, tuple(result.shape), result.dtype, around,
-        order, (batches, uses, rest), size,
+        order, (batches, uses, rest), size, parts,
     )  # fmt: skip
     return Found(site, record, gain)
 

@@ -16,9 +16,10 @@ from ntkseq.empirical import contract, costs
 from ntkseq.empirical.contract import Layout, Outputs
 from ntkseq.empirical.function import Function, shapes
 from ntkseq.empirical.groups import Group, arrange, factors
+from ntkseq.empirical.sites import scaled
 from ntkseq.empirical.tags import DATA, Param, Place
 from ntkseq.empirical.taps import Tapper
-from ntkseq.empirical.trace import Traced, trace
+from ntkseq.empirical.trace import Traced, coarsest, trace
 from ntkseq.empirical.twins import earliest
 from ntkseq.empirical.views import whole
 
@@ -28,12 +29,14 @@ class Found:
     """What was found in a function: groups of sites, plain leaves, and what becomes of its outputs.
 
     twins: (site, earlier site with the same delta, ratio of the deltas).
+    eps: that of the coarsest dtype in which the function computes anything.
     """
 
     groups: tuple[Group, ...]
     plain: tuple[int, ...]
     outputs: Outputs
-    twins: tuple[tuple[Place, Place, float], ...] = ()
+    twins: tuple[tuple[Place, Place, complex], ...] = ()
+    eps: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Choice:
     orders: tuple[str | None, ...]
     asked: tuple[int, ...]
     speeds: costs.Speeds
-    twins: tuple[tuple[Place, Place, float], ...] = ()
+    twins: tuple[tuple[Place, Place, complex], ...] = ()
 
 
 @struct
@@ -110,7 +113,7 @@ def prepare(function: Function, x: Any, choice: Choice) -> Prepared:
         records, deltas, rows = jax.vmap(example)(jax.tree.leaves(x))
     single = choice.outputs.single
     deltas = {place: deltas[other] for place, other in tapped.items()}
-    found = tuple(tuple(factors(bucket, records, deltas, single) for bucket in group.buckets) for group in groups)
+    found = tuple(factors(group, records, deltas, single) for group in groups)
     wide = tuple(_row(row, function.root(k)) for k, row in zip(plain, rows, strict=True))
     return Prepared(found, wide, x, choice)
 
@@ -162,7 +165,7 @@ def _contracted(group: Group, order: str | None, left: Any, right: Any, choice: 
     return contract.gram(layouts, left, right, outputs)
 
 
-def _shared(places: list[Place], choice: Choice) -> tuple[dict[Place, Place], dict[Place, float]]:
+def _shared(places: list[Place], choice: Choice) -> tuple[dict[Place, Place], dict[Place, complex]]:
     """For each site the one whose tap it shares, and the ratio of its delta to that one's."""
     twins = {place: (other, ratio) for place, other, ratio in choice.twins}
     stands = {place: earliest(place, twins) for place in places}
@@ -173,8 +176,8 @@ def _shared(places: list[Place], choice: Choice) -> tuple[dict[Place, Place], di
     return tapped, {place: stands[place][1] / stands[other][1] for place, other in tapped.items()}
 
 
-def _times(record: Array, ratio: float) -> Array:
-    return record if ratio == 1.0 else record * jnp.asarray(ratio, record.dtype)
+def _times(record: Array, ratio: complex) -> Array:
+    return record if ratio == 1.0 else scaled(record, ratio)
 
 
 @lru_cache(maxsize=64)
@@ -182,10 +185,11 @@ def _examine(own: tuple, tree: Any, inputs: tuple, inputs_tree: Any, join: bool,
     leaves = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in own]
     function: Function = jax.tree.unflatten(tree, leaves)
     one = jax.tree.unflatten(inputs_tree, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in inputs])
-    tapper = Tapper()
+    tapper, eps = Tapper(), []
 
     def look(whole_: Function, one: Any) -> Any:
         traced: Traced = trace(whole_.outputs_at, whole_.weights, one)
+        eps.append(coarsest(traced.jaxpr))
         values = [*whole_.weights, *jax.tree.leaves(one)]
         found = tapper.run(traced, values, _tags(whole_, one), (), ())
         tapper.opaque(found.tags)
@@ -195,7 +199,7 @@ def _examine(own: tuple, tree: Any, inputs: tuple, inputs_tree: Any, join: bool,
     groups, plain = arrange(tapper, out.shape[0] == 1, join, beside)
     kept = function.outputs if function.outputs in ("full", "diagonal") else "trace"
     twins = tuple((place, *earliest(place, tapper.twins)) for place in tapper.twins)
-    return Found(tuple(groups), tuple(sorted(plain)), Outputs(out.shape[0], kept), twins)
+    return Found(tuple(groups), tuple(sorted(plain)), Outputs(out.shape[0], kept), twins, max(eps))
 
 
 def _tags(function: Function, x: Any) -> list[Any]:

@@ -138,7 +138,9 @@ class Tapper:
             if found.site.kind == "rows":
                 tap = tap * jnp.asarray(factor, tap.dtype)
             else:
-                record = record * jnp.asarray(factor, record.dtype)
+                record = sites.scaled(record, factor)
+        if found.inside is not None:
+            tap = jnp.where(found.inside, tap, jnp.zeros((), tap.dtype))
         return Results([value if tap is None else value + tap.astype(value.dtype)], [DATA], {at.place: record})
 
     def _shifted(self, at: Running, tags: list[Any]) -> Results | None:

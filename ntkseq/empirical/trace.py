@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.extend.core as jex
+import jax.numpy as jnp
 
 CALLS = frozenset({"pjit", "jit", "closed_call", "core_call", "core_closed_call"})
 REMAT = frozenset({"remat", "checkpoint", "remat2"})
@@ -48,6 +49,19 @@ def evaluate(jaxpr: Jaxpr, equation: Equation, values: list[Any]) -> list[Any]:
             given.append(value)
     single = jaxpr.replace(constvars=[], invars=inputs, outvars=list(equation.outvars), eqns=[equation])
     return list(jex.jaxpr_as_fun(jex.ClosedJaxpr(single, []))(*given))
+
+
+def inner(equation: Equation) -> list[Jaxpr]:
+    """The equations inside an equation: bodies of loops, branches, calls."""
+    values = [getattr(value, "jaxpr", value) for value in jax.tree.leaves(list(equation.params.values()))]
+    return [value for value in values if hasattr(value, "eqns")]
+
+
+def coarsest(jaxpr: Jaxpr) -> float:
+    """The largest eps of a floating or complex dtype in which something is computed."""
+    kinds = {v.aval.dtype for equation in jaxpr.eqns for v in equation.outvars if hasattr(v.aval, "dtype")}
+    own = [float(jnp.finfo(kind).eps) for kind in kinds if jnp.issubdtype(kind, jnp.inexact)]
+    return max([0.0, *own, *(coarsest(body) for equation in jaxpr.eqns for body in inner(equation))])
 
 
 def call(traced: Traced, values: list[Any]) -> list[Any]:

@@ -6,16 +6,17 @@ to a ratio.
 
 from __future__ import annotations
 
-import math
+import cmath
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
+from ntkseq._precision import is_complex
 from ntkseq.empirical.tags import Place
 from ntkseq.empirical.trace import Equation, Jaxpr, is_literal
 
-Twins = dict[Place, tuple[Place, float]]
+Twins = dict[Place, tuple[Place, complex]]
 """Site -> an earlier site, and the ratio of its delta to the other's."""
 
 
@@ -28,7 +29,7 @@ class Sums:
     def __init__(self, jaxpr: Jaxpr) -> None:
         operands = [v for equation in jaxpr.eqns for v in equation.invars] + list(jaxpr.outvars)
         self._uses = Counter(v for v in operands if not is_literal(v))
-        self._stands_for: dict[Any, tuple[Place, float]] = {}
+        self._stands_for: dict[Any, tuple[Place, complex]] = {}
 
     def site(self, equation: Equation, place: Place) -> None:
         """This equation is a site."""
@@ -44,7 +45,7 @@ class Sums:
         self._stands_for[equation.outvars[0]] = (first, factor)
         return {place: (first, other / factor) for place, other in rest}
 
-    def _followed(self, equation: Equation, k: int) -> tuple[Place, float] | None:
+    def _followed(self, equation: Equation, k: int) -> tuple[Place, complex] | None:
         """The site that operand k stands for, with the number that the equation multiplies it by."""
         v, name = equation.invars[k], equation.primitive.name
         if is_literal(v) or self._uses[v] != 1 or v not in self._stands_for:
@@ -60,13 +61,13 @@ class Sums:
         if name == "mul" or (name == "div" and k == 0):
             other = equation.invars[1 - k]
             if is_literal(other) and np.size(other.val) == 1:
-                number = float(np.reshape(other.val, ()))
+                number = (complex if is_complex(out.dtype) else float)(np.reshape(other.val, ()))
                 factor = factor * number if name == "mul" else factor / number if number else 0.0
-                return (place, factor) if factor and math.isfinite(factor) else None
+                return (place, factor) if factor and cmath.isfinite(factor) else None
         return None
 
 
-def earliest(place: Place, twins: Twins) -> tuple[Place, float]:
+def earliest(place: Place, twins: Twins) -> tuple[Place, complex]:
     """The site that stands for all those with its delta, and the ratio of this one's delta to that one's."""
     ratio = 1.0
     while place in twins:

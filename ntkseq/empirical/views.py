@@ -57,7 +57,7 @@ def through(equation: Equation, operand: int, view: View, values: list[Any]) -> 
     value, out = values[operand], equation.outvars[0].aval
     if name in ("copy", "copy_p", "optimization_barrier", "sharding_constraint") and len(values) == 1:
         return [view]
-    if name == "convert_element_type" and jnp.issubdtype(out.dtype, jnp.floating):
+    if name == "convert_element_type" and jnp.issubdtype(out.dtype, jnp.inexact):  # of a complex one, the real part
         return [view]
     if name == "neg":
         return [view.scaled(-1.0)]

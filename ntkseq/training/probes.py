@@ -122,7 +122,7 @@ def check_examples(name: str, x: Any, lengths: Any = None, most: int | None = No
         many = "one or more" if most is None else f"1 to {most}"
         raise ValueError(f"{name} must hold {many} examples along the first axis; got {sizes or 'no array'}.")
     for leaf in leaves:
-        if jnp.issubdtype(leaf.dtype, jnp.floating):
+        if jnp.issubdtype(leaf.dtype, jnp.inexact):
             _checks.finite(name, leaf)
     if lengths is not None:
         lengths = _checks.check_lengths(name, lengths, sizes[0], leaves[0].shape[1] if leaves[0].ndim > 1 else 1)
