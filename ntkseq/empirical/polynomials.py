@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from ntkseq._struct import static, struct
 from ntkseq.empirical.function import Function, function
+from ntkseq.empirical.lookups import agreed
 
 
 @struct
@@ -126,7 +127,7 @@ def _polynomial(function: Function, weights: list[Array], x: Any, degree: int) -
     moved = [weight - own for weight, own in zip(weights, start, strict=True)]
 
     def value(at: list[Array]) -> Array:
-        return jax.vmap(lambda one: function.outputs_at(at, one))(x)
+        return agreed(lambda at: jax.vmap(lambda one: function.outputs_at(at, one))(x), at)
 
     def slope(at: list[Array]) -> tuple[Array, Array]:
         return jax.jvp(value, (at,), (moved,))

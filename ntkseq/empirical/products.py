@@ -17,6 +17,8 @@ from jaxtyping import Array, Float
 from ntkseq import _checks
 from ntkseq._precision import wide
 from ntkseq.empirical.function import Function
+from ntkseq.empirical.lookups import agreed
+from ntkseq.empirical.trace import inner
 
 BATCH = 128
 """Examples that go through f together where the caller does not say: enough for matrix products."""
@@ -117,7 +119,8 @@ def forward(function: Function, x: Any) -> Any:
 
 
 def _linear(value: Any, weights: list[Any]) -> Any:
-    """The derivative as a linear map. A custom_vjp has no forward mode: there it is reverse mode transposed."""
+    """The derivative as a linear map, that of reverse mode. A custom_vjp has no other: there it is transposed."""
+    value = partial(agreed, value)
     with jax.default_matmul_precision("highest"):
         if not _only_reverse(jax.make_jaxpr(value)(weights).jaxpr):
             return jax.linearize(value, weights)[1]
@@ -135,14 +138,8 @@ def _linear(value: Any, weights: list[Any]) -> Any:
 
 def _only_reverse(jaxpr: Any) -> bool:
     """Whether a custom_vjp is called somewhere; JAX itself says so only when the program is lowered."""
-    if any(equation.primitive.name.startswith("custom_vjp") for equation in jaxpr.eqns):
-        return True
-    inner = (value for equation in jaxpr.eqns for value in jax.tree.leaves(list(equation.params.values())))
-    return any(_only_reverse(getattr(value, "jaxpr", value)) for value in inner if _is_jaxpr(value))
-
-
-def _is_jaxpr(value: Any) -> bool:
-    return hasattr(getattr(value, "jaxpr", value), "eqns")
+    custom = any(equation.primitive.name.startswith("custom_vjp") for equation in jaxpr.eqns)
+    return custom or any(_only_reverse(body) for equation in jaxpr.eqns for body in inner(equation))
 
 
 def _times(vector: Array, root: Any) -> Array:

@@ -903,3 +903,294 @@ def bfloat16_compute(draw: Draw, o: int) -> Built:
         return h.astype(x.dtype) @ p["V"]
 
     return f, params, draw.batch(4, d)
+
+
+# --- kinds of numbers ------------------------------------------------------------------------------------------------
+
+
+def complex_of(dtype: Any) -> Any:
+    """The complex dtype with parts of this one."""
+    return np.promote_types(dtype, np.complex64)
+
+
+def complex_batch(draw: Draw, *shape: int) -> Maker:
+    def maker(rng: np.random.Generator, n: int) -> jax.Array:
+        parts = rng.standard_normal((2, n, *shape)).astype(np.float32)
+        return jnp.asarray((parts[0] + 1j * parts[1]).astype(complex_of(draw.dtype)))
+
+    return maker
+
+
+def whole(low: int, high: int, dtype: str, *shape: int) -> Maker:
+    return lambda rng, n: jnp.asarray(rng.integers(low, high, (n, *shape)).astype(dtype))
+
+
+def mixed(a: jax.Array, b: jax.Array) -> jax.Array:
+    """a @ b of two dtypes, as jnp writes it outside strict promotion."""
+    return lax.dot_general(a, b, (((a.ndim - 1,), (0,)), ((), ())))
+
+
+@case("complex_state_space", 2)
+@case("complex_state_space_cast", 2, cast=True)
+@case("complex_state_space_real_product", 2, real=True)
+def complex_state_space(draw: Draw, o: int, cast: bool = False, real: bool = False) -> Built:
+    """A diagonal complex state between real matrices: the read-out is mixed, or cast first, or keeps its real part."""
+    m, d, t = 5, 3, 6
+    params = {
+        "B": draw.normal(d, m),
+        "C": draw.normal(m, o),
+        "decay": draw.normal(m, scale=0.3, mean=0.5),
+        "turn": draw.normal(m, scale=1.0),
+    }
+    kind = complex_of(draw.dtype)
+
+    def f(p: Any, x: jax.Array) -> jax.Array:
+        keep = jnp.exp(lax.complex(-jnp.abs(p["decay"]), p["turn"]))
+        u = (x @ p["B"]).astype(kind)
+        h = lax.scan(lambda h, u: ((keep * h + u),) * 2, jnp.zeros(m, kind), u)[1]
+        if real:
+            return jnp.mean(lax.dot_general(h, p["C"], (((1,), (0,)), ((), ())), preferred_element_type=x.dtype), 0)
+        y = h @ p["C"].astype(kind) if cast else mixed(h, p["C"])
+        return jnp.mean(y.real + 0.5 * y.imag**2, axis=0)
+
+    return f, params, draw.batch(t, d)
+
+
+@case("fourier_layer", 2)
+def fourier_layer(draw: Draw, o: int) -> Built:
+    """A transform of x W, weights of each frequency in two leaves, and back."""
+    d, n, t = 3, 4, 6
+    params = {"W": draw.normal(d, n), "re": draw.normal(t // 2 + 1, n, n), "im": draw.normal(t // 2 + 1, n, n)}
+    params["V"] = draw.normal(n, o)
+
+    def f(p: Any, x: jax.Array) -> jax.Array:
+        h = jnp.fft.rfft(x @ p["W"], axis=0)
+        h = jnp.einsum("kc,kcd->kd", h, lax.complex(p["re"], p["im"]))
+        return jnp.mean(jnp.tanh(jnp.fft.irfft(h, axis=0)), axis=0) @ p["V"]
+
+    return f, params, draw.batch(t, d)
+
+
+@case("fourier_real_weights", 2)
+def fourier_real_weights(draw: Draw, o: int) -> Built:
+    """Real weights on the transform: the part of each that turns is 1j times a leaf."""
+    d, n, t = 3, 4, 6
+    params = {"A": draw.normal(d, n), "B": draw.normal(d, n), "V": draw.normal(n, o)}
+    kind = complex_of(draw.dtype)
+
+    def f(p: Any, x: jax.Array) -> jax.Array:
+        h = jnp.fft.fft(x, axis=0)
+        h = mixed(h, p["A"]) + h @ (p["B"].astype(kind) * np.asarray(1j, kind))
+        return jnp.mean(jnp.abs(jnp.fft.ifft(h, axis=0)), axis=0) @ p["V"]
+
+    return f, params, draw.batch(t, d)
+
+
+@case("phase_readout", 3)
+def phase_readout(draw: Draw, o: int) -> Built:
+    """Angle, size and conjugate product of x W for complex x."""
+    d = 4
+
+    def f(p: Any, x: jax.Array) -> jax.Array:
+        z = mixed(x, p["W"])
+        return jnp.stack([jnp.angle(z[0]), jnp.abs(z[1]), (z[0] * jnp.conj(z[1])).imag])
+
+    return f, {"W": draw.normal(d, 2)}, complex_batch(draw, d)
+
+
+@case("complex_network", 2)
+def complex_network(draw: Draw, o: int) -> Built:
+    """Complex data through real matrices on both sides of it, with a conjugate in between."""
+    d, t = 3, 4
+    params = {"L": draw.normal(5, t), "R": draw.normal(d, 5), "V": draw.normal(5, o)}
+    kind = complex_of(draw.dtype)
+
+    def f(p: Any, x: jax.Array) -> jax.Array:
+        z = jnp.tanh(mixed(p["L"], mixed(x, p["R"])))  # (5, 5)
+        z = jnp.conj(z) @ jnp.conj(p["V"].astype(kind)) + 1j * z @ p["V"].astype(kind)
+        return jnp.sum(z.real * z.imag, axis=0)
+
+    return f, params, complex_batch(draw, t, d)
+
+
+@case("complex_twins", 2)
+def complex_twins(draw: Draw, o: int) -> Built:
+    """Two products that are added behind complex factors have the same delta up to these."""
+    n, d = 5, 3
+    params = {"W": draw.normal(n, n), "U": draw.normal(d, n), "V": draw.normal(n, o)}
+    kind = complex_of(draw.dtype)
+
+    def f(p: Any, x: jax.Array) -> jax.Array:
+        def step(h: jax.Array, xt: jax.Array) -> tuple[jax.Array, None]:
+            return jnp.tanh(
+                mixed(h, p["W"]) * np.asarray(0.5j, kind) - mixed(xt, p["U"]) * np.asarray(2 + 1j, kind)
+            ), None
+
+        h, _ = lax.scan(step, jnp.zeros(n, kind), x.astype(kind))
+        return mixed(h, p["V"]).imag
+
+    return f, params, draw.batch(4, d)
+
+
+@case("complex_convolution", 2)
+def complex_convolution(draw: Draw, o: int) -> Built:
+    d, c = 2, 3
+    params = {"A": draw.normal(3, d, c), "V": draw.normal(c, o)}
+    kind = complex_of(draw.dtype)
+
+    def f(p: Any, x: jax.Array) -> jax.Array:
+        axes = ("NWC", "WIO", "NWC")
+        z = lax.conv_general_dilated(x[None], p["A"].astype(kind), (1,), "SAME", dimension_numbers=axes)[0]
+        return jnp.mean(jnp.tanh(z.real + z.imag**2), axis=0) @ p["V"]
+
+    return f, params, complex_batch(draw, 5, d)
+
+
+@case("complex_fast_weights", 2)
+def complex_fast_weights(draw: Draw, o: int) -> Built:
+    """A real matrix plus a complex one that depends on the example."""
+    n = 4
+    params = {"W": draw.normal(n, n), "V": draw.normal(n, o)}
+    kind = complex_of(draw.dtype)
+
+    def f(p: Any, x: jax.Array) -> jax.Array:
+        w = p["W"].astype(kind) + 0.3 * jnp.outer(x, jnp.conj(x))
+        z = w @ jnp.tanh(w @ x)
+        return mixed(z, p["V"]).real + jnp.sum(jnp.abs(z))
+
+    return f, params, complex_batch(draw, n)
+
+
+@case("complex_rows", 2)
+def complex_rows(draw: Draw, o: int) -> Built:
+    """Rows of a real table that turn with their place."""
+    d, t, vocabulary = 4, 5, 7
+    params = {"E": draw.normal(vocabulary, d, scale=1.0), "V": draw.normal(d, o)}
+    kind = complex_of(draw.dtype)
+
+    def f(p: Any, x: jax.Array) -> jax.Array:
+        table = p["E"].astype(kind) * np.asarray(0.6 + 0.8j, kind)
+        turn = jnp.exp(1j * jnp.arange(t, dtype=draw.dtype))[:, None]
+        z = jnp.sum(turn.astype(kind) * table[x], axis=0)
+        return mixed(jnp.tanh(z), p["V"]).real
+
+    return f, params, integers(0, vocabulary, t)
+
+
+@case("complex_branches", 2)
+def complex_branches(draw: Draw, o: int) -> Built:
+    """Three branches with sites of all kinds, in a loop with a complex state."""
+    n = 4
+    params = {"A": draw.normal(n, n), "B": draw.normal(n, n), "V": draw.normal(n, o)}
+    kind = complex_of(draw.dtype)
+
+    def f(p: Any, x: Any) -> jax.Array:
+        def step(h: jax.Array, now: Any) -> tuple[jax.Array, None]:
+            branches = [
+                lambda h: jnp.tanh(mixed(h, p["A"])),
+                lambda h: jnp.conj(h @ p["B"].astype(kind)) * 1j,
+                lambda h: (now["x"] @ p["A"]).astype(kind),
+            ]
+            return lax.switch(now["branch"], branches, h + now["x"].astype(kind)), None
+
+        return mixed(lax.scan(step, jnp.zeros(n, kind), x)[0], p["V"]).real
+
+    return f, params, together(x=draw.batch(4, n), branch=integers(0, 3, 4))
+
+
+@case("real_and_complex_uses", 2)
+def real_and_complex_uses(draw: Draw, o: int) -> Built:
+    """One leaf meets real, complex and whole numbers, in two precisions."""
+    n = 4
+    params = {"W": draw.normal(n, n), "V": draw.normal(n, o)}
+    kind = complex_of(draw.dtype)
+
+    def f(p: Any, x: jax.Array) -> jax.Array:
+        h = jnp.tanh(x @ p["W"])
+        z = mixed(h.astype(kind) * 1j + x.astype(kind), p["W"])
+        count = jnp.floor(3 * x).astype(jnp.int32)
+        return (jnp.tanh(z.real * z.imag) + mixed(count, p["W"])) @ p["V"]
+
+    return f, params, draw.batch(n)
+
+
+@case("booleans", 2)
+@case("counts", 2, dtype="uint8", high=9)
+@case("signed_counts", 2, dtype="int8", low=-4, high=5)
+@case("large_counts", 2, dtype="int32", high=1000)
+def whole_numbers(draw: Draw, o: int, dtype: str = "bool", low: int = 0, high: int = 2) -> Built:
+    """Inputs that are no floats meet matrices directly, in a loop and per head."""
+    n, d, t = 5, 3, 4
+    params = {"U": draw.normal(d, n), "W": draw.normal(n, n), "Q": draw.normal(2, d, n), "V": draw.normal(n, o)}
+    scale = 1 / max(high, -low)
+
+    def f(p: Any, x: jax.Array) -> jax.Array:
+        step = lambda h, xt: (jnp.tanh(h @ p["W"] + scale * mixed(xt, p["U"])), None)  # noqa: E731
+        h, _ = lax.scan(step, jnp.zeros(n, draw.dtype), x)
+        heads = lax.dot_general(x, p["Q"], (((1,), (1,)), ((), ())))  # (t, 2, n)
+        return (h + jnp.sum(jnp.tanh(scale * heads), axis=(0, 1))) @ p["V"]
+
+    return f, params, whole(low, high, dtype, t, d)
+
+
+@case("bfloat16_activations", 2, compute=jnp.bfloat16, low=jnp.bfloat16)
+@case("float16_activations", 2, compute=jnp.float16, low=jnp.float16)
+def low_activations(draw: Draw, o: int, low: Any) -> Built:
+    """Activations are rounded before they meet weights that are not."""
+    n, d = 6, 4
+    params = {"W": draw.normal(d, n), "Z": draw.normal(n, n), "V": draw.normal(n, o)}
+
+    def f(p: Any, x: jax.Array) -> jax.Array:
+        h = jnp.tanh(mixed(x.astype(low), p["W"])).astype(low)
+        h = h + jnp.tanh(lax.dot_general(h, p["Z"], (((1,), (0,)), ((), ())), preferred_element_type=low))
+        return jnp.mean(mixed(h, p["V"]), axis=0)
+
+    return f, params, draw.batch(3, d)
+
+
+# --- look-ups beyond the table ---------------------------------------------------------------------------------------
+
+
+def look_up(table: jax.Array, ids: jax.Array, mode: str | None) -> jax.Array:
+    if mode == "wrap":
+        return jnp.take(table, ids, axis=0, mode=mode)
+    return table.at[ids].get(mode=mode, **({"fill_value": 0.3} if mode == "fill" else {}))
+
+
+@case("rows_by_index", 2, mode=None)
+@case("rows_promised", 2, mode="promise_in_bounds")
+@case("rows_clipped", 2, mode="clip")
+@case("rows_filled", 2, mode="fill")
+@case("rows_wrapped", 2, mode="wrap")
+def rows(draw: Draw, o: int, mode: str | None) -> Built:
+    """Row numbers on both sides of a table that is also read in a loop, a branch and as a matrix."""
+    d, t, vocabulary = 4, 5, 7
+    params = {"E": draw.normal(vocabulary, d, scale=1.0), "W": draw.normal(d, d), "V": draw.normal(d, o)}
+
+    def f(p: Any, x: jax.Array) -> jax.Array:
+        ids = x - 9
+        h, _ = lax.scan(
+            lambda h, i: (jnp.tanh(h @ p["W"] + look_up(p["E"], i[None], mode)[0]), None), jnp.zeros(d, draw.dtype), ids
+        )
+        rows = lax.cond(x[0] > 8, lambda: look_up(p["E"], ids, mode), lambda: 2 * look_up(p["E"], ids[::-1], mode))
+        return (h + jnp.sum(jnp.tanh(rows), axis=0) + jnp.tanh(p["E"] @ h) @ p["E"]) @ p["V"]
+
+    return f, params, integers(0, 20, t)
+
+
+@case("scattered_rows", 2)
+@case("scattered_rows_promised", 2, mode="promise_in_bounds")
+@case("scattered_rows_clipped", 2, mode="clip")
+def scattered_rows(draw: Draw, o: int, mode: str | None = None) -> Built:
+    """Rows are added to a state and put into a table, at places that may not be there."""
+    d, t, vocabulary = 4, 5, 7
+    params = {"E": draw.normal(vocabulary, d, scale=1.0), "W": draw.normal(d, d), "V": draw.normal(d, o)}
+
+    def f(p: Any, x: jax.Array) -> jax.Array:
+        ids = x - 9
+        new = jnp.tanh(p["E"][:t] @ p["W"])
+        state = jnp.sin(p["E"]).at[ids].add(new, mode=mode)
+        table = p["E"].at[ids[:2]].set(state[:2], mode=mode).at[ids[2]].multiply(0.5, mode=mode)
+        return jnp.sum(jnp.tanh(table @ p["W"] + state), axis=0) @ p["V"]
+
+    return f, params, integers(0, 20, t)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests import oracles
-from tests.empirical.functions import FUNCTIONS
+from tests.empirical.functions import FUNCTIONS, complex_of
 
 AT_ONCE = ("rnn_outputs", "embedding_edges", "while_loop", "odd_leaves")
 each = pytest.mark.parametrize("name", FUNCTIONS)
@@ -69,7 +69,9 @@ def test_a_case_is_one_function_with_the_same_numbers_in_every_dtype(name: str) 
             y = jax.eval_shape(jax.vmap(f, (None, 0)), params, x)  # under strict promotion, see conftest.py
         assert y.shape == (4, FUNCTIONS[name].outputs) and y.dtype == dtype
         leaves.append(jax.tree.leaves((params, x)))
-        assert {leaf.dtype for leaf in leaves[-1]} <= {np.dtype(d) for d in (dtype, "i4", "?")}
+        assert {leaf.dtype for leaf in leaves[-1]} <= {
+            np.dtype(d) for d in (dtype, complex_of(dtype), "i4", "i1", "u1", "?")
+        }
     for single, double in zip(*leaves, strict=True):
         np.testing.assert_array_equal(np.asarray(single, double.dtype), double)
 

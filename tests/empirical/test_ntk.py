@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 import ntkseq
-from ntkseq import blocks, models
+from ntkseq import blocks, models, training
 from ntkseq.empirical import ntk
 from ntkseq.empirical.late import Late
 from ntkseq.empirical.ntk import NTK
@@ -21,7 +22,7 @@ N = 5
 REVERSE = [name for name, case in FUNCTIONS.items() if case.reverse]
 NOW = (
     "rnn_outputs", "lstm", "embedding_edges", "maml_task", "cond", "nested_scans", "odd_leaves", "custom_vjp",
-    "no_input", "slices_overlapping", "bfloat16_compute",
+    "no_input", "slices_overlapping", "bfloat16_compute", "complex_state_space", "rows_by_index",
 )  # fmt: skip
 EACH = pytest.mark.parametrize(
     "name", [name if name in NOW else pytest.param(name, marks=pytest.mark.slow) for name in REVERSE]
@@ -95,7 +96,14 @@ def test_outputs(x64, method: str, outputs: str | int) -> None:
 
 @pytest.mark.parametrize("order", ["gram", "weights", "jacobian"])
 @pytest.mark.parametrize("outputs", ["trace", "full", "diagonal"])
-@pytest.mark.parametrize("name", ["rnn_outputs", "embedding_edges"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rnn_outputs",
+        "embedding_edges",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("complex_twins", "rows_filled")),
+    ],
+)
 def test_every_order_gives_the_same(x64, order: str, outputs: str, name: str) -> None:
     f, params, x = made(name, jnp.float64)
     exact = reduced(oracles.explicit_ntk(f, params, x), outputs)
@@ -190,6 +198,47 @@ def test_a_gram_matrix_is_the_kernel_and_its_rounding_covers_the_error(name: str
     assert gram.rounding < 1e-3 * np.trace(exact)
     some = jax.tree.map(lambda leaf: leaf[:7], x)
     np.testing.assert_allclose(ntkseq.gram(NTK(f, params), some, x), np.asarray(gram)[:7], rtol=1e-4, atol=1e-5)
+
+
+def test_the_rounding_of_activations_coarser_than_the_weights_is_theirs() -> None:
+    f, params, x = made("bfloat16_activations", jnp.float32, 12)
+    exact = reduced(oracles.explicit_ntk(f, params, x), "trace")
+    gram = ntkseq.gram(NTK(f, params), x)
+    assert np.linalg.norm(np.asarray(gram, np.float64) - exact, 2) <= gram.rounding
+    assert gram.rounding > float(jnp.finfo(jnp.bfloat16).eps) * np.trace(exact) / len(exact)
+
+
+def test_complex_examples_and_booleans_have_one_kernel_everywhere() -> None:
+    rng = np.random.default_rng(0)
+    params = {"W": jnp.asarray(rng.standard_normal((4, 3)), jnp.float32)}
+    f = lambda p, x: jnp.abs(lax.dot_general(x, p["W"], (((0,), (0,)), ((), ()))))  # noqa: E731
+    turned = jnp.asarray(rng.standard_normal((5, 4)) + 1j * rng.standard_normal((5, 4)), jnp.complex64)
+    for x in (turned, turned.real > 0):
+        exact = reduced(oracles.explicit_ntk(f, params, x), "trace")
+        kernel = NTK(f, params)
+        gram, lazy = ntkseq.gram(kernel, x), ntkseq.lazy(kernel, x)
+        for K in (kernel(x), gram, lazy.dense(), kernel.with_(method="products")(x)):
+            assert error(jnp.asarray(K), exact) < 1e-5 and np.asarray(K).dtype == np.float32
+        largest = ntkseq.spectrum(gram).max_eigenvalue
+        assert largest.lower <= np.linalg.eigvalsh(exact)[-1] <= largest.upper
+        row = training.track([training.KernelProbe(f, x, every=1)], params)["kernel"]
+        assert row["largest"][0] - row["largest_error"][0] <= np.linalg.eigvalsh(exact)[-1]
+
+
+def test_a_complex_leaf_may_be_held_and_is_not_trained() -> None:
+    rng = np.random.default_rng(0)
+    turn = jnp.asarray(rng.standard_normal(3) + 1j * rng.standard_normal(3), jnp.complex64)
+    params = {"W": jnp.asarray(rng.standard_normal((4, 3)), jnp.float32), "turn": turn}
+    f = lambda p, x: ((x @ p["W"]).astype(p["turn"].dtype) * p["turn"]).imag  # noqa: E731
+    x = jnp.asarray(rng.standard_normal((5, 4)), jnp.float32)
+    with pytest.raises(ValueError, match=r"complex64 at \['turn'\].*lax.complex.*trainable"):
+        NTK(f, params)
+    held = NTK(f, params, trainable="W")
+    closed = lambda p, x: f(params | p, x)  # noqa: E731
+    exact = reduced(oracles.explicit_ntk(closed, {"W": params["W"]}, x), "trace")
+    assert error(held(x), exact) < 1e-6 and held.entry_rounding(held.prepare(x)) < 1e-4
+    with pytest.raises(ValueError, match=r"same dtypes; got .*complex64.*float32"):
+        NTK(lambda p, x: jnp.abs(x) @ p["W"], params, trainable="W")(x.astype(jnp.complex64), x)
 
 
 def test_rounding_is_measured_where_another_precision_has_other_equations() -> None:
@@ -292,6 +341,7 @@ def test_lengths_are_the_third_argument() -> None:
         (dict(f=lambda p, x: {"a": p["W"] @ x}), "got the tree"),
         (dict(f=lambda p, x: jnp.outer(p["W"] @ x, x)), "must return an array of shape"),
         (dict(f=lambda p, x: jnp.argmax(p["W"] @ x)[None]), "nothing to derive"),
+        (dict(f=lambda p, x: jnp.fft.fft(p["W"] @ x)), r"got dtype complex64.*out\.real, out\.imag"),
         (dict(f=lambda p, x: p["W"] @ x[0]), "failed for one example"),
         (dict(params={"W": jnp.ones((2, 3), jnp.int32)}), "a floating leaf to train"),
         (dict(params={"W": jnp.full((2, 3), jnp.nan)}), r"\['W'\]"),
