@@ -1070,8 +1070,8 @@ def complex_rows(draw: Draw, o: int) -> Built:
 
     def f(p: Any, x: jax.Array) -> jax.Array:
         table = p["E"].astype(kind) * np.asarray(0.6 + 0.8j, kind)
-        turn = jnp.exp(1j * jnp.arange(t, dtype=draw.dtype))[:, None]
-        z = jnp.sum(turn.astype(kind) * table[x], axis=0)
+        angle = jnp.arange(t, dtype=draw.dtype)[:, None]
+        z = jnp.sum(lax.complex(jnp.cos(angle), jnp.sin(angle)) * table[x], axis=0)
         return mixed(jnp.tanh(z), p["V"]).real
 
     return f, params, integers(0, vocabulary, t)
