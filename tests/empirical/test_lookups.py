@@ -20,6 +20,11 @@ IDS = ([0, 9, 6], [-20, 2, 6], [3, -1, 1])
 MODES = ("fill", "clip", "promise_in_bounds", None)
 
 
+def some_now(values: Any, now: tuple[Any, ...], name: str) -> Any:
+    """Parameters of a test, all but `now` slow."""
+    return pytest.mark.parametrize(name, [v if v in now else pytest.param(v, marks=pytest.mark.slow) for v in values])
+
+
 def table() -> jax.Array:
     return jnp.asarray(np.random.default_rng(0).standard_normal((ROWS, D)), jnp.float32)
 
@@ -39,14 +44,14 @@ def modes_agree(f: Callable[[Any, Any], Any], ids: Any = IDS) -> None:
         np.testing.assert_allclose(other, reverse, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@some_now(MODES, ("promise_in_bounds", "clip"), "mode")
 def test_reads(mode: Any) -> None:
     more = {"fill_value": 0.5} if mode == "fill" else {}
     modes_agree(lambda E, i: jnp.sum(jnp.sin(E.at[i].get(mode=mode, **more)) ** 2, axis=0))
 
 
 @pytest.mark.parametrize("unique", [False, True])
-@pytest.mark.parametrize("mode", MODES)
+@some_now(MODES, ("promise_in_bounds",), "mode")
 def test_updates(mode: Any, unique: bool) -> None:
     base = jnp.arange(float(ROWS * D)).reshape(ROWS, D) / 7
     given = {"mode": mode, "unique_indices": unique}
@@ -84,7 +89,7 @@ PLACES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
+@some_now(PLACES, ("scan", "cond", "vmap", "columns"), "place")
 def test_places(place: str) -> None:
     modes_agree(PLACES[place])
 
@@ -122,7 +127,7 @@ def test_a_look_up_inside_a_custom_rule_is_refused_in_words() -> None:
         NTK(lambda p, x: f(p) * x, table(), method="products")(x)
 
 
-@pytest.mark.parametrize("read", ["index", "take", "clip", "fill", "scan", "cond", "state"])
+@some_now(("index", "take", "clip", "fill", "scan", "cond", "state"), ("index",), "read")
 def test_one_kernel_by_every_method_and_for_products_with_vectors(x64, read: str) -> None:
     """The last row is read by its own number too, so that a gradient moved there would be seen."""
     x = jnp.array([[0, 1, 9], [2, 3, 6], [4, 7, 6], [-1, -9, 5]])

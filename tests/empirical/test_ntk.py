@@ -22,7 +22,7 @@ N = 5
 REVERSE = [name for name, case in FUNCTIONS.items() if case.reverse]
 NOW = (
     "rnn_outputs", "lstm", "embedding_edges", "maml_task", "cond", "nested_scans", "odd_leaves", "custom_vjp",
-    "no_input", "slices_overlapping", "bfloat16_compute", "complex_state_space", "rows_by_index",
+    "no_input", "slices_overlapping", "bfloat16_compute",
 )  # fmt: skip
 EACH = pytest.mark.parametrize(
     "name", [name if name in NOW else pytest.param(name, marks=pytest.mark.slow) for name in REVERSE]
@@ -200,6 +200,7 @@ def test_a_gram_matrix_is_the_kernel_and_its_rounding_covers_the_error(name: str
     np.testing.assert_allclose(ntkseq.gram(NTK(f, params), some, x), np.asarray(gram)[:7], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_rounding_of_activations_coarser_than_the_weights_is_theirs() -> None:
     f, params, x = made("bfloat16_activations", jnp.float32, 12)
     exact = reduced(oracles.explicit_ntk(f, params, x), "trace")
