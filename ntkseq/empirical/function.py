@@ -12,9 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _guests
 from ntkseq._precision import is_complex, wide
 from ntkseq._struct import replace, static, struct
+from ntkseq.empirical import randomness
+from ntkseq.empirical.trace import opened
 
 OUTPUTS = ("trace", "full", "diagonal", "pseudo")
 
@@ -164,7 +166,7 @@ def function(f: Any, params: Any, trainable: Any = None, rates: Any = None, outp
     names = [jax.tree_util.keystr(path) or "params" for path, _ in paths]
     leaves = [_parameter(name, leaf) for name, (_, leaf) in zip(names, paths, strict=True)]
     floats = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.inexact) and leaf.size]
-    chosen = [i for i in floats if _selected(trainable, names[i])]
+    chosen = [i for i in floats if selected(trainable, names[i])]
     scales = _rates(rates, names, tree, chosen)
     kept = [i for i in chosen if scales is None or not _zero(scales[i])]
     for i in kept:
@@ -188,9 +190,15 @@ def _check_returned(structure: Any, own: tuple, tree: Any, inputs: tuple) -> Non
     came = ", ".join(str(shape) for shape, _ in inputs)
     remedy = "f takes one example; wrap a model of batches as lambda p, x: model(p, x[None])[0]."
     try:
-        out = jax.eval_shape(lambda leaves, *x: made.f(jax.tree.unflatten(made.tree, leaves), *x), made.leaves, *x)
+        traced, out = jax.make_jaxpr(
+            lambda leaves, *x: made.f(jax.tree.unflatten(made.tree, leaves), *x), return_shape=True
+        )(made.leaves, *x)
+    except _guests.Refused:
+        raise
     except (TypeError, ValueError, IndexError) as error:
         raise ValueError(f"f(params, x) failed for one example of shape {came}: {error} {remedy}") from error
+    except Exception as error:
+        raise randomness.worded(error) from error
     single = isinstance(out, jax.ShapeDtypeStruct)
     if not single or len(out.shape) != 1 or out.shape[0] == 0:
         got = out.shape if single else f"the tree {jax.tree.structure(out)}"
@@ -205,6 +213,8 @@ def _check_returned(structure: Any, own: tuple, tree: Any, inputs: tuple) -> Non
         raise ValueError(f"f must return real floating numbers; got dtype {out.dtype}: there is nothing to derive.")
     if isinstance(made.outputs, int) and not 0 <= made.outputs < out.shape[0]:
         raise ValueError(f"outputs must be an index in 0..{out.shape[0] - 1}; got {made.outputs}.")
+
+    randomness.refuse(made.f, opened(traced), range(len(made.leaves), len(opened(traced).jaxpr.invars)))
 
     def gradient(function: Function, *x: Any) -> Any:
         value, back = jax.vjp(lambda weights: function.outputs_at(weights, x), function.weights)
@@ -226,16 +236,21 @@ def shapes(leaves: list[Any], skip: int) -> tuple:
 
 def _array(leaf: Any) -> Array:
     if isinstance(leaf, jax.Array):
-        return leaf
+        return _strong(leaf)
     try:
         return jnp.asarray(leaf)
     except (TypeError, ValueError) as error:
         raise ValueError(f"x must be a pytree of arrays; got a leaf of type {type(leaf).__name__} ({error}).") from None
 
 
+def _strong(array: Array) -> Array:
+    """With a dtype that is its own: a weak one, as of jnp.full(2, 0.5), makes other equations than its shape tells."""
+    return array.astype(array.dtype) if getattr(array, "weak_type", False) else array
+
+
 def _parameter(name: str, leaf: Any) -> Array:
     try:
-        array = leaf if isinstance(leaf, jax.Array) else jnp.asarray(leaf)
+        array = _strong(leaf) if isinstance(leaf, jax.Array) else jnp.asarray(leaf)
     except (TypeError, ValueError):
         raise ValueError(
             f"params must be a pytree of arrays; got {type(leaf).__name__} at {name}. Bind what is no array into f, "
@@ -246,7 +261,8 @@ def _parameter(name: str, leaf: Any) -> Array:
     return array
 
 
-def _selected(trainable: Any, name: str) -> bool:
+def selected(trainable: Any, name: str) -> bool:
+    """Whether the leaf of that path counts, by what a user gave as `trainable`."""
     if trainable is None:
         return True
     if isinstance(trainable, str):

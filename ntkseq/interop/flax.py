@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
-from ntkseq.interop.functions import Function, missing
+from ntkseq import _guests
+from ntkseq.interop.functions import AVERAGES, DROPOUT, Function, Stateful, missing
 
 
 def function(
@@ -22,9 +23,10 @@ def function(
     linen: `function(module, variables)`. params is the collection "params"; all others (batch_stats, ...) are held at
     their values. nnx: `function(model)`. params is the `nnx.State` of its `nnx.Param`; all other variables (running
     averages, random state) are held at their values, each call of f begins with the same ones, and the model that was
-    passed is never changed.
+    passed is never changed. For what training moves among them, see `stateful`.
 
-    Dropout and the like must be off: say so when the model is made, in `call`, or for nnx by `model.eval()` before.
+    Dropout, and batch normalisation by the batch, must be off: say so when the model is made, in `call`, or for nnx by
+    `model.eval()` before. A model that has them on is refused at the first example.
 
     Args:
         model: a `flax.linen.Module` that is not bound, or a `flax.nnx.Module`.
@@ -52,6 +54,74 @@ def function(
         >>> f(params, x[0]).shape  # doctest: +SKIP
         (2,)
     """
+    parts = _opened(model, variables)
+    held = (parts.random, parts.state)
+    moving = _guests.of_collections(parts.state) if parts.join is _linen else _guests.moving(parts.state)
+    random = tuple(jax.tree.leaves(parts.random))
+    made = Function(parts.join, parts.structure, held, call, batched, moving, random, parts.dropout)
+    return made, parts.params
+
+
+def stateful(
+    model: Any,
+    variables: Any = None,
+    *,
+    call: Callable[[Any, Any], Any] | None = None,
+    batched: bool = False,
+) -> tuple[Stateful, Any, Any]:
+    """(f, params, state) of a flax model: f(params, state, x), for models of which training moves more than parameters.
+
+    As `function`, but what it holds is an argument here: running averages of batch normalisation, spectral norms,
+    caches. `training.track(probes, params, state)` takes such an f in its probes, and `history.update(step, params,
+    state)` the state of that step: for linen all collections but "params", such as {"batch_stats": ...}; for nnx
+    `nnx.state(model, nnx.BatchStat)` where there is nothing else, or what this function returns for the model again.
+
+    The model answers one example, so it must not take averages over it: for nnx call `model.eval()` before, for linen
+    say `use_running_average=True` where it is made or in `call`. The loop trains the model in its own mode.
+
+    Args:
+        model, variables, call, batched: as for `function`.
+
+    Returns:
+        f, params and state. A second call with an equal model, whatever the numbers in its state, returns an equal f;
+        but for an nnx model whose random state has moved on.
+
+    Raises:
+        ImportError: flax is not installed.
+        ValueError: as `function`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from flax import nnx  # doctest: +SKIP
+        >>> from ntkseq.interop import flax
+        >>> net = nnx.Sequential(
+        ...     nnx.Linear(3, 4, rngs=nnx.Rngs(0)), nnx.BatchNorm(4, rngs=nnx.Rngs(0))
+        ... )  # doctest: +SKIP
+        >>> net.eval()  # doctest: +SKIP
+        >>> f, params, state = flax.stateful(net)  # doctest: +SKIP
+        >>> f(params, state, jnp.ones(3)).shape  # doctest: +SKIP
+        (4,)
+    """
+    parts = _opened(model, variables)
+    random = tuple(jax.tree.leaves(parts.random))
+    join = _linen_at if parts.join is _linen else _nnx_at
+    made = Stateful(join, parts.structure, parts.random, call, batched, (), random, parts.dropout)
+    return made, parts.params, parts.state
+
+
+class _Parts(NamedTuple):
+    """A model taken apart."""
+
+    join: Callable[..., Any]
+    structure: Any
+    params: Any
+    state: Any
+    random: Any
+    """Where random numbers come from; it changes in every call of an nnx model."""
+    dropout: tuple[str, ...]
+
+
+def _opened(model: Any, variables: Any) -> _Parts:
     try:
         from flax import linen, nnx
     except ModuleNotFoundError as error:
@@ -65,29 +135,87 @@ def function(
                 f"variables must be a mapping with the collection 'params'; got {got}. "
                 "Pass what module.init returned, or {'params': params}."
             )
-        held = {name: collection for name, collection in variables.items() if name != "params"}
-        return Function(_linen, model, held, call, batched), variables["params"]
+        state = {name: collection for name, collection in variables.items() if name != "params"}
+        return _Parts(_linen, model, variables["params"], state, (), ())
     if isinstance(model, nnx.Module):
         if variables is not None:
             raise ValueError(
                 f"variables must be left out for an nnx model, which holds its own; got {type(variables).__name__}."
             )
-        graph, params, held = nnx.split(model, nnx.Param, ...)
-        params, held = _new((params, held))  # split hands out the model's own variables
-        return Function(_nnx, graph, held, call, batched), params
+        graph, *apart = nnx.split(model, nnx.Param, nnx.RngState, ...)
+        params, random, state = _new(apart)  # split hands out the model's own variables
+        return _Parts(_nnx, graph, params, state, random, _dropping(model))
     made = f"the class {model.__name__}; call it first" if isinstance(model, type) else type(model).__name__
     raise ValueError(f"model must be an instance of a flax.linen.Module or a flax.nnx.Module; got {made}.")
 
 
 def _linen(module: Any, held: Any, params: Any, call: Any) -> Callable[[Any], Any]:
-    return lambda x: module.apply({**held, "params": params}, x, method=call)
+    from flax import errors
+
+    def run(x: Any) -> Any:
+        try:
+            return module.apply({**held[1], "params": params}, x, method=call)
+        except errors.InvalidRngError as error:
+            raise _guests.Refused(f"f must not draw random numbers, and {_first(error)}. {DROPOUT}") from error
+        except errors.ModifyScopeVariableError as error:
+            raise _guests.Refused(
+                f"f must not move a running average, and flax says: {_first(error)}. {AVERAGES}"
+            ) from error
+
+    return run
+
+
+def _linen_at(module: Any, random: Any, both: Any, call: Any) -> Callable[[Any], Any]:
+    return _linen(module, (random, both[1]), both[0], call)
 
 
 def _nnx(graph: Any, held: Any, params: Any, call: Any) -> Callable[[Any], Any]:
     from flax import nnx
 
-    model = nnx.merge(graph, *_new((params, held)))
-    return model if call is None else lambda x: call(model, x)
+    def run(x: Any) -> Any:
+        model = nnx.merge(graph, *_new((params, *held)))
+        before = jax.tree.leaves(nnx.state(model, nnx.BatchStat))
+        out = model(x) if call is None else call(model, x)
+        after = jax.tree.leaves(nnx.state(model, nnx.BatchStat))
+        if len(before) != len(after) or any(old is not new for old, new in zip(before, after, strict=True)):
+            _check_averaging(nnx, model)
+        return out
+
+    return run
+
+
+def _nnx_at(graph: Any, random: Any, both: Any, call: Any) -> Callable[[Any], Any]:
+    return _nnx(graph, (random, both[1]), both[0], call)
+
+
+def _check_averaging(nnx: Any, model: Any) -> None:
+    """That averages which are other objects after a call are so by a transformation, and not by training mode."""
+    modes = {
+        ".".join(map(str, path)) or type(part).__name__: part.use_running_average
+        for path, part in nnx.iter_modules(model)
+        if getattr(part, "use_running_average", None) is not None
+    }
+    if modes and all(modes.values()):
+        return
+    which = ", ".join(name for name, using in modes.items() if not using) or "the model"
+    raise _guests.Refused(f"f must not move a running average, and {which} does, being in training mode. {AVERAGES}")
+
+
+def _dropping(model: Any) -> tuple[str, ...]:
+    """The modules of nnx that drop or draw unless the call says otherwise."""
+    from flax import nnx
+
+    return tuple(
+        ".".join(map(str, path)) or type(part).__name__
+        for path, part in nnx.iter_modules(model)
+        if getattr(part, "deterministic", None) is False
+        and (getattr(part, "rate", 0.0) or getattr(part, "dropout_rate", 0.0))
+    )
+
+
+def _first(error: Exception) -> str:
+    """What flax says, without its link."""
+    return str(error).split(" (http")[0].rstrip(".")
 
 
 def _new(state: Any) -> Any:

@@ -9,6 +9,15 @@ from typing import Any
 import jax
 import numpy as np
 
+DROPOUT = (
+    "Switch dropout off: model.eval() for nnx, deterministic=True for linen, equinox.nn.inference_mode(model); what is "
+    "to stay is drawn outside of f."
+)
+AVERAGES = (
+    "f answers one example, of which a batch normalisation by the batch leaves nothing: model.eval() for nnx, "
+    "use_running_average=True for linen, equinox.nn.inference_mode(model)."
+)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Function:
@@ -23,6 +32,9 @@ class Function:
         held: pytree of constants.
         call: how the model is used on x; handed to `join` by the library that has its own way, see there.
         batched: x gets a first axis of length 1, and the output loses it.
+        moving: in words, what of the constants training moves.
+        random: of the constants, those that the model's random numbers are drawn from.
+        dropout: the parts of the model in which dropout is on unless the call says otherwise.
     """
 
     join: Callable[[Any, Any, Any, Any], Callable[[Any], Any]]
@@ -30,6 +42,9 @@ class Function:
     held: Any
     call: Callable[..., Any] | None = None
     batched: bool = False
+    moving: tuple[str, ...] = ()
+    random: tuple[Any, ...] = ()
+    dropout: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "held", jax.tree.map(_own, self.held))
@@ -43,16 +58,27 @@ class Function:
 
     def __call__(self, params: Any, x: Any) -> Any:
         """The model at these parameters on one example."""
+        return self._run(params, x)
+
+    def _run(self, params: Any, x: Any) -> Any:
         run = self.join(self.structure, self.held, params, self.call)
         if not self.batched:
             return run(x)
         return jax.tree.map(lambda y: y[0], run(jax.tree.map(lambda a: a[None], x)))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Function) and vars(self)["_key"] == vars(other)["_key"]
+        return type(other) is type(self) and vars(self)["_key"] == vars(other)["_key"]
 
     def __hash__(self) -> int:
         return hash(vars(self)["_key"])
+
+
+class Stateful(Function):
+    """f(params, state, x): the same with what training moves beside the parameters as an argument."""
+
+    def __call__(self, params: Any, state: Any, x: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The model at these parameters and this state on one example."""
+        return self._run((params, state), x)
 
 
 def missing(guest: str, extra: str) -> ImportError:

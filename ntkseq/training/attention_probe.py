@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Array
 
 from ntkseq._struct import static, struct
+from ntkseq.empirical.randomness import traced_shape
 from ntkseq.spectra import effective_ranks
 from ntkseq.spectra.measures import choose
-from ntkseq.training.probes import Probe, check_every, check_examples, check_name
+from ntkseq.training.probes import Probe, beside, check_every, check_examples, check_name
 
 KINDS = ("entropy", "stable", "participation", "numerical")
 
@@ -29,7 +30,7 @@ class AttentionRankProbe(Probe):
     Args:
         attention: attention(params, x) -> (..., rows, columns) for one example, such as (layers, heads, t, t), or a
             tuple of arrays of one shape, one per layer, such as `models.Serial.attention_weights`; with lengths
-            attention(params, x, length).
+            attention(params, x, length); attention(params, state, x) where tracking began with a state.
         x: n probe examples along the first axis.
         lengths: of the sequences, (n,).
         every: period in steps, or the steps.
@@ -83,9 +84,17 @@ class AttentionRankProbe(Probe):
     def about(self) -> dict[str, Any]:
         return super().about() | {"n": jax.tree.leaves(self.x)[0].shape[0], "kinds": list(self.kinds)}
 
-    def measure(self, params: Any, start: Any) -> dict[str, tuple[Array, Array]]:
+    def start(self, params: Any, state: Any = None) -> Any:
+        """Nothing; but that the attention draws nothing is seen here."""
+        inputs = (self.x,) if self.lengths is None else (self.x, self.lengths)
+        one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), inputs)
+        traced_shape(self.attention, (params, *beside(state)), one)
+        return ()
+
+    def measure(self, params: Any, start: Any, state: Any = None) -> dict[str, tuple[Array, Array]]:
         def one(example: tuple[Any, ...]) -> tuple[Array, ...]:
-            return tuple(effective_ranks(_matrices(self.attention(params, *example)), kind) for kind in self.kinds)
+            matrices = _matrices(self.attention(params, *beside(state), *example))
+            return tuple(effective_ranks(matrices, kind) for kind in self.kinds)
 
         inputs = (self.x,) if self.lengths is None else (self.x, self.lengths)
         # one example at a time: the matrices of all of them would be n times as many numbers

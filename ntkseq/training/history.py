@@ -13,7 +13,8 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq.training import history_files
-from ntkseq.training.probes import Probe
+from ntkseq.training.probes import Probe, beside
+from ntkseq.training.state import check_like, check_state, shapes_of, warn_of_held
 from ntkseq.training.tables import EMPTY, Table
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class History:
             params, state = ...                             # any loop, any optimizer
             history = history.update(step, params)          # looks only where a probe is due
 
+    A network whose training moves more than its parameters, such as running averages, has them passed along:
+    `track(probes, params, state)`, `history.update(step, params, state)`.
+
     `history["kernel"]["least"]` is a column; `history["kernel"].steps` are its steps. Inside `jax.jit` or `lax.scan`
     carry a `tape` instead.
     """
@@ -58,6 +62,8 @@ class History:
     """What each probe keeps of the start."""
     like: Any = None
     """The parameters as shapes and dtypes."""
+    like_state: Any = None
+    """What is passed along beside them, likewise; None where nothing is."""
 
     def __getitem__(self, name: str) -> Table:
         if name not in self.tables:
@@ -73,26 +79,29 @@ class History:
         coming = [due for probe in self.probes if (due := probe.next_due(step)) is not None]
         return min(coming, default=None)
 
-    def update(self, step: Any, params: Any, **logged: Any) -> History:
+    def update(self, step: Any, params: Any, state: Any = None, **logged: Any) -> History:
         """Let every probe look that is due.
 
         Args:
             step: steps of training done; not below the last one.
             params: the parameters after them.
+            state: what training moves beside them, after these steps, where tracking began with one.
             **logged: numbers of the loop's own, such as its loss; kept in the table "logged" where a probe is due.
 
         Raises:
-            ValueError: a step in a trace or before the last one, other parameters than at the start, a number that is
-                none; a history that was loaded.
+            ValueError: a step in a trace or before the last one, other parameters or another state than at the start,
+                a number that is none; a history that was loaded.
         """
         step = self._step(step)
         if not self.due(step):
             return self
-        self._check_params(params)
+        check_state(state, self.like_state is not None)
+        check_like("params", params, self.like)
+        check_like("state", state, self.like_state)
         tables = dict(self.tables)
         for probe, reference in zip(self.probes, self.references, strict=True):
             if probe.due(step) and not (len(tables[probe.name]) and tables[probe.name].steps[-1] == step):
-                row = probe.row(probe.look(params, reference.start), reference.memory)
+                row = probe.row(probe.look(params, reference.start, *beside(state)), reference.memory)
                 tables[probe.name] = tables[probe.name].with_row(step, row)
         if logged:
             row = {name: _number(name, value) for name, value in logged.items()}
@@ -104,7 +113,8 @@ class History:
         from ntkseq.training.tape import blank
 
         self._continuable()
-        return blank(self.probes, self.references, self.like, _checks.positive_int("slots", slots))
+        slots = _checks.positive_int("slots", slots)
+        return blank(self.probes, self.references, self.like, self.like_state, slots)
 
     def extend(self, tape: Tape) -> History:
         """This history with the rows of a tape. What the tape held no room for is refused, not dropped.
@@ -182,14 +192,6 @@ class History:
     def _kept(self) -> list[Any]:
         return jax.tree.leaves([(reference.start, reference.first) for reference in self.references])
 
-    def _check_params(self, params: Any) -> None:
-        came = shapes_of(params)
-        if came != self.like:
-            raise ValueError(
-                f"params must be like those that tracking began with; wanted {self.like}, got {came}. Track another "
-                "network with a history of its own."
-            )
-
     def _step(self, step: Any) -> int:
         self._continuable()
         if not _checks.is_concrete(step):
@@ -220,15 +222,23 @@ class History:
         return table if len(table) and table.steps[-1] == step else table.with_row(step, row)
 
 
-def track(probes: Any, params: Any) -> History:
+def track(probes: Any, params: Any, state: Any = None) -> History:
     """Begin to track a training run: look once at the initial parameters, and remember them.
 
     Args:
         probes: `KernelProbe`, `AttentionRankProbe`, `LossProbe`, `MovementProbe` or your own, each with its own name.
         params: at the start; copied, so a loop may donate them.
+        state: what training moves beside the parameters and f needs: running averages of batch normalisation, spectral
+            norms, caches, a `State` of equinox; any pytree of arrays. Every f of a probe is then called as
+            f(params, state, x), and `update` wants the state of that step; no derivative is taken in it.
+            `interop.flax.stateful` and `interop.equinox.stateful` make such an f.
 
     Returns:
         A `History` with one row per probe, at step 0.
+
+    Warns:
+        UserWarning: without state, where the f of a probe holds such numbers: its rows would be those of a network
+            that is not trained.
 
     Raises:
         ValueError: no probe, two of one name, something that is no probe; what the probes say of their inputs.
@@ -250,6 +260,14 @@ def track(probes: Any, params: Any) -> History:
         (3,)
     """
     probes = tuple(probes)
+    if state is None:
+        warn_of_held(probes)
+    return begin(probes, params, state)
+
+
+def begin(probes: Any, params: Any, state: Any = None) -> History:
+    """`track` without its warning."""
+    probes = tuple(probes)
     for probe in probes:
         if not isinstance(probe, Probe):
             raise ValueError(f"probes must be probes, such as training.KernelProbe; got {type(probe).__name__}.")
@@ -258,20 +276,15 @@ def track(probes: Any, params: Any) -> History:
         raise ValueError(
             f"probes must be one or more, of different names, none of them {LOGGED!r}; got {names}. Pass name=."
         )
-    params = jax.tree.map(jnp.array, params)
+    params, state = jax.tree.map(jnp.array, params), jax.tree.map(jnp.asarray, state)
     references, tables = [], {}
     for probe in probes:
-        start = probe.start(params)
-        first = probe.look(params, start)
+        start = probe.start(params, *beside(state))
+        first = probe.look(params, start, *beside(state))
         references.append(Reference(start, first, probe.remember(first)))
         tables[probe.name] = EMPTY.with_row(0, probe.row(first, references[-1].memory))
     about = {probe.name: probe.about() for probe in probes}
-    return History(tables, about, probes, tuple(references), shapes_of(params))
-
-
-def shapes_of(params: Any) -> Any:
-    """The parameters as a pytree of shapes and dtypes."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), jnp.result_type(leaf)), params)
+    return History(tables, about, probes, tuple(references), shapes_of(params), shapes_of(state))
 
 
 def _number(name: str, value: Any) -> float:

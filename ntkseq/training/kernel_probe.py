@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,11 +15,12 @@ from jaxtyping import Array, Float
 from ntkseq import _checks
 from ntkseq._struct import static, struct
 from ntkseq.empirical import NTK
+from ntkseq.empirical.function import selected
 from ntkseq.grams.base import Dense
 from ntkseq.spectra.base import Interval, Spectrum
 from ntkseq.spectra.compare import cosine, leading_angles, relative_distance
 from ntkseq.spectra.dense import dense_spectrum
-from ntkseq.training.probes import Probe, check_every, check_examples, check_name, host
+from ntkseq.training.probes import Probe, beside, check_every, check_examples, check_name, host
 
 MOST = 4096
 """Probe examples at most: every row takes all eigenvalues of their kernel."""
@@ -48,7 +51,8 @@ class KernelProbe(Probe):
     A network whose kernel is not finite any more, as after divergence, leaves a row of nan.
 
     Args:
-        f: f(params, x) -> (o,) for one example, or f(params, x, length) with lengths.
+        f: f(params, x) -> (o,) for one example, or f(params, x, length) with lengths; f(params, state, x) where
+            tracking began with a state, in which no derivative is taken.
         x: n probe examples, at most 4096.
         y: their targets, (n,) or (n, o); those of the one output where `outputs` is an index.
         lengths: of the sequences, (n,).
@@ -97,28 +101,31 @@ class KernelProbe(Probe):
     def about(self) -> dict[str, Any]:
         return super().about() | {"n": self.n, "k": self.k, "outputs": self.outputs}
 
-    def kernel(self, params: Any) -> NTK:
+    def kernel(self, params: Any, state: Any = None) -> NTK:
         """The empirical kernel at these parameters."""
-        return NTK(self.f, params, outputs=self.outputs, trainable=self.trainable)
+        if state is None:
+            return NTK(self.f, params, outputs=self.outputs, trainable=self.trainable)
+        trainable = partial(_chosen, self.trainable)
+        return NTK(Joint(self.f), (params, state), outputs=self.outputs, trainable=trainable)
 
-    def measure(self, params: Any, start: Any) -> dict[str, Array]:
-        kernel = self.kernel(params)
+    def measure(self, params: Any, start: Any, state: Any = None) -> dict[str, Array]:
+        kernel = self.kernel(params, state)
         side = kernel.prepare(self.x, self.lengths)
-        return {"K": kernel.square_side(side), "outputs": self.values(params)}
+        return {"K": kernel.square_side(side), "outputs": self.values(params, state)}
 
-    def values(self, params: Any) -> Float[Array, "n o"]:
+    def values(self, params: Any, state: Any = None) -> Float[Array, "n o"]:
         """The outputs of the network on the probe examples."""
-        if self.lengths is None:
-            return jax.vmap(lambda x: self.f(params, x))(self.x)
-        return jax.vmap(lambda x, length: self.f(params, x, length))(self.x, self.lengths)
+        inputs = (self.x,) if self.lengths is None else (self.x, self.lengths)
+        return jax.vmap(lambda *one: self.f(params, *beside(state), *one))(*inputs)
 
-    def look(self, params: Any, start: Any) -> Any:
+    def look(self, params: Any, start: Any, state: Any = None) -> Any:
         """With the kernel's rounding, measured at these parameters."""
-        if not _finite(params):  # which empirical.NTK would refuse
-            return super().look(params, start) | {"e": np.array(math.nan)}
+        if not _finite((params, state)):  # which empirical.NTK would refuse
+            return super().look(params, start, state) | {"e": np.array(math.nan)}
         # piece by piece: each is compiled by itself, and a device without memory ends in smaller blocks
-        kernel = self.kernel(params)
-        found = host({"K": kernel.square_side(kernel.prepare(self.x, self.lengths)), "outputs": _values(self, params)})
+        kernel = self.kernel(params, state)
+        K = kernel.square_side(kernel.prepare(self.x, self.lengths))
+        found = host({"K": K, "outputs": _values(self, params, state)})
         if not np.isfinite(found["K"]).all():
             return found | {"e": np.array(math.nan)}
         which = np.unique(np.linspace(0, self.n - 1, min(self.n, FEW)).astype(int))
@@ -199,8 +206,24 @@ def _finite(params: Any) -> Array:
 
 
 @jax.jit
-def _values(probe: KernelProbe, params: Any) -> Array:
-    return probe.values(params)
+def _values(probe: KernelProbe, params: Any, state: Any) -> Array:
+    return probe.values(params, state)
+
+
+@dataclasses.dataclass(frozen=True)
+class Joint:
+    """f(params, state, x) as a function of (params, state) and x."""
+
+    f: Any
+
+    def __call__(self, both: Any, *x: Any) -> Any:
+        params, state = both
+        return self.f(params, state, *x)
+
+
+def _chosen(trainable: Any, path: str) -> bool:
+    """Whether a leaf of (params, state) is trained: those of the state never are."""
+    return path.startswith("[0]") and selected(trainable, path.removeprefix("[0]") or "params")
 
 
 def _symmetric(K: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkseq._struct import static, struct
+from ntkseq.empirical.randomness import traced_shape
 from ntkseq.training import losses
-from ntkseq.training.probes import Probe, check_every, check_examples, check_name
+from ntkseq.training.probes import Probe, beside, check_every, check_examples, check_name
 
 AT_ONCE = 256
 """Examples that go through the network together."""
@@ -26,7 +27,8 @@ class LossProbe(Probe):
     nan for a loss of your own.
 
     Args:
-        f: f(params, x) -> (o,) for one example, or f(params, x, length) with lengths.
+        f: f(params, x) -> (o,) for one example, or f(params, x, length) with lengths; f(params, state, x) where
+            tracking began with a state.
         sets: {"train": (x, y), "test": (x, y)}, or (x, y, lengths).
         loss: "squared" (|f - y|^2 / 2), "logistic" (labels -1/+1), "cross_entropy" (classes), or a function
             loss(prediction (o,), y) -> number.
@@ -69,12 +71,12 @@ class LossProbe(Probe):
         sizes = {name: jax.tree.leaves(x)[0].shape[0] for name, (x, *_) in zip(self.names, self.sets, strict=True)}
         return super().about() | {"loss": self.loss if isinstance(self.loss, str) else "function", "examples": sizes}
 
-    def start(self, params: Any) -> Any:
+    def start(self, params: Any, state: Any = None) -> Any:
         """The targets, checked against what the network returns."""
         checked = []
         for x, y, *rest in self.sets:
             one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (x, *rest))
-            out = jax.eval_shape(self.f, params, *one)
+            out = traced_shape(self.f, (params, *beside(state)), one)
             if getattr(out, "ndim", 0) != 1:
                 raise ValueError(
                     f"f must return (o,) for one example; got {getattr(out, 'shape', out)}. Return out[None]."
@@ -83,21 +85,21 @@ class LossProbe(Probe):
             checked.append(losses.targets(self.loss, y, n, out.shape[0], out.dtype))
         return tuple(checked)
 
-    def measure(self, params: Any, start: Any) -> dict[str, Array]:
+    def measure(self, params: Any, start: Any, state: Any = None) -> dict[str, Array]:
         found = {}
         for name, (x, _, *rest), y in zip(self.names, self.sets, start, strict=True):
-            loss, error = self._means(params, (x, *rest), y)
+            loss, error = self._means(params, state, (x, *rest), y)
             found |= {f"{name}_loss": loss, f"{name}_error": error}
         x, _, *rest = self.sets[0]
         floats, others = _split(params)
-        slope = jax.grad(lambda part: self._means(_joined(part, others), (x, *rest), start[0])[0])(floats)
+        slope = jax.grad(lambda part: self._means(_joined(part, others), state, (x, *rest), start[0])[0])(floats)
         squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(slope)]
         return found | {"gradient_norm": jnp.sqrt(sum(squares[1:], squares[0]))}
 
-    def _means(self, params: Any, inputs: Any, y: Array) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    def _means(self, params: Any, state: Any, inputs: Any, y: Array) -> tuple[Float[Array, ""], Float[Array, ""]]:
         def one(example: Any) -> tuple[Array, Array]:
             arguments, target = example
-            out = self.f(params, *arguments)
+            out = self.f(params, *beside(state), *arguments)
             return losses.get(self.loss)(out, target), losses.wrong(self.loss, out, target)
 
         loss, error = jax.lax.map(one, (inputs, y), batch_size=AT_ONCE)

@@ -20,6 +20,9 @@ class Probe(abc.ABC):
     What a probe does is split in two: `measure` makes arrays from the parameters and runs under `jax.jit` and in scans,
     `reduce` makes the numbers of a row from them on the host, in float64, where errors can be bounded. A probe of your
     own is a `struct` or a registered pytree with these two methods.
+
+    Where tracking began with a state that training moves beside the parameters, such as running averages, `start`,
+    `measure` and `look` are given it as one argument more.
     """
 
     name: str
@@ -29,12 +32,12 @@ class Probe(abc.ABC):
     kind: str
     """Which columns its table has: "kernel", "attention", "loss", "movement", or a word of your own."""
 
-    def start(self, params: Any) -> Any:
+    def start(self, params: Any, state: Any = None) -> Any:
         """What `measure` needs of the initial parameters: a pytree of arrays; nothing by default."""
         return ()
 
     @abc.abstractmethod
-    def measure(self, params: Any, start: Any) -> Any:
+    def measure(self, params: Any, start: Any, state: Any = None) -> Any:
         """Arrays from the parameters; pure, for JAX."""
 
     def remember(self, first: Any) -> Any:
@@ -49,9 +52,9 @@ class Probe(abc.ABC):
         """The settings, as JSON holds them."""
         return {"kind": self.kind, "every": self.every if isinstance(self.every, int) else list(self.every)}
 
-    def look(self, params: Any, start: Any) -> Any:
+    def look(self, params: Any, start: Any, state: Any = None) -> Any:
         """`measure` now, its arrays on the host."""
-        return host(_measured(self, params, start))
+        return host(_measured(self, params, start, state))
 
     def row(self, measured: Any, memory: Any) -> dict[str, np.ndarray]:
         """`reduce`, in the dtypes of a history.
@@ -83,8 +86,18 @@ class Probe(abc.ABC):
 
 
 @jax.jit
-def _measured(probe: Probe, params: Any, start: Any) -> Any:
-    return probe.measure(params, start)
+def _measured(probe: Probe, params: Any, start: Any, state: Any) -> Any:
+    return measure(probe, params, start, state)
+
+
+def measure(probe: Probe, params: Any, start: Any, state: Any) -> Any:
+    """`probe.measure`, with the state if there is one."""
+    return probe.measure(params, start, *beside(state))
+
+
+def beside(state: Any) -> tuple[Any, ...]:
+    """What stands between the parameters and the rest in a call: the state, or nothing."""
+    return () if state is None else (state,)
 
 
 def host(tree: Any) -> Any:
@@ -167,10 +180,10 @@ class MovementProbe(Probe):
         object.__setattr__(self, "every", check_every(self.every))
         check_name(self.name)
 
-    def start(self, params: Any) -> Any:
+    def start(self, params: Any, state: Any = None) -> Any:
         return params
 
-    def measure(self, params: Any, start: Any) -> Any:
+    def measure(self, params: Any, start: Any, state: Any = None) -> Any:
         moved, size = distance(params, start)
         return moved, size, distance(start, start)[1]
 

@@ -19,8 +19,9 @@ from ntkseq.empirical.function import function
 from ntkseq.training import checkpoint as files
 from ntkseq.training import loop, losses
 from ntkseq.training.batches import Batches
-from ntkseq.training.history import History, track
+from ntkseq.training.history import History, begin
 from ntkseq.training.run import Run, identity
+from ntkseq.training.state import warn_of_fixed
 
 CHECKPOINT_EVERY = 1000
 
@@ -113,6 +114,9 @@ def fit(
         ValueError: bad inputs; a checkpoint that is damaged or of another run.
         OSError: the checkpoint cannot be written; the one before is untouched.
 
+    Warns:
+        UserWarning: f holds numbers such as running averages, which another loop would move and this one does not.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq import models
@@ -125,6 +129,7 @@ def fit(
         (40, True)
     """
     setting = _setting(f, params, data, optimizer, lr, loss, batch, order, key, trainable)
+    warn_of_fixed(f)
     steps, share = _steps(steps, epochs, setting.batches), _share(average)
     first = steps - max(1, round(share * steps))
     setting = replace(setting, averaged=share > 0, first=jnp.int32(first))
@@ -226,4 +231,4 @@ def _history(probes: Any, params: Any) -> History | None:
     if isinstance(probes, History):
         return probes.update(0, params)  # raises for other parameters, and where rows beyond the start are there
     probes = tuple(probes)
-    return track(probes, params) if probes else None
+    return begin(probes, params) if probes else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,7 +13,8 @@ from jaxtyping import Array, Int
 
 from ntkseq import _checks
 from ntkseq._struct import static, struct
-from ntkseq.training.probes import Probe, host
+from ntkseq.training.probes import Probe, host, measure
+from ntkseq.training.state import check_state
 
 
 @struct
@@ -20,8 +22,9 @@ class Tape:
     """What probes measured, kept as arrays of `slots` rows per probe: a pytree for the carry of a scan.
 
     `history.tape(slots)` makes an empty one, `tape.update(step, params)` is pure, `history.extend(tape)` turns it into
-    rows. The kernels themselves are kept until then: slots n^2 numbers for a `KernelProbe` of n examples. Their
-    rounding is that measured at the start of the history, since a trace has one precision.
+    rows; where tracking began with a state it is `tape.update(step, params, state)`. The kernels themselves are kept
+    until then: slots n^2 numbers for a `KernelProbe` of n examples. Their rounding is that measured at the start of the
+    history, since a trace has one precision.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -50,31 +53,36 @@ class Tape:
     steps: tuple[Int[Array, " slots"], ...]
     rows: tuple[Any, ...]
     slots: int = static()
+    stateful: bool = static(default=False)
 
-    def update(self, step: Any, params: Any) -> Tape:
+    def update(self, step: Any, params: Any, state: Any = None) -> Tape:
         """Let every probe look that is due; under a trace too.
 
         Args:
             step: steps of training done, an integer that may be traced.
             params: the parameters after them.
+            state: what training moves beside them, after these steps, where tracking began with one.
         """
+        check_state(state, self.stateful)
         step = jnp.asarray(step)
         if step.shape != () or not jnp.issubdtype(step.dtype, jnp.integer):
             raise ValueError(f"step must be one integer; got shape {step.shape}, dtype {step.dtype}.")
         step = step.astype(jnp.int32)
         parts = zip(self.probes, self.starts, self.counts, self.steps, self.rows, strict=True)
-        new = [_noted(*part, step, params, self.slots) for part in parts]
+        new = [_noted(*part, step, params, state, self.slots) for part in parts]
         counts, steps, rows = (tuple(column) for column in zip(*new, strict=True))
-        return Tape(self.probes, self.starts, counts, steps, rows, self.slots)
+        return Tape(self.probes, self.starts, counts, steps, rows, self.slots, self.stateful)
 
 
-def blank(probes: tuple[Probe, ...], references: tuple[Any, ...], like: Any, slots: int) -> Tape:
-    """An empty tape for parameters of these shapes."""
+def blank(probes: tuple[Probe, ...], references: tuple[Any, ...], like: Any, state: Any, slots: int) -> Tape:
+    """An empty tape for parameters and a state of these shapes."""
     starts = tuple(reference.start for reference in references)
-    shapes = [jax.eval_shape(probe.measure, like, start) for probe, start in zip(probes, starts, strict=True)]
+    shapes = [
+        jax.eval_shape(partial(measure, probe), like, start, state) for probe, start in zip(probes, starts, strict=True)
+    ]
     kept = jax.tree.map(lambda leaf: jnp.zeros((slots, *leaf.shape), leaf.dtype), tuple(shapes))
     count, steps = jnp.zeros((), jnp.int32), jnp.full((slots,), -1, jnp.int32)
-    return Tape(probes, starts, (count,) * len(probes), (steps,) * len(probes), kept, slots)
+    return Tape(probes, starts, (count,) * len(probes), (steps,) * len(probes), kept, slots, state is not None)
 
 
 def rows(
@@ -103,7 +111,7 @@ def rows(
 
 
 def _noted(
-    probe: Probe, start: Any, count: Array, steps: Array, kept: Any, step: Array, params: Any, slots: int
+    probe: Probe, start: Any, count: Array, steps: Array, kept: Any, step: Array, params: Any, state: Any, slots: int
 ) -> tuple[Array, Array, Any]:
     """One row more if the probe is due."""
 
@@ -111,7 +119,7 @@ def _noted(
         count, steps, kept = carry
         # a full tape keeps its rows and counts on, so that extend can say so
         at = jnp.minimum(count, slots)
-        new = probe.measure(params, start)
+        new = measure(probe, params, start, state)
         kept = jax.tree.map(lambda all_, one: all_.at[at].set(one.astype(all_.dtype), mode="drop"), kept, new)
         return count + 1, steps.at[at].set(step, mode="drop"), kept
 

@@ -411,3 +411,12 @@ def test_the_plan_says_what_is_done_and_why() -> None:
     assert "other ways than products" in str(NTK(odd, leaves).plan(inputs))
     assert "random directions" in str(NTK(f, params, method="sketch", key=jax.random.key(0)).plan(x))
     assert "forward through" in str(NTK(f, params, method="products").plan(x))
+
+
+def test_parameters_and_inputs_of_a_weak_dtype_are_taken():
+    f = lambda p, x: (p["v"] @ jnp.tanh((p["A"] @ x - p["m"]) / jnp.sqrt(p["s"])))[None]  # noqa: E731
+    params = {"A": jnp.ones((2, 3)), "v": jnp.ones(2), "m": jnp.full(2, 0.5), "s": jnp.full(2, 2.0)}
+    x = jnp.full((3, 3), 0.25)
+    assert params["m"].weak_type and x.weak_type  # it was a KeyError
+    exact = oracles.explicit_ntk(f, params, x)[:, :, 0, 0]
+    np.testing.assert_allclose(ntk.NTK(f, params)(x), exact, rtol=1e-5)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ntkseq import training
 from ntkseq.empirical import ntk
 from ntkseq.interop import equinox
 from tests import oracles
@@ -88,6 +89,109 @@ def test_the_same_model_again_compiles_nothing(name: str) -> None:
     sizes = ntk._prepare._cache_size(), ntk._square._cache_size()
     ntk.NTK(*make())(x)
     assert sizes == (ntk._prepare._cache_size(), ntk._square._cache_size())
+
+
+def normed() -> tuple[Any, Any]:
+    """A model with running averages, in training mode, and its state."""
+    import equinox as eqx
+
+    class Net(eqx.Module):
+        inner: Any
+        norm: Any
+        drop: Any
+        out: Any
+
+        def __init__(self, key: Any) -> None:
+            self.inner, self.out = eqx.nn.Linear(4, 6, key=key), eqx.nn.Linear(6, 1, key=key)
+            self.norm = eqx.nn.BatchNorm(6, "batch", mode="batch", momentum=0.5)
+            self.drop = eqx.nn.Dropout(0.5)
+
+        def __call__(self, x: Any, state: Any, key: Any = None) -> Any:
+            h, state = self.norm(self.inner(x), state)
+            return self.out(self.drop(jnp.tanh(h), key=key)), state
+
+    return eqx.nn.make_with_state(Net)(jax.random.key(0))
+
+
+def answer(pair: Any, x: Any) -> Any:
+    return pair[0](x, pair[1])[0]
+
+
+def test_the_probes_of_a_model_in_training_are_those_of_the_trained_model() -> None:
+    import equinox as eqx
+
+    model, state = normed()
+    x = jnp.asarray(np.random.default_rng(1).standard_normal((12, 4)) * 3 + 2, jnp.float32)
+    y = jnp.sign(x[:, 0])
+    quiet = eqx.nn.inference_mode
+    f, params, state = equinox.stateful(quiet(model), state)
+    probes = [training.KernelProbe(f, x, every=4), training.LossProbe(f, {"train": (x, y)}, every=4)]
+    history = training.track(probes, params, state)
+
+    @eqx.filter_jit
+    def step(model: Any, state: Any, key: Any) -> Any:
+        def loss(model: Any) -> Any:
+            keys = jax.random.split(key, len(x))
+            run = jax.vmap(model, in_axes=(0, None, 0), out_axes=(0, None), axis_name="batch")
+            out, new = run(x, state, keys)
+            return jnp.mean((out[:, 0] - y) ** 2), new
+
+        slope, new = eqx.filter_grad(loss, has_aux=True)(model)
+        return eqx.apply_updates(model, jax.tree.map(lambda g: -0.05 * g, slope)), new
+
+    for number in range(1, 5):
+        model, state = step(model, state, jax.random.key(number))
+        history = history.update(number, eqx.filter(model, eqx.is_inexact_array), state)
+    trained = quiet(model)
+    out = np.asarray(jax.vmap(lambda a: trained(a, state)[0])(x))[:, 0]
+    np.testing.assert_allclose(history["loss"]["train_loss"][-1], np.mean((out - y) ** 2) / 2, rtol=1e-5)
+    now, rest = eqx.partition(trained, eqx.is_inexact_array)
+    K = oracles.explicit_ntk(lambda p, a: eqx.combine(p, rest)(a, state)[0], now, x)[:, :, 0, 0]
+    np.testing.assert_allclose(history["kernel"]["trace"][-1], np.trace(K), rtol=1e-5)
+    assert abs(history["kernel"]["trace"][0] / np.trace(K) - 1) > 0.1
+
+
+def test_a_state_inside_the_model_is_no_parameter_and_is_said_to_be_held() -> None:
+    import equinox as eqx
+
+    model, state = normed()
+    model = eqx.nn.inference_mode(model)
+    f, params = equinox.function((model, state), call=answer)
+    K = ntk.NTK(f, params)(X)
+    exact = oracles.explicit_ntk(lambda p, x: f((p, params[1]), x), params[0], X)[:, :, 0, 0]
+    np.testing.assert_allclose(K, exact, rtol=1e-5)  # the running averages add nothing
+    count = len(jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array)))
+    assert len(jax.tree.leaves(params)) == count
+    closed, _ = equinox.function(model, call=lambda model, x: model(x, state)[0])
+    plain = lambda p, x: eqx.combine(p, model)(x, state)[0]  # noqa: E731
+    for g, given in ((f, params), (closed, params[0]), (plain, params[0])):
+        with pytest.warns(
+            UserWarning, match="f holds the (state Net.norm|equinox.nn.State state).* held at their values"
+        ):
+            training.track([training.LossProbe(g, {"train": (X, np.zeros(3, np.float32))})], given)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda m, x: m.out(m.drop(m.inner(x))), "requires a key"),
+        (lambda m, x: m.out(m.drop(m.inner(x), key=jax.random.key(1))), "a random mask, as of dropout, in drop"),
+        (lambda m, x: m(x, normed()[1], jax.random.key(1))[0], "average over a batch"),
+    ],
+)
+def test_a_model_in_training_mode_is_refused_in_one_line(call: Any, words: str) -> None:
+    f, params = equinox.function(normed()[0], call=call)
+    with pytest.raises(ValueError, match=f"^f must not .*{words}") as raised:
+        ntk.NTK(f, params)(X)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_model_without_a_state_has_none_to_pass() -> None:
+    import equinox as eqx
+
+    net = eqx.nn.MLP(4, 2, 8, 1, key=jax.random.key(0))
+    with pytest.raises(ValueError, match=r"state must hold arrays.*equinox.function\(model\)"):
+        equinox.stateful(net, None)
 
 
 def test_what_is_no_model_is_named() -> None:

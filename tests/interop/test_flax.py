@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from ntkseq import training
+from ntkseq._struct import static, struct
 from ntkseq.empirical import ntk
 from ntkseq.interop import flax
+from ntkseq.training import held
 from tests import oracles
 
 pytest.importorskip("flax", reason="flax is not installed")
@@ -22,6 +29,22 @@ pytestmark = [
 
 X = np.random.default_rng(0).standard_normal((3, 5, 4)).astype(np.float32)
 TOKENS = np.random.default_rng(0).integers(0, 7, (3, 5)).astype(np.int32)
+
+
+@struct
+class Calls(training.Probe):
+    """A probe that has a function, and looks at nothing."""
+
+    f: Any = static()
+    every: Any = static(default=100)
+    name: str = static(default="calls")
+    kind = "calls"
+
+    def measure(self, params: Any, start: Any, state: Any = None) -> Any:
+        return ()
+
+    def reduce(self, measured: Any, memory: Any) -> dict[str, Any]:
+        return {"seen": True}
 
 
 @pytest.fixture(autouse=True)
@@ -150,13 +173,247 @@ def test_only_parameters_count() -> None:
 def test_a_model_is_never_changed() -> None:
     from flax import nnx
 
-    net = nnx.Sequential(nnx.Linear(4, 4, rngs=nnx.Rngs(0)), nnx.BatchNorm(4, rngs=nnx.Rngs(0)))  # training mode
+    net = nnx.Sequential(nnx.Linear(4, 4, rngs=nnx.Rngs(0)), nnx.Dropout(0.5, rngs=nnx.Rngs(0)))  # training mode
     f, params = flax.function(net)
     first = f(params, X[0])
     np.testing.assert_array_equal(f(params, X[0]), first)
-    np.testing.assert_array_equal(net.layers[1].mean[...], 0.0)
+    assert net.layers[1].rngs.count[...] == 0
     net.layers[0].kernel[...] = net.layers[0].kernel[...] * 0
     np.testing.assert_array_equal(f(params, X[0]), first)
+
+
+def moved() -> dict[str, Callable[[], tuple[Any, Any]]]:
+    """Models of which training moves more than parameters, as (f, params) and what f holds, by name."""
+    from flax import linen, nnx
+
+    class Decoder(nnx.Module):
+        def __init__(self) -> None:
+            self.attention = nnx.MultiHeadAttention(2, 4, 4, decode=True, rngs=nnx.Rngs(0))
+            self.attention.init_cache((1, 5, 4))
+
+        def __call__(self, x: Any) -> Any:
+            return self.attention(x[None, :1])[0, 0]
+
+    class Averaged(nnx.Module):
+        def __init__(self) -> None:
+            self.inner = nnx.Linear(4, 2, rngs=nnx.Rngs(0))
+            self.ema = nnx.Variable(jnp.zeros((4, 2)))
+
+        def __call__(self, x: Any) -> Any:
+            return self.inner(x).mean(0) + (x @ self.ema[...]).mean(0)
+
+    def norm() -> Any:
+        net = nnx.Sequential(nnx.Linear(4, 4, rngs=nnx.Rngs(0)), nnx.BatchNorm(4, rngs=nnx.Rngs(0)))
+        net.eval()
+        return flax.function(net, call=lambda model, x: model(x).mean(0))
+
+    def spectral() -> Any:
+        net = nnx.SpectralNorm(nnx.Linear(4, 4, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(0))
+        net.eval()
+        return flax.function(net, call=lambda model, x: model(x).mean(0))
+
+    def cell() -> Any:
+        net = linen.BatchNorm(use_running_average=True)
+        return flax.function(net, net.init(jax.random.key(0), X[0]), call=lambda self, x: self(x).mean(0))
+
+    return {
+        r"the running average \['layers'\]\[1\]\['mean'\]": norm,
+        r"the running average \['batch_stats'\]": spectral,
+        r"the running average \['batch_stats'\]\['mean'\]": cell,
+        r"the cache \['attention'\]\['cached_key'\]": lambda: flax.function(Decoder()),
+        r"the Variable \['ema'\]": lambda: flax.function(Averaged()),
+    }
+
+
+@pytest.mark.parametrize("name", moved() if importlib.util.find_spec("flax") else ())
+def test_what_training_moves_is_said_by_name_when_tracking_begins(name: str) -> None:
+    f, params = moved()[name]()
+    with pytest.warns(UserWarning, match=f"f holds .*{name}.* held at their values of now"):
+        training.track([training.MovementProbe(), Calls(f)], params)
+    ntk.NTK(f, params)(X)  # which is asked about one moment only: nothing to say
+
+
+@each
+def test_a_model_that_holds_nothing_of_the_kind_is_tracked_without_a_word(name: str) -> None:
+    if name in ("linen, recurrent", "nnx"):
+        pytest.skip("it has a batch normalisation")
+    f, params = MODELS[name]()[0]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        training.track([Calls(f)], params)
+
+
+def test_a_plain_function_that_closes_over_a_model_is_looked_into() -> None:
+    from flax import linen, nnx
+
+    net = nnx.BatchNorm(4, use_running_average=True, rngs=nnx.Rngs(0))
+    graph, _, rest = nnx.split(net, nnx.Param, ...)
+    other = linen.BatchNorm(use_running_average=True)
+    variables = other.init(jax.random.key(0), X[0])
+    f, _ = flax.function(net)
+    for g in (
+        lambda p, x: nnx.merge(graph, p, rest)(x),
+        jax.jit(lambda p, x: nnx.merge(graph, p, rest)(x)),
+        functools.partial(lambda rest, p, x: nnx.merge(graph, p, rest)(x), rest),
+        lambda p, x: other.apply({**variables, "params": p}, x),
+        lambda p, x: f(p, x)[:1],
+    ):
+        assert any("the running average" in name for name in held.held(g))
+    assert held.held(lambda p, x: nnx.merge(graph, p, {})(x)) == ()
+
+
+def test_the_probes_of_a_model_in_training_are_those_of_the_trained_model() -> None:
+    from flax import nnx
+
+    class Net(nnx.Module):
+        def __init__(self, rngs: Any) -> None:
+            self.inner = nnx.Linear(4, 8, rngs=rngs)
+            self.norm = nnx.BatchNorm(8, momentum=0.5, rngs=rngs)
+            self.drop = nnx.Dropout(0.5, rngs=rngs)
+            self.out = nnx.Linear(8, 1, rngs=rngs)
+
+        def __call__(self, x: Any) -> Any:
+            return self.out(self.drop(nnx.relu(self.norm(self.inner(x)))))
+
+    x = jnp.asarray(3 * X.reshape(15, 4) + 2)
+    y = jnp.sign(x[:, 0])
+    net = Net(nnx.Rngs(0))
+    optimizer = nnx.Optimizer(net, optax.sgd(0.05), wrt=nnx.Param)
+    net.eval()
+    f, params, state = flax.stateful(net)
+    probes = [training.KernelProbe(f, x, every=5), training.LossProbe(f, {"train": (x, y)}, every=5)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        history = training.track(probes, params, state)
+    net.train()
+
+    @nnx.jit
+    def step(net: Any, optimizer: Any) -> None:
+        optimizer.update(net, nnx.grad(lambda model: jnp.mean((model(x)[:, 0] - y) ** 2))(net))
+
+    for number in range(1, 6):
+        step(net, optimizer)
+        history = history.update(number, nnx.state(net, nnx.Param), nnx.state(net, nnx.BatchStat))
+    net.eval()
+    out = np.asarray(net(x))[:, 0]
+    np.testing.assert_allclose(history["loss"]["train_loss"][-1], np.mean((out - y) ** 2) / 2, rtol=1e-5)
+    graph, now, rest = nnx.split(net, nnx.Param, ...)
+    K = oracles.explicit_ntk(lambda p, a: nnx.merge(graph, p, rest)(a[None])[0], now, x)[:, :, 0, 0]
+    np.testing.assert_allclose(history["kernel"]["trace"][-1], np.trace(K), rtol=1e-5)
+
+
+def test_a_model_with_other_numbers_in_its_state_is_the_same_function() -> None:
+    from flax import nnx
+
+    net = nnx.BatchNorm(4, use_running_average=True, rngs=nnx.Rngs(0))
+    f, *_ = flax.stateful(net)
+    net.mean[...] = net.mean[...] + 1
+    again, params, state = flax.stateful(net)
+    assert again == f and hash(again) == hash(f)  # so nothing is compiled anew
+    assert f != flax.function(net)[0]
+    np.testing.assert_allclose(f(params, state, X[0]), net(X[0]), rtol=1e-6)
+
+
+def test_the_collections_of_linen_are_passed_along() -> None:
+    from flax import linen
+
+    class Net(linen.Module):
+        @linen.compact
+        def __call__(self, x: Any, train: bool = False) -> Any:
+            h = linen.BatchNorm(use_running_average=not train, momentum=0.5)(linen.Dense(6)(x))
+            return linen.Dense(1)(linen.tanh(h))
+
+    x = jnp.asarray(3 * X.reshape(15, 4) + 2)
+    net = Net()
+    variables = net.init(jax.random.key(0), x)
+    f, params, state = flax.stateful(net, variables)
+    history = training.track([training.KernelProbe(f, x, every=1)], params, state)
+    _, state = net.apply(variables, x, train=True, mutable=["batch_stats"])
+    history = history.update(1, params, state)
+    K = oracles.explicit_ntk(lambda p, a: net.apply({**state, "params": p}, a), params, x)[:, :, 0, 0]
+    np.testing.assert_allclose(history["kernel"]["trace"][-1], np.trace(K), rtol=1e-5)
+    assert abs(history["kernel"]["trace"][0] / np.trace(K) - 1) > 0.1
+
+
+def left_on() -> dict[str, Callable[[], tuple[Any, Any]]]:
+    """What was left in training mode, by the words of the refusal."""
+    from flax import linen, nnx
+
+    class Noisy(nnx.Module):
+        def __init__(self) -> None:
+            self.inner, self.rngs = nnx.Linear(4, 2, rngs=nnx.Rngs(0)), nnx.Rngs(0)
+
+        def __call__(self, x: Any) -> Any:
+            return self.inner(x + jax.random.normal(self.rngs.noise(), x.shape)).mean(0)
+
+    mean = lambda model, x: model(x).mean(0)  # noqa: E731
+
+    def attention():
+        return nnx.MultiHeadAttention(2, 4, dropout_rate=0.5, decode=False, deterministic=False, rngs=nnx.Rngs(0))
+
+    batch = linen.BatchNorm(use_running_average=False)
+    drop = linen.Sequential([linen.Dense(2), linen.Dropout(0.5, deterministic=False)])
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+
+    def closed(**rngs: Any) -> Any:
+        return lambda p, x: drop.apply({"params": p}, x, rngs=rngs).mean(0), drop.init(keys, X[0])["params"]
+
+    return {
+        "a random mask, as of dropout, in layers.1": lambda: flax.function(
+            nnx.Sequential(nnx.Linear(4, 4, rngs=nnx.Rngs(0)), nnx.Dropout(0.5, rngs=nnx.Rngs(0))), call=mean
+        ),
+        "a random mask, as of dropout, in MultiHeadAttention": lambda: flax.function(attention(), call=mean),
+        "random numbers of the model's own": lambda: flax.function(Noisy()),
+        'needs PRNG for "dropout"': lambda: flax.function(drop, drop.init(keys, X[0])),
+        "a random mask, as of dropout, in Sequential/layers_1": lambda: closed(dropout=jax.random.key(1)),
+        "move a running average, and layers.1 does": lambda: flax.function(
+            nnx.Sequential(nnx.Linear(4, 4, rngs=nnx.Rngs(0)), nnx.BatchNorm(4, rngs=nnx.Rngs(0))), call=mean
+        ),
+        "move a running average, and SpectralNorm does": lambda: flax.function(
+            nnx.SpectralNorm(nnx.Linear(4, 4, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(0)), call=mean
+        ),
+        'move a running average, and flax says: Cannot update variable "mean"': lambda: flax.function(
+            batch, batch.init(jax.random.key(0), X[0])
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", left_on() if importlib.util.find_spec("flax") else ())
+def test_a_model_in_training_mode_is_refused_in_one_line(name: str) -> None:
+    f, params = left_on()[name]()
+    for refused in (lambda: ntk.NTK(f, params)(X), lambda: training.track([training.KernelProbe(f, X)], params)):
+        with pytest.raises(ValueError, match=f"^f must not .*{name}") as raised:
+            refused()
+        assert "\n" not in str(raised.value)
+
+
+def test_a_model_of_nnx_that_f_closes_over_is_refused_with_the_way_out() -> None:
+    from flax import nnx
+
+    net = nnx.Sequential(nnx.Linear(4, 2, rngs=nnx.Rngs(0)), nnx.Dropout(0.5, rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError, match=r"f must not change what it holds.* make f by interop.flax.function"):
+        ntk.NTK(lambda p, x: net(x * p).mean(0), jnp.ones(4))(X)
+
+
+def test_averages_that_a_loop_of_nnx_only_hands_on_are_no_training_mode() -> None:
+    from flax import nnx
+
+    class Net(nnx.Module):
+        def __init__(self) -> None:
+            @nnx.split_rngs(splits=2)
+            @nnx.vmap(in_axes=0, out_axes=0)
+            def make(rngs: Any) -> Any:
+                return nnx.BatchNorm(4, rngs=rngs)
+
+            self.norms = make(nnx.Rngs(0))
+
+        def __call__(self, x: Any) -> Any:
+            return nnx.scan(lambda x, norm: norm(x), in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)(x, self.norms).mean(0)
+
+    net = Net()
+    net.eval()
+    f, params = flax.function(net)
+    np.testing.assert_allclose(f(params, X[0]), net(X[0]), rtol=1e-6)
 
 
 def test_what_is_no_model_is_named() -> None:
