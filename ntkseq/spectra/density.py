@@ -79,25 +79,27 @@ def _rank(part: Partial, choice: Choice) -> tuple[float, float, float]:
         assert option is not None
         return _ridge(part, option, 1 if kind == "ridge" else 2)
     if top.lower <= 0:
-        return (0.0, 0.0, 0.0) if top.upper <= 1e-300 else (0.0, 1.0, float(part.n))
+        return (0.0, 0.0, 0.0) if part.values[0] + part.errors[0] == 0 else (0.0, 1.0, float(part.n))
     if kind == "numerical":
-        level = part.rounding if option is None else option * top.estimate
-        error = 0.0 if option is None else option * (top.upper - top.estimate)
-        few, many = count(part, level + error), count(part, max(level - error, np.finfo(np.float64).tiny))
-        return few.lower, few.estimate, many.upper
+        if option is None:
+            found = count(part, part.rounding)
+            return found.lower, found.estimate, found.upper
+        if option >= 1:
+            return 0.0, 0.0, 0.0
+        few = count(part, math.nextafter(option * top.upper, math.inf))
+        many = count(part, max(math.nextafter(option * top.lower, 0.0), 0.0))
+        # the largest counts, wherever it lies
+        return max(few.lower, 1.0), few.estimate, many.upper
     if kind == "intrinsic":
         trace = _trace(part)
         return trace.lower / top.upper, trace.estimate / top.estimate, trace.upper / top.lower
     if kind == "stable":
-        low, square, high = _squares(part)
-        return low / top.upper**2, square / top.estimate**2, high / top.lower**2
+        low, middle, high = _norm(part)
+        return _square(low / top.upper), _square(middle / top.estimate), _square(high / top.lower)
     if kind == "participation":
-        trace, (low, square, high) = _trace(part), _squares(part)
-        return (
-            max(trace.lower, 0) ** 2 / high,
-            trace.estimate**2 / square,
-            trace.upper**2 / low if low > 0 else math.inf,
-        )
+        trace, (low, middle, high) = _trace(part), _norm(part)
+        low, middle = (top.lower, max(middle, top.estimate)) if low <= 0 else (low, middle)  # |K|_F >= lambda_1
+        return _square(max(trace.lower, 0) / high), _square(trace.estimate / middle), _square(trace.upper / low)
     if kind == "entropy":
         return _entropy(part)
     raise ValueError(
@@ -176,18 +178,22 @@ def count(part: Partial, above: float) -> Interval:
     return _interval(lower, estimate + extra[0], upper)
 
 
+def _square(x: float) -> float:
+    return x * x  # not **, which raises where this is inf
+
+
 def _trace(part: Partial) -> Interval:
     if not math.isfinite(part.trace.upper):
         raise ValueError("this effective rank needs the trace, which is not known. Pass diagonal= to grams.Operator.")
     return part.trace
 
 
-def _squares(part: Partial) -> tuple[float, float, float]:
-    """The squared Frobenius norm of the exact matrix."""
+def _norm(part: Partial) -> tuple[float, float, float]:
+    """The Frobenius norm of the exact matrix; not its square, which may leave the range."""
     if not math.isfinite(part.norm_fro):
         raise ValueError("this effective rank needs the Frobenius norm, which an Operator does not know.")
     norm, error = part.norm_fro, part.frobenius
-    return max(norm - error, 0.0) ** 2, norm**2, (norm + error) ** 2
+    return max(norm - error, 0.0), norm, norm + error
 
 
 def _entropy(part: Partial) -> tuple[float, float, float]:

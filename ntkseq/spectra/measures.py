@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq._struct import static, struct
+from ntkseq.spectra import counting
 
 KINDS = (
     "entropy",
@@ -55,6 +56,9 @@ def effective_rank(
         "R"                     R_k = (sum_{i>k} s_i)^2 / sum_{i>k} s_i^2   nan for k >= rank
         "ridge"                 tr K (K + ridge I)^-1 = sum s / (s + ridge)
         "ridge2"                tr (K (K + ridge I)^-1)^2
+
+    "numerical" and "energy" are counts: they are decided in exact arithmetic, for the numbers as float64 holds them. At
+    quantile = 1 the energy rank is the number of positive values; 0.9 is the float next to 9/10, a little more.
 
     Zeros are dropped and a zero matrix has rank 0 (but r_k and R_k are nan: there k >= rank). All lie between 1 and
     the rank, except "ridge" and "ridge2", which lie between 0 and the rank, and "numerical" with tol >= 1, which is 0;
@@ -128,8 +132,11 @@ def choose(
         if wanted == "tol":
             return Choice(kind)
         raise ValueError(f"effective rank of kind {kind!r} needs {wanted}=; got none.")
-    number = float(given[wanted])
-    if wanted == "k" and not (number >= 0 and number == int(number)):
+    try:
+        number = float(given[wanted])
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{wanted} must be a number; got {given[wanted]!r}.") from None
+    if wanted == "k" and not (number >= 0 and number.is_integer()):
         raise ValueError(f"k must be an integer >= 0; got {k!r}.")
     if wanted == "tol" and not 0 <= number < np.inf:
         raise ValueError(f"tol must be a finite number >= 0, relative to the largest value; got {tol!r}.")
@@ -189,17 +196,15 @@ def rank_of(s: Float[np.ndarray, " n"], choice: Choice) -> float:
         kind, positive = {"r": "intrinsic", "R": "participation"}[kind], positive[int(option) :]
     if positive.size == 0:
         return 0.0
-    largest = positive[0]
-    s = positive / largest  # squares of 1e-200 or 1e200 would leave the range
     if kind == "numerical":
-        return float(np.sum(s > (n * np.finfo(np.float64).eps if option is None else option)))
+        return float(counting.above(positive, n * np.finfo(np.float64).eps if option is None else option, positive[0]))
     if kind in ("ridge", "ridge2"):
         assert option is not None
-        shares = positive / (positive + option)
-        return float(np.sum(shares if kind == "ridge" else shares**2))
+        return float(np.sum(shrunk(positive, option) ** (1 if kind == "ridge" else 2)))
     if kind == "energy":
-        reached = np.cumsum(s**2)
-        return float(np.searchsorted(reached, option * reached[-1]) + 1)
+        assert option is not None
+        return float(counting.reach(positive, positive, option))
+    s = positive / positive[0]  # squares of 1e-200 or 1e200 would leave the range
     if kind in ("stable", "energy_entropy", "energy_participation"):
         s = s**2
         s = s[s > 0]
@@ -210,6 +215,13 @@ def rank_of(s: Float[np.ndarray, " n"], choice: Choice) -> float:
     p = s / np.sum(s)
     p = p[p > 0]
     return float(np.exp(-np.sum(p * np.log(p))))
+
+
+def shrunk(s: Float[np.ndarray, " n"], ridge: float) -> Float[np.ndarray, " n"]:
+    """s / (s + ridge) for s >= 0; neither the sum nor a quotient leaves the range."""
+    with np.errstate(under="ignore"):
+        ratio = np.minimum(s, ridge) / np.maximum(s, ridge)
+    return np.where(s >= ridge, 1.0, ratio) / (1.0 + ratio)
 
 
 def alignment_curve(vectors: Float[np.ndarray, "n m"], y: Any) -> Float[np.ndarray, " m"]:

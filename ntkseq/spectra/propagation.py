@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq.spectra.measures import Choice, rank_of
+from ntkseq.spectra import counting
+from ntkseq.spectra.measures import Choice, rank_of, shrunk
 
 
 def rank_bounds(s: Float[np.ndarray, " n"], errors: Float[np.ndarray, " n"], choice: Choice) -> tuple[float, float]:
     """Lower and upper bound of the effective rank of a PSD matrix whose eigenvalues lie within `errors` of `s`.
 
     Each exact value lies in [low, high] = [max(s - error, 0), s + error]. Monotone definitions are evaluated at the
-    ends; a quotient is bounded by bounding numerator and denominator apart; the entropy moves by at most
+    ends, those that count in exact arithmetic; a quotient is bounded by bounding numerator and denominator apart; the
+    entropy moves by at most
 
         |H(p) - H(q)| <= T log(n - 1) + h(T),   T = |p - q|_1 / 2 <= sum(errors) / sum(s),   h the binary entropy,
 
@@ -40,26 +42,32 @@ def rank_bounds(s: Float[np.ndarray, " n"], errors: Float[np.ndarray, " n"], cho
     scale = float(s[0] + errors[0])
     if scale == 0:
         return 0.0, 0.0
-    ridge = kind in ("ridge", "ridge2")
     if not np.isfinite(scale):
         return 0.0, float(n)
-    unit = 1.0 if ridge else scale
-    s, errors = s / unit, errors / unit
-    low, high = np.maximum(s - errors, 0.0), s + errors
+    ridge = kind in ("ridge", "ridge2")
+    if ridge or kind in ("numerical", "energy"):
+        low, high = _ends(s, errors)
+    else:
+        s, errors = s / scale, errors / scale
+        low, high = np.maximum(s - errors, 0.0), s + errors
     if ridge:
         assert option is not None
         power = 1 if kind == "ridge" else 2
-        lower, upper = (float(np.sum((side / (side + option)) ** power)) for side in (low, high))
+        lower, upper = (float(np.sum(shrunk(side, option) ** power)) for side in (low, high))
+        tiny = n * float(np.finfo(np.float64).tiny)  # what falls below the range is rounded to 0
+        lower, upper = lower - tiny, upper + tiny * (high[0] > 0)
     elif low[0] == 0:  # not even the largest is resolved: the exact matrix may be 0
         return 0.0, float(n)
     elif kind == "numerical":
         if option is None:
             return float(np.sum(low > 0)), float(n)
-        return float(np.sum(low > option * high[0])), float(np.sum(high > option * low[0]))
+        if option >= 1:
+            return 0.0, 0.0
+        few, many = counting.above(low, option, high[0]), counting.above(high, option, low[0])
+        return float(max(few, 1)), float(many)  # the largest counts, wherever it lies
     elif kind == "energy":
         assert option is not None
-        slack = 4.0 * n * np.finfo(np.float64).eps
-        return _energy(high, low, option * (1.0 - slack)), _energy(low, high, min(option * (1.0 + slack), 1.0))
+        return float(counting.reach(high, low, option)), float(counting.reach(low, high, option))
     elif kind in ("stable", "intrinsic"):
         power = 2 if kind == "stable" else 1
         lower = 1.0 + float(np.sum((low[1:] / high[0]) ** power))
@@ -68,7 +76,8 @@ def rank_bounds(s: Float[np.ndarray, " n"], errors: Float[np.ndarray, " n"], cho
         power = 1 if kind == "participation" else 2
         a, b = low**power, high**power
         lower = float(np.sum(a) ** 2 / np.sum(b**2))
-        upper = float(np.sum(b) ** 2 / np.sum(a**2))
+        with np.errstate(divide="ignore", over="ignore"):  # a fourth power of the largest may be too small for a float
+            upper = float(np.sum(b) ** 2 / np.sum(a**2))
     else:
         moved, total = errors, np.sum(s)
         if kind == "energy_entropy":
@@ -94,8 +103,7 @@ def _entropy_change(distance: float, n: int) -> float:
     return float(distance * np.log(n - 1) + binary)
 
 
-def _energy(leading: np.ndarray, trailing: np.ndarray, quantile: float) -> float:
-    """The least k with a share of energy >= quantile, the first k values from `leading`, the others from `trailing`."""
-    a = np.cumsum(leading**2)
-    b = np.append(np.cumsum(trailing[::-1] ** 2)[::-1][1:], 0.0)
-    return float(np.argmax(a >= quantile * (a + b)) + 1)  # at k = n the share is 1
+def _ends(s: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[max(s - error, 0), s + error], rounded outwards."""
+    low, high = np.nextafter(s - errors, -np.inf), np.nextafter(s + errors, np.inf)
+    return np.maximum(np.where(errors > 0, low, s), 0.0), np.where(errors > 0, high, s)

@@ -119,8 +119,12 @@ def _value(s: Array, kind: str, option: float | None, eps: float) -> Array:
         return jnp.sum(s > (s.shape[-1] * eps if option is None else option), axis=-1).astype(s.dtype)
     if kind == "energy":
         assert option is not None
-        reached = jnp.cumsum(s**2, axis=-1)
-        return (jnp.sum(reached < option * reached[..., -1:], axis=-1) + 1).astype(s.dtype)
+        if option < 0.5:
+            reached = jnp.cumsum(s**2, axis=-1)
+            return (jnp.sum(reached < option * reached[..., -1:], axis=-1) + 1).astype(s.dtype)
+        # what is left behind k values, summed from the least up: near a share of 1 the sum of the others hides it
+        left = jnp.cumsum((s**2)[..., ::-1], axis=-1)
+        return jnp.maximum(jnp.sum(left > (1.0 - option) * left[..., -1:], axis=-1), 1).astype(s.dtype)
     if kind in ("stable", "energy_entropy", "energy_participation"):
         s = s**2
     total = jnp.sum(s, axis=-1)
