@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ntkseq import _checks
+from ntkseq.data.splits import repeats
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,10 +37,12 @@ class Classes:
     Attributes:
         train: what tasks to meta-train on are cut out of.
         test: what tasks of classes never seen before are cut out of.
+        repeated: how many examples of `test` stand in `train` as well, number for number, under another label.
     """
 
     train: Part
     test: Part
+    repeated: int = 0
 
 
 def by_class(x: Any, y: Any, *, held_out: Any, key: jax.Array | None = None, lengths: Any = None) -> Classes:
@@ -97,7 +100,9 @@ def by_class(x: Any, y: Any, *, held_out: Any, key: jax.Array | None = None, len
         cut = None if lengths is None else lengths[which]
         return Part(x[which], y[which], cut, tuple(map(float, np.unique(y[which]))))
 
-    return Classes(part(~out), part(out))
+    train, test = part(~out), part(out)
+    same = repeats(np.asarray(train.x), np.asarray(test.x), train.lengths, test.lengths)
+    return Classes(train, test, int(same.sum()))
 
 
 def _named(held_out: Any, found: np.ndarray) -> np.ndarray:

@@ -205,6 +205,30 @@ def joined(train: Split, test: Split, where: str) -> tuple[Split, Split]:
     return _stretched(train, t), _stretched(test, t)
 
 
+def repeats(
+    x: np.ndarray, x_test: np.ndarray, lengths: np.ndarray | None = None, lengths_test: np.ndarray | None = None
+) -> np.ndarray:
+    """Which test examples are training examples, number for number: booleans (m,). Padding does not count."""
+    known = set(_keys(x, lengths))
+    return np.array([key in known for key in _keys(x_test, lengths_test)], bool)
+
+
+def refuse_the_same(train: Split, test: Split, where: str) -> None:
+    """Raise where the test split is the training split: a test error would be a training error."""
+    if len(train.x) != len(test.x) or sorted(_keys(train.x, train.lengths)) != sorted(_keys(test.x, test.lengths)):
+        return
+    raise ValueError(
+        f"{where}: the test split repeats the training split, the same {len(test.x)} examples. Name the file of the "
+        "test split, or leave it out: a part is held out then."
+    )
+
+
+def _keys(x: np.ndarray, lengths: np.ndarray | None) -> list[bytes]:
+    x = np.asarray(x, np.float64) + 0.0  # -0.0 is 0.0
+    ends = np.full(len(x), x.shape[1]) if lengths is None else np.asarray(lengths)
+    return [row[:end].tobytes() for row, end in zip(x, ends.tolist(), strict=True)]
+
+
 def _stretched(one: Split, t: int) -> Split:
     n, have, _ = one.x.shape
     lengths = np.full(n, have, np.int32) if one.lengths is None else one.lengths

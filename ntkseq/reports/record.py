@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from ntkseq._outward import percents
 from ntkseq.bounds import Bound
 from ntkseq.grams import Dense
 from ntkseq.spectra import Interval, Spectrum
@@ -45,7 +46,7 @@ class Prediction:
         scores: predictions on the test examples, (m,) for two classes, (m, k) one-vs-rest for more.
         codes: predicted class codes, (m,).
         test_error, train_error, loo_error: shares of misclassified examples (leave-one-out on the training ones).
-        test_interval: 95 % Clopper-Pearson interval of the test error.
+        test_interval: 95 % Clopper-Pearson interval of the test error; None where test examples were trained on.
         majority_error: test error of always saying the most frequent training class.
         rkhs_norm, effective_dimension: of the fit; see `predictors.Ridge`.
     """
@@ -55,7 +56,7 @@ class Prediction:
     scores: Float[np.ndarray, "m ..."]
     codes: Int[np.ndarray, " m"]
     test_error: float
-    test_interval: tuple[float, float]
+    test_interval: tuple[float, float] | None
     train_error: float
     loo_error: float
     majority_error: float
@@ -66,7 +67,15 @@ class Prediction:
         """All but the predictions themselves."""
         left_out = ("scores", "codes")
         named = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in left_out}
-        return named | {"test_interval": list(self.test_interval), "method": "kernel ridge regression"}
+        held = None if self.test_interval is None else list(self.test_interval)
+        return named | {"test_interval": held, "method": "kernel ridge regression"}
+
+    @property
+    def interval(self) -> str:
+        """The interval of the test error in words, rounded outwards, or why there is none."""
+        if self.test_interval is None:
+            return "no interval: test examples are among the training examples"
+        return "95 % interval {} to {}".format(*percents(*self.test_interval))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -142,7 +151,6 @@ class Report:
     def summary(self) -> list[str]:
         """Ten lines."""
         p, least = self.prediction, self.spectrum.min_eigenvalue
-        low, high = p.test_interval
         ranks = {rank.kind: rank.value for rank in self.ranks}
         certified = [k for k, b in self.bounds.items() if b.certified]
         return [
@@ -150,7 +158,7 @@ class Report:
             f"kernel       {self.kernel}",
             f"least eig.   {least}" + ("" if least.resolved else "  (not resolved: zero is inside)"),
             "ranks        " + ", ".join(f"{k} {_short(ranks[k])}" for k in ("entropy", "stable", "participation")),
-            f"prediction   test error {100 * p.test_error:.2f} % (95 %: {100 * low:.2f} .. {100 * high:.2f} %), "
+            f"prediction   test error {100 * p.test_error:.2f} % ({p.interval}), "
             f"leave-one-out {100 * p.loo_error:.2f} %, majority class {100 * p.majority_error:.2f} %",
             f"ridge        {p.reg:.3g}, {p.reg_from}",
             f"bounds on    {self.problem}",

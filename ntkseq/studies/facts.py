@@ -38,6 +38,7 @@ def facts(posed: Problem) -> dict[str, Any]:
         "examples_per_class": counts,
         "split": posed.split,
         "divided_by": posed.scale,
+        "repeated_in_test": posed.repeated,
     }
 
 
@@ -59,6 +60,11 @@ def notes(posed: Problem, eigen: Spectrum, found: Prediction) -> tuple[str, ...]
             "The ridge was chosen on the training labels. That costs the Rademacher and margin bounds nothing: they "
             "hold for all functions of the kernel's space at once. Kernel settings compared on these labels are not "
             "free; say how many with --tried."
+        )
+    if posed.repeated:
+        told.append(
+            f"{posed.repeated} of {len(posed.test.y)} test examples are training examples, number for number. The "
+            "test error is too small, and no interval is stated for it; nothing is measured beside the bounds."
         )
     if posed.scale is not None:
         told.append("Inputs were divided by the largest training norm, so the kernel depends on the sample.")

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkseq import _checks, data
+from ntkseq.data.splits import repeats
 from ntkseq.studies.spec import Study
 
 DIGITS_TEST = 100  # of the fixed shuffled order, as in the README
@@ -49,6 +50,7 @@ class Problem:
         scale: what the sequences were divided by; None for nothing.
         origin: what of the file was taken for what, in words.
         notes: what to know of the reading of the file.
+        repeated: how many test examples are training examples, number for number.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Problem:
     scale: float | None = None
     origin: str = ""
     notes: tuple[str, ...] = ()
+    repeated: int = 0
 
     @property
     def summary(self) -> str:
@@ -76,7 +79,8 @@ class Problem:
         shortest = [int(part.lengths.min()) for part in (self.train, self.test) if part.lengths is not None]
         ragged = f"lengths from {min(shortest)}" if shortest else "one length, no missing values"
         read = f"{self.summary} ({names}); {ragged}" + (f"; {self.origin}" if self.origin else "")
-        return (read, *(f"note: {note}" for note in self.notes))
+        warned = (self.warning.strip(),) if self.repeated else ()
+        return (read, *(f"note: {note}" for note in (*self.notes, *warned)))
 
     @property
     def question(self) -> str:
@@ -131,8 +135,10 @@ def problem(study: Study) -> Problem:
         if scale == 0.0:
             raise ValueError("normalise 'max-norm' divides by the largest training norm; got 0, all inputs are zero.")
         train, test = (dataclasses.replace(p, x=(p.x / scale).astype(p.x.dtype)) for p in (train, test))
+    repeated = int(repeats(train.x, test.x, train.lengths, test.lengths).sum())
+    chosen = _positive(study, classes)
     return Problem(
-        loaded.name, train, test, classes, _positive(study, classes), split, scale, loaded.origin, loaded.notes
+        loaded.name, train, test, classes, chosen, split, scale, loaded.origin, loaded.notes, repeated=repeated
     )
 
 

@@ -154,7 +154,7 @@ def _predict(K: Dense, cross: Dense, posed: Problem, eigen: Spectrum, reg: float
         scores=scores,
         codes=codes,
         test_error=wrong / m,
-        test_interval=_clopper_pearson(wrong, m),
+        test_interval=None if posed.repeated else _clopper_pearson(wrong, m),
         train_error=float(np.mean(decide(fit.y - fit.residuals) != y)),
         loo_error=float(np.mean(decide(fit.loo_predictions) != y)),
         majority_error=float(np.mean(y_test != np.bincount(y).argmax())),
@@ -187,10 +187,14 @@ def _bounds(
     if posed.scale is not None:
         said = {key: bound if key == "du" else _scaled_by_sample(bound) for key, bound in said.items()}
     f: Float[np.ndarray, " m"] = np.asarray(predictors.ridge(K, y, reg=reg)(cross))
-    measured = {
-        "rademacher": float(np.mean(np.minimum(1.0, np.abs(f - y_test)))),
-        "margin": float(np.mean(y_test * f <= 0)),
-    }
+    measured = (
+        {}
+        if posed.repeated
+        else {
+            "rademacher": float(np.mean(np.minimum(1.0, np.abs(f - y_test)))),
+            "margin": float(np.mean(y_test * f <= 0)),
+        }
+    )
     return said, measured
 
 

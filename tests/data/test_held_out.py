@@ -66,3 +66,10 @@ def test_tasks_of_the_test_side_have_no_class_of_the_train_side() -> None:
 def test_what_does_not_fit_is_refused_in_one_sentence(options, message) -> None:
     with pytest.raises(ValueError, match=message):
         held_out.by_class(*labelled(), **options)
+
+
+def test_an_example_that_stands_under_a_seen_and_an_unseen_label_is_counted():
+    x = np.arange(16.0).reshape(8, 2).astype(np.float32)
+    x[7] = x[0]
+    assert held_out.by_class(x, np.repeat([0, 1, 2, 3], 2), held_out=(2, 3)).repeated == 1
+    assert held_out.by_class(x[:7], [0, 0, 1, 1, 2, 2, 3], held_out=(2, 3)).repeated == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ntkseq.data.splits import Split, check_size, joined, numbers, pad, shown
+from ntkseq.data.splits import Split, check_size, joined, numbers, pad, refuse_the_same, repeats, shown
 
 
 def test_a_foreign_value_is_shown_short_and_escaped():
@@ -59,3 +59,22 @@ def test_splits_of_which_one_has_no_labels_are_refused():
     bare, labelled = Split(np.ones((2, 3, 1)), None, None), Split(np.ones((2, 3, 1)), np.zeros(2), None)
     with pytest.raises(ValueError, match="labels, or neither; the training split has none"):
         joined(bare, labelled, "f")
+
+
+def test_test_examples_that_are_training_examples_are_found_whatever_the_padding():
+    x = np.arange(12.0).reshape(4, 3, 1)
+    test = np.stack([x[2], x[1] + 1e-9, x[0]])
+    assert repeats(x, test).tolist() == [True, False, True]
+    padded = np.concatenate([x, np.full((4, 1, 1), 7.0)], axis=1)
+    assert repeats(padded, test, np.full(4, 3)).tolist() == [True, False, True]
+    assert repeats(x, test, None, np.array([3, 3, 2])).tolist() == [True, False, False]
+    assert repeats(np.zeros((1, 1, 1)), -np.zeros((1, 1, 1))).tolist() == [True]
+    assert repeats(x.astype(np.float32), test[:1].astype(np.float64)).tolist() == [True]
+
+
+def test_a_test_split_that_is_the_training_split_in_any_order_is_refused():
+    x = np.arange(12.0).reshape(4, 3, 1)
+    with pytest.raises(ValueError, match="f: the test split repeats the training split, the same 4 examples"):
+        refuse_the_same(Split(x, None, None), Split(x[::-1], None, None), "f")
+    refuse_the_same(Split(x, None, None), Split(x[:3], None, None), "f")  # a part: the study says so
+    refuse_the_same(Split(x, None, None), Split(np.concatenate([x[:3], x[:1] + 1]), None, None), "f")
