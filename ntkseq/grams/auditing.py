@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkseq import _checks, _precision
+from ntkseq._outward import at_most
 from ntkseq._struct import static, struct
 from ntkseq.grams import sides
 from ntkseq.grams.base import Dense, Gram
@@ -102,7 +103,8 @@ class Audited(Dense):
     audit: Any = static(default=None)
 
     def __repr__(self) -> str:
-        return f"Audited({super().__repr__()}, {self.audit.pairs} pairs, but for probability {self.audit.delta:.0e})"
+        chance = at_most(self.audit.delta, 2)
+        return f"Audited({super().__repr__()}, {self.audit.pairs} pairs, but for probability {chance})"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

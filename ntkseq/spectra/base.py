@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ntkseq._outward import around, interval, outward
 from ntkseq._struct import static, struct
 from ntkseq.spectra import measures, propagation
 from ntkseq.spectra.decay import Decay, decay
@@ -38,11 +39,12 @@ class Interval:
         return bool(self.lower <= number <= self.upper)
 
     def __str__(self) -> str:
-        """ "estimate in [lower, upper]", or "estimate +- error" where seven digits do not tell the bounds apart."""
-        error = max(self.upper - self.estimate, self.estimate - self.lower)
-        if 0 <= error < 1e-4 * abs(self.estimate):
-            return f"{self.estimate:.7g} +- {error:.1e}"
-        return f"{self.estimate:.4g} in [{self.lower:.4g}, {self.upper:.4g}]"
+        """ "estimate in [lower, upper]", or "estimate +- error" where seven digits do not tell them apart."""
+        if math.isfinite(self.lower) and math.isfinite(self.upper) and self.lower <= self.estimate <= self.upper:
+            middle = float(f"{self.estimate:.7g}")
+            if (error := around(middle, self.lower, self.upper)) < 1e-4 * abs(middle):
+                return f"{middle:.7g} +- {error:.1e}"
+        return f"{self.estimate:.4g} in {interval(self.lower, self.upper)}"
 
 
 @struct
@@ -179,7 +181,7 @@ class Spectrum:
 
     def __repr__(self) -> str:
         return (
-            f"Spectrum(n={self.n}, least {self.values[-1]:.4g} +- {self.errors[-1]:.1e}, "
+            f"Spectrum(n={self.n}, least {self.values[-1]:.4g} +- {outward(self.errors[-1], digits=2)}, "
             f"largest {self.values[0]:.4g}, rounding {self.rounding:.1e})"
         )
 
@@ -193,7 +195,7 @@ class Spectrum:
             ("decay exponent", f"{self.decay_exponent()}" if self.semidefinite else "not defined"),
             ("trace, |K|_F", f"{self.trace:.6g}, {self.norm_fro:.6g}"),
             ("method", self.method or "not stated"),
-            ("error", f"{self.errors.max():.2g}, of which rounding of K {self.rounding:.2g}"),
+            ("error", f"{outward(self.errors.max(), digits=2)}, of which rounding of K {self.rounding:.2g}"),
         ]
         return "\n".join(["Spectrum", *(f"  {name:<17} {text}" for name, text in rows)])
 
@@ -210,7 +212,7 @@ class Spectrum:
         condition = self.condition
         if condition.resolved:
             return f"{condition}"
-        return f"at least {condition.lower:.4g}" if self.semidefinite else "not defined"
+        return f"at least {outward(condition.lower, lower=True)}" if self.semidefinite else "not defined"
 
     def _ranks(self) -> str:
         if not self.semidefinite:
@@ -220,6 +222,6 @@ class Spectrum:
             rank = self.effective_rank_interval(kind)
             known = f"{rank.estimate:.3g}"
             if rank.upper - rank.lower > 0.01 * rank.estimate:
-                known += f" [{rank.lower:.3g}, {rank.upper:.3g}]"
+                known += f" {interval(rank.lower, rank.upper, 3)}"
             parts.append(f"{kind} {known}")
         return ", ".join(parts)

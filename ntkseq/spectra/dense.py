@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks, _precision
+from ntkseq._outward import at_most
 from ntkseq.grams.auditing import Audited
 from ntkseq.grams.base import Dense, Gram
 from ntkseq.spectra import audited, entrywise
@@ -57,7 +58,9 @@ def dense_spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
         if isinstance(K, Audited):
             below, over = audited.bounds(values, basis, K.audit, float(np.ldexp(1.0, -shift)), stated)
             low, high = np.maximum(low, below), np.minimum(high, over)
-            by = f"; {K.audit.pairs} pairs looked at again, twice, right but for probability {K.audit.delta:.0e}"
+            by = (
+                f"; {K.audit.pairs} pairs looked at again, twice, right but for probability {at_most(K.audit.delta, 2)}"
+            )
         errors = np.minimum(whole, np.maximum(high - values, values - low)[::-1] + inexact)
     errors = np.ldexp(errors * (1.0 + 4.0 * np.finfo(np.float64).eps), shift) + lost
     return Spectrum(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ntkseq._outward import at_most, interval
 from ntkseq._struct import static, struct
 from ntkseq.grams.base import Gram
 from ntkseq.spectra import alignment, density, measures
@@ -197,7 +198,7 @@ class Partial:
             ("decay exponent", f"{self.decay_exponent()}" if self.semidefinite else "not defined"),
             ("trace", f"{self.trace}"),
             ("method", self.method + ("" if self.converged else "; NOT converged, the errors say how far it got")),
-            ("holds", f"but for probability {self.delta:.0e}; rounding of K {self.rounding:.2g}"),
+            ("holds", f"but for probability {at_most(self.delta, 2)}; rounding of K {self.rounding:.2g}"),
         ]
         return "\n".join(["Spectrum in part", *(f"  {name:<17} {text}" for name, text in rows)])
 
@@ -210,5 +211,5 @@ class Partial:
                 rank = self.effective_rank_interval(kind)
             except ValueError:
                 continue
-            parts.append(f"{kind} {rank.estimate:.3g} [{rank.lower:.3g}, {rank.upper:.3g}]")
+            parts.append(f"{kind} {rank.estimate:.3g} {interval(rank.lower, rank.upper, 3)}")
         return parts or ["not known: neither trace nor norm is"]

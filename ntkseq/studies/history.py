@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ntkseq.bounds.base import outward
+from ntkseq._outward import outward
 from ntkseq.reports import Figure, Section, Sheet, Table, trajectories
 from ntkseq.spectra import Interval
 from ntkseq.studies.spec import command_line

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ntkseq._outward import at_least
 from ntkseq.bounds import MemoryProfile, allen_zhu_li, wang_shen
 from ntkseq.reports import Section, Sheet
 from ntkseq.spectra import Interval
@@ -58,7 +59,7 @@ def sheet(plan: Plan, found: Found, memory: Mapping[bool, MemoryProfile]) -> She
 def _notes(plan: Plan, every: Sequence[Case]) -> list[str]:
     notes = [
         "The kernel is that of the papers' W alone; bounds and kernel regression speak of it, not of a finite network. "
-        f"Each bound holds alone with probability {1 - plan.delta:g}, not all of them at once.",
+        f"Each bound holds alone with probability {at_least(plan.delta)}, not all of them at once.",
         "Networks: f - f_0, the start subtracted; plain SGD on |f - f_0 - y|^2/2; the step is "
         f"{plan.rate:g}/(lambda_max/n (1 - 1/b) + K(x, x)/b) of the limit of the network's kernel, shorter where the "
         "network's own kernel is larger.",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ntkseq._outward import at_least
 from ntkseq.bounds import wang_shen
 from ntkseq.reports import Section, Sheet
 from ntkseq.studies import rnn_nvariable_sections as sections
@@ -54,7 +55,7 @@ def sheet(plan: Plan, found: Sequence[Case], kernel: Kernel) -> Sheet:
 def _notes(plan: Plan, found: Sequence[Case]) -> list[str]:
     notes = [
         "The kernel is that of the papers' W alone; bounds and kernel regression speak of it, not of a finite network. "
-        f"Each bound holds alone with probability {1 - plan.delta:g}, not all of them at once.",
+        f"Each bound holds alone with probability {at_least(plan.delta)}, not all of them at once.",
         "Certified sample sizes rest on an upper bound of the norm, not on the norm: where they grow exponentially, "
         "that refutes no polynomial rate. No rate is claimed here.",
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ntkseq._outward import at_most
 from ntkseq.reports import Figure, Section, Table, learning
 from ntkseq.reports.learning import Curve
 from ntkseq.studies.rnn_positions_fits import FIRST
@@ -250,8 +251,8 @@ def proved(plan: Plan, found: Sequence[Case]) -> Section:
     header = ("function", "reads", "bound of |f|^2 K(x, x)", "y'K^-1 y K(x, x)", "|f| bound of the error",
               "y'K^-1 y bound", "error", f"certified n for {HALF:g}")  # fmt: skip
     caption = (
-        f"All steps, n = {n}, delta = {plan.delta:g}. Before any label: norm and error bound from the target alone, "
-        f"and the number of sequences for which that bound of the error is {HALF:g}."
+        f"All steps, n = {n}, delta = {at_most(plan.delta)}. Before any label: norm and error bound from the target "
+        f"alone, and the number of sequences for which that bound of the error is {HALF:g}."
     )
     case = found[-1]
     bounds = {"every_step": case.fits[0][-1].bound, "every_step_risk": case.risk}

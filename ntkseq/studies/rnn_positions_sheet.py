@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ntkseq._outward import at_least
 from ntkseq.bounds import allen_zhu_li
 from ntkseq.reports import Section, Sheet
 from ntkseq.studies import rnn_positions_sections as sections
@@ -52,7 +53,7 @@ def _notes(plan: Plan, found: Sequence[Case]) -> list[str]:
     notes = [
         "One predictor for all steps: its norm is that of one function of sequence and step, and bounds count "
         "sequences, not steps, as independent. Kernel of the papers' W alone; the bounds speak of kernel regression, "
-        f"not of a finite network, and each holds alone with probability {1 - plan.delta:g}.",
+        f"not of a finite network, and each holds alone with probability {at_least(plan.delta)}.",
         "Networks: f - f_0, the start subtracted; plain SGD on W, the loss |f_t - f_0t - y_t|^2/2 summed over steps.",
     ]
     if unproven := [case for case in found if not math.isfinite(case.norm)]:

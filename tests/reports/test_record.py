@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from ntkseq.bounds.base import outward
+from ntkseq._outward import outward
 from ntkseq.reports.record import bound_line, strict
 from tests.reports import examples
 

@@ -35,9 +35,11 @@ def test_an_interval_rounds_outwards_and_resolves_only_above_zero():
 
 
 def test_intervals_print_their_bounds_or_a_small_error():
-    assert str(Interval.around(0.25, 0.125)) == "0.25 in [0.125, 0.375]"
-    assert str(Interval.around(-1e-9, 1e-6)) == "-1e-09 in [-1.001e-06, 9.99e-07]"
-    assert str(Interval.around(0.25, 1e-9)) == "0.25 +- 1.0e-09"
+    assert str(Interval(0.125, 0.25, 0.375, True)) == "0.25 in [0.125, 0.375]"
+    assert str(Interval.around(0.25, 0.125)) == "0.25 in [0.1249, 0.3751]"  # its ends are one float further out
+    assert str(Interval.around(-1e-9, 1e-6)) == "-1e-09 in [-1.001e-06, 9.991e-07]"
+    assert str(Interval(0.25, 0.25, 0.25, True)) == "0.25 +- 0.0e+00"
+    assert str(Interval(1.0, 1.00000004, 1.00000014, True)) == "1 +- 1.5e-07"  # of the number that is printed
     assert str(Interval(2.0, math.inf, math.inf, False)) == "inf in [2, inf]"
 
 
@@ -147,7 +149,7 @@ def test_a_spectrum_prints_its_numbers_in_aligned_lines():
     lines = text.splitlines()
     assert lines[0] == "Spectrum" and len(lines) == 10
     assert all(line[2] != " " and line[18:20] == "  " and line[20] != " " for line in lines[1:])
-    assert "least eigenvalue  0.5 +- 1.0e-09" in text
+    assert "least eigenvalue  0.5 +- 1.1e-09" in text
     assert "condition         8 +- " in text
     assert "entropy 3.12, stable 1.33, participation 2.65" in text
     assert "by hand" in text and "rounding of K 1e-09" in text
@@ -156,7 +158,7 @@ def test_a_spectrum_prints_its_numbers_in_aligned_lines():
 
 def test_what_is_not_resolved_prints_so():
     text = str(made([4.0, 1e-4], 1e-3))
-    assert "not resolved: 0.0001 in [-0.0009, 0.0011], zero is inside" in text
+    assert "not resolved: 0.0001 in [-0.0009001, 0.001101], zero is inside" in text
     assert "condition         at least 3635" in text
     assert "decay exponent    not fitted: 1 usable eigenvalue(s), 3 are needed" in text
     negative = str(made([4.0, -1.0], 1e-3))
