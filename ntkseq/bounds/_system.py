@@ -10,6 +10,7 @@ import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._outward import interval, outward
 from ntkseq.bounds.base import Assumption
 from ntkseq.spectra import Spectrum, spectrum
 
@@ -92,13 +93,21 @@ class System:
     def arithmetic(self) -> Assumption:
         """The assumption that the carrier states its rounding rightly."""
         return Assumption(
-            "rounding", f"|K computed - K exact| <= {self.rounding:.2g}", "declared", "as the Gram matrix states it"
+            "rounding",
+            f"|K computed - K exact| <= {outward(self.rounding, lower=True, digits=3)}",
+            "declared",
+            "as the Gram matrix states it",
         )
+
+    def independent(self) -> Assumption:
+        """`independent`, with the examples that have the same row of K and the same label as another."""
+        rows = {row.tobytes() + label.tobytes() for row, label in zip(self.matrix, self.y, strict=True)}
+        return independent(self.n - len(rows))
 
     @property
     def interval(self) -> str:
         """The least eigenvalue in words."""
-        return f"least eigenvalue in [{self.lower:.4g}, {self.upper:.4g}]"
+        return f"least eigenvalue in {interval(self.lower, self.upper)}"
 
     @property
     def singular(self) -> str:
@@ -124,6 +133,8 @@ def system(K: Any, y: Any, *, signs: bool = False, vectors: bool = False) -> Sys
     return System(matrix=matrix, y=y, spectrum=eigen)
 
 
-def independent() -> Assumption:
-    """The assumption no data can show."""
-    return Assumption("i.i.d.", "the n examples and the test examples are independent draws of one law", "declared")
+def independent(copies: int = 0) -> Assumption:
+    """The assumption no data can show; `copies` of them repeat another example, input and label, number for number."""
+    said = f"{copies} of the examples repeat another: drawn twice that is no harm, copied it is" if copies else ""
+    words = "the n examples and the test examples are independent draws of one law"
+    return Assumption("i.i.d.", words, "declared", said)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import scipy.linalg
 
 from ntkseq.bounds._system import System
-from ntkseq.bounds.base import Assumption
+from ntkseq.bounds.base import STATUS, Assumption
 from ntkseq.predictors.ridge import factorise
 
 
@@ -26,10 +27,17 @@ class Loss:
 
 def confidence(i: float, tried: int, delta: float, n: int, *, ceiling: bool) -> float:
     """The last term of (bounds.3), or of (bounds.4) where a ceiling of K(x, x) is known, at the norm i B0."""
-    union = i * (i + 1) * tried / delta
+    if not math.isfinite(i):
+        return i
+    union = math.log(i * (i + 1) * tried) - math.log(delta)  # 1/delta may leave the range
     if ceiling:
-        return math.sqrt(math.log(union) / (2 * n))
-    return 3 * math.sqrt(math.log(2 * union) / (2 * n))
+        return math.sqrt(union / (2 * n))
+    return 3 * math.sqrt((math.log(2) + union) / (2 * n))
+
+
+def multiple(norm: float, B0: float) -> float:
+    """The least integer i >= 1 with norm <= i B0, in exact arithmetic; nan or inf where the norm is."""
+    return max(1, math.ceil(Fraction(norm) / Fraction(B0))) if math.isfinite(norm) else norm
 
 
 def ridge_dual(known: System, labels: np.ndarray, reg: float) -> np.ndarray | str:
@@ -42,7 +50,22 @@ def ridge_dual(known: System, labels: np.ndarray, reg: float) -> np.ndarray | st
         return str(error).rstrip(".")
 
 
+def within(upper: float, spread: float, limit: float) -> str:
+    """Whether a number in [upper (1 - spread), upper], >= 0, is at most a limit: "holds", "unresolved" or "fails"."""
+    if upper <= limit:
+        return "holds"
+    return "fails" if upper * (1 - 2 * spread) > limit else "unresolved"
+
+
+def worst(statuses: Iterable[str]) -> str:
+    """The worst of some statuses; "holds" for none."""
+    return max(statuses, key=STATUS.index, default="holds")
+
+
 def beforehand(chosen: str, tried: int) -> Assumption:
-    """The assumption that nothing was chosen by these labels, or is counted."""
-    what = "without these labels" if tried == 1 else f"among {tried} settings, which the bound counts"
-    return Assumption("fixed beforehand", f"{chosen} were chosen {what}", "declared")
+    """The assumption that nothing was chosen by these data, inputs or labels, or is counted."""
+    listed = "one setting fixed" if tried == 1 else f"{tried} settings, which the bound counts, fixed"
+    what = f"{chosen} were chosen without these data: {listed} beforehand"
+    return Assumption(
+        "fixed beforehand", what, "declared", "the least of several bounds needs a delta divided among them"
+    )

@@ -142,6 +142,7 @@ def attention_rank(
     at = setting(
         head, x, y, ("w_2", "V_op", "W_op"),
         Bx=Bx, delta=delta, loss=loss, gamma=gamma, radii=radii, grid=grid, tried=tried, lengths=lengths,
+        more="" if ranks is None else "ranks",
     )  # fmt: skip
     d, k = at.sizes.d, at.sizes.k
     full = min(d, k)
@@ -196,7 +197,7 @@ def attention_schatten(
 
     Args:
         head, x, y, Bx, delta, loss, gamma, grid, tried, lengths: see `attention_norm`.
-        powers: the p to choose from, in (0, 2].
+        powers: the p to choose from, in (0, 2], fixed beforehand.
 
     Returns:
         Bound; an estimate if the data contradict Bx.
@@ -220,6 +221,7 @@ def attention_schatten(
     at = setting(
         head, x, y, ("w_2", "V_op", "W_op"),
         Bx=Bx, delta=delta, loss=loss, gamma=gamma, radii=None, grid=grid, tried=tried, lengths=lengths,
+        more="powers",
     )  # fmt: skip
     slopes = {"V": at.radii["w_2"] * head.L * at.Bx, "W": at.radii["w_2"] * head.L * at.radii["V_op"] * at.Bx**3}
     options: dict[str, list[tuple[float, float, float, np.ndarray]]] = {}

@@ -9,6 +9,7 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq.bounds._system import EPS, independent
+from ntkseq.bounds._uniform import beforehand, within
 from ntkseq.bounds.attention_covers import rounded_up
 from ntkseq.bounds.attention_head import tokens
 from ntkseq.bounds.attention_setting import GRID, labelled, loss_named
@@ -76,11 +77,15 @@ def frozen_attention(
 
     seen = A @ x  # (n, t, d)
     f = np.einsum("ntd,td->n", seen, U)
-    norm = float(np.linalg.norm(U)) * (1 + 8 * U.size * EPS)
+    spread = 16 * U.size * EPS
+    norm = float(np.linalg.norm(U)) * (1 + 0.5 * spread)
     slack = 4 * (t * d + t) * EPS  # of the sums below, relative to their absolute terms
     off = slack * float(np.mean(np.einsum("ntd,td->n", np.abs(A) @ np.abs(x), np.abs(U))))
     energy = float(np.sum(seen**2) + slack * np.sum((np.abs(A) @ np.abs(x)) ** 2))
-    B, cost = (_checks.nonnegative("radius", radius), 0.0) if radius is not None else rounded_up(norm, grid)
+    if radius is None:
+        B, cost = rounded_up(norm, grid)
+    else:
+        B, cost = _checks.nonnegative("radius", radius) * (1 + spread), 0.0  # room for the rounding of a norm
     training = min(1.0, float(np.mean(chosen.value(f, y))) + chosen.rho * off)
 
     s = np.linalg.svd(A, compute_uv=False)
@@ -99,17 +104,15 @@ def frozen_attention(
         Term("capacity by rank", f"{2 * rho:g} B sqrt(sum srank(A_i) |A_i|_op^2 |x_i|_op^2)/n", capacity[1], True,
              "derived", f"mean stable rank {stable.mean():.4g}", counted=False),
     )  # fmt: skip
-    how = "without these labels" if tried == 1 else f"among {tried} settings, which the bound counts"
+    what = "loss, delta" + (", gamma" if loss == "margin" else "") + (", grid" if radius is None else ", radius")
     assumptions = [
         independent(),
         Assumption("frozen", "A is a function of x that was fixed before seeing these examples", "declared"),
-        Assumption("fixed beforehand", f"loss, {'grid' if radius is None else 'radius'} were chosen {how}", "declared"),
+        beforehand(what, tried),
     ]
     if radius is not None:
-        inside = norm <= B * (1 + 1e-12)
-        assumptions.append(
-            Assumption("norm", "|U|_F <= radius", "holds" if inside else "fails", f"|U|_F = {norm:.4g}, radius {B:.4g}")
-        )
+        evidence = f"|U|_F = {norm:.9g}, radius {B:.9g}"
+        assumptions.append(Assumption("norm", "|U|_F <= radius", within(norm, spread, B), evidence))
     return Bound(
         name="frozen attention, linear read-out",
         quantity=chosen.quantity,

@@ -115,7 +115,11 @@ class AttentionHead:
         else:
             s = np.linalg.svd(matrix, compute_uv=False)
             value = float(s[0]) if which == "op" else _schatten(s, float(which))
-        return value * (1.0 + 8 * (matrix.size + 1) * EPS)
+        return value * (1.0 + 0.5 * self.spread(name))
+
+    def spread(self, name: str) -> float:
+        """How far, relative to it, the exact norm may be below `norm(name)`, generously."""
+        return 16 * (getattr(self, name.partition("_")[0]).size + 1) * EPS
 
     def predict(self, x: Any, lengths: Any = None) -> Float[np.ndarray, " n"]:
         """f at inputs (n, t, d), in float64."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq.bounds._system import EPS, independent
+from ntkseq.bounds._uniform import beforehand, within, worst
 from ntkseq.bounds.attention_covers import Sizes, rounded_up
 from ntkseq.bounds.attention_head import AttentionHead, tokens
 from ntkseq.bounds.base import Assumption, Bound, Term, total
@@ -122,7 +123,7 @@ class Setting:
 
 def setting(
     head: Any, x: Any, y: Any, names: tuple[str, ...], *, Bx: float, delta: float, loss: str, gamma: float,
-    radii: Mapping[str, float] | None, grid: float, tried: int, lengths: Any,
+    radii: Mapping[str, float] | None, grid: float, tried: int, lengths: Any, more: str = "",
 ) -> Setting:  # fmt: skip
     """Check everything at the door and look at the data."""
     if not isinstance(head, AttentionHead):
@@ -149,9 +150,11 @@ def setting(
         log_union += sum(cost for _, cost in found.values())
     else:
         limits = _declared(radii, names)
-    assumptions = [independent(), _token_norms(x, Bx), _beforehand(loss, radii is None, tried)]
+    Bx *= 1 + _room(x.shape[2])
+    assumptions = [independent(), _token_norms(x, Bx), beforehand(_chosen(loss, radii is None, more), tried)]
     if radii is not None:
-        assumptions.append(_member(norms, limits))
+        limits = {name: limit * (1 + head.spread(name)) for name, limit in limits.items()}  # room for a norm's rounding
+        assumptions.append(_member(head, norms, limits))
     assumptions.append(_activation(head))
     return Setting(
         head,
@@ -173,33 +176,38 @@ def _declared(radii: Mapping[str, float], names: tuple[str, ...]) -> dict[str, f
     return {name: _checks.nonnegative(f"radii[{name!r}]", radii[name], positive=True) for name in names}
 
 
+def _room(d: int) -> float:
+    """Relative: twice the rounding of a norm of d numbers, theirs and ours."""
+    return 2 * (d + 4) * EPS
+
+
 def _token_norms(x: np.ndarray, Bx: float) -> Assumption:
-    largest = float(np.sqrt(np.max(np.sum(x**2, axis=2))))
+    """Bx is what was given with `_room`: a token that was divided by its norm may be a little longer than 1."""
+    largest, rounding = float(np.sqrt(np.max(np.sum(x**2, axis=2)))), 0.5 * _room(x.shape[2])
+    status = within(largest * (1 + rounding), 2 * rounding, Bx)
     return Assumption(
         "Bx",
-        f"|x_t| <= {Bx:g} for every token of every input",
-        "fails" if largest > Bx * (1 + (x.shape[2] + 4) * EPS) else "declared",
+        f"|x_t| <= {Bx!r} for every token of every input",
+        "declared" if status == "holds" else status,
         f"largest on these data: {largest:.9g}",
     )
 
 
-def _beforehand(loss: str, post_hoc: bool, tried: int) -> Assumption:
-    what = "Bx, loss" + (", gamma" if loss == "margin" else "") + (", grid" if post_hoc else ", radii")
-    how = "without these labels" if tried == 1 else f"among {tried} settings, which the bound counts"
-    return Assumption("fixed beforehand", f"{what}, architecture were chosen {how}", "declared")
-
-
-def _member(norms: Mapping[str, float], limits: Mapping[str, float]) -> Assumption:
-    # norms were raised by their rounding; a radius equal to the norm is meant to hold it
-    outside = [
-        f"{name} = {norms[name]:.4g} > {limits[name]:.4g}" for name in norms if _exceeds(norms[name], limits[name])
+def _chosen(loss: str, post_hoc: bool, more: str) -> str:
+    listed = [
+        "architecture, Bx, loss, delta",
+        "gamma" if loss == "margin" else "",
+        "grid" if post_hoc else "radii",
+        more,
     ]
-    status = "fails" if outside else "holds"
-    return Assumption("norms", "no norm exceeds its radius", status, "; ".join(outside) or "all inside")
+    return ", ".join(name for name in listed if name)
 
 
-def _exceeds(norm: float, limit: float) -> bool:
-    return norm > limit * (1 + 1e-12)
+def _member(head: AttentionHead, norms: Mapping[str, float], limits: Mapping[str, float]) -> Assumption:
+    listed = {name: within(norm, head.spread(name), limits[name]) for name, norm in norms.items()}
+    sign = {"fails": ">", "unresolved": "within rounding of"}
+    said = [f"{n} = {norms[n]:.9g} {sign[s]} {limits[n]:.9g}" for n, s in listed.items() if s in sign]
+    return Assumption("norms", "no norm exceeds its radius", worst(listed.values()), "; ".join(said) or "all inside")
 
 
 def _activation(head: AttentionHead) -> Assumption:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._outward import at_least, at_most, outward
 
 PROVENANCE = ("exact", "derived", "recalled", "template")
 """From best to worst. exact: an identity, given K. derived: proved in this library's theory pages. recalled: the form
@@ -144,7 +144,7 @@ class Bound:
         return self.value <= self.trivial if self.lower else self.value >= self.trivial
 
     def __str__(self) -> str:
-        chance = "" if self.delta is None else f", delta = {self.delta:g}"
+        chance = "" if self.delta is None else f", delta = {at_most(self.delta)}"
         lines = [f"{self.name}{chance}", f"  speaks of: {self.applies_to}", "  terms"]
         rows = [(_number(t.value), t.name, t.formula, _remarks(t)) for t in self.terms]
         lines += _columns(rows)
@@ -161,7 +161,7 @@ class Bound:
     def verdict(self) -> str:
         """The last line of the print: `quantity <= value` if certified, otherwise an estimate and why it is one."""
         empty = " (vacuous)" if self.computable and self.vacuous else ""
-        chance = "" if self.delta is None else f" with probability at least {1.0 - self.delta:g}"
+        chance = "" if self.delta is None else f" with probability at least {self.chance}"
         if self.certified:
             return f"{self.claim}{chance}{empty}"
         why = "; ".join(self.objections)
@@ -178,6 +178,11 @@ class Bound:
     def shown(self) -> str:
         """The value with four digits, rounded outwards: up, or down for a lower bound."""
         return outward(self.value, self.lower)
+
+    @property
+    def chance(self) -> str:
+        """The probability with which it holds, 1 - delta, rounded down, never to 1; "1" for one without chance."""
+        return "1" if self.delta is None else at_least(self.delta)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-ready values; a number that is NaN or infinite becomes None, with a note beside it."""
@@ -232,14 +237,6 @@ def _remarks(term: Term) -> str:
     if term.note:
         remarks.append(term.note)
     return f"[{'; '.join(remarks)}]"
-
-
-def outward(value: float | None, lower: bool = False, digits: int = 4) -> str:
-    """`value` to some digits, never below it, or above it: what stands behind `<=` or `>=` must itself be a bound."""
-    exact = Decimal(value or 0.0)
-    unit = Decimal(1).scaleb(exact.adjusted() - digits + 1)
-    rounding = ROUND_FLOOR if lower else ROUND_CEILING
-    return f"{float(exact.quantize(unit, rounding=rounding)):.{digits}g}" if exact else "0"
 
 
 def _columns(rows: list[tuple[str, ...]]) -> list[str]:

@@ -82,7 +82,7 @@ def du(K: Any, y: Any, *, eta: float | None = None, steps: int | None = None) ->
             Assumption(
                 "step size",
                 "eta <= 2/lambda_max",
-                "holds" if eta * largest <= 2 else "fails",
+                _step_size(eta, known),
                 f"eta lambda_max = {eta * largest:.4g}",
             ),
             known.semidefinite(),
@@ -101,6 +101,11 @@ def du(K: Any, y: Any, *, eta: float | None = None, steps: int | None = None) ->
         trivial=start,
         reason=reason,
     )
+
+
+def _step_size(eta: float, known: System) -> str:
+    top = known.spectrum.max_eigenvalue
+    return "holds" if eta * top.upper <= 2 * (1 - EPS) else "fails" if eta * top.lower > 2 * (1 + EPS) else "unresolved"
 
 
 def _residual(known: System, eta: float, steps: int, start: float) -> float:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._outward import outward
 from ntkseq.bounds._svm import hard_margin
-from ntkseq.bounds._system import EPS, System, independent, system
-from ntkseq.bounds._uniform import Loss, beforehand, confidence, ridge_dual
+from ntkseq.bounds._system import EPS, System, system
+from ntkseq.bounds._uniform import Loss, beforehand, confidence, multiple, ridge_dual
 from ntkseq.bounds.base import Assumption, Bound, Term, total
 
 _LOSSES = {
@@ -180,7 +181,7 @@ def _uniform(
         off = n * EPS * float(np.mean(terms)) + known.rounding * size / math.sqrt(n)  # mean |f_i| error
         norm = math.sqrt(max(norm_squared, 0.0))
         training = min(1.0, float(np.mean(loss.value(fitted, known.y))) + loss.lipschitz * off)
-        i = max(1, math.ceil(norm / options.B0))
+        i = multiple(norm, options.B0)
     slope = "2" if loss.lipschitz == 1 else f"{2 * loss.lipschitz:g}"
     grid = i * options.B0
     sure = confidence(i, options.tried, options.delta, n, ceiling=kappa is not None)
@@ -193,12 +194,17 @@ def _uniform(
     terms_ = (
         Term("training loss", loss.formula, training, True, "exact", "raised by the rounding of K"),
         Term(
-            "capacity", formulas[0], capacity, True, "derived", "" if math.isnan(i) else f"i = {i}, |f| <= {norm:.4g}"
+            "capacity",
+            formulas[0],
+            capacity,
+            True,
+            "derived",
+            "" if math.isnan(i) else f"i = {i}, |f| <= {outward(norm)}",
         ),
         Term("confidence", formulas[1], sure, True, "derived"),
     )
     assumptions = [
-        independent(),
+        known.independent(),
         beforehand(_chosen(options, "gamma" in constants), options.tried),
         known.semidefinite(),
         known.arithmetic(),
@@ -233,7 +239,9 @@ def _uniform(
 
 
 def _chosen(options: _Options, with_gamma: bool) -> str:
-    return "kernel, B0" + (", gamma" if with_gamma else "") + (", kappa" if options.kappa is not None else "")
+    return (
+        "kernel, loss, delta, B0" + (", gamma" if with_gamma else "") + (", kappa" if options.kappa is not None else "")
+    )
 
 
 def _ceiling(known: System, kappa: float) -> Assumption:
@@ -241,7 +249,7 @@ def _ceiling(known: System, kappa: float) -> Assumption:
     broken = largest > kappa**2 * (1 + 2 * EPS) + known.rounding
     return Assumption(
         "kappa",
-        f"K(x, x) <= kappa^2 = {kappa**2:.4g} for every input x",
+        f"K(x, x) <= kappa^2, kappa = {kappa!r}, for every input x",
         "fails" if broken else "declared",
         f"largest on these data: {largest:.4g}",
     )

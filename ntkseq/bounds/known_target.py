@@ -6,7 +6,9 @@ import math
 from typing import Any
 
 from ntkseq import _checks
+from ntkseq._outward import outward
 from ntkseq.bounds._system import independent
+from ntkseq.bounds._uniform import beforehand, confidence, multiple
 from ntkseq.bounds.base import Assumption, Bound, Term, total
 from ntkseq.bounds.rkhs import rkhs_norm
 from ntkseq.bounds.tokens import Tokens
@@ -32,7 +34,7 @@ def target_risk(
         n: number of examples; None: those of x.
         delta: the probability that the bound fails.
         B0: grid of the norm, fixed beforehand.
-        tried: how many kernels were looked at.
+        tried: how many kernels or B0 were looked at with these data.
 
     Returns:
         Bound; inf with the reason where the norm has no finite bound.
@@ -51,21 +53,27 @@ def target_risk(
     n = _checks.positive_int("n", n)
     norm = rkhs_norm(target, kernel, x)
     size, kappa = math.sqrt(norm.value or 0.0), math.sqrt(norm.constants["kernel_diagonal"])
-    capacity = confidence = i = math.inf
+    capacity = sure = i = math.inf
     if math.isfinite(size):
-        i = max(1, math.ceil(size / B0))
+        i = multiple(size, B0)
         capacity = 2 * i * B0 * kappa / math.sqrt(n)
-        confidence = math.sqrt(math.log(i * (i + 1) * tried / delta) / (2 * n))
+        sure = confidence(i, tried, delta, n, ceiling=True)
     terms = (
-        Term("capacity", "2 i B0 kappa/sqrt(n)", capacity, True, "derived", f"i = {i}, |f| <= {size:.4g}"),
-        Term("confidence", "sqrt(log(i(i+1) tried/delta)/(2n))", confidence, True, "derived"),
+        Term("capacity", "2 i B0 kappa/sqrt(n)", capacity, True, "derived", f"i = {i}, |f| <= {outward(size)}"),
+        Term("confidence", "sqrt(log(i(i+1) tried/delta)/(2n))", sure, True, "derived"),
     )
     return Bound(
         name="risk of the kernel interpolant of a known target",
         quantity="E min(1, |f_n(x) - f(x)|)",
         value=total(terms),
         terms=terms,
-        assumptions=(independent(), _noiseless(), *norm.assumptions, _forever()),
+        assumptions=(
+            independent(),
+            beforehand("target, kernel, B0, n, delta", tried),
+            _noiseless(),
+            *norm.assumptions,
+            _forever(),
+        ),
         delta=delta,
         applies_to=KERNEL,
         references=("bartlett2002rademacher", "wang2021rnn"),
@@ -74,16 +82,19 @@ def target_risk(
     )
 
 
-def sample_size(target: Any, kernel: Any, x: Any, *, eps: float, delta: float = 0.05, B0: float = 1.0) -> Bound:
+def sample_size(
+    target: Any, kernel: Any, x: Any, *, eps: float, delta: float = 0.05, B0: float = 1.0, tried: int = 1
+) -> Bound:
     """Bound the number of examples after which the kernel interpolant of a target errs by at most eps.
 
-        n >= ((2 i B0 kappa + sqrt(log(i (i+1)/delta)/2)) / eps)^2
+        n >= ((2 i B0 kappa + sqrt(log(i (i+1) tried/delta)/2)) / eps)^2
 
     Args:
         target, kernel, x: as in `target_risk`; x may be a `Tokens`.
         eps: the wanted expected loss min(1, |f_n - f|), in (0, 1).
         delta: the probability that it is missed.
         B0: grid of the norm, fixed beforehand.
+        tried: how many kernels or B0 are looked at with the data.
 
     Returns:
         Bound of the least sufficient n, an integer; inf with the reason where the norm has no finite bound.
@@ -98,13 +109,13 @@ def sample_size(target: Any, kernel: Any, x: Any, *, eps: float, delta: float = 
         True
     """
     eps = _checks.probability("eps", eps)
-    one = target_risk(target, kernel, x, n=1, delta=delta, B0=B0)
+    one = target_risk(target, kernel, x, n=1, delta=delta, B0=B0, tried=tried)
     value = one.value if one.value is not None else math.inf
     needed = float(math.ceil((value / eps) ** 2 * (1 + 1e-12))) if math.isfinite(value) else math.inf
-    term = Term("examples", "((2 i B0 kappa + sqrt(log(i(i+1)/delta)/2))/eps)^2", needed, True, "derived")
+    term = Term("examples", "((2 i B0 kappa + sqrt(log(i(i+1) tried/delta)/2))/eps)^2", needed, True, "derived")
     return Bound(
         name="sample size for a known target",
-        quantity=f"least n with E min(1, |f_n(x) - f(x)|) at most {eps:g}",
+        quantity=f"least n with E min(1, |f_n(x) - f(x)|) at most {eps!r}",
         value=needed,
         terms=(term,),
         assumptions=one.assumptions,

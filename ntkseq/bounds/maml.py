@@ -12,7 +12,7 @@ import numpy as np
 from ntkseq import _checks
 from ntkseq.bounds import maml_forms
 from ntkseq.bounds.base import Assumption, Bound, Term, total
-from ntkseq.bounds.maml_forms import Sides
+from ntkseq.bounds.maml_forms import OUTWARD, Sides
 from ntkseq.training.maml import MixedRegression, grids
 
 FORMS = ("derived", "paper")
@@ -189,19 +189,24 @@ def _conditions(problem: MixedRegression, steps: int, form: str, found: Sides, l
     def one(name: str, statement: str, holds: bool, evidence: str) -> Assumption:
         return Assumption(name, statement, "holds" if holds else "fails", evidence)
 
+    def below(name: str, statement: str, value: float, evidence: str = "") -> Assumption:
+        """Whether value <= 1, as far as its rounding tells."""
+        known = "holds" if value * (1 + OUTWARD) <= 1 else "fails" if value * (1 - OUTWARD) > 1 else "unresolved"
+        return Assumption(name, statement, known, evidence or f"{value:.4g}")
+
     least = float(mu.min()) if problem.d else math.inf
     listed = [one("mu > 0", "every eigenvalue of H_{n1, beta_tr} is positive", least > 0, f"the least is {least:.4g}")]
     if form == "derived":
         most = alpha * float(mu.max(initial=0.0))
-        listed.append(one("monotone", "alpha mu_max <= 1", most <= 1, f"{most:.4g}"))
+        listed.append(below("monotone", "alpha mu_max <= 1", most))
         if not lower:
             share = found.constants["share"]
-            listed.append(one("step size", "alpha c tr Sigma < 1", share < 1, f"{share:.4g}"))
+            listed.append(below("step size", "alpha c tr Sigma < 1", share))
         return listed
     for which, beta in (("beta_tr", problem.beta_tr), ("beta_te", problem.beta_te)):
-        listed.append(one(which, f"|{which}| lambda_1 < 1", abs(beta) * lam_1 < 1, f"{abs(beta) * lam_1:.4g}"))
+        listed.append(below(which, f"|{which}| lambda_1 < 1", abs(beta) * lam_1))
     share = alpha * found.constants["c"] * total_variance
-    listed.append(one("step size", "0 < alpha c tr Sigma < 1", 0 < share < 1, f"{share:.4g}"))
+    listed.append(below("step size", "0 < alpha c tr Sigma < 1", share if share > 0 else math.inf, f"{share:.4g}"))
     listed.append(one("commuting", "E[x x' Sigma x x'] commutes with Sigma", True, "so it is for Gaussian inputs"))
     constants = "c1 (fourth moments), b1, sigma_x (tails), C (higher moments) are those of the inputs"
     listed.append(Assumption("constants", constants, "declared", "defaults and C belong to Gaussian inputs"))

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._outward import outward
 from ntkseq.bounds._system import EPS, System, system
-from ntkseq.bounds._uniform import Loss, beforehand, confidence, ridge_dual
+from ntkseq.bounds._uniform import Loss, beforehand, confidence, multiple, ridge_dual
 from ntkseq.bounds.base import Assumption, Bound, Term, total
 from ntkseq.grams.base import as_gram
 
@@ -114,16 +115,16 @@ def meta_kernel(
         formulas = (f"{slope} i B0 kappa/sqrt(N)", "sqrt(log(i(i+1) tried/delta)/(2N))")
     i = capacity = sure = math.inf
     if math.isfinite(norm):
-        i = max(1, math.ceil(norm / B0))
+        i = multiple(norm, B0)
         radius = math.sqrt(trace / (q * N)) if kappa is None else kappa
         capacity = 2 * chosen.lipschitz * i * B0 * radius / math.sqrt(N)
         sure = confidence(i, tried, delta, N, ceiling=kappa is not None)
     terms = (
         Term("training loss", chosen.formula, training, True, "exact", "raised by the rounding of Phi"),
-        Term("capacity", formulas[0], capacity, True, "derived", f"i = {i}, |f| <= {norm:.4g}, N = {N} tasks"),
+        Term("capacity", formulas[0], capacity, True, "derived", f"i = {i}, |f| <= {outward(norm)}, N = {N} tasks"),
         Term("confidence", formulas[1], sure, True, "derived"),
     )
-    what = "kernel, inner loop, B0" + (", kappa" if kappa is not None else "")
+    what = "kernel, inner loop, loss, delta, B0" + (", kappa" if kappa is not None else "")
     assumptions = [
         _tasks(N),
         beforehand(what, tried),
@@ -230,7 +231,7 @@ def _ceiling(known: System, kappa: float) -> Assumption:
     broken = largest > kappa**2 * (1 + 2 * EPS) + known.rounding
     return Assumption(
         "kappa",
-        f"Phi(x, x) <= kappa^2 = {kappa**2:.4g} for every query of every task",
+        f"Phi(x, x) <= kappa^2, kappa = {kappa!r}, for every query of every task",
         "fails" if broken else "declared",
         f"largest on these data: {largest:.4g}",
     )

@@ -10,11 +10,12 @@ import jax
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._outward import at_most
 from ntkseq.bounds._system import independent
 from ntkseq.bounds.base import Assumption, Bound, Term
 from ntkseq.bounds.kernel import rademacher
 from ntkseq.bounds.known_target import target_risk
-from ntkseq.bounds.tokens import Tokens
+from ntkseq.bounds.tokens import Tokens, same_norm
 from ntkseq.concepts import Additive, NVariable, WholeSequence, complexity
 from ntkseq.kernels import Recurrent
 
@@ -182,7 +183,7 @@ class _Facts:
         found = jax.vmap(target)(_checks.floating("x", x))
         gap = float(np.max(np.abs(np.asarray(found, np.float64) - y)))
         allowed = 256 * float(np.finfo(found.dtype).eps) * (1.0 + float(np.max(np.abs(y))))
-        status = "holds" if gap <= allowed else "fails"
+        status = "unresolved" if gap <= allowed else "fails"  # f is known to rounding only
         noiseless = Assumption("noiseless", "y_i = f(x_i), no noise", status, f"largest difference {gap:.2g}")
         eps = None if eps is None else _checks.probability("eps", eps)
         return cls(x, y, tokens, np.sqrt(tokens.squares), eps, noiseless)
@@ -219,17 +220,17 @@ def _sizes(facts: _Facts, target: Any, R: float, note: str, within: str, width: 
 
 def _format(facts: _Facts, last: bool = False) -> list[Assumption]:
     """The papers' format of inputs: a common unit token, then tokens of one small norm eps_x."""
-    norms, shared = facts.norms, facts.tokens
-    first = abs(norms[0] - 1) < 1e-5 and shared.varying[0] == 0
+    norms, shared, x = facts.norms, facts.tokens, np.asarray(facts.x)
+    first = same_norm(x[:, 0], norm=1.0) if shared.varying[0] == 0 else "fails"
     rest = norms[1:-1] if last else norms[1:]
     eps_x = float(rest.max()) if len(rest) else math.nan
-    same = len(rest) > 0 and float(np.ptp(rest)) <= 1e-5 * eps_x
+    same = same_norm(x[:, 1 : -1 if last else None].reshape(-1, x.shape[2])) if eps_x > 0 else "fails"
     ends = [Assumption("last token", "common to all inputs", "holds" if shared.varying[-1] == 0 else "fails")]
     return [
         shared.assumption,
-        Assumption("first token", "common, of norm 1", "holds" if first else "fails", f"norm {norms[0]:.4g}"),
+        Assumption("first token", "common, of norm 1", first, f"norm {norms[0]:.9g}"),
         *(ends if last else []),
-        Assumption("later tokens", "all of norm eps_x", "holds" if same else "fails", f"largest {eps_x:.4g}"),
+        Assumption("later tokens", "all of norm eps_x", same, f"largest {eps_x:.4g}"),
         Assumption("eps_x", "small: 1/poly(rho)", "unchecked", f"eps_x = {eps_x:.4g}; the paper hides how small"),
     ]
 
@@ -262,7 +263,8 @@ def _own(target: Any, preset: str, facts: _Facts, own: dict[str, Any]) -> list[T
         objections = bound.objections
         if bound is risk and facts.noiseless.status == "fails":
             objections = (*objections, "the labels are not those of the target")
-        note = BESIDE + (f"; not certified: {'; '.join(objections)}" if objections else f", delta = {bound.delta:g}")
+        chance = f", delta = {at_most(bound.delta or 0.0)}"
+        note = BESIDE + (f"; not certified: {'; '.join(objections)}" if objections else chance)
         terms.append(Term(name, bound.quantity, bound.value, not objections, "derived", note, counted=False))
     return terms
 

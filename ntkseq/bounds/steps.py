@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._outward import outward
 from ntkseq.bounds._system import EPS, System, independent, system
-from ntkseq.bounds._uniform import beforehand, confidence, ridge_dual
+from ntkseq.bounds._uniform import beforehand, confidence, multiple, ridge_dual
 from ntkseq.bounds.base import Assumption, Bound, Term, total
 
 
@@ -145,7 +146,7 @@ def _bound(
     B0, reg = options.B0, options.reg
     ceilings = None if options.kappa is None else _ceilings(options.kappa, t)
     found = _Fitted(math.nan, math.nan, dual) if isinstance(dual, str) else _fitted(known, y, dual, chosen)
-    i = math.nan if math.isnan(found.norm_squared) else max(1, math.ceil(math.sqrt(found.norm_squared) / B0))
+    i = multiple(math.sqrt(found.norm_squared), B0)
     sure = confidence(i, options.tried, options.delta, n, ceiling=ceilings is not None)
     diagonal = np.diagonal(known.matrix).reshape(n, t)
     if ceilings is None:
@@ -155,7 +156,7 @@ def _bound(
     else:
         capacity = 2 * i * B0 * float(ceilings[chosen].mean()) / math.sqrt(n)
         formulas = ("(2/T) sum_t i B0 kappa_t/sqrt(n)", "sqrt(log(i(i+1) tried/delta)/(2n))")
-    size = "" if math.isnan(i) else f"i = {i}, |f| <= {math.sqrt(found.norm_squared):.4g}, all steps together"
+    size = "" if math.isnan(i) else f"i = {i}, |f| <= {outward(math.sqrt(found.norm_squared))}, all steps together"
     terms = (
         Term("training loss", "mean min(1, |f_t - y_t|)", found.loss, True, "exact", "raised by the rounding of K"),
         Term("capacity", formulas[0], capacity, True, "derived", size),
@@ -270,7 +271,7 @@ def _points(K: Any, n: int, t: int) -> Any:
 
 
 def _fixed(named: bool, ceilings: np.ndarray | None) -> str:
-    return "kernel, B0" + (", steps" if named else "") + ("" if ceilings is None else ", kappa")
+    return "kernel, delta, B0" + (", steps" if named else "") + ("" if ceilings is None else ", kappa")
 
 
 def _below(diagonal: Float[np.ndarray, "n t"], ceilings: Float[np.ndarray, " t"], rounding: float) -> Assumption:

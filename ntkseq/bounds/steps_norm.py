@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._outward import outward
 from ntkseq.bounds._system import EPS, independent
+from ntkseq.bounds._uniform import beforehand, confidence, multiple
 from ntkseq.bounds.base import Assumption, Bound, Term, total
 from ntkseq.bounds.power_series import centre, diagonal, expand
 from ntkseq.bounds.rkhs import rkhs_norm
@@ -126,14 +128,21 @@ def every_step_risk(
     delta, B0 = _checks.probability("delta", delta), _checks.nonnegative("B0", B0, positive=True)
     norm = every_step_norm(target, kernel, x)
     size, kappa = norm.constants["norm"], np.sqrt(norm.constants["kernel_diagonal"])
-    capacity = confidence = i = math.inf
+    capacity = sure = i = math.inf
     if math.isfinite(size):
-        i = max(1, math.ceil(size / B0))
+        i = multiple(size, B0)
         capacity = 2 * i * B0 * float(kappa.mean()) / math.sqrt(n)
-        confidence = math.sqrt(math.log(i * (i + 1) * tried / delta) / (2 * n))
+        sure = confidence(i, tried, delta, n, ceiling=True)
     terms = (
-        Term("capacity", "(2/T) sum_t i B0 kappa_t/sqrt(n)", capacity, True, "derived", f"i = {i}, |f| <= {size:.4g}"),
-        Term("confidence", "sqrt(log(i(i+1) tried/delta)/(2n))", confidence, True, "derived"),
+        Term(
+            "capacity",
+            "(2/T) sum_t i B0 kappa_t/sqrt(n)",
+            capacity,
+            True,
+            "derived",
+            f"i = {i}, |f| <= {outward(size)}",
+        ),
+        Term("confidence", "sqrt(log(i(i+1) tried/delta)/(2n))", sure, True, "derived"),
     )
     noiseless = Assumption("noiseless", "labels are y = f(x), without noise, at the steps that f feeds", "declared")
     forever = Assumption("all inputs", "test inputs have the same token norms and first token as these", "declared")
@@ -142,7 +151,13 @@ def every_step_risk(
         quantity="E mean_t min(1, |f_n,t(x) - f_t(x)|)",
         value=total(terms),
         terms=terms,
-        assumptions=(independent(), noiseless, *norm.assumptions, forever),
+        assumptions=(
+            independent(),
+            beforehand("target, kernel, B0, n, delta", tried),
+            noiseless,
+            *norm.assumptions,
+            forever,
+        ),
         delta=delta,
         applies_to="the kernel interpolant of noiseless labels of all steps (not a network of finite width)",
         references=("bartlett2002rademacher", "allenzhu2019rnn"),
@@ -162,7 +177,9 @@ def _first(x: Any) -> tuple[np.ndarray, tuple[Assumption, ...]]:
     known = Tokens.measured(x)
     data = np.asarray(x, np.float64)
     across = float(np.max(np.abs(data[:, 1:] @ data[0, 0]), initial=0.0))
-    status = "holds" if known.varying[0] == 0.0 and across == 0.0 else "fails"
+    size = float(np.max(np.abs(data[:, 1:]) @ np.abs(data[0, 0]), initial=0.0))  # 0: no product of two entries is left
+    rounding = data.shape[2] * EPS * size  # of a sum of products
+    status = "fails" if known.varying[0] != 0.0 or across > rounding else "holds" if size == 0.0 else "unresolved"
     first = Assumption("first token", words, status, f"largest inner product with a later one {across:.2g}")
     return np.sqrt(known.squares), (known.assumption, first)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq.bounds._uniform import worst
 from ntkseq.bounds.base import Assumption
 
 
@@ -41,11 +43,17 @@ class Tokens:
         return len(self.squares)
 
     @classmethod
-    def measured(cls, x: Any) -> Tokens:
+    def measured(cls, x: Any, *, rounded: bool = False) -> Tokens:
         """Read norms and shared coordinates off the data.
 
-        Where norms vary the largest counts, and the assumption fails. Coordinates with the same value in all inputs
-        are shared: a common first token, a bias coordinate.
+        Where norms vary the largest counts, and the assumption fails, or is unresolved where they vary by no more than
+        numbers of this precision must. Coordinates with the same value in all inputs are shared: a common first token,
+        a bias coordinate.
+
+        Args:
+            x: inputs (n, t, d).
+            rounded: whether you vouch that tokens had constant norms before they were rounded to x, as those that were
+                divided by their norms; the assumption is then "declared" where it would be unresolved.
 
         Raises:
             ValueError: x is not (n, t, d), or not finite.
@@ -64,6 +72,8 @@ class Tokens:
         common = np.sum(shared**2, axis=1)
         least, largest = squares.min(axis=0), squares.max(axis=0)
         spread = float(np.max((largest - least) / np.where(largest > 0, largest, 1.0)))
+        status = worst(same_norm(data[:, t], eps) for t in range(data.shape[1]))
+        left_open = "; declare it, by rounded=True or Tokens.declared" if status == "unresolved" and not rounded else ""
         return cls(
             squares=common + varying,
             common=common,
@@ -73,8 +83,8 @@ class Tokens:
             assumption=Assumption(
                 "token norms",
                 "|x_i[t]| is the same for all inputs i, at every position t",
-                "holds" if spread <= 4 * (data.shape[2] + 4) * eps else "fails",
-                f"squared norms differ by up to {spread:.2g} of their size, {len(data)} inputs",
+                "declared" if status == "unresolved" and rounded else status,
+                f"squared norms differ by up to {spread:.2g} of their size, {len(data)} inputs{left_open}",
             ),
         )
 
@@ -108,6 +118,31 @@ class Tokens:
         common[list(positions)] = 0.0
         varying = np.where(common == self.common, self.varying, self.squares)
         return Tokens(self.squares, common, varying, self.features, self.shared, self.assumption)
+
+
+def same_norm(tokens: Float[np.ndarray, "m d"], eps: float | None = None, norm: float | None = None) -> str:
+    """Whether all tokens have the same norm, that given if one is: "holds" for the exact numbers, "fails" where no
+    rounding of tokens at eps (None: that of their dtype) explains the difference, "unresolved" between.
+    """
+    tokens = np.asarray(tokens)
+    if eps is None:
+        eps = float(np.finfo(tokens.dtype).eps) if tokens.dtype.kind == "f" else 0.0
+    tokens = tokens.astype(np.float64)
+    squares = np.sum(tokens**2, axis=1)
+    wanted = squares[0] if norm is None else norm**2
+    size = max(float(squares.max()), wanted)
+    if float(max(np.max(squares), wanted) - min(np.min(squares), wanted)) > 4 * (tokens.shape[1] + 4) * eps * size:
+        return "fails"
+    magnitudes = np.sort(np.abs(tokens), axis=1)
+    if np.all(magnitudes == magnitudes[:1]):  # the same numbers but for order and sign
+        tokens = tokens[:1]
+    exact = None if norm is None else Fraction(norm) ** 2
+    for token in tokens:  # the first that differs ends it
+        square = sum(Fraction(value) ** 2 for value in token.tolist())
+        exact = square if exact is None else exact
+        if square != exact:
+            return "unresolved"
+    return "holds"
 
 
 def as_tokens(x: Any) -> Tokens:

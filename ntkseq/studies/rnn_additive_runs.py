@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import concepts, kernels, predictors
-from ntkseq.bounds import Bound, target_risk
+from ntkseq.bounds import Bound, Tokens, target_risk
 from ntkseq.bounds.memory import MemoryProfile, memory_profile
 from ntkseq.grams import Dense, gram
 from ntkseq.studies.rnn_learning import Errors, Fingerprint, KernelFit, errors, exponent, kernel_fits, leading
@@ -178,11 +178,12 @@ def cases(
             mark.add(x)
             drawn.append((x[:n], x[n:], gram(KERNEL, x[:n]), gram(KERNEL, x[n:], x[:n])))
         # all inputs have the same token norms, so kappa is known before any label
-        kappa = math.sqrt(memory_profile(KERNEL, drawn[0][0]).kernel_diagonal)
+        law = Tokens.measured(drawn[0][0], rounded=True)  # `concepts.sample` divides tokens by their norms
+        kappa = math.sqrt(memory_profile(KERNEL, law).kernel_diagonal)
     for (name, place), f in targets.items():
         with clock(f"{name}-{place}-{t}-{eps_x:.3g}", f"{name}, {place}, t = {t}, token norm {eps_x:.3g}"):
             options: Any = {"delta": plan.delta, "B0": plan.grid / kappa}
-            risk = target_risk(f, KERNEL, drawn[0][0], n=max(plan.examples), **options)
+            risk = target_risk(f, KERNEL, law, n=max(plan.examples), **options)
             labels = [(np.asarray(jax.vmap(f)(x)), np.asarray(jax.vmap(f)(q))) for x, q, _, _ in drawn]
             fits = [
                 kernel_fits(K, cross, y, y_test, sorted(plan.examples), kappa=kappa, **options)

@@ -223,9 +223,10 @@ def cases(
 
 def _case(plan: Plan, one: Setting, f: concepts.NVariable, drawn: Sequence[Any], kappa: float) -> Case:
     x = drawn[0][0]
+    law = Tokens.measured(x, rounded=True)  # `concepts.sample` divides tokens by their norms
     options: Any = {"delta": plan.delta, "B0": plan.grid / kappa}
-    needed = sample_size(f, KERNEL, x, eps=plan.eps, **options)
-    risk = target_risk(f, KERNEL, x, n=max(plan.examples), **options)
+    needed = sample_size(f, KERNEL, law, eps=plan.eps, **options)
+    risk = target_risk(f, KERNEL, law, n=max(plan.examples), **options)
     labels = [(np.asarray(jax.vmap(f)(x)), np.asarray(jax.vmap(f)(q))) for x, q, _ in drawn]
     fits = [[one.learn(y, y_test) for one in solved] for (_, _, solved), (y, y_test) in zip(drawn, labels, strict=True)]
     singular = tuple(one.reason for _, _, solved in drawn for one in solved if one.reason)

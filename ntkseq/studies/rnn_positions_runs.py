@@ -209,7 +209,8 @@ def _case(plan: Plan, name: str, source: str, f: concepts.PositionToPosition, dr
     labels = [tuple(np.asarray(jax.vmap(f)(one))[:, FIRST:, 0] for one in draw[:2]) for draw in drawn]
     y, every = labels[0]
     n, m = max(plan.examples), plan.n_test
-    norms = [bounds.rkhs_norm(at_step(f, j), KERNEL, x[:, : j + 1]) for j in range(FIRST, plan.length)]
+    laws = [bounds.Tokens.measured(x[:, : j + 1], rounded=True) for j in range(plan.length)]  # as `sample` draws them
+    norms = [bounds.rkhs_norm(at_step(f, j), KERNEL, laws[j]) for j in range(FIRST, plan.length)]
     kappa = np.sqrt([said.constants["kernel_diagonal"] for said in norms])  # fixed by the token norms
     options: Any = {"delta": plan.delta, "B0": plan.grid / float(kappa[-1]), "kappa": kappa}
     fits = [
@@ -219,7 +220,7 @@ def _case(plan: Plan, name: str, source: str, f: concepts.PositionToPosition, dr
     last = fits[0][-1]
     steps = bounds.each_step(leading(K, n * plan.steps), y[:n], reg=last.reg, **options)
     apart = [alone(K, cross, y, every[:m], a, n) for a in range(plan.steps)]
-    risk = bounds.every_step_risk(f, KERNEL, x, n=n, delta=plan.delta, B0=plan.grid / float(kappa[-1]))
+    risk = bounds.every_step_risk(f, KERNEL, laws[-1], n=n, delta=plan.delta, B0=plan.grid / float(kappa[-1]))
     trained = _networks(plan, drawn[0], labels[0]) if plan.widths else []
     eps = 256 * float(np.finfo(y.dtype).eps) * (1 + float(np.abs(y).max()))
     return Case(

@@ -39,7 +39,7 @@ def experiment(seed, t, n, d=5, test=200):
     K = np.asarray(PAPER(x))
     predicted = K[n:, :n] @ np.linalg.solve(K[:n, :n], y[:n])
     error = float(np.mean(np.minimum(1, np.abs(predicted - y[n:]))))
-    ours = target_risk(target, PAPER, x[:n], B0=0.25)
+    ours = target_risk(target, PAPER, Tokens.measured(x[:n], rounded=True), n=n, B0=0.25)
     return error, ours, rademacher(K[:n, :n], y[:n], B0=0.25)
 
 

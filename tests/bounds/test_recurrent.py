@@ -64,10 +64,12 @@ def test_no_theorem_shows_a_number_or_is_certified():
 def test_what_the_papers_ask_of_the_inputs_is_looked_at():
     allen, _, panigrahi = reports()
     for bound, names in (
-        (allen, ("token norms", "first token", "later tokens", "target", "loss", "noiseless")),
-        (panigrahi, ("token norms", "first token", "last token", "later tokens", "target", "loss", "noiseless")),
+        (allen, ("first token", "target", "loss")),
+        (panigrahi, ("first token", "last token", "target", "loss")),
     ):
         assert {status(bound, name) for name in names} == {"holds"}
+        # tokens divided by their norms, and a target in float32: within rounding
+        assert {status(bound, name) for name in ("token norms", "later tokens", "noiseless")} == {"unresolved"}
         assert status(bound, "eps_x") == status(bound, "width, steps") == "unchecked"
 
 
@@ -116,7 +118,8 @@ def test_what_is_proved_here_stands_beside_the_theorem(x64):
     K = np.asarray(kernel(x))
     bound = allen_zhu_li(TARGET, x, y, K=K, delta=0.1, B0=0.5)
     ours, measured = named(bound, "from |f|_K"), named(bound, "from y'K^-1 y")
-    assert ours.value == target_risk(TARGET, kernel, x, delta=0.1, B0=0.5).value and ours.explicit
+    assert ours.value == target_risk(TARGET, kernel, x, delta=0.1, B0=0.5).value
+    assert not ours.explicit and "token norms: unresolved" in ours.note and measured.explicit
     assert measured.value == rademacher(K, y, delta=0.1, B0=0.5).value
     assert not ours.counted and ours.provenance == "derived"
     wrong = named(allen_zhu_li(TARGET, x, -y), "from |f|_K")

@@ -53,7 +53,7 @@ def test_it_is_above_the_norm_of_every_sample(x64, kernel, phi):
         parts = [(i, j, 0, unit(rng) * rng.uniform(0.3, 1), phi) for j in range(2, t) for i in range(1, j + 1)]
         f, x = concepts.PositionToPosition(parts), draw(rng, n, t)
         y = np.asarray(jax.vmap(f)(x))[:, 2:, 0]
-        bound = every_step_norm(f, kernel, x)
+        bound = every_step_norm(f, kernel, Tokens.measured(x, rounded=True))
         measured = y.ravel() @ np.linalg.solve(points(kernels.every_step(kernel, x), 2), y.ravel())
         assert bound.certified and bound.value is not None
         assert measured <= bound.value < 200 * measured
@@ -156,7 +156,12 @@ def test_without_a_proof_it_is_infinite_with_a_reason():
 def test_a_first_token_that_varies_or_is_not_orthogonal_is_not_certified():
     f = concepts.PositionToPosition([(1, 2, 0, [1.0, 0.0, 0.0, 0.0], LINEAR)])
     x = draw(np.random.default_rng(0), 5, 3)
-    assert every_step_norm(f, PAPER, x).certified
+    found = every_step_norm(f, PAPER, x)
+    assert {a.name: a.status for a in found.assumptions} == {"token norms": "unresolved", "first token": "holds"}
+    assert every_step_norm(f, PAPER, Tokens.measured(x, rounded=True)).certified
+    turned = x @ np.linalg.qr(np.random.default_rng(1).standard_normal((4, 4)))[0]  # orthogonal up to rounding
+    turned[:, 0] = turned[0, 0]
+    assert every_step_norm(f, PAPER, turned).assumptions[1].status == "unresolved"
     for position, value in (((slice(None), 0), [0.6, 0.0, 0.0, 0.8]), ((0, 0), [0.0, 0.0, 0.0, -1.0])):
         other = x.copy()
         other[position] = value
@@ -173,7 +178,7 @@ def test_the_risk_bound_is_its_formula_and_above_the_measured_error(x64):
     f = concepts.PositionToPosition([(1, j, 0, 0.2 * unit(rng), LINEAR) for j in (2, 3)])
     x = draw(rng, 900, 4)
     n, y = 400, np.asarray(jax.vmap(f)(x))[:, 2:, 0]
-    bound = every_step_risk(f, PAPER, x[:n], n=n, B0=0.1, delta=0.1, tried=2)
+    bound = every_step_risk(f, PAPER, Tokens.measured(x[:n], rounded=True), n=n, B0=0.1, delta=0.1, tried=2)
     size, kappa = math.sqrt(every_step_norm(f, PAPER, law(4)).value or 0.0), [math.sqrt(1.5), math.sqrt(3.0)]
     i = math.ceil(size / 0.1)
     assert bound.terms[0].value == pytest.approx(2 * i * 0.1 * np.mean(kappa) / math.sqrt(n), rel=1e-6)
