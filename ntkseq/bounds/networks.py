@@ -9,7 +9,8 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq.bounds._svm import hard_margin
-from ntkseq.bounds._system import EPS, System, independent, system
+from ntkseq.bounds._system import EPS, System, system
+from ntkseq.bounds._uniform import beforehand
 from ntkseq.bounds.base import Assumption, Bound, Term, total
 
 
@@ -63,7 +64,8 @@ def arora(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0) -> Boun
         value=total(terms),
         terms=terms,
         assumptions=(
-            independent(),
+            known.independent(),
+            beforehand("kernel, delta", 1),
             _bounded(known),
             _unit_inputs(known),
             known.positive(),
@@ -147,7 +149,8 @@ def cao_gu(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0, depth:
         value=total(terms),
         terms=terms,
         assumptions=(
-            independent(),
+            known.independent(),
+            beforehand("kernel, delta", 1),
             _unit_inputs(known),
             known.positive(),
             known.semidefinite(),

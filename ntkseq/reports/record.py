@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from ntkseq._outward import percents
+from ntkseq._outward import interval, percents
 from ntkseq.bounds import Bound
 from ntkseq.grams import Dense
 from ntkseq.spectra import Interval, Spectrum
@@ -206,4 +206,4 @@ def _interval(value: Interval) -> dict[str, Any]:
 
 
 def _short(value: Interval | None) -> str:
-    return "not defined" if value is None else f"{value.estimate:.4g} [{value.lower:.3g}, {value.upper:.3g}]"
+    return "not defined" if value is None else f"{value.estimate:.4g} {interval(value.lower, value.upper)}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq._outward import around, interval, outward
+from ntkseq._outward import around, at_most, interval, outward
 from ntkseq._struct import static, struct
 from ntkseq.spectra import measures, propagation
 from ntkseq.spectra.decay import Decay, decay
@@ -181,7 +181,7 @@ class Spectrum:
 
     def __repr__(self) -> str:
         return (
-            f"Spectrum(n={self.n}, least {self.values[-1]:.4g} +- {outward(self.errors[-1], digits=2)}, "
+            f"Spectrum(n={self.n}, least {self.values[-1]:.4g} +- {float(at_most(self.errors[-1], 2)):.1e}, "
             f"largest {self.values[0]:.4g}, rounding {self.rounding:.1e})"
         )
 
@@ -195,7 +195,7 @@ class Spectrum:
             ("decay exponent", f"{self.decay_exponent()}" if self.semidefinite else "not defined"),
             ("trace, |K|_F", f"{self.trace:.6g}, {self.norm_fro:.6g}"),
             ("method", self.method or "not stated"),
-            ("error", f"{outward(self.errors.max(), digits=2)}, of which rounding of K {self.rounding:.2g}"),
+            ("error", f"{at_most(self.errors.max(), 2)}, of which rounding of K {self.rounding:.2g}"),
         ]
         return "\n".join(["Spectrum", *(f"  {name:<17} {text}" for name, text in rows)])
 

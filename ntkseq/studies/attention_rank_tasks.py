@@ -190,7 +190,8 @@ def classes(source: str, names: tuple[str, ...], n_test: int | None, seed: int) 
     return Task(
         name="classes",
         summary=f"Class of a sequence: {posed.name}, {licence}{len(posed.classes)} classes, t = {x.shape[1]}, "
-        f"d = {x.shape[2]}, {size} examples to draw from without replacement, {len(posed.test.y)} for the test.",
+        f"d = {x.shape[2]}, {size} examples to draw from without replacement, {len(posed.test.y)} for the test."
+        + posed.warning,
         signs=f"+1 for the classes {odd}, -1 for the others",
         size=size,
         outputs=len(posed.classes),

@@ -62,10 +62,7 @@ def notes(posed: Problem, eigen: Spectrum, found: Prediction) -> tuple[str, ...]
             "free; say how many with --tried."
         )
     if posed.repeated:
-        told.append(
-            f"{posed.repeated} of {len(posed.test.y)} test examples are training examples, number for number. The "
-            "test error is too small, and no interval is stated for it; nothing is measured beside the bounds."
-        )
+        told.append(f"{posed.warning.strip()} No interval is stated for it, and nothing is measured beside the bounds.")
     if posed.scale is not None:
         told.append("Inputs were divided by the largest training norm, so the kernel depends on the sample.")
     return tuple(told)

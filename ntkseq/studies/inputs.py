@@ -83,6 +83,16 @@ class Problem:
         return (read, *(f"note: {note}" for note in (*self.notes, *warned)))
 
     @property
+    def warning(self) -> str:
+        """That test examples were trained on, in a sentence after a blank; empty where none was."""
+        if not self.repeated:
+            return ""
+        return (
+            f" {self.repeated} of {len(self.test.y)} test examples are training examples, number for number: the test "
+            "error is too small."
+        )
+
+    @property
     def question(self) -> str:
         """The two-class problem of the bounds, in words."""
         chosen = self.classes[self.positive]

@@ -66,7 +66,7 @@ class Study:
     norm_grid: float = 1.0
     """B0 of the Rademacher and margin bounds, to be fixed before seeing the labels."""
     tried: int = 1
-    """How many kernel settings you compared on these labels before this one; the bounds count them."""
+    """How many settings (kernels, norm grids, positive classes) you compared on these data; the bounds count them."""
     n_train: int | None = None
     """Use at most so many training examples."""
     n_test: int | None = None

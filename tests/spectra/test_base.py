@@ -37,7 +37,7 @@ def test_an_interval_rounds_outwards_and_resolves_only_above_zero():
 def test_intervals_print_their_bounds_or_a_small_error():
     assert str(Interval(0.125, 0.25, 0.375, True)) == "0.25 in [0.125, 0.375]"
     assert str(Interval.around(0.25, 0.125)) == "0.25 in [0.1249, 0.3751]"  # its ends are one float further out
-    assert str(Interval.around(-1e-9, 1e-6)) == "-1e-09 in [-1.001e-06, 9.991e-07]"
+    assert str(Interval.around(-1e-9, 1e-6)) == "-1e-09 in [-1.002e-06, 9.99e-07]"
     assert str(Interval(0.25, 0.25, 0.25, True)) == "0.25 +- 0.0e+00"
     assert str(Interval(1.0, 1.00000004, 1.00000014, True)) == "1 +- 1.5e-07"  # of the number that is printed
     assert str(Interval(2.0, math.inf, math.inf, False)) == "inf in [2, inf]"

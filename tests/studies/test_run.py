@@ -115,6 +115,17 @@ def test_more_classes_are_predicted_one_against_the_rest(file):
     assert any("one-vs-rest" in note for note in found.notes)
 
 
+def test_test_examples_that_were_trained_on_take_the_interval_away_and_are_counted(file):
+    x, y, held = sequences()
+    held["x_test"][1:3] = x[[5, 0]]
+    found = run(Study(file(x, y, **held), read="last"))
+    assert found.prediction.test_interval is None and found.data["repeated_in_test"] == 2 and not found.measured
+    assert any("2 of 4 test examples are training examples" in note for note in found.notes)
+    assert "no interval" in "\n".join(found.summary()) and found.prediction.to_dict()["test_interval"] is None
+    with pytest.raises(ValueError, match="the test split repeats the training split, the same 12 examples"):
+        run(Study(file(x, y, x_test=x[::-1], y_test=y[::-1]), read="last"))
+
+
 def test_scaling_by_the_sample_takes_the_certificate_away(file):
     x, y, held = sequences()
     path = file(x, y, **held)
