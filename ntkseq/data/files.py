@@ -16,7 +16,7 @@ from ntkseq.data import npz, tables, ts
 from ntkseq.data import tokens as token
 from ntkseq.data.dataset import Dataset
 from ntkseq.data.labels import encode, number
-from ntkseq.data.splits import LAYOUTS, MAX_BYTES, Columns, Found, Split, check_size, joined, refuse_the_same, shown
+from ntkseq.data.splits import LAYOUTS, MAX_BYTES, Columns, Found, Split, check_size, joined, shown
 
 SUFFIXES = (".npz", ".csv", ".tsv", ".ts")
 
@@ -81,8 +81,7 @@ def load(
 
     Raises:
         OSError: no such file, a directory, not permitted.
-        ValueError: an unknown suffix, or contents that are not what is described above; a test split that is the
-            training split.
+        ValueError: an unknown suffix, or contents that are not what is described above.
 
     Example:
         >>> import tempfile, pathlib
@@ -117,8 +116,6 @@ def load(
             raise ValueError(
                 f"{where}: the two files list different classes, {shown(found.declared)} and {shown(other.declared)}."
             )
-    if held_out is not None:
-        refuse_the_same(train, held_out, where)
     parts = [train] if held_out is None else [train, held_out]
     for part in parts:
         _finite(part, where)

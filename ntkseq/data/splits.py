@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -213,8 +214,8 @@ def repeats(
     return np.array([key in known for key in _keys(x_test, lengths_test)], bool)
 
 
-def refuse_the_same(train: Split, test: Split, where: str) -> None:
-    """Raise where the test split is the training split: a test error would be a training error."""
+def refuse_the_same(train: Any, test: Any, where: str) -> None:
+    """Raise where the test split, x and lengths, is the training split: a test error would be a training error."""
     if len(train.x) != len(test.x) or sorted(_keys(train.x, train.lengths)) != sorted(_keys(test.x, test.lengths)):
         return
     raise ValueError(

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkseq import _checks, data
-from ntkseq.data.splits import repeats
+from ntkseq.data.splits import refuse_the_same, repeats
 from ntkseq.studies.spec import Study
 
 DIGITS_TEST = 100  # of the fixed shuffled order, as in the README
@@ -133,6 +133,7 @@ def problem(study: Study) -> Problem:
     train, test, classes = _chosen(loaded, study)
     rng = np.random.default_rng(study.seed)
     if test is not None:
+        refuse_the_same(train, test, loaded.name)
         split = "the first examples of the bundled order" if study.source == "digits" else "the split of the file"
     else:
         train, test = _hold_out(train, study, rng)
