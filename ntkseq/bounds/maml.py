@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -158,7 +159,7 @@ def _bound(
     name: str, problem: MixedRegression, steps: int, form: str, found: Sides, terms: Any, holds: bool, lower: bool
 ) -> Bound:
     assumptions = [*_law(problem), *_conditions(problem, steps, form, found, lower)]
-    failed = [a.statement for a in assumptions if a.status == "fails"]
+    failed = [a.statement for a in assumptions if a.status in ("fails", "unresolved")]
     known = {key: value for key, value in found.constants.items() if key != "share"}
     return Bound(
         name=name,
@@ -204,7 +205,8 @@ def _conditions(problem: MixedRegression, steps: int, form: str, found: Sides, l
             listed.append(below("step size", "alpha c tr Sigma < 1", share))
         return listed
     for which, beta in (("beta_tr", problem.beta_tr), ("beta_te", problem.beta_te)):
-        listed.append(below(which, f"|{which}| lambda_1 < 1", abs(beta) * lam_1))
+        inside = Fraction(abs(beta)) * Fraction(lam_1) < 1  # of the numbers that were given, exactly
+        listed.append(one(which, f"|{which}| lambda_1 < 1", inside, f"{abs(beta) * lam_1:.4g}"))
     share = alpha * found.constants["c"] * total_variance
     listed.append(below("step size", "0 < alpha c tr Sigma < 1", share if share > 0 else math.inf, f"{share:.4g}"))
     listed.append(one("commuting", "E[x x' Sigma x x'] commutes with Sigma", True, "so it is for Gaussian inputs"))
