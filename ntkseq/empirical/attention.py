@@ -7,36 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array
 
-from ntkseq.empirical import weights
-from ntkseq.empirical.trace import CALLS, REMAT, Traced, evaluate, is_literal, opened, scan_counts, trace
-
-CUSTOM = ("call_jaxpr", "fun_jaxpr", "jaxpr")
-CLOSED_LOOPS = frozenset({"while", "cond"})
-
-
-@dataclasses.dataclass(frozen=True)
-class Site:
-    """Where an attention matrix was found.
-
-    Attributes:
-        scope: the names of the modules around it, as the framework gave them; may be empty.
-        shape: of the matrices for one example, (..., queries, keys).
-        loop: lengths of the loops around it, whose axes stand in front of the shape.
-        tagged: whether a name tag marks it; otherwise its structure does.
-    """
-
-    scope: str
-    shape: tuple[int, ...]
-    loop: tuple[int, ...] = ()
-    tagged: bool = False
-
-    def __str__(self) -> str:
-        how = "named" if self.tagged else "found"
-        return f"{how} {self.shape}" + (f" in {self.scope}" if self.scope else "")
+from ntkseq.empirical.attention_sites import Run, Site
+from ntkseq.empirical.trace import trace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,16 +65,22 @@ class AttentionWeights:
             return out
 
         traced = trace(flat, *leaves)
-        found, out, blind = _Run(self.tag).run(traced, list(leaves))
+        run = Run(self.tag)
+        found, out = run.run(traced, list(leaves))
+        named = [pair for pair in found if pair[0].tagged]
+        if hidden := [text for text, tagged in run.hidden if tagged or not named]:
+            raise ValueError(
+                f"f has attention that cannot be handed out: {'; '.join(dict.fromkeys(hidden))}. Take it out of there, "
+                "make matrices of one shape in every branch, or mark those that you want, elsewhere in f: "
+                f'A = checkpoint_name(A, "{self.tag}").'
+            )
         if not found:
-            where = f" It has {' and '.join(sorted(blind))} loops, which are not looked into." if blind else ""
             raise ValueError(
                 "no attention matrix was found in f: no values that are divided by their own sum and then multiplied "
-                f"with values along that axis.{where} Mark the matrices in your model: "
+                "with values along that axis. Mark the matrices in your model: "
                 f'A = checkpoint_name(A, "{self.tag}"), from jax.ad_checkpoint import checkpoint_name.'
             )
-        if named := [pair for pair in found if pair[0].tagged]:
-            found = named  # whoever marks matrices says which they are
+        found = named or found  # whoever marks matrices says which they are
         return found, jax.tree.unflatten(out_tree[0], out)
 
 
@@ -128,8 +108,10 @@ def attention_weights(f: Any, *, tag: Any = "attention") -> AttentionWeights:
         jitted and vmapped.
 
     Raises:
-        ValueError: f is not callable; when called, no attention was found. A fused attention kernel that never forms
-            the matrix has none to show; while loops and conditionals are not looked into.
+        ValueError: f is not callable; when called, no attention was found, or some stands where its matrices cannot be
+            handed out: in some branches of a conditional only, or of other shapes than in the rest; in a while loop, a
+            shard_map, a fused kernel. Of a conditional with like matrices in all branches, those of the branch that
+            ran are returned.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -147,112 +129,3 @@ def attention_weights(f: Any, *, tag: Any = "attention") -> AttentionWeights:
     if not isinstance(tag, str) or not tag:
         raise ValueError(f"tag must be a name; got {tag!r}.")
     return AttentionWeights(f, tag)
-
-
-class _Run:
-    """Runs equations and keeps the matrices it meets."""
-
-    def __init__(self, tag: str) -> None:
-        self.tag = tag
-        self.found: list[tuple[Site, Array]] = []
-        self.blind: set[str] = set()
-
-    def run(self, traced: Traced, values: list[Any]) -> tuple[list[tuple[Site, Array]], list[Any], set[str]]:
-        out, _ = self._equations(traced, values, [None] * len(values), list(range(len(values))), "")
-        return self.found, out, self.blind
-
-    def _equations(
-        self, traced: Traced, values: list[Any], tags: list[Any], tokens: list[Any], scope: str
-    ) -> tuple[list[Any], list[Any]]:
-        """The results, and a (tag, token) of each. A token names a value: two values with one token are equal."""
-        jaxpr = traced.jaxpr
-        env: dict[Any, Any] = dict(zip(jaxpr.constvars, traced.consts, strict=True))
-        known: dict[Any, Any] = {variable: (None, variable) for variable in jaxpr.constvars}
-        env |= dict(zip(jaxpr.invars, values, strict=True))
-        known |= dict(zip(jaxpr.invars, zip(tags, tokens, strict=True), strict=True))
-        value = lambda v: v.val if is_literal(v) else env[v]  # noqa: E731
-        told = lambda v: (None, id(v)) if is_literal(v) else known[v]  # noqa: E731
-        for equation in jaxpr.eqns:
-            given, kinds = [value(v) for v in equation.invars], [told(v) for v in equation.invars]
-            at = _joined(scope, str(equation.source_info.name_stack))
-            inner = _body(equation)
-            if inner is not None:
-                out, what = self._equations(inner, given, [k[0] for k in kinds], [k[1] for k in kinds], at)
-            elif equation.primitive.name == "scan":
-                out = self._scan(equation, given, at)
-                what = [(None, variable) for variable in equation.outvars]
-            else:
-                if equation.primitive.name in CLOSED_LOOPS:
-                    self.blind.add(equation.primitive.name)
-                out = evaluate(jaxpr, equation, given)
-                what = self._learn(equation, given, kinds, out, at)
-            env |= dict(zip(equation.outvars, out, strict=True))
-            known |= dict(zip(equation.outvars, what, strict=True))
-        return [value(v) for v in jaxpr.outvars], [told(v) for v in jaxpr.outvars]
-
-    def _learn(self, equation: Any, given: list[Any], kinds: list[Any], out: list[Any], scope: str) -> list[Any]:
-        tags, tokens = [kind[0] for kind in kinds], [kind[1] for kind in kinds]
-        name = equation.primitive.name
-        if name == "name" and equation.params.get("name") == self.tag:
-            if out[0].ndim < 2:
-                raise ValueError(
-                    f"what is named {self.tag!r} must be matrices (..., queries, keys); got shape {out[0].shape}."
-                )
-            self._keep(scope, out[0], True)
-        for operand, tag in enumerate(tags):
-            if isinstance(tag, weights.Weights):
-                axes = weights.matrix_axes(equation, operand, tag)
-                if axes is not None:
-                    self._keep(scope, jnp.transpose(given[operand], axes), False)
-        first = weights.through(equation, tags, tokens)
-        token = tokens[0] if name in weights.SAME else equation.outvars[0]
-        return [(first, token), *[(None, variable) for variable in equation.outvars[1:]]]
-
-    def _keep(self, scope: str, matrix: Array, tagged: bool) -> None:
-        single = tuple(k for k, size in enumerate(matrix.shape[:-2]) if size == 1)
-        matrix = jnp.squeeze(matrix, single)
-        self.found.append((Site(scope, tuple(matrix.shape), (), tagged), matrix))
-
-    def _scan(self, equation: Any, given: list[Any], scope: str) -> list[Any]:
-        """The loop, with the matrices of its body stacked beside what it stacks."""
-        traced, options = opened(equation.params["jaxpr"]), equation.params
-        held, carried = scan_counts(equation)
-        body, sites = traced.jaxpr, []
-
-        def step(carry: list[Any], xs: list[Any]) -> tuple[list[Any], Any]:
-            inner = _Run(self.tag)
-            _, out, blind = inner.run(traced, [*given[:held], *carry, *xs])
-            sites[:] = [site for site, _ in inner.found]
-            self.blind |= blind
-            carry = [jnp.asarray(v, w.aval.dtype) for v, w in zip(out[:carried], body.outvars, strict=False)]
-            return carry, (out[carried:], [array for _, array in inner.found])
-
-        start = [
-            jnp.asarray(v, w.aval.dtype) for v, w in zip(given[held : held + carried], body.invars[held:], strict=False)
-        ]
-        last, (stacked, matrices) = lax.scan(
-            step, start, given[held + carried :], length=options["length"], reverse=options["reverse"]
-        )
-        for site, array in zip(sites, matrices, strict=True):
-            loop = (options["length"], *site.loop)
-            self.found.append((dataclasses.replace(site, scope=_joined(scope, site.scope), loop=loop), array))
-        return [*last, *stacked]
-
-
-def _body(equation: Any) -> Traced | None:
-    """The equations within a call, which are run as if they stood here; their own derivative rules are dropped."""
-    name, given = equation.primitive.name, equation.params
-    if (name in CALLS and "jaxpr" in given) or name in REMAT:
-        return opened(given["jaxpr"])
-    if name.startswith("custom_") and "call" in name:
-        for key in CUSTOM:
-            if key in given:
-                body = opened(given[key])
-                return body if len(body.jaxpr.invars) == len(equation.invars) else None
-    return None
-
-
-def _joined(outer: str, inner: str) -> str:
-    """One path of two; what `jnp.einsum` adds to it, its subscripts, is no module."""
-    parts = [part for part in inner.split("/") if part and "->" not in part]
-    return "/".join(part for part in (outer, *parts) if part)

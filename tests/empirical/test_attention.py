@@ -151,12 +151,143 @@ def test_a_marked_vector_is_refused():
         empirical.attention_weights(f)(jnp.eye(8), X)
 
 
-def test_attention_in_a_conditional_is_said_not_to_be_looked_into():
-    def f(p, x):
-        return jax.lax.cond(x[0, 0] > 0, lambda: jax.nn.softmax(x @ x.T) @ x, lambda: x).mean(0)
+def soft(s, axis=-1):
+    e = np.exp(np.asarray(s, np.float64) - np.max(s, axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
 
-    with pytest.raises(ValueError, match="cond"):
+
+def attend(h, c=1.0):
+    return jax.nn.softmax(c * h @ h.T) @ h
+
+
+def test_attention_in_one_branch_only_is_refused_also_beside_a_layer_that_is_seen():
+    # one layer of two was reported, without a word
+    def f(p, x):
+        h = attend(x @ p)
+        return jax.lax.cond(x[0, 0] > 0, attend, lambda h: h, h).mean(0)
+
+    with pytest.raises(ValueError, match=r"cannot be handed out: \(5, 5\) in branch [01] of 2 of a conditional"):
         empirical.attention_weights(f)(jnp.eye(8), X)
+    with pytest.raises(ValueError, match="cannot be handed out"):
+        empirical.attention_weights(f).sites(jnp.eye(8), X)
+
+    def marked(p, x):
+        A = checkpoint_name(jax.nn.softmax(x @ p @ x.T), "attention")
+        return jax.lax.cond(x[0, 0] > 0, attend, lambda h: h, A @ x).mean(0)
+
+    (A,) = empirical.attention_weights(marked)(jnp.eye(8), X)
+    np.testing.assert_allclose(A, soft(X @ X.T), atol=1e-5)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit, jax.checkpoint], ids=["plain", "jit", "remat"])
+def test_of_a_conditional_the_matrices_of_the_branch_that_ran_are_given(wrap):
+    def f(p, x):
+        branches = [wrap(lambda h, c=c: attend(h, c)) for c in (1.0, -2.0, 0.5)]
+        h = jax.lax.switch(p, branches, x)
+        return jax.lax.cond(p > 1, lambda h: attend(h, 3.0), lambda h: attend(h, 0.1), h).mean(0)
+
+    attention = empirical.attention_weights(f)
+    for p in range(3):
+        one, two = attention(jnp.int32(p), X)
+        A = soft((1.0, -2.0, 0.5)[p] * np.asarray(X) @ np.asarray(X).T)
+        h = A @ np.asarray(X)
+        np.testing.assert_allclose(one, A, atol=1e-5)
+        np.testing.assert_allclose(two, soft((3.0 if p > 1 else 0.1) * h @ h.T), atol=1e-5)
+    assert all(site.branch and "conditional" in str(site) for site in attention.sites(jnp.int32(0), X))
+    batch = jax.vmap(attention, in_axes=(0, None))(jnp.arange(3), X)
+    np.testing.assert_allclose(batch[0][2], soft(0.5 * np.asarray(X) @ np.asarray(X).T), atol=1e-5)
+
+
+def test_conditionals_within_a_scan_are_stacked_or_refused():
+    def f(p, x, other=lambda h: attend(h, -1.0)):
+        layer = lambda h, c: (jax.lax.cond(c > 0, attend, other, h), None)  # noqa: E731
+        return jax.lax.scan(layer, x, p)[0].mean(0)
+
+    p = jnp.array([1.0, -1.0, 1.0])
+    (A,) = empirical.attention_weights(f)(p, X)
+    h = np.asarray(X, np.float64)
+    for k, c in enumerate((1, -1, 1)):
+        np.testing.assert_allclose(A[k], soft(c * h @ h.T), atol=1e-5)
+        h = A[k] @ h
+    with pytest.raises(ValueError, match="of a conditional"):
+        empirical.attention_weights(lambda p, x: f(p, attend(x), lambda h: h))(p, X)
+
+
+def test_loops_of_unknown_length_and_maps_over_devices_are_refused():
+    def loops(p, x):
+        return jax.lax.while_loop(lambda h: h.sum() > p, lambda h: 0.5 * attend(h), attend(x)).mean(0)
+
+    with pytest.raises(ValueError, match=r"\(5, 5\) in a while loop"):
+        empirical.attention_weights(loops)(jnp.float32(9.0), X)
+
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("i",))
+    spread = jax.shard_map(attend, mesh=mesh, in_specs=jax.P(), out_specs=jax.P())
+    with pytest.raises(ValueError, match="a shard_map, which is not looked into"):
+        empirical.attention_weights(lambda p, x: spread(attend(x)).mean(0))(None, X)
+    count = lambda p, x: attend(jax.lax.while_loop(lambda h: h.sum() > p, lambda h: 0.5 * h, x)).mean(0)  # noqa: E731
+    assert len(empirical.attention_weights(count)(jnp.float32(9.0), X)) == 1
+
+
+def test_weights_that_enter_or_leave_a_loop_or_a_branch_stay_weights():
+    heads = jnp.stack([X, 2 * X, -X])
+
+    def leaves(p, x):
+        A = jax.lax.map(lambda h: jax.nn.softmax(h @ h.T), heads)
+        return jnp.einsum("hab,bd->had", A, x).mean((0, 1))
+
+    def enters(p, x):
+        A = jax.nn.softmax(heads @ heads.mT)
+        return jax.lax.map(lambda a: a @ x, A).mean((0, 1))
+
+    for f in (leaves, enters):
+        (A,) = empirical.attention_weights(f)(None, X)
+        np.testing.assert_allclose(A, soft(np.asarray(heads) @ np.asarray(heads).transpose(0, 2, 1)), atol=1e-5)
+
+    def branch(p, x):
+        A = jax.lax.cond(p > 0, lambda: jax.nn.softmax(x @ x.T), lambda: jax.nn.softmax(-x @ x.T))
+        return (A @ x).mean(0)
+
+    for p in (1.0, -1.0):
+        (A,) = empirical.attention_weights(branch)(jnp.float32(p), X)
+        np.testing.assert_allclose(A, soft(p * np.asarray(X) @ np.asarray(X).T), atol=1e-5)
+
+
+def test_layers_with_derivative_rules_of_their_own_and_scans_by_association_hide_nothing():
+    own = jax.custom_vjp(attend)
+    own.defvjp(lambda h: (attend(h), h), lambda h, g: (g,))
+    forward = jax.custom_jvp(attend)
+    forward.defjvp(lambda h, t: (attend(*h), t[0]))
+
+    def f(p, x):
+        h = forward(own(x))
+        return attend(jax.lax.associative_scan(jnp.add, h)).mean(0)
+
+    one, two, three = empirical.attention_weights(f)(None, X)
+    h = np.asarray(X, np.float64)
+    for A in (one, two, three):
+        h = np.cumsum(h, 0) if A is three else h
+        np.testing.assert_allclose(A, soft(h @ h.T), atol=1e-4)
+        h = soft(h @ h.T) @ h
+
+
+def test_scopes_are_those_that_the_framework_names_and_no_others():
+    eqx, nnx = pytest.importorskip("equinox"), pytest.importorskip("flax.nnx")
+    model = eqx.nn.MultiheadAttention(2, 8, key=jax.random.key(0))
+    arrays, rest = eqx.partition(model, eqx.is_array)
+    f = lambda p, x: eqx.combine(p, rest)(x, x, x).mean(0)  # noqa: E731
+    (site,) = empirical.attention_weights(f).sites(arrays, X)
+    assert "MultiheadAttention" in site.scope and site.shape == (2, 5, 5)
+
+    graph, state = nnx.split(nnx.MultiHeadAttention(2, 8, decode=False, rngs=nnx.Rngs(0)))
+    plain = lambda p, x: nnx.merge(graph, p)(x).mean(0)  # noqa: E731
+
+    def named(p, x):
+        with jax.named_scope("first"):
+            return plain(p, x)
+
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        assert [site.scope for site in empirical.attention_weights(plain).sites(state, X)] == [""]
+        assert [site.scope for site in empirical.attention_weights(named).sites(state, X)] == ["first"]
 
 
 def test_axes_of_length_one_are_dropped():
