@@ -39,7 +39,13 @@ FENCED = {
 
 HANDS_X64_ON = ("grams/host.py",)  # to its threads, which do not see the setting of the thread that calls
 # the rounding of a few entries, or a product in float64 of entries in any dtype, within one `with`
-MEASURES_IN_X64 = ("empirical/rounding.py", "interop/foreign.py", "grams/sweep.py", "grams/auditing.py")
+MEASURES_IN_X64 = (
+    "empirical/rounding.py",
+    "empirical/versions.py",
+    "interop/foreign.py",
+    "grams/sweep.py",
+    "grams/auditing.py",
+)
 
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 

@@ -92,12 +92,10 @@ class System:
 
     def arithmetic(self) -> Assumption:
         """The assumption that the carrier states its rounding rightly."""
-        return Assumption(
-            "rounding",
-            f"|K computed - K exact| <= {outward(self.rounding, lower=True, digits=3)}",
-            "declared",
-            "as the Gram matrix states it",
-        )
+        statement = f"|K computed - K exact| <= {outward(self.rounding, lower=True, digits=3)}"
+        if self.spectrum.estimated:
+            return Assumption("rounding of K", statement, "unresolved", self.spectrum.estimated)
+        return Assumption("rounding", statement, "declared", "as the Gram matrix states it")
 
     def independent(self) -> Assumption:
         """`independent`, with the examples that have the same row of K and the same label as another."""

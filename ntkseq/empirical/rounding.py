@@ -1,108 +1,211 @@
-"""How far may rounding have moved an entry of an empirical kernel? Measured: some examples again in another precision.
+"""How far may rounding have moved an entry of an empirical kernel? The Jacobian of every example, computed once more.
 
-No a-priori bound of an arbitrary program is of use, so the kernel of a few examples is computed in float64 beside the
-dtype of the data (in float32 for float64 data) and the largest difference, in units of the coarser eps, is taken for
-all entries, times a factor of safety. This is an estimate, not a proof: an example that is far more sensitive
-than all those looked at may exceed it.
+An entry is an inner product of two Jacobians. If J_i was computed with an error |dJ_i| <= eta_i |J_i|, and c_i is the
+sum of the sizes of the terms whose sum is J_i, then
+
+    |computed_ij - exact_ij| <= (eta_i + eta_j + eta_i eta_j) |J_i| |J_j| + g c_i c_j,               (numerics.17)
+
+where g is what a contraction loses, in units of the terms that it adds up. eta_i is measured at EVERY example: its
+Jacobian is made again in float64 (of float64 data, in float32), and |dJ_i|^2 = |J_i|^2 - 2 <J_i, J_i'> + |J_i'|^2 is
+summed in float64. g is measured on pairs of the examples that are most unlike. float64 itself is looked at where the
+two precisions disagree by much. It is an estimate, not a proof: f is a program of the user, of which float64 sees only
+what its own roundings leave.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array, lax
 
-from ntkseq._precision import is_complex
+from ntkseq._precision import wide
 from ntkseq._struct import replace
+from ntkseq.empirical import choose, versions
 from ntkseq.empirical.function import Function
-from ntkseq.empirical.structure import Choice, examine, prepare, total
+from ntkseq.empirical.structure import Choice, Prepared, total
+from ntkseq.empirical.versions import Find, Version
 
-FEW = 8
-"""Examples that are looked at."""
+BLOCK = 16
+"""Examples that are looked at together."""
+BYTES = 1 << 26
+"""Of their factors, at most."""
+PAIRED = 16
+"""Examples whose pairs say what a contraction loses."""
 SAFETY = 8.0
-FLOOR = 8.0
-"""Roundings, in eps, that are assumed at least."""
+"""Of what is not every example's own error as measured: lost in sums, extrapolated, or an answer to moved numbers."""
+AGAIN = 4.0
+"""Of errors of Jacobians that are not the kernel's own: made by another program, they round elsewhere."""
+FLOOR = 4.0
+"""Roundings, in eps, that a contraction is taken to lose at least."""
+APART = 1 / 16
+"""Relative difference between two precisions from which the finer one is looked at as well."""
+SMALL = 2.0**-40
+"""How far everything is moved to see what float64 makes of roundings."""
+OPERATIONS = 64.0
+"""Roundings of its arguments, 2^-53 each, that a program's own are taken to amount to."""
 
 
-def measured(function: Function, x: Any, choose: Callable[[Function, Any], Choice]) -> float:
-    """Upper estimate of |computed - exact| / sqrt(K_ii K_jj) over the entries; infinite where nothing can be learnt.
+def measured(function: Function, x: Any, choice: Choice, find: Find, made: Any = None) -> float:
+    """Estimate of |computed - exact| / sqrt(K_ii K_jj) over the entries; infinite where nothing can be learnt.
 
-    A function that holds arrays or casts of one fixed dtype may not run in another: the parameters are then moved by
-    one rounding each, instead. What f computes in a coarser dtype than that of the data, as bfloat16 activations, it
-    computes in the other run too: eps is then that of the coarser one.
+    It costs a Jacobian of every example in float64 and n contractions of one example with itself: linear in n, where a
+    Gram matrix is quadratic.
+
+    A function that holds arrays or casts of one fixed dtype does not run in another: then its parameters and inputs
+    are moved by one rounding each, twice, and 8 times the change of each Jacobian is taken.
 
     Args:
         function: the function at its parameters.
         x: its checked inputs.
-        choose: what is done with each leaf. Asked once per precision: a program in another dtype has other equations.
+        choice: what is done with each leaf.
+        find: what there is in a function for inputs; asked once per precision, for a program in another dtype has
+            other equations.
+        made: what the kernel has made of x already. What is not `Prepared` is made again, block by block, and 4 times
+            its errors are taken, for another program rounds elsewhere.
     """
-    n = jax.tree.leaves(x)[0].shape[0]
-    which = np.unique(np.linspace(0, n - 1, min(n, FEW)).astype(int))
-    few = jax.tree.map(lambda leaf: leaf[which], x)
-    choice = choose(function, x)
-    here = np.asarray(_kernel(function, few, choice), np.float64)
-    dtype = _coarsest(function, x)
-    eps = max(float(jnp.finfo(dtype).eps), examine(function, few).eps)
-    other = jnp.float64 if dtype != jnp.float64 else jnp.float32
-    try:
+    made = made if isinstance(made, Prepared) else None
+    own, gross, errors = _errors(function, x, choice, find, made)
+    lost = _contraction(function, x, choice, made, own, gross, errors)
+    eta, spread = float(np.max(errors)), float(np.max(_over(gross, own)))
+    e = (2.0 * eta + eta**2 + lost * spread**2) * (1.0 + 2.0**-20)
+    return e if np.isfinite(e) else float("inf")
+
+
+def _errors(
+    function: Function, x: Any, choice: Choice, find: Find, made: Prepared | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """|J_i|, c_i and eta_i of every example, (n,) or (n, o)."""
+    coarse = versions.coarsest(function, x)
+    eps = float(jnp.finfo(coarse).eps)
+    fine = eps < versions.FINE
+    pair = versions.other(function, x, choice, find, jnp.float32 if fine else jnp.float64)
+    if pair is None:
+        mine = Version(function, choice)
+        eps = max([eps, *(float(jnp.finfo(kind).eps) for kind in versions.computes_in(function, x))])
+        own, gross, first = _apart(mine, mine.nudged(eps, 1), x, made)
+        return own, gross, SAFETY * np.maximum(first, _apart(mine, mine.nudged(eps, 2), x, made)[2])
+    mine, there = pair
+    made = made if mine.choice is choice else None
+    own, gross, eta = _apart(mine, there, x, made)
+    eta = eta if made is not None else AGAIN * eta
+    doubtful = eta > APART
+    if fine:
+        eta = np.where(doubtful, 0.0, SAFETY * eta * eps / float(jnp.finfo(jnp.float32).eps) + 2 * eps)
+    if doubtful.any():
+        which = np.flatnonzero(doubtful.reshape(len(doubtful), -1).any(axis=1))
+        eta[which] += np.where(doubtful[which], _unstable(mine if fine else there, _cut(x, which)), 0.0)
+    return own, gross, eta
+
+
+def _apart(one: Version, two: Version, x: Any, made: Prepared | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """|J_i| by the first, the sum of the sizes of its terms, and |J_i - J_i'| relative to the lesser of both."""
+    n, parts = _count(x), []
+    size = int(np.clip(BYTES // (3 * choose.bytes_per_example(one.function, one.choice) + 1), 1, BLOCK))
+    for start in range(0, n, size):
+        index = np.minimum(np.arange(start, start + size), n - 1)  # one shape of blocks for all n
+        some = _cut(x, index)
+        mine = one.prepared(some) if made is None else _cut(replace(made, inputs=()), index)
+        theirs = two.prepared(some)
         with jax.enable_x64(True):
-            cast, moved = _cast((function, few), other)
-            there = np.asarray(_kernel(cast, moved, choose(cast, moved)), np.float64)
-        unit = max(eps, float(jnp.finfo(other).eps))
-    except (TypeError, ValueError):
-        there = np.asarray(_kernel(_moved(function, eps), few, choice), np.float64)
-        unit = eps
-    worst = _largest(here, there) / unit
-    return eps * (FLOOR + SAFETY * worst) if np.isfinite(worst) else float("inf")
+            found = _compared(mine, replace(theirs, choice=mine.choice))
+        parts.append([np.asarray(part)[: n - start] for part in found])
+    own, other, apart, gross = (np.sqrt(np.maximum(np.concatenate(part), 0.0)) for part in zip(*parts, strict=True))
+    eta = _over(apart, np.minimum(own, other))
+    return own, gross, np.where(np.isnan(eta), np.inf, eta)
 
 
-@partial(jax.jit, static_argnames="choice")
-def _kernel(function: Function, x: Any, choice: Choice) -> Any:
-    return total(prepare(function, x, choice), None)
+def _unstable(double: Version, x: Any) -> np.ndarray:
+    """The relative error of Jacobians in float64, from their answer to a small change of everything."""
+    answer = _apart(double, double.nudged(SMALL), x, None)[2]
+    return np.where(answer <= APART, OPERATIONS * 2.0**-53 * (1.0 + answer / SMALL), np.inf)
 
 
-def _largest(one: np.ndarray, other: np.ndarray) -> float:
-    """The largest difference relative to sqrt(K_ii K_jj); output by output where there are several."""
-    if one.ndim == 3:
-        return max(_largest(one[:, :, k], other[:, :, k]) for k in range(one.shape[2]))
-    if one.ndim == 4:
-        n, o = one.shape[0], one.shape[2]
-        one, other = (np.swapaxes(a, 1, 2).reshape(n * o, n * o) for a in (one, other))
-    sizes = np.sqrt(np.maximum(np.maximum(one.diagonal(), other.diagonal()), 0))
-    scale = np.outer(sizes, sizes)
-    gap = np.abs(one - other)
-    if not np.isfinite(gap).all():
-        return float("inf")
-    return float(np.max(np.where(scale > 0, gap / np.where(scale > 0, scale, 1), 0)))
+def _contraction(
+    function: Function, x: Any, choice: Choice, made: Prepared | None, own: Any, gross: Any, errors: Any
+) -> float:
+    """g: what the contraction of two examples loses, relative to the sizes of the terms of both."""
+    size, spread, error = (a.reshape(len(a), -1).max(axis=1) for a in (own, _over(gross, own), errors))
+    ends = [np.argsort(a, kind="stable")[-3:] for a in (size, -size, spread, error)]
+    n = len(size)
+    which = np.unique(np.concatenate([*ends, np.linspace(0, n - 1, PAIRED - 12).astype(int)]))
+    which = np.resize(which, PAIRED)  # one shape for all n; pairs that are looked at twice say nothing new
+    some = (
+        _cut(replace(made, inputs=()), which)
+        if made is not None
+        else Version(function, choice).prepared(_cut(x, which))
+    )
+    eps = float(jnp.finfo(wide(*(weight.dtype for weight in function.weights))).eps)
+    unit = eps
+    if eps < versions.FINE:
+        some, unit = versions.cast(some, jnp.float32), float(jnp.finfo(jnp.float32).eps)
+    here = np.asarray(_total(some), np.float64)
+    with jax.enable_x64(True):
+        there = np.asarray(_total(versions.cast(some, jnp.float64)))
+    c = gross[which]
+    scale = c[:, None] * c[None, :] if here.ndim < 4 else c[:, None, :, None] * c[None, :, None, :]
+    worst = float(np.max(_over(np.abs(here - there), scale)))
+    return eps * (FLOOR + SAFETY * worst / unit) if np.isfinite(worst) else float("inf")
 
 
-def _coarsest(function: Function, x: Any) -> Any:
-    """The floating dtype of least precision among parameters and inputs."""
-    leaves = [*function.leaves, *jax.tree.leaves(x)]
-    kinds = [leaf.dtype for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    return max(kinds, key=lambda dtype: float(jnp.finfo(dtype).eps))
+@jax.jit
+def _total(side: Prepared) -> Array:
+    return total(side, None)
 
 
-def _cast(tree: Any, dtype: Any) -> Any:
-    def cast(leaf: Any) -> Any:
-        if is_complex(leaf.dtype):
-            return leaf.astype(np.promote_types(dtype, np.complex64))
-        return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+@jax.jit
+def _compared(mine: Prepared, theirs: Prepared) -> tuple[Array, Array, Array, Array]:
+    """|J_i|^2, |J_i'|^2, |J_i - J_i'|^2 and the square of the sizes of the terms, in float64: (n,) or (n, o)."""
+    mine, theirs = (versions.cast(side, jnp.float64) for side in (mine, theirs))
+    theirs = jax.tree.map(lambda a, b: b.astype(a.dtype), mine, theirs)  # numbers of rows
 
-    return jax.tree.map(cast, tree)
+    def one(pair: tuple[Prepared, Prepared]) -> tuple[Array, Array, Array]:
+        a, b = jax.tree.map(lambda leaf: leaf[None], pair)
+        values = [total(*sides)[0, 0] for sides in ((a, None), (b, None), (a, b))]
+        own, other, cross = (jnp.diagonal(v) if v.ndim == 2 else v for v in values)
+        return own, other, own - 2.0 * cross + other
+
+    return *lax.map(one, (mine, theirs)), _terms(mine)
 
 
-def _moved(function: Function, eps: float) -> Function:
-    """Every parameter by one rounding, up or down."""
+def _terms(side: Prepared) -> Array:
+    """c_i^2: sum over uses of |first factor| |second factor|, squared and summed over leaves."""
+    outputs = side.choice.outputs
+    whole = outputs.kept == "trace"
 
-    def move(k: int, leaf: Any) -> Any:
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            return leaf
-        signs = np.random.default_rng(k).choice([-1.0, 1.0], leaf.shape)
-        return leaf * jnp.asarray(1 + eps * signs, leaf.dtype)
+    def norm(factor: Array) -> Array:
+        """(n, [o,] B, T) of a factor (n, [o,] B, T, c); 1 for numbers of rows. Outputs that are summed are one."""
+        if not jnp.issubdtype(factor.dtype, jnp.floating):
+            return jnp.ones(factor.shape)
+        squares = jnp.sum(factor * factor, axis=-1)
+        return jnp.sqrt(jnp.sum(squares, axis=1) if whole and squares.ndim == 4 else squares)
 
-    return replace(function, leaves=tuple(move(k, leaf) for k, leaf in enumerate(function.leaves)))
+    squares = []
+    for group in side.factors:
+        parts = []
+        for factors in group:
+            one, two = (norm(factor) for factor in factors)
+            one, two = (a[:, None] if a.ndim < max(one.ndim, two.ndim) else a for a in (one, two))
+            parts.append(jnp.sum(one * two, axis=(-2, -1)))
+        squares.append(sum(parts[1:], parts[0]) ** 2)
+    squares += [jnp.sum(row * row, axis=(1, 2) if whole else 2) for row in side.rows]
+    value = sum(squares[1:], squares[0])
+    if whole:
+        return value / outputs.count
+    return value if value.ndim == 2 else value[:, None]  # computed without the axis of one output
+
+
+def _over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a / b, where 0 / 0 is 0."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.where(np.asarray(a) == 0, 0.0, np.asarray(a) / np.asarray(b))
+
+
+def _cut(tree: Any, index: np.ndarray) -> Any:
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def _count(x: Any) -> int:
+    return jax.tree.leaves(x)[0].shape[0]

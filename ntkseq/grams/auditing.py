@@ -92,6 +92,7 @@ def audit(
         symmetric=True,
         frobenius=bool(K.frobenius),
         entrywise=K.entrywise,
+        estimated=K.estimated,
         audit=look,
     )
 

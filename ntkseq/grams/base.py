@@ -26,6 +26,9 @@ class Gram(abc.ABC):
     """Whether `rounding` bounds the Frobenius norm of the error as well."""
     entrywise: float | None = None
     """e with |computed_ij - exact_ij| <= e sqrt(K_ii K_jj), if errors are known entry by entry."""
+    estimated: str = ""
+    """Why `rounding` is an estimate, as where it was measured; empty if it is a bound. No bound made of it is
+    certified."""
 
     @property
     @abc.abstractmethod
@@ -90,6 +93,7 @@ class Dense(Gram):
     symmetric: bool = static(default=True)
     frobenius: bool = static(default=False)
     entrywise: Any = static(default=None)
+    estimated: str = static(default="")
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -63,5 +63,5 @@ def gram(
             values, finite = host.run(task, calls, tick) if pair.on_cpu else device.run(task, tick)
     if not finite:
         raise sides.overflow(values.dtype)
-    e = kernel.entry_rounding(pair.left)
-    return Dense(values, rounding=pair.rounding(e), symmetric=pair.symmetric, frobenius=True, entrywise=e)
+    e = pair.entry_rounding()
+    return Dense(values, pair.rounding(e), pair.symmetric, frobenius=True, entrywise=e, estimated=kernel.estimated)

@@ -61,7 +61,7 @@ def lazy(
     pair = sides.prepare(kernel, x, x2, lengths, lengths2)
     if not bool(jnp.isfinite(pair.diagonal).all()):
         raise sides.overflow(pair.diagonal.dtype)
-    e = kernel.entry_rounding(pair.left)
+    e = pair.entry_rounding()
     return Lazy(pair, pair.rounding(e), e, tile, workers, progress)
 
 
@@ -77,6 +77,11 @@ class Lazy(Gram):
     progress: bool | None = None
     _norm: float | None = None
     frobenius = True
+
+    @property
+    def estimated(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Why `rounding` is an estimate, where it is one."""
+        return self.sides.kernel.estimated
 
     @property
     def symmetric(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]

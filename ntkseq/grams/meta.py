@@ -39,7 +39,7 @@ def phi(kernel: Meta, tasks: Any, *, lengths: Any = None) -> Dense:
     e = kernel.entry_rounding(kernel.prepare(tasks, lengths))
     # |E|_F <= e sqrt(sum_ij Phi_ii Phi_jj)
     rounding = e * float(np.trace(values.astype(np.float64)))
-    return Dense(values, rounding=rounding, frobenius=True, entrywise=e)
+    return Dense(values, rounding=rounding, frobenius=True, entrywise=e, estimated=kernel.estimated)
 
 
 def between(gram: Dense, which: slice) -> Dense:
@@ -47,4 +47,4 @@ def between(gram: Dense, which: slice) -> Dense:
     values = np.asarray(gram.array)[which, which]
     e = gram.entrywise
     rounding = float(gram.rounding) if e is None else e * float(np.trace(values.astype(np.float64)))
-    return Dense(values, rounding=rounding, frobenius=gram.frobenius, entrywise=e)
+    return Dense(values, rounding=rounding, frobenius=gram.frobenius, entrywise=e, estimated=gram.estimated)

@@ -58,6 +58,11 @@ class Sides:
         left = jax.tree.map(lambda leaf: leaf[which], self.left)
         return Sides(self.kernel, left, self.right, self.diagonal[which], False)
 
+    def entry_rounding(self) -> float:
+        """e with |E_ij| <= e sqrt(K_ii K'_jj), of the worse of both sides: either may hold the odd example."""
+        e = self.kernel.entry_rounding(self.left)
+        return e if self.symmetric else max(e, self.kernel.entry_rounding(self.right))
+
     def rounding(self, e: float) -> float:
         """|E|_2 <= |E|_F <= e sqrt(tr K tr K'), with |E_ij| <= e sqrt(K_ii K'_jj)."""
         traces = [float(np.sum(np.asarray(self.diagonal, np.float64)))]

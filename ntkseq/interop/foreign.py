@@ -79,6 +79,10 @@ class Foreign(Kernel):
     def diag_side(self, side: Side) -> Float[Array, " n"]:
         return _diag(self, side)
 
+    @property
+    def estimated(self) -> str:
+        return "" if self.rounding is not None else "measured on a few examples against float64, not proved"
+
     def entry_rounding(self, side: Side) -> float:
         """Estimate of |computed - exact| / sqrt(K_ii K_jj): nothing is known of a foreign kernel, so it is measured.
 

@@ -26,6 +26,11 @@ class Kernel(abc.ABC):
     `k1 + k2` and `c * k1` are kernels.
     """
 
+    @property
+    def estimated(self) -> str:
+        """Why `entry_rounding` is an estimate; empty if it is a bound."""
+        return ""
+
     @abc.abstractmethod
     def prepare(self, x: Any, lengths: Any = None) -> Side:
         """Check the inputs and compute what depends on one input only. Leading axis n on every leaf."""
@@ -132,6 +137,10 @@ class Sum(Kernel):
     first: Kernel
     second: Kernel
 
+    @property
+    def estimated(self) -> str:
+        return self.first.estimated or self.second.estimated
+
     def prepare(self, x: Any, lengths: Any = None) -> Side:
         return (self.first.prepare(x, lengths), self.second.prepare(x, lengths))
 
@@ -171,6 +180,10 @@ class Scaled(Kernel):
 
     def __post_init__(self) -> None:
         _checks.scale("factor", self.factor)
+
+    @property
+    def estimated(self) -> str:
+        return self.kernel.estimated
 
     def prepare(self, x: Any, lengths: Any = None) -> Side:
         return self.kernel.prepare(x, lengths)

@@ -230,6 +230,10 @@ class Meta(Kernel):
         algorithm = "maml" if self.algorithm == "none" else self.algorithm
         return adapt(self.base.finite(width).apply, loss, lr=self.inner.lr, steps=steps, algorithm=algorithm)
 
+    @property
+    def estimated(self) -> str:
+        return self.base.estimated or (self.inner_kernel.estimated if self.inner_kernel is not None else "")
+
     def entry_rounding(self, side: Side) -> float:
         """Upper estimate of |computed - exact| / sqrt(Phi_ii Phi_jj) in the dtype of the data.
 

@@ -70,6 +70,8 @@ class Spectrum:
     """The part of `errors` that is the matrix's own rounding, in spectral norm."""
     method: str = static(default="")
     """How the values were computed."""
+    estimated: str = static(default="")
+    """Why the rounding of the matrix is an estimate and no bound, where it is one."""
     pair: tuple[int, int] | None = static(default=None)
     """Two examples that the matrix cannot tell apart, where it is they that leave the least eigenvalue unresolved."""
 
@@ -196,6 +198,7 @@ class Spectrum:
             ("trace, |K|_F", f"{self.trace:.6g}, {self.norm_fro:.6g}"),
             ("method", self.method or "not stated"),
             ("error", f"{at_most(self.errors.max(), 2)}, of which rounding of K {self.rounding:.2g}"),
+            *([("rounding of K", f"an estimate: {self.estimated}")] if self.estimated else []),
         ]
         return "\n".join(["Spectrum", *(f"  {name:<17} {text}" for name, text in rows)])
 

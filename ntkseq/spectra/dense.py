@@ -71,6 +71,7 @@ def dense_spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
         norm_fro=float(np.ldexp(np.linalg.norm(A), shift)),
         rounding=float(np.ldexp(rounding, shift)),
         method=f"LAPACK syevd in float64, entries {dtype}; residuals checked{by}",
+        estimated=K.estimated if isinstance(K, Gram) else "",
         pair=_twins(A, whole) if values[0] <= np.ldexp(errors[-1], -shift) else None,
     )
 
@@ -81,7 +82,7 @@ def _entries(K: Any, A: np.ndarray, dtype: np.dtype) -> float | None:
     if (own < 0).any():
         return None
     if isinstance(K, Gram):
-        return None if K.entrywise is None else float(K.entrywise)
+        return float(K.entrywise) if K.entrywise is not None and np.isfinite(K.entrywise) else None
     size = np.sqrt(own)
     with np.errstate(under="ignore"):
         within = (np.abs(A) <= 1.001 * size[:, None] * size).all()  # of a semi-definite matrix they are
@@ -110,8 +111,8 @@ def held(K: Any) -> Dense:
             'Scale K, or take method="dense", which scales by itself.'
         )
     A, rounding = _symmetrised(A, rounding, dtype)
-    frobenius = K.frobenius if isinstance(K, Gram) else True
-    return Dense(A, rounding=rounding, symmetric=True, frobenius=frobenius)  # pyright: ignore[reportArgumentType]
+    frobenius, estimated = (K.frobenius, K.estimated) if isinstance(K, Gram) else (True, "")
+    return Dense(A, rounding=rounding, symmetric=True, frobenius=frobenius, estimated=estimated)  # pyright: ignore[reportArgumentType]
 
 
 def _host(K: Any) -> tuple[np.ndarray, np.dtype, float]:

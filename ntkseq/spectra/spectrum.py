@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, overload
 
 from ntkseq import _checks, _memory
+from ntkseq._struct import replace
 from ntkseq.grams.base import Dense, Gram
 from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.dense import dense_spectrum, held
@@ -105,7 +106,8 @@ def spectrum(K: Any, *, vectors: bool = True, method: Any = "auto", **options: A
         options[name] = _checks.nonnegative(name, options[name])
     n = gram.shape[0]
     why = f"matrix-free, as n = {n} > {DENSE} (dense: {_memory.text(80.0 * n * n)}): " if large else "matrix-free: "
-    return matrix_free(gram, vectors=vectors, why=why if method == "auto" else "matrix-free: ", **options)
+    found = matrix_free(gram, vectors=vectors, why=why if method == "auto" else "matrix-free: ", **options)
+    return replace(found, method=f"{found.method}; rounding of K {gram.estimated}") if gram.estimated else found
 
 
 def _square(K: Gram) -> Gram:

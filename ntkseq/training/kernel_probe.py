@@ -24,8 +24,6 @@ from ntkseq.training.probes import Probe, beside, check_every, check_examples, c
 
 MOST = 4096
 """Probe examples at most: every row takes all eigenvalues of their kernel."""
-FEW = 8
-"""Examples whose kernel is computed twice, to measure its rounding."""
 NOTHING = Interval(math.nan, math.nan, math.nan, False)
 RANKS = ("entropy", "stable", "participation")
 
@@ -124,14 +122,11 @@ class KernelProbe(Probe):
             return super().look(params, start, state) | {"e": np.array(math.nan)}
         # piece by piece: each is compiled by itself, and a device without memory ends in smaller blocks
         kernel = self.kernel(params, state)
-        K = kernel.square_side(kernel.prepare(self.x, self.lengths))
-        found = host({"K": K, "outputs": _values(self, params, state)})
+        side = kernel.prepare(self.x, self.lengths)
+        found = host({"K": kernel.square_side(side), "outputs": _values(self, params, state)})
         if not np.isfinite(found["K"]).all():
             return found | {"e": np.array(math.nan)}
-        which = np.unique(np.linspace(0, self.n - 1, min(self.n, FEW)).astype(int))
-        lengths = None if self.lengths is None else np.asarray(self.lengths)[which]
-        few = kernel.prepare(jax.tree.map(lambda leaf: leaf[which], self.x), lengths)
-        return found | {"e": np.array(kernel.entry_rounding(few))}
+        return found | {"e": np.array(kernel.entry_rounding(side))}
 
     def remember(self, first: Any) -> Any:
         K = _symmetric(first["K"])
