@@ -71,7 +71,8 @@ def test_our_transformer_gives_the_matrices_it_gives_itself():
     for length in (None, jnp.int32(3)):
         inputs = (X,) if length is None else (X, length)
         for found, own in zip(attention(params, *inputs), net.attention_weights(params, *inputs), strict=True):
-            np.testing.assert_array_equal(found, own)
+            # two programs add in two orders: 16 products of size 1 and a softmax; bitwise on jax 0.10, 1.5e-7 on 0.12
+            np.testing.assert_allclose(found, own, atol=32 * float(jnp.finfo(jnp.float32).eps), rtol=0)
 
 
 def test_the_output_beside_the_matrices_is_that_of_the_function():
