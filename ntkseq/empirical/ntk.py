@@ -229,7 +229,6 @@ class NTK(Kernel):
 
     @property
     def estimated(self) -> str:
-        """Why its rounding is an estimate."""
         sampled = "a sampling error, right but for probability 1e-6; rounding was not looked at"
         return sampled if self.method == "sketch" else "measured at every example in another precision, not proved"
 
@@ -239,9 +238,8 @@ class NTK(Kernel):
             return sketch.entry_error(side, self._kept)
         if self.method == "products":
             return measured(self.function, side, choose.choose(self.function, side, "jacobian"), structure.examine)
-        return measured(
-            self.function, side.inputs, side.choice, partial(structure.examine, beside=not self.orders), side
-        )
+        find = partial(structure.examine, beside=not self.orders)
+        return measured(self.function, side.inputs, side.choice, find, side)
 
     def standard_error(self, left: Side, right: Side) -> Float[Array, "n m ..."] | None:
         return sketch.standard_error(left, right, self._kept) if self.method == "sketch" else None
