@@ -297,6 +297,6 @@ def test_rounding_is_measured_in_blocks_of_one_shape() -> None:
 
 @pytest.mark.slow
 def test_no_entry_and_no_eigenvalue_is_beyond_what_is_stated() -> None:
-    # more seeds by hand: none beyond in 360 cases, half of them above a sixth of what is stated
+    # more seeds by hand: none beyond in 720 cases, half of them above a seventh of what is stated
     used = check(cases(1, (7, 40), ("auto", "structured", "products")))
     assert len(used) == 72 and np.median(used) > 0.05
