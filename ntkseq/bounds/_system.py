@@ -91,8 +91,12 @@ class System:
         return Assumption("kernel", "K is the Gram matrix of a positive semi-definite kernel", status, evidence)
 
     def arithmetic(self) -> Assumption:
-        """The assumption that the carrier states its rounding rightly."""
+        """The assumption that the carrier states its rounding rightly; of a sampled kernel no one can say."""
         statement = f"|K computed - K exact| <= {outward(self.rounding, lower=True, digits=3)}"
+        if self.spectrum.sampling is not None:
+            return Assumption(
+                "sampling", statement, "unresolved", "K is a Monte Carlo estimate, whose error is itself an estimate"
+            )
         if self.spectrum.estimated:
             return Assumption("rounding of K", statement, "unresolved", self.spectrum.estimated)
         return Assumption("rounding", statement, "declared", "as the Gram matrix states it")

@@ -29,6 +29,8 @@ class Gram(abc.ABC):
     estimated: str = ""
     """Why `rounding` is an estimate, as where it was measured; empty if it is a bound. No bound made of it is
     certified."""
+    sampling: Any = None
+    """A `grams.sampling.Sampling` if the kernel is a Monte Carlo estimate: `rounding` then holds its error."""
 
     @property
     @abc.abstractmethod
@@ -94,6 +96,7 @@ class Dense(Gram):
     frobenius: bool = static(default=False)
     entrywise: Any = static(default=None)
     estimated: str = static(default="")
+    sampling: Any = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -128,7 +131,8 @@ class Dense(Gram):
 
     def __repr__(self) -> str:
         kind = "symmetric, " if self.symmetric else ""
-        return f"Dense({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, rounding {float(self.rounding):.1e})"
+        error = "rounding" if self.sampling is None else "sampling error"
+        return f"Dense({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, {error} {float(self.rounding):.1e})"
 
 
 def column_block(V: Any, shape: tuple[int, int]) -> tuple[np.ndarray, bool]:

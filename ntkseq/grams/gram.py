@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
-
 from ntkseq import _progress
-from ntkseq.grams import device, host, sides
+from ntkseq.grams import sampling, sides
 from ntkseq.grams.base import Dense
 from ntkseq.kernels.base import Kernel
 
@@ -52,16 +50,20 @@ def gram(
     """
     tile, workers = sides.sizes(tile, workers)
     pair = sides.prepare(kernel, x, x2, lengths, lengths2)
-    rows = kernel.tile_rows(pair.left) if tile is None else None
-    if rows is not None and max(pair.shape) <= rows:
-        values = kernel.square_side(pair.left) if pair.symmetric else kernel.tile(pair.left, pair.right)
-        finite = bool(jnp.isfinite(values).all())
-    else:
-        task, calls = pair.task(tile, workers)
-        with _progress.bar(progress, pair.work(task), task.plan.calls, unit="batch", name="gram") as bar:
-            tick = (lambda count: None) if bar is None else bar.update
-            values, finite = host.run(task, calls, tick) if pair.on_cpu else device.run(task, tick)
+    parts, sampled = sampling.held(pair)
+    task, _ = pair.task(tile, workers)
+    alone = parts is not None and parts.whole  # the mean of the batches is the kernel
+    calls = task.plan.calls * ((0 if alone else 1) + (0 if parts is None else len(parts.kernels)))
+    with _progress.bar(progress, pair.work(task), calls, unit="batch", name="gram") as bar:
+        tick = (lambda count: None) if bar is None else bar.update
+        if parts is not None:
+            sampled = sampling.batches(parts, tile, workers, tick)
+        if alone and sampled is not None:
+            values, finite = sampling.mean(sampled), True
+        else:
+            values, finite = sampling.whole(pair, tile, workers, tick)
     if not finite:
         raise sides.overflow(values.dtype)
     e = pair.entry_rounding()
-    return Dense(values, pair.rounding(e), pair.symmetric, frobenius=True, entrywise=e, estimated=kernel.estimated)
+    known = {"frobenius": True, "entrywise": e, "estimated": kernel.estimated, "sampling": sampled}
+    return Dense(values, pair.rounding(e), pair.symmetric, **known)

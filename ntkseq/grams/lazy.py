@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _memory, _progress
-from ntkseq.grams import sides, sweep
+from ntkseq.grams import sampling, sides, sweep
 from ntkseq.grams.base import Gram, column_block
 from ntkseq.kernels.base import Kernel
 
@@ -62,7 +62,8 @@ def lazy(
     if not bool(jnp.isfinite(pair.diagonal).all()):
         raise sides.overflow(pair.diagonal.dtype)
     e = pair.entry_rounding()
-    return Lazy(pair, pair.rounding(e), e, tile, workers, progress)
+    of = sampling.Sampling(why="a lazy Gram holds no batches") if kernel.sampled else None
+    return Lazy(pair, pair.rounding(e), e, tile, workers, progress, of)
 
 
 @dataclasses.dataclass(eq=False)
@@ -75,6 +76,7 @@ class Lazy(Gram):
     tile: int | None = None
     workers: int | None = None
     progress: bool | None = None
+    sampling: sampling.Sampling | None = None
     _norm: float | None = None
     frobenius = True
 
@@ -153,4 +155,5 @@ class Lazy(Gram):
     def __repr__(self) -> str:
         kind = "symmetric, " if self.symmetric else ""
         name = type(self.sides.kernel).__name__
-        return f"Lazy({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, {name}, rounding {self.rounding:.1e})"
+        error = "rounding" if self.sampling is None else "sampling error"
+        return f"Lazy({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, {name}, {error} {self.rounding:.1e})"

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks
 from ntkseq._struct import replace, struct
+from ntkseq.kernels.parts import Parts, together
 
 Side = Any
 """A pytree of arrays with leading axis n: all that a kernel needs to know of each input on its own."""
@@ -65,6 +66,19 @@ class Kernel(abc.ABC):
 
     def standard_error(self, left: Side, right: Side) -> Float[Array, "n m ..."] | None:
         """Monte Carlo standard error of every entry of `tile(left, right)`; None if nothing is sampled."""
+        return None
+
+    @property
+    def sampled(self) -> bool:
+        """Whether values are Monte Carlo estimates, with a `standard_error`."""
+        return False
+
+    def parts(self, side: Side) -> Parts | None:
+        """The independent batches of a sampled kernel, each a kernel; None if nothing is sampled or they do not part.
+
+        Their Gram matrices tell the error of every eigenvalue: `ntkseq.gram` computes them, `ntkseq.spectrum` reads
+        them.
+        """
         return None
 
     def entries_per_pair(self, side: Side) -> int:
@@ -150,6 +164,9 @@ class Sum(Kernel):
     def diag_side(self, side: Side) -> Float[Array, " n"]:
         return self.first.diag_side(side[0]) + self.second.diag_side(side[1])
 
+    def square_side(self, side: Side) -> Float[Array, "n n"]:
+        return self.first.square_side(side[0]) + self.second.square_side(side[1])
+
     def entry_rounding(self, side: Side) -> float:
         return max(self.first.entry_rounding(side[0]), self.second.entry_rounding(side[1])) * 1.01
 
@@ -159,6 +176,36 @@ class Sum(Kernel):
         if first is None or second is None:
             return second if first is None else first
         return first + second  # an upper bound: two kernels with one seed are not independent
+
+    @property
+    def sampled(self) -> bool:
+        return self.first.sampled or self.second.sampled
+
+    def parts(self, side: Side) -> Parts | None:
+        """Batch b of the one with batch b of the other, or with all of it where nothing of it is sampled.
+
+        None where both are sampled in different numbers of batches: two kernels with one seed are not independent.
+        """
+        one, two = self.first.parts(side[0]), self.second.parts(side[1])
+        sampled = [part for part in (one, two) if part is not None]
+        if not sampled:
+            return None
+        batches = len(sampled[0].kernels)
+        halves = []
+        for kernel, own, part in ((self.first, side[0], one), (self.second, side[1], two)):
+            if part is None and kernel.sampled:  # without batches it would count as exact
+                return None
+            halves.append((kernel,) * batches if part is None else part.kernels)
+            halves.append((own,) * batches if part is None else part.sides)
+        if any(len(half) != batches for half in halves):
+            return None
+        kernels = tuple(Sum(a, b) for a, b in zip(halves[0], halves[2], strict=True))
+        sides = tuple(zip(halves[1], halves[3], strict=True))
+        exact = [k.entry_rounding(s) for k, s, p in ((self.first, side[0], one), (self.second, side[1], two)) if not p]
+        e = 1.01 * max(*exact, *(part.entrywise for part in sampled))
+        if one is not None and two is not None:
+            return together(one, two, sides, kernels, e)
+        return sampled[0].changed(kernels, sides, e)
 
     def entries_per_pair(self, side: Side) -> int:
         return max(self.first.entries_per_pair(side[0]), self.second.entries_per_pair(side[1]))
@@ -194,12 +241,26 @@ class Scaled(Kernel):
     def diag_side(self, side: Side) -> Float[Array, " n"]:
         return self.factor * self.kernel.diag_side(side)
 
+    def square_side(self, side: Side) -> Float[Array, "n n"]:
+        return self.factor * self.kernel.square_side(side)
+
     def entry_rounding(self, side: Side) -> float:
         return self.kernel.entry_rounding(side) * 1.01
 
     def standard_error(self, left: Side, right: Side) -> Float[Array, "n m"] | None:
         error = self.kernel.standard_error(left, right)
         return None if error is None else self.factor * error
+
+    @property
+    def sampled(self) -> bool:
+        return self.kernel.sampled
+
+    def parts(self, side: Side) -> Parts | None:
+        """The batches of the kernel, each times the number."""
+        part = self.kernel.parts(side)
+        if part is None:
+            return None
+        return part.changed(tuple(Scaled(one, self.factor) for one in part.kernels), part.sides, 1.01 * part.entrywise)
 
     def entries_per_pair(self, side: Side) -> int:
         return self.kernel.entries_per_pair(side)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -14,14 +12,15 @@ from jaxtyping import Array, Float
 from ntkseq import _checks
 from ntkseq._layers import check_letters
 from ntkseq._struct import static, struct
+from ntkseq.kernels import gated_batch
 from ntkseq.kernels import particles as sampling
 from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.gated_batch import SCALES, Batch
 from ntkseq.kernels.layers import read_weights
+from ntkseq.kernels.parts import Parts, student
 
 READS = ("last", "mean", "sum")
-_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v")
 _MOST_PER_BATCH = 4096  # its matrices are 6 or 8 x 4096^2 numbers: half a gigabyte in float32
-_CHUNK = 1 << 24  # numbers held for the sequences of one side at a time: 64 MiB in float32
 
 
 @struct
@@ -90,7 +89,7 @@ class Gated(Kernel):
     references = ("yang2020tp2",)
 
     def __post_init__(self) -> None:
-        for name in _SCALES:
+        for name in SCALES:
             _checks.scale(name, getattr(self, name))
         for name, allowed in (
             ("cell", tuple(sampling.GATES)),
@@ -147,9 +146,10 @@ class Gated(Kernel):
         return _estimate(*self._without_seed(), left, right)[1]
 
     def entry_rounding(self, side: Side) -> float:
-        """Upper estimate of |computed - exact| / sqrt(K_ii K_jj): rounding, and 4 standard errors of the sampling.
+        """Upper estimate of |computed - exact| / sqrt(K_ii K_jj): rounding, and the sampling.
 
-        The largest relative standard error over the pairs of up to four of the sequences is taken for all.
+        The largest relative standard error over the pairs of up to four of the sequences is taken for all, times
+        Student's factor for so few batches: 11 for 8, 5.3 for 32.
         """
         n = side["x"].shape[0]
         few = jax.tree.map(lambda leaf: leaf[np.unique(np.linspace(0, n - 1, min(n, 4)).astype(int))], side)
@@ -157,8 +157,18 @@ class Gated(Kernel):
         root = np.sqrt(np.diagonal(values))
         size = np.outer(root, root)
         relative = np.where(size > 0, error / np.where(size > 0, size, 1), 0)
-        eps = float(jnp.finfo(side["x"].dtype).eps)
-        return eps * (32.0 + 2.0 * side["x"].shape[1] ** 0.5) + 4.0 * float(relative.max())
+        return _rounding(side) + student(self.batches) * float(relative.max())
+
+    @property
+    def sampled(self) -> bool:
+        return True
+
+    def parts(self, side: Side) -> Parts:
+        """The batches: their mean is the kernel. What all of them are off alike is taken as 1 / P."""
+        bare, key = self._without_seed()
+        kernels = tuple(Batch(bare, key, jnp.int32(b)) for b in range(self.batches))
+        each = self.particles // self.batches
+        return Parts(kernels, (side,) * self.batches, self.particles, "particles", True, _rounding(side), 1.0 / each)
 
     def entries_per_pair(self, side: Side) -> int:
         return max(16, side["x"].shape[1])  # so many that a batch of small tiles holds few sequences
@@ -175,13 +185,18 @@ class Gated(Kernel):
         from ntkseq import models
 
         self._check_limit()
-        names = (*_SCALES, "cell", "read", "train", "input_scale")
+        names = (*SCALES, "cell", "read", "train", "input_scale")
         return models.Gated(width=width, **{name: getattr(self, name) for name in names})
 
     def _without_seed(self) -> tuple[Gated, Array]:
         """The kernel and its key, apart: a second seed compiles nothing."""
         bare = jax.tree.unflatten(jax.tree.structure(Gated(**_choices(self))), jax.tree.leaves(self))
         return bare, jax.random.key(self.seed)
+
+
+def _rounding(side: Side) -> float:
+    """Upper estimate of |computed - exact| / sqrt(K_ii K_jj) for the same draws."""
+    return float(jnp.finfo(side["x"].dtype).eps) * (32.0 + 2.0 * side["x"].shape[1] ** 0.5)
 
 
 def _choices(kernel: Gated) -> dict[str, Any]:
@@ -194,28 +209,27 @@ def _prepare(kernel: Gated, x: Array, lengths: Any) -> tuple[Side, Array]:
     inside = jnp.arange(x.shape[1], dtype=lengths.dtype)[None, :] < lengths[:, None]
     read = read_weights(kernel.read, inside, lengths, x.dtype)
     x = x * (x.shape[2] ** -0.5 if kernel.input_scale == "dim" else 1.0)
-    scales = _scales(kernel, x.dtype)
+    scales = gated_batch.scales(kernel, x.dtype)
     variance = scales.u**2 * jnp.sum(x * x, axis=2) + scales.b**2 + scales.w**2
     return {"x": x, "read": read}, jnp.isfinite(variance).all()
-
-
-def _scales(kernel: Gated, dtype: Any) -> sampling.Scales:
-    return sampling.Scales(*(jnp.asarray(getattr(kernel, name), dtype) for name in _SCALES))
 
 
 @jax.jit
 def _estimate(kernel: Gated, key: Any, left: Side, right: Side | None) -> tuple[Array, Array]:
     """Mean over the batches and its standard error: (n, m), or of each sequence with itself, (n,), without `right`."""
     given = left["x"].dtype
-    if jnp.finfo(given).bits < 32:
-        left, right = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), (left, right))
+    left, right = gated_batch.widened(left), None if right is None else gated_batch.widened(right)
     (n, _, d), dtype = left["x"].shape, left["x"].dtype
     each = kernel.particles // kernel.batches
 
     def add(carry: tuple[Array, Array], batch: Array) -> tuple[tuple[Array, Array], None]:
         mean, squares = carry
         draws = sampling.draw(jax.random.fold_in(key, batch), kernel.cell, d, each, dtype)
-        values = _diagonal(kernel, draws, left) if right is None else _block(kernel, draws, left, right)
+        values = (
+            gated_batch.diagonal(kernel, draws, left)
+            if right is None
+            else gated_batch.block(kernel, draws, left, right)
+        )
         step = values - mean
         mean = mean + step / (batch + 1).astype(dtype)
         return (mean, squares + step * (values - mean)), None
@@ -224,53 +238,3 @@ def _estimate(kernel: Gated, key: Any, left: Side, right: Side | None) -> tuple[
     (mean, squares), _ = jax.lax.scan(jax.checkpoint(add), (zero, zero), jnp.arange(kernel.batches, dtype=jnp.int32))
     count = kernel.batches * (kernel.batches - 1)
     return mean.astype(given), jnp.sqrt(jnp.maximum(squares, 0) / count).astype(given)
-
-
-def _block(kernel: Gated, draws: sampling.Draws, left: Side, right: Side) -> Float[Array, "n m"]:
-    """The kernel by one batch of particles, chunk by chunk of sequences on either side."""
-    run = partial(_features, kernel, draws)
-
-    @jax.checkpoint
-    def pairs(of: tuple[sampling.Features, Side], other: Side) -> Array:
-        return _contract(kernel, of, (run(other), other))
-
-    @jax.checkpoint
-    def rows(one: Side) -> Array:
-        held = run(one)
-        return _chunked(lambda other: pairs((held, one), other).T, right, each=draws.bias.shape[1]).T
-
-    return _chunked(rows, left, each=draws.bias.shape[1])
-
-
-def _diagonal(kernel: Gated, draws: sampling.Draws, side: Side) -> Float[Array, " n"]:
-    @jax.checkpoint
-    def each(one: Side) -> Array:
-        batches = jax.tree.map(lambda leaf: leaf[:, None], (_features(kernel, draws, one), one))
-        return jax.vmap(lambda of: _contract(kernel, of, of)[0, 0])(batches)
-
-    return _chunked(each, side, each=draws.bias.shape[1])
-
-
-def _features(kernel: Gated, draws: sampling.Draws, side: Side) -> sampling.Features:
-    tangent = kernel.kind == "ntk" and bool(set(kernel.train) & set("WUb"))
-    scales = _scales(kernel, side["x"].dtype)
-    return sampling.features(kernel.cell, scales, draws, side["x"], side["read"], tangent)
-
-
-def _contract(kernel: Gated, left: tuple[sampling.Features, Side], right: tuple[sampling.Features, Side]) -> Array:
-    train = kernel.train if kernel.kind == "ntk" else "V"
-    (one, x), (two, y) = left, right
-    return sampling.contract(_scales(kernel, x["x"].dtype), train, (one, x["x"]), (two, y["x"]))
-
-
-def _chunked(rows: Callable[[Side], Array], side: Side, each: int) -> Array:
-    """`rows` of the whole side, a chunk of sequences at a time, so that what is held for them fits in memory."""
-    n, t, _ = side["x"].shape
-    most = max(1, _CHUNK // (16 * t * each))  # 8 to 14 arrays (t, particles) for each sequence
-    if n <= most:
-        return rows(side)
-    chunks = -(-n // most)
-    size = -(-n // chunks)
-    index = np.minimum(np.arange(chunks * size), n - 1).reshape(chunks, size)
-    values = jax.lax.map(lambda at: rows(jax.tree.map(lambda leaf: leaf[at], side)), jnp.asarray(index))
-    return values.reshape(chunks * size, *values.shape[2:])[:n]

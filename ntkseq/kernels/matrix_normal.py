@@ -117,6 +117,7 @@ def estimate_pair(
     samples: int,
     weights: str = "softmax",
     same: bool = False,
+    group: Any = None,
 ) -> Pieces:
     """`estimate` with the roots of one pair of sequences of one padded length, given by their covariances.
 
@@ -130,7 +131,7 @@ def estimate_pair(
     kap_ij = jnp.where(one[:, None] & two[None, :], kap_ij, 0)
     kap_jj = jnp.where(two[:, None] & two[None, :], kap_jj, 0)
     th = None if th is None else jnp.where(one[:, None] & two[None, :], th, 0)
-    how: dict[str, Any] = {"key": key, "samples": samples, "weights": weights}
+    how: dict[str, Any] = {"key": key, "samples": samples, "weights": weights, "group": group}
     if same:
         root = _woven(jnp.pad(semidefinite_cholesky(kap_ii), ((0, 0), (0, t))))
         return estimate(root, root, kap_ij, th, sigma_qk, seen_i, seen_j, **how)
@@ -162,6 +163,7 @@ def estimate(
     key: Any,
     samples: int,
     weights: str = "softmax",
+    group: Any = None,
 ) -> Pieces:
     """The pieces of the kernel of one pair, by Monte Carlo, with a leading axis of GROUPS groups of draws.
 
@@ -182,12 +184,14 @@ def estimate(
         key: random key; another one for each block of a network.
         samples: draws in all, rounded up to a multiple of 2 GROUPS.
         weights: "softmax", "identity", "relu" or "abs".
+        group: the number of one group of draws, which alone is drawn; None: all of them.
     """
     t, s = kap.shape
     r = root_i.shape[1]
     twice = weights in ("softmax", "relu")
     steps = -(-samples // (2 * GROUPS if twice else GROUPS))
     count = 1 if th is None else 4
+    groups = jnp.arange(GROUPS, dtype=jnp.int32) if group is None else jnp.asarray(group, jnp.int32)[None]
 
     def one(g: Array) -> Array:
         mine = sigma_qk * product("ar,rq,cq->ac", root_i, g, root_i)
@@ -200,14 +204,14 @@ def estimate(
         return jax.vmap(lambda k: jax.random.normal(k, (r,), kap.dtype))(rows)
 
     def step(total: Array, draw: Array) -> tuple[Array, None]:
-        keys = jax.vmap(lambda k: jax.random.fold_in(key, k))(draw * GROUPS + jnp.arange(GROUPS, dtype=jnp.int32))
+        keys = jax.vmap(lambda k: jax.random.fold_in(key, k))(draw * GROUPS + groups)
         g = jax.vmap(noise)(keys)
         new = jax.vmap(one)(g)
         if twice:
             new = (new + jax.vmap(one)(-g)) / 2
         return total + new, None
 
-    zero = jnp.zeros((GROUPS, count, t, s), kap.dtype)
+    zero = jnp.zeros((groups.shape[0], count, t, s), kap.dtype)
     total = jax.lax.scan(step, zero, jnp.arange(steps, dtype=jnp.int32))[0] / steps
     if th is None:
         return Pieces(total[:, 0], None, None, None)

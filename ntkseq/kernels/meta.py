@@ -248,6 +248,10 @@ class Meta(Kernel):
         through = unit * float(np.max(slack / np.sqrt(net)))
         return unit * float(np.max(gross**2 / net)) + 2 * through + through**2
 
+    @property
+    def sampled(self) -> bool:
+        return self.base.sampled
+
     def standard_error(self, left: Side, right: Side) -> Float[Array, "n m"] | None:
         """Upper bound of the error that a sampled base brings in directly; what it does to R is not counted."""
         error = self.base.standard_error(flat(left["points"]), flat(right["points"]))

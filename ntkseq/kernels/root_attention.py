@@ -6,9 +6,6 @@ identity has a closed form, attention.2; relu and abs are sums of closed forms; 
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -140,9 +137,9 @@ def _expected(block: blocks.Attention, left: Entry, right: Entry, x: Pair, how: 
         if block.weights == "softmax":
             pieces = matrix_normal.estimate_pair(
                 left["kap"], kap, right["kap"], th, block.sigma_qk, *seen,
-                key=jax.random.key(block.seed), samples=block.samples, same=how.same,
+                key=jax.random.key(block.seed), samples=block.samples, same=how.same, group=how.group,
             )  # fmt: skip
-            pieces = jax.tree.map(partial(_of_groups, group=how.group), pieces)
+            pieces = jax.tree.map(lambda piece: jnp.mean(piece, axis=0), pieces)
         else:
             pieces = matrix_normal.elementwise(
                 left["in"], right["in"], z, th, block.sigma_qk, *seen, weights=block.weights
@@ -154,8 +151,3 @@ def _expected(block: blocks.Attention, left: Entry, right: Entry, x: Pair, how: 
 
 def _outputs(pieces: Pieces, kap: Array, th: Array | None, train: str) -> tuple[Array, Array | None]:
     return pieces.values_kap, None if th is None else matrix_normal.tangent(pieces, kap, th, train)
-
-
-def _of_groups(piece: Array, group: Any) -> Array:
-    """The mean over the groups of draws, or one of them."""
-    return jnp.mean(piece, axis=0) if group is None else jnp.take(piece, group, axis=0)

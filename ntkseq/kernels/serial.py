@@ -11,11 +11,12 @@ from jaxtyping import Array, Float
 from ntkseq import _checks, blocks
 from ntkseq._precision import product, safe_sqrt
 from ntkseq._struct import static, struct
-from ntkseq.kernels import passes, scans, tokens
+from ntkseq.kernels import passes, scans, serial_group, tokens
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.chordal import unfold
 from ntkseq.kernels.layers import all_finite, read_weights, scalar
 from ntkseq.kernels.matrix_normal import GROUPS
+from ntkseq.kernels.parts import Parts, student
 from ntkseq.kernels.root_attention import sampled, seeded
 from ntkseq.kernels.tokens import Context, Features, How
 
@@ -110,7 +111,7 @@ class Serial(Kernel):
         return Serial(*arguments.pop("blocks"), **arguments)
 
     @property
-    def monte_carlo(self) -> bool:
+    def sampled(self) -> bool:
         """Whether a block is sampled: softmax attention at scaling "root"."""
         return any(map(sampled, self.blocks))
 
@@ -140,7 +141,7 @@ class Serial(Kernel):
                 "Set LayerNorm(eps=...), give a Linear before it a bias, or drop tokens of zeros."
             )
         _checks.no_overflow(finite, x.dtype, f"{len(self.blocks)} blocks", "the sigmas of the blocks")
-        if self.monte_carlo:
+        if self.sampled:
             sides = [_prepare(self, x, lengths, jnp.int32(g))[0] for g in range(GROUPS)]
             side["groups"] = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *sides)
         return side
@@ -149,7 +150,7 @@ class Serial(Kernel):
         return _tile(self, _mean_of(left), _mean_of(right), None)
 
     def diag_side(self, side: Side) -> Float[Array, " n"]:
-        return _diag(self, _mean_of(side))
+        return _diag(self, _mean_of(side), None)
 
     def standard_error(self, left: Side, right: Side) -> Float[Array, "n m"] | None:
         """Monte Carlo standard error, from the spread of independent groups of draws through the whole network.
@@ -162,6 +163,14 @@ class Serial(Kernel):
         values = jnp.stack([_tile(self, pick(left, g), pick(right, g), jnp.int32(g)) for g in range(GROUPS)])
         return jnp.std(values, axis=0, ddof=1) / GROUPS**0.5
 
+    def parts(self, side: Side) -> Parts | None:
+        """The independent groups of draws, each through the whole network; None if nothing is sampled."""
+        return serial_group.parts(self, side, self._rounded(side)) if "groups" in side else None
+
+    def of_group(self, left: Side, right: Side | None, group: Any) -> Array:
+        """`tile`, or `diag_side` without `right`, by one group of draws, of examples prepared for it."""
+        return _diag(self, left, group) if right is None else _tile(self, left, right, group)
+
     def entry_rounding(self, side: Side) -> float:
         """Upper estimate of |computed - exact| / sqrt(K_ii K_jj).
 
@@ -169,16 +178,19 @@ class Serial(Kernel):
         pooling cancels. Where an activation with a kink stands behind attention between pairs of tokens, nearly equal
         tokens are told apart to sqrt(eps) only, and the estimate says so.
         """
-        rounding = side["rounding"]
-        eps = float(jnp.finfo(rounding.dtype).eps)
-        error, size, blur = map(float, jnp.max(rounding, axis=0))
-        worst = 4 * eps * (2 + error * size) + (eps * blur) ** 0.5
+        worst = self._rounded(side)
         few = jax.tree.map(lambda leaf: leaf[:4], side)
         sampling = self.standard_error(few, few)
-        if sampling is not None:  # four standard errors, the largest of a few pairs
+        if sampling is not None:  # the largest of a few pairs
             inv = tokens.inverse(safe_sqrt(self.diag_side(few)))
-            worst += 4 * float(jnp.max(sampling * inv[:, None] * inv[None, :]))
+            worst += student(GROUPS) * float(jnp.max(sampling * inv[:, None] * inv[None, :]))
         return worst
+
+    def _rounded(self, side: Side) -> float:
+        """`entry_rounding` without the error of the sampling."""
+        eps = float(jnp.finfo(side["rounding"].dtype).eps)
+        error, size, blur = map(float, jnp.max(side["rounding"], axis=0))
+        return 4 * eps * (2 + error * size) + (eps * blur) ** 0.5
 
     def entries_per_pair(self, side: Side) -> int:
         if "pooled" in side:
@@ -284,5 +296,5 @@ def _tile(kernel: Serial, left: Side, right: Side, group: Any) -> Array:
 
 
 @jax.jit
-def _diag(kernel: Serial, side: Side) -> Array:
-    return scans.diagonal(lambda one: _pairs(kernel, one, one, same=True), side)
+def _diag(kernel: Serial, side: Side, group: Any) -> Array:
+    return scans.diagonal(lambda one: _pairs(kernel, one, one, same=True, group=group), side)

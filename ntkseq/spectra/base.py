@@ -12,6 +12,7 @@ from ntkseq._outward import around, at_most, interval, outward
 from ntkseq._struct import static, struct
 from ntkseq.spectra import measures, propagation
 from ntkseq.spectra.decay import Decay, decay
+from ntkseq.spectra.sampling_error import Sampled
 
 
 @struct
@@ -67,13 +68,15 @@ class Spectrum:
     norm_fro: float
     """Frobenius norm of the matrix."""
     rounding: float
-    """The part of `errors` that is the matrix's own rounding, in spectral norm."""
+    """Upper estimate of |K - exact| in spectral norm, rounding and sampling; `errors` may be smaller."""
     method: str = static(default="")
     """How the values were computed."""
     estimated: str = static(default="")
     """Why the rounding of the matrix is an estimate and no bound, where it is one."""
     pair: tuple[int, int] | None = static(default=None)
     """Two examples that the matrix cannot tell apart, where it is they that leave the least eigenvalue unresolved."""
+    sampling: Sampled | None = None
+    """Where the kernel is a Monte Carlo estimate: the part of `errors` that comes from it, and what would lower it."""
 
     @property
     def n(self) -> int:
@@ -184,7 +187,7 @@ class Spectrum:
     def __repr__(self) -> str:
         return (
             f"Spectrum(n={self.n}, least {self.values[-1]:.4g} +- {float(at_most(self.errors[-1], 2)):.1e}, "
-            f"largest {self.values[0]:.4g}, rounding {self.rounding:.1e})"
+            f"largest {self.values[0]:.4g}, {'rounding' if self.sampling is None else 'sampling'} {self.rounding:.1e})"
         )
 
     def __str__(self) -> str:
@@ -200,6 +203,8 @@ class Spectrum:
             ("error", f"{at_most(self.errors.max(), 2)}, of which rounding of K {self.rounding:.2g}"),
             *([("rounding of K", f"an estimate: {self.estimated}")] if self.estimated else []),
         ]
+        if self.sampling is not None:
+            rows[-1:] = [("sampling error", f"{self.sampling}"), ("error", f"{at_most(self.errors.max(), 2)}")]
         return "\n".join(["Spectrum", *(f"  {name:<17} {text}" for name, text in rows)])
 
     def _least(self) -> str:

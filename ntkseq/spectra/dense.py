@@ -12,7 +12,7 @@ from ntkseq import _checks, _precision
 from ntkseq._outward import at_most
 from ntkseq.grams.auditing import Audited
 from ntkseq.grams.base import Dense, Gram
-from ntkseq.spectra import audited, entrywise
+from ntkseq.spectra import audited, entrywise, sampling_error
 from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.residuals import eigenvalue_error, orthogonality
 
@@ -62,6 +62,19 @@ def dense_spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
                 f"; {K.audit.pairs} pairs looked at again, twice, right but for probability {at_most(K.audit.delta, 2)}"
             )
         errors = np.minimum(whole, np.maximum(high - values, values - low)[::-1] + inexact)
+    known = K.sampling if isinstance(K, Gram) else None
+    shares = None
+    if known is not None and known.batches is not None and not (own < 0).any():
+        rho = known.entrywise * float(own.sum()) + solver
+        low, high = entrywise.bounds(values, basis, own, known.entrywise)
+        rounded = np.maximum(high - values, values - low) + 2.0 * solver
+        batches = np.ldexp(np.asarray(known.batches, np.float64), -shift)
+        shares = sampling_error.relative(A, values, batches, rho=rho, bias=known.bias)
+        moved = np.expm1(np.where(shares < 1, shares, np.inf)) * (np.maximum(values, 0) + rho + rounded)
+        errors = np.minimum(errors, (rounded + moved)[::-1])
+        shares = shares[::-1]
+    unsure = values[0] <= errors[-1]
+    near = whole if known is None else float(errors[-1])  # of examples that are equal as far as K tells
     errors = np.ldexp(errors * (1.0 + 4.0 * np.finfo(np.float64).eps), shift) + lost
     return Spectrum(
         values=np.ldexp(values[::-1], shift),
@@ -72,7 +85,8 @@ def dense_spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
         rounding=float(np.ldexp(rounding, shift)),
         method=f"LAPACK syevd in float64, entries {dtype}; residuals checked{by}",
         estimated=K.estimated if isinstance(K, Gram) else "",
-        pair=_twins(A, whole) if values[0] <= np.ldexp(errors[-1], -shift) else None,
+        sampling=sampling_error.of(K, shares),
+        pair=_twins(A, near) if unsure else None,
     )
 
 
@@ -111,8 +125,9 @@ def held(K: Any) -> Dense:
             'Scale K, or take method="dense", which scales by itself.'
         )
     A, rounding = _symmetrised(A, rounding, dtype)
-    frobenius, estimated = (K.frobenius, K.estimated) if isinstance(K, Gram) else (True, "")
-    return Dense(A, rounding=rounding, symmetric=True, frobenius=frobenius, estimated=estimated)  # pyright: ignore[reportArgumentType]
+    frobenius, estimated, of = (K.frobenius, K.estimated, K.sampling) if isinstance(K, Gram) else (True, "", None)
+    known = {"symmetric": True, "frobenius": frobenius, "estimated": estimated, "sampling": of}
+    return Dense(A, rounding=rounding, **known)  # pyright: ignore[reportArgumentType]
 
 
 def _host(K: Any) -> tuple[np.ndarray, np.dtype, float]:

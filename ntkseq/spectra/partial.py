@@ -184,8 +184,12 @@ class Partial:
     def __repr__(self) -> str:
         return (
             f"Partial(n={self.n}, {self.values.size} leading, largest {self.values[0]:.4g}, least {self.least}, "
-            f"rounding {self.rounding:.1e})"
+            f"{self._error} {self.rounding:.1e})"
         )
+
+    @property
+    def _error(self) -> str:
+        return "rounding" if self.K is None or self.K.sampling is None else "sampling error"
 
     def __str__(self) -> str:
         least = f"{self.least}" if self.least.resolved else f"not resolved: {self.least}"
@@ -198,7 +202,7 @@ class Partial:
             ("decay exponent", f"{self.decay_exponent()}" if self.semidefinite else "not defined"),
             ("trace", f"{self.trace}"),
             ("method", self.method + ("" if self.converged else "; NOT converged, the errors say how far it got")),
-            ("holds", f"but for probability {at_most(self.delta, 2)}; rounding of K {self.rounding:.2g}"),
+            ("holds", f"but for probability {at_most(self.delta, 2)}; {self._error} of K {self.rounding:.2g}"),
         ]
         return "\n".join(["Spectrum in part", *(f"  {name:<17} {text}" for name, text in rows)])
 

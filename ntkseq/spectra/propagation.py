@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq.spectra import counting
+from ntkseq.spectra import counting, entropy
 from ntkseq.spectra.measures import Choice, rank_of, shrunk
 
 
@@ -18,7 +18,8 @@ def rank_bounds(s: Float[np.ndarray, " n"], errors: Float[np.ndarray, " n"], cho
 
         |H(p) - H(q)| <= T log(n - 1) + h(T),   T = |p - q|_1 / 2 <= sum(errors) / sum(s),   h the binary entropy,
 
-    (for the energies s^2 the errors are 2 s error + error^2). The bounds hold for every choice of exact values; they
+    (for the energies s^2 the errors are 2 s error + error^2), and by no more than the box of all [low, high] lets it
+    (`entropy.bounds`). The bounds hold for every choice of exact values; they
     are not the least such bounds.
 
     Args:
@@ -85,7 +86,9 @@ def rank_bounds(s: Float[np.ndarray, " n"], errors: Float[np.ndarray, " n"], cho
         distance = float(np.sum(moved) / total)
         change = _entropy_change(distance, n)
         value = rank_of(s, choice)
-        lower, upper = value * np.exp(-change), value * np.exp(change)
+        least, most = entropy.bounds(low, high) if kind == "entropy" else entropy.bounds(low**2, high**2)
+        lower = max(value * np.exp(-change), np.exp(least))
+        upper = min(value * np.exp(change), np.exp(most))
     slack = 8.0 * n * np.finfo(np.float64).eps  # the sums above are rounded too
     floor = 0.0 if ridge else 1.0
     return float(max(floor, lower * (1.0 - slack))), float(min(n, upper * (1.0 + slack)))

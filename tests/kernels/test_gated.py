@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ntkseq.kernels import gated as module
+from ntkseq.kernels import gated_batch
 from ntkseq.kernels.gated import Gated
 from ntkseq.models import gated as models_gated
 from tests.models import explicit
@@ -211,14 +212,6 @@ def test_the_same_seed_gives_the_same_numbers_and_another_compiles_nothing(caplo
     np.testing.assert_array_equal(one, two)
 
 
-@pytest.mark.parametrize("most", [1, 2, 3, 4, 7])
-def test_chunks_put_together_are_the_whole(most, monkeypatch) -> None:
-    side = {"x": jnp.arange(24.0).reshape(4, 3, 2), "read": jnp.arange(12.0).reshape(4, 3)}
-    rows = lambda part: part["x"].sum(axis=(1, 2))[:, None] + part["read"]  # noqa: E731
-    monkeypatch.setattr(module, "_CHUNK", 16 * 3 * 5 * most)
-    np.testing.assert_array_equal(module._chunked(rows, side, each=5), rows(side))
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -321,7 +314,7 @@ def test_small_chunks_and_pieces_give_the_same_values_and_derivatives(monkeypatc
     kernel = make("gru", particles=64, batches=2, read="sum")
     run = lambda: jax.value_and_grad(lambda k: jnp.sum(k(X[:3], X[1:])))(kernel)  # noqa: E731
     one = run()
-    monkeypatch.setattr(module, "_CHUNK", 16 * 3 * 32 * 2)
+    monkeypatch.setattr(gated_batch, "_CHUNK", 16 * 3 * 32 * 2)
     module._estimate.clear_cache()
     two = run()
     module._estimate.clear_cache()

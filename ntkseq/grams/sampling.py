@@ -1,0 +1,89 @@
+"""How far is the Gram matrix of a sampled kernel from that of its limit? Those of its independent batches tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ntkseq._struct import static, struct
+from ntkseq.grams import device, host
+from ntkseq.grams.sides import Sides, overflow
+from ntkseq.kernels.parts import Parts
+
+HELD = 1 << 30
+"""Bytes up to which the matrices of all batches are held."""
+
+
+@struct
+class Sampling:
+    """What a Gram matrix of a sampled kernel knows of its sampling error.
+
+    `rounding` and `entrywise` of the Gram hold the sampling as if it were the worst everywhere; the batches say more.
+    """
+
+    batches: Float[Array | np.ndarray, "b n n"] | None = None
+    """The matrices of the independent batches; None where they are not held, and `why` says why."""
+    samples: int = static(default=0)
+    """Random samples in all; 0 if not known."""
+    noun: str = static(default="samples")
+    """What they are called: particles, draws."""
+    entrywise: float = static(default=0.0)
+    """e with |computed_ij - exact_ij| <= e sqrt(K_ii K_jj) by rounding alone."""
+    bias: float = static(default=0.0)
+    """Relative bias that all batches have in common."""
+    why: str = static(default="")
+    """Why there are no batches."""
+
+
+def whole(pair: Sides, tile: int | None, workers: int | None, tick: Callable[[int], Any]) -> tuple[Any, bool]:
+    """The matrix of all pairs, in one piece where the kernel asks for it, and whether all its values are finite."""
+    rows = pair.kernel.tile_rows(pair.left) if tile is None else None
+    if rows is not None and max(pair.shape) <= rows:
+        square = pair.symmetric
+        values = pair.kernel.square_side(pair.left) if square else pair.kernel.tile(pair.left, pair.right)
+        return values, bool(jnp.isfinite(values).all())
+    task, calls = pair.task(tile, workers)
+    return host.run(task, calls, tick) if pair.on_cpu else device.run(task, tick)
+
+
+def held(pair: Sides) -> tuple[Parts | None, Sampling | None]:
+    """The batches that are worth their memory, and what to say where there are none."""
+    if not pair.kernel.sampled:
+        return None, None
+    if not pair.symmetric:
+        return None, Sampling(why="a matrix between two sets of inputs has no eigenvalues")
+    parts = pair.kernel.parts(pair.left)
+    if parts is None:
+        return None, Sampling(why="this kernel is not a sum of its batches")
+    needed = len(parts.kernels) * pair.shape[0] ** 2 * pair.diagonal.dtype.itemsize
+    if needed > HELD:
+        return None, Sampling(samples=parts.samples, noun=parts.noun, why="the matrices of all batches take too much")
+    return parts, None
+
+
+def batches(parts: Parts, tile: int | None, workers: int | None, tick: Callable[[int], Any]) -> Sampling:
+    """The matrices of all batches.
+
+    Raises:
+        ValueError: values that overflow the dtype.
+    """
+    made = []
+    for kernel, side in zip(parts.kernels, parts.sides, strict=True):
+        once = kernel.tile_rows(side) is not None and tile is None  # then the diagonal comes with the rest
+        diagonal = jnp.zeros(()) if once else kernel.diag_side(side)
+        values, finite = whole(Sides(kernel, side, side, diagonal, True), tile, workers, tick)
+        if not finite:
+            raise overflow(values.dtype)
+        made.append(np.asarray(values))
+    return Sampling(np.stack(made), parts.samples, parts.noun, parts.entrywise, parts.bias)
+
+
+def mean(of: Sampling) -> Array:
+    """The mean of the batches, summed in float64, in their dtype."""
+    assert of.batches is not None
+    total = np.asarray(of.batches).mean(axis=0, dtype=np.float64)
+    return jnp.asarray(total.astype(of.batches.dtype))
