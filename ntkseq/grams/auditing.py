@@ -93,6 +93,7 @@ def audit(
         frobenius=bool(K.frobenius),
         entrywise=K.entrywise,
         estimated=K.estimated,
+        sampling=K.sampling,
         audit=look,
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ntkseq.grams.base import Dense
+from ntkseq.grams.sampling import Sampling, changed
 from ntkseq.kernels.meta import Meta
 
 
@@ -39,7 +40,8 @@ def phi(kernel: Meta, tasks: Any, *, lengths: Any = None) -> Dense:
     e = kernel.entry_rounding(kernel.prepare(tasks, lengths))
     # |E|_F <= e sqrt(sum_ij Phi_ii Phi_jj)
     rounding = e * float(np.trace(values.astype(np.float64)))
-    return Dense(values, rounding=rounding, frobenius=True, entrywise=e, estimated=kernel.estimated)
+    known = Sampling(why="what is behind an inner loop is no mean of batches") if kernel.sampled else None
+    return Dense(values, rounding=rounding, frobenius=True, entrywise=e, estimated=kernel.estimated, sampling=known)
 
 
 def between(gram: Dense, which: slice) -> Dense:
@@ -47,4 +49,7 @@ def between(gram: Dense, which: slice) -> Dense:
     values = np.asarray(gram.array)[which, which]
     e = gram.entrywise
     rounding = float(gram.rounding) if e is None else e * float(np.trace(values.astype(np.float64)))
-    return Dense(values, rounding=rounding, frobenius=gram.frobenius, entrywise=e, estimated=gram.estimated)
+    known = changed(gram.sampling, "of some of the examples")
+    return Dense(
+        values, rounding=rounding, frobenius=gram.frobenius, entrywise=e, estimated=gram.estimated, sampling=known
+    )

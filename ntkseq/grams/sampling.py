@@ -39,6 +39,11 @@ class Sampling:
     """Why there are no batches."""
 
 
+def changed(known: Sampling | None, why: str) -> Sampling | None:
+    """What is left to say of a matrix that is no longer the mean of the batches; None where nothing was sampled."""
+    return None if known is None else Sampling(samples=known.samples, noun=known.noun, why=why)
+
+
 def whole(pair: Sides, tile: int | None, workers: int | None, tick: Callable[[int], Any]) -> tuple[Any, bool]:
     """The matrix of all pairs, in one piece where the kernel asks for it, and whether all its values are finite."""
     rows = pair.kernel.tile_rows(pair.left) if tile is None else None

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks
 from ntkseq.grams.base import Dense, Gram, as_gram, column_block
+from ntkseq.grams.sampling import changed
 
 
 def centred(K: Any) -> Gram:
@@ -33,7 +34,8 @@ def centred(K: Any) -> Gram:
     A = A - A.mean(axis=1, keepdims=True)
     own = 4.0 * len(A) ** 0.5 * float(np.finfo(np.float64).eps) * float(np.linalg.norm(np.asarray(gram.dense())))
     rounding = float(gram.rounding) + own
-    return Dense(0.5 * (A + A.T), rounding=rounding, frobenius=gram.frobenius)  # pyright: ignore[reportArgumentType]
+    known = changed(gram.sampling, "the matrix was centred")
+    return Dense(0.5 * (A + A.T), rounding=rounding, frobenius=gram.frobenius, sampling=known)  # pyright: ignore[reportArgumentType]
 
 
 @dataclasses.dataclass(eq=False)
@@ -47,6 +49,7 @@ class Centred(Gram):
     def __post_init__(self) -> None:
         self.rounding = self.whole.rounding
         self.frobenius = self.whole.frobenius
+        self.sampling = self.whole.sampling
 
     @property
     def shape(self) -> tuple[int, int]:
