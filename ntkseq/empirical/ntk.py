@@ -241,10 +241,6 @@ class NTK(Kernel):
         find = partial(structure.examine, beside=not self.orders)
         return measured(self.function, side.inputs, side.choice, find, side)
 
-    @property
-    def sampled(self) -> bool:
-        return self.method == "sketch"
-
     def standard_error(self, left: Side, right: Side) -> Float[Array, "n m ..."] | None:
         return sketch.standard_error(left, right, self._kept) if self.method == "sketch" else None
 

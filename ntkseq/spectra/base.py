@@ -200,12 +200,14 @@ class Spectrum:
             ("decay exponent", f"{self.decay_exponent()}" if self.semidefinite else "not defined"),
             ("trace, |K|_F", f"{self.trace:.6g}, {self.norm_fro:.6g}"),
             ("method", self.method or "not stated"),
-            ("error", f"{at_most(self.errors.max(), 2)}, of which rounding of K {self.rounding:.2g}"),
+            *([] if self.sampling is None else [("sampling error", f"{self.sampling}")]),
+            ("error", f"{at_most(self.errors.max(), 2)}{self._of_which()}"),
             *([("rounding of K", f"an estimate: {self.estimated}")] if self.estimated else []),
         ]
-        if self.sampling is not None:
-            rows[-1:] = [("sampling error", f"{self.sampling}"), ("error", f"{at_most(self.errors.max(), 2)}")]
         return "\n".join(["Spectrum", *(f"  {name:<17} {text}" for name, text in rows)])
+
+    def _of_which(self) -> str:
+        return f", of which rounding of K {self.rounding:.2g}" if self.sampling is None else ""
 
     def _least(self) -> str:
         least = self.min_eigenvalue
