@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkseq import _notices
+
 
 def is_concrete(x: Any) -> bool:
     """Whether the numbers of `x` can be looked at now (not a tracer, not a placeholder)."""
@@ -23,6 +25,7 @@ def is_concrete(x: Any) -> bool:
 
 def floating(name: str, x: Any) -> jax.Array:
     """`x` as a JAX array of floating dtype; integers and booleans become the default float."""
+    x = _notices.narrowed(name, x)
     try:
         array = jnp.asarray(x)
     except (TypeError, ValueError) as error:
@@ -41,9 +44,8 @@ def finite(name: str, x: Any) -> None:
     """Raise if `x` holds NaN or infinity; does nothing under a trace."""
     if not is_concrete(x):
         return
-    values = np.asarray(x)
-    if not np.isfinite(values).all():
-        bad = ~np.isfinite(values)
+    bad = ~np.isfinite(np.asarray(x))
+    if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         raise ValueError(
             f"{name} must be finite; got {int(bad.sum())} NaN or infinite value(s), the first at index {where}. "

@@ -35,6 +35,16 @@ def safe_sqrt(x: jax.Array) -> jax.Array:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
 
 
+def x64() -> bool:
+    """Whether JAX is in its 64-bit mode, in this thread."""
+    return jnp.result_type(float) == jnp.float64
+
+
+def setting(x64: bool) -> Any:
+    """A `with` under which JAX computes as where something was made: helpers of a thread do not see its setting."""
+    return jax.enable_x64(x64)
+
+
 def eps(dtype: object) -> float:
     """The spacing of 1.0 in `dtype`, as a Python float."""
     return float(jnp.finfo(dtype).eps)  # pyright: ignore[reportArgumentType]

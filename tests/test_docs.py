@@ -12,6 +12,8 @@ import pytest
 
 from ntkseq import references
 
+pytestmark = pytest.mark.filterwarnings("error")  # all of them: a user sees what an example warns of
+
 ROOT = pathlib.Path(__file__).parents[1]
 NUMBERED = "recurrent|dense|numerics|bounds|training|concepts|attention|maml"
 """Pages whose equations are cited from the code."""

@@ -37,7 +37,8 @@ FENCED = {
     "jax.extend.core": ("interop/neural_tangents.py", "empirical/trace.py"),
 }
 
-HANDS_X64_ON = ("grams/host.py",)  # to its threads, which do not see the setting of the thread that calls
+# to threads, which do not see the setting of the thread that calls, and to what was made under another setting
+HANDS_X64_ON = ("grams/host.py", "_precision.py")
 # the rounding of a few entries, or a product in float64 of entries in any dtype, within one `with`
 MEASURES_IN_X64 = (
     "empirical/rounding.py",

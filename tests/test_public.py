@@ -51,7 +51,10 @@ SURFACE = {
         "AttentionWeights", "Average", "Convergence", "NTK", "Plan", "Taylor", "attention_weights", "average",
         "calibrate", "convergence", "linearize", "taylor",
     ],
-    "ntkseq.grams": ["Audited", "Dense", "Gram", "Lazy", "Operator", "as_gram", "audit", "gram", "lazy"],
+    "ntkseq.grams": [
+        "Audited", "Dense", "Gram", "Lazy", "Operator", "PrecisionWarning", "as_gram", "audit", "computed", "gram",
+        "lazy",
+    ],
     "ntkseq.interop": ["equinox", "flax", "neural_tangents"],
     "ntkseq.kernels": [
         "Attention", "Bidirectional", "Dense", "Flow", "GD", "Gated", "Kernel", "LeakyRecurrent", "LinearRecurrent",

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from ntkseq import _checks
 from ntkseq._outward import interval, outward
 from ntkseq.bounds.base import Assumption
+from ntkseq.grams.arrays import as_gram
 from ntkseq.spectra import Spectrum, spectrum
 
 EPS = float(np.finfo(np.float64).eps)
@@ -25,11 +26,15 @@ class System:
         matrix: K, (n, n) float64, symmetric.
         y: labels, (n,).
         spectrum: its eigenvalues with their errors.
+        stated: whether who computed K states its rounding; False for an array of unknown rounding.
+        entrywise: as `grams.Gram.entrywise`.
     """
 
     matrix: Float[np.ndarray, "n n"]
     y: Float[np.ndarray, " n"]
     spectrum: Spectrum
+    stated: bool = True
+    entrywise: float | None = None
 
     @property
     def rounding(self) -> float:
@@ -99,6 +104,9 @@ class System:
             )
         if self.spectrum.estimated:
             return Assumption("rounding of K", statement, "unresolved", self.spectrum.estimated)
+        if not self.stated:
+            evidence = "K came as an array of unknown rounding: pass gram(kernel, x) or grams.computed(K, kernel, x)"
+            return Assumption("rounding", statement, "unchecked", evidence)
         return Assumption("rounding", statement, "declared", "as the Gram matrix states it")
 
     def independent(self) -> Assumption:
@@ -127,12 +135,13 @@ def system(K: Any, y: Any, *, signs: bool = False, vectors: bool = False) -> Sys
         ValueError: K not square, symmetric and finite; y not (n,) numbers; with `signs`, y not -1/+1.
     """
     matrix = _checks.symmetric("K", K)
+    K = as_gram(K)
     y = _checks.labels("y", y, len(matrix))
     if signs and not np.isin(y, (-1.0, 1.0)).all():
         wrong = float(y[~np.isin(y, (-1.0, 1.0))][0])
         raise ValueError(f"y must hold class labels -1 and +1; got {wrong:g}. Encode the two classes as -1/+1.")
     eigen = spectrum(K, vectors=vectors, method="dense")
-    return System(matrix=matrix, y=y, spectrum=eigen)
+    return System(matrix, y, eigen, stated=getattr(K, "stated", True), entrywise=K.entrywise)
 
 
 def independent(copies: int = 0) -> Assumption:

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float
 
-from ntkseq import _checks, activations, blocks
+from ntkseq import _checks, _precision, activations, blocks
 from ntkseq.activations import Activation
 from ntkseq.models import Serial
 
@@ -162,7 +162,8 @@ class AttentionHead:
 
 def tokens(x: Any, lengths: Any = None) -> tuple[Float[np.ndarray, "n t d"], np.ndarray]:
     """Inputs (n, t, d) in host float64, zero behind their lengths, and the lengths (n,)."""
-    checked, found = _checks.sequences("x", x, lengths)
+    with _precision.setting(True):  # what follows is computed in float64
+        checked, found = _checks.sequences("x", x, lengths)
     held = np.asarray(x) if isinstance(x, (np.ndarray, list, tuple)) else np.asarray(checked)  # JAX may round
     lengths = np.asarray(found)
     inside = np.arange(held.shape[1]) < lengths[:, None]

@@ -14,7 +14,6 @@ from ntkseq._outward import outward
 from ntkseq.bounds._system import EPS, System, system
 from ntkseq.bounds._uniform import Loss, beforehand, confidence, multiple, ridge_dual
 from ntkseq.bounds.base import Assumption, Bound, Term, total
-from ntkseq.grams.base import as_gram
 
 PREDICTOR = "the meta-kernel predictor with these coefficients (not a network of finite width)"
 
@@ -108,7 +107,7 @@ def meta_kernel(
         norm, answers, off = found.size(known)
         values = chosen.value(answers + begun.reshape(N * q, outputs), y.reshape(N * q, outputs))
         training = min(1.0, float(np.mean(values)) + chosen.lipschitz * off)
-    trace, slope = _trace(Phi, known), f"{2 * chosen.lipschitz:g}"
+    trace, slope = _trace(known), f"{2 * chosen.lipschitz:g}"
     if kappa is None:
         formulas = (f"{slope} i B0 sqrt(tr Phi/q)/N", "3 sqrt(log(2 i(i+1) tried/delta)/(2N))")
     else:
@@ -210,9 +209,9 @@ def _recalled(known: System, found: _Fit, N: int, q: int, delta: float) -> Bound
     )
 
 
-def _trace(Phi: Any, known: System) -> float:
+def _trace(known: System) -> float:
     """Upper estimate of the exact trace; errors known entry by entry, |error_ii| <= e Phi_ii, say more than a norm."""
-    e = as_gram(Phi).entrywise if not isinstance(Phi, (list, tuple)) else None
+    e = known.entrywise
     computed = float(np.trace(known.matrix))
     return min(known.trace, computed / (1 - e)) if e is not None and 0 <= e < 1 else known.trace
 

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks
@@ -180,7 +181,7 @@ class _Facts:
             raise ValueError("x must be the inputs (n, t, d) here; got declared tokens. target_risk takes those.")
         tokens = Tokens.measured(x)
         y = _checks.labels("y", y, len(x))
-        found = jax.vmap(target)(_checks.floating("x", x))
+        found = jax.vmap(target)(jnp.asarray(x))  # in the dtype that sets the tolerance below
         gap = float(np.max(np.abs(np.asarray(found, np.float64) - y)))
         allowed = 256 * float(np.finfo(found.dtype).eps) * (1.0 + float(np.max(np.abs(y))))
         status = "unresolved" if gap <= allowed else "fails"  # f is known to rounding only

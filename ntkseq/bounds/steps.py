@@ -14,6 +14,7 @@ from ntkseq._outward import outward
 from ntkseq.bounds._system import EPS, System, independent, system
 from ntkseq.bounds._uniform import beforehand, confidence, multiple, ridge_dual
 from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.grams.arrays import as_gram
 
 
 def every_step(
@@ -259,9 +260,10 @@ def _points(K: Any, n: int, t: int) -> Any:
         if shape != (n, n, t, t):
             raise ValueError(
                 f"K must have shape ({n}, {n}, {t}, {t}), as kernels.every_step(kernel, x) has for labels of {n} "
-                f"sequences at {t} steps; got {shape}. Take the labelled steps: K[:, :, s][..., s]."
+                f"sequences at {t} steps; got {shape}. For some steps: grams.computed(K, kernel, x).take(points), "
+                "where step s of sequence i is point i t + s."
             )
-        return np.asarray(_checks.entries(K)).transpose(0, 2, 1, 3).reshape(n * t, n * t)
+        return as_gram(K)
     if shape != (n * t, n * t):
         raise ValueError(
             f"K must have shape ({n}, {n}, {t}, {t}) or ({n * t}, {n * t}) for labels of {n} sequences at {t} steps; "

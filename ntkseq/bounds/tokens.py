@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _precision
 from ntkseq.bounds._uniform import worst
 from ntkseq.bounds.base import Assumption
 
@@ -58,7 +58,8 @@ class Tokens:
         Raises:
             ValueError: x is not (n, t, d), or not finite.
         """
-        given, _ = _checks.sequences("x", np.asarray(x) if isinstance(x, (list, tuple)) else x)
+        with _precision.setting(True):  # what follows is computed in float64
+            given, _ = _checks.sequences("x", np.asarray(x) if isinstance(x, (list, tuple)) else x)
         eps = float(np.finfo(np.asarray(given).dtype).eps)
         held = (
             np.asarray(x) if isinstance(x, (np.ndarray, list, tuple)) else np.asarray(given)

@@ -241,6 +241,14 @@ class NTK(Kernel):
         find = partial(structure.examine, beside=not self.orders)
         return measured(self.function, side.inputs, side.choice, find, side)
 
+    by_token = False
+
+    def scales(self) -> list[Any]:
+        return []  # parameters are as small as training makes them
+
+    def keep(self, side: Side) -> Side:
+        return Late(side.inputs, side.choice, min(32, _count(side.inputs))) if isinstance(side, Prepared) else side
+
     def standard_error(self, left: Side, right: Side) -> Float[Array, "n m ..."] | None:
         return sketch.standard_error(left, right, self._kept) if self.method == "sketch" else None
 

@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -16,6 +15,7 @@ from ntkseq._struct import static, struct
 from ntkseq.grams import sides
 from ntkseq.grams.base import Dense, Gram
 from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.span import widened
 
 _BYTES = 1 << 26  # of the examples of one batch of pairs, gathered
 _BATCH = 1 << 10  # pairs of a batch, at most; batches are filled up, so that one shape is compiled
@@ -218,7 +218,7 @@ def _again(kernel: Any, x: Any, lengths: Any, dtype: Any) -> Again:
     x = x if given and all(hasattr(leaf, "dtype") for leaf in given) else np.asarray(x)  # numbers in lists
     x = jax.tree.map(lambda leaf: np.asarray(leaf, dtype) if leaf.dtype == np.float64 else leaf, x)
     with jax.enable_x64(True):
-        there, x = jax.tree.map(_wide, (kernel, x))
+        there, x = jax.tree.map(widened, (kernel, x))
         pair = sides.prepare(there, x, None, lengths, None)
         diagonal = np.asarray(pair.diagonal, np.float64)
         rounding = float(there.entry_rounding(pair.left))
@@ -227,13 +227,6 @@ def _again(kernel: Any, x: Any, lengths: Any, dtype: Any) -> Again:
             f"the kernel must compute in float64 to be audited; got {pair.diagonal.dtype}. It casts to a fixed dtype."
         )
     return Again(there, pair.left, diagonal, np.sqrt(np.maximum(diagonal, 0.0)), rounding)
-
-
-def _wide(leaf: Any) -> Any:
-    """In float64 if it is an array of floats; a Python number is exact there as it is."""
-    if not jnp.issubdtype(getattr(leaf, "dtype", np.int32), jnp.floating):
-        return leaf
-    return jnp.asarray(np.asarray(leaf).astype(np.float64))
 
 
 @jax.jit

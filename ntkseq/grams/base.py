@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks, _precision
-from ntkseq._struct import static, struct
+from ntkseq import _checks, _precision, _provenance
+from ntkseq._struct import replace, static, struct
+from ntkseq.kernels.origin import Origin
 
 
 class Gram(abc.ABC):
@@ -55,11 +56,11 @@ class Gram(abc.ABC):
         """The Frobenius norm, summed in float64."""
 
     @abc.abstractmethod
-    def diag(self) -> Float[Array, " k"]:
-        """The diagonal."""
+    def diag(self) -> Float[Array | np.ndarray, " k"]:
+        """The diagonal. What is float64 comes as a NumPy array where JAX is in its 32-bit mode; so do rows."""
 
     @abc.abstractmethod
-    def rows(self, which: Any) -> Float[Array, "k m"]:
+    def rows(self, which: Any) -> Float[Array | np.ndarray, "k m"]:
         """Some rows, chosen by an index array or slice."""
 
     @abc.abstractmethod
@@ -80,6 +81,7 @@ class Gram(abc.ABC):
         return np.asarray(self.dense(), dtype=dtype)
 
     def __getitem__(self, index: Any) -> Any:
+        """Entries, rows or blocks, as of an array."""
         return self.dense()[index]
 
 
@@ -88,15 +90,29 @@ _ROWS = 512  # rows of a Dense that are in float64 at a time
 
 @struct
 class Dense(Gram):
-    """A Gram matrix held as one array."""
+    """A Gram matrix held as one array. Without `rounding`: what `as_gram` says of the array. 0 means: it is exact."""
 
     array: Float[Array | np.ndarray, "n m"]
-    rounding: Any = 0.0
+    rounding: Any = None
     symmetric: bool = static(default=True)
     frobenius: bool = static(default=False)
     entrywise: Any = static(default=None)
     estimated: str = static(default="")
     sampling: Any = None
+    stated: bool = static(default=True)
+    """Whether who computed the entries states `rounding`; False where only their dtype was known, see `as_gram`."""
+
+    def __post_init__(self) -> None:
+        if self.rounding is not None:
+            return
+        from ntkseq.grams.arrays import as_gram, graded  # here, because these make a Dense
+
+        known: dict[str, Any] = {"rounding": float("inf")}  # a placeholder, or a trace
+        if isinstance(self.array, np.ndarray) or _checks.is_concrete(self.array):
+            found = as_gram(self.array, "array") if self.entrywise is None else graded(self)
+            known = {name: getattr(found, name) for name in ("rounding", "frobenius", "entrywise", "stated")}
+        for name, value in known.items():
+            object.__setattr__(self, name, value)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -107,7 +123,8 @@ class Dense(Gram):
         return self.array.dtype
 
     def mv(self, v: Float[Array, " m"]) -> Float[Array, " n"]:
-        return _precision.product("ij,j->i", jnp.asarray(self.array), v)
+        held = self._here()
+        return super().mv(v) if isinstance(held, np.ndarray) else _precision.product("ij,j->i", held, v)
 
     def times(self, V: Any) -> Float[np.ndarray, "n ..."]:
         V, single = column_block(V, self.shape)
@@ -120,11 +137,46 @@ class Dense(Gram):
     def norm_fro(self) -> float:
         return float(np.linalg.norm(np.asarray(self.array, np.float64)))
 
-    def diag(self) -> Float[Array, " k"]:
-        return jnp.asarray(self.array.diagonal())
+    def diag(self) -> Float[Array | np.ndarray, " k"]:
+        return self._here().diagonal()
 
-    def rows(self, which: Any) -> Float[Array, "k m"]:
-        return jnp.asarray(self.array)[which]
+    def rows(self, which: Any) -> Float[Array | np.ndarray, "k m"]:
+        return self._here()[which]
+
+    def take(self, which: Any) -> Dense:
+        """The Gram matrix of some of the examples, chosen by an index array or slice, with its own rounding."""
+        index = np.arange(self.shape[0])[which].reshape(-1)
+        if not self.symmetric or len(np.unique(index)) != len(index):
+            raise ValueError("take chooses different examples of a symmetric Gram matrix. Index a cross Gram yourself.")
+        array = self._here()[np.ix_(index, index)]
+        rounding = float(self.rounding)  # of a part no more than of the whole
+        if self.entrywise is not None:  # |E|_F <= e tr K
+            rounding = min(rounding, float(self.entrywise) * float(np.trace(np.asarray(array, np.float64))))
+        sampling = self.sampling and replace(self.sampling, batches=None, why="it is that of some of the examples")
+        known = {"estimated": self.estimated, "stated": self.stated, "sampling": sampling}
+        return Dense(array, rounding, True, self.frobenius, self.entrywise, **known)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Entries as of an array. A block of some examples with themselves, K[:9, :9], keeps its rounding."""
+        part, e = self._here()[index], self.entrywise
+        block = isinstance(index, tuple) and len(index) == 2 and isinstance(index[0], slice) and index[0] == index[1]
+        if block and self.symmetric and self.stated and e is not None:
+            _provenance.remember(part, Origin.known(float(e), None, self.estimated))
+        return part
+
+    def _here(self) -> Any:
+        """The entries for JAX, or for NumPy where JAX would round them."""
+        wide = self.array.dtype == np.float64 and not _precision.x64()
+        return np.asarray(self.array) if wide else jnp.asarray(self.array)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """In NumPy: JAX would read float64 back as float32 where it is in its 32-bit mode."""
+        return self.__dict__ | {"array": np.asarray(self.array)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "array", self._here())
 
     def dense(self) -> Float[Array | np.ndarray, "n m"]:
         return self.array
@@ -152,21 +204,3 @@ def column_block(V: Any, shape: tuple[int, int]) -> tuple[np.ndarray, bool]:
     _checks.finite("V", block)
     single = block.ndim == 1
     return (block[:, None] if single else block), single
-
-
-def as_gram(K: Any) -> Gram:
-    """`K` itself if it is a Gram; an array becomes a `Dense` whose rounding is that of its own dtype.
-
-    Raises:
-        ValueError: not a matrix.
-    """
-    if isinstance(K, Gram):
-        return K
-    array = K if isinstance(K, (jax.Array, np.ndarray)) else np.asarray(K)
-    if array.ndim != 2 or array.dtype.kind != "f":
-        raise ValueError(f"K must be a matrix of floats, shape (n, m); got shape {array.shape}, dtype {array.dtype}.")
-    square = array.shape[0] == array.shape[1]
-    symmetric = square and bool(np.array_equal(np.asarray(array), np.asarray(array).T))
-    # each entry is at best rounded once: |E|_2 <= |E|_F <= eps/2 |K|_F
-    rounding = 0.5 * float(np.finfo(array.dtype).eps) * float(np.linalg.norm(np.asarray(array, np.float64)))
-    return Dense(array, rounding=rounding, symmetric=symmetric, frobenius=True)  # pyright: ignore[reportArgumentType]

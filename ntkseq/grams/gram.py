@@ -65,5 +65,6 @@ def gram(
     if not finite:
         raise sides.overflow(values.dtype)
     e = pair.entry_rounding()
+    pair.remember(values, e)
     known = {"frobenius": True, "entrywise": e, "estimated": kernel.estimated, "sampling": sampled}
     return Dense(values, pair.rounding(e), pair.symmetric, **known)

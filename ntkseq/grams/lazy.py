@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _memory, _progress
+from ntkseq import _memory, _precision, _progress
 from ntkseq.grams import sampling, sides, sweep
 from ntkseq.grams.base import Gram, column_block
 from ntkseq.kernels.base import Kernel
@@ -33,7 +33,7 @@ def lazy(
 
     It is the matrix of `gram(kernel, x)` with the same tiles, entry by entry. A product with k vectors at once costs
     one pass over the tiles, hardly more than with one: give it blocks. `spectrum`, `predictors.flow` and
-    `predictors.ridge_cg` do.
+    `predictors.ridge_cg` do. Made in JAX's 64-bit mode (`jax.enable_x64`), it computes in float64 wherever it is used.
 
     Args:
         kernel: any `Kernel`.
@@ -101,10 +101,11 @@ class Lazy(Gram):
 
     def times(self, V: Any) -> Float[np.ndarray, "n ..."]:
         V, single = column_block(V, self.shape)
-        task, calls = self.sides.task(self.tile, self.workers)
-        work = self.sides.work(task)
-        with _progress.bar(self.progress, work, len(task.plan.pairs), unit="tile", name="product") as bar:
-            found = sweep.run(task, V, calls, (lambda count: None) if bar is None else bar.update)
+        with _precision.setting(self.sides.x64):
+            task, calls = self.sides.task(self.tile, self.workers)
+            work = self.sides.work(task)
+            with _progress.bar(self.progress, work, len(task.plan.pairs), unit="tile", name="product") as bar:
+                found = sweep.run(task, V, calls, (lambda count: None) if bar is None else bar.update)
         if not np.isfinite(found.squares):
             raise sides.overflow(self.dtype)
         self._norm = float(np.sqrt(found.squares))
@@ -116,25 +117,27 @@ class Lazy(Gram):
         assert self._norm is not None
         return self._norm
 
-    def diag(self) -> Float[Array, " k"]:
+    def diag(self) -> Float[Array | np.ndarray, " k"]:
         if self.symmetric:
-            return self.sides.diagonal
+            return self.sides.handed(self.sides.diagonal)
         raise ValueError("the diagonal of a cross Gram is not held; got x2. Take lazy(kernel, x).diag().")
 
-    def rows(self, which: Any) -> Float[Array, "k m"]:
+    def rows(self, which: Any) -> Float[Array | np.ndarray, "k m"]:
         index = np.arange(self.shape[0])[which].reshape(-1)
         values, finite = self.sides.take(index).values(None, self.workers, lambda count: None)
         if not finite:
             raise sides.overflow(self.dtype)
         if self.symmetric:
-            values = values.at[np.arange(len(index)), index].set(self.sides.diagonal[index])
-        return values
+            with _precision.setting(self.sides.x64):
+                values = values.at[np.arange(len(index)), index].set(self.sides.diagonal[index])
+        return self.sides.handed(values)
 
     def dense(self) -> Float[Array | np.ndarray, "n m"]:
         values, finite = self.sides.values(self.tile, self.workers, lambda count: None)
         if not finite:
             raise sides.overflow(self.dtype)
-        return values
+        self.sides.remember(values, self.entrywise)
+        return self.sides.handed(values)
 
     def __jax_array__(self) -> Float[Array, "n m"]:
         self._check_small()

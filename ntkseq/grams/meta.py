@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ntkseq.grams.base import Dense
-from ntkseq.grams.sampling import Sampling, changed
+from ntkseq.grams.sampling import Sampling
 from ntkseq.kernels.meta import Meta
 
 
@@ -42,14 +42,3 @@ def phi(kernel: Meta, tasks: Any, *, lengths: Any = None) -> Dense:
     rounding = e * float(np.trace(values.astype(np.float64)))
     known = Sampling(why="what is behind an inner loop is no mean of batches") if kernel.sampled else None
     return Dense(values, rounding=rounding, frobenius=True, entrywise=e, estimated=kernel.estimated, sampling=known)
-
-
-def between(gram: Dense, which: slice) -> Dense:
-    """The Gram matrix of some of the examples, with the errors of its entries."""
-    values = np.asarray(gram.array)[which, which]
-    e = gram.entrywise
-    rounding = float(gram.rounding) if e is None else e * float(np.trace(values.astype(np.float64)))
-    known = changed(gram.sampling, "of some of the examples")
-    return Dense(
-        values, rounding=rounding, frobenius=gram.frobenius, entrywise=e, estimated=gram.estimated, sampling=known
-    )

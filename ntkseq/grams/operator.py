@@ -31,6 +31,8 @@ class Operator(Gram):
         dtype: in which vectors are handed over, as NumPy arrays; None: JAX's default float.
         block: whether `product` takes a block of vectors.
 
+    `product` runs in the mode of JAX, 64-bit or 32-bit, in which the Operator was made.
+
     Raises:
         ValueError: products of another shape, not finite, or so far from symmetric that rounding does not explain it.
 
@@ -52,6 +54,7 @@ class Operator(Gram):
 
     def __post_init__(self) -> None:
         self.n = _checks.positive_int("n", self.n)
+        self._x64 = _precision.x64()  # the products keep the setting under which they were measured
         self.dtype = np.dtype(jnp.result_type(float) if self.dtype is None else self.dtype)
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64; got {self.dtype}.")
@@ -68,11 +71,12 @@ class Operator(Gram):
     def times(self, V: Any) -> Float[np.ndarray, "n ..."]:
         V, single = column_block(V, self.shape)
         given = V.astype(self.dtype)
-        if self.block:
-            out = np.asarray(self.product(given))
-        else:
-            columns = [np.asarray(self.product(given[:, j])) for j in range(V.shape[1])]
-            out = np.stack(columns, axis=1) if columns else np.zeros((self.n, 0))
+        with _precision.setting(self._x64):
+            if self.block:
+                out = np.asarray(self.product(given))
+            else:
+                columns = [np.asarray(self.product(given[:, j])) for j in range(V.shape[1])]
+                out = np.stack(columns, axis=1) if columns else np.zeros((self.n, 0))
         if out.shape != V.shape:
             raise ValueError(
                 f"product must return a block of the shape of its argument, {V.shape}; got {out.shape}. "

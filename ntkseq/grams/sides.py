@@ -6,22 +6,45 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _checks
+from ntkseq import _checks, _precision, _provenance
 from ntkseq.grams import device, host, tiles
+from ntkseq.kernels import span
 from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.origin import Origin
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sides:
-    """Two prepared batches of examples, or one with itself, and the exact diagonal of the left one."""
+    """Two prepared batches of examples, or one with itself, and the exact diagonal of the left one.
+
+    `x64`: whether JAX was in its 64-bit mode, under which whatever is computed from them is computed.
+    """
 
     kernel: Kernel
     left: Side
     right: Side
     diagonal: jax.Array
     symmetric: bool
+    x64: bool = dataclasses.field(default_factory=_precision.x64)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """In NumPy: JAX would read float64 back as float32 where it is in its 32-bit mode."""
+        held = lambda leaf: np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf  # noqa: E731
+        state = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return state | {name: jax.tree.map(held, state[name]) for name in ("kernel", "left", "right", "diagonal")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        with _precision.setting(state["x64"]):
+            for name, value in state.items():
+                sides = jax.tree.map(jnp.asarray, value) if name in ("left", "right", "diagonal") else value
+                object.__setattr__(self, name, sides)
+
+    def handed(self, values: jax.Array) -> Any:
+        """An array as it leaves: float64 goes to NumPy where JAX, in its 32-bit mode, would round it to float32."""
+        return np.asarray(values) if values.dtype == jnp.float64 and not _precision.x64() else values
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -50,13 +73,15 @@ class Sides:
 
     def values(self, tile: int | None, workers: int | None, tick: Any) -> tuple[jax.Array, bool]:
         """The whole matrix, and whether all its values are finite."""
-        task, calls = self.task(tile, workers)
-        return host.run(task, calls, tick) if self.on_cpu else device.run(task, tick)
+        with _precision.setting(self.x64):
+            task, calls = self.task(tile, workers)
+            return host.run(task, calls, tick) if self.on_cpu else device.run(task, tick)
 
     def take(self, which: np.ndarray) -> Sides:
         """Some rows against all columns, where no row is the diagonal's any more."""
-        left = jax.tree.map(lambda leaf: leaf[which], self.left)
-        return Sides(self.kernel, left, self.right, self.diagonal[which], False)
+        with _precision.setting(self.x64):
+            left = jax.tree.map(lambda leaf: leaf[which], self.left)
+            return Sides(self.kernel, left, self.right, self.diagonal[which], False)
 
     def entry_rounding(self) -> float:
         """e with |E_ij| <= e sqrt(K_ii K'_jj), of the worse of both sides: either may hold the odd example."""
@@ -67,8 +92,14 @@ class Sides:
         """|E|_2 <= |E|_F <= e sqrt(tr K tr K'), with |E_ij| <= e sqrt(K_ii K'_jj)."""
         traces = [float(np.sum(np.asarray(self.diagonal, np.float64)))]
         if not self.symmetric:
-            traces.append(float(np.sum(np.asarray(self.kernel.diag_side(self.right), np.float64))))
+            with _precision.setting(self.x64):
+                traces.append(float(np.sum(np.asarray(self.kernel.diag_side(self.right), np.float64))))
         return e * float(np.sqrt(traces[0] * traces[-1]))
+
+    def remember(self, values: jax.Array, e: float) -> None:
+        """Let the array itself state what the Gram states."""
+        size = self.rounding(1.0)  # sqrt(tr K tr K')
+        _provenance.remember(values, Origin.known(e, None if self.symmetric else (size, size), self.kernel.estimated))
 
     def work(self, task: tiles.Task) -> int:
         """Pair-steps of all tiles: what a progress bar counts."""
@@ -97,6 +128,9 @@ def prepare(kernel: Any, x: Any, x2: Any, lengths: Any, lengths2: Any) -> Sides:
             f"a Gram matrix has one number per pair of inputs; got {diagonal.shape[1:]} of them. Take "
             'outputs="trace" or the index of one output, or kernel(x) in one piece.'
         )
+    span.check(kernel, x, lengths, diagonal.dtype, diagonal)
+    if not symmetric:
+        span.check(kernel, x2, lengths2, diagonal.dtype, None)
     return Sides(kernel, left, right, diagonal, symmetric)
 
 

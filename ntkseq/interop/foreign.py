@@ -79,6 +79,8 @@ class Foreign(Kernel):
     def diag_side(self, side: Side) -> Float[Array, " n"]:
         return _diag(self, side)
 
+    by_token = False
+
     @property
     def estimated(self) -> str:
         return "" if self.rounding is not None else "measured on a few examples against float64, not proved"

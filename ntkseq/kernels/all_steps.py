@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,7 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ntkseq import _checks
+from ntkseq.kernels import rounding, span
 from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.cells import CovarianceCell
+from ntkseq.kernels.origin import note
 from ntkseq.kernels.recurrent import Recurrent, cell_of
 
 
@@ -24,6 +29,9 @@ def every_step(
     `K.transpose(0, 2, 1, 3).reshape(n * t, n * t)`. Time O(n m t s depth), memory n m t s numbers and what one row
     over s takes. The sum over t and s is the kernel with read="sum", the entry at the ends that with read="last",
     the sum over t = s that with read="steps".
+
+    The array goes into `bounds.every_step` as it is, with its rounding; the matrix over all steps, which is another
+    array, is `grams.computed(K, kernel, x)`.
 
     Args:
         kernel: a `kernels.Recurrent`; its `read` plays no role. With direction "reversed" or "both" the output at
@@ -51,9 +59,13 @@ def every_step(
             "Make one, or call your kernel itself."
         )
     kernel = kernel.with_(read="sum")  # left-aligned, every step of a sequence with weight one
+    single, each = kernel.with_(read="steps"), partial(each_rounding, kernel)  # whose diagonal sums K[i, i, t, t]
     left = (kernel.prepare(x, lengths), _lengths(x, lengths))
     if x2 is None:
-        return _square(kernel, left)
+        values = _square(kernel, left)
+        span.check(kernel, x, lengths, values.dtype, _own(kernel, values, x, lengths), _flat)
+        note(single, values, left[0], entrywise=each)
+        return values
     right = (kernel.prepare(x2, lengths2), _lengths(x2, lengths2))
     if np.shape(x)[2] != np.shape(x2)[2]:
         raise ValueError(
@@ -63,7 +75,45 @@ def every_step(
     kinds = {side[0]["read"]["out"].dtype for side, _ in (left, right)}
     if len(kinds) > 1:
         raise ValueError(f"x and x2 must have one dtype; got {sorted(map(str, kinds))}. Cast one of them.")
-    return _across(kernel, left, right)
+    values = _across(kernel, left, right)
+    for one, many in ((x, lengths), (x2, lengths2)):
+        span.check(kernel, one, many, values.dtype, None, _flat)
+    note(single, values, left[0], right[0], entrywise=each)
+    return values
+
+
+def each_rounding(kernel: Recurrent, side: Side) -> float:
+    """Upper estimate of |computed - exact| / sqrt(K[i, i, t, t] K[j, j, s, s]), every step by itself.
+
+    That of `Recurrent.entry_rounding`, where steps add up to one number, with the largest ratio over all steps.
+    """
+    out = side[0]["read"]["out"]
+    cell = cell_of(kernel.layers(out.dtype))
+    worst = float(jnp.finfo(out.dtype).eps) * (16.0 + 2.0 * kernel.depth * out.shape[1] ** 0.5)
+    if isinstance(cell, CovarianceCell):
+        worst = max([worst] + [float(rounding.relative(cell, one, "each")) for one in side])
+    return worst
+
+
+def _own(kernel: Recurrent, values: Array, x: Any, lengths: Any) -> np.ndarray | None:
+    """K[i, i, t, t] (n, t), and one where there is nothing yet that is not zero: see `span.check`."""
+    if not (_checks.is_concrete(values) and _checks.is_concrete(x)):
+        return None
+    own = np.einsum("iitt->it", np.asarray(values))
+    there = np.abs(np.asarray(x)).max(axis=2) > 0
+    there &= np.arange(own.shape[1]) < np.asarray(_lengths(x, lengths))[:, None]
+    ahead = np.logical_or.accumulate(there, axis=1)
+    back = np.logical_or.accumulate(there[:, ::-1], axis=1)[:, ::-1]
+    inside = np.arange(own.shape[1]) < np.asarray(_lengths(x, lengths))[:, None]
+    reached = {"forward": ahead, "reversed": back, "both": ahead | back}[kernel.direction] & inside
+    return np.where(reached, own, 1.0)
+
+
+def _flat(kernel: Recurrent, x: Any, lengths: Any) -> tuple[np.ndarray, float]:
+    side = kernel.prepare(x, lengths)
+    values = np.asarray(_square(kernel, (side, _lengths(x, lengths))), np.float64)
+    n, t = values.shape[0], values.shape[2]
+    return values.transpose(0, 2, 1, 3).reshape(n * t, n * t), each_rounding(kernel, side)
 
 
 Ends = tuple[Side, Array]

@@ -11,6 +11,8 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks
 from ntkseq._struct import replace, struct
+from ntkseq.kernels import span
+from ntkseq.kernels.origin import note
 from ntkseq.kernels.parts import Parts, together
 
 Side = Any
@@ -57,12 +59,25 @@ class Kernel(abc.ABC):
 
     def diag(self, x: Any, lengths: Any = None) -> Float[Array, "n ..."]:
         """The kernel of each input with itself."""
-        return self.diag_side(self.prepare(x, lengths))
+        values = self.diag_side(self.prepare(x, lengths))
+        span.check(self, x, lengths, values.dtype, values)
+        return values
 
     def entry_rounding(self, side: Side) -> float:
         """Upper estimate of |computed - exact| / sqrt(K_ii K_jj) over the entries, in the dtype of the data."""
         leaf = next(leaf for leaf in jax.tree.leaves(side) if jnp.issubdtype(leaf.dtype, jnp.floating))
         return 32.0 * float(jnp.finfo(leaf.dtype).eps)
+
+    by_token = True
+    """Whether each token of a sequence (n, t, d) counts by itself; otherwise an input as a whole."""
+
+    def scales(self) -> list[Any]:
+        """The numbers that enter the kernel as squares."""
+        return jax.tree.leaves(self)
+
+    def keep(self, side: Side) -> Side:
+        """As much of a prepared batch as `entry_rounding` and `diag_side` need, in the least memory."""
+        return side
 
     def standard_error(self, left: Side, right: Side) -> Float[Array, "n m ..."] | None:
         """Monte Carlo standard error of every entry of `tile(left, right)`; None if nothing is sampled."""
@@ -96,13 +111,23 @@ class Kernel(abc.ABC):
     def __call__(
         self, x1: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None
     ) -> Float[Array, "n m ..."]:
-        """The matrix of kernel values, in one piece and differentiable. `x2=None`: x1 with itself."""
+        """The matrix of kernel values, in one piece and differentiable. `x2=None`: x1 with itself.
+
+        Outside a trace, what the kernel knows of its rounding goes with this very array (not with what an operation
+        makes of it): `ntkseq.spectrum(kernel(x))` states what `ntkseq.spectrum(gram(kernel, x))` states.
+        """
         left = self.prepare(x1, lengths)
         if x2 is None:
-            return self.square_side(left)
-        right = self.prepare(x2, lengths2)
-        self.check_pair(left, right)
-        return self.tile(left, right)
+            values, right = self.square_side(left), None
+        else:
+            right = self.prepare(x2, lengths2)
+            self.check_pair(left, right)
+            values = self.tile(left, right)
+        span.check(self, x1, lengths, values.dtype, span.own(values, right is None))
+        if right is not None:
+            span.check(self, x2, lengths2, values.dtype, None)
+        note(self, values, left, right)
+        return values
 
     def check_pair(self, left: Side, right: Side) -> None:
         """Raise if two prepared batches do not fit together (other features, other dtype)."""

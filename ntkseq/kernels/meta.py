@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _provenance
 from ntkseq._struct import static, struct
 from ntkseq.kernels import signed
 from ntkseq.kernels import tasks as taking
@@ -117,7 +117,11 @@ class Meta(Kernel):
 
     def __call__(self, x1: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None) -> Float[Array, "n m"]:
         values = super().__call__(x1, x2, lengths=lengths, lengths2=lengths2)
-        return values if x2 is not None else (values + values.T) / 2  # cancellation shows the order of the sums
+        if x2 is not None:
+            return values
+        even = (values + values.T) / 2  # cancellation shows the order of the sums
+        _provenance.remember(even, _provenance.recall(values))
+        return even
 
     def blocks(
         self, tasks: Any, tasks2: Any = None, *, lengths: Any = None, lengths2: Any = None

@@ -55,7 +55,7 @@ def growth(values: Callable[[Side, Array], tuple[Array, Array]], side: Side) -> 
 
 @partial(jax.jit, static_argnames="read")
 def relative(cell: CovarianceCell, side: Side, read: str) -> Array:
-    """Largest estimated |computed - exact| / K_ii over the examples, first order in eps."""
+    """Largest estimated |computed - exact| / K_ii over the examples, or every step ("each"), first order in eps."""
     lay, update = cell.layers, side["update"]
     x, mask = update["x"], update["mask"]
     unit = jnp.finfo(x.dtype).eps * (_PER_SERIES if cell.dual.by_series else _PER_STEP)
@@ -114,6 +114,8 @@ def relative(cell: CovarianceCell, side: Side, read: str) -> Array:
     _, (value, error) = jax.lax.scan(step, start, inputs)  # (t, n)
     if read == "last":
         value, error = value[-1], error[-1]
+    elif read == "each":
+        value, error = out.T * value, out.T * error
     else:
         weight = out.T
         value, error = jnp.max(weight * value, axis=0), jnp.max(weight * error, axis=0)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.base import Dense, Gram
 from ntkseq.predictors.krylov_flow import Clock, apply
 from ntkseq.predictors.ridge import predict
@@ -119,7 +120,7 @@ def flow(
     rest = (y - start).reshape(n, -1)
     if method == "dense" or (method == "auto" and held and n <= DENSE):
         return _dense(K, y, start, rest, clock)
-    gram = K if isinstance(K, Gram) else Dense(np.asarray(K, np.float64))  # pyright: ignore[reportArgumentType]
+    gram = as_gram(K)
     if not math.isfinite(clock.time):
         raise ValueError(
             'time = inf needs method="dense"; from products alone take ridge(K, y, reg=...), or a finite time.'

@@ -9,7 +9,7 @@ import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks
-from ntkseq.grams.base import Gram
+from ntkseq.grams.arrays import as_gram
 
 _U = 0.5 * float(np.finfo(np.float64).eps)
 
@@ -35,12 +35,7 @@ def positive_definite(K: Any) -> bool:
         (True, False)
     """
     A = _checks.symmetric("K", K)
-    if isinstance(K, Gram):
-        rounding = _checks.nonnegative("rounding of K", K.rounding)
-    else:  # each entry is at best rounded once
-        dtype = np.asarray(K).dtype
-        rounding = 0.5 * float(np.finfo(dtype).eps) * float(np.linalg.norm(A))
-    return above(A, rounding)
+    return above(A, _checks.nonnegative("rounding of K", as_gram(K).rounding))
 
 
 def above(A: Float[np.ndarray, "n n"], bound: float) -> bool:

@@ -12,7 +12,8 @@ import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks
-from ntkseq.grams.base import Dense, Gram, as_gram
+from ntkseq.grams.arrays import as_gram
+from ntkseq.grams.base import Dense, Gram
 from ntkseq.spectra.base import Interval, Spectrum
 from ntkseq.spectra.dense import dense_spectrum
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ntkseq import _checks, _precision
 from ntkseq._outward import at_most
+from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.auditing import Audited
 from ntkseq.grams.base import Dense, Gram
 from ntkseq.spectra import audited, entrywise, sampling_error
@@ -34,7 +35,8 @@ def dense_spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
 
     Reference: anderson1999, section 4.7 (what LAPACK promises); parlett1998, chapter 10 (Weyl).
     """
-    A, dtype, rounding = _host(K)
+    A, dtype, K = _host(K)
+    rounding = float(np.asarray(K.rounding))
     n, largest = A.shape[0], float(np.abs(A).max())
     shift = int(np.frexp(largest)[1]) if largest > 0 else 0
     A = np.ldexp(A, -shift)  # entries up to 1, exact: no square over- or underflows
@@ -42,7 +44,7 @@ def dense_spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
     lost = n * float(np.finfo(np.float64).smallest_subnormal)
     stated = float(np.ldexp(rounding, -shift))
     A, rounding = _symmetrised(A, stated, dtype)
-    own, entries = np.diagonal(A), _entries(K, A, dtype)
+    own, entries = np.diagonal(A), _entries(K, A)
     # NumPy's, as all products here: with SciPy's, threads of two BLAS libraries wait for each other, and n = 256 took
     # 2 to 100 times as long on two cores
     values, basis = np.linalg.eigh(A)
@@ -62,7 +64,7 @@ def dense_spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
                 f"; {K.audit.pairs} pairs looked at again, twice, right but for probability {at_most(K.audit.delta, 2)}"
             )
         errors = np.minimum(whole, np.maximum(high - values, values - low)[::-1] + inexact)
-    known = K.sampling if isinstance(K, Gram) else None
+    known = K.sampling
     shares = None
     if known is not None and known.batches is not None and not (own < 0).any():
         rho = known.entrywise * float(own.sum()) + solver
@@ -84,23 +86,19 @@ def dense_spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
         norm_fro=float(np.ldexp(np.linalg.norm(A), shift)),
         rounding=float(np.ldexp(rounding, shift)),
         method=f"LAPACK syevd in float64, entries {dtype}; residuals checked{by}",
-        estimated=K.estimated if isinstance(K, Gram) else "",
+        estimated=K.estimated,
         sampling=sampling_error.of(K, shares),
         pair=_twins(A, near) if unsure else None,
     )
 
 
-def _entries(K: Any, A: np.ndarray, dtype: np.dtype) -> float | None:
-    """e with |error_ij| <= e sqrt(A_ii A_jj), if there is one: what a Gram states, or one rounding of each entry."""
-    own = np.diagonal(A)
-    if (own < 0).any():
-        return None
-    if isinstance(K, Gram):
-        return float(K.entrywise) if K.entrywise is not None and np.isfinite(K.entrywise) else None
-    size = np.sqrt(own)
-    with np.errstate(under="ignore"):
-        within = (np.abs(A) <= 1.001 * size[:, None] * size).all()  # of a semi-definite matrix they are
-    return 0.51 * _precision.eps(dtype) if within else None
+def _entries(K: Gram, A: np.ndarray) -> float | None:
+    """e with |error_ij| <= e sqrt(A_ii A_jj), if the Gram states one."""
+    return (
+        None
+        if K.entrywise is None or not np.isfinite(K.entrywise) or (np.diagonal(A) < 0).any()
+        else float(K.entrywise)
+    )
 
 
 def _twins(A: np.ndarray, error: float) -> tuple[int, int] | None:
@@ -117,28 +115,27 @@ def _twins(A: np.ndarray, error: float) -> tuple[int, int] | None:
 
 def held(K: Any) -> Dense:
     """A matrix that is held, checked and made symmetric, in host float64, with what that adds to its rounding."""
-    A, dtype, rounding = _host(K)
+    A, dtype, K = _host(K)
     largest = float(np.abs(A).max())
     if largest > _RANGE or 0.0 < largest < 1.0 / _RANGE:
         raise ValueError(
             f"the largest entry of K is {largest:.2g}; sums of squares of products would leave the range of float64. "
             'Scale K, or take method="dense", which scales by itself.'
         )
-    A, rounding = _symmetrised(A, rounding, dtype)
-    frobenius, estimated, of = (K.frobenius, K.estimated, K.sampling) if isinstance(K, Gram) else (True, "", None)
-    known = {"symmetric": True, "frobenius": frobenius, "estimated": estimated, "sampling": of}
-    return Dense(A, rounding=rounding, **known)  # pyright: ignore[reportArgumentType]
+    A, rounding = _symmetrised(A, float(np.asarray(K.rounding)), dtype)
+    known = {"frobenius": K.frobenius, "estimated": K.estimated, "sampling": K.sampling}
+    return Dense(A, rounding=rounding, symmetric=True, **known)  # pyright: ignore[reportArgumentType]
 
 
-def _host(K: Any) -> tuple[np.ndarray, np.dtype, float]:
-    """The entries in host float64, checked, their own dtype and their rounding."""
+def _host(K: Any) -> tuple[np.ndarray, np.dtype, Gram]:
+    """The entries in host float64, checked, their own dtype, and the Gram that states their rounding."""
     # not dense() of a matrix that is held: without x64, JAX would round float64 entries to float32
     entries = K.array if isinstance(K, Dense) else K.dense() if isinstance(K, Gram) else K
     if isinstance(entries, jax.Array) and not _checks.is_concrete(entries):
         raise ValueError("spectrum runs on the host and cannot be traced. Call it outside jit, vmap and grad.")
-    entries = np.asarray(entries)
+    given, entries = entries, np.asarray(entries)
     if entries.dtype.kind in "iub":
-        entries = entries.astype(np.float64)
+        given = entries = entries.astype(np.float64)
     if entries.ndim != 2 or not jnp.issubdtype(entries.dtype, jnp.floating):
         raise ValueError(
             "K must be a Gram or a matrix of real numbers, shape (n, n); "
@@ -154,16 +151,13 @@ def _host(K: Any) -> tuple[np.ndarray, np.dtype, float]:
         raise ValueError("K must have at least one row; got shape (0, 0). Check that the data is not empty.")
     A = entries.astype(np.float64)
     _checks.finite("K", A)
-    if not isinstance(K, Gram):  # each entry is at best rounded once: |E|_2 <= |E|_F <= eps/2 |K|_F
-        largest = float(np.abs(A).max())
-        norm = largest * float(np.linalg.norm(A / largest)) if largest > 0 else 0.0
-        return A, entries.dtype, 0.5 * _precision.eps(entries.dtype) * norm
-    rounding = float(np.asarray(K.rounding))
+    gram = as_gram(given) if not isinstance(K, Gram) else K
+    rounding = float(np.asarray(gram.rounding))
     if not rounding >= 0:
         raise ValueError(
             f"rounding of K must be a number >= 0; got {rounding}. It bounds |K - exact| in spectral norm."
         )
-    return A, entries.dtype, rounding
+    return A, entries.dtype, gram
 
 
 def _symmetrised(A: np.ndarray, rounding: float, dtype: np.dtype) -> tuple[np.ndarray, float]:

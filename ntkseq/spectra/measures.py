@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _provenance
 from ntkseq._struct import static, struct
 from ntkseq.spectra import counting
 
@@ -91,17 +92,29 @@ def effective_rank(
         >>> round(effective_rank([4.0, 2.0, 1.0, 0.0], "stable"), 4)
         1.3125
     """
+    from ntkseq.grams.arrays import as_gram
     from ntkseq.grams.base import Gram  # here, because Spectrum calls this file
     from ntkseq.spectra.base import Spectrum
     from ntkseq.spectra.partial import Partial
     from ntkseq.spectra.spectrum import spectrum
 
-    if isinstance(values, Gram):
+    origin = _provenance.recall(values)
+    if isinstance(values, Gram) or (origin is not None and origin.symmetric):
         values = spectrum(values, vectors=False)
+    elif _symmetric_float32(values):
+        as_gram(values, "values")  # says that its rounding is not known
     if isinstance(values, (Spectrum, Partial)):
         return values.effective_rank(kind, tol=tol, quantile=quantile, k=k, ridge=ridge)
     choice = choose(kind, tol=tol, quantile=quantile, k=k, ridge=ridge)
     return rank_of(nonnegative(values), choice)
+
+
+def _symmetric_float32(values: Any) -> bool:
+    """Whether an array may be that of a kernel in less than float64."""
+    if np.ndim(values) != 2 or not hasattr(values, "dtype") or not jnp.issubdtype(values.dtype, jnp.floating):
+        return False
+    array = np.asarray(values)
+    return array.dtype != np.float64 and array.shape[0] == array.shape[1] > 0 and bool(np.array_equal(array, array.T))
 
 
 @struct

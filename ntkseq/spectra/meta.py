@@ -10,7 +10,7 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq.grams.base import Dense
-from ntkseq.grams.meta import between, phi
+from ntkseq.grams.meta import phi
 from ntkseq.kernels.inner import Inner
 from ntkseq.kernels.meta import Meta
 from ntkseq.spectra.base import Interval, Spectrum
@@ -118,7 +118,7 @@ def condition_score(gram: Dense, *, queries: int, batch: int = 3) -> Score:
     if n < batch * queries:
         raise ValueError(f"batch must be at most the number of tasks, {n // queries}; got {batch}.")
     step = batch * queries
-    parts = [between(gram, slice(i, i + step)) for i in range(0, n - step + 1, step)]
+    parts = [gram.take(slice(i, i + step)) for i in range(0, n - step + 1, step)]
     conditions = tuple(dense_spectrum(part, vectors=False).condition for part in parts)
     # a batch with one example in two tasks is singular, and 1e16 as computed
     values = np.array([condition.estimate for condition in conditions if condition.resolved])

@@ -49,9 +49,10 @@ def spectrum(K: Any, *, vectors: bool = True, method: Any = "auto", **options: A
     method="auto": dense up to n = 4096, matrix-free beyond. The answer's `method` says which way, and why.
 
     Args:
-        K: a Gram, held, lazy or an Operator, or an array (n, n), symmetric up to rounding. An array counts as rounded
-            once in its own dtype; if its error is larger, say so: `grams.Dense(K, rounding=...)`. What is asymmetric
-            within rounding is symmetrised; asymmetry beyond `rounding` widens the errors.
+        K: a Gram, held, lazy or an Operator, or an array (n, n), symmetric up to rounding. An array that a kernel
+            returned states what the Gram states; any other counts as rounded once in its own dtype, with a warning
+            below float64 (`grams.as_gram`). If its error is larger, say so: `grams.Dense(K, rounding=...)`. What is
+            asymmetric within rounding is symmetrised; asymmetry beyond `rounding` widens the errors.
         vectors: keep the eigenvectors, which alignment needs.
         method: "auto", "dense" or "matrix-free".
         k: matrix-free: how many leading eigenvalues. 20.

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
-from ntkseq.grams.base import Dense, Gram, as_gram, column_block
+from ntkseq.grams.arrays import as_gram
+from ntkseq.grams.base import Dense, Gram, column_block
 from ntkseq.grams.sampling import changed
 
 
@@ -34,8 +35,9 @@ def centred(K: Any) -> Gram:
     A = A - A.mean(axis=1, keepdims=True)
     own = 4.0 * len(A) ** 0.5 * float(np.finfo(np.float64).eps) * float(np.linalg.norm(np.asarray(gram.dense())))
     rounding = float(gram.rounding) + own
-    known = changed(gram.sampling, "the matrix was centred")
-    return Dense(0.5 * (A + A.T), rounding=rounding, frobenius=gram.frobenius, sampling=known)  # pyright: ignore[reportArgumentType]
+    known = {"estimated": gram.estimated, "sampling": changed(gram.sampling, "the matrix was centred")}
+    stated = getattr(gram, "stated", True)
+    return Dense(0.5 * (A + A.T), rounding=rounding, frobenius=gram.frobenius, stated=stated, **known)  # pyright: ignore
 
 
 @dataclasses.dataclass(eq=False)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ntkseq._notices import PrecisionWarning
 from ntkseq.bounds import margin, rademacher
 from ntkseq.bounds._svm import hard_margin
 from ntkseq.grams.base import Dense
@@ -141,8 +142,13 @@ def test_an_interpolant_hidden_by_rounding_is_refused(x64):
 
 
 def test_a_float32_gram_is_bounded_with_its_own_rounding():
-    bound = rademacher(jnp.asarray(GOLDEN, jnp.float32), LABELS)
+    array = jnp.asarray(GOLDEN, jnp.float32)
+    once = 0.5 * float(jnp.finfo(jnp.float32).eps) * float(np.linalg.norm(GOLDEN))
+    bound = rademacher(Dense(array, rounding=once), LABELS)
     assert bound.certified
+    with pytest.warns(PrecisionWarning, match="K holds float32 numbers of unknown rounding"):
+        bare = rademacher(array, LABELS)
+    assert not bare.certified and "rounding: unchecked" in bare.objections
     loss = named(bound, "training loss").value  # what float32 entries may hide
     assert 1e-8 < loss < 1e-6
     assert bound.constants["norm_squared"] == pytest.approx(1.0115521450705445, rel=1e-6)

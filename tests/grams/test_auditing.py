@@ -182,7 +182,7 @@ def test_what_cannot_be_audited_is_turned_away_at_the_door():
     with pytest.raises(ValueError, match="symmetric=False"):
         grams.audit(ntkseq.gram(KERNEL, x, x[:5]), KERNEL, x)
     with pytest.raises(ValueError, match=r"got entrywise=None. Compute in float64"):
-        grams.audit(grams.as_gram(np.eye(N, dtype=np.float32)), KERNEL, x)
+        grams.audit(grams.Dense(np.eye(N, dtype=np.float32), rounding=0.0), KERNEL, x)
     with pytest.raises(ValueError, match="pairs must be an integer >= 1"):
         grams.audit(K, KERNEL, x, pairs=0)
     with pytest.raises(ValueError, match="delta must lie strictly between"):

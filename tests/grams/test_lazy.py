@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import sys
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -143,3 +145,37 @@ def test_what_overflows_is_said_at_once():
 def test_the_bar_counts_every_tile(capsys):
     ntkseq.lazy(KERNEL, inputs(), tile=8, progress=True).times(np.ones(37))
     assert "15/15" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("copy", [lambda K: K, lambda K: pickle.loads(pickle.dumps(K))], ids=["itself", "pickled"])
+@pytest.mark.parametrize("tile", [None, 4])
+def test_a_lazy_gram_made_in_64_bit_mode_keeps_it_outside_and_in_threads(copy, tile):
+    x = np.random.default_rng(0).standard_normal((11, 4, 2))
+    kernel = kernels.Recurrent(sigma_w=1.3, sigma_b=0.1)
+    with jax.enable_x64(True):
+        made, cross = ntkseq.lazy(kernel, x, tile=tile), ntkseq.lazy(kernel, x, x[:3], tile=tile)
+        exact = np.asarray(ntkseq.gram(kernel, x).array)
+    K, found = copy(made), []
+
+    def look() -> None:
+        found.extend([(K.times(np.eye(11)), exact), (K.dense(), exact), (K.diag(), exact.diagonal())])
+        found.extend([(K.rows(slice(2, 7)), exact[2:7]), (np.asarray(K), exact), (cross.dense(), exact[:, :3])])
+
+    look()
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    for got, wanted in found:
+        assert got.dtype == np.float64
+        np.testing.assert_allclose(got, wanted, rtol=1e-14)
+    s, w = ntkseq.spectrum(K, method="dense"), np.linalg.eigvalsh(exact)[::-1]
+    assert K.rounding < 1e-11 and (np.abs(s.values - w) <= s.errors + 1e-14 * w[0]).all()
+
+
+def test_a_lazy_gram_made_in_32_bit_mode_stays_there_in_64_bit_mode():
+    x = np.random.default_rng(0).standard_normal((6, 4, 2)).astype(np.float32)
+    K = ntkseq.lazy(kernels.Recurrent(), x)
+    outside = K.times(np.eye(6))
+    with jax.enable_x64(True):
+        np.testing.assert_array_equal(K.times(np.eye(6)), outside)
+        assert K.dense().dtype == np.float32

@@ -13,7 +13,7 @@ import ntkseq
 from ntkseq import kernels
 from ntkseq._struct import struct
 from ntkseq.data.tasks import Tasks, sinusoids
-from ntkseq.grams.meta import between, phi
+from ntkseq.grams.meta import phi
 from ntkseq.kernels.base import Kernel
 
 
@@ -49,7 +49,7 @@ def test_it_is_the_gram_of_the_library_with_the_rounding_of_its_entries(x64) -> 
 
 def test_a_part_has_the_rounding_of_its_entries() -> None:
     gram = phi(KERNEL, waves())
-    part = between(gram, slice(2, 6))
+    part = gram.take(slice(2, 6))
     np.testing.assert_array_equal(part.array, np.asarray(gram.array)[2:6, 2:6])
     assert float(part.rounding) == pytest.approx(gram.entrywise * np.trace(part.array), rel=1e-5)
 

@@ -81,6 +81,7 @@ def test_the_condition_is_infinite_above_until_the_least_eigenvalue_is_resolved(
     assert one.lower == 1.0 and one.estimate == 1.0 and one.resolved
 
 
+@pytest.mark.filterwarnings("ignore:K holds float32 numbers")
 def test_the_condition_interval_holds_the_condition_of_a_known_matrix():
     n = 40
     index = np.arange(1, n + 1)

@@ -38,6 +38,7 @@ def test_it_is_given_close_to_the_least_eigenvalue_and_not_above_it(matrix, n: i
     assert not above(A, exact[-1] + slack)
 
 
+@pytest.mark.filterwarnings("ignore:K holds float32 numbers")
 def test_the_rounding_of_a_gram_counts():
     A, exact = second_difference(30)
     assert positive_definite(declared(A, 0.9 * exact[-1]))

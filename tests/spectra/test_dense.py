@@ -37,6 +37,7 @@ def test_a_subnormal_matrix_has_honest_errors():
         assert holds(A * 5e-324, s.values, s.errors)
 
 
+@pytest.mark.filterwarnings("ignore:K holds float32 numbers")
 @pytest.mark.parametrize("matrix", [second_difference, brownian])
 def test_a_float32_array_carries_the_rounding_of_its_entries(matrix):
     A, exact = matrix(100)
@@ -49,6 +50,7 @@ def test_a_float32_array_carries_the_rounding_of_its_entries(matrix):
     assert np.abs(spectrum(A.astype(np.float32)).values - exact).max() > 1e3 * spectrum(A).errors.max()
 
 
+@pytest.mark.filterwarnings("ignore:K holds float32 numbers")
 def test_reflected_spectra_rounded_to_float32_lie_within_the_errors():
     rng = np.random.default_rng(1)
     for trial in range(60):
@@ -78,6 +80,7 @@ def test_a_jax_float64_gram_keeps_its_declared_rounding():
     assert np.abs(s.values - exact).max() < 1e-14
 
 
+@pytest.mark.filterwarnings("ignore:K holds float32 numbers")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_duplicated_inputs_leave_zero_inside_the_interval_and_unresolved(dtype: type):
     rng = np.random.default_rng(2)
