@@ -90,6 +90,6 @@ def _bare(array: Any, name: str) -> Dense:
         rounding=0.5 * eps * norm + lost,
         symmetric=square and bool(np.array_equal(A, A.T)),
         frobenius=True,
-        entrywise=_once(wide, eps, float(info.tiny)) if square else None,
+        entrywise=digits.once(wide, eps, float(info.tiny)) if square else None,
         stated=stated,
     )
