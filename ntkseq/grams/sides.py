@@ -84,9 +84,11 @@ class Sides:
             return Sides(self.kernel, left, self.right, self.diagonal[which], False)
 
     def entry_rounding(self) -> float:
-        """e with |E_ij| <= e sqrt(K_ii K'_jj), of the worse of both sides: either may hold the odd example."""
-        e = self.kernel.entry_rounding(self.left)
-        return e if self.symmetric else max(e, self.kernel.entry_rounding(self.right))
+        """e with |computed_ij - exact_ij| <= e sqrt(K_ii K'_jj), as the kernel states it."""
+        with _precision.setting(self.x64):
+            if self.symmetric:
+                return self.kernel.entry_rounding(self.left)
+            return self.kernel.cross_rounding(self.left, self.right)
 
     def rounding(self, e: float) -> float:
         """|E|_2 <= |E|_F <= e sqrt(tr K tr K'), with |E_ij| <= e sqrt(K_ii K'_jj)."""

@@ -19,6 +19,7 @@ distances of tokens pass softmax by D_y = B D B'^T - h_a - h'_b, h half of D of 
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -72,68 +73,53 @@ def _total(block: blocks.Attention) -> int | None:
     return 2 if block.skip and not block.project else 1
 
 
-def _error(block: blocks.Attention, std: Array, rho: Array, A: Array, B: Array, mid: Array) -> Array:
-    """Estimated relative rounding error of every token of B x, in eps: of the tokens, and of the scores."""
-    size = jnp.abs(block.sigma_qk) * std[:, :, None] * std[:, None, :]
-    moved = size * (rho[:, :, None] + rho[:, None, :] + 1)  # of each score
-    weights = 2 * A * moved if block.weights == "softmax" else jnp.where(A != 0, moved, 0)
-    parts = (jnp.abs(B) * rho[:, None, :] + weights) * std[:, None, :]  # seldom all of one sign
-    return safe_sqrt(jnp.sum(parts**2, axis=-1)) * inverse(mid) + 2
-
-
 def _features(block: blocks.Attention, x: Features, context: Context) -> Features:
     if block.scaling == "root":
         return _finished(block, root_attention.features(block, x, context), x, context)
-    kap = product("nap,ncp->nac", x.f, x.f)
+    std = safe_sqrt(jnp.sum(x.f**2, axis=-1))
+    kap = context.rattle(product("nap,ncp->nac", x.f, x.f), std[:, :, None] * std[:, None, :])
     A = matrix(block, kap, seen_by(block, context.inside))
     B = _average(block, A)
     f, g = product("nac,ncp->nap", B, x.f), product("nac,ncq->naq", B, x.g)
-    rho = _error(block, safe_sqrt(jnp.sum(x.f**2, -1)), x.rho, A, B, safe_sqrt(jnp.sum(f * f, -1)))
     if not block.project:
-        return Features(f, g, rho)
+        return Features(f, g)
     if count := count_trained(context.letters(block), "VO"):
         g = jnp.concatenate([g, count**0.5 * f], -1)
-    return _finished(block, Features(f, g, rho), x, context)
+    return _finished(block, Features(f, g), x, context)
 
 
 def _finished(block: blocks.Attention, y: Features, x: Features, context: Context) -> Features:
     """The projected output y with its scale, bias and skip."""
-    bias, rho = jnp.full_like(y.f[..., :1], block.sigma_b), y.rho
+    bias = jnp.full_like(y.f[..., :1], block.sigma_b)
     fs, gs = [block.sigma_ov * y.f, bias], [block.sigma_ov * y.g]
     if "b" in context.letters(block):
         gs.append(bias)
     if block.skip:
         fs.append(x.f)
         gs.append(x.g)
-        rho = jnp.maximum(rho, x.rho) + 1
-    return Features(jnp.concatenate(fs, -1), jnp.concatenate(gs, -1), rho)
+    return Features(jnp.concatenate(fs, -1), jnp.concatenate(gs, -1))
 
 
-def _enter(block: blocks.Attention, own: Own, context: Context) -> tuple[Entry, Array, Array]:
+def _enter(block: blocks.Attention, own: Own, context: Context) -> tuple[Entry, Array]:
     if block.scaling == "root":
         return _enter_root(block, own, context)
     m = unfold(own.z)
     outer = own.std[:, :, None] * own.std[:, None, :]
     kap = outer * (1 - 2 * m)
-    A = matrix(block, kap, seen_by(block, context.inside))
-    B = _average(block, A)
+    B = _average(block, matrix(block, context.rattle(kap, outer), seen_by(block, context.inside)))
     variance = product("nac,ncd,nad->na", B, kap, B)
-    mid = safe_sqrt(jnp.where(variance > 0, variance, 0))
+    mid = context.rattle(safe_sqrt(jnp.where(variance > 0, variance, 0)))
     entry: Entry = {"in": own.std, "B": B, "mid": mid}
     total = _total(block)
-    if total is None:
-        noise = 4 * (jnp.sum(jnp.abs(B) * own.std[:, None, :], axis=-1) * inverse(mid)) ** 2
+    if total is None:  # how much larger the terms of the average are than the average
+        entry["loss"] = jax.lax.stop_gradient(jnp.sum(jnp.abs(B) * own.std[:, None, :], axis=-1) * inverse(mid))
     else:
         apart = (own.std[:, :, None] - own.std[:, None, :]) ** 2 + 4 * outer * m
         entry["half"] = product("nac,ncd,nad->na", B, apart, B) / (2 * total**2)
-        noise = 8 * total**2 * entry["half"] * inverse(mid) ** 2
-    rho = _error(block, own.std, own.rho, A, B, mid)
     if not block.project:
-        context.disturb(jnp.ones_like(mid), noise)
-        return entry, mid, rho
+        return entry, mid
     std, shares = _shares(block, block.sigma_ov * mid, own.std)
-    context.disturb(shares["y"], noise)
-    return entry | shares, std, jnp.maximum(rho, own.rho) + 1
+    return entry | shares, std
 
 
 def _shares(block: blocks.Attention, out: Array, std: Array) -> tuple[Array, dict[str, Array]]:
@@ -149,7 +135,7 @@ def _pair(block: blocks.Attention, left: Entry, right: Entry, pair: Pair, how: H
     total = _total(block)
     if total is None:
         kap = _both_sides(left["B"], covariance(left["in"], right["in"], pair.z), right["B"])
-        z = chord(kap, left["mid"], right["mid"], how.same)
+        z = chord(kap, left["mid"], right["mid"], how, 4 * row(left["loss"]) * column(right["loss"]))
     else:
         a, b = row(left["in"]), column(right["in"])
         apart = _both_sides(left["B"], (a - b) ** 2 + 4 * a * b * unfold(pair.z), right["B"])
@@ -157,7 +143,7 @@ def _pair(block: blocks.Attention, left: Entry, right: Entry, pair: Pair, how: H
         a, b = left["mid"], right["mid"]
         scale = row(inverse(a)) * column(inverse(b)) / 4
         floor = 8 * float(jnp.finfo(apart.dtype).eps) * (apart + within) * scale
-        z = settle((apart - within - (row(a) - column(b)) ** 2) * scale, floor, how.same)
+        z = settle((apart - within - (row(a) - column(b)) ** 2) * scale, floor, how)
     th = None if pair.th is None else _both_sides(left["B"], pair.th, right["B"])
     if not block.project:
         return Pair(z, th)
@@ -187,11 +173,10 @@ def _both_sides(left: Array, pair: Array, right: Array) -> Float[Array, "n m t s
     return product("nmad,mbd->nmab", half, right)
 
 
-def _enter_root(block: blocks.Attention, own: Own, context: Context) -> tuple[Entry, Array, Array]:
-    entry, mid, rho = root_attention.enter(block, own, seen_by(block, context.inside), context)
+def _enter_root(block: blocks.Attention, own: Own, context: Context) -> tuple[Entry, Array]:
+    entry, mid = root_attention.enter(block, own, seen_by(block, context.inside), context)
     std, shares = _shares(block, block.sigma_ov * mid, own.std)
-    context.disturb(shares["y"], jnp.full_like(std, 8 if block.weights == "identity" else 16))
-    return entry | shares, std, rho
+    return entry | shares, std
 
 
 def _pair_root(block: blocks.Attention, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:

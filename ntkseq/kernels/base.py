@@ -68,6 +68,10 @@ class Kernel(abc.ABC):
         leaf = next(leaf for leaf in jax.tree.leaves(side) if jnp.issubdtype(leaf.dtype, jnp.floating))
         return 32.0 * float(jnp.finfo(leaf.dtype).eps)
 
+    def cross_rounding(self, left: Side, right: Side) -> float:
+        """`entry_rounding` of the entries of `tile(left, right)`."""
+        return max(self.entry_rounding(left), self.entry_rounding(right))
+
     by_token = True
     """Whether each token of a sequence (n, t, d) counts by itself; otherwise an input as a whole."""
 
@@ -195,6 +199,10 @@ class Sum(Kernel):
     def entry_rounding(self, side: Side) -> float:
         return max(self.first.entry_rounding(side[0]), self.second.entry_rounding(side[1])) * 1.01
 
+    def cross_rounding(self, left: Side, right: Side) -> float:
+        both = self.first.cross_rounding(left[0], right[0]), self.second.cross_rounding(left[1], right[1])
+        return max(both) * 1.01
+
     def standard_error(self, left: Side, right: Side) -> Float[Array, "n m"] | None:
         first = self.first.standard_error(left[0], right[0])
         second = self.second.standard_error(left[1], right[1])
@@ -271,6 +279,9 @@ class Scaled(Kernel):
 
     def entry_rounding(self, side: Side) -> float:
         return self.kernel.entry_rounding(side) * 1.01
+
+    def cross_rounding(self, left: Side, right: Side) -> float:
+        return self.kernel.cross_rounding(left, right) * 1.01
 
     def standard_error(self, left: Side, right: Side) -> Float[Array, "n m"] | None:
         error = self.kernel.standard_error(left, right)

@@ -114,8 +114,14 @@ class Bidirectional(Kernel):
 
     def entry_rounding(self, side: Side) -> float:
         """Upper estimate of |computed - exact| / sqrt(K_ii K_jj), see `LeakyRecurrent.entry_rounding`."""
-        unit = float(jnp.finfo(side["mask"].dtype).eps) * (8.0 + 2.0 * self.depth * side["mask"].shape[1] ** 0.5)
-        return unit * max(1.0, float(_growth(self.layers(side["mask"].dtype), side)))
+        units = 4.0 if isinstance(self.activation, activations.Smooth) else 1.0  # the rounding of a Hermite series
+        eps, t = float(jnp.finfo(side["mask"].dtype).eps), side["mask"].shape[1]
+        return (
+            units
+            * eps
+            * (8.0 + 2.0 * self.depth * t**0.5)
+            * max(1.0, float(_growth(self.layers(side["mask"].dtype), side)))
+        )
 
     def entries_per_pair(self, side: Side) -> int:
         return 12 * side["mask"].shape[1] ** 2

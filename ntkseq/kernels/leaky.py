@@ -129,7 +129,9 @@ class LeakyRecurrent(Kernel):
         sum over steps may cancel, see `Recurrent.entry_rounding`.
         """
         eps, t = float(jnp.finfo(side["x"].dtype).eps), side["x"].shape[1]
-        unit = 2.0 * eps**0.5 if activations.is_rectifier(self.activation) else eps * (8.0 + 2.0 * t**0.5)
+        units = 4.0 if isinstance(self.activation, activations.Smooth) else 1.0  # the rounding of a Hermite series
+        kink = activations.is_rectifier(self.activation)
+        unit = 2.0 * eps**0.5 if kink else units * eps * (8.0 + 2.0 * t**0.5)
         return unit * max(1.0, float(_growth(self._units(side["x"].dtype), side)))
 
     def entries_per_pair(self, side: Side) -> int:

@@ -70,14 +70,18 @@ def note(kernel: Any, values: Any, left: Any, right: Any = None, entrywise: Any 
     if values.ndim not in (2, 4) or not _checks.is_concrete(values):
         return
     sides = tuple(kernel.keep(side) for side in ((left,) if right is None else (left, right)))
-    ask = kernel.entry_rounding if entrywise is None else entrywise
+
+    def ask() -> float:
+        if right is not None and entrywise is None:
+            return kernel.cross_rounding(*sides)
+        return max(map(entrywise or kernel.entry_rounding, sides))
 
     def traces() -> tuple[float, float]:
         one, two = (float(np.sum(np.asarray(kernel.diag_side(side), np.float64))) for side in sides)
         return one, two
 
     found = Origin(
-        lambda: max(ask(side) for side in sides),
+        ask,
         None if right is None else traces,
         sides,
         values.nbytes,

@@ -33,17 +33,18 @@ def through(block: blocks.Block, x: Features, context: Context) -> Features:
     if not isinstance(block, blocks.Residual):
         features = _rule(block).features
         assert features is not None
-        return features(block, x, context)
+        y = features(block, x, context)
+        return Features(context.rattle(y.f), context.rattle(y.g))
     g = x
     for part in block.blocks:
         g = through(part, g, context)
     join = lambda a, b: jnp.concatenate([a, b], axis=-1)  # noqa: E731
-    return Features(join(x.f, g.f), join(x.g, g.g), jnp.maximum(x.rho, g.rho) + 1)
+    return Features(join(x.f, g.f), join(x.g, g.g))
 
 
 def width_behind(block: blocks.Block, x: Features, context: Context) -> int:
     """How many features a token would have behind a block."""
-    fresh = Context(context.inside, x.f.dtype, raw=context.raw, tangent=context.tangent)
+    fresh = Context(context.inside, context.jolts, raw=context.raw, tangent=context.tangent)
     behind = jax.eval_shape(lambda x: through(block, x, fresh), x)
     return behind.f.shape[-1] + behind.g.shape[-1]
 
@@ -64,19 +65,19 @@ def enter(block: blocks.Block, own: Own, context: Context) -> tuple[Entry, Own]:
     how = How(same=True, raw=context.raw, tangent=context.tangent, group=context.group)
     if not isinstance(block, blocks.Residual):
         rule = _rule(block)
-        entry, std, rho = rule.enter(block, own, context)
+        own = own._replace(std=context.rattle(own.std))
+        entry, std = rule.enter(block, own, context)
         pair = alone(lambda one, two, p: rule.pair(block, one, two, p, how), entry, Pair(own.z, own.th))
-        return entry, Own(std, rho, *pair)
-    g, entries, before = own, [], context.noise
+        return entry, Own(std, *pair)
+    g, entries = own, []
     for part in block.blocks:
         inner, g = enter(part, g, context)
         entries.append(inner)
     std = safe_sqrt(own.std**2 + g.std**2)
     inv = tokens.inverse(std)
-    context.noise = jnp.maximum(before, context.noise * jnp.max(g.std * inv, axis=1) ** 2)
     entry: Entry = {"x": own.std * inv, "g": g.std * inv, "entries": tuple(entries)}
     pair = alone(_joined, {k: entry[k] for k in "xg"}, Pair(own.z, own.th), Pair(g.z, g.th))
-    return entry, Own(std, jnp.maximum(own.rho, g.rho) + 1, *pair)
+    return entry, Own(std, *pair)
 
 
 def pair_behind(block: blocks.Block, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
@@ -92,6 +93,13 @@ def pair_behind(block: blocks.Block, left: Entry, right: Entry, pair: Pair, how:
 def _joined(left: Entry, right: Entry, x: Pair, g: Pair) -> Pair:
     z = tokens.mix((left["x"], right["x"], x.z), (left["g"], right["g"], g.z))
     return Pair(z, None if x.th is None or g.th is None else x.th + g.th)
+
+
+def by_series(parts: tuple[blocks.Block, ...]) -> bool:
+    """Whether the duals of an activation are sums of a series."""
+    inner = [part.blocks for part in parts if isinstance(part, blocks.Residual)]
+    own = [part.activation for part in parts if isinstance(part, blocks.Nonlinearity)]
+    return any(isinstance(act, activations.Smooth) for act in own) or any(map(by_series, inner))
 
 
 def check(parts: tuple[blocks.Block, ...], raw: bool) -> None:

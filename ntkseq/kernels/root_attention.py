@@ -73,22 +73,21 @@ def features(block: blocks.Attention, x: Features, context: Context) -> Features
     tangent = [block.sigma_qk * times(g, square), (2**0.5 * block.sigma_qk) * times(f, cross)]
     if count := count_trained(context.letters(block), "QKVO"):
         tangent.append(count**0.5 * out)
-    worst = jnp.max(jnp.where(context.inside, x.rho, 0), axis=1)
-    return Features(out, jnp.concatenate(tangent, -1), x.rho + 2 * worst[:, None] + 4)
+    return Features(out, jnp.concatenate(tangent, -1))
 
 
-def enter(block: blocks.Attention, own: Own, seen: Array, context: Context) -> tuple[Entry, Array, Array]:
+def enter(block: blocks.Attention, own: Own, seen: Array, context: Context) -> tuple[Entry, Array]:
     """What pairs need of each sequence, without the shares of the output: mid is sigma-free, (n, t)."""
     inside = context.inside.astype(own.std.dtype)
     there = inside[:, :, None] * inside[:, None, :]
     kap = own.std[:, :, None] * own.std[:, None, :] * (1 - 2 * unfold(own.z)) * there
     entry: Entry = {"in": own.std, "inside": inside}
-    worst = jnp.max(jnp.where(context.inside, own.rho, 0), axis=1)
-    rho = own.rho + 2 * worst[:, None] + 4
     if block.weights == "identity":
-        norm = safe_sqrt(jnp.diagonal(seen_sum(block, kap * kap), axis1=-2, axis2=-1))  # (n, t) or (n, 1)
+        norm = context.rattle(
+            safe_sqrt(jnp.diagonal(seen_sum(block, kap * kap), axis1=-2, axis2=-1))
+        )  # (n, t) or (n, 1)
         entry["norm"] = jnp.broadcast_to(norm, own.std.shape)
-        return entry, block.sigma_qk * entry["norm"] * own.std, rho
+        return entry, block.sigma_qk * entry["norm"] * own.std
     entry |= {"kap": kap, "seen": seen.astype(kap.dtype)}
     how = How(same=True, raw=context.raw, tangent=False, group=context.group)
 
@@ -96,8 +95,11 @@ def enter(block: blocks.Attention, own: Own, seen: Array, context: Context) -> t
         one = jax.tree.map(lambda a: a[None], one)
         return jnp.diagonal(_expected(block, one, one, Pair(z[None, None], None), how)[0][0, 0])
 
-    mid = safe_sqrt(jnp.maximum(jax.vmap(variance)(entry, own.z), 0))
-    return entry | {"mid": mid}, mid, rho
+    mid = context.rattle(safe_sqrt(jnp.maximum(jax.vmap(variance)(entry, own.z), 0)))
+    # by Cauchy's inequality; relu and abs of scores sum terms of both signs
+    terms = block.sigma_qk * own.std * jnp.sum((inside * own.std) ** 2, axis=1)[:, None]
+    loss = jnp.maximum(jax.lax.stop_gradient(terms * inverse(mid)), 1)
+    return entry | {"mid": mid, "loss": loss}, mid
 
 
 def pair(block: blocks.Attention, left: Entry, right: Entry, x: Pair, how: How) -> Pair:
@@ -105,7 +107,8 @@ def pair(block: blocks.Attention, left: Entry, right: Entry, x: Pair, how: How) 
     there = row(left["inside"]) * column(right["inside"])
     if block.weights != "identity":
         k, th = _expected(block, left, right, x, how)
-        return Pair(chord(there * k, left["mid"], right["mid"], how.same), None if th is None else there * th)
+        noise = 4 * row(left["loss"]) * column(right["loss"])
+        return Pair(chord(there * k, left["mid"], right["mid"], how, noise), None if th is None else there * th)
     kap = covariance(left["in"], right["in"], x.z) * there
     total = seen_sum(block, kap * kap)
     ratio = total * row(inverse(left["norm"])) * column(inverse(right["norm"]))
@@ -113,7 +116,7 @@ def pair(block: blocks.Attention, left: Entry, right: Entry, x: Pair, how: How) 
     apart = jnp.clip((1 - ratio) / 2, 0, 0.5)
     apart = jnp.where(apart <= floor, 0, apart)
     m = unfold(x.z)
-    z = settle(m + apart - 2 * m * apart, jnp.zeros_like(m), how.same)
+    z = settle(m + apart - 2 * m * apart, jnp.zeros_like(m), how, floor)
     if x.th is None:
         return Pair(z, None)
     looked = seen_sum(block, kap * x.th)

@@ -29,7 +29,7 @@ from jaxtyping import Array
 from ntkseq.kernels.cells import CovarianceCell, Side
 
 _PER_STEP = 2.0  # roundings, in eps, that one step adds: a few of half an eps each, seldom all of one sign
-_PER_SERIES = 8.0  # a Hermite series adds the rounding of its 801-node rule
+_PER_SERIES = 24.0  # a Hermite series adds the rounding of its 801-node rule: where units saturate, some tens of eps
 _REACH = 8.0  # least length of the secant, in eps of p; its own rounding may then add a few tenths
 
 

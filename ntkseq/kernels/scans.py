@@ -96,4 +96,10 @@ def all_pairs(cell: Cell, left: Side, right: Side, same: bool) -> Float[Array, "
 
 def diagonal(values: Callable[[Side], Array], side: Side) -> Float[Array, " n"]:
     """`values` of each example on its own, as a batch of one: the kernel of every input with itself."""
-    return jax.vmap(lambda one: values(jax.tree.map(lambda leaf: leaf[None], one))[0, 0])(side)
+    return each(lambda one, _: values(one), side, side)
+
+
+def each(values: Callable[[Side, Side], Array], left: Side, right: Side) -> Float[Array, " n"]:
+    """`values` of the first examples of both sides, of the second ones, and so on, as batches of one."""
+    batch = lambda side: jax.tree.map(lambda leaf: leaf[None], side)  # noqa: E731
+    return jax.vmap(lambda one, two: values(batch(one), batch(two))[0, 0])(left, right)

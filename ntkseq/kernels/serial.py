@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, blocks
 from ntkseq._precision import product, safe_sqrt
 from ntkseq._struct import static, struct
-from ntkseq.kernels import passes, scans, serial_group, tokens
+from ntkseq.kernels import jolts, passes, scans, serial_group, tokens
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.chordal import unfold
 from ntkseq.kernels.layers import all_finite, read_weights, scalar
@@ -115,9 +117,9 @@ class Serial(Kernel):
         """Whether a block is sampled: softmax attention at scaling "root"."""
         return any(map(sampled, self.blocks))
 
-    def how(self, same: bool, group: Any = None) -> How:
+    def how(self, same: Any, group: Any = None, jolt: Any = None) -> How:
         """How pairs are computed for this kernel."""
-        return How(same=same, raw=self.param == "raw", tangent=self.kind == "ntk", group=group)
+        return How(same=same, raw=self.param == "raw", tangent=self.kind == "ntk", group=group, jolt=jolt)
 
     def prepare(self, x: Any, lengths: Any = None) -> Side:
         """Run every sequence against itself through all blocks.
@@ -134,7 +136,8 @@ class Serial(Kernel):
                 variance 0 at a LayerNorm without eps.
         """
         x, lengths = _checks.sequences("x", x, lengths)
-        side, finite, silent = _prepare(self, x, lengths, None)
+        still = jolts.none(x)
+        side, finite, silent = _prepare(self, x, lengths, still, None)
         if _checks.is_concrete(silent) and bool(silent):
             raise ValueError(
                 "a token has variance 0 where a LayerNorm with eps=0 divides by it. "
@@ -142,7 +145,7 @@ class Serial(Kernel):
             )
         _checks.no_overflow(finite, x.dtype, f"{len(self.blocks)} blocks", "the sigmas of the blocks")
         if self.sampled:
-            sides = [_prepare(self, x, lengths, jnp.int32(g))[0] for g in range(GROUPS)]
+            sides = [_prepare(self, x, lengths, still, jnp.int32(g))[0] for g in range(GROUPS)]
             side["groups"] = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=1), *sides)
         return side
 
@@ -150,7 +153,10 @@ class Serial(Kernel):
         return _tile(self, _mean_of(left), _mean_of(right), None)
 
     def diag_side(self, side: Side) -> Float[Array, " n"]:
-        return _diag(self, _mean_of(side), None)
+        if self.sampled:
+            return _diag(self, _mean_of(side), None)
+        still = np.zeros((), side["size"].dtype)
+        return _each(self, side, side, np.bool_(True), still)
 
     def standard_error(self, left: Side, right: Side) -> Float[Array, "n m"] | None:
         """Monte Carlo standard error, from the spread of independent groups of draws through the whole network.
@@ -174,9 +180,8 @@ class Serial(Kernel):
     def entry_rounding(self, side: Side) -> float:
         """Upper estimate of |computed - exact| / sqrt(K_ii K_jj).
 
-        First order, block by block, from each sequence on its own: the roundings of scores and averages, and what
-        pooling cancels. Where an activation with a kink stands behind attention between pairs of tokens, nearly equal
-        tokens are told apart to sqrt(eps) only, and the estimate says so.
+        The pairs of sequences that are most at risk are computed again with the errors of every block made large: see
+        `kernels.jolts`. Nearly equal tokens lose most, where a kink stands behind attention or a smooth activation.
         """
         worst = self._rounded(side)
         few = jax.tree.map(lambda leaf: leaf[:4], side)
@@ -186,11 +191,17 @@ class Serial(Kernel):
             worst += student(GROUPS) * float(jnp.max(sampling * inv[:, None] * inv[None, :]))
         return worst
 
+    def cross_rounding(self, left: Side, right: Side) -> float:
+        return self.entry_rounding(jax.tree.map(lambda a, b: jnp.concatenate([a, b]), left, right))  # all pairs
+
     def _rounded(self, side: Side) -> float:
         """`entry_rounding` without the error of the sampling."""
-        eps = float(jnp.finfo(side["rounding"].dtype).eps)
-        error, size, blur = map(float, jnp.max(side["rounding"], axis=0))
-        return 4 * eps * (2 + error * size) + (eps * blur) ** 0.5
+        eps = float(jnp.finfo(side["size"].dtype).eps)
+        worst = (16 if passes.by_series(self.blocks) else 4) * eps * max(1.0, float(jnp.max(side["size"])))
+        if self.sampled:
+            return worst + (64 * eps) ** 0.5
+        again = lambda jolts: _prepare(self, side["x"], side["lengths"], jolts, None)[0]  # noqa: E731
+        return worst + jolts.response(again, partial(_each, self), side)
 
     def entries_per_pair(self, side: Side) -> int:
         if "pooled" in side:
@@ -219,14 +230,14 @@ def _cast(kernel: Serial, dtype: Any) -> tuple[tuple[blocks.Block, ...], Any]:
 
 
 @jax.jit
-def _prepare(kernel: Serial, x: Array, lengths: Any, group: Any) -> tuple[Side, Array, Array]:
+def _prepare(kernel: Serial, x: Array, lengths: Any, jolts: Array, group: Any) -> tuple[Side, Array, Array]:
     parts, sigma_v = _cast(kernel, x.dtype)
     n, t, d = x.shape
     inside = jnp.arange(t, dtype=lengths.dtype)[None] < lengths[:, None]
     how = kernel.how(same=True, group=group)
-    context = Context(inside, x.dtype, raw=how.raw, tangent=how.tangent, group=group)
+    context = Context(inside, jolts, raw=how.raw, tangent=how.tangent, group=group)
     scale = d**-0.5 if kernel.input_scale == "dim" else 1.0
-    features = Features(x * scale, jnp.zeros((n, t, 0), x.dtype), jnp.full((n, t), 2, x.dtype))
+    features = Features(x * scale, jnp.zeros((n, t, 0), x.dtype))
     linear = all(map(passes.keeps_features, parts))
     while parts and passes.keeps_features(parts[0]):
         if passes.width_behind(parts[0], features, context) > (_WIDEST if linear else _MOST * (t + d)):
@@ -234,7 +245,7 @@ def _prepare(kernel: Serial, x: Array, lengths: Any, group: Any) -> tuple[Side, 
             break
         features, parts = passes.through(parts[0], features, context), parts[1:]
     out = read_weights(kernel.read, inside, lengths, x.dtype)
-    std, rho = safe_sqrt(jnp.sum(features.f**2, axis=-1)), features.rho
+    std = safe_sqrt(jnp.sum(features.f**2, axis=-1))
     own_v, v = _head(kernel, sigma_v)
     if linear:
         pool = lambda a: jnp.einsum("nt,ntp->np", out, a, precision="highest")  # noqa: E731
@@ -243,23 +254,22 @@ def _prepare(kernel: Serial, x: Array, lengths: Any, group: Any) -> tuple[Side, 
         values, tangent = jnp.sum(side["pooled"] ** 2, axis=-1), jnp.sum(features.g**2, axis=-1)
     else:
         start = {"f": jnp.swapaxes(features.f * tokens.inverse(std)[..., None], 1, 2), "g": features.g}
-        own = tokens.Own(std, rho, *passes.alone(lambda a, b: tokens.meet(a, b, how), start))
+        own = tokens.Own(std, *passes.alone(lambda a, b: tokens.meet(a, b, how), start))
         entries = []
         for part in parts:
             entry, own = passes.enter(part, own, context)
             entries.append(entry)
         side = {"start": start, "entries": tuple(entries), "std": own.std, "out": out}
-        std, rho = own.std, own.rho
+        std = own.std
         kap = std[:, :, None] * std[:, None, :] * (1 - 2 * unfold(own.z))
         total = own_v * kap + (0 if own.th is None else v**2 * own.th)
         values = product("na,nab,nb->n", out, total, out)
         tangent = 0 if own.th is None else jnp.diagonal(own.th, axis1=1, axis2=2)
     size = out * safe_sqrt(own_v * std**2 + v**2 * tangent)
-    over = tokens.inverse(safe_sqrt(values))
-    columns = (jnp.sum(size * rho, axis=1) * over, jnp.sum(size, axis=1) * over, context.blur)
-    side["rounding"] = jax.lax.stop_gradient(jnp.stack(columns, axis=1))
+    side["x"], side["lengths"] = x, lengths
+    side["size"] = jax.lax.stop_gradient(jnp.sum(size, axis=1) * tokens.inverse(safe_sqrt(values)))
     silent = jnp.stack([jnp.zeros((), bool), *context.silent]).any()
-    return side, all_finite({k: leaf for k, leaf in side.items() if k != "rounding"}), silent
+    return side, all_finite({k: leaf for k, leaf in side.items() if k != "size"}), silent
 
 
 def _mean_of(side: Side) -> Side:
@@ -274,11 +284,11 @@ def _head(kernel: Serial, sigma_v: Array) -> tuple[Array, Array]:
     return own, sigma_v
 
 
-def _pairs(kernel: Serial, left: Side, right: Side, same: bool, group: Any = None) -> Array:
+def _pairs(kernel: Serial, left: Side, right: Side, same: Any, group: Any = None, jolt: Any = None) -> Array:
     if "pooled" in left:
         return product("np,mp->nm", left["pooled"], right["pooled"])
     parts, sigma_v = _cast(kernel, left["std"].dtype)
-    how = kernel.how(same, group)
+    how = kernel.how(same, group, jolt)
     pair = tokens.meet(left["start"], right["start"], how)
     count = len(left["entries"])
     for part, one, two in zip(parts[len(parts) - count :], left["entries"], right["entries"], strict=True):
@@ -298,3 +308,9 @@ def _tile(kernel: Serial, left: Side, right: Side, group: Any) -> Array:
 @jax.jit
 def _diag(kernel: Serial, side: Side, group: Any) -> Array:
     return scans.diagonal(lambda one: _pairs(kernel, one, one, same=True, group=group), side)
+
+
+@jax.jit
+def _each(kernel: Serial, left: Side, right: Side, same: Array, jolt: Array) -> Array:
+    """The kernel of the first examples with each other, of the second ones, ...: one program, and the diagonal's."""
+    return scans.each(lambda one, two: _pairs(kernel, one, two, same, jolt=jolt), left, right)

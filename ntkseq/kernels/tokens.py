@@ -31,11 +31,10 @@ _UNROLL = 24  # features up to this number stand as one expression in the compil
 
 
 class Features(NamedTuple):
-    """Explicit features of the tokens. `rho`: estimated relative rounding error of every token, in eps."""
+    """Explicit features of the tokens."""
 
     f: Float[Array, "n t p"]
     g: Float[Array, "n t q"]
-    rho: Float[Array, "n t"]
 
 
 class Pair(NamedTuple):
@@ -49,7 +48,6 @@ class Own(NamedTuple):
     """A batch of sequences, each with itself."""
 
     std: Float[Array, "n t"]
-    rho: Float[Array, "n t"]
     z: Float[Array, "n t t"]
     th: Float[Array, "n t t"] | None
 
@@ -57,45 +55,55 @@ class Own(NamedTuple):
 class How(NamedTuple):
     """How a pair is computed.
 
-    `same`: both sides are one and the same example. `raw`: gradients without sigma. `tangent`: whether th is wanted.
+    `same`: both sides are one and the same example; traced where one program does for both.
+    `raw`: gradients without sigma. `tangent`: whether th is wanted.
     `group`: the group of Monte Carlo draws, a traced integer; None: all of them.
+    `jolt`: a traced number; every m that a subtraction made is moved by its noise times this. None: by nothing.
     """
 
-    same: bool
+    same: Any
     raw: bool
     tangent: bool
     group: Any = None
+    jolt: Any = None
 
 
 class Rule(NamedTuple):
     """How a block acts.
 
     features(block, x, context) -> features behind it, or None if only pairs can pass;
-    enter(block, own, context) -> (entry, std, rho) behind it;
+    enter(block, own, context) -> (entry, std) behind it;
     pair(block, left, right, pair, how) -> pair behind it.
     """
 
     features: Callable[..., Features] | None
-    enter: Callable[..., tuple[Entry, Array, Array]]
+    enter: Callable[..., tuple[Entry, Array]]
     pair: Callable[..., Pair]
 
 
 class Context:
     """What all blocks of one pass share, and what they report."""
 
-    def __init__(self, inside: Array, dtype: Any, raw: bool, tangent: bool, group: Any = None) -> None:
+    def __init__(self, inside: Array, jolts: Array, raw: bool, tangent: bool, group: Any = None) -> None:
         self.inside = inside  # (n, t) whether a token belongs to its sequence
+        self.jolts, self._count = jolts, 0
         self.raw = raw
         self.tangent = tangent
         self.group = group
         self.silent: list[Array] = []  # whether a token of no variance met a LayerNorm without eps
-        self.noise = jnp.zeros(inside.shape[:1], dtype)  # estimated error of m by cancellation, in eps
-        self.blur = self.noise  # the largest such error that an activation with a kink has seen
 
-    def disturb(self, share: Array, noise: Array) -> None:
-        """Note an error of m, in eps, in a part of every token with this share of it. Both (n, t)."""
-        new = jnp.max(jnp.where(self.inside, share**2 * noise, 0), axis=1)
-        self.noise = jnp.maximum(self.noise, new)
+    def rattle(self, a: Array, size: Any = None) -> Array:
+        """`a` (n, t) or (n, t, p) with a rounding of `size`, or of itself, drawn at random; as large as `jolts` says.
+
+        Args:
+            a: what has been rounded.
+            size: of the numbers of which it was made.
+        """
+        self._count += 1
+        most, noise = self.jolts[0, 0, 0], self.jolts[:, :, 1].reshape(self.inside.shape + (1,) * (a.ndim - 2))
+        steps = jnp.arange(a.shape[2], dtype=a.dtype).reshape(1, 1, -1) if a.ndim > 2 else 0.0
+        turns = noise * (16 + self._count) + 0.618034 * steps  # as good as independent from block to block
+        return a + most * (2 * (turns - jnp.floor(turns)) - 1) * (a if size is None else size)
 
     def letters(self, block: Any) -> str:
         """The trained groups that count."""
@@ -162,23 +170,35 @@ def meet(left: Entry, right: Entry, how: How) -> Pair:
     return Pair(z, product("naq,mbq->nmab", left["g"], right["g"]) if how.tangent else None)
 
 
-def chord(k: Array, left: Array, right: Array, same: bool) -> Array:
+def chord(k: Array, left: Array, right: Array, how: How, noise: Any = 4.0) -> Array:
     """Folded m from the covariance k and both standard deviations; what is below a few roundings is 0.
 
     Rounding would otherwise part equal tokens, by sqrt(eps) where the next activation has a kink.
+
+    Args:
+        noise: how far m may be off, in eps.
     """
     ratio = k * row(inverse(left)) * column(inverse(right))
-    return _settled((1 - ratio) / 2, (1 + ratio) / 2, 4 * float(jnp.finfo(k.dtype).eps), same)
+    eps = float(jnp.finfo(k.dtype).eps)
+    return _settled((1 - ratio) / 2, (1 + ratio) / 2, 4 * eps, how, lambda: noise * eps)
 
 
-def settle(m: Array, floor: Array, same: bool) -> Array:
-    """Folded m, 0 where it is below `floor`, the size of its own rounding."""
-    return _settled(m, 1 - m, floor, same)
+def settle(m: Array, floor: Array, how: How, noise: Any = None) -> Array:
+    """Folded m, 0 where it is below `floor`, the size of its own rounding.
+
+    Args:
+        noise: how far m may be off; None: as far as the floor.
+    """
+    return _settled(m, 1 - m, floor, how, lambda: floor if noise is None else noise)
 
 
-def _settled(m: Array, rest: Array, floor: Any, same: bool) -> Array:
-    least = m <= floor
-    if same:  # a token does not differ from itself
-        least = least | jnp.eye(m.shape[-1], dtype=bool)[None, None]
-    m = jnp.where(least, 0, jnp.minimum(m, 1))
-    return fold(m, jnp.clip(rest, 0, 1))
+def _settled(m: Array, rest: Array, floor: Any, how: How, noise: Callable[[], Any]) -> Array:
+    least, own = m <= floor, None
+    if how.same is not False:  # a token does not differ from itself
+        own = jnp.eye(m.shape[-1], dtype=bool)[None, None] & jnp.asarray(how.same)
+        least = least | own
+    m, rest = jnp.where(least, 0, jnp.minimum(m, 1)), jnp.clip(rest, 0, 1)
+    if how.jolt is not None:  # behind the floor, which may have hidden what is below it
+        moved = how.jolt * (noise() if own is None else jnp.where(own, 0, noise()))
+        m, rest = jnp.clip(m + moved, 0, 1), jnp.clip(rest - moved, 0, 1)
+    return fold(m, rest)

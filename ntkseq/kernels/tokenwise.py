@@ -37,13 +37,13 @@ def _linear_features(block: blocks.Linear, x: Features, context: Context) -> Fea
         g.append(x.f if context.raw else w * x.f)
     if "b" in letters:
         g.append(one if context.raw else b)
-    return Features(jnp.concatenate([w * x.f, b], axis=-1), jnp.concatenate(g, axis=-1), x.rho + 1)
+    return Features(jnp.concatenate([w * x.f, b], axis=-1), jnp.concatenate(g, axis=-1))
 
 
-def _linear_enter(block: blocks.Linear, own: Own, context: Context) -> tuple[Entry, Array, Array]:
+def _linear_enter(block: blocks.Linear, own: Own, context: Context) -> tuple[Entry, Array]:
     std = safe_sqrt((block.sigma_w * own.std) ** 2 + block.sigma_b**2)
     inv = inverse(std)
-    return {"in": own.std, "x": block.sigma_w * own.std * inv, "b": block.sigma_b * inv}, std, own.rho + 1
+    return {"in": own.std, "x": block.sigma_w * own.std * inv, "b": block.sigma_b * inv}, std
 
 
 def _linear_pair(block: blocks.Linear, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
@@ -62,20 +62,16 @@ def _linear_pair(block: blocks.Linear, left: Entry, right: Entry, pair: Pair, ho
 # ------------------------------------------------------------------------------------------------ Nonlinearity
 
 
-def _activation_enter(block: blocks.Nonlinearity, own: Own, context: Context) -> tuple[Entry, Array, Array]:
+def _activation_enter(block: blocks.Nonlinearity, own: Own, context: Context) -> tuple[Entry, Array]:
     act = block.activation
     if is_rectifier(act):
-        context.blur = jnp.maximum(context.blur, context.noise)
         moment = jnp.asarray(second_moment(act.positive, act.negative), own.std.dtype)
-        return {}, safe_sqrt(moment) * own.std, own.rho + 1
+        return {}, safe_sqrt(moment) * own.std
     it = dual.get(act)
     p = own.std**2
     moments = it.moments(p)
-    k, slope = it.pair(p, moments, moments)
-    std = safe_sqrt(k)
-    stretch = safe_sqrt(slope * p) * inverse(std)
-    unit = 8.0 if it.by_series else 2.0
-    return {"in": own.std, "out": std, "moments": moments}, std, own.rho * jnp.maximum(stretch, 1) + unit
+    std = safe_sqrt(it.pair(p, moments, moments)[0])
+    return {"in": own.std, "out": std, "moments": moments}, std
 
 
 def _activation_pair(block: blocks.Nonlinearity, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
@@ -85,9 +81,16 @@ def _activation_pair(block: blocks.Nonlinearity, left: Entry, right: Entry, pair
         moment = second_moment(act.positive, act.negative)
         return Pair(fold(gain, 1 - gain), None if pair.th is None else moment * slope * pair.th)
     c = covariance(left["in"], right["in"], pair.z)
+    it, noise = dual.get(act), 4.0
+    if how.jolt is not None:
+        root = row(left["in"]) * column(right["in"])
+        equal = (pair.z == 0) & (row(left["in"]) == column(right["in"]))  # by the same roundings on either side
+        noise = jnp.where(equal, 0, 32.0 if it.by_series else 4.0)
+        units = 8.0 if it.by_series else 2.0
+        c = c - jnp.where(equal, 0, how.jolt * units * float(jnp.finfo(c.dtype).eps) * root)
     moments = tuple(map(row, left["moments"])), tuple(map(column, right["moments"]))
-    k, slope = dual.get(act).pair(c, *moments)
-    z = chord(k, left["out"], right["out"], how.same)
+    k, slope = it.pair(c, *moments)
+    z = chord(k, left["out"], right["out"], how, noise)
     return Pair(z, None if pair.th is None else slope * pair.th)
 
 
@@ -103,12 +106,12 @@ def _normaliser(block: blocks.LayerNorm, variance: Array, context: Context) -> A
 
 def _norm_features(block: blocks.LayerNorm, x: Features, context: Context) -> Features:
     scale = _normaliser(block, jnp.sum(x.f * x.f, axis=-1), context)[..., None]
-    return Features(x.f * scale, x.g * scale, x.rho + 1)
+    return Features(x.f * scale, x.g * scale)
 
 
-def _norm_enter(block: blocks.LayerNorm, own: Own, context: Context) -> tuple[Entry, Array, Array]:
+def _norm_enter(block: blocks.LayerNorm, own: Own, context: Context) -> tuple[Entry, Array]:
     scale = _normaliser(block, own.std**2, context)
-    return {"scale": scale}, own.std * scale, own.rho + 1
+    return {"scale": scale}, own.std * scale
 
 
 def _norm_pair(block: blocks.LayerNorm, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
@@ -121,13 +124,13 @@ def _position_features(block: blocks.Positions, x: Features, context: Context) -
     f = jnp.concatenate(
         [safe_sqrt(1 - block.share) * x.f, jnp.broadcast_to(safe_sqrt(block.share) * root, (n, t, t))], -1
     )
-    return Features(f, safe_sqrt(1 - block.share) * x.g, x.rho + 1)
+    return Features(f, safe_sqrt(1 - block.share) * x.g)
 
 
-def _position_enter(block: blocks.Positions, own: Own, context: Context) -> tuple[Entry, Array, Array]:
+def _position_enter(block: blocks.Positions, own: Own, context: Context) -> tuple[Entry, Array]:
     std = safe_sqrt((1 - block.share) * own.std**2 + block.share)
     inv = inverse(std)
-    return {"x": safe_sqrt(1 - block.share) * own.std * inv, "p": safe_sqrt(block.share) * inv}, std, own.rho + 1
+    return {"x": safe_sqrt(1 - block.share) * own.std * inv, "p": safe_sqrt(block.share) * inv}, std
 
 
 def _position_pair(block: blocks.Positions, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:

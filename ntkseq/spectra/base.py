@@ -216,7 +216,16 @@ class Spectrum:
         if not self.semidefinite:
             return f"{least}  (negative beyond its error: not positive semi-definite, or rounding is understated)"
         twins = f"; examples {self.pair[0]} and {self.pair[1]} are equal within rounding" if self.pair else ""
-        return f"not resolved: {least}, zero is inside{twins}"
+        return f"not resolved: {least}, zero is inside{twins}{self._remedy()}"
+
+    def _remedy(self) -> str:
+        """What would resolve the least eigenvalue, where it is the rounding of K that leaves it open."""
+        share = self.rounding / abs(self.trace) if self.trace else np.inf
+        if 2 * self.rounding < self.errors[-1] or share > 1e-2:
+            return ""  # the solver's own error, of which `method` speaks; more than float32 leaves: draws
+        if share <= 1e-9:  # float64 has been used already
+            return ": drop one of them" if self.pair else "; add a ridge: float64 cannot tell it from zero"
+        return ": drop one of them, or compute in float64" if self.pair else "; compute in float64"
 
     def _condition(self) -> str:
         condition = self.condition

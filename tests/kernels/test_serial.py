@@ -190,9 +190,9 @@ def test_a_sweep_compiles_once() -> None:
     x = jnp.asarray(X, jnp.float32)
     run = lambda s: Serial(Linear(s), Attention(s), "relu", sigma_v=s).diag(x)  # noqa: E731
     run(1.0)
-    before = serial._prepare._cache_size(), serial._diag._cache_size()
+    before = serial._prepare._cache_size(), serial._each._cache_size()
     run(1.5)
-    assert (serial._prepare._cache_size(), serial._diag._cache_size()) == before
+    assert (serial._prepare._cache_size(), serial._each._cache_size()) == before
 
 
 @pytest.mark.parametrize(
