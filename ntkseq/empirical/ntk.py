@@ -246,7 +246,7 @@ class NTK(Kernel):
     def scales(self) -> list[Any]:
         return []  # parameters are as small as training makes them
 
-    def keep(self, side: Side) -> Side:
+    def kept(self, side: Side) -> Side:
         return Late(side.inputs, side.choice, min(32, _count(side.inputs))) if isinstance(side, Prepared) else side
 
     def standard_error(self, left: Side, right: Side) -> Float[Array, "n m ..."] | None:

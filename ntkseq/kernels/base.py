@@ -79,7 +79,7 @@ class Kernel(abc.ABC):
         """The numbers that enter the kernel as squares."""
         return jax.tree.leaves(self)
 
-    def keep(self, side: Side) -> Side:
+    def kept(self, side: Side) -> Side:
         """As much of a prepared batch as `entry_rounding` and `diag_side` need, in the least memory."""
         return side
 

@@ -69,7 +69,7 @@ def note(kernel: Any, values: Any, left: Any, right: Any = None, entrywise: Any 
     """
     if values.ndim not in (2, 4) or not _checks.is_concrete(values):
         return
-    sides = tuple(kernel.keep(side) for side in ((left,) if right is None else (left, right)))
+    sides = tuple(kernel.kept(side) for side in ((left,) if right is None else (left, right)))
 
     def ask() -> float:
         if right is not None and entrywise is None:

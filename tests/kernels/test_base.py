@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -62,6 +63,15 @@ def test_the_rounding_of_a_sum_is_that_of_its_worse_part_and_a_little() -> None:
     worse = max(one.entry_rounding(one.prepare(X)), two.entry_rounding(two.prepare(X)))
     total = one + two
     assert worse < total.entry_rounding(total.prepare(X)) < 1.1 * worse
+
+
+KERNELS = [kind for name in kernels.__all__ if isinstance(kind := getattr(kernels, name), type)]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KERNELS if issubclass(kind, Kernel) and kind is not Kernel])
+def test_no_argument_of_a_kernel_hides_a_method_of_all_kernels(kind: type[Any]) -> None:
+    """`LeakyRecurrent(keep=...)(x)` said that a float is not callable."""
+    assert {field.name for field in dataclasses.fields(kind)}.isdisjoint(dir(Kernel))
 
 
 def test_only_kernels_add_and_only_numbers_multiply() -> None:
