@@ -141,7 +141,7 @@ def system(K: Any, y: Any, *, signs: bool = False, vectors: bool = False) -> Sys
         wrong = float(y[~np.isin(y, (-1.0, 1.0))][0])
         raise ValueError(f"y must hold class labels -1 and +1; got {wrong:g}. Encode the two classes as -1/+1.")
     eigen = spectrum(K, vectors=vectors, method="dense")
-    return System(matrix, y, eigen, stated=getattr(K, "stated", True), entrywise=K.entrywise)
+    return System(matrix, y, eigen, stated=K.stated, entrywise=K.entrywise)
 
 
 def independent(copies: int = 0) -> Assumption:

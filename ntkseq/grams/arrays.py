@@ -11,6 +11,7 @@ import numpy as np
 from ntkseq import _notices, _precision, _provenance
 from ntkseq.grams import digits
 from ntkseq.grams.base import Dense, Gram
+from ntkseq.grams.sampling import Sampling
 
 
 def as_gram(K: Any, name: str = "K") -> Gram:
@@ -51,7 +52,8 @@ def of_origin(matrix: Any, origin: Any) -> Dense:
         traces = own, own
     # |E|_2 <= |E|_F <= e sqrt(tr K tr K'), with |E_ij| <= e sqrt(K_ii K'_jj)
     rounding = e * float(np.sqrt(max(traces[0], 0.0) * max(traces[1], 0.0)))
-    return Dense(matrix, rounding, origin.symmetric, True, e, origin.estimated)
+    sampling = Sampling(why="an array holds no batches; pass gram(kernel, x)") if origin.sampled else None
+    return Dense(matrix, rounding, origin.symmetric, True, e, origin.estimated, sampling)
 
 
 def graded(gram: Dense) -> Dense:

@@ -94,6 +94,7 @@ def audit(
         entrywise=K.entrywise,
         estimated=K.estimated,
         sampling=K.sampling,
+        stated=K.stated,
         audit=look,
     )
 

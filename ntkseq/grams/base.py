@@ -32,6 +32,8 @@ class Gram(abc.ABC):
     certified."""
     sampling: Any = None
     """A `grams.sampling.Sampling` if the kernel is a Monte Carlo estimate: `rounding` then holds its error."""
+    stated: bool = True
+    """Whether who computed the entries states `rounding`; False where only their dtype was known, see `as_gram`."""
 
     @property
     @abc.abstractmethod
@@ -100,7 +102,6 @@ class Dense(Gram):
     estimated: str = static(default="")
     sampling: Any = None
     stated: bool = static(default=True)
-    """Whether who computed the entries states `rounding`; False where only their dtype was known, see `as_gram`."""
 
     def __post_init__(self) -> None:
         if self.rounding is not None:
@@ -110,7 +111,9 @@ class Dense(Gram):
         known: dict[str, Any] = {"rounding": float("inf")}  # a placeholder, or a trace
         if isinstance(self.array, np.ndarray) or _checks.is_concrete(self.array):
             found = as_gram(self.array, "array") if self.entrywise is None else graded(self)
-            known = {name: getattr(found, name) for name in ("rounding", "frobenius", "entrywise", "stated")}
+            known = {name: getattr(found, name) for name in ("rounding", "frobenius", "entrywise")}
+            known |= {"stated": self.stated and found.stated, "estimated": self.estimated or found.estimated}
+            known["sampling"] = found.sampling if self.sampling is None else self.sampling
         for name, value in known.items():
             object.__setattr__(self, name, value)
 
@@ -161,7 +164,7 @@ class Dense(Gram):
         part, e = self._here()[index], self.entrywise
         block = isinstance(index, tuple) and len(index) == 2 and isinstance(index[0], slice) and index[0] == index[1]
         if block and self.symmetric and self.stated and e is not None:
-            _provenance.remember(part, Origin.known(float(e), None, self.estimated))
+            _provenance.remember(part, Origin.known(float(e), None, self.estimated, self.sampling is not None))
         return part
 
     def _here(self) -> Any:
@@ -174,7 +177,8 @@ class Dense(Gram):
         return self.__dict__ | {"array": np.asarray(self.array)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
+        """What was written before a Gram said whether its rounding is stated counts as not stated."""
+        for name, value in ({"stated": False} | state).items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "array", self._here())
 

@@ -12,6 +12,7 @@ from ntkseq.grams import sides
 from ntkseq.grams.arrays import flat
 from ntkseq.grams.base import Dense
 from ntkseq.grams.digits import single
+from ntkseq.grams.sampling import Sampling
 from ntkseq.kernels.all_steps import each_rounding
 from ntkseq.kernels.recurrent import Recurrent
 
@@ -61,21 +62,20 @@ def computed(K: Any, kernel: Any, x: Any, x2: Any = None, *, lengths: Any = None
             f"K must have the dtype in which the kernel computes these inputs, {own}; got {matrix.dtype}. Pass x in "
             "the dtype that K was computed from."
         )
+    why = "an array holds no batches; pass gram(kernel, x)"
+    known = {"frobenius": True, "entrywise": e, "estimated": kernel.estimated}
+    known |= {"sampling": Sampling(why=why) if kernel.sampled else None}
     if pair.symmetric:
         own = np.asarray(matrix).diagonal().astype(np.float64)
         wanted = np.asarray(pair.diagonal, np.float64)
         sums = np.asarray(kernel.with_(read="steps").diag_side(pair.left), np.float64) if each else wanted
         _check(own.reshape(n, steps).sum(axis=1), sums, 2.0 * e)
         trace = float(np.sum(own))
-        return Dense(
-            matrix, rounding=e * trace, symmetric=True, frobenius=True, entrywise=e, estimated=kernel.estimated
-        )
+        return Dense(matrix, e * trace, True, **known)
     one = kernel.tile(*(jax.tree.map(lambda leaf: leaf[:1], side) for side in (pair.left, pair.right)))
     size = np.sqrt(float(pair.diagonal[0]) * float(kernel.diag_side(pair.right)[0]))
     _check(np.asarray(matrix)[:1, 0].astype(np.float64), np.asarray(one, np.float64)[0], 2.0 * e, size)
-    return Dense(
-        matrix, rounding=pair.rounding(e), symmetric=False, frobenius=True, entrywise=e, estimated=kernel.estimated
-    )
+    return Dense(matrix, pair.rounding(e), False, **known)
 
 
 def _over_steps(array: Any, x: Any) -> bool:

@@ -62,6 +62,7 @@ class Operator(Gram):
             self.diagonal = _checks.labels("diagonal", self.diagonal, self.n)
         if self.rounding is None:
             self.rounding = self._measured()
+            self.estimated = "measured by how far products are from symmetric, not proved"
         self.rounding = _checks.nonnegative("rounding", self.rounding)
 
     @property

@@ -44,6 +44,11 @@ def changed(known: Sampling | None, why: str) -> Sampling | None:
     return None if known is None else Sampling(samples=known.samples, noun=known.noun, why=why)
 
 
+def kept(gram: Any, why: str) -> dict[str, Any]:
+    """What is known of a Gram beside its rounding, for a matrix made of it: that it is an estimate, or sampled."""
+    return {"estimated": gram.estimated, "stated": gram.stated, "sampling": changed(gram.sampling, why)}
+
+
 def whole(pair: Sides, tile: int | None, workers: int | None, tick: Callable[[int], Any]) -> tuple[Any, bool]:
     """The matrix of all pairs, in one piece where the kernel asks for it, and whether all its values are finite."""
     rows = pair.kernel.tile_rows(pair.left) if tile is None else None

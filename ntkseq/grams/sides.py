@@ -101,7 +101,8 @@ class Sides:
     def remember(self, values: jax.Array, e: float) -> None:
         """Let the array itself state what the Gram states."""
         size = self.rounding(1.0)  # sqrt(tr K tr K')
-        _provenance.remember(values, Origin.known(e, None if self.symmetric else (size, size), self.kernel.estimated))
+        traces = None if self.symmetric else (size, size)
+        _provenance.remember(values, Origin.known(e, traces, self.kernel.estimated, self.kernel.sampled))
 
     def work(self, task: tiles.Task) -> int:
         """Pair-steps of all tiles: what a progress bar counts."""

@@ -23,6 +23,8 @@ class Origin:
         traces: finds tr K of the rows and of the columns; None: the array is of one set of inputs with itself.
         kept: prepared inputs that these two hold.
         size: bytes of the array. Where `kept` is much larger, both are found at once.
+        estimated: why the rounding is an estimate; empty if it is a bound.
+        sampled: whether the kernel is a Monte Carlo estimate, whose error `entrywise` then holds.
     """
 
     def __init__(
@@ -32,8 +34,9 @@ class Origin:
         kept: Any,
         size: int,
         estimated: str = "",
+        sampled: bool = False,
     ) -> None:
-        self.estimated = estimated
+        self.estimated, self.sampled = estimated, sampled
         self.symmetric = traces is None
         self.x64 = _precision.x64()
         self._ask: Callable[[], float] | None = entrywise
@@ -44,9 +47,9 @@ class Origin:
             self.facts()
 
     @classmethod
-    def known(cls, e: float, traces: tuple[float, float] | None, estimated: str = "") -> Origin:
+    def known(cls, e: float, traces: tuple[float, float] | None, estimated: str = "", sampled: bool = False) -> Origin:
         """Of an array whose e, and traces if it is a cross kernel, were found with it."""
-        return cls(lambda: e, None if traces is None else lambda: traces, (), 0, estimated)
+        return cls(lambda: e, None if traces is None else lambda: traces, (), 0, estimated, sampled)
 
     def facts(self) -> tuple[float, tuple[float, float] | None]:
         """e, and the traces of a cross kernel."""
@@ -86,5 +89,6 @@ def note(kernel: Any, values: Any, left: Any, right: Any = None, entrywise: Any 
         sides,
         values.nbytes,
         kernel.estimated,
+        kernel.sampled,
     )
     _provenance.remember(values, found)

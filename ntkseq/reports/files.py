@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ntkseq._files import umask
+from ntkseq.grams.base import Gram
 from ntkseq.reports.record import SCHEMA, Report
 from ntkseq.reports.sheet import SCHEMA as SHEET_SCHEMA
 from ntkseq.reports.sheet import Sheet
@@ -26,6 +27,10 @@ NAMES = ("report.html", "report.json", ARRAYS[SCHEMA])
 def names(made: Report | Sheet) -> tuple[str, ...]:
     """The files that a report becomes."""
     return NAMES if isinstance(made, Report) else (*NAMES[:2], ARRAYS[SHEET_SCHEMA])
+
+
+FLAGS = ("rounding_stated", "rounding_estimated", "sampled")
+"""What kernel.npz says of the rounding beside its size."""
 
 
 class Folder:
@@ -158,12 +163,19 @@ class Folder:
         )
 
 
+def flags(gram: Gram) -> dict[str, Any]:
+    """What a file says of the rounding of a Gram beside its size; see `studies.stored`."""
+    known = (np.bool_(gram.stated), np.str_(gram.estimated), np.bool_(gram.sampling is not None))
+    return dict(zip(FLAGS, known, strict=True))
+
+
 def matrices(report: Report) -> dict[str, Any]:
     """What kernel.npz holds; all of it loads with `allow_pickle=False`."""
     return {
         "K": np.asarray(report.gram.array),
         "K_test": np.asarray(report.cross.array),
         "rounding": np.float64(report.gram.rounding),
+        **flags(report.gram),
         "y": report.y,
         "y_test": report.y_test,
         "classes": np.array(report.classes, dtype=np.str_),

@@ -135,6 +135,8 @@ class Report:
                 "semidefinite": spectrum.semidefinite,
                 "trace": spectrum.trace,
                 "rounding": spectrum.rounding,
+                "rounding_estimated": spectrum.estimated,
+                "sampling_error": None if spectrum.sampling is None else str(spectrum.sampling),
                 "spectrum": {"values": spectrum.values, "errors": spectrum.errors, "method": spectrum.method},
                 "effective_rank": {
                     rank.kind: {"formula": rank.formula, "reason": rank.reason}

@@ -122,7 +122,8 @@ def _held(K: Any) -> Gram:
                 f"a comparison needs all entries, and n = {K.shape[0]} is more than {MOST}. Compare on fewer examples, "
                 "or pass grams.Dense(K.dense(), rounding=K.rounding) if you mean it."
             )
-        return Dense(K.dense(), rounding=K.rounding, frobenius=K.frobenius, sampling=K.sampling)
+        known = {"frobenius": K.frobenius, "entrywise": K.entrywise, "estimated": K.estimated, "sampling": K.sampling}
+        return Dense(K.dense(), rounding=K.rounding, stated=K.stated, **known)
     return as_gram(K)
 
 

@@ -123,7 +123,7 @@ def held(K: Any) -> Dense:
             'Scale K, or take method="dense", which scales by itself.'
         )
     A, rounding = _symmetrised(A, float(np.asarray(K.rounding)), dtype)
-    known = {"frobenius": K.frobenius, "estimated": K.estimated, "sampling": K.sampling}
+    known = {"frobenius": K.frobenius, "estimated": K.estimated, "stated": K.stated, "sampling": K.sampling}
     return Dense(A, rounding=rounding, symmetric=True, **known)  # pyright: ignore[reportArgumentType]
 
 

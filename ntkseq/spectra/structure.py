@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks
 from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.base import Dense, Gram, column_block
-from ntkseq.grams.sampling import changed
+from ntkseq.grams.sampling import kept
 
 
 def centred(K: Any) -> Gram:
@@ -35,9 +35,8 @@ def centred(K: Any) -> Gram:
     A = A - A.mean(axis=1, keepdims=True)
     own = 4.0 * len(A) ** 0.5 * float(np.finfo(np.float64).eps) * float(np.linalg.norm(np.asarray(gram.dense())))
     rounding = float(gram.rounding) + own
-    known = {"estimated": gram.estimated, "sampling": changed(gram.sampling, "the matrix was centred")}
-    stated = getattr(gram, "stated", True)
-    return Dense(0.5 * (A + A.T), rounding=rounding, frobenius=gram.frobenius, stated=stated, **known)  # pyright: ignore
+    known = kept(gram, "the matrix was centred")
+    return Dense(0.5 * (A + A.T), rounding=rounding, frobenius=gram.frobenius, **known)  # pyright: ignore
 
 
 @dataclasses.dataclass(eq=False)
@@ -51,7 +50,8 @@ class Centred(Gram):
     def __post_init__(self) -> None:
         self.rounding = self.whole.rounding
         self.frobenius = self.whole.frobenius
-        self.sampling = self.whole.sampling
+        for name, value in kept(self.whole, "the matrix was centred").items():
+            setattr(self, name, value)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -167,11 +167,7 @@ def _off(trace: float, n: int) -> float:
 
 def leading(K: Dense, n: int) -> Dense:
     """The Gram matrix of the first n examples, with its own rounding."""
-    array = K.array[:n, :n]
-    rounding = float(K.rounding)
-    if K.entrywise is not None:  # |E|_F <= e sum_i K_ii
-        rounding = min(rounding, float(K.entrywise) * float(np.trace(np.asarray(array, np.float64))))
-    return Dense(array, rounding=rounding, symmetric=True, frobenius=K.frobenius, entrywise=K.entrywise)
+    return K.take(slice(0, n))
 
 
 def exponent(sizes: Sequence[float], values: Any, *, level: float = 0.95) -> Interval:

@@ -132,8 +132,5 @@ def used(f: Any, y: Any, k: int) -> Used:
 def alone(K: Dense, cross: Any, y: Any, y_test: Any, a: int, n: int) -> KernelFit:
     """Kernel regression of one step by itself."""
     steps = y.shape[1]
-    block = np.asarray(K.array)[a::steps, a::steps]
-    relative = float(K.entrywise)  # pyright: ignore[reportArgumentType]  it was given
-    off = relative * float(np.trace(block.astype(np.float64)))
-    own = Dense(block, rounding=off, symmetric=True, frobenius=True, entrywise=relative)
+    own = K.take(slice(a, None, steps))
     return kernel_fits(own, cross[a : len(y_test) * steps : steps, a::steps], y[:, a], y_test[:, a], [n])[0]

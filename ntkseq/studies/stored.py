@@ -10,7 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ntkseq.data import npz
-from ntkseq.grams import Dense
+from ntkseq.grams import Dense, as_gram
+from ntkseq.grams.sampling import Sampling
+from ntkseq.reports.files import FLAGS
 from ntkseq.spectra import positive_definite, spectrum
 
 
@@ -27,7 +29,7 @@ class Stored:
     """Name of the matrix in an .npz."""
     rounding: float | None = None
     """Upper estimate of |stored - exact| in spectral norm. None: the array "rounding" of the file, else that each entry
-    was rounded once."""
+    was rounded once. Where the file says that K is sampled, or its rounding an estimate, nothing is proven by it."""
     method: Literal["auto", "dense", "matrix-free"] = "auto"
     """auto: all eigenvalues up to n = 4096, both ends and a density beyond."""
     ridge: float | None = None
@@ -45,31 +47,46 @@ def stored(asked: Stored, *, say: Callable[[str], Any] | None = None) -> list[st
         ValueError: no such array, no symmetric matrix, not finite.
         OSError: the file cannot be read.
     """
-    matrix, rounding = _read(asked)
+    matrix, rounding, known = _read(asked)
     if say is not None:
         size = " x ".join(map(str, matrix.shape)) or "one number"
         bad = int((~np.isfinite(matrix)).sum()) if matrix.dtype.kind in "fc" else 0
         told = "each entry rounded once" if rounding is None else f"rounding {rounding:.3g}"
         name = "" if pathlib.Path(asked.file).suffix == ".npy" else f", array {asked.array!r}"
         say(f"{asked.file}{name}: {size}, {matrix.dtype}, {told}, {bad or 'no'} missing or infinite values")
-    K: Any = matrix if rounding is None else Dense(matrix, rounding=rounding)  # pyright: ignore[reportArgumentType]
+    K: Any = matrix if rounding is None else Dense(matrix, rounding=rounding, **known)
     found = spectrum(K, vectors=False, method=asked.method)
     lines = str(found).splitlines()
     if matrix.shape[0] <= 20_000:
-        certain = "yes, by a Cholesky factorisation" if positive_definite(K) else "not proven"
-        lines.append(f"  {'positive definite':<17} {certain}")
+        words = "" if isinstance(K, Dense) else ", if each entry was rounded once"
+        lines.append(f"  {'positive definite':<17} {_certain(K, words)}")
     if asked.ridge is not None:
         lines.append(f"  {'eff. dimension':<17} {found.effective_rank_interval(ridge=asked.ridge)} at {asked.ridge:g}")
     return lines
 
 
-def _read(asked: Stored) -> tuple[np.ndarray, float | None]:
+def _certain(K: Any, condition: str) -> str:
+    """Whether K is proven to be positive definite, and what a proof would lack."""
+    if not positive_definite(K):
+        return "not proven"
+    K = as_gram(K)
+    if K.sampling is not None:
+        return "not proven: K is a Monte Carlo estimate"
+    if K.estimated:
+        return f"not proven: its rounding is an estimate, {K.estimated}"
+    if not K.stated:
+        return "not proven: the rounding of K is unchecked"
+    return f"yes, by a Cholesky factorisation{condition}"
+
+
+def _read(asked: Stored) -> tuple[np.ndarray, float | None, dict[str, Any]]:
+    """The matrix, its rounding if known, and what the file says of that."""
     path = pathlib.Path(asked.file)
     if not path.exists():
         raise ValueError(f"{asked.file}: no such file.")
     if path.suffix == ".npy":
         try:
-            return np.load(path, allow_pickle=False), asked.rounding
+            return np.load(path, allow_pickle=False), asked.rounding, {}
         except ValueError as error:
             raise ValueError(f"{asked.file} is no array of numbers: {error}") from None
     names = npz.names(path)
@@ -77,9 +94,12 @@ def _read(asked: Stored) -> tuple[np.ndarray, float | None]:
         raise ValueError(
             f"{asked.file} holds no array {asked.array!r}; it holds {', '.join(names)}. Pass --array NAME."
         )
-    wanted = [asked.array, *(["rounding"] if "rounding" in names and asked.array == "K" else [])]
-    held = npz.arrays(path, wanted)
-    rounding = asked.rounding
+    wanted = [name for name in ("rounding", *FLAGS) if name in names and asked.array == "K"]
+    held = npz.arrays(path, [asked.array, *wanted])
+    rounding, known = asked.rounding, {}
     if rounding is None and "rounding" in held:
         rounding = float(held["rounding"])
-    return held[asked.array], rounding
+        known["stated"] = all(name in held for name in FLAGS) and bool(held["rounding_stated"])
+    known["estimated"] = str(held.get("rounding_estimated", ""))
+    known["sampling"] = Sampling(why="a file holds no batches") if bool(held.get("sampled", False)) else None
+    return held[asked.array], rounding, known

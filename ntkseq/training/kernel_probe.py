@@ -25,6 +25,7 @@ from ntkseq.training.probes import Probe, beside, check_every, check_examples, c
 MOST = 4096
 """Probe examples at most: every row takes all eigenvalues of their kernel."""
 NOTHING = Interval(math.nan, math.nan, math.nan, False)
+MEASURED = "measured at every example in another precision, not proved"
 RANKS = ("entropy", "stable", "participation")
 
 
@@ -231,7 +232,8 @@ def _gram(K: np.ndarray, e: float) -> Dense | None:
     if not np.isfinite(K).all() or not math.isfinite(e):
         return None
     rounding = e * float(np.trace(K))
-    return Dense(K, rounding=rounding, frobenius=True, entrywise=e)  # pyright: ignore[reportArgumentType]
+    known = {"frobenius": True, "entrywise": e, "estimated": MEASURED}
+    return Dense(K, rounding=rounding, **known)  # pyright: ignore[reportArgumentType]
 
 
 def _ranks(eigen: Spectrum) -> dict[str, float]:

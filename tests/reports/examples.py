@@ -60,7 +60,7 @@ def report(*, classes=("a", "b"), name="made", singular=False) -> Report:
         kernel="a made kernel",
         problem=f"class {classes[0]!r} is -1, class {classes[1]!r} is +1",
         gram=gram,
-        cross=Dense(jnp.asarray(cross, jnp.float32), symmetric=False),
+        cross=Dense(jnp.asarray(cross, jnp.float32), rounding=1e-6, symmetric=False),
         y=y,
         y_test=y_test,
         classes=tuple(classes),

@@ -45,6 +45,7 @@ def test_the_matrices_load_without_pickle(tmp_path, made):
         assert np.array_equal(arrays["K"], made.gram.array)
         assert arrays["classes"].tolist() == ["a", "b"]
         assert {"K_test", "rounding", "y", "y_test", "eigenvalues", "eigenvalue_errors", "prediction"} <= set(arrays)
+        assert bool(arrays["rounding_stated"]) and arrays["rounding_estimated"] == "" and not arrays["sampled"]
 
 
 def test_a_sheet_becomes_three_files_and_its_arrays_are_bitwise(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ntkseq import cli
+from ntkseq._notices import PrecisionWarning
 from ntkseq.studies import Stored, stored
 
 
@@ -25,11 +26,14 @@ def file(tmp_path, matrix):
 def test_the_rounding_of_the_file_counts_unless_another_is_given(file):
     assert any("of which rounding of K 0.001" in line for line in stored(Stored(file)))
     assert any("rounding of K 0.1" in line for line in stored(Stored(file, rounding=0.1)))
-    assert any("entries float32" in line for line in stored(Stored(file, array="short")))
+    with pytest.warns(PrecisionWarning):
+        lines = stored(Stored(file, array="short"))
+    assert any("entries float32" in line for line in lines)
+    assert any("not proven: the rounding of K is unchecked" in line for line in lines)
 
 
 def test_the_lines_say_the_least_eigenvalue_and_what_is_proven(file, matrix, tmp_path):
-    lines = stored(Stored(file, ridge=1.0))
+    lines = stored(Stored(file, rounding=1e-3, ridge=1.0))
     least = np.linalg.eigvalsh(matrix)[0]
     assert any(line.split()[:2] == ["least", "eigenvalue"] and f"{least:.4g}"[:4] in line for line in lines)
     assert any("positive definite" in line and "yes, by a Cholesky" in line for line in lines)
