@@ -159,12 +159,13 @@ def test_no_eigenvalue_of_a_gated_network_leaves_its_interval(cell: str, n: int,
             eigen = spectra.spectrum(sampled(found, bias=bias, entrywise=5e-6))
             off = np.abs(eigen.values - wanted)
             assert (off <= eigen.errors).all()
-            widths.append(np.max(eigen.errors / eigen.values) / np.max(off / eigen.values))
+            if eigen.sampling.relative[-1] < 1:  # else the additive interval stays, 1e3 here
+                widths.append(eigen.errors[-1] / off[-1])
             for kind in ("entropy", "stable"):
                 choice = measures.Choice(kind)
                 low, high = propagation.rank_bounds(eigen.values, eigen.errors, choice)
                 assert low <= measures.rank_of(wanted, choice) <= high
-    assert np.median(widths) < 12
+    assert len(widths) > 100 and np.median(widths) < 20  # 16.2 (GRU) and 13.9 (LSTM) at P = 8, where 1/P counts most
 
 
 @pytest.mark.slow
