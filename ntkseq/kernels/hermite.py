@@ -26,8 +26,11 @@ _NODES, _REACH = 801, 12.0  # the normal weight is 1e-32 at 12; He_k is resolved
 
 
 @lru_cache(maxsize=8)
-def _rule(terms: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes (801,) and weights (801, terms + 1) times the normalised Hermite polynomials, in float64."""
+def _rule(terms: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Nodes (801,), roots of the weights times the normalised Hermite polynomials (801, terms + 1), all in float64.
+
+    The third is the Gram matrix of these columns less the identity: those of degree above 36 reach beyond the nodes.
+    """
     z = np.linspace(-_REACH, _REACH, _NODES)
     weight = np.exp(-0.5 * z * z)
     weight /= weight.sum()
@@ -37,7 +40,8 @@ def _rule(terms: int) -> tuple[np.ndarray, np.ndarray]:
         he[:, 1] = z
     for k in range(1, terms):
         he[:, k + 1] = (z * he[:, k] - np.sqrt(k) * he[:, k - 1]) / np.sqrt(k + 1)
-    return z, he * weight[:, None]
+    columns = he * np.sqrt(weight)[:, None]
+    return z, columns, columns.T @ columns - np.eye(terms + 1)
 
 
 @struct
@@ -65,11 +69,15 @@ class HermiteDual(Dual):
         return top, top - 1
 
     def _series(self, function: Callable[[Array], Array], p: Array, degree: int) -> tuple[Array, Array, Array]:
-        z, weights = _rule(degree)
-        values = function(safe_sqrt(p)[..., None] * jnp.asarray(z, p.dtype))
-        series = product("...z,zk->...k", values, jnp.asarray(weights, p.dtype))
-        mass = product("...z,z->...", values * values, jnp.asarray(weights[:, 0], p.dtype))
-        return series, mass, jnp.maximum(mass - jnp.sum(series * series, axis=-1), 0)
+        """The coefficients, the mean square, and the mean square of what they leave: a difference would lose it."""
+        z, rule, beyond = _rule(degree)
+        columns = jnp.asarray(rule, p.dtype)
+        values = function(safe_sqrt(p)[..., None] * jnp.asarray(z, p.dtype)) * columns[:, 0]
+        series = product("...z,zk->...k", values, columns)
+        rest = values - product("...k,zk->...z", series, columns)
+        within = product("...k,kl,...l->...", series, jnp.asarray(beyond, p.dtype), series)
+        left = jnp.maximum(jnp.sum(rest * rest, axis=-1) - within, 0)
+        return series, jnp.sum(values * values, axis=-1), left
 
     def moments(self, p: Float[Array, "..."]) -> Moments:
         top, below = self._degree

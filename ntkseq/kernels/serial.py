@@ -117,6 +117,10 @@ class Serial(Kernel):
         """Whether a block is sampled: softmax attention at scaling "root"."""
         return any(map(sampled, self.blocks))
 
+    @property
+    def estimated(self) -> str:
+        return "" if self.sampled else "measured at pairs of examples computed again, not proved"
+
     def how(self, same: Any, group: Any = None, jolt: Any = None) -> How:
         """How pairs are computed for this kernel."""
         return How(same=same, raw=self.param == "raw", tangent=self.kind == "ntk", group=group, jolt=jolt)
@@ -230,7 +234,7 @@ def _cast(kernel: Serial, dtype: Any) -> tuple[tuple[blocks.Block, ...], Any]:
 
 
 @jax.jit
-def _prepare(kernel: Serial, x: Array, lengths: Any, jolts: Array, group: Any) -> tuple[Side, Array, Array]:
+def _prepare(kernel: Serial, x: Array, lengths: Any, jolts: Any, group: Any) -> tuple[Side, Array, Array]:
     parts, sigma_v = _cast(kernel, x.dtype)
     n, t, d = x.shape
     inside = jnp.arange(t, dtype=lengths.dtype)[None] < lengths[:, None]
@@ -311,6 +315,6 @@ def _diag(kernel: Serial, side: Side, group: Any) -> Array:
 
 
 @jax.jit
-def _each(kernel: Serial, left: Side, right: Side, same: Array, jolt: Array) -> Array:
+def _each(kernel: Serial, left: Side, right: Side, same: Any, jolt: Any) -> Array:
     """The kernel of the first examples with each other, of the second ones, ...: one program, and the diagonal's."""
     return scans.each(lambda one, two: _pairs(kernel, one, two, same, jolt=jolt), left, right)

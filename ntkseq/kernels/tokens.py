@@ -84,7 +84,7 @@ class Rule(NamedTuple):
 class Context:
     """What all blocks of one pass share, and what they report."""
 
-    def __init__(self, inside: Array, jolts: Array, raw: bool, tangent: bool, group: Any = None) -> None:
+    def __init__(self, inside: Array, jolts: Any, raw: bool, tangent: bool, group: Any = None) -> None:
         self.inside = inside  # (n, t) whether a token belongs to its sequence
         self.jolts, self._count = jolts, 0
         self.raw = raw

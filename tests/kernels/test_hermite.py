@@ -131,6 +131,24 @@ def test_single_precision_agrees_with_double(name, x64) -> None:
     assert np.max(np.abs(s - slope)) < 64 * np.finfo(np.float32).eps
 
 
+@pytest.mark.parametrize("name", ["tanh", "sigmoid"])
+def test_a_small_variance_and_a_large_one_of_nearly_one_direction_keep_their_digits(name) -> None:
+    """The tail of the small one was a difference of equal numbers: its root, sqrt(eps), met the large one's tail."""
+    d = HermiteDual(FUNCTIONS[name][0], 64, FUNCTIONS[name][1])
+    p = np.repeat(np.float32(10.0) ** np.linspace(-4, 3, 15, dtype=np.float32), 15)
+    q = np.tile(p[::15], 15)
+    c, results = np.float32(0.9995) * np.sqrt(p * q), []
+    for wide in (False, True):
+        with jax.enable_x64(wide):
+            one = [jnp.asarray(a, np.float64 if wide else np.float32) for a in (c, p, q)]
+            left, right = d.moments(one[1]), d.moments(one[2])
+            own = [d.pair(one[1], left, left), d.pair(one[2], right, right)]
+            results.append([np.asarray(a, float) for a in (*d.pair(one[0], left, right), *own[0], *own[1])])
+    (k, s, *_), (want, slope, k1, s1, k2, s2) = results
+    assert np.max(np.abs(k - want) / np.sqrt(k1 * k2)) < 64 * np.finfo(np.float32).eps
+    assert np.max(np.abs(s - slope) / np.sqrt(s1 * s2)) < 256 * np.finfo(np.float32).eps
+
+
 def test_variances_whose_product_underflows_keep_their_correlation(x64) -> None:
     """p q = 1e-40 is zero in single precision; the correlation, and with it the whole kernel, once became zero."""
     d = HermiteDual(jnp.tanh, 16, "odd")
