@@ -28,8 +28,10 @@ def two(x: Array) -> Two:
 def split(value: np.ndarray, dtype: object) -> Two:
     """A host float64 array as two floats of `dtype`."""
     value = np.asarray(value, np.float64)
-    hi = value.astype(dtype)  # pyright: ignore[reportArgumentType,reportCallIssue]
-    return Two(jnp.asarray(hi), jnp.asarray((value - hi.astype(np.float64)).astype(dtype)))  # pyright: ignore
+    with np.errstate(over="ignore", invalid="ignore"):  # inf, which whoever checks the values refuses
+        hi = value.astype(dtype)  # pyright: ignore[reportArgumentType,reportCallIssue]
+        low = (value - hi.astype(np.float64)).astype(dtype)  # pyright: ignore[reportArgumentType,reportCallIssue]
+    return Two(jnp.asarray(hi), jnp.asarray(low))
 
 
 def _sum(a: Array, b: Array) -> Two:

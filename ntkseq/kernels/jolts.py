@@ -51,15 +51,21 @@ def response(again: Callable[[Any], Side], values: Callable[..., Any], side: Sid
     def change(right: Callable[[Side], Side], same: bool) -> tuple[np.ndarray, np.ndarray]:
         run = lambda s, jolt: np.asarray(values(s, right(s), np.bool_(same), jolt), np.float64)  # noqa: E731
         here = run(side, zero)
-        return np.max([np.abs(run(*one) - here) for one in moved], axis=0), here
+        with np.errstate(invalid="ignore"):  # inf - inf, of values that overflow: the answer is then inf
+            return np.max([np.abs(run(*one) - here) for one in moved], axis=0), here
 
     changed, own = change(lambda s: s, True)
     over = np.where(own > 0, 1 / np.sqrt(np.where(own > 0, own, 1)), 0)
+    if not np.isfinite(changed).all():
+        return float("inf")
     worst = float(np.max(changed * over**2))
     for which in partners(side, x.shape[0]):
         take = lambda s, which=which: jax.tree.map(lambda leaf: leaf[which], s)  # noqa: E731
-        worst = max(worst, float(np.max(change(take, False)[0] * over * over[which])))
-    return _SAFETY * worst if np.isfinite(worst) else float("inf")
+        changed = change(take, False)[0]
+        if not np.isfinite(changed).all():
+            return float("inf")
+        worst = max(worst, float(np.max(changed * over * over[which])))
+    return _SAFETY * worst
 
 
 def partners(side: Side, n: int) -> Iterator[Int[np.ndarray, " n"]]:

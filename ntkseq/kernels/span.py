@@ -87,6 +87,7 @@ def own(values: Any, square: bool) -> Any:
 _TINY = "kernel values are nearly as small as the least number of"
 _ZERO = "kernel values are zero for inputs that are not, in"
 _INPUT = "squares of the inputs are nearly as small as the least number of"
+_LARGE = "squares of the inputs are nearly as large as the largest number of"
 _SCALE = "squares of the scales leave the range of"
 _HALF = "numbers of the kernel leave the digits or the range of"
 
@@ -102,6 +103,9 @@ def _suspect(kernel: Any, x: Any, lengths: Any, dtype: Any, own: Any) -> tuple[n
         words = _HALF
     if (small < least).any():
         words = _INPUT
+    large = energy > float(info.max) * float(info.eps)  # behind a normalisation an overflow looks like a value
+    if large.any():
+        words, small = _LARGE, np.where(large, 0.0, small)
     product = 1.0
     for leaf in kernel.scales():
         squares = np.asarray(leaf, np.float64).ravel() ** 2
@@ -157,8 +161,8 @@ def _square(kernel: Any, x: Any, lengths: Any) -> tuple[np.ndarray, float]:
 
 def _refusal(dtype: Any, words: str) -> _checks.Overflow:
     return _checks.Overflow(
-        f"{words} {jnp.dtype(dtype)}, which computes what is below as zero. Bring inputs and scales nearer to one, "
-        "set what is meant to be zero to zero, or use float64."
+        f"{words} {jnp.dtype(dtype)}, beyond which numbers become zero or infinite. Bring inputs and scales nearer to "
+        "one, set what is meant to be zero to zero, or use float64."
     )
 
 

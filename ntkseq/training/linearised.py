@@ -78,7 +78,7 @@ class Linearised:
 
     Example:
         >>> import numpy as np
-        >>> linear = Linearised(np.diag([2.0, 1.0]), f0=[0.0, 0.0], y=[1.0, 1.0])
+        >>> linear = Linearised(np.diag(np.float32([2, 1])), f0=[0.0, 0.0], y=[1.0, 1.0])
         >>> linear.follow(None, lr=1.0, record=[0, 1, 2]).outputs[:, :, 0].tolist()
         [[0.0, 0.0], [1.0, 0.5], [1.0, 0.75]]
     """
