@@ -165,7 +165,7 @@ def test_no_eigenvalue_of_a_gated_network_leaves_its_interval(cell: str, n: int,
                 choice = measures.Choice(kind)
                 low, high = propagation.rank_bounds(eigen.values, eigen.errors, choice)
                 assert low <= measures.rank_of(wanted, choice) <= high
-    # 16 and 14 (P = 8), 25 and 23 (P = 16), GRU and LSTM: above the 12 aimed at, where batches are so small that 1/P counts
+    # 16 and 14 (P = 8), 25 and 23 (P = 16), GRU and LSTM: above the 12 aimed at, as 1/P counts in batches so small
     assert len(widths) > 100 and np.median(widths) < 30
 
 
