@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, _precision, _provenance
-from ntkseq._struct import replace, static, struct
+from ntkseq._struct import static, struct
+from ntkseq.grams.sampling import kept
 from ntkseq.kernels.origin import Origin
 
 
@@ -155,8 +156,7 @@ class Dense(Gram):
         rounding = float(self.rounding)  # of a part no more than of the whole
         if self.entrywise is not None:  # |E|_F <= e tr K
             rounding = min(rounding, float(self.entrywise) * float(np.trace(np.asarray(array, np.float64))))
-        sampling = self.sampling and replace(self.sampling, batches=None, why="it is that of some of the examples")
-        known = {"estimated": self.estimated, "stated": self.stated, "sampling": sampling}
+        known = kept(self, "it is that of some of the examples")
         return Dense(array, rounding, True, self.frobenius, self.entrywise, **known)
 
     def __getitem__(self, index: Any) -> Any:
