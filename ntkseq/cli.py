@@ -163,7 +163,7 @@ def _command(cls: type, argument: str | None = None) -> type:
         metavar = argument.upper() if argument_hint is str else "[KEY ...]"
         hints[argument] = Annotated[tyro.conf.Positional[argument_hint], tyro.conf.arg(metavar=metavar)]
     body = {"__annotations__": hints, "__doc__": cls.__doc__, "__module__": cls.__module__}
-    return dataclasses.dataclass(frozen=True)(type(cls.__name__, (cls,), body))
+    return dataclasses.dataclass(frozen=True, kw_only=True)(type(cls.__name__, (cls,), body))
 
 
 def _usage(boxed: str, command: str) -> str:

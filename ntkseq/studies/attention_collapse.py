@@ -33,14 +33,14 @@ from ntkseq.studies.attention_collapse_sheet import sheet
 from ntkseq.studies.facts import facts, provenance
 from ntkseq.studies.inputs import problem
 from ntkseq.studies.run import Clock, Stage
-from ntkseq.studies.spec import Study
+from ntkseq.studies.spec import Reading, Study
 
 QUICK: dict[str, Any] = {"depths": (1, 4), "sigmas": (0.5, 2.0, 8.0), "widths": (32, 128), "seeds": 2, "n": 32}
 """What --quick makes of the defaults."""
 
 
 @dataclasses.dataclass(frozen=True)
-class AttentionCollapse:
+class AttentionCollapse(Reading):
     """Ranks of attention and spectrum of the tangent kernel at the start, over depth, temperature and mask.
 
     Networks of attention blocks on tokens with positions, each followed by LayerNorm, at infinite width and at finite
@@ -107,8 +107,9 @@ class AttentionCollapse:
         clock = Clock(stage)
         with clock("load", "data"):
             asked = Study(
-                self.source, classes=self.classes or ("all",), n_train=self.n, seed=self.seed, dtype=self.dtype
-            )
+                self.source, classes=self.classes or ("all",), n_train=self.n, seed=self.seed, dtype=self.dtype,
+                **self.reading,
+            )  # fmt: skip
             posed = problem(asked)
         if len(posed.train.y) < self.n:
             raise ValueError(f"n must be at most {len(posed.train.y)}, the training examples; got {self.n}. Lower --n.")

@@ -38,6 +38,7 @@ from ntkseq.studies.attention_rank_sheet import sheet
 from ntkseq.studies.attention_rank_tasks import Task, characters, classes
 from ntkseq.studies.facts import provenance
 from ntkseq.studies.run import Clock, Stage
+from ntkseq.studies.spec import Reading
 
 TASKS = ("characters", "classes")
 
@@ -53,7 +54,7 @@ QUICK: dict[str, Any] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class AttentionRank:
+class AttentionRank(Reading):
     """Gap, effective ranks of attention and bounds of small transformers trained on real text and sequences.
 
     For each n, each sigma and each seed trains a transformer with cross-entropy, a single attention head and a read-out
@@ -173,7 +174,7 @@ class AttentionRank:
             task, sizes = characters(self.text, self.window, self.n_test, self.seed), self.sizes
         else:
             held = max(1, self.n_test // 2) if self.source == "digits" else None
-            task, sizes = classes(self.source, self.classes, held, self.seed), self.class_sizes
+            task, sizes = classes(self.source, self.classes, held, self.seed, **self.reading), self.class_sizes
             if task.test.x.shape[1] < 2:
                 raise ValueError(
                     f"{self.source}: sequences must have two or more tokens, attention over one is always 1; got 1."

@@ -160,7 +160,7 @@ def _windows(x: np.ndarray, y: np.ndarray, which: Any) -> Examples:
     return Examples(text.one_hot(x[which], positions=True), after, signs)
 
 
-def classes(source: str, names: tuple[str, ...], n_test: int | None, seed: int) -> Task:
+def classes(source: str, names: tuple[str, ...], n_test: int | None, seed: int, **reading: Any) -> Task:
     """Which class is a sequence of? The sign: is the number of the class odd?
 
     Tokens x become x / sqrt(1 + |x|^2), which is shorter than 1 whatever the data, so that no bound needs a word on the
@@ -168,12 +168,13 @@ def classes(source: str, names: tuple[str, ...], n_test: int | None, seed: int) 
 
     Args:
         source, names, n_test, seed: as of `Study`: source, classes, n_test, seed; no names are all classes.
+        **reading: how the file is read, the options of `spec.Reading`.
 
     Raises:
         OSError, ImportError: the data are not there.
         ValueError: data that do not make a classification problem.
     """
-    posed = problem(Study(source, classes=names or ("all",), n_test=n_test, seed=seed))
+    posed = problem(Study(source, classes=names or ("all",), n_test=n_test, seed=seed, **reading))
 
     def examples(part: Any) -> Examples:
         x = np.asarray(part.x, np.float64)

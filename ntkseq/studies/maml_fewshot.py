@@ -32,7 +32,7 @@ from ntkseq.studies.maml_fewshot_pool import Pool, pool
 from ntkseq.studies.maml_fewshot_runs import ALGORITHMS, Kernels, Network, Plan, draw, measure, train
 from ntkseq.studies.maml_fewshot_sheet import sheet
 from ntkseq.studies.run import Clock, Stage
-from ntkseq.studies.spec import Study
+from ntkseq.studies.spec import Reading, Study
 
 KERNEL = kernels.Recurrent(sigma_w=1.4, sigma_b=0.1, activation="relu", read="mean")
 """The limit of the networks: Elman networks with relu, their states averaged over the steps."""
@@ -43,7 +43,7 @@ QUICK: dict[str, Any] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class MamlFewShot:
+class MamlFewShot(Reading):
     """Few-shot tasks of seen and of new classes: adaptation, meta-kernels and finite networks, spectra and bounds.
 
     Cuts tasks out of labelled sequences, some classes held out. Computes the kernels of MAML and ANIL from one Gram
@@ -132,7 +132,7 @@ class MamlFewShot:
         """
         clock = Clock(stage)
         with clock("load", "data"):
-            posed = problem(Study(self.source, classes=self.classes or ("all",), seed=self.seed))
+            posed = problem(Study(self.source, classes=self.classes or ("all",), seed=self.seed, **self.reading))
         with clock("kernel", "kernel of all examples"):
             examples = self._pool(posed)
         plan = Plan(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Plan)})

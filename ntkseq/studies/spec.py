@@ -9,8 +9,27 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from ntkseq import _checks, kernels
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How a file with sequences is read: the options of `data.load` that every study has which takes a file."""
+
+    test: str | None = None
+    """A second file with the test split (NAME_TEST.ts beside NAME_TRAIN.ts)."""
+    label: str = "auto"
+    """Tables: where the label is, "first", "last" or a column name. auto: by names and contents, or it asks."""
+    layout: Literal["auto", "ntd", "nct", "rows"] = "auto"
+    """Axes of arrays: ntd, (n, t, d), or nct, (n, channels, time). Tables: rows, each row is a sequence. auto looks."""
+    tokens: Literal["auto", "real", "one-hot"] = "auto"
+    """Whole numbers: real, measured values; one-hot, ids of tokens. auto asks where they look like ids."""
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """These options, by name."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(Reading)}
+
+
 @dataclasses.dataclass(frozen=True)
-class Study:
+class Study(Reading):
     """From data to a report: kernel, Gram matrix, spectrum, generalization bounds and prediction.
 
     Writes report.html (one file, no external parts), report.json and kernel.npz into the folder --out, and prints a
@@ -73,14 +92,6 @@ class Study:
     """Use at most so many test examples, or hold out so many. Default: 100 for digits, a quarter without a split."""
     seed: int = 0
     """Seed of the split and of the choice of a part."""
-    test: str | None = None
-    """A second file with the test split (NAME_TEST.ts beside NAME_TRAIN.ts)."""
-    label: str = "auto"
-    """Tables: where the label is, "first", "last" or a column name. auto: by names and contents, or it asks."""
-    layout: Literal["auto", "ntd", "nct", "rows"] = "auto"
-    """Axes of arrays: ntd, (n, t, d), or nct, (n, channels, time). Tables: rows, each row is a sequence. auto looks."""
-    tokens: Literal["auto", "real", "one-hot"] = "auto"
-    """Whole numbers: real, measured values; one-hot, ids of tokens. auto asks where they look like ids."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of the kernel. float64 needs JAX's 64-bit mode: set the environment variable JAX_ENABLE_X64=1."""
 

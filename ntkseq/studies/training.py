@@ -29,7 +29,7 @@ from ntkseq.studies import named
 from ntkseq.studies.facts import facts, provenance
 from ntkseq.studies.inputs import Problem, problem
 from ntkseq.studies.run import Clock, Stage
-from ntkseq.studies.spec import Study
+from ntkseq.studies.spec import Reading, Study
 from ntkseq.studies.training_runs import MODELS, Runs, Task, train
 from ntkseq.studies.training_sheet import sheet
 
@@ -38,7 +38,7 @@ QUICK: dict[str, Any] = {"widths": (32, 64, 128), "seeds": 2, "steps": 150, "n_t
 
 
 @dataclasses.dataclass(frozen=True)
-class Training:
+class Training(Reading):
     """Kernels through training: least eigenvalue, effective rank and drift of networks of several widths.
 
     Trains every model at every width from several seeds by mini-batch SGD on the squared loss of labels -1/+1, tracks
@@ -101,7 +101,10 @@ class Training:
         """
         clock = Clock(stage)
         with clock("load", "data"):
-            asked = Study(self.source, classes=self.classes, n_train=self.n_train, n_test=self.n_test, seed=self.seed)
+            asked = Study(
+                self.source, classes=self.classes, n_train=self.n_train, n_test=self.n_test, seed=self.seed,
+                **self.reading,
+            )  # fmt: skip
             posed = problem(asked)
             task = self._task(posed)
         found: dict[str, Runs] = {}

@@ -73,6 +73,6 @@ def test_data_that_do_not_fit_are_turned_away(tmp_path):
     one = tmp_path / "one.npz"
     np.savez(one, x=np.random.default_rng(0).standard_normal((40, 1, 2)), y=np.arange(40) % 2)
     with pytest.raises(ValueError, match="attention over one token is always 1"):
-        dataclasses.replace(SMALL, source=str(one), classes=()).run()
+        dataclasses.replace(SMALL, source=str(one), classes=(), layout="ntd").run()
     with pytest.raises(ValueError, match=r"n must be at most .* Lower --n"):
         dataclasses.replace(SMALL, n=5000).run()

@@ -106,7 +106,7 @@ def test_data_that_do_not_fit_are_turned_away(tmp_path):
     one = tmp_path / "one.npz"
     np.savez(one, x=np.random.default_rng(0).standard_normal((40, 1, 2)), y=np.arange(40) % 2)
     with pytest.raises(ValueError, match="two or more tokens"):
-        AttentionRank(tasks=("classes",), source=str(one), class_sizes=(4, 8)).run()
+        AttentionRank(tasks=("classes",), source=str(one), class_sizes=(4, 8), layout="ntd").run()
 
 
 @pytest.mark.slow

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
+from ntkseq import data
 from ntkseq.studies import digits, named
+
+
+def fields(cls):
+    return {field.name for field in dataclasses.fields(cls)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,3 +86,20 @@ def test_the_passages_of_a_head_are_read_whole():
     assert named.passage(two, "Numbers to expect") == "A b.\n\nWith colon: c."
     with pytest.raises(ValueError, match="no passage 'Time'"):
         named.passage("Title.", "Time")
+
+
+@pytest.mark.parametrize("name", [name for name in named.STUDIES if "source" in fields(named.find(name))])
+def test_a_named_study_reads_its_file_as_the_options_of_reading_say(name, tmp_path):
+    path = tmp_path / "channels.npz"
+    x = np.random.default_rng(0).standard_normal((40, 1, 8)).astype(np.float32)
+    np.savez(path, x=x, y=np.arange(40) % 4)
+    cls = named.find(name)
+    chosen = {"tasks": ("classes",)} if name == "attention-rank" else {}
+    with pytest.raises(ValueError, match="layout='nct'"):  # what a message names, the study has
+        cls(source=str(path), **chosen).run()
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "load", lambda path, **options: seen.append(options) or 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            cls(source=str(path), layout="nct", tokens="real", test="other.npz", **chosen).run()
+    assert seen and {**seen[0], "dtype": None} == dict(layout="nct", tokens="real", test="other.npz", dtype=None)
