@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _notices
+from ntkseq import _devices, _notices
 
 
 def is_concrete(x: Any) -> bool:
@@ -25,7 +25,7 @@ def is_concrete(x: Any) -> bool:
 
 def floating(name: str, x: Any) -> jax.Array:
     """`x` as a JAX array of floating dtype; integers and booleans become the default float."""
-    x = _notices.narrowed(name, x)
+    x = _notices.narrowed(name, _devices.together(name, x))
     try:
         array = jnp.asarray(x)
     except (TypeError, ValueError) as error:
@@ -79,6 +79,7 @@ def check_lengths(name: str, lengths: Any, n: int, t: int) -> jax.Array:
     """Check per-example lengths: n integers in 1..t."""
     if not isinstance(lengths, jax.Array):
         lengths = np.asarray(lengths)  # not jnp: without x64 it would wrap 2**32 + 2 to 2
+    lengths = _devices.together(f"lengths of {name}", lengths)
     if lengths.shape != (n,):
         raise ValueError(f"lengths of {name} must have shape ({n},), one per example; got {lengths.shape}.")
     if not jnp.issubdtype(lengths.dtype, jnp.integer):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks, _guests
+from ntkseq import _checks, _devices, _guests
 from ntkseq._precision import is_complex, wide
 from ntkseq._struct import replace, static, struct
 from ntkseq.empirical import randomness
@@ -236,7 +236,7 @@ def shapes(leaves: list[Any], skip: int) -> tuple:
 
 def _array(leaf: Any) -> Array:
     if isinstance(leaf, jax.Array):
-        return _strong(leaf)
+        return _strong(_devices.together("x", leaf))
     try:
         return jnp.asarray(leaf)
     except (TypeError, ValueError) as error:
@@ -250,7 +250,8 @@ def _strong(array: Array) -> Array:
 
 def _parameter(name: str, leaf: Any) -> Array:
     try:
-        array = _strong(leaf) if isinstance(leaf, jax.Array) else jnp.asarray(leaf)
+        held = _devices.together(f"params at {name}", leaf)
+        array = _strong(held) if isinstance(held, jax.Array) else jnp.asarray(held)
     except (TypeError, ValueError):
         raise ValueError(
             f"params must be a pytree of arrays; got {type(leaf).__name__} at {name}. Bind what is no array into f, "

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkseq import _devices
 from ntkseq.grams import tiles
 
 _compiled: set[Any] = set()
@@ -65,8 +66,7 @@ def run(task: tiles.Task, workers: int, tick: Callable[[int], Any]) -> tuple[jax
             one.cancel()
     if symmetric:
         np.fill_diagonal(values, np.asarray(task.diagonal))
-    (device,) = task.diagonal.devices()
-    return jax.device_put(values, device, may_alias=True), not overflow.is_set()  # jnp.asarray would copy
+    return _devices.placed(values, task.diagonal), not overflow.is_set()  # jnp.asarray would copy
 
 
 @lru_cache(maxsize=4)

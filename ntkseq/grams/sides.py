@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _checks, _precision, _provenance
+from ntkseq import _checks, _devices, _precision, _provenance
 from ntkseq.grams import device, host, tiles
 from ntkseq.kernels import span
 from ntkseq.kernels.base import Kernel, Side
@@ -55,7 +55,7 @@ class Sides:
     @property
     def on_cpu(self) -> bool:
         """Whether the examples lie in the memory of the host."""
-        return all(d.platform == "cpu" for d in jax.tree.leaves(self.left)[0].devices())
+        return _devices.on_cpu(jax.tree.leaves(self.left)[0])
 
     def task(self, tile: int | None, workers: int | None) -> tuple[tiles.Task, int]:
         """The tiles of the whole matrix, and how many calls run at once."""

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkseq import _devices
 from ntkseq.grams import tiles
 
 STRIP_ENTRIES = 1 << 18
@@ -35,7 +36,7 @@ class Swept:
 def run(task: tiles.Task, V: np.ndarray, workers: int, tick: Callable[[int], Any]) -> Swept:
     """The matrix times V (m, k), summed in float64 in an order that does not depend on timing."""
     size, (n, m) = task.plan.size, task.shape
-    on_cpu = task.diagonal.devices().pop().platform == "cpu"
+    on_cpu = _devices.on_cpu(task.diagonal)
     wide = max(1, (STRIP_ENTRIES if on_cpu else DEVICE_ENTRIES) // size**2)
     batch = min(task.plan.batch, wide)
     columns = -(-m // size)

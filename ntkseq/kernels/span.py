@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _checks, _precision
+from ntkseq import _checks, _devices, _precision
 
 _FEW = 16  # examples that are computed again
 
@@ -80,7 +80,7 @@ def own(values: Any, square: bool) -> Any:
     if not _checks.is_concrete(values):
         return None
     if square:
-        return jnp.diagonal(values) if values.devices().pop().platform != "cpu" else np.asarray(values).diagonal().T
+        return np.asarray(values).diagonal().T if _devices.on_cpu(values) else jnp.diagonal(values)
     return np.abs(np.asarray(values)).max(axis=1, initial=0.0)
 
 

@@ -1,0 +1,95 @@
+"""A program for four devices of the host: is every matrix the same wherever its arrays lie? Run by test_devices.py."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+import ntkseq
+from ntkseq import bounds, empirical, grams, kernels, predictors, training
+
+
+def network(params, x):
+    return jnp.tanh(x @ params["W"]).sum(0) @ params["V"]
+
+
+def answers(x, y, params, lengths):
+    """Everything that is asked, by name."""
+    kernel, ntk = kernels.Recurrent(), empirical.NTK(network, params)
+    K = ntkseq.gram(kernel, x)
+    history = training.track([training.KernelProbe(network, x, y=y)], params)
+    return {
+        "gram": K,
+        "ragged": ntkseq.gram(kernel, x, lengths=lengths),
+        "cross": ntkseq.gram(kernel, x, x),
+        "kernel": kernel(x),
+        "diag": kernel.diag(x),
+        "lazy": grams.lazy(kernel, x).mv(np.ones(len(x), np.float32)),
+        "ntk": ntk(x),
+        "gram of ntk": ntkseq.gram(ntk, x),
+        "spectrum": ntkseq.spectrum(K).values,
+        "matrix-free": ntkseq.spectrum(grams.lazy(kernel, x), k=2, method="matrix-free").values,
+        "spectrum of an array": ntkseq.spectrum(kernel(x)).values,
+        "rank": ntkseq.effective_rank(ntk(x)),
+        "ridge": predictors.ridge(K, y, reg=1e-3)(np.asarray(K)),
+        "bound": bounds.rademacher(K, y, delta=0.05).value,
+        "tracked": history["kernel"]["largest"],
+    }
+
+
+def main() -> None:
+    """Compare all places with one device."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((8, 3, 2)).astype(np.float32), np.sign(rng.standard_normal(8)).astype(np.float32)
+    params = {"W": rng.standard_normal((2, 4)).astype(np.float32), "V": rng.standard_normal((4, 1)).astype(np.float32)}
+    lengths = np.array([3, 1, 2, 3, 3, 2, 1, 3], np.int32)
+    alone = {name: np.asarray(value) for name, value in answers(x, y, params, lengths).items()}
+
+    def same(where, found):
+        for name, value in found.items():
+            scale = np.abs(alone[name]).max()
+            # threads and devices may sum in another order
+            assert np.allclose(np.asarray(value), alone[name], atol=1e-5 * scale, rtol=0), (where, name)
+
+    everywhere = "--all" in sys.argv
+    for count, axes in [(c, a) for c in (1, 2, 4) for a in (AxisType.Auto, AxisType.Explicit)]:
+        if count != 4 and not everywhere:
+            continue
+        mesh = Mesh(np.array(jax.devices()[:count]), ("a",), axis_types=(axes,))
+        put = lambda v, *spec: jax.device_put(v, NamedSharding(mesh, PartitionSpec(*spec)))  # noqa: B023, E731
+        sharded = put(x, "a"), put(y, "a"), jax.tree.map(put, params), put(lengths, "a")
+        if everywhere or axes == AxisType.Explicit:
+            same((count, axes, "sharded"), answers(*sharded))
+        if everywhere:
+            same((count, axes, "replicated"), answers(*jax.tree.map(put, (x, y, params, lengths))))
+        with jax.set_mesh(mesh):
+            if everywhere or axes == AxisType.Auto:
+                same((count, axes, "set_mesh"), answers(x, y, params, lengths))
+            if everywhere:
+                same((count, axes, "sharded, set_mesh"), answers(*sharded))
+                one = lambda v: jax.device_put(v, jax.devices()[0])  # noqa: E731
+                same((count, axes, "committed, set_mesh"), answers(*jax.tree.map(one, (x, y, params, lengths))))
+        assert len(put(x).devices()) == count  # none was taken out of the set that all arrays of a sharding share
+    if everywhere:
+        explicit = jax.make_mesh((4,), ("a",), axis_types=(AxisType.Explicit,))
+        sharded = jax.device_put(x, NamedSharding(explicit, PartitionSpec("a")))
+        with jax.set_mesh(explicit):
+            try:
+                jax.jit(lambda x: kernels.Recurrent()(x))(sharded)
+            except ValueError as error:
+                assert "auto_axes" in str(error), error
+            else:
+                raise AssertionError("a Gram of explicit axes inside a trace")
+    print("the same on all")
+
+
+if __name__ == "__main__":
+    main()
