@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _files
+from ntkseq.training import fingerprint
 
-FORMAT = "ntkseq checkpoint 1"
+FORMAT = "ntkseq checkpoint 2"
 
 
 def check_path(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -53,6 +55,10 @@ def read(path: pathlib.Path, settings: Mapping[str, Any]) -> dict[str, np.ndarra
 
     Raises:
         ValueError: it cannot be read, or is of another run; says in what they differ.
+
+    Warns:
+        UserWarning: other versions of the libraries write f, loss or optimizer in other equations, so that these cannot
+            be compared.
     """
     try:
         # opened here, since np.load leaves a file open that is no zip
@@ -69,10 +75,11 @@ def read(path: pathlib.Path, settings: Mapping[str, Any]) -> dict[str, np.ndarra
         ) from None
     differ = [name for name in {**settings, **found} if not _same(settings.get(name), found.get(name))]
     if differ:
-        what = "; ".join(f"{name} was {_shown(found.get(name))} and is {_shown(settings.get(name))}" for name in differ)
+        what = "; ".join(_difference(name, found.get(name), settings.get(name)) for name in differ)
         raise ValueError(
             f"{path} is the checkpoint of another run: {what}. Pass what it was made with, or another checkpoint=."
         )
+    _warn_of_rewritten(path, settings, found)
     return {name.removeprefix("run/"): array for name, array in arrays.items()}
 
 
@@ -137,6 +144,8 @@ def _array(leaf: Any) -> np.ndarray:
 
 def _same(a: Any, b: Any) -> bool:
     """Whether two settings agree; numbers that were computed only up to what another machine may round differently."""
+    if _is_fingerprint(a) and _is_fingerprint(b):
+        return fingerprint.same(a, b) or bool(fingerprint.rewritten(a, b))
     if isinstance(a, dict) and isinstance(b, dict) and set(a) == set(b) == {"values", "rtol"}:
         left, right = (np.asarray(part["values"], np.float64) for part in (a, b))
         if left.shape != right.shape:
@@ -144,6 +153,31 @@ def _same(a: Any, b: Any) -> bool:
         size = np.max(np.abs(left[np.isfinite(left)]), initial=0.0)
         return np.allclose(left, right, rtol=0.0, atol=a["rtol"] * float(size), equal_nan=True)
     return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
+
+
+def _is_fingerprint(value: Any) -> bool:
+    return isinstance(value, dict) and {"equations", "operations", "arrays", "by"} <= set(value)
+
+
+def _difference(name: str, was: Any, now: Any) -> str:
+    if _is_fingerprint(was) and _is_fingerprint(now):
+        return f"{name} {fingerprint.difference(was, now)}"
+    return f"{name} was {_shown(was)} and is {_shown(now)}"
+
+
+def _warn_of_rewritten(path: pathlib.Path, settings: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Say what could not be compared, since other versions or another backend write the same in other equations."""
+    pairs = [(name, found.get(name), now) for name, now in settings.items() if _is_fingerprint(now)]
+    unlike = [(name, was, now) for name, was, now in pairs if was is not None and not fingerprint.same(was, now)]
+    if unlike:
+        _, was, now = unlike[0]
+        warnings.warn(
+            f"{path} was written by {fingerprint.rewritten(was, now)}, which write a function in other equations: "
+            f"whether {', '.join(name for name, *_ in unlike)} is what it was cannot be told from them. A trial at the "
+            "start gives the same numbers, so the run goes on. To go on without this doubt, use the versions before.",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _shown(value: Any) -> str:

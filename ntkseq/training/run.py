@@ -14,7 +14,7 @@ from ntkseq import _progress
 from ntkseq._precision import eps, wide
 from ntkseq._struct import replace
 from ntkseq.training import checkpoint as files
-from ntkseq.training import loop
+from ntkseq.training import fingerprint, loop, losses
 from ntkseq.training.history import History
 
 TRIAL_STEPS = 3
@@ -136,23 +136,41 @@ def identity(run: Run, given: dict[str, Any]) -> dict[str, Any]:
     function, batches = setting.function, setting.batches
     x, *lengths = setting.x
     loss = setting.loss if isinstance(setting.loss, str) else getattr(setting.loss, "__qualname__", "function")
-    return given | {
-        "version": files.version(),
-        "params": files.digest(function.leaves),
-        "trained leaves": function.names,
-        "x": files.digest(x),
-        "y": files.digest(setting.y),
-        "lengths": files.digest(lengths),
-        "key": files.digest(batches.key),
-        "batch": batches.size,
-        "order": batches.order,
-        "loss": loss,
-        "lr": None if setting.lr is None else float(setting.lr),
-        "state of the optimizer": files.kinds(run.state.opt),
-        "probes": None if run.history is None else run.history.about,
-        "f and loss at the start": _outputs(setting),
-        "steps of the optimizer in a trial": _trial(setting, run.state),
-    }
+    return (
+        given
+        | {
+            "version": files.version(),
+            "params": files.digest(function.leaves),
+            "trained leaves": function.names,
+            "x": files.digest(x),
+            "y": files.digest(setting.y),
+            "lengths": files.digest(lengths),
+            "key": files.digest(batches.key),
+            "batch": batches.size,
+            "order": batches.order,
+            "loss": loss,
+            "lr": None if setting.lr is None else float(setting.lr),
+            "state of the optimizer": files.kinds(run.state.opt),
+            "probes": None if run.history is None else run.history.about,
+            "f and loss at the start": _outputs(setting),
+            "steps of the optimizer in a trial": _trial(setting, run.state),
+        }
+        | _computed(setting, run.state)
+    )
+
+
+def _computed(setting: loop.Setting, state: loop.State) -> dict[str, Any]:
+    """Fingerprints of what holds in all steps: a trial of a few says nothing of later ones, or of other values."""
+    function, weights = setting.function, tuple(state.weights)
+    x, y = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (setting.x, setting.y))
+    found = fingerprint.parts(function.outputs_at, weights, x, losses.get(setting.loss), y)
+    if setting.optimizer is not None:
+        alone = replace(setting, averaged=False)
+        step = fingerprint.fingerprint(
+            lambda state, slope: loop.step(alone, state, slope), replace(state, sums=()), weights
+        )
+        found["what the optimizer computes"] = step
+    return found
 
 
 def _outputs(setting: loop.Setting) -> dict[str, Any]:

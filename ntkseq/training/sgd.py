@@ -103,7 +103,7 @@ def fit(
             for `empirical.NTK`. The others stay as they are, and the optimizer never sees them: None is in their place.
         checkpoint: path of an .npz. Written before the first step, every `checkpoint_every` steps and at the end. If it
             is there, training goes on from it; `steps` may have grown. It is refused if it is of another run: other
-            data, start, key, batches, loss, average, probes, or f, loss or optimizer give other numbers in a trial.
+            data, start, key, batches, average, probes, or f, loss or optimizer compute something else, also only later.
         checkpoint_every: in steps; 1000 by default.
         progress: show a progress bar (needs tqdm).
 
@@ -115,7 +115,8 @@ def fit(
         OSError: the checkpoint cannot be written; the one before is untouched.
 
     Warns:
-        UserWarning: f holds numbers such as running averages, which another loop would move and this one does not.
+        UserWarning: f holds numbers such as running averages, which another loop would move and this one does not; or
+            other versions of JAX or optax wrote the checkpoint, so that f, loss or optimizer cannot be compared.
 
     Example:
         >>> import jax, jax.numpy as jnp

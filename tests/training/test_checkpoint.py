@@ -20,7 +20,7 @@ import optax
 import pytest
 
 from ntkseq import _files
-from ntkseq.training import checkpoint, sgd
+from ntkseq.training import checkpoint, fingerprint, sgd
 from ntkseq.training.kernel_probe import KernelProbe
 from ntkseq.training.probes import MovementProbe
 
@@ -203,6 +203,60 @@ def test_a_loss_of_the_same_name_with_another_body_is_another_run(tmp_path) -> N
     with pytest.raises(ValueError, match="another run: f and loss at the start was"):
         fit(path, loss=imitation)
     assert fit(path, loss=twice).resumed_from == 7
+
+
+ANCHOR = start()
+
+
+def centred(activation: Any) -> Any:
+    """0 at the start."""
+    out = lambda params, x: params["b"] + activation(params["W"] @ x)  # noqa: E731
+    return lambda params, x: out(params, x) - out(ANCHOR, x)
+
+
+def later(step: int) -> Any:
+    return optax.sgd(optax.piecewise_constant_schedule(0.1, {step: 0.1}))
+
+
+TANH = centred(jnp.tanh)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "message"),
+    [
+        (dict(f=TANH), dict(f=centred(jax.nn.relu)), "what f computes had .*tanh.* and has .*max"),
+        (
+            dict(f=TANH, loss=lambda f, y: jnp.sum((f - y) ** 2) / 2),
+            dict(f=TANH, loss=lambda f, y: jnp.sum((f - y) ** 2) * 0.5),
+            "what the loss computes had .*div",
+        ),
+        (dict(optimizer=later(10)), dict(optimizer=later(30)), "what the optimizer computes has the same operations"),
+        (
+            dict(optimizer=optax.adamw(1e-3, weight_decay=0.0)),
+            dict(optimizer=optax.adamw(1e-3, weight_decay=1e-7)),
+            "what the optimizer computes",
+        ),
+    ],
+)
+def test_a_run_that_differs_only_later_or_elsewhere_is_another_run(tmp_path, one, two, message: str) -> None:
+    path = tmp_path / "run.npz"
+    fit(path, **({"steps": 7, "average": None} | one))
+    with pytest.raises(ValueError, match=rf"another run: {message}"):
+        fit(path, **({"average": None} | two))
+    assert fit(path, **({"steps": 7, "average": None} | one)).resumed_from == 7
+
+
+def test_other_equations_under_another_version_of_jax_are_said_and_not_refused(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "run.npz"
+    fit(path, f=TANH, steps=7)
+    monkeypatch.setattr(fingerprint, "_version", lambda name: "99" if name == "jax" else "1")
+    with pytest.warns(
+        UserWarning, match=r"run.npz was written by jax .*, now 99.* whether what f computes is what it was"
+    ):
+        fit(path, f=lambda params, x: 1.0 * TANH(params, x), steps=7)
+    with pytest.raises(ValueError, match="another run: y was"):
+        fit(path, f=TANH, steps=7, data=(X, -Y))
+    assert fit(path, f=TANH, steps=7).resumed_from == 7  # the same equations: no word
 
 
 def test_another_precision_or_version_is_another_run(tmp_path, monkeypatch) -> None:
