@@ -40,6 +40,22 @@ def floating(name: str, x: Any) -> jax.Array:
     return array
 
 
+def tokens_or_floats(name: str, x: Any) -> jax.Array:
+    """`x` as a JAX array: integers, which may be token numbers, as they are; all else as `floating`."""
+    array = np.asarray(x) if isinstance(x, (list, tuple)) else x
+    if not jnp.issubdtype(getattr(array, "dtype", None) or np.float64, jnp.integer):
+        return floating(name, x)
+    whole = jnp.asarray(array)
+    if isinstance(array, np.ndarray) and not np.array_equal(np.asarray(whole), array):
+        raise ValueError(f"{name} must fit {whole.dtype}, as JAX's integers are here; got {array.max()}.")
+    return whole
+
+
+def is_sequences(x: Any) -> bool:
+    """Whether x is a batch of sequences: (n, t, d), or token numbers (n, t)."""
+    return x.ndim == 3 or (x.ndim == 2 and jnp.issubdtype(x.dtype, jnp.integer))
+
+
 def finite(name: str, x: Any) -> None:
     """Raise if `x` holds NaN or infinity; does nothing under a trace."""
     if not is_concrete(x):

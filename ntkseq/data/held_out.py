@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Real
 
 from ntkseq import _checks
 from ntkseq.data.splits import repeats
@@ -24,7 +24,7 @@ class Part:
         classes: the labels that occur, ascending.
     """
 
-    x: Float[Array, "n ..."]
+    x: Real[Array, "n ..."]
     y: Float[np.ndarray, " n"]
     lengths: Int[np.ndarray, " n"] | None
     classes: tuple[float, ...]
@@ -70,7 +70,7 @@ def by_class(x: Any, y: Any, *, held_out: Any, key: jax.Array | None = None, len
         (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
         >>> new = tasks.few_shot(parts.test.x, parts.test.y, ways=3, shots=1, key=jax.random.key(0))
     """
-    x = _checks.floating("x", x)
+    x = _checks.tokens_or_floats("x", x)
     if x.ndim < 2:
         raise ValueError(f"x must have shape (n, ...), examples with features; got {x.shape}.")
     y = _checks.labels("y", y, x.shape[0])
@@ -90,7 +90,7 @@ def by_class(x: Any, y: Any, *, held_out: Any, key: jax.Array | None = None, len
         if key is not None:
             raise ValueError("key draws classes where held_out is their number; got held_out by name. Leave key out.")
     if lengths is not None:
-        if x.ndim != 3:
+        if not _checks.is_sequences(x):
             raise ValueError(f"lengths belong to sequences (n, t, d); got x of shape {x.shape}. Leave them out.")
         lengths = np.asarray(_checks.check_lengths("x", lengths, *x.shape[:2]))
     out = np.isin(y, chosen)

@@ -62,7 +62,7 @@ def few_shot(
     by class.
 
     Args:
-        x: (n, ...) examples.
+        x: (n, ...) examples; integers, such as the tokens of a sequence (n, t), stay integers.
         y: (n,) class labels, any numbers.
         shots: support examples per class.
         key: random key.
@@ -73,7 +73,7 @@ def few_shot(
         lengths: (n,) lengths of sequences padded on the right, cut along.
 
     Returns:
-        Tasks with s = ways * shots and q = ways * queries, in the dtype of x.
+        Tasks with s = ways * shots and q = ways * queries, in the dtype of x; labels of tokens in the default float.
 
     Raises:
         ValueError: counts below 1, more ways than classes or fewer than 2, a class with fewer than shots + queries
@@ -89,7 +89,7 @@ def few_shot(
     """
     shots, tasks = _checks.positive_int("shots", shots), _checks.positive_int("tasks", tasks)
     queries = shots if queries is None else _checks.positive_int("queries", queries)
-    x = _checks.floating("x", x)
+    x = _checks.tokens_or_floats("x", x)
     if x.ndim < 2:
         raise ValueError(f"x must have shape (n, ...), examples with features; got {x.shape}.")
     y = _checks.labels("y", y, x.shape[0])
@@ -114,10 +114,11 @@ def few_shot(
             rows[i, j] = rng.choice(pools[c], shots + queries, replace=False)
     support, query = rows[:, :, :shots].reshape(tasks, -1), rows[:, :, shots:].reshape(tasks, -1)
     codes = np.array([-1.0, 1.0]) if ways == 2 else np.eye(ways)
-    ys, yq = (jnp.asarray(codes[np.repeat(slots, times, axis=1)], x.dtype) for times in (shots, queries))
+    dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.result_type(float)
+    ys, yq = (jnp.asarray(codes[np.repeat(slots, times, axis=1)], dtype) for times in (shots, queries))
     cut = None
     if lengths is not None:
-        if x.ndim != 3:
+        if not _checks.is_sequences(x):
             raise ValueError(f"lengths belong to sequences (n, t, d); got x of shape {x.shape}. Leave them out.")
         known = np.asarray(_checks.check_lengths("x", lengths, *x.shape[:2]))
         cut = (jnp.asarray(known[support]), jnp.asarray(known[query]))

@@ -104,10 +104,11 @@ def _apart(one: Version, two: Version, x: Any, made: Prepared | None) -> tuple[n
     """|J_i| by the first, the sum of the sizes of its terms, and |J_i - J_i'| relative to the lesser of both."""
     n, parts = _count(x), []
     size = int(np.clip(BYTES // (3 * choose.bytes_per_example(one.function, one.choice) + 1), 1, BLOCK))
+    cut = _taken if n > 4 * size else _cut  # a program of its own pays where it is called often
     for start in range(0, n, size):
         index = np.minimum(np.arange(start, start + size), n - 1)  # one shape of blocks for all n
-        some = _cut(x, index)
-        mine = one.prepared(some) if made is None else _cut(replace(made, inputs=()), index)
+        some = cut(x, index)
+        mine = one.prepared(some) if made is None else cut(replace(made, inputs=()), index)
         theirs = two.prepared(some)
         with jax.enable_x64(True):
             found = _compared(mine, replace(theirs, choice=mine.choice))
@@ -203,8 +204,11 @@ def _over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.where(np.asarray(a) == 0, 0.0, np.asarray(a) / np.asarray(b))
 
 
-def _cut(tree: Any, index: np.ndarray) -> Any:
+def _cut(tree: Any, index: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+_taken = jax.jit(_cut)
 
 
 def _count(x: Any) -> int:

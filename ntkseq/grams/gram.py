@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ntkseq import _progress
-from ntkseq.grams import sampling, sides
+from ntkseq.grams import meta, sampling, sides
 from ntkseq.grams.base import Dense
 from ntkseq.kernels.base import Kernel
 
@@ -49,6 +49,8 @@ def gram(
         (20, 20)
     """
     tile, workers = sides.sizes(tile, workers)
+    if meta.between_tasks(kernel):
+        return meta.of_tasks(kernel, x, x2, lengths, lengths2, tile=tile, workers=workers, progress=progress)
     pair = sides.prepare(kernel, x, x2, lengths, lengths2)
     parts, sampled = sampling.held(pair)
     task, _ = pair.task(tile, workers)

@@ -2,43 +2,162 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from ntkseq import _checks, _progress
+from ntkseq.grams import sampling, sides
 from ntkseq.grams.base import Dense
-from ntkseq.grams.sampling import Sampling
+from ntkseq.kernels import meta_rounding, signed
+from ntkseq.kernels.base import Kernel, Scaled
 from ntkseq.kernels.meta import Meta
+from ntkseq.kernels.signed import Points
+
+HELD = 8192
+"""Points of tasks between which the base kernel is held at once, in rows and in columns."""
 
 
-def phi(kernel: Meta, tasks: Any, *, lengths: Any = None) -> Dense:
+def between_tasks(kernel: Any) -> bool:
+    """Whether this is a `kernels.Meta`, or a multiple of one."""
+    return isinstance(kernel, Meta) or (isinstance(kernel, Scaled) and between_tasks(kernel.kernel))
+
+
+def of_tasks(
+    kernel: Kernel,
+    tasks: Any,
+    tasks2: Any,
+    lengths: Any,
+    lengths2: Any,
+    *,
+    tile: int | None,
+    workers: int | None,
+    progress: bool | None,
+) -> Dense:
     """The meta-kernel between all queries of all tasks, task by task, with an upper estimate of its rounding.
 
-    The numbers of `ntkseq.gram(kernel, tasks)`, quicker by (q (1 + s) / (q + s))^2, with the base kernel between all
-    N (q + s) points in memory.
+    One Gram matrix of the base kernel between all points, by its tiles, and the sums over each task's support in
+    float64: N (q + s) rows where the rows of a tile have N q (1 + s). Beyond `HELD` points a few tasks at a time.
 
-    Args:
-        kernel: a `kernels.Meta`.
-        tasks: `data.tasks.Tasks` or `((xs, ys), xq)`.
-        lengths: as in `kernels.Meta.prepare`.
+    Args: those of `gram`; kernel: `between_tasks`.
 
     Raises:
         ValueError: what the kernel refuses, or values that overflow where the inner loop diverges.
-
-    Example:
-        >>> import jax
-        >>> from ntkseq import kernels
-        >>> x = jax.random.normal(jax.random.key(0), (4, 5, 3))
-        >>> phi(kernels.Meta(kernels.Dense(), kernels.GD(steps=2, lr=0.1)), ((x[:, :3], None), x[:, 3:])).shape
-        (8, 8)
     """
-    blocks = kernel.blocks(tasks, lengths=lengths)
-    n = blocks.shape[0] * blocks.shape[1]
-    values = np.asarray(blocks).reshape(n, n)
-    if not np.isfinite(values).all():
-        raise ValueError("the meta-kernel overflows: the inner loop diverges. Lower lr, or take kernels.Flow.")
-    e = kernel.entry_rounding(kernel.prepare(tasks, lengths))
-    # |E|_F <= e sqrt(sum_ij Phi_ii Phi_jj)
-    rounding = e * float(np.trace(values.astype(np.float64)))
-    known = Sampling(why="what is behind an inner loop is no mean of batches") if kernel.sampled else None
-    return Dense(values, rounding=rounding, frobenius=True, entrywise=e, estimated=kernel.estimated, sampling=known)
+    if isinstance(kernel, Scaled):
+        inner = of_tasks(kernel.kernel, tasks, tasks2, lengths, lengths2, tile=tile, workers=workers, progress=progress)
+        return _times(inner, float(kernel.factor))
+    assert isinstance(kernel, Meta)
+    kernel.check_symmetric()
+    if tasks2 is None and lengths2 is not None:
+        raise ValueError("lengths2 belongs to x2, which is None; got lengths2. Pass x2, or lengths= for x.")
+    same = tasks2 is None
+    left = kernel.points(tasks, lengths)
+    right = left if same else kernel.points(tasks2, lengths2)
+    if not same:
+        kernel.base.check_pair(left.base, right.base)
+        kernel.check_range(right, None)
+    diagonal = kernel.base.diag_side(left.base)
+    kernel.check_range(left, diagonal)
+    whole = sides.Sides(kernel.base, left.base, right.base, diagonal, same)
+    pieces = _pieces(whole, left, right)
+    works = [(pair, pair.task(tile, workers)[0]) for pair, _, _ in pieces]
+    total, calls = sum(pair.work(task) for pair, task in works), sum(task.plan.calls for _, task in works)
+    with _progress.bar(progress, total, calls, unit="batch", name="gram") as bar:
+        tick: Callable[[int], Any] = (lambda count: None) if bar is None else bar.update
+        values = [_base(pair, tile, workers, tick) for pair, _, _ in pieces[:1]]
+        at_hand = same and len(pieces) == 1
+        own = signed.diagonal_blocks(np.asarray(values[0]), left.sizes[0]) if at_hand else None
+        mine = kernel.solved(left, own, wide=True)
+        theirs = mine if same else kernel.solved(right, wide=True)
+        phi = np.empty((mine.net.size, theirs.net.size), diagonal.dtype)
+        rows, columns = (_signed(np.asarray(parts.R, np.float64)) for parts in (mine, theirs))
+        (q, p) = rows.shape[1], columns.shape[1]
+        for k, (pair, i, j) in enumerate(pieces):
+            base = values[0] if k == 0 else _base(pair, tile, workers, tick)
+            with np.errstate(over="ignore", invalid="ignore"):  # where the inner loop diverges
+                part = _sums(rows[i], np.asarray(base), columns[j], pair.symmetric)
+                phi[i.start * q : i.stop * q, j.start * p : j.stop * p] = part
+                if same and i != j:
+                    phi[j.start * p : j.stop * p, i.start * q : i.stop * q] = part.T
+    if not np.isfinite(phi).all():
+        raise _checks.Overflow("the meta-kernel overflows: the inner loop diverges. Lower lr, or take kernels.Flow.")
+    if same:
+        mine = theirs = mine._replace(net=phi.diagonal().reshape(mine.net.shape))
+    batches = meta_rounding.of_tasks(*(((left, mine),) if same else ((left, mine), (right, theirs))))
+    e = meta_rounding.rounding(kernel, batches)
+    e += 0.51 * float(jnp.finfo(phi.dtype).eps)  # rounded to the dtype of the data
+    # |E|_F <= e sqrt(sum_i Phi_ii sum_j Phi'_jj)
+    traces = [float(np.sum(np.maximum(np.asarray(parts.net, np.float64), 0.0))) for parts in (mine, theirs)]
+    of = sampling.Sampling(why="what is behind an inner loop is no mean of batches") if kernel.sampled else None
+    known = {"frobenius": True, "entrywise": e, "estimated": kernel.estimated, "sampling": of}
+    return Dense(jax.device_put(phi, _device(left)), e * float(np.sqrt(traces[0] * traces[1])), same, **known)
+
+
+def _pieces(whole: sides.Sides, left: Points, right: Points) -> list[tuple[sides.Sides, slice, slice]]:
+    """The base kernel in blocks of whole tasks: its points, and which tasks stand in rows and columns."""
+    starts = []
+    for points in (left, right):
+        (N, q, s) = points.sizes
+        step = max(1, HELD // (q + s))
+        starts.append([slice(i, min(i + step, N)) for i in range(0, N, step)])
+    if len(starts[0]) == len(starts[1]) == 1:
+        return [(whole, starts[0][0], starts[1][0])]
+    a, b = (points.sizes[1] + points.sizes[2] for points in (left, right))
+    found = []
+    for k, i in enumerate(starts[0]):
+        mine = _cut(left.base, i, a)
+        for j in starts[1][k:] if whole.symmetric else starts[1]:
+            own = whole.symmetric and i == j
+            theirs = mine if own else _cut(right.base, j, b)
+            diagonal = whole.diagonal[i.start * a : i.stop * a]
+            found.append((sides.Sides(whole.kernel, mine, theirs, diagonal, own), i, j))
+    return found
+
+
+def _cut(side: Any, tasks: slice, a: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[tasks.start * a : tasks.stop * a], side)
+
+
+def _base(pair: sides.Sides, tile: int | None, workers: int | None, tick: Callable[[int], Any]) -> Any:
+    values, finite = sampling.whole(pair, tile, workers, tick)
+    if not finite:
+        raise sides.overflow(values.dtype)
+    return values
+
+
+def _sums(rows: np.ndarray, values: np.ndarray, columns: np.ndarray, same: bool) -> np.ndarray:
+    """Phi (N q, M p) in float64 from weights (N, q, a) and (M, p, b) and the base kernel (N a, M b)."""
+    (N, q, a), (M, p, b) = rows.shape, columns.shape
+    found = np.empty((N * q, M * p))
+    for i in range(N):
+        mine, first = slice(i * q, (i + 1) * q), i if same else 0
+        half = (rows[i] @ values[i * a : (i + 1) * a, first * b :].astype(np.float64)).reshape(q, M - first, b)
+        part = np.matmul(half.transpose(1, 0, 2), columns[first:].transpose(0, 2, 1)).transpose(1, 0, 2)
+        found[mine, first * p :] = part.reshape(q, -1)
+        if same:
+            found[mine, mine] = (found[mine, mine] + found[mine, mine].T) / 2
+            found[mine.stop :, mine] = found[mine, mine.stop :].T
+    return found
+
+
+def _signed(R: np.ndarray) -> np.ndarray:
+    """(N, q, q + s): the rows [I, -R]."""
+    N, q, _ = R.shape
+    return np.concatenate([np.broadcast_to(np.eye(q), (N, q, q)), -R], axis=2)
+
+
+def _device(points: Points) -> Any:
+    return next(iter(jax.tree.leaves(points.base)[0].devices()))
+
+
+def _times(gram: Dense, factor: float) -> Dense:
+    """A Gram matrix times a number >= 0, rounded once more per entry."""
+    values = np.asarray(gram.array, np.float64) * factor
+    array = jax.device_put(values.astype(gram.dtype))
+    assert gram.entrywise is not None
+    known = {"frobenius": True, "entrywise": 1.01 * gram.entrywise, "estimated": gram.estimated}
+    return Dense(array, 1.01 * factor * float(gram.rounding), gram.symmetric, **known, sampling=gram.sampling)

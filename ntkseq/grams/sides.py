@@ -65,7 +65,7 @@ class Sides:
             symmetric=self.symmetric,
             entries=self.kernel.entries_per_pair(self.left),
             on_cpu=self.on_cpu,
-            size=tile or self.kernel.tile_rows(self.left),
+            size=tile or tiles.even(self.kernel.tile_rows(self.left), *self.shape),
             workers=calls,
         )
         made = tiles.Task(self.kernel, self.left, self.right, plan, self.shape, self.diagonal, self.symmetric)

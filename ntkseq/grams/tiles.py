@@ -67,6 +67,12 @@ def plan(
     return Plan(size, batch, np.stack([i, j], axis=1).astype(np.int32))
 
 
+def even(rows: int | None, n: int, m: int) -> int | None:
+    """No more rows of a tile than that, so that the tiles of an n x m Gram are full: 2400 of 4096 for 4800."""
+    largest = max(n, m)
+    return None if rows is None else -(-largest // -(-largest // rows))
+
+
 @dataclasses.dataclass(frozen=True)
 class Task:
     """A Gram matrix to be computed: prepared sides, which tiles, and the exact diagonal."""

@@ -12,7 +12,6 @@ Kin is Theta where all parameters adapt (MAML), the kernel of the read-out where
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from typing import Any
 
 import jax
@@ -20,13 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from ntkseq import _checks, _provenance
+from ntkseq import _checks, _precision, _provenance
 from ntkseq._struct import static, struct
-from ntkseq.kernels import signed
+from ntkseq.kernels import meta_rounding, signed, span
 from ntkseq.kernels import tasks as taking
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.inner import GD, Flow, Inner, Stability, warn_if_unstable
-from ntkseq.kernels.signed import Parts
+from ntkseq.kernels.signed import Parts, Points
 from ntkseq.kernels.tasks import flat
 
 ALGORITHMS = ("maml", "anil", "fomaml", "none")
@@ -88,10 +87,13 @@ class Meta(Kernel):
                     'Meta needs a kernel of the inputs alone; got one with h0="independent", under which a support '
                     'point differs from itself. Use h0="shared" or "zero".'
                 )
-        self._inner_kernel()
+        self.inner_loop_kernel()
 
     def prepare(self, x: Any, lengths: Any = None) -> Side:
         """Prepare all points and the weights of each task's support, one row per query point.
+
+        Each row carries the support of its task, 1 + s points: what single rows are computed from (`lazy`, audits).
+        `ntkseq.gram` and `kernel(tasks)` hold every point once.
 
         Args:
             x: tasks `((xs, ys), xq)`.
@@ -106,37 +108,43 @@ class Meta(Kernel):
         Warns:
             UserWarning: the step size of the inner loop is above its limit on some task.
         """
-        self._check_symmetric()
-        return signed.rows(self._parts(x, lengths))
+        self.check_symmetric()
+        points = self.points(x, lengths)
+        return signed.rows(points, self.solved(points))
 
     def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
         return signed.tile(self.base, left, right)
 
     def diag_side(self, side: Side) -> Float[Array, " n"]:
-        return signed.diag(self.base, side)
+        return side["net"]
+
+    def diag(self, x: Any, lengths: Any = None) -> Float[Array, " n"]:
+        """Phi of each query with itself, task by task."""
+        self.check_symmetric()
+        points = self.points(x, lengths)
+        self.check_range(points, self.base.diag_side(points.base))
+        return self.solved(points).net.ravel()
 
     def __call__(self, x1: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None) -> Float[Array, "n m"]:
-        values = super().__call__(x1, x2, lengths=lengths, lengths2=lengths2)
-        if x2 is not None:
-            return values
-        even = (values + values.T) / 2  # cancellation shows the order of the sums
-        _provenance.remember(even, _provenance.recall(values))
-        return even
+        """Phi between all queries, task by task, (N q, M p); see `blocks`."""
+        phi = self.blocks(x1, x2, lengths=lengths, lengths2=lengths2)
+        (N, q, M, p) = phi.shape
+        values = phi.reshape(N * q, M * p)
+        _provenance.remember(values, _provenance.recall(phi))
+        return values
 
     def blocks(
         self, tasks: Any, tasks2: Any = None, *, lengths: Any = None, lengths2: Any = None
     ) -> Float[Array, "N q M p"]:
-        """Phi by task and query, every support point prepared and paired once.
-
-        The same numbers as `kernel(tasks)`, at ((q + s) / (q (1 + s)))^2 of its cost, but with the base kernel between
-        all N (q + s) points in memory.
-        """
-        self._check_symmetric()
-        left = self._parts(tasks, lengths)
-        right = left if tasks2 is None else self._parts(tasks2, lengths2)
-        if tasks2 is not None:
-            self.base.check_pair(flat(left.points), flat(right.points))
-        return signed.blocks(self.base, left, right, tasks2 is None)
+        """Phi by task and query: the base kernel between all N (q + s) points in memory, every pair looked at once."""
+        self.check_symmetric()
+        left, right, values = self._between(tasks, tasks2, lengths, lengths2)
+        mine = self.solved(left, signed.diagonal_blocks(values, left.sizes[0]) if right is None else None)
+        theirs = mine if right is None else self.solved(right)
+        phi = signed.blocks(mine, theirs, values, right is None)
+        if _checks.is_concrete(phi):
+            meta_rounding.note(self, phi, (left, mine), None if right is None else (right, theirs))
+        return phi
 
     def first_order(
         self, tasks: Any, tasks2: Any = None, *, lengths: Any = None, lengths2: Any = None
@@ -149,11 +157,9 @@ class Meta(Kernel):
         Returns:
             (N q, M p), task by task.
         """
-        left = self._parts(tasks, lengths)
-        right = left if tasks2 is None else self._parts(tasks2, lengths2)
-        if tasks2 is not None:
-            self.base.check_pair(flat(left.points), flat(right.points))
-        return signed.first_order(self.base, left, right, tasks2 is None)
+        left, right, values = self._between(tasks, tasks2, lengths, lengths2)
+        mine = self.solved(left, signed.diagonal_blocks(values, left.sizes[0]) if right is None else None)
+        return signed.first_order(mine, mine if right is None else self.solved(right), values)
 
     def first_order_eigenvalues(self, tasks: Any, *, lengths: Any = None) -> Complex[np.ndarray, " n"]:
         """Eigenvalues of `first_order(tasks)`, by falling real part: training settles if all real parts are > 0."""
@@ -162,10 +168,18 @@ class Meta(Kernel):
 
     def stable(self, tasks: Any, *, lengths: Any = None) -> Stability:
         """Whether the inner loop settles on each task; arrays (N,). Flow and Prox always do."""
-        N = taking.parts(tasks)[0].shape[0]
-        K = self._parts(tasks, lengths, warn=False).K
-        dtype = jnp.result_type(float) if K is None else K.dtype
-        return Flow().stability(jnp.zeros((N, 1, 1), dtype)) if K is None else self.inner.stability(K)
+        parts = self.solved(self.points(tasks, lengths), warn=False)
+        if parts.K is None:
+            return Flow().stability(jnp.zeros((parts.R.shape[0], 1, 1), parts.R.dtype))
+        return self.inner.stability(parts.K)
+
+    def weights(self, tasks: Any, *, lengths: Any = None) -> Float[Array, "N q s"]:
+        """R, the weights of the support labels in the adapted answer of the zero function; s = 0 where nothing adapts.
+
+        Warns:
+            UserWarning: as `prepare`.
+        """
+        return self.solved(self.points(tasks, lengths)).R
 
     def predict(
         self,
@@ -190,9 +204,12 @@ class Meta(Kernel):
         Raises:
             ValueError: tasks without support labels, labels of another shape.
         """
-        self._check_symmetric()
-        left, right = self._parts(train, lengths), self._parts(test, lengths2)
-        self.base.check_pair(flat(left.points), flat(right.points))
+        self.check_symmetric()
+        sides = self.points(train, lengths), self.points(test, lengths2)
+        self.base.check_pair(sides[0].base, sides[1].base)
+        whole = self.base.square_side(sides[0].base)
+        left = self.solved(sides[0], signed.diagonal_blocks(whole, sides[0].sizes[0]))
+        right = self.solved(sides[1])
         start = [
             jnp.einsum("iqs,is->iq", p.R, taking.support_labels(name, tasks, p.R), precision="highest")
             for name, tasks, p in (("train", train, left), ("test", test, right))
@@ -202,8 +219,9 @@ class Meta(Kernel):
             raise ValueError(f"labels must have shape {left.R.shape[:2]}, one per query of train; got {y.shape}.")
         n, m = y.size, right.R.shape[0] * right.R.shape[1]
         outer = Flow(jnp.inf) if outer is None else outer
-        transfer = outer.transfer(signed.blocks(self.base, left, left, True).reshape(n, n))
-        cross = signed.blocks(self.base, right, left, False).reshape(m, n)
+        transfer = outer.transfer(signed.blocks(left, left, whole, True).reshape(n, n))
+        across = self.base.tile(sides[1].base, sides[0].base)
+        cross = signed.blocks(right, left, across, False).reshape(m, n)
         moved = jnp.matmul(
             cross, jnp.matmul(transfer, (y - start[0]).ravel(), precision="highest"), precision="highest"
         )
@@ -242,15 +260,19 @@ class Meta(Kernel):
         """Upper estimate of |computed - exact| / sqrt(Phi_ii Phi_jj) in the dtype of the data.
 
         Adaptation cancels: Phi_ii may be far below the terms Theta_ii, (R Theta R^T)_ii whose roundings it holds, and
-        the estimate grows by that ratio. The rounding of Kin enters through R, amplified as T amplifies it. An inner
-        kernel of one's own is taken to be as exact as the base.
+        the estimate grows by that ratio. The rounding of Kin enters through R, amplified as T amplifies it.
         """
-        dtype = side["weights"].dtype
-        unit = max(self.base.entry_rounding(flat(side["points"])), 32.0 * float(jnp.finfo(dtype).eps)) * 1.01
-        gross, slack, net = (np.asarray(a, np.float64) for a in signed.scales(self.base, side))
-        net = np.maximum(net, float(jnp.finfo(dtype).tiny))
-        through = unit * float(np.max(slack / np.sqrt(net)))
-        return unit * float(np.max(gross**2 / net)) + 2 * through + through**2
+        return meta_rounding.rounding(self, [meta_rounding.of_rows(side)])
+
+    def cross_rounding(self, left: Side, right: Side) -> float:
+        return meta_rounding.rounding(self, [meta_rounding.of_rows(left), meta_rounding.of_rows(right)])
+
+    @property
+    def by_token(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.base.by_token
+
+    def scales(self) -> list[Any]:
+        return self.base.scales()
 
     @property
     def sampled(self) -> bool:
@@ -271,14 +293,14 @@ class Meta(Kernel):
         """Raise if the points of two prepared batches do not fit together; supports may differ in size."""
         self.base.check_pair(flat(left["points"]), flat(right["points"]))
 
-    def _check_symmetric(self) -> None:
+    def check_symmetric(self) -> None:
         if self.algorithm == "fomaml":
             raise ValueError(
                 'first-order MAML has no symmetric kernel; got algorithm="fomaml". Use first_order(tasks) for its '
                 'matrix and first_order_eigenvalues(tasks) for its spectrum, or algorithm="maml".'
             )
 
-    def _inner_kernel(self) -> Kernel | None:
+    def inner_loop_kernel(self) -> Kernel | None:
         """Kin; None where nothing adapts."""
         if self.algorithm == "none":
             return None
@@ -286,16 +308,61 @@ class Meta(Kernel):
             return self.inner_kernel
         return taking.head(self.base) if self.algorithm == "anil" else self.base
 
-    def _parts(self, tasks: Any, lengths: Any, warn: bool = True) -> Parts:
-        kin = self._inner_kernel()
-        x, counts, (N, q, s) = taking.joined(tasks, lengths, support=kin is not None)
-        split = partial(jax.tree.map, lambda leaf: leaf.reshape(N, q + s, *leaf.shape[1:]))
-        points = split(self.base.prepare(x, counts))
+    def points(self, tasks: Any, lengths: Any = None) -> Points:
+        """All points of the tasks, each prepared once.
+
+        Raises:
+            ValueError: no tasks, shapes that do not fit, or what the base refuses.
+        """
+        kin = self.inner_loop_kernel()
+        x, counts, sizes = taking.joined(tasks, lengths, support=kin is not None)
+        base = self.base.prepare(x, counts)
+        return Points(base, None if kin is None or kin is self.base else kin.prepare(x, counts), sizes, x, counts)
+
+    def solved(self, points: Points, own: Any = None, *, warn: bool = True, wide: bool = False) -> Parts:
+        """What the inner loop does on each task.
+
+        Args:
+            points: of the tasks.
+            own: the base kernel between the points of each task (N, q + s, q + s), where it is at hand.
+            warn: whether to warn where the inner loop diverges.
+            wide: solve in float64, outside a trace, whatever the precision of the data; in NumPy.
+        """
+        q, kin = points.sizes[1], self.inner_loop_kernel()
+        own = signed.squares(self.base, points.base, points.sizes) if own is None else own
         if kin is None:
-            dtype = jax.eval_shape(self.base.diag_side, flat(points)).dtype
-            return Parts(points, jnp.zeros((N, q, 0), dtype), jnp.zeros((N, q), dtype), None)
-        inside = points if kin is self.base else split(kin.prepare(x, counts))
-        R, slack, K = signed.weights(self.base, kin, self.inner, points, inside, q)
+            return signed.untouched(own, q)
+        inside = None if points.inside is None else signed.squares(kin, points.inside, points.sizes)
+        if wide:
+            with _precision.setting(True):
+                own, inside = jax.tree.map(lambda a: jnp.asarray(np.asarray(a, np.float64)), (own, inside))
+                loop = self.inner.in_dtype(jnp.float64)
+                parts = signed.solved(loop, own, inside, q, smooth=False)
+                if warn:
+                    warn_if_unstable(loop, parts.K)
+            return jax.tree.map(np.asarray, parts)
+        parts = signed.solved(self.inner, own, inside, q)
         if warn:
-            warn_if_unstable(self.inner, K)
-        return Parts(points, R, slack, K)
+            warn_if_unstable(self.inner, parts.K)
+        return parts
+
+    def check_range(self, points: Points, own: Any) -> None:
+        """Refuse points, scales or values of the base kernel, own (N (q + s)), that leave the range of their dtype."""
+        dtype = jax.eval_shape(self.base.diag_side, points.base).dtype
+        span.check(self.base, points.x, points.lengths, dtype, own)
+        if points.inside is not None:
+            span.check(self.inner_loop_kernel(), points.x, points.lengths, dtype, None)
+
+    def _between(self, tasks: Any, tasks2: Any, lengths: Any, lengths2: Any) -> tuple[Points, Points | None, Array]:
+        """The points of one batch of tasks or of two, and the base kernel between all of them."""
+        left = self.points(tasks, lengths)
+        if tasks2 is None:
+            values = self.base.square_side(left.base)
+            self.check_range(left, span.own(values, True))
+            return left, None, values
+        right = self.points(tasks2, lengths2)
+        self.base.check_pair(left.base, right.base)
+        values = self.base.tile(left.base, right.base)
+        self.check_range(left, span.own(values, False))
+        self.check_range(right, None)
+        return left, right, values

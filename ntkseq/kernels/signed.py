@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from ntkseq.kernels.base import Kernel, Side
@@ -17,13 +18,24 @@ from ntkseq.kernels.inner import Inner
 from ntkseq.kernels.tasks import flat
 
 
-class Parts(NamedTuple):
-    """What is known of N tasks: base sides of all points and the support's weights in the answer at each query."""
+class Points(NamedTuple):
+    """All points of N tasks, task by task, queries before support, prepared for the base kernel and for Kin."""
 
-    points: Side  # (N, q + s, ...) on every leaf
+    base: Side  # (N (q + s), ...) on every leaf
+    inside: Side  # the same for Kin; None where Kin is the base, or nothing adapts
+    sizes: tuple[int, int, int]  # N, q, s
+    x: Any  # as they were given, (N (q + s), ...)
+    lengths: Any
+
+
+class Parts(NamedTuple):
+    """What is known of N tasks: the support's weights in the answer at each query, and what rounding does to them."""
+
     R: Any  # (N, q, s)
-    slack: Any  # (N, q): error of R . Theta(X', X')^(1/2) per unit of rounding of Kin
     K: Any  # (N, s, s): Kin(X', X'); None where nothing adapts
+    gross: Any  # (N, q): sum over the points of a row of |weight| sqrt(Theta_kk)
+    slack: Any  # (N, q): error of R . Theta(X', X')^(1/2) per unit of rounding of Kin
+    net: Any  # (N, q): Phi of each query with itself
 
     @property
     def signed(self) -> Array:
@@ -33,43 +45,97 @@ class Parts(NamedTuple):
         return jnp.concatenate([eye, -self.R], axis=2)
 
 
-@partial(jax.jit, static_argnames="q")
-def weights(base: Kernel, kin: Kernel, inner: Inner, points: Side, inside: Side, q: int) -> tuple[Array, Array, Array]:
-    """R, what one unit of rounding in Kin does to it, and Kin(X', X'), for every task."""
+_AT_ONCE = 1 << 20
+"""Entries of the squares of tasks that are computed together."""
 
-    def one(points: Side, inside: Side) -> tuple[Array, Array, Array]:
-        query, support = jax.tree.map(lambda leaf: leaf[:q], inside), jax.tree.map(lambda leaf: leaf[q:], inside)
-        K = kin.square_side(support)
-        K = (K + K.T) / 2
-        k = kin.tile(query, support)
-        T = inner.transfer(K)
-        R = jnp.matmul(k, T, precision="highest")
+
+@partial(jax.jit, static_argnames="sizes")
+def squares(kernel: Kernel, points: Side, sizes: tuple[int, int, int]) -> Array:
+    """The kernel between the points of each task, (N, q + s, q + s)."""
+    N, a = sizes[0], sizes[1] + sizes[2]
+    split = jax.tree.map(lambda leaf: leaf.reshape(N, a, *leaf.shape[1:]), points)
+    return jax.lax.map(kernel.square_side, split, batch_size=max(1, min(N, _AT_ONCE // a**2)))
+
+
+def diagonal_blocks(values: Any, N: int) -> Any:
+    """(N, a, a) of the kernel between all points of N tasks (N a, N a)."""
+    a = values.shape[0] // N
+    task = np.arange(N)
+    return values.reshape(N, a, N, a)[task, :, task]
+
+
+@partial(jax.jit, static_argnames=("q", "smooth"))
+def solved(inner: Inner, own: Array, inside: Array | None, q: int, smooth: bool = True) -> Parts:
+    """The parts of N tasks from the base kernel and Kin between the points of each, (N, q + s, q + s).
+
+    inside: None where Kin is the base. smooth: whether derivatives may be wanted, which takes T(K) once more.
+    """
+
+    def one(pair: tuple[Array, Array]) -> Parts:
+        theta, kin = pair
+        K = (kin[q:, q:] + kin[q:, q:].T) / 2
+        k = kin[:q, q:]
         # dR = dk T + k dT, dT = U (F o U^T dK U) U^T: Cauchy-Schwarz over the entries of dk and of dK
         w, U = jnp.linalg.eigh(jax.lax.stop_gradient(K))
         loop = inner.in_sum(w.shape[0]).in_dtype(w.dtype)
         w = jnp.maximum(w, 0)
         turned = jnp.matmul(jax.lax.stop_gradient(k), U, precision="highest")
+        if smooth:
+            R = jnp.matmul(k, inner.transfer(K), precision="highest")
+        else:
+            R = jnp.matmul(turned * loop.value(w)[None, :], U.T, precision="highest")
         bend = jnp.sqrt(jnp.max(jnp.square(turned) @ jnp.square(loop.divided(w)), axis=1))  # (q,)
         total = jnp.sum(jnp.diagonal(K))
-        direct = jnp.sqrt(kin.diag_side(query) * total) * jnp.max(jnp.abs(loop.value(w)))
-        theta = base.diag_side(jax.tree.map(lambda leaf: leaf[q:], points))
-        return R, jax.lax.stop_gradient((direct + bend * total) * jnp.sqrt(jnp.sum(theta))), K
+        direct = jnp.sqrt(jnp.diagonal(kin)[:q] * total) * jnp.max(jnp.abs(loop.value(w)))
+        size = jnp.sqrt(jnp.sum(jnp.diagonal(theta)[q:]))
+        slack = jax.lax.stop_gradient((direct + bend * total) * size)
+        return _measured(theta, R, K, slack)
 
-    return jax.vmap(one)(points, inside)
+    return jax.lax.map(one, (own, own if inside is None else inside), batch_size=max(1, _AT_ONCE // own[0].size))
+
+
+@partial(jax.jit, static_argnames="q")
+def untouched(own: Array, q: int) -> Parts:
+    """The parts of N tasks where nothing adapts."""
+    N, _, _ = own.shape
+    R, slack = jnp.zeros((N, q, 0), own.dtype), jnp.zeros((N, q), own.dtype)
+    return jax.vmap(lambda theta, R, slack: _measured(theta, R, None, slack))(own, R, slack)
+
+
+def _measured(theta: Array, R: Array, K: Any, slack: Array) -> Parts:
+    q = R.shape[0]
+    rows = jnp.concatenate([jnp.eye(q, dtype=R.dtype), -R], axis=1)
+    half = jnp.matmul(rows, theta, precision="highest")
+    sizes = jnp.sqrt(jnp.maximum(jnp.diagonal(theta), 0))
+    gross = jnp.matmul(jnp.abs(rows), sizes, precision="highest")
+    return Parts(R, K, jax.lax.stop_gradient(gross), slack, jnp.sum(half * rows, axis=1))
 
 
 @jax.jit
-def rows(parts: Parts) -> Side:
+def rows(points: Points, parts: Parts) -> Side:
     """One row per query point: the query and the support of its task, with their weights [1, -R]."""
     N, q, s = parts.R.shape
 
     def gather(leaf: Array) -> Array:
+        leaf = leaf.reshape(N, q + s, *leaf.shape[1:])
         support = jnp.broadcast_to(leaf[:, None, q:], (N, q, s, *leaf.shape[2:]))
         return jnp.concatenate([leaf[:, :q, None], support], axis=2).reshape(N * q, 1 + s, *leaf.shape[2:])
 
     weights = jnp.concatenate([jnp.ones((N, q, 1), parts.R.dtype), -parts.R], axis=2).reshape(N * q, 1 + s)
-    points = jax.tree.map(gather, parts.points)
-    return {"points": points, "weights": weights, "slack": parts.slack.reshape(N * q)}
+    flat_ = {name: getattr(parts, name).reshape(N * q) for name in ("gross", "slack", "net")}
+    task = jnp.repeat(jnp.arange(N, dtype=jnp.int32), q, total_repeat_length=N * q)
+    base, inside = (jax.tree.map(gather, side) for side in (points.base, points.inside))
+    return {"points": base, "inside": inside, "weights": weights, "task": task, **flat_}
+
+
+def once(side: Side, name: str) -> Side:
+    """Every point of some rows but once: all queries, and the support of each task."""
+    _, first = np.unique(np.asarray(side["task"]), return_index=True)
+
+    def gather(leaf: Array) -> Array:
+        return jnp.concatenate([leaf[:, 0], leaf[first, 1:].reshape(-1, *leaf.shape[2:])])
+
+    return jax.tree.map(gather, side[name])
 
 
 @jax.jit
@@ -79,48 +145,23 @@ def tile(base: Kernel, left: Side, right: Side) -> Array:
     return sandwich(left["weights"], values, right["weights"])
 
 
-@jax.jit
-def diag(base: Kernel, side: Side) -> Array:
-    """The kernel of each row with itself; a point with itself is the same example."""
-
-    def one(row: Side) -> Array:
-        values = jnp.matmul(base.square_side(row["points"]), row["weights"], precision="highest")
-        return jnp.sum(row["weights"] * values)
-
-    return jax.vmap(one)(side)
-
-
-@jax.jit
-def scales(base: Kernel, side: Side) -> tuple[Array, Array, Array]:
-    """For each row sum_k |p_k| sqrt(Theta_kk), the slack of R, and Phi_ii."""
-    own = jnp.sqrt(jax.vmap(base.diag_side)(side["points"]))
-    return jnp.sum(jnp.abs(side["weights"]) * own, axis=1), side["slack"], diag(base, side)
-
-
 @partial(jax.jit, static_argnames="same")
-def blocks(base: Kernel, left: Parts, right: Parts, same: bool) -> Array:
-    """Phi by task and query, (N, q, M, p); `same`: the tasks with themselves."""
+def blocks(left: Parts, right: Parts, values: Array, same: bool) -> Array:
+    """Phi by task and query, (N, q, M, p), from the base kernel between all points; `same`: tasks with themselves."""
     one, two = left.signed, right.signed
     (N, q, a), (M, _, b) = one.shape, two.shape
-    points = flat(left.points)
-    values = base.square_side(points) if same else base.tile(points, flat(right.points))
     half = jnp.einsum("iqa,iam->iqm", one, values.reshape(N, a, M * b), precision="highest")
     phi = jnp.einsum("jpb,iqjb->iqjp", two, half.reshape(N, q, M, b), precision="highest")
     return (phi + phi.transpose(2, 3, 0, 1)) / 2 if same else phi
 
 
-@partial(jax.jit, static_argnames="same")
-def first_order(base: Kernel, left: Parts, right: Parts, same: bool) -> Array:
-    """Theta(X_i, X_j) - R_i Theta(X'_i, X_j), (N q, M p)."""
+@jax.jit
+def first_order(left: Parts, right: Parts, values: Array) -> Array:
+    """Theta(X_i, X_j) - R_i Theta(X'_i, X_j), (N q, M p), from the base kernel between all points."""
     one = left.signed
     (N, q, a), (M, p, _) = one.shape, right.R.shape
-    queries = jax.tree.map(lambda leaf: leaf[:, :p], right.points)
-    values = base.tile(flat(left.points), flat(queries)).reshape(N, a, M * p)
-    if same:
-        own = base.diag_side(flat(queries)).reshape(N, q)
-        task, query = (index.ravel() for index in jnp.indices((N, q)))
-        values = values.at[task, query, task * q + query].set(own.ravel())
-    return jnp.einsum("iqa,iam->iqm", one, values, precision="highest").reshape(N * q, M * p)
+    queries = values.reshape(N, a, M, -1)[:, :, :, :p].reshape(N, a, M * p)
+    return jnp.einsum("iqa,iam->iqm", one, queries, precision="highest").reshape(N * q, M * p)
 
 
 def sandwich(left: Array, values: Array, right: Array) -> Array:

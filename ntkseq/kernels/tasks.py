@@ -26,7 +26,7 @@ def parts(tasks: Any) -> tuple[Array, Any, Array]:
         (xs, ys), xq, *_ = tasks
     except (TypeError, ValueError):
         raise ValueError(f"tasks must be ((xs, ys), xq); got {_told(tasks)}. {_WANTED}") from None
-    xs, xq = _checks.floating("xs", xs), _checks.floating("xq", xq)
+    xs, xq = (_checks.tokens_or_floats(name, x) for name, x in (("xs", xs), ("xq", xq)))
     if min(xs.ndim, xq.ndim) < 2 or xs.shape[0] != xq.shape[0] or xs.shape[2:] != xq.shape[2:]:
         raise ValueError(f"xs and xq must agree but for their second axis; got {xs.shape} and {xq.shape}. {_WANTED}")
     if 0 in xs.shape or 0 in xq.shape:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq.grams.base import Dense
-from ntkseq.grams.meta import phi
+from ntkseq.grams.gram import gram as gram_of
 from ntkseq.kernels.meta import Meta
 from ntkseq.predictors.flow import Flow, flow
 from ntkseq.predictors.ridge import Ridge, Selection, ridge
@@ -141,7 +141,7 @@ def few_shot(
     if labels is None:
         raise ValueError("labels must be given, those of the queries: tasks without labels cannot be trained on.")
     y = np.asarray(labels, np.float64)
-    gram = phi(kernel, tasks, lengths=lengths)
+    gram = gram_of(kernel, tasks, lengths=lengths)
     start = _adapted("tasks", kernel, tasks, lengths, max(y.ndim - 2, 0))
     if y.shape != start.shape:
         raise ValueError(
@@ -162,15 +162,14 @@ def _solved(gram: Dense, rest: np.ndarray, reg: float | None, time: float | None
 def _adapted(name: str, kernel: Meta, tasks: Any, lengths: Any, outputs: int) -> np.ndarray:
     """R y' in float64: (N, q), or (N, q, k) for `outputs` = 1."""
     try:
-        (xs, ys), xq, *_ = tasks
+        (xs, ys), _, *_ = tasks
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be ((xs, ys), xq); got {type(tasks).__name__}.") from None
-    weights = np.asarray(kernel.prepare(tasks, lengths)["weights"], np.float64)
-    (N, q), s = np.shape(xq)[:2], np.shape(xs)[1]
+    R = np.asarray(kernel.weights(tasks, lengths=lengths), np.float64)  # nothing where nothing adapts
+    N, s = np.shape(xs)[:2]
     if ys is None or np.shape(ys)[:2] != (N, s) or np.ndim(ys) != 2 + outputs:
         came = "None" if ys is None else str(np.shape(ys))
         wanted = f"({N}, {s})" if not outputs else f"({N}, {s}, k)"
         raise ValueError(f"the support labels ys of {name} must have shape {wanted}; got {came}.")
     y = np.asarray(ys, np.float64)
-    R = -weights[:, 1:].reshape(N, q, -1)  # nothing where nothing adapts
     return np.einsum("iqs,is...->iq...", R, y[:, : R.shape[2]])

@@ -10,7 +10,7 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq.grams.base import Dense
-from ntkseq.grams.meta import phi
+from ntkseq.grams.gram import gram as gram_of
 from ntkseq.kernels.inner import Inner
 from ntkseq.kernels.meta import Meta
 from ntkseq.spectra.base import Interval, Spectrum
@@ -89,7 +89,7 @@ def meta_spectra(
     found = {}
     for algorithm in algorithms:
         kernel = Meta(base, inner, algorithm, head if algorithm == "anil" else None)
-        gram = phi(kernel, tasks, lengths=lengths)
+        gram = gram_of(kernel, tasks, lengths=lengths)
         queries = np.shape(tasks[1])[1]
         found[algorithm] = MetaSpectrum(
             algorithm, gram, dense_spectrum(gram), condition_score(gram, queries=queries, batch=batch)
@@ -104,7 +104,7 @@ def condition_score(gram: Dense, *, queries: int, batch: int = 3) -> Score:
     query example each, 3 tasks of a meta-batch.
 
     Args:
-        gram: `grams.meta.phi` of tasks.
+        gram: `ntkseq.gram(kernels.Meta(...), tasks)`.
         queries: per task.
         batch: tasks of a meta-batch; what is left over is left out.
 

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 import ntkseq
-from ntkseq import bounds, grams, kernels, predictors, spectra
+from ntkseq import bounds, gram, grams, kernels, predictors, spectra
 from ntkseq._struct import replace
-from ntkseq.grams.meta import phi
 from ntkseq.grams.sampling import Sampling
 from ntkseq.reports import files
 from ntkseq.spectra import dense
@@ -127,7 +126,7 @@ def test_few_shot_kernels_are_what_their_base_is(kind: str, monkeypatch: pytest.
     kernel = kernels.Meta(EXACT, kernels.GD(steps=1, lr=0.05))
     found = spectra.meta_spectra(EXACT, kernels.GD(steps=1, lr=0.05), tasks, algorithms=("maml",), batch=3)
     few = predictors.few_shot(kernel, tasks, np.ones((3, 1)), reg=0.1)
-    for K in (phi(kernel, tasks), few.gram, grams.as_gram(kernel(tasks)), found["maml"].spectrum):
+    for K in (gram(kernel, tasks), few.gram, grams.as_gram(kernel(tasks)), found["maml"].spectrum):
         assert (K.sampling is not None, bool(K.estimated)) == KINDS[kind]
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ntkseq.data.held_out import by_class
 from ntkseq.data.tasks import few_shot, linear_regression, sinusoids
 
 KEY = jax.random.key(0)
@@ -121,3 +122,15 @@ def test_linear_tasks_without_noise_answer_to_their_theta(x64) -> None:
 def test_what_does_not_fit_is_refused_in_one_sentence(call, message) -> None:
     with pytest.raises(ValueError, match=message):
         call(*labelled())
+
+
+def test_token_numbers_stay_integers_and_bring_their_lengths() -> None:
+    x, y = np.arange(48).reshape(12, 4) % 7, np.repeat([0, 1], 6)
+    tasks = few_shot(x, y, shots=2, queries=1, tasks=3, key=jax.random.key(0), lengths=np.arange(12) % 4 + 1)
+    assert jnp.issubdtype(tasks.query.dtype, jnp.integer) and tasks.labels.dtype == jnp.float32
+    assert (
+        tasks.lengths[1].shape == (3, 2)
+        and by_class(x, np.arange(12) % 4, held_out=(0, 1)).train.x.dtype == tasks.query.dtype
+    )
+    with pytest.raises(ValueError, match="x must fit int32"):
+        few_shot(x + 2**40, y, shots=2, key=jax.random.key(0))

@@ -8,8 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from ntkseq import kernels
-from ntkseq.grams.meta import phi
+from ntkseq import gram, kernels
 from ntkseq.reports import Sheet
 from ntkseq.studies.inputs import Part, Problem
 from ntkseq.studies.maml_fewshot import KERNEL, MamlFewShot
@@ -61,8 +60,8 @@ def test_a_table_of_kernel_values_is_the_kernel_of_the_sequences(ragged: Pool) -
     (xs, _), xq = ragged.sequences(tasks)
     inner = kernels.GD(3, 0.05)
     for algorithm, head in (("maml", None), ("anil", ragged.head)):
-        want = phi(kernels.Meta(KERNEL, inner, algorithm), ((xs[0], None), xq[0]), lengths=(xs[1], xq[1]))
-        got = phi(kernels.Meta(ragged.theta, inner, algorithm, head), tasks)
+        want = gram(kernels.Meta(KERNEL, inner, algorithm), ((xs[0], None), xq[0]), lengths=(xs[1], xq[1]))
+        got = gram(kernels.Meta(ragged.theta, inner, algorithm, head), tasks)
         np.testing.assert_allclose(got.array, want.array, rtol=1e-3, atol=1e-4 * np.abs(want.array).max())
         assert float(got.rounding) >= np.linalg.norm(np.asarray(got.array) - np.asarray(want.array))
 
