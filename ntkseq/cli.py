@@ -8,19 +8,20 @@ import io
 import itertools
 import pathlib
 import re
-import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata, util
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
-from ntkseq import references
-from ntkseq.data.files import Doubt
-from ntkseq.studies import Stored, Study, named
-from ntkseq.studies.history import Recorded
+from ntkseq import _interrupts, _printed
+
+if TYPE_CHECKING:
+    from ntkseq.studies import Stored, Study, named
+    from ntkseq.studies.history import Recorded
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
+STOPPED = "interrupted; nothing was written."
 
 ABOUT = """Neural tangent kernels of sequence models: kernel, spectrum, bounds, prediction.
 
@@ -68,23 +69,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words and words[0] in ("--version", "-V"):
         print(f"ntkseq {_version()}")
         return OK
-    missing = [name for name in EXTRA if util.find_spec(name) is None]
-    if missing:
-        return _say(f'the command line needs {", ".join(missing)}. Run: pip install "ntkseq[study]"')
-    with _terminated_like_interrupted(), warnings.catch_warnings():
+    with _interrupts.watched(), warnings.catch_warnings():
         warnings.showwarning = _noted
         try:
+            missing = [name for name in EXTRA if util.find_spec(name) is None]
+            if missing:
+                return _say(f'the command line needs {", ".join(missing)}. Run: pip install "ntkseq[study]"')
             return _dispatch(words)
         except KeyboardInterrupt:
-            return _say("interrupted; nothing was written.", INTERRUPTED)
-        except (ValueError, OSError, ImportError, FloatingPointError) as error:  # the last: a training run diverged
-            return _say(_message(error))
-        except MemoryError:
-            less = "Ask for less" if _is_named(words) else "Take fewer examples (--n-train, --n-test) or --read last"
-            return _say(f"not enough memory. {less}.")
+            return _say(STOPPED, INTERRUPTED)
+        except Exception as error:
+            if _interrupts.asked():  # a callback, or a module that was loading, made another exception of it
+                return _say(STOPPED, INTERRUPTED)
+            if isinstance(error, MemoryError):
+                less = (
+                    "Ask for less" if _is_named(words) else "Take fewer examples (--n-train, --n-test) or --read last"
+                )
+                return _say(f"not enough memory. {less}.")
+            if isinstance(error, (ValueError, OSError, ImportError, FloatingPointError)):  # the last: training diverged
+                return _say(_message(error))
+            raise
 
 
 def _dispatch(words: list[str]) -> int:
+    # late, so that Ctrl-C while they load is answered as well
+    from ntkseq import references
+    from ntkseq.studies import Stored, Study
+    from ntkseq.studies.history import Recorded
+
     asked = _parse_named(words[1], words[2:]) if _is_named(words) else _parse(words)
     if isinstance(asked, int):
         return asked
@@ -106,6 +118,9 @@ def _parse(words: list[str]) -> Any:
     """The command as a record; an exit code if it was help, or is wrong."""
     import tyro
 
+    from ntkseq.studies import Stored, Study, named
+    from ntkseq.studies.history import Recorded
+
     commands = {
         "study": _command(Study, "source"),
         "report": _command(Recorded, "file"),
@@ -126,12 +141,18 @@ def _parse(words: list[str]) -> Any:
 
 
 def _is_named(words: list[str]) -> bool:
-    return len(words) > 1 and words[0] == "study" and words[1] in named.STUDIES
+    if len(words) < 2 or words[0] != "study":
+        return False
+    from ntkseq.studies import named
+
+    return words[1] in named.STUDIES
 
 
 def _parse_named(name: str, words: list[str]) -> Any:
     """The options of a named study as its record; an exit code if it was help, or is wrong."""
     import tyro
+
+    from ntkseq.studies import named
 
     cls, command = _command(named.find(name)), f"ntkseq study {name}"
     return _asked(lambda config: tyro.cli(cls, prog=command, args=words, config=config), command)
@@ -180,6 +201,7 @@ def _usage(boxed: str, command: str) -> str:
 
 
 def _study(study: Study) -> int:
+    from ntkseq.data.files import Doubt
     from ntkseq.studies import run
 
     warnings.simplefilter("ignore", Doubt)  # said in lines of its own
@@ -204,17 +226,24 @@ def _written(out: str, overwrite: bool, make: Callable[[Any], Any]) -> int:
     from ntkseq.reports.files import names
     from ntkseq.reports.progress import Progress
 
-    with Folder(out, overwrite=overwrite) as folder, Progress() as progress:
-        report = make(progress)
-        with progress.stage("report"):
-            folder.write(report)
-    for line in report.summary():
-        print(line)
-    print(f"wrote {out}: {', '.join(names(report))}", file=sys.stderr)
+    folder = Folder(out, overwrite=overwrite)
+    try:
+        with folder, Progress() as progress:
+            report = make(progress)
+            with progress.stage("report"):
+                folder.write(report, look=_interrupts.look)
+        for line in report.summary():
+            _print(line)
+    except KeyboardInterrupt:
+        if not folder.placed:
+            raise
+        return _say(f"interrupted after {out} was written.", INTERRUPTED)
+    _print(f"wrote {out}: {', '.join(names(report))}", sys.stderr)
     return OK
 
 
 def _accuracy(asked: Accuracy) -> int:
+    from ntkseq.data.files import Doubt
     from ntkseq.reports.progress import Progress
     from ntkseq.studies import accuracy
 
@@ -222,10 +251,11 @@ def _accuracy(asked: Accuracy) -> int:
     options = {name: value for name, value in vars(asked).items() if name != "file"}
     with Progress() as progress, progress.stage("kernels and support vector machines"):
         found = accuracy(asked.file, say=_saying(progress), **options)
+    _interrupts.look()
     low, high = found.test_range
     chosen = "cross-validation" if found.protocol == "ucr" else "validation"
     print(f"data set\tprotocol\t{chosen} %\ttest %\tlowest\thighest\ttied\tof")
-    print(
+    _print(
         f"{found.name}\t{found.protocol}\t{found.validation:.2f}\t{found.test:.2f}\t{low:.2f}\t{high:.2f}"
         f"\t{len(found.settings)}\t{found.tried}"
     )
@@ -238,27 +268,10 @@ def _spectrum(asked: Stored) -> int:
 
     with Progress() as progress, progress.stage("eigenvalues"):
         lines = stored(asked, say=_saying(progress))
+    _interrupts.look()
     for line in lines:
-        print(line)
+        _print(line)
     return OK
-
-
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM unwinds like Ctrl-C, so that nothing half-written is left; only where signals may be set."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _message(error: Exception) -> str:
@@ -271,7 +284,7 @@ def _message(error: Exception) -> str:
 
 def _noted(message: Any, category: type, *place: Any, **more: Any) -> None:
     """A warning in one line, without the place in the program where it arose."""
-    print(f"ntkseq: note: {' '.join(_worded(str(message)).split())}", file=sys.stderr)
+    _print(f"ntkseq: note: {' '.join(_worded(str(message)).split())}", sys.stderr)
 
 
 def _worded(text: str) -> str:
@@ -291,8 +304,13 @@ def _version() -> str:
 
 
 def _say(message: str, code: int = BAD_INPUT) -> int:
-    print(f"ntkseq: {message}", file=sys.stderr)
+    _print(f"ntkseq: {message}", sys.stderr)
     return code
+
+
+def _print(line: str, file: Any = None) -> None:
+    """A line; names of files, classes and columns come without the codes that a terminal would obey."""
+    print(_printed.plain(line), file=file)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
+import importlib
 import json
 import os
 import pathlib
 import pickle
+import signal
 import subprocess
 import sys
+import time
 import types
 import zipfile
 
@@ -273,6 +277,61 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(capsys, file, monkeypatch):
     path = file()
     assert cli.main(["study", path]) == 130
     assert "interrupted; nothing was written" in capsys.readouterr().err and names() == [path]
+
+
+def test_an_interruption_that_became_another_error_ends_with_130(capsys, file, monkeypatch):
+    def swallowed(*args, **kwargs):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1.0)
+        except KeyboardInterrupt:
+            raise RuntimeError("INTERNAL: a callback failed") from None
+
+    monkeypatch.setattr("ntkseq.studies.run", swallowed)
+    path = file()
+    assert cli.main(["study", path]) == 130
+    assert "interrupted; nothing was written" in capsys.readouterr().err and names() == [path]
+
+
+@pytest.mark.parametrize("where", ["between stages", "before the files move"])
+def test_an_interruption_that_was_swallowed_is_seen_by_a_flag(capsys, file, monkeypatch, where):
+    real, page = sys.modules["ntkseq.studies.run"]._bounds, importlib.import_module("ntkseq.reports.page").page
+
+    def after(result):
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1.0)
+        return result
+
+    if where == "between stages":
+        monkeypatch.setattr(sys.modules["ntkseq.studies.run"], "_bounds", lambda *a: after(real(*a)))
+    else:
+        monkeypatch.setattr("ntkseq.reports.page.page", lambda report: after(page(report)))
+    path = file()
+    assert cli.main(["study", path, "--read", "last"]) == 130
+    assert "interrupted; nothing was written" in capsys.readouterr().err and names() == [path]
+
+
+def test_an_interruption_after_the_files_stand_says_so(capsys, file, monkeypatch):
+    def stopped(report):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ntkseq.reports.Report.summary", stopped)
+    assert cli.main(["study", file(), "--read", "last", "--out", "out"]) == 130
+    assert "interrupted after out was written" in capsys.readouterr().err and names("out") == FILES
+
+
+def test_names_reach_the_terminal_without_escape_codes(capsys, file):
+    red = "\x1b[31mred"
+    y, y_test = (np.array([red, "b\x07l\u202e"])[np.arange(k) % 2] for k in (12, 4))
+    assert cli.main(["study", file(f"{red}.npz", y=y, y_test=y_test), "--read", "last", "--out", f"{red}-out"]) == 0
+    table = f"x,{red}\n" + "".join(f"{i},{red if i % 2 else 'b'}\n" for i in range(12))
+    pathlib.Path("t.csv").write_text(table)
+    for words in (["study", "t.csv", "--label", red], ["study", f"no{red}.csv"], [red], ["cite", red]):
+        cli.main(words)
+    said = capsys.readouterr()
+    assert "red" in said.out and "red" in said.err
+    assert not [letter for letter in said.out + said.err if letter in "\x1b\x07\u202e"]
 
 
 def test_a_history_becomes_three_files_and_a_summary(capsys):

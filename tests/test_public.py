@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -99,6 +101,21 @@ def test_every_public_name_exists_and_says_what_it_is(name: str):
     room = importlib.import_module(name)
     undocumented = [public for public in room.__all__ if not getattr(room, public).__doc__]
     assert undocumented == []
+
+
+FIRST_IN_A_TRACE = """
+import jax, jax.numpy as jnp, ntkseq
+assert "ntkseq.kernels" not in __import__("sys").modules and {"kernels", "gram"} <= set(dir(ntkseq))
+x = jnp.ones((2, 3))
+traced = jax.jit(lambda a: ntkseq.kernels.Dense(activation=ntkseq.activations.Gelu())(a))(x)
+assert jnp.allclose(traced, ntkseq.kernels.Dense(activation=ntkseq.activations.Gelu())(x))
+"""
+
+
+def test_rooms_load_when_first_asked_for_also_inside_jit():
+    subprocess.run([sys.executable, "-c", FIRST_IN_A_TRACE], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'grm'"):
+        ntkseq.grm  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_the_version_is_that_of_the_package():

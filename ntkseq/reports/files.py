@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 import shutil
-import tempfile
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from ntkseq._files import umask
 from ntkseq.grams.base import Gram
+from ntkseq.reports import leftovers
 from ntkseq.reports.record import SCHEMA, Report
 from ntkseq.reports.sheet import SCHEMA as SHEET_SCHEMA
 from ntkseq.reports.sheet import Sheet
@@ -39,9 +40,14 @@ class Folder:
     Entering makes a hidden folder beside the wanted one, so that a place that cannot be written shows at once. `write`
     fills it and moves the files to where they belong; leaving removes it in every case, also after an error or Ctrl-C.
 
+    What a killed run left of such hidden folders is cleaned at the next entering, except that of a run that still goes.
+
     Args:
         path: the folder wanted; parents are made.
         overwrite: replace the files of an earlier report. Other files in the folder are left alone.
+
+    Attributes:
+        placed: whether the files are where they belong.
 
     Raises:
         ValueError: the path is a file, or a folder that holds something and `overwrite` was not said.
@@ -59,14 +65,17 @@ class Folder:
         self.overwrite = overwrite
         self._work: pathlib.Path | None = None
         self._made: list[pathlib.Path] = []
+        self._held: int | None = None
+        self.placed = False
 
     def __enter__(self) -> Folder:
+        parent = self.path.absolute().parent
+        leftovers.sweep(self.path)
         self._check()
         try:
-            parent = self.path.absolute().parent
             self._made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
             parent.mkdir(parents=True, exist_ok=True)
-            self._work = pathlib.Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", suffix=".part", dir=parent))
+            self._work, self._held = leftovers.reserved(self.path)
         except OSError as error:
             self._leave()
             raise self._unwritable(error) from error
@@ -75,8 +84,12 @@ class Folder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._leave()
 
-    def write(self, report: Report | Sheet) -> pathlib.Path:
+    def write(self, report: Report | Sheet, *, look: Callable[[], None] = lambda: None) -> pathlib.Path:
         """Write report.html, report.json and the arrays: kernel.npz of a `Report`, arrays.npz of a `Sheet`.
+
+        Args:
+            report: what to write.
+            look: called before the files move to where they belong; what it raises leaves nothing there.
 
         Raises:
             OSError: no space, not permitted, ...; then none of the files is there, or the old ones as they were.
@@ -93,7 +106,9 @@ class Folder:
             held: dict[str, Any] = matrices(report) if isinstance(report, Report) else dict(report.arrays)
             np.savez_compressed(self._work / names(report)[-1], allow_pickle=False, **held)
             self._check()
+            look()
             self._place(self._work, names(report))
+            self.placed = True
         except OSError as error:
             raise self._unwritable(error) from error
         self._made = []
@@ -148,8 +163,12 @@ class Folder:
 
     def _leave(self) -> None:
         if self._work is not None:
+            self.placed = self.placed or not self._work.exists()  # interrupted right after the move
             shutil.rmtree(self._work, ignore_errors=True)
             self._work = None
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
         for folder in self._made:  # innermost first
             with contextlib.suppress(OSError):
                 folder.rmdir()

@@ -6,6 +6,8 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+from ntkseq import _interrupts, _printed
+
 
 class Progress:
     """The stages on standard error: a spinner on a terminal, plain lines elsewhere."""
@@ -21,7 +23,13 @@ class Progress:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Say what is going on, and afterwards how long it took."""
+        """Say what is going on, and afterwards how long it took.
+
+        Raises:
+            KeyboardInterrupt: it was asked for in the stage before, and swallowed there.
+        """
+        _interrupts.look()
+        name = _printed.plain(name)
         start = time.perf_counter()
         # the Gram matrix brings a bar of its own when it is long; two of them would write over each other
         spin = self._console.is_terminal and not name.startswith("kernel")
@@ -33,4 +41,4 @@ class Progress:
 
     def say(self, line: str) -> None:
         """One line, at once."""
-        self._console.print(f"  {line}", markup=False)
+        self._console.print(f"  {_printed.plain(line)}", markup=False)
