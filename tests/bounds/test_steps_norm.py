@@ -15,6 +15,7 @@ from ntkseq.bounds.steps import every_step
 from ntkseq.bounds.steps_norm import every_step_norm, every_step_risk
 from ntkseq.bounds.tokens import Tokens
 from ntkseq.concepts import series
+from tests.marks import few
 
 PAPER = kernels.Recurrent.preset("allen-zhu-li")
 ALL = kernels.Recurrent(sigma_w=math.sqrt(2), sigma_u=1.2, sigma_b=0.4, depth=2)
@@ -46,7 +47,7 @@ def points(K, first):
 
 
 @pytest.mark.parametrize("kernel", [PAPER, ALL])
-@pytest.mark.parametrize("phi", [LINEAR, series.polynomial([0.5, 0.0, 1.0]), "sin", "exp"])
+@pytest.mark.parametrize("phi", few([series.polynomial([0.5, 0.0, 1.0]), LINEAR, "sin", "exp"]))
 def test_it_is_above_the_norm_of_every_sample(x64, kernel, phi):
     rng = np.random.default_rng(0)
     for t, n in ((4, 40), (6, 24)):

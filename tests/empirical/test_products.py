@@ -13,6 +13,7 @@ from ntkseq.empirical import products
 from ntkseq.empirical.function import function
 from tests import oracles
 from tests.empirical.functions import FUNCTIONS
+from tests.marks import few
 
 N = 5
 NAMES = ("rnn_outputs", "embedding_edges", "maml_task")
@@ -42,7 +43,7 @@ def applied(K: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.einsum("nmo,mo->no", K, v) if K.ndim == 3 else K @ v
 
 
-@pytest.mark.parametrize("outputs", ["trace", "full", "diagonal", "pseudo", 0])
+@pytest.mark.parametrize("outputs", few(["full", "trace", "diagonal", "pseudo", 0]))
 @pytest.mark.parametrize("batch", [2, 5])
 def test_products_rows_diagonal_and_trace(x64, outputs: str | int, batch: int) -> None:
     made_, x, K = made("rnn_outputs", outputs)
@@ -57,7 +58,7 @@ def test_products_rows_diagonal_and_trace(x64, outputs: str | int, batch: int) -
     close(products.trace(made_, x, batch), np.asarray(np.trace(own.sum(0)) if outputs == "full" else own.sum(0)))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", few(NAMES))
 def test_between_two_batches(x64, name: str) -> None:
     made_, x, K = made(name, "trace")
     some = jax.tree.map(lambda leaf: leaf[:1], x)

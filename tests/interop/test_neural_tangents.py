@@ -20,6 +20,7 @@ import ntkseq
 from ntkseq import bounds, kernels
 from ntkseq.interop import neural_tangents
 from ntkseq.interop.foreign import Foreign
+from tests.marks import few
 
 absent = [name for name in ("neural_tangents", "frozendict") if importlib.util.find_spec(name) is None]
 needs_guest = pytest.mark.skipif(
@@ -272,7 +273,7 @@ tokens = np.random.default_rng(0).standard_normal((2, 3, 4))
 
 
 @needs_guest
-@pytest.mark.parametrize("kind", ["ntk", "nngp"])
+@pytest.mark.parametrize("kind", few(["ntk", "nngp"]))
 @pytest.mark.parametrize("activation", ["relu", "erf"])
 def test_fully_connected_kernels_agree_with_ours(x64, stax, activation: str, kind: str) -> None:
     x = np.random.default_rng(1).standard_normal((5, 6))

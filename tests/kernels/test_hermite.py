@@ -12,6 +12,7 @@ import pytest
 
 from ntkseq.kernels.hermite import HermiteDual
 from tests import oracles
+from tests.marks import few
 
 
 def bump(z: Any) -> Any:
@@ -84,6 +85,7 @@ def test_a_variable_with_itself_is_exact_with_any_number_of_terms(name, x64) -> 
         np.testing.assert_allclose(d.second(p), want, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_tanh_converges_as_the_theory_lists(x64) -> None:
     p, c = jnp.asarray(2.0), jnp.asarray(1.99)
     value = {}
@@ -104,7 +106,7 @@ def test_an_odd_function_has_an_odd_dual_and_an_even_one_an_even_dual(x64) -> No
         np.testing.assert_allclose(d.pair(-c, left, right)[1], -sign * d.pair(c, left, right)[1], atol=1e-13)
 
 
-@pytest.mark.parametrize("name", ["bump", "sigmoid"])
+@pytest.mark.parametrize("name", few(["bump", "sigmoid"]))
 def test_the_matrix_of_values_is_positive_semidefinite_even_with_few_terms(name, x64) -> None:
     function, parity, _ = FUNCTIONS[name]
     u = np.random.default_rng(0).standard_normal((20, 4)) / 2

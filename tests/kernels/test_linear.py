@@ -11,6 +11,7 @@ import pytest
 
 from ntkseq.kernels import Recurrent
 from ntkseq.kernels.linear import LinearRecurrent
+from tests.marks import few
 
 SCALES: dict[str, Any] = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_v=0.9)
 N, T, D = np.meshgrid(np.arange(3), np.arange(4), np.arange(2), indexing="ij")
@@ -35,7 +36,7 @@ CHOICES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("lengths", [None, RAGGED], ids=["equal", "ragged"])
+@pytest.mark.parametrize("lengths", few([RAGGED, None]), ids=["ragged", "equal"])
 @pytest.mark.parametrize(
     "choice",
     [*CHOICES[:2], *(pytest.param(c, marks=pytest.mark.slow) for c in CHOICES[2:])],

@@ -12,6 +12,7 @@ import pytest
 from ntkseq.kernels import matrix_normal
 from ntkseq.kernels.chordal import fold
 from ntkseq.kernels.matrix_normal import GROUPS, Pieces
+from tests.marks import few
 
 XS = np.random.default_rng(0).standard_normal((2, 3, 4))
 ALL = np.ones((3, 3), bool)
@@ -53,7 +54,7 @@ GOLDEN = {
 }
 
 
-@pytest.mark.parametrize("weights", GOLDEN)
+@pytest.mark.parametrize("weights", few(GOLDEN))
 def test_golden_kernel(weights, x64):
     pieces = of_two(weights, samples=65536 if weights == "softmax" else 16384)
     rows = 3 - len(GOLDEN[weights][0])

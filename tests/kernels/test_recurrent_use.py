@@ -10,6 +10,7 @@ import pytest
 from ntkseq import activations
 from ntkseq.kernels import Recurrent
 from ntkseq.kernels import recurrent as module
+from tests.marks import few
 
 N, T, D = np.meshgrid(np.arange(3), np.arange(4), np.arange(2), indexing="ij")
 X = np.sin(1 + N + 2 * T + 3 * D) + 0.5 * np.cos(N * T + D)  # the inputs of golden.json
@@ -148,7 +149,7 @@ def test_large_inputs_of_a_relu_network_are_right_until_they_overflow() -> None:
     np.testing.assert_allclose(large, one * 2.0**116, rtol=1e-5)
 
 
-@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("activation", few(["relu", "gelu"]))
 @pytest.mark.parametrize("sigma_w", [1.9, 3.0])
 def test_exploding_variances_are_finite_or_a_clear_error(activation, sigma_w) -> None:
     x = np.random.default_rng(0).standard_normal((3, 64, 2)).astype(np.float32)

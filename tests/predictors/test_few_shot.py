@@ -16,6 +16,7 @@ from ntkseq.data.tasks import few_shot as cut
 from ntkseq.kernels.base import Kernel
 from ntkseq.kernels.inner import Prox
 from ntkseq.predictors.few_shot import few_shot
+from tests.marks import few
 
 
 @struct
@@ -36,7 +37,7 @@ def waves(n: int = 4, key: int = 0, dtype: Any = None) -> Tasks:
     return sinusoids(n, shots=3, queries=2, key=jax.random.key(key), reach=2.0, dtype=dtype)
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [({"reg": 0.3}, Prox(0.3)), ({"time": 2.0}, kernels.Flow(2.0))])
+@pytest.mark.parametrize(("ours", "theirs"), few([({"reg": 0.3}, Prox(0.3)), ({"time": 2.0}, kernels.Flow(2.0))]))
 def test_it_is_the_predictor_of_the_kernel(ours, theirs, x64) -> None:
     train, new = waves(dtype=jnp.float64), waves(3, 1, jnp.float64)
     fit = few_shot(KERNEL, train, **ours)
@@ -58,6 +59,7 @@ def test_a_linear_model_trained_step_by_step_goes_there(x64) -> None:
     np.testing.assert_allclose(fit(new).ravel(), fit.adapted(new).ravel() + J[8:] @ w, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_outputs_share_the_kernel_and_lengths_come_with_the_tasks() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((24, 4, 2)).astype(np.float32), np.arange(24) % 4

@@ -75,6 +75,7 @@ def test_short_tokens_change_kernel_and_norm_but_not_the_labels():
     assert not np.allclose(gram(KERNEL, x[None]), gram(KERNEL, 0.125 * x[None]))
 
 
+@pytest.mark.slow
 def test_the_risk_bound_at_fewer_examples_is_that_of_the_library():
     plan = Plan(**{f.name: getattr(SMALL, f.name) for f in dataclasses.fields(Plan)})
     quiet = lambda key, name: contextlib.nullcontext()  # noqa: E731
@@ -143,6 +144,7 @@ def test_quick_changes_what_was_not_asked_for():
     assert RnnAdditive(quick=True).command == "ntkseq study rnn-additive --quick"
 
 
+@pytest.mark.slow
 def test_functions_without_a_proof_are_said():
     one = dataclasses.replace(SMALL, steps=(3,), functions=("geometric",), places=("late",), short=0.0)
     sheet = one.run()

@@ -42,6 +42,7 @@ def test_one_point_leaves_everything_open():
     assert errors(np.zeros(1), np.zeros(1)).ceiling == 1.0
 
 
+@pytest.mark.slow
 def test_kernel_fits_are_those_of_plain_linear_algebra():
     x, y, x_test, y_test = drawn(16)
     K, cross = gram(KERNEL, x), gram(KERNEL, x_test, x)
@@ -76,6 +77,7 @@ def test_the_measured_norm_is_below_the_power_series_bound_and_the_error_below_t
     assert fits[-1].errors.mean < 0.5 * fits[0].errors.mean
 
 
+@pytest.mark.slow
 def test_duplicates_are_said_and_do_not_crash():
     x, y, x_test, y_test = drawn(8)
     x, y = np.concatenate([x, x[:3]]), np.concatenate([y, y[:3]])
@@ -99,6 +101,7 @@ def test_sizes_beyond_the_examples_are_turned_away(n: int):
         kernel_fits(gram(KERNEL, x), gram(KERNEL, x_test, x), y, y_test, (n,))
 
 
+@pytest.mark.slow
 def test_the_leading_part_has_a_rounding_of_its_own_which_holds():
     x = drawn(24)[0]
     K = gram(KERNEL, x)

@@ -107,6 +107,7 @@ def test_tables_hold_the_fits_and_what_was_derived(sheet: Sheet):
     assert (row[5] is not None) == all(one.resolved for one in measured)
 
 
+@pytest.mark.slow
 def test_a_bound_below_what_was_measured_is_counted():
     plan = dataclasses.replace(SMALL, variables=(2,), examples=(4, 8), n_test=20, draws=1)._plan
     one = next(cases(plan, mark=Fingerprint(), clock=lambda key, name: contextlib.nullcontext()))
@@ -154,6 +155,7 @@ def test_quick_changes_what_was_not_asked_for():
     assert RnnNVariable().command == "ntkseq study rnn-nvariable"
 
 
+@pytest.mark.slow
 def test_functions_without_a_proof_are_said_and_drawn():
     one = dataclasses.replace(SMALL, functions=("geometric",), variables=(2,), examples=(4, 8), n_test=20, draws=1)
     sheet = one.run()

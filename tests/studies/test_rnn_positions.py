@@ -152,6 +152,7 @@ def test_one_sequence_and_networks_that_diverge():
         figure.axes().figure.canvas.draw()
 
 
+@pytest.mark.slow
 def test_functions_without_a_proof_are_said():
     sheet = dataclasses.replace(TINY, functions=("geometric",)).run()
     assert any("No finite bound of the norm at some steps for geometric (all)" in note for note in sheet.notes)
@@ -184,6 +185,7 @@ def test_bad_options_are_turned_away(options, message):
         RnnPositions(**options)
 
 
+@pytest.mark.slow
 def test_short_tokens_are_another_kernel_with_the_same_labels():
     x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
     directions = np.random.default_rng(1).normal(size=(4, 4, 3))

@@ -91,6 +91,7 @@ def test_leave_one_out_is_the_error_that_ridge_reports(x64) -> None:
     assert best.loo_error < ridge.loo_error
 
 
+@pytest.mark.slow
 def test_marginal_likelihood_finds_what_the_data_were_drawn_with() -> None:
     n, k = 30, 400
     x = vectors(n, 2).astype(np.float32)

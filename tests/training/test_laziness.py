@@ -82,6 +82,7 @@ def test_a_perfect_line_keeps_its_exponent_within_the_interval():
         assert found.lower <= -0.5 <= found.upper < -0.499999
 
 
+@pytest.mark.slow
 def test_networks_in_the_two_regimes_are_told_apart():
     """Two layers with a mean over 1/sqrt(width) (kernel regime) or 1/width (mean field), trained for the same time."""
     x = jax.random.normal(jax.random.key(0), (6, 3))

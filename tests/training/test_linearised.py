@@ -13,6 +13,7 @@ import pytest
 from ntkseq import empirical, models, predictors
 from ntkseq.training.laziness import deviation
 from ntkseq.training.linearised import Linearised, LinearRun, linearised
+from tests.marks import few
 
 
 def network(outputs: int = 1, width: int = 12) -> tuple[Any, Any, Any, Any, Any]:
@@ -49,7 +50,7 @@ def close(found: Any, wanted: Any) -> None:
     np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-13 * np.abs(wanted).max())  # 12 steps of 100 additions
 
 
-@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("outputs", few([2, 1]))
 def test_outputs_are_those_of_the_linearised_network_trained_on_the_same_batches(x64, outputs: int) -> None:
     f, params, x, y, x_probe = network(outputs)
     rng = np.random.default_rng(0)
@@ -205,6 +206,7 @@ def test_sequences_of_several_lengths_are_followed(x64) -> None:
     close(linear.K_probe[3, 1], inner(slope(x[3, :4]), slope(x[1, :3])))
 
 
+@pytest.mark.slow
 def test_a_wide_network_is_nearer_to_its_linearisation() -> None:
     """The network itself, by full-batch descent: relative deviations fall with the width."""
     found = []

@@ -11,6 +11,7 @@ import pytest
 from ntkseq import empirical, kernels, models
 from ntkseq.data.tasks import Support, Tasks, linear_regression, sinusoids
 from ntkseq.training import maml
+from tests.marks import few
 
 
 def linear(p, x):
@@ -37,7 +38,9 @@ def test_a_step_is_the_gradient_through_the_inner_step_written_out(x64) -> None:
     np.testing.assert_allclose(trained.params, w, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("algorithm", "reg"), [("maml", None), ("fomaml", None), ("anil", None), ("imaml", 1.0)])
+@pytest.mark.parametrize(
+    ("algorithm", "reg"), few([("maml", None), ("imaml", 1.0), ("fomaml", None), ("anil", None)], 2)
+)
 def test_every_algorithm_learns_sine_waves(algorithm, reg) -> None:
     net = models.Dense(width=32, sigma_b=0.3)
     tasks = sinusoids(32, shots=5, queries=5, key=jax.random.key(0))
@@ -72,7 +75,7 @@ def test_the_average_of_the_iterates_is_that_of_the_theory(x64) -> None:
     assert abs(np.mean(values) - exact) < 4 * np.std(values) / np.sqrt(59)
 
 
-@pytest.mark.parametrize("inner", ["maml", "imaml"])
+@pytest.mark.parametrize("inner", few(["maml", "imaml"]))
 def test_the_empirical_kernel_of_a_linear_learner_is_the_closed_form(inner, x64) -> None:
     """phi(x) = x: the closed form of kernels.Meta is exact, whatever the number of steps."""
     tasks = line_tasks(3, dtype=jnp.float64)
@@ -89,6 +92,7 @@ def test_the_empirical_kernel_of_a_linear_learner_is_the_closed_form(inner, x64)
     np.testing.assert_allclose(found, np.einsum("iqd,jpd->ijqp", J, J), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_kernel_of_a_wide_learner_is_near_its_limit() -> None:
     kernel = kernels.Meta(kernels.Dense(sigma_w=1.4, sigma_b=0.3), kernels.GD(steps=2, lr=0.1))
     tasks = sinusoids(2, shots=3, queries=2, key=jax.random.key(0), reach=1.0)
