@@ -28,7 +28,7 @@ ABOUT = """Neural tangent kernels of sequence models: kernel, spectrum, bounds, 
 Exit codes: 0 done; 1 a failure inside (please report it); 2 bad input or arguments, said in one line; 130 interrupted.
 Nothing is left half-written. Results go to standard output, progress and errors to standard error."""
 
-READING = ("label", "layout", "tokens", "test")  # options of `data.load` that commands have, too
+READING = ("label", "delimiter", "layout", "tokens", "test")  # options of `data.load` that commands have, too
 EXTRA = ("tyro", "rich", "jinja2", "matplotlib", "sklearn")
 
 
@@ -49,6 +49,8 @@ class Accuracy:
     """A second file with the test split."""
     label: str = "auto"
     """As for ntkseq study, where a table has its labels."""
+    delimiter: str = "auto"
+    """As for ntkseq study, what stands between cells."""
     layout: Literal["auto", "ntd", "nct", "rows"] = "auto"
     """As for ntkseq study, the axes of arrays."""
     tokens: Literal["auto", "real", "one-hot"] = "auto"

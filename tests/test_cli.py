@@ -161,6 +161,19 @@ def test_the_column_of_the_label_is_said_or_asked_for(capsys, nothing_computed):
     assert "the label its last cell" in said_before(capsys, "study", "last.tsv", "--label", "last")[0]
 
 
+def test_another_delimiter_is_said_and_confirmed(capsys, file, nothing_computed):
+    rows = [";".join([f"{i / 7:.3f}", f"{i / 9:.3f}", "ab"[i % 2]]) for i in range(20)]
+    pathlib.Path("a.csv").write_text("\n".join(rows))
+    said = said_before(capsys, "study", "a.csv")
+    assert "t = 2, d = 1, 2 classes" in said[0]
+    assert said[1] == "note: cells are taken to end at each semicolon; --delimiter semicolon confirms"
+    assert len(said_before(capsys, "study", "a.csv", "--delimiter", "semicolon")) == len(said) - 1
+    pathlib.Path("b.csv").write_text("\n".join(row.replace("0.", "1.") for row in rows))
+    assert "t=2, d=1" in said_before(capsys, "accuracy", "a.csv", "--test", "b.csv", "--delimiter", ";")[0]
+    assert "delimiter must be one character" in refused(capsys, "study", "a.csv", "--delimiter", "dot")
+    assert "delimiter says what stands between cells" in refused(capsys, "study", file(), "--delimiter", "tab")
+
+
 def test_options_arrive_in_the_study(monkeypatch):
     asked = []
     monkeypatch.setattr(cli, "_study", lambda study: asked.append(study) or 0)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ntkseq.data.delimiters import Rows
 from ntkseq.data.splits import MISSING, shown
 
-_LABELS = {"label", "labels", "class", "classes", "class_label", "target", "targets", "category"}
-_INDEX = {"", "index", "unnamed:_0", "rownames"}
+LABELS = {"label", "labels", "class", "classes", "class_label", "target", "targets", "category"}
+_INDEX = {"", "index", "unnamed:_0", "rownames", "obs", "row", "rowid"}
 
-Rows = list[tuple[int, list[str]]]  # line in the file, stripped cells
+#: Tables whose first cell is usually the label, as the UCR archive has it.
+LABEL_FIRST = (".tsv", ".txt")
 
 ROWS = "If each row is a sequence all the same, pass layout='rows'."
 
@@ -45,7 +47,7 @@ def looks_like_titles(rows: Rows, label: str | None, layout: str, where: str) ->
     if plain(first[0]) in _INDEX and any(first[1:]) and _row_numbers([cells[0] for cells in rest]):
         return True
     named = [at for at in ends if first[at] and not is_number(first[at]) and first[at].lower() not in MISSING]
-    if any(plain(first[at]) in _LABELS and first[at] not in [cells[at] for cells in rest] for at in named):
+    if any(plain(first[at]) in LABELS and first[at] not in [cells[at] for cells in rest] for at in named):
         return True
     over = next((at for at in named if all(is_number(cells[at]) for cells in rest)), None)
     if over is not None:
@@ -86,7 +88,7 @@ def _row_numbers(column: Sequence[str]) -> bool:
     return all(re.fullmatch(r"\d+", cell) for cell in column) and len(set(map(int, column))) == len(column)
 
 
-def has_row_index(rows: Rows, titles: list[str] | None, label: str | None, tab: bool, where: str) -> bool:
+def has_row_index(rows: Rows, titles: list[str] | None, label: str | None, suffix: str, where: str) -> bool:
     """Whether the first column is a row index that a data frame wrote along; refused where that is likely only."""
     column = [cells[0] for _, cells in rows]
     if titles is not None:
@@ -101,8 +103,12 @@ def has_row_index(rows: Rows, titles: list[str] | None, label: str | None, tab: 
             f"{where}: the first column has no name. Is it a row index? Then delete it (to_csv(index=False)); "
             "else name it."
         )
-    if label == "first" or not all(map(is_number, column)) or (label == "auto" and tab and len(rows) < 4):
-        return False  # of a .tsv the first cell is usually the label
+    if (
+        label == "first"
+        or not all(map(is_number, column))
+        or (label == "auto" and suffix in LABEL_FIRST and len(rows) < 4)
+    ):
+        return False  # there the first cell is usually the label
     numbers = [float(cell) for cell in column]
     n = len(numbers)
     if len(set(numbers)) < n or not all(value.is_integer() and value >= 0 for value in numbers):
@@ -118,14 +124,14 @@ def has_row_index(rows: Rows, titles: list[str] | None, label: str | None, tab: 
     return False
 
 
-def label_place(rows: Rows, titles: list[str] | None, tab: bool, targets: str, where: str) -> str:
+def label_place(rows: Rows, titles: list[str] | None, suffix: str, targets: str, where: str) -> str:
     """Where the label is: a column name, "first" or "last".
 
     A column called label, class or target; else an end of the rows that holds text; else what is usual, the first cell
-    of a .tsv and the last of a .csv, unless the other end looks as much or more like class codes.
+    of a .tsv or .txt and the last of a .csv, unless the other end looks as much or more like class codes.
     """
     if titles is not None:
-        named = [title for title in titles if plain(title) in _LABELS]
+        named = [title for title in titles if plain(title) in LABELS]
         if not named and not {"x", "z"} & set(map(plain, titles)):  # y that is no axis
             named = [title for title in titles if plain(title) == "y"]
         if len(named) == 1:
@@ -134,8 +140,9 @@ def label_place(rows: Rows, titles: list[str] | None, tab: bool, targets: str, w
             raise ValueError(f"{where}: columns {', '.join(map(shown, named))} may be the label. Pass label='NAME'.")
     first, last = [cells[0] for _, cells in rows], [cells[-1] for _, cells in rows]
     text_first, text_last = _has_text(first), _has_text(last)
+    tab = suffix in LABEL_FIRST
     usual, other = ("first", "last") if tab else ("last", "first")
-    which = f"the {usual} cell of each row is usually the label of a {'.tsv' if tab else '.csv'}"
+    which = f"the {usual} cell of each row is usually the label of a {suffix}"
     grades = {"first": _grade(first), "last": _grade(last)}
     if text_last and not (text_first and tab):
         return "last"

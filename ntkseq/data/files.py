@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks
-from ntkseq.data import npz, tables, ts
+from ntkseq.data import arff, npz, tables, ts
 from ntkseq.data import tokens as token
 from ntkseq.data.dataset import Dataset
 from ntkseq.data.labels import encode, number
 from ntkseq.data.splits import LAYOUTS, MAX_BYTES, Columns, Found, Split, check_size, joined, shown
 
-SUFFIXES = (".npz", ".csv", ".tsv", ".ts")
+SUFFIXES = (".npz", ".csv", ".tsv", ".ts", ".arff", ".txt")
 
 
 class Doubt(UserWarning):
@@ -34,21 +34,26 @@ def load(
     layout: str = "auto",
     tokens: str = "auto",
     header: bool | None = None,
-    delimiter: str | None = None,
+    delimiter: str = "auto",
     dtype: Any = None,
     max_bytes: int = MAX_BYTES,
 ) -> Dataset:
-    """Read sequences and labels from an npz, csv, tsv or ts file.
+    """Read sequences and labels from an npz, csv, tsv, txt, ts or arff file.
 
     npz: arrays `x` (n, t, d), or (n, t) for scalar tokens, and `y` (n,); if present `lengths`, `x_test`, `y_test`,
     `lengths_test`. `X` in place of `x` does as well, so a tabular data set is read with its features as scalar time
     steps. Or the names of UCR collections: `NAME_TRAIN`, `y_TRAIN`, `NAME_TEST`, `y_TEST`, `len_TRAIN`, `len_TEST`.
-    Other arrays are left aside; `npz.arrays` reads them.
+    Or `X_train`, `y_train`, `X_test`, `y_test`, in capitals or not. Other arrays are left aside; `npz.arrays` reads
+    them.
 
-    csv, tsv: each row is a sequence of scalar tokens and one cell its label. Shorter rows, and rows that end in empty
-    cells or NaN, give shorter sequences.
+    csv, tsv, txt: each row is a sequence of scalar tokens and one cell its label. Shorter rows, and rows that end in
+    empty cells or NaN, give shorter sequences.
 
-    ts: the text format of the UEA and UCR collections, with one or more dimensions, without time stamps.
+    ts: the text format of the UEA and UCR collections, with one or more dimensions. Time stamps of even steps are left
+    out; uneven ones are refused.
+
+    arff: Weka's format as the UEA and UCR collections have it: a numeric attribute for each step, or one relational
+    attribute with a line for each dimension; one more attribute, the only nominal one or the last, is the label.
 
     NaN in all features (`?` in .ts) from some step to the last is the end of a sequence; a missing value inside one is
     refused. What was taken for what stands in `origin` and `notes` of the result, which print with it. What may well be
@@ -59,18 +64,20 @@ def load(
         path: the file.
         test: a second file, with the test split (`NAME_TEST.ts` beside `NAME_TRAIN.ts`).
         targets: "classes" returns class codes and names; "values" returns the labels as numbers (regression).
-        label: csv, tsv: where the label is: "first", "last" (the last cell of its row), a column name, or None for
-            sequences without labels. "auto": a column called label, class or target; else the end of the rows that
-            holds text; else the first cell of a .tsv and the last of a .csv, unless the other end looks as much or
-            more like class codes.
+        label: csv, tsv, txt, arff: where the label is: "first", "last" (the last cell of its row), a column name, or
+            None for sequences without labels. "auto": a column called label, class or target; else the end of the rows
+            that holds text; else the first cell of a .tsv or .txt and the last of a .csv, unless the other end looks as
+            much or more like class codes.
         layout: "ntd" or "nct": the axes of arrays in an npz are (n, t, d), or (n, channels, time) as aeon has them.
             "rows": each row of a table is a sequence, all its cells but the label are steps. "auto" looks.
         tokens: "real": whole numbers are measured values; "one-hot": they are ids of tokens, to become unit vectors,
             d = the largest id + 1. "auto" refuses what looks like ids: numbers of an integer dtype with one per step,
             or of which nearly all of 0, 1, ..., V - 1 occur.
-        header: csv, tsv: whether the first row holds column names. None looks: it does if none of its values is a
+        header: csv, tsv, txt: whether the first row holds column names. None looks: it does if none of its values is a
             number, or if its label is text and all others are numbers.
-        delimiter: csv, tsv: None is a comma for `.csv`, a tab for `.tsv`.
+        delimiter: csv, tsv, txt: what stands between cells, one character or "comma", "semicolon", "tab", "space" (any
+            blanks). "auto" is a comma for `.csv`, a tab for `.tsv` and blanks for `.txt`, unless only another of
+            these makes numbers of the cells, which is said.
         dtype: floating dtype of the sequences. None keeps the file's, where JAX's mode allows; text and integers
             become the default float.
         max_bytes: refuse files whose arrays, unpacked and padded, would take more.
@@ -155,31 +162,36 @@ def _find(
     size = _door(path)
     suffix, where = path.suffix.lower(), str(path)
     if suffix not in SUFFIXES:
-        raise ValueError(f"{where}: no reader for suffix {shown(suffix)}; wanted one of {', '.join(SUFFIXES)}.")
+        hint = " Is it text, a sequence per line? Then call it .txt." if suffix in ("", ".dat", ".data") else ""
+        raise ValueError(f"{where}: no reader for suffix {shown(suffix)}; wanted one of {', '.join(SUFFIXES)}.{hint}")
     if size == 0:
         raise ValueError(f"{where}: the file is empty (0 bytes). Copy or save it again.")
-    table = suffix in (".csv", ".tsv")
+    table = suffix in (".csv", ".tsv", ".txt")
     if layout not in (("auto", "rows") if table else ("auto", "ntd", "nct") if suffix == ".npz" else ("auto",)):
-        raise ValueError(
-            f"{where}: layout={layout!r} is for {'.npz' if table or suffix == '.ts' else 'tables'}. Leave it out."
-        )
+        raise ValueError(f"{where}: layout={layout!r} is for {'tables' if suffix == '.npz' else '.npz'}. Leave it out.")
+    for option, value in (("label", label), ("delimiter", delimiter)) if like is None else ():
+        if value not in ("auto", None) and not (table or (suffix == ".arff" and option == "label")):
+            says = "where a table has its labels" if option == "label" else "what stands between cells of a table"
+            raise ValueError(f"{option} says {says}; {where} is none. Leave it out.")
     if suffix == ".npz":
         return npz.read(path, layout=layout, max_bytes=max_bytes)
     check_size(size, max_bytes, where)
     text = _text(path)
     if suffix == ".ts":
         return ts.read(text, where=where, name=path.stem, targets=targets, max_bytes=max_bytes)
+    if suffix == ".arff":
+        return arff.read(text, where=where, name=path.stem, label=label, targets=targets, max_bytes=max_bytes)
     return tables.read(
         text,
         where=where,
         name=path.stem,
         label=label,
         header=header,
-        delimiter=delimiter if delimiter is not None else "\t" if suffix == ".tsv" else ",",
+        delimiter=delimiter,
         max_bytes=max_bytes,
         layout=layout,
         targets=targets,
-        tab=suffix == ".tsv",
+        suffix=suffix,
         like=like,
     )
 

@@ -75,8 +75,9 @@ def arrays(
 def read(path: str | os.PathLike[str], *, layout: str = "auto", max_bytes: int = MAX_BYTES) -> Found:
     """The splits of an npz file, by the names of its arrays; `files.load` describes the layouts.
 
-    Two vocabularies: `x` (or `X`), `y`, and if present `lengths`, `x_test`, `y_test`, `lengths_test`; or, as UCR
-    collections are stored, `NAME_TRAIN`, `y_TRAIN`, `NAME_TEST`, `y_TEST`, and if present `len_TRAIN`, `len_TEST`.
+    Three vocabularies: `x`, `y`, and if present `lengths`, `x_test`, `y_test`, `lengths_test`, in capitals or not; the
+    same with `x_train`, `y_train`, `lengths_train` (or `len_train`, `len_test`); or, as UCR collections are stored,
+    `NAME_TRAIN`, `y_TRAIN`, `NAME_TEST`, `y_TEST`, and if present `len_TRAIN`, `len_TEST`.
     """
     where = str(path)
     present = names(path)
@@ -90,6 +91,8 @@ def read(path: str | os.PathLike[str], *, layout: str = "auto", max_bytes: int =
     said = _one_step_or_wide(found[keys[0]].shape, keys[0], layout, where)
     axes = "(n, channels, time)" if layout == "nct" else "(n, t)" if found[keys[0]].ndim == 2 else "(n, t, d)"
     origin = f"array {keys[0]} of shape {found[keys[0]].shape} read as {axes}, labels {keys[1]}"
+    aside = [key for key in present if key.lower() in _ASIDE]
+    origin += f"; {', '.join(aside)} left aside" if aside else ""
     train = split(found[keys[0]], found[keys[1]], found.get(keys[2]), where, keys[0], layout)
     if keys[3] not in found:
         return Found(name, train, origin=origin, said=said)
@@ -122,6 +125,9 @@ def _one_step_or_wide(shape: tuple[int, ...], key: str, layout: str, where: str)
     return (f"{key} of shape {shape} is read as t = {t} steps of d = {d} features. {ways}",)
 
 
+_ASIDE = tuple(f"{letter}_{part}" for letter in "xy" for part in ("val", "valid", "validation", "dev"))
+
+
 class _Refused(Exception):
     """The message of a refusal, before the path is put in front."""
 
@@ -132,17 +138,29 @@ class _TooLarge(ValueError):
 
 def _vocabulary(present: tuple[str, ...], stem: str, where: str) -> tuple[str, tuple[str, ...]]:
     """The data set's name and the keys of (x, y, lengths) for training and for test."""
-    x_key = "x" if "x" in present else "X"
-    if x_key in present:
-        return stem, (x_key, "y", "lengths", f"{x_key}_test", "y_test", "lengths_test")
+    both = [name for name in (_in(present, "x"), _in(present, "x_train")) if name in present]
+    if len(both) == 2:
+        raise ValueError(f"{where}: both {both[0]} and {both[1]} may be the training split. Rename one of them.")
+    if both:
+        train = "_train" if both[0].lower() == "x_train" else ""
+        keys = [_in(present, word) for end in (train, "_test") for word in (f"x{end}", f"y{end}", f"lengths{end}")]
+        for at, end in ((2, train), (5, "_test")):
+            keys[at] = keys[at] if keys[at] in present else _in(present, f"len{end}") if end else keys[at]
+        return stem, tuple(keys)
     ucr = [key.removesuffix("_TRAIN") for key in present if key.endswith("_TRAIN")]
     ucr = [name for name in ucr if name not in ("y", "len", "")]
     if len(ucr) == 1:
         name = ucr[0]
         return name, (f"{name}_TRAIN", "y_TRAIN", "len_TRAIN", f"{name}_TEST", "y_TEST", "len_TEST")
     raise ValueError(
-        f"{where}: wanted arrays x and y, or one NAME_TRAIN and y_TRAIN; it holds {_listed(present)}. Rename them."
+        f"{where}: wanted arrays x and y, or X_train and y_train, or one NAME_TRAIN and y_TRAIN; it holds "
+        f"{_listed(present)}. Rename them."
     )
+
+
+def _in(present: tuple[str, ...], word: str) -> str:
+    """The name in the file for a lower-case one: the same, or one with capitals."""
+    return word if word in present else next((key for key in present if key.lower() == word), word)
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

@@ -95,6 +95,23 @@ def numbers(cells: Sequence[str], where: str, columns: Sequence[int]) -> np.ndar
     raise AssertionError("a row was refused although each of its cells is a finite number")
 
 
+def sequence(cells: Sequence[Sequence[str]], place: str) -> np.ndarray:
+    """The dimensions of one example, cells of text, as (t, d), without the missing values at their common end."""
+    for dimension, values in enumerate(cells, 1):
+        if len(values) != len(cells[0]):
+            raise ValueError(
+                f"{place}: all dimensions of an example need one length; dimension 1 has {len(cells[0])} values, "
+                f"dimension {dimension} has {len(values)}. Cut or impute them."
+            )
+    t = len(cells[0])
+    while t and all(values[t - 1].strip().lower() in ("?", "nan") for values in cells):
+        t -= 1
+    if not t:
+        raise ValueError(f"{place}: the sequence holds nothing but missing values. Drop the line.")
+    columns = [numbers(v[:t], f"{place}, dimension {i}", range(1, t + 1)) for i, v in enumerate(cells, 1)]
+    return np.stack(columns, axis=1)
+
+
 def pad(rows: Sequence[np.ndarray], where: str, max_bytes: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Rows of shapes (t_i, d) as (n, t, d), zero behind their lengths, and the lengths (None when all are equal)."""
     lengths = np.array([len(row) for row in rows], dtype=np.int32)

@@ -1,16 +1,16 @@
-"""How is a table of text (csv, tsv) read as sequences of scalar tokens?"""
+"""How is a table of text (csv, tsv, txt) read as sequences of scalar tokens?"""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 
 import numpy as np
 
-from ntkseq.data import columns, tidy
-from ntkseq.data.columns import Rows
+from ntkseq.data import columns, delimiters, tidy
+from ntkseq.data.delimiters import Rows
 from ntkseq.data.splits import Columns, Found, numbers, pad, shown, split
+
+_USUAL = {".csv": ",", ".tsv": "\t", ".txt": " "}
 
 
 def read(
@@ -24,15 +24,15 @@ def read(
     max_bytes: int,
     layout: str = "auto",
     targets: str = "classes",
-    tab: bool = False,
+    suffix: str = ".csv",
     like: Columns | None = None,
 ) -> Found:
     """Each row one sequence, one cell of it the label; `files.load` describes the arguments.
 
-    tab: whether the first cell is usually the label, as in a .tsv.
+    suffix: of the file; it tells the usual delimiter and the usual place of the label.
     like: what was settled for the training split, when this is the test split.
     """
-    rows = _rows(text, where, delimiter)
+    rows, told = _rows(text, where, delimiter, _USUAL[suffix])
     if not rows:
         raise ValueError(f"{where}: no rows; wanted one sequence per row.")
     if like is not None:
@@ -40,9 +40,8 @@ def read(
     titles = _titles(rows, where, label, header, layout)
     if titles is not None:
         rows = _behind(titles, rows, where)
-    said: list[str] = []
-    skip = 0
-    while layout != "rows" and len(rows[0][1]) > 1 and columns.has_row_index(rows, titles, label, tab, where):
+    said, skip = list(told), 0
+    while layout != "rows" and len(rows[0][1]) > 1 and columns.has_row_index(rows, titles, label, suffix, where):
         first = titles[0] if titles else ""
         skip += 1
         if (bare := next((line for line, cells in rows if len(cells) < 2), None)) is not None:
@@ -56,7 +55,7 @@ def read(
     place: str | None
     refusal = None
     try:
-        place = columns.label_place(rows, titles, tab, targets, where) if label == "auto" else label
+        place = columns.label_place(rows, titles, suffix, targets, where) if label == "auto" else label
     except ValueError as error:
         place, refusal = None, error
     position = _position(place, titles, where)
@@ -117,24 +116,19 @@ def _agree(like: Columns, titles: list[str] | None, index: int, where: str) -> N
         )
 
 
-def _rows(text: str, where: str, delimiter: str) -> Rows:
-    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
-        raise ValueError(f"delimiter must be one character; got {delimiter!r}.")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
-    except csv.Error as error:
-        raise ValueError(f"{where}, line {reader.line_num}: not a readable table ({error}). Look for quotes.") from None
-    rows = [(line, cells) for line, cells in rows if cells != [""]]  # blank lines
+def _rows(text: str, where: str, delimiter: str, usual: str) -> tuple[Rows, tuple[str, ...]]:
+    rows, said = delimiters.rows(text, where, delimiter, usual)
     while rows and not any(rows[-1][1]):  # as spreadsheets leave them
         rows.pop()
-    other = [mark for mark in ",;\t " if mark != delimiter and rows and all(mark in cells[0] for _, cells in rows)]
+    other = [mark for mark in ",;\t " if rows and all(mark in cells[0] for _, cells in rows)]
     if other and all(len(cells) == 1 for _, cells in rows):
+        mark = delimiters.NAMES.get(delimiter, usual if delimiter == "auto" else delimiter)
+        other = next(name for name, one in delimiters.NAMES.items() if one == other[0])
         raise ValueError(
-            f"{where}: no {delimiter!r} in any row, but {other[0]!r} in each. Pass delimiter={other[0]!r}, or save the "
-            f"file with {delimiter!r} between the cells."
+            f"{where}: no {mark!r} in any row, but a {other} in each. Pass delimiter={other!r}, or save the file with "
+            f"{mark!r} between the cells."
         )
-    return rows
+    return rows, said
 
 
 def _titles(rows: Rows, where: str, label: str | None, header: bool | None, layout: str) -> list[str] | None:
@@ -179,8 +173,10 @@ def _sequence(
     if position is not None:
         at = position % len(cells) if position < 0 else position
         if at >= len(cells) or cells[at].lower() in ("", "?", "nan"):
+            came = cells[at] if at < len(cells) else ""
+            told = f", {shown(came)}. A class of that name must be called otherwise" if came else ""
             raise ValueError(
-                f"{where}, column {at + skip + 1}: the label is missing. Fill it in; or put the labels first "
+                f"{where}, column {at + skip + 1}: the label is missing{told}. Fill it in; or put the labels first "
                 "(label='first'), or drop the empty cells behind them."
             )
         tag, values, places = cells[at], cells[:at] + cells[at + 1 :], places[:at] + places[at + 1 :]

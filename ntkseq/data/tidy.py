@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from ntkseq.data.columns import ROWS, Rows, plain
+from ntkseq.data.columns import ROWS, plain
+from ntkseq.data.delimiters import Rows
 from ntkseq.data.splits import shown
 
 _IDS = {"id", "ids", "uid", "uuid", "case", "series", "sequence", "seq", "sample", "instance", "subject", "patient"}

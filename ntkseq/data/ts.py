@@ -1,7 +1,8 @@
 """How is the `.ts` text format of the UEA and UCR time series collections read?
 
 A head of `@word value` lines, then `@data`, then one example per line: its dimensions separated by `:`, the values of
-a dimension separated by `,`, and behind the last `:` the class label.
+a dimension separated by `,`, and behind the last `:` the class label. Comments begin with `#` or `%`. With time stamps
+a value is `(time,value)`; even steps are read, and the stamps left out.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ntkseq.data import stamps
 from ntkseq.data.labels import number
-from ntkseq.data.splits import Found, numbers, pad, shown, split
+from ntkseq.data.splits import Found, pad, sequence, shown, split
 
 _FLAGS = ("timestamps", "missing", "univariate", "equallength")
 _COUNTS = {"dimensions": "dimensions", "dimension": "dimensions", "serieslength": "serieslength"}
@@ -37,14 +39,22 @@ def read(text: str, *, where: str, name: str, targets: str, max_bytes: int) -> F
     if head.regression and targets == "classes":
         raise ValueError(f"{where}: @targetLabel says that the labels are numbers, not classes. Pass targets='values'.")
     known = None if head.classes is None else {*head.classes, *filter(None, map(number, head.classes))}
-    sequences, labels, written = [], [], []
+    stamped = head.flags.get("timestamps", False)
+    sequences, labels, written, steps = [], [], [], []
     for line, content in lines:
         place = f"{where}, line {line}"
-        parts = content.split(":")
+        if stamped:
+            cells, times, tag = stamps.parts(content, bool(head.labelled), place)
+            steps.append((line, stamps.step(times, place)))
+        else:
+            *cells, tag = [part.split(",") for part in content.split(":")] + [[]] * (not head.labelled)
+            tag = ",".join(tag)
         if head.labelled:
-            labels.append(_label(parts.pop().strip(), known, head, place))
-        sequences.append(_sequence(parts, place))
-        written.append((parts[0].count(",") + 1, len(parts)))
+            labels.append(_label((tag or "").strip(), known, head, place))
+        if not cells:
+            raise ValueError(f"{place}: no values before the label; wanted dimension:...:label.")
+        sequences.append(sequence(cells, place))
+        written.append((len(cells[0]), len(cells)))
         _same(written, head, place)
     if not sequences:
         raise ValueError(f"{where}: no examples behind @data; wanted one per line.")
@@ -52,6 +62,8 @@ def read(text: str, *, where: str, name: str, targets: str, max_bytes: int) -> F
     found = split(x, np.array(labels) if head.labelled else None, lengths, where, "@data")
     ended = sum(len(sequence) < t for sequence, (t, _) in zip(sequences, written, strict=True))
     origin = f"a line is a sequence, {'the label behind its last colon' if head.labelled else 'without labels'}"
+    if stamped:
+        origin += f", time stamps left out: {stamps.same(steps, where)}"
     found = dataclasses.replace(found, ended=ended)
     return Found(head.name or name, found, declared=head.classes, origin=origin)
 
@@ -86,10 +98,6 @@ def _tell(head: _Head, word: str, values: list[str], place: str) -> None:
         head.name = " ".join(values)
     elif word in _FLAGS:
         head.flags[word] = _flag(word, values, place)
-        if word == "timestamps" and head.flags[word]:
-            raise ValueError(
-                f"{place}: examples with time stamps are not read. Resample to even steps and say @timeStamps false."
-            )
     elif word in _COUNTS:
         if len(values) != 1 or not values[0].isascii() or not values[0].isdigit() or len(values[0]) > 18:
             raise ValueError(f"{place}: @{word} wants one whole number; got {shown(' '.join(values))}.")
@@ -119,26 +127,6 @@ def _label(label: str, known: set[str] | None, head: _Head, place: str) -> str:
         listed = ", ".join(head.classes[:12]) + (", ..." if len(head.classes) > 12 else "")
         raise ValueError(f"{place}: label {shown(label)} is not one that @classLabel lists ({listed}).")
     return label
-
-
-def _sequence(parts: list[str], place: str) -> np.ndarray:
-    """The dimensions of one example as (t, d), without the missing values at their common end."""
-    if not parts:
-        raise ValueError(f"{place}: no values before the label; wanted dimension:...:label.")
-    cells = [part.split(",") for part in parts]
-    for dimension, values in enumerate(cells, 1):
-        if len(values) != len(cells[0]):
-            raise ValueError(
-                f"{place}: all dimensions of an example need one length; dimension 1 has {len(cells[0])} values, "
-                f"dimension {dimension} has {len(values)}. Cut or impute them."
-            )
-    t = len(cells[0])
-    while t and all(values[t - 1].strip().lower() in ("?", "nan") for values in cells):
-        t -= 1
-    if not t:
-        raise ValueError(f"{place}: the sequence holds nothing but missing values. Drop the line.")
-    columns = [numbers(v[:t], f"{place}, dimension {i}", range(1, t + 1)) for i, v in enumerate(cells, 1)]
-    return np.stack(columns, axis=1)
 
 
 def _same(written: list[tuple[int, int]], head: _Head, place: str) -> None:

@@ -98,7 +98,7 @@ def accuracy(
         protocol: "auto" takes "uci" where the file has folds.
         seed: of the cross-validation folds.
         say: called with lines on the data before anything is computed.
-        **reading: `test`, `label`, `layout` and `tokens` of `data.load`.
+        **reading: `test`, `label`, `delimiter`, `layout` and `tokens` of `data.load`.
 
     Raises:
         ImportError: scikit-learn is not installed.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import pathlib
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from jaxtyping import Float, Int
 
 from ntkseq import _checks, data
 from ntkseq.data.splits import refuse_the_same, repeats
-from ntkseq.studies.spec import Study
+from ntkseq.studies.spec import Reading, Study
 
 DIGITS_TEST = 100  # of the fixed shuffled order, as in the README
 HELD_OUT = 0.25
@@ -154,8 +153,7 @@ def problem(study: Study) -> Problem:
 
 
 def _digits(study: Study) -> data.Dataset:
-    options = {"test": None, "label": "auto", "layout": "auto", "tokens": "auto"}
-    alien = [name for name, usual in options.items() if getattr(study, name) != usual]
+    alien = [field.name for field in dataclasses.fields(Reading) if getattr(study, field.name) != field.default]
     if alien:
         raise ValueError(f"{alien[0]} is for files; got source 'digits'. Leave it out.")
     x, y = data.bundled.digits(dtype=study.dtype)
@@ -170,13 +168,7 @@ def _digits(study: Study) -> data.Dataset:
 
 
 def _file(study: Study) -> data.Dataset:
-    suffix = pathlib.Path(study.source).suffix.lower()
-    table: dict[str, Any] = {"label": study.label} if suffix in (".csv", ".tsv") else {}
-    if not table and study.label != "auto":
-        raise ValueError(f"label says where a table has its labels; {study.source} is none. Leave it out.")
-    return data.load(
-        study.source, test=study.test, layout=study.layout, tokens=study.tokens, dtype=study.dtype, **table
-    )
+    return data.load(study.source, dtype=study.dtype, **study.reading)
 
 
 def _chosen(loaded: data.Dataset, study: Study) -> tuple[Part, Part | None, tuple[str, ...]]:

@@ -16,7 +16,9 @@ class Reading:
     test: str | None = None
     """A second file with the test split (NAME_TEST.ts beside NAME_TRAIN.ts)."""
     label: str = "auto"
-    """Tables: where the label is, "first", "last" or a column name. auto: by names and contents, or it asks."""
+    """Tables, .arff: where the label is, "first", "last" or a column name. auto: by names and contents, or it asks."""
+    delimiter: str = "auto"
+    """Tables: what stands between cells, comma, semicolon, tab, space (any blanks) or one character. auto looks."""
     layout: Literal["auto", "ntd", "nct", "rows"] = "auto"
     """Axes of arrays: ntd, (n, t, d), or nct, (n, channels, time). Tables: rows, each row is a sequence. auto looks."""
     tokens: Literal["auto", "real", "one-hot"] = "auto"
@@ -40,7 +42,8 @@ class Study(Reading):
 
     source: str
     """"digits" (bundled, 8 steps of 8 pixels; 3 against 8 unless --classes says otherwise) or a file: .npz with x, y
-    (and lengths, x_test, ...) or NAME_TRAIN, y_TRAIN, ...; .ts; .csv or .tsv, a sequence and its label per row.
+    (and lengths, x_test, ...), X_train, y_train, ... or NAME_TRAIN, y_TRAIN, ...; .ts; .arff; .csv, .tsv or .txt, a
+    sequence and its label per row.
     NaN at the end of a sequence (? in .ts) is its end."""
     out: str | None = None
     """Folder to write. Default: NAME-report in the working directory."""

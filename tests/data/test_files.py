@@ -287,7 +287,9 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(IsADirectoryError, match=r"is a directory; wanted one file \(\.npz, \.csv, \.tsv, \.ts\)"):
+    with pytest.raises(
+        IsADirectoryError, match=r"is a directory; wanted one file \(\.npz, \.csv, \.tsv, \.ts, \.arff, \.txt\)"
+    ):
         load(tmp_path)
 
 
@@ -312,6 +314,12 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path, name):
     with pytest.raises(ValueError, match=r"no reader for suffix .*wanted one of \.npz, \.csv, \.tsv, \.ts"):
         load(write(tmp_path, name, CSV))
+
+
+@pytest.mark.parametrize(("name", "option"), [("w.npz", "label"), ("w.TS", "label"), ("w.npz", "delimiter")])
+def test_an_option_that_a_file_cannot_use_is_refused(same, name, option):
+    with pytest.raises(ValueError, match=f"{option} says .* is none. Leave it out"):
+        load(same / name, **{option: "first" if option == "label" else ";"})
 
 
 @pytest.mark.parametrize("suffix", ["npz", "csv", "ts"])

@@ -209,11 +209,14 @@ def test_what_is_no_zip_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"y": Y}, r"wanted arrays x and y, or one NAME_TRAIN.*it holds 'y'"),
+        ({"y": Y}, r"wanted arrays x and y, or X_train and y_train, or one NAME_TRAIN.*it holds 'y'"),
         ({"x": X}, r"x comes without its labels y; it holds 'x'"),
         ({"x": X, "y": Y, "x_test": X}, "x_test comes without its labels y_test"),
         ({"x": X, "y": Y, "y_test": Y}, "y_test comes without its sequences x_test"),
-        ({"A_TRAIN": X, "B_TRAIN": X, "y_TRAIN": Y}, "wanted arrays x and y, or one NAME_TRAIN"),
+        (
+            {"A_TRAIN": X, "B_TRAIN": X, "y_TRAIN": Y},
+            "wanted arrays x and y, or X_train and y_train, or one NAME_TRAIN",
+        ),
         ({"x": X[0, 0], "y": Y}, r"x must have shape \(n, t\).*got \(2,\)"),
         ({"x": X[None], "y": Y}, r"x must have shape \(n, t\).*got \(1, 4, 3, 2\)"),
         ({"x": X, "y": Y[:3]}, r"labels of x must have shape \(4,\), one per example; got \(3,\)"),
@@ -254,3 +257,27 @@ def test_damaged_bytes_give_the_arrays_or_a_value_error(tmp_path_factory, data):
         assert str(error).startswith(str(path))
     else:
         assert np.array_equal(found.train.labels, Y)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("X_train", "y_train", "lengths_train", "X_test", "y_test", "lengths_test"),
+        ("x_train", "Y_train", "len_train", "x_test", "Y_test", "len_test"),
+        ("X_TRAIN", "Y_TRAIN", "len_TRAIN", "X_TEST", "Y_TEST", "len_TEST"),
+        ("X", "Y", "Lengths", "X_test", "Y_test", "Lengths_test"),
+    ],
+)
+def test_the_names_that_people_give_to_splits_are_read(tmp_path, names):
+    arrays = (X, Y, np.full(len(X), 2), X[:2] + 1, Y[:2], np.array([1, 2]))
+    np.savez(tmp_path / "a.npz", **dict(zip(names, arrays, strict=True)), x_val=X, k0=X)
+    found = npz.read(tmp_path / "a.npz")
+    assert np.array_equal(found.train.x[:, 0], X[:, 0]) and found.train.labels.tolist() == Y.tolist()
+    assert found.test.labels.tolist() == Y[:2].tolist() and found.test.lengths.tolist() == [1, 2]
+    assert found.train.lengths.tolist() == [2] * len(X) and found.origin.endswith("; x_val left aside")
+
+
+def test_two_training_splits_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", x=X, y=Y, X_train=X, y_train=Y)
+    with pytest.raises(ValueError, match="both x and X_train may be the training split"):
+        npz.read(tmp_path / "a.npz")

@@ -66,7 +66,11 @@ def test_any_table_is_read_or_refused():
             rows = [[str(i), *row] for i, row in enumerate(rows)]
         text = "\n".join(",".join(row) for row in rows)
         label = [None, "first", "last", "auto", "auto", "auto"][seed % 6]
-        options = {"layout": ["auto", "rows"][seed % 5 == 0], "tab": seed % 2 == 0, "targets": "classes"}
+        options = {
+            "layout": ["auto", "rows"][seed % 5 == 0],
+            "suffix": [".csv", ".tsv"][seed % 2],
+            "targets": "classes",
+        }
         try:
             found = tables.read(
                 text, where="t.csv", name="t", label=label, header=None, delimiter=",", max_bytes=10**6, **options
@@ -116,13 +120,18 @@ def test_a_first_row_of_missing_values_is_not_taken_for_names():
         ("0.1,0.2,x\n0.3,0.4,1\n", {}, "first row has 'x' where all others have numbers"),
         ("0,1,2\n3,4,5\n", {}, "the first row counts 0, 1, 2"),
         ("u,v,c\n1,2,a\nu,v,c\n", {}, "line 3: the column names once more"),
-        ("1\t2\ta\n1\t2\tb\n", {}, r"no ',' in any row, but '\\t' in each. Pass delimiter='\\t'"),
+        ("1\t2\ta\n1\t2\tb\n", {}, "no ',' in any row, but a tab in each. Pass delimiter='tab'"),
         ("1,2,a\n1,inf,b\n", {}, "line 2, column 2: wanted a finite number; got 'inf'"),
         ("1,2,a\n1,1_0,b\n", {}, "line 2, column 2: wanted a finite number; got '1_0'"),
         ("a,1,2\nb,1,zwei\n", {"label": "first"}, "line 2, column 3: wanted"),
         ("u,c,v\n1,a,2\n3,b,vier\n", {"label": "c"}, "line 3, column 3: wanted"),
         ("1,b,c\n1,2,x\n", {}, "line 1, column 2: .*If these are column names, delete the line, or pass header=True"),
         ("1,2,a\n1,2,\n", {}, "line 2, column 3: the label is missing"),
+        (
+            "1,2,a\n1,2,NaN\n",
+            {},
+            "column 3: the label is missing, 'NaN'. A class of that name must be called otherwise",
+        ),
         ("u,c,v\n1,a,2\n3\n", {"label": "c"}, "line 3, column 2: the label is missing"),
         ("1,2,a\nb\n", {}, "line 2: the sequence is empty"),
         ("1", {"label": "auto"}, "line 1: the sequence is empty"),
@@ -135,9 +144,9 @@ def test_a_first_row_of_missing_values_is_not_taken_for_names():
         ("u,v\n1,2\n", {"label": "w"}, "no column named 'w'; the columns are 'u', 'v'"),
         ("v,v\n1,2\n", {"label": "v"}, "2 columns named 'v'"),
         ("1,2\n", {"label": "v", "header": False}, "label='v' names a column, but header=False"),
-        ("1;2;a\n1;2;b\n", {}, "no ',' in any row, but ';' in each. Pass delimiter=';'"),
+        ("1;2;a\n1;2;b\n", {}, "no ',' in any row, but a semicolon in each. Pass delimiter='semicolon'"),
         ("1,2,a\n", {"delimiter": ",,"}, "delimiter must be one character"),
-        ('1,2,a\n"' + "x" * 200_000, {}, "line 2: not a readable table"),
+        ('1,2,a\n"' + "x" * 200_000, {}, "line 2: a quotation mark is not closed in this line"),
         ("1,2,3,4,5,6,7,8,9,a\n" + "1,b\n" * 20, {"max_bytes": 1000}, "padded to 9 steps.*would take 1,512 bytes"),
     ],
 )

@@ -58,7 +58,6 @@ def test_numbers_as_targets_have_to_be_asked_for():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("@timeStamps true\n@data\n", "line 1: examples with time stamps are not read. Resample"),
         ("@classLabel true a\n@data\n(0,1),(1,2):a\n", "line 3, dimension 1, column 1: wanted a finite number"),
         ("@classLabel true a\n@data\n1,?,2:a\n", r"line 3, dimension 1, column 2: missing value '\?'. Impute"),
         ("@classLabel true a\n@data\n1,2:3,NaN:a\n", "line 3, dimension 2, column 2: missing value 'NaN'"),
