@@ -58,8 +58,11 @@ def vectors() -> tuple[np.ndarray, None]:
 class OneQuery(Meta):
     """Tasks packed into one array (n, 1 + s, d): the query, then its support."""
 
+    def points(self, tasks: Any, lengths: Any = None) -> Any:
+        return super().points(tasks if isinstance(tasks, tuple) else ((tasks[:, 1:], None), tasks[:, :1]), lengths)
+
     def prepare(self, x: Any, lengths: Any = None) -> Any:
-        return super().prepare(((x[:, 1:], None), x[:, :1]), lengths)
+        return super().prepare(x if isinstance(x, tuple) else ((x[:, 1:], None), x[:, :1]), lengths)
 
 
 def tasks() -> tuple[np.ndarray, None]:
