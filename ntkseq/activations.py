@@ -154,7 +154,13 @@ def get(activation: str | Activation) -> Activation:
     if isinstance(activation, str):
         _checks.choice("activation", activation, names())
         return _NAMED[activation]()
+    word = getattr(activation, "__name__", type(activation).__name__)
+    came = (
+        f"the function {word}"
+        if callable(activation)
+        else (repr(activation) if isinstance(activation, (int, float, type(None))) else word)
+    )
     raise ValueError(
-        f"activation must be a name ({', '.join(names())}) or an ntkseq.activations.Activation; got {activation!r}. "
+        f"activation must be a name ({', '.join(names())}) or an ntkseq.activations.Activation; got {came}. "
         "A smooth function of your own: activations.Smooth(function)."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from ntkseq import activations
+from ntkseq import activations, kernels, models
 from ntkseq.activations import LeakyRelu, Rectifier, Sine, Smooth
 
 Z = np.linspace(-3, 3, 25)
@@ -89,3 +90,10 @@ def test_the_slope_of_the_leaky_relu_can_be_differentiated() -> None:
 def test_a_wrong_activation_is_refused_with_words(make, words, untyped) -> None:
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize("made", [kernels.Dense, kernels.Recurrent, kernels.Bidirectional, partial(models.Dense, 4)])
+@pytest.mark.usefixtures("untyped")
+def test_a_bare_function_is_refused_where_the_kernel_is_made(made) -> None:
+    with pytest.raises(ValueError, match=r"activation must be a name .*; got the function tanh\. .*Smooth\(function\)"):
+        made(activation=jnp.tanh)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks, _devices, _guests
+from ntkseq import _calls, _checks, _devices, _guests
 from ntkseq._precision import is_complex, wide
 from ntkseq._struct import replace, static, struct
 from ntkseq.empirical import randomness
@@ -116,6 +116,7 @@ class Function:
         arguments = (jax.tree.unflatten(tree, arrays),)
         if lengths is not None:
             t = arrays[0].shape[1] if arrays[0].ndim > 1 else 1
+            _calls.check_length(self.f, 2)
             arguments = (*arguments, _checks.check_lengths("x", lengths, n, t))
         leaves, tree = jax.tree.flatten(arguments)
         own, structure = jax.tree.flatten(self)
@@ -176,8 +177,7 @@ def function(f: Any, params: Any, trainable: Any = None, rates: Any = None, outp
                 "parts two leaves, joined by lax.complex inside f, or hold it with trainable=."
             )
     if not kept:
-        what = f"{len(leaves)} leaves, {len(floats)} of them floating" + ("" if chosen else ", none of them trainable")
-        raise ValueError(f"params must hold a floating leaf to train; got {what}. Look at trainable= and rates=.")
+        raise ValueError(_nothing(trainable, len(leaves), [names[i] for i in floats], bool(chosen)))
     roots = None if scales is None else tuple(jnp.sqrt(jnp.asarray(scales[i], wide(leaves[i].dtype))) for i in kept)
     return Function(tuple(leaves), roots, f, tree, tuple(kept), outputs)
 
@@ -260,6 +260,21 @@ def _parameter(name: str, leaf: Any) -> Array:
     if jnp.issubdtype(array.dtype, jnp.inexact):
         _checks.finite(f"params at {name}", array)
     return array
+
+
+_SHOWN = 6  # paths in a message
+
+
+def _nothing(trainable: Any, leaves: int, floats: list[str], chosen: bool) -> str:
+    """Why nothing is left to train."""
+    what = f"{leaves} {'leaf' if leaves == 1 else 'leaves'}, {len(floats)} of them floating"
+    if not floats:
+        return f"params must hold a floating leaf to train; got {what}. Pass the weights of the model."
+    paths = ", ".join(floats[:_SHOWN]) + (f", ... ({len(floats)} in all)" if len(floats) > _SHOWN else "")
+    if chosen:
+        return f"params must hold a leaf to train; got {what}, all with rates of 0. The paths are {paths}."
+    found = f"{trainable!r}, which is found in none of their paths" if isinstance(trainable, str) else "none of them"
+    return f"trainable= must choose a floating leaf of params; got {what}, and {found}. The paths are {paths}."
 
 
 def selected(trainable: Any, name: str) -> bool:

@@ -139,6 +139,16 @@ class NTK(Kernel):
         copy._fill(made, **(given | changes))
         return copy
 
+    def __repr__(self) -> str:
+        leaves, weights = self.function.leaves, self.function.weights
+        held = sum(int(leaf.size) for leaf in leaves)
+        counted = sum(int(weight.size) for weight in weights)
+        many = "leaf" if len(weights) == 1 else "leaves"
+        of = f"{counted:,} parameters in {len(weights)} {many}" + (f" of {held:,}" if counted < held else "")
+        rates = ", with rates" if self.function.roots is not None else ""
+        how = f"outputs={self.outputs!r}, method={self.method!r}"
+        return f"NTK({_name(self.function.f)}, {of}{rates}, {how})"
+
     @property
     def outputs(self) -> str | int:
         """What becomes of the outputs."""
@@ -272,6 +282,14 @@ class NTK(Kernel):
     def _chosen(self, function: Function, x: Any, join: bool = True) -> Choice:
         method = self.method if self.method in ("structured", "jacobian") else "auto"
         return choose.choose(function, x, method, self.orders, join)
+
+
+def _name(f: Any) -> str:
+    """A function in a word or two."""
+    while hasattr(f, "func"):  # functools.partial
+        f = f.func
+    name = getattr(f, "__qualname__", None)
+    return f"{name.replace('<locals>.', '')}" if isinstance(name, str) else type(f).__name__
 
 
 def _block(*sides: Prepared | Late) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from ntkseq import _guests
+from ntkseq._calls import takes_length
 from ntkseq.interop.functions import AVERAGES, DROPOUT, Function, Stateful, missing
 
 
@@ -18,15 +19,15 @@ def function(
 
     params is the model with `eqx.is_inexact_array` as filter, None where the rest stands, and where an
     `equinox.nn.State` or its initial values stand; the rest is held constant. For a state that training moves, see
-    `stateful`. To differentiate fewer of them, hide the others in `call`, by `jax.lax.stop_gradient` on what does not
-    count.
+    `stateful`. To differentiate fewer of them: `empirical.NTK(f, params, trainable=...)`.
 
     Dropout and the like must be off: pass `eqx.nn.inference_mode(model)`. A model that draws a random mask is refused
     at the first example.
 
     Args:
         model: an `equinox.Module`, or a pytree of them that `call` knows how to use.
-        call: call(model, x) -> (o,), where `model(x)` is not what is wanted: a cell in a scan, several inputs in one x.
+        call: call(model, x) -> (o,), where `model(x)` is not what is wanted: a cell in a scan, several inputs in one x;
+            call(model, x, length) where lengths are passed.
         batched: the model expects a batch axis: x goes in as x[None], of the output comes [0] (leaf by leaf, around
             `call`).
 
@@ -49,7 +50,8 @@ def function(
     """
     params, state, held, dropout = _opened(model, call)
     moving = tuple(name for name in _states(model))
-    return Function(_combine, None, (state, held), call, batched, moving, (), dropout), params
+    length = takes_length(model.__call__, 1) if call is None else takes_length(call, 2)
+    return Function(_combine, None, (state, held), call, batched, moving, (), dropout, length), params
 
 
 def stateful(
@@ -90,11 +92,13 @@ def stateful(
             f"state must hold arrays, such as the equinox.nn.State of the model; got {type(state).__name__} without "
             "any. A model without a state: equinox.function(model)."
         )
-    return Stateful(_combine_at, None, (inside, held), call or _answer, batched, (), (), dropout), params, state
+    length = takes_length(model.__call__, 2) if call is None else takes_length(call, 3)
+    made = Stateful(_combine_at, None, (inside, held), call or _answer, batched, (), (), dropout, length)
+    return made, params, state
 
 
-def _answer(model: Any, state: Any, x: Any) -> Any:
-    return model(x, state)[0]
+def _answer(model: Any, state: Any, x: Any, *length: Any) -> Any:
+    return model(x, state, *length)[0]
 
 
 def _opened(model: Any, call: Any) -> tuple[Any, Any, Any, tuple[str, ...]]:
@@ -145,7 +149,7 @@ def _combine(structure: None, held: Any, params: Any, call: Any) -> Callable[[An
     import equinox as eqx
 
     model = eqx.combine(params, *_fresh(held))
-    return _checked(model if call is None else lambda x: call(model, x))
+    return _checked(model if call is None else lambda *x: call(model, *x))
 
 
 def _combine_at(structure: None, held: Any, both: Any, call: Any) -> Callable[[Any], Any]:
@@ -153,7 +157,7 @@ def _combine_at(structure: None, held: Any, both: Any, call: Any) -> Callable[[A
 
     params, state = both
     model = eqx.combine(params, *_fresh(held))
-    return _checked(lambda x: call(model, _fresh(state), x))
+    return _checked(lambda *x: call(model, _fresh(state), *x))
 
 
 def _fresh(tree: Any) -> Any:
@@ -161,12 +165,12 @@ def _fresh(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf, tree)
 
 
-def _checked(run: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _checked(run: Callable[..., Any]) -> Callable[[Any], Any]:
     """With what equinox says of a model in training mode in our words."""
 
-    def checked(x: Any) -> Any:
+    def checked(*x: Any) -> Any:
         try:
-            return run(x)
+            return run(*x)
         except RuntimeError as error:
             if "requires a key" not in str(error):
                 raise

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from ntkseq import _guests
+from ntkseq._calls import takes_length
 from ntkseq.interop.functions import AVERAGES, DROPOUT, Function, Stateful, missing
 
 
@@ -32,7 +33,8 @@ def function(
         model: a `flax.linen.Module` that is not bound, or a `flax.nnx.Module`.
         variables: for linen, what `module.init` returned: a mapping with the key "params".
         call: call(model, x) -> (o,), where `model(x)` is not what is wanted: the last step of a sequence, several
-            inputs in one x, `deterministic=True`. With linen it is a method: `self` is the bound module.
+            inputs in one x, `deterministic=True`; call(model, x, length) where lengths are passed. With linen it is a
+            method: `self` is the bound module.
         batched: the model expects a batch axis: x goes in as x[None], of the output comes [0] (leaf by leaf, around
             `call`).
 
@@ -58,7 +60,9 @@ def function(
     held = (parts.random, parts.state)
     moving = _guests.of_collections(parts.state) if parts.join is _linen else _guests.moving(parts.state)
     random = tuple(jax.tree.leaves(parts.random))
-    made = Function(parts.join, parts.structure, held, call, batched, moving, random, parts.dropout)
+    made = Function(
+        parts.join, parts.structure, held, call, batched, moving, random, parts.dropout, _length(model, call)
+    )
     return made, parts.params
 
 
@@ -105,7 +109,7 @@ def stateful(
     parts = _opened(model, variables)
     random = tuple(jax.tree.leaves(parts.random))
     join = _linen_at if parts.join is _linen else _nnx_at
-    made = Stateful(join, parts.structure, parts.random, call, batched, (), random, parts.dropout)
+    made = Stateful(join, parts.structure, parts.random, call, batched, (), random, parts.dropout, _length(model, call))
     return made, parts.params, parts.state
 
 
@@ -149,12 +153,17 @@ def _opened(model: Any, variables: Any) -> _Parts:
     raise ValueError(f"model must be an instance of a flax.linen.Module or a flax.nnx.Module; got {made}.")
 
 
+def _length(model: Any, call: Any) -> bool:
+    """Whether the model, or `call`, takes the length of a sequence behind x."""
+    return takes_length(model.__call__, 1) if call is None else takes_length(call, 2)
+
+
 def _linen(module: Any, held: Any, params: Any, call: Any) -> Callable[[Any], Any]:
     from flax import errors
 
-    def run(x: Any) -> Any:
+    def run(*x: Any) -> Any:
         try:
-            return module.apply({**held[1], "params": params}, x, method=call)
+            return module.apply({**held[1], "params": params}, *x, method=call)
         except errors.InvalidRngError as error:
             raise _guests.Refused(f"f must not draw random numbers, and {_first(error)}. {DROPOUT}") from error
         except errors.ModifyScopeVariableError as error:
@@ -172,10 +181,10 @@ def _linen_at(module: Any, random: Any, both: Any, call: Any) -> Callable[[Any],
 def _nnx(graph: Any, held: Any, params: Any, call: Any) -> Callable[[Any], Any]:
     from flax import nnx
 
-    def run(x: Any) -> Any:
+    def run(*x: Any) -> Any:
         model = nnx.merge(graph, *_new((params, *held)))
         before = jax.tree.leaves(nnx.state(model, nnx.BatchStat))
-        out = model(x) if call is None else call(model, x)
+        out = model(*x) if call is None else call(model, *x)
         after = jax.tree.leaves(nnx.state(model, nnx.BatchStat))
         if len(before) != len(after) or any(old is not new for old, new in zip(before, after, strict=True)):
             _check_averaging(nnx, model)

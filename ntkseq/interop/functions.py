@@ -19,7 +19,7 @@ AVERAGES = (
 )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Function:
     """f(params, x) of a model of another library, for one example; what is not in `params` is held constant.
 
@@ -35,6 +35,7 @@ class Function:
         moving: in words, what of the constants training moves.
         random: of the constants, those that the model's random numbers are drawn from.
         dropout: the parts of the model in which dropout is on unless the call says otherwise.
+        length: whether the model, or `call`, takes the length of a sequence behind x.
     """
 
     join: Callable[[Any, Any, Any, Any], Callable[[Any], Any]]
@@ -45,6 +46,7 @@ class Function:
     moving: tuple[str, ...] = ()
     random: tuple[Any, ...] = ()
     dropout: tuple[str, ...] = ()
+    length: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "held", jax.tree.map(_own, self.held))
@@ -56,15 +58,24 @@ class Function:
             key = (id(self),)
         object.__setattr__(self, "_key", key)
 
-    def __call__(self, params: Any, x: Any) -> Any:
-        """The model at these parameters on one example."""
-        return self._run(params, x)
+    def __call__(self, params: Any, x: Any, *length: Any) -> Any:
+        """The model at these parameters on one example, and its length for a model or a `call` that takes one."""
+        return self._run(params, x, *length)
 
-    def _run(self, params: Any, x: Any) -> Any:
+    def takes_length(self, before: int) -> bool:
+        """Whether it is to be called with a length behind so many arguments."""
+        return self.length
+
+    def _run(self, params: Any, *x: Any) -> Any:
         run = self.join(self.structure, self.held, params, self.call)
         if not self.batched:
-            return run(x)
-        return jax.tree.map(lambda y: y[0], run(jax.tree.map(lambda a: a[None], x)))
+            return run(*x)
+        return jax.tree.map(lambda y: y[0], run(*jax.tree.map(lambda a: a[None], x)))
+
+    def __repr__(self) -> str:
+        guest = self.join.__module__.rsplit(".", 1)[-1]
+        model = getattr(self.structure, "type", type(self.structure)) if guest == "flax" else type(self.structure)
+        return f"{type(self).__name__}(a model of {guest}: {getattr(model, '__name__', model)})"
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and vars(self)["_key"] == vars(other)["_key"]
@@ -76,9 +87,9 @@ class Function:
 class Stateful(Function):
     """f(params, state, x): the same with what training moves beside the parameters as an argument."""
 
-    def __call__(self, params: Any, state: Any, x: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The model at these parameters and this state on one example."""
-        return self._run((params, state), x)
+    def __call__(self, params: Any, state: Any, x: Any, *length: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The model at these parameters and this state on one example, and its length where it takes one."""
+        return self._run((params, state), x, *length)
 
 
 def missing(guest: str, extra: str) -> ImportError:

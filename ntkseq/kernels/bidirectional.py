@@ -75,8 +75,7 @@ class Bidirectional(Kernel):
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
         _checks.choice("kind", self.kind, ("ntk", "nngp"))
         object.__setattr__(self, "train", check_train(self.train, self.depth))
-        if isinstance(self.activation, str):
-            object.__setattr__(self, "activation", activations.get(self.activation))
+        object.__setattr__(self, "activation", activations.get(self.activation))
         for name in _SCALES[:3]:
             shape = np.shape(getattr(self, name))
             if shape not in ((), (self.depth,)):

@@ -62,8 +62,7 @@ class Dense(Kernel):
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
         _checks.choice("kind", self.kind, ("ntk", "nngp"))
         check_letters(self.train, "WbV")
-        if isinstance(self.activation, str):
-            object.__setattr__(self, "activation", activations.get(self.activation))
+        object.__setattr__(self, "activation", activations.get(self.activation))
 
     def layers(self, dtype: Any) -> Layers:
         """The constants of the stack in the dtype of the data."""

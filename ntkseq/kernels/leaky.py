@@ -87,8 +87,7 @@ class LeakyRecurrent(Kernel):
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
         _checks.choice("kind", self.kind, ("ntk", "nngp"))
         check_letters(self.train, "WUbV")
-        if isinstance(self.activation, str):
-            object.__setattr__(self, "activation", activations.get(self.activation))
+        object.__setattr__(self, "activation", activations.get(self.activation))
 
     def prepare(self, x: Any, lengths: Any = None) -> Side:
         """Align the sequences at their ends and compute their variances, O(n t^2).

@@ -74,8 +74,7 @@ class Bidirectional(Model):
         _checks.choice("read", self.read, ("mean", "sum", "last"))
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
         object.__setattr__(self, "train", check_train(self.train, self.depth))
-        if isinstance(self.activation, str):
-            object.__setattr__(self, "activation", activations.get(self.activation))
+        object.__setattr__(self, "activation", activations.get(self.activation))
 
     def shapes(self, x_shape: tuple[int, ...]) -> Params:
         n = self.width

@@ -65,8 +65,7 @@ class Dense(Model):
             _checks.scale(name, getattr(self, name))
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
         object.__setattr__(self, "train", check_train(self.train, self.depth, "WbV"))
-        if isinstance(self.activation, str):
-            object.__setattr__(self, "activation", activations.get(self.activation))
+        object.__setattr__(self, "activation", activations.get(self.activation))
 
     def shapes(self, x_shape: tuple[int, ...]) -> Params:
         n = self.width

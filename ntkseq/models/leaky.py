@@ -74,8 +74,7 @@ class LeakyRecurrent(Model):
         _checks.choice("read", self.read, ("last", "mean", "sum"))
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
         check_letters(self.train, "WUbV")
-        if isinstance(self.activation, str):
-            object.__setattr__(self, "activation", activations.get(self.activation))
+        object.__setattr__(self, "activation", activations.get(self.activation))
 
     def shapes(self, x_shape: tuple[int, ...]) -> Params:
         n = self.width

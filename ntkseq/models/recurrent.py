@@ -89,8 +89,7 @@ class Recurrent(Model):
         ):
             _checks.choice(name, getattr(self, name), allowed)
         object.__setattr__(self, "train", check_train(self.train, self.depth))
-        if isinstance(self.activation, str):
-            object.__setattr__(self, "activation", activations.get(self.activation))
+        object.__setattr__(self, "activation", activations.get(self.activation))
 
     @property
     def directions(self) -> tuple[str, ...]:

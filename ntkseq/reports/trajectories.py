@@ -146,6 +146,7 @@ def losses(histories: Histories, ax: Axes | None = None, *, table: str = "loss",
     For several runs: colours tell runs, dashes data sets.
     """
     ax, all_steps, several, sets = axes(ax), [], isinstance(histories, Mapping), []
+    of = {str(history.about.get(table, {}).get("loss", "")) for _, history in _each(histories)} - {"", "function"}
     for i, (label, history) in enumerate(_each(histories)):
         found = history[table]
         here = [c.removesuffix(end) for c in found.columns if c.endswith(end) and np.isfinite(found[c]).any()]
@@ -163,7 +164,12 @@ def losses(histories: Histories, ax: Axes | None = None, *, table: str = "loss",
         ax.set_yscale("log")
     else:
         ax.set_ylim(bottom=0.0)
-    return steps_axis(ax, np.concatenate(all_steps), "loss" if end == "_loss" else "share of wrong answers")
+    return steps_axis(ax, np.concatenate(all_steps), _loss(of) if end == "_loss" else "share of wrong answers")
+
+
+def _loss(of: set[str]) -> str:
+    """The label of the axis: which loss it is, where that is known and one."""
+    return f"loss ({plain(of.pop())})" if len(of) == 1 else "loss"
 
 
 def alignment(histories: Histories, ax: Axes | None = None, *, table: str = "kernel") -> Axes:

@@ -6,7 +6,6 @@ Examples go through in blocks; of each only a few numbers per layer and head are
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import math
 from functools import partial
 from typing import Any
@@ -14,9 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ntkseq import _checks, _precision
+from ntkseq._calls import takes_length
 from ntkseq.spectra.measures import choose
 from ntkseq.spectra.ranks import aggregate, effective_ranks
 
@@ -97,8 +97,8 @@ def attention_ranks(
             layer. `empirical.attention_weights(f)` makes it from any f(params, x); `models.Serial` has one.
         params: of the model.
         x: n examples along the first axis, a pytree of arrays.
-        lengths: of the sequences, (n,). Then attention is called with (params, x, length) if it takes three arguments
-            and with (params, x) otherwise, and rows and columns behind the length do not count.
+        lengths: of the sequences, (n,). Then attention is called with (params, x, length) if it, or the model behind,
+            takes a length, and with (params, x) otherwise; rows and columns behind the length do not count.
         kinds: definitions of `effective_rank` without options.
         batch: examples at a time. Memory grows with it, and not with n.
 
@@ -162,7 +162,7 @@ def _streamed(attention: Any, kinds: tuple[str, ...], batch: int, params: Any, x
 
 def _attention(attention: Any, params: Any, x: Any, length: Any = None) -> tuple[Array, ...]:
     """The matrices of one example as a tuple of arrays."""
-    inputs = (x, length) if length is not None and _takes_length(attention) else (x,)
+    inputs = (x, length) if length is not None and takes_length(attention, 2) else (x,)
     found = attention(params, *inputs)
     layers = tuple(found) if isinstance(found, (tuple, list)) else (found,)
     for A in layers:
@@ -176,35 +176,34 @@ def _attention(attention: Any, params: Any, x: Any, length: Any = None) -> tuple
     return layers
 
 
-def _takes_length(attention: Any) -> bool:
-    try:
-        inspect.signature(attention).bind(None, None, None)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
 def _numbers(A: Array, kinds: tuple[str, ...], length: Any = None) -> dict[str, Array]:
     """What is kept of the matrices (..., queries, keys) of one example."""
-    queries, keys = A.shape[-2:]
-    inside = jnp.ones((queries,), bool)
+    rows = jnp.ones((A.shape[-2],), bool)
     if length is not None:
-        if queries != keys:
-            raise ValueError(f"lengths need attention of a sequence to itself; got a matrix {queries} x {keys}.")
-        inside = jnp.arange(queries, dtype=length.dtype) < length
-        A = jnp.where(jnp.broadcast_to(inside[:, None] & inside[None, :], A.shape), A, 0)
+        both = inside(A, length)
+        A, rows = jnp.where(jnp.broadcast_to(both, A.shape), A, 0), jnp.diagonal(both)
+    half, A = A, A.astype(_precision.wide(A.dtype))
     sums = jnp.sum(A, axis=-1)
-    seen = jnp.broadcast_to(inside, sums.shape) & jnp.any(A != 0, axis=-1)
+    seen = jnp.broadcast_to(rows, sums.shape) & jnp.any(A != 0, axis=-1)
     count = jnp.maximum(jnp.sum(seen, axis=-1), 1).astype(A.dtype)
     mean_row = jnp.sum(A, axis=-2, keepdims=True) / count[..., None, None]
     apart = jnp.where(seen[..., None], A - mean_row, 0)
     size = jnp.sqrt(jnp.sum(A * A, axis=(-2, -1)))
-    numbers = {kind: effective_ranks(A, kind) for kind in kinds}
+    numbers = {kind: effective_ranks(half, kind) for kind in kinds}  # these know its precision
     numbers["row_error"] = jnp.max(jnp.where(seen, jnp.abs(sums - 1), 0), axis=-1)
     numbers["hidden"] = jnp.sum(~seen, axis=-1).astype(A.dtype)
     numbers["residual"] = jnp.sqrt(jnp.sum(apart * apart, axis=(-2, -1))) / jnp.where(size > 0, size, 1)
     numbers["lowest"] = jnp.min(A, axis=(-2, -1))
     return numbers
+
+
+def inside(A: Array, length: Any) -> Bool[Array, "t t"]:
+    """Which entries of matrices (..., t, t) have both their query and their key within the length."""
+    queries, keys = A.shape[-2:]
+    if queries != keys:
+        raise ValueError(f"lengths need attention of a sequence to itself; got a matrix {queries} x {keys}.")
+    within = jnp.arange(queries, dtype=length.dtype) < length
+    return within[:, None] & within[None, :]
 
 
 def _layer(index: int, numbers: dict[str, Array], like: Any, n: int, kinds: tuple[str, ...]) -> LayerRanks:

@@ -215,7 +215,8 @@ class Spectrum:
             return f"{least}"
         if not self.semidefinite:
             return f"{least}  (negative beyond its error: not positive semi-definite, or rounding is understated)"
-        twins = f"; examples {self.pair[0]} and {self.pair[1]} are equal within rounding" if self.pair else ""
+        one, two = self.pair or (0, 0)
+        twins = f"; within rounding the kernel cannot tell examples {one} and {two} apart" if self.pair else ""
         return f"not resolved: {least}, zero is inside{twins}{self._remedy()}"
 
     def _remedy(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -98,6 +99,11 @@ def effective_rank(
     from ntkseq.spectra.partial import Partial
     from ntkseq.spectra.spectrum import spectrum
 
+    if isinstance(values, jax.Array) and not _checks.is_concrete(values):
+        raise ValueError(
+            "effective_rank is found on the host, in float64, and cannot be traced; got values under jax.jit or "
+            "jax.vmap. Take spectra.effective_ranks there: it takes a batch of matrices at once."
+        )
     origin = _provenance.recall(values)
     if isinstance(values, Gram) or (origin is not None and origin.symmetric):
         values = spectrum(values, vectors=False)

@@ -29,8 +29,10 @@ def effective_ranks(
 ) -> Float[Array, "..."]:
     """The effective rank of each matrix of a batch (..., rows, columns), by the definitions of `effective_rank`.
 
-    s are singular values; those of the size of rounding, up to max(rows, columns) eps s_1, count as 0. All matrices at
-    once, and under `jax.jit` and `jax.vmap`. "energy_participation" takes no singular values, |A|_F^4 / |A'A|_F^2.
+    s are singular values; those of the size of rounding, up to max(rows, columns) eps s_1, count as 0. Half precision
+    (bfloat16, float16) is computed in float32, and what the rounding of its entries leaves open, up to eps/2 |A|_F in
+    its eps, counts as 0. All matrices at once, and under `jax.jit` and `jax.vmap`. "energy_participation" takes no
+    singular values, |A|_F^4 / |A'A|_F^2.
 
     Args:
         A: real matrices, any number of batch axes: heads, layers, examples.
@@ -39,7 +41,7 @@ def effective_ranks(
             sequences; the others are zero, whatever they hold. A row that sees nothing adds no direction.
 
     Returns:
-        An array of the shape of the batch axes, in the dtype of A.
+        An array of the shape of the batch axes, in the dtype of A; float32 of half precision.
 
     Raises:
         ValueError: fewer than two axes, an empty matrix, not finite (nan under a trace); a bad definition or mask.
@@ -57,7 +59,9 @@ def effective_ranks(
     if seen is not None:
         A = _masked(A, seen)
     _checks.finite("A", A)
-    return _by_products(A) if choice.kind == "energy_participation" else _ranks(A, choice)
+    once = _precision.eps(A.dtype) if jnp.finfo(A.dtype).bits < 32 else 0.0
+    A = A.astype(_precision.wide(A.dtype))
+    return _by_products(A) if choice.kind == "energy_participation" else _ranks(A, choice, once)
 
 
 def _masked(A: Array, seen: Any) -> Array:
@@ -86,13 +90,17 @@ def _by_products(A: Array) -> Array:
     return square**2 / jnp.where(fourth > 0, fourth, 1)  # not a number where an entry is infinite or none
 
 
-@partial(jax.jit, static_argnums=1)
-def _ranks(A: Array, choice: Choice) -> Array:
+@partial(jax.jit, static_argnums=(1, 2))
+def _ranks(A: Array, choice: Choice, once: float = 0.0) -> Array:
+    """once: eps of the half precision in which entries were rounded before."""
     eps = _precision.eps(A.dtype)
     s = jnp.linalg.svd(A, compute_uv=False)  # descending
     first = s[..., :1]
     known = jnp.all(jnp.isfinite(s), axis=-1)  # under a trace nothing was refused
-    s = jnp.where(s > max(A.shape[-2:]) * eps * first, s, 0)
+    floor = max(A.shape[-2:]) * eps * first
+    if once:
+        floor = jnp.maximum(floor, 0.5 * once * jnp.sqrt(jnp.sum(s * s, axis=-1, keepdims=True)))
+    s = jnp.where(s > floor, s, 0)
     kind, option = choice.kind, choice.option
     count = jnp.sum(s > 0, axis=-1)
     if kind in ("ridge", "ridge2"):

@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ntkseq._calls import takes_length
 from ntkseq._struct import static, struct
 from ntkseq.empirical.randomness import traced_shape
 from ntkseq.spectra import effective_ranks
+from ntkseq.spectra.attention import inside
 from ntkseq.spectra.measures import choose
 from ntkseq.training.probes import Probe, beside, check_every, check_examples, check_name
 
@@ -29,10 +31,11 @@ class AttentionRankProbe(Probe):
 
     Args:
         attention: attention(params, x) -> (..., rows, columns) for one example, such as (layers, heads, t, t), or a
-            tuple of arrays of one shape, one per layer, such as `models.Serial.attention_weights`; with lengths
-            attention(params, x, length); attention(params, state, x) where tracking began with a state.
+            tuple of arrays of one shape, one per layer, such as `models.Serial.attention_weights`;
+            attention(params, state, x) where tracking began with a state.
         x: n probe examples along the first axis.
-        lengths: of the sequences, (n,).
+        lengths: of the sequences, (n,), as for `spectra.attention_ranks`: a length goes to attention where it takes one
+            behind x, and rows and columns behind it do not count.
         every: period in steps, or the steps.
         kinds: definitions of `spectra.effective_ranks` without options.
         name: of the table.
@@ -86,20 +89,25 @@ class AttentionRankProbe(Probe):
 
     def start(self, params: Any, state: Any = None) -> Any:
         """Nothing; but that the attention draws nothing is seen here."""
-        inputs = (self.x,) if self.lengths is None else (self.x, self.lengths)
-        one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), inputs)
+        one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), self._inputs(state))
         traced_shape(self.attention, (params, *beside(state)), one)
         return ()
 
     def measure(self, params: Any, start: Any, state: Any = None) -> dict[str, tuple[Array, Array]]:
-        def one(example: tuple[Any, ...]) -> tuple[Array, ...]:
-            matrices = _matrices(self.attention(params, *beside(state), *example))
-            return tuple(effective_ranks(matrices, kind) for kind in self.kinds)
+        def one(example: tuple[tuple[Any, ...], Any]) -> tuple[Array, ...]:
+            inputs, length = example
+            matrices = _matrices(self.attention(params, *beside(state), *inputs))
+            seen = None if length is None else inside(matrices, length)
+            return tuple(effective_ranks(matrices, kind, seen=seen) for kind in self.kinds)
 
-        inputs = (self.x,) if self.lengths is None else (self.x, self.lengths)
         # one example at a time: the matrices of all of them would be n times as many numbers
-        ranks = jax.lax.map(one, inputs)
+        ranks = jax.lax.map(one, (self._inputs(state), self.lengths))
         return {kind: (jnp.mean(r, axis=0), jnp.std(r, axis=0)) for kind, r in zip(self.kinds, ranks, strict=True)}
+
+    def _inputs(self, state: Any) -> tuple[Any, ...]:
+        """What attention is called with behind the parameters and the state, for all examples."""
+        takes = self.lengths is not None and takes_length(self.attention, 2 + len(beside(state)))
+        return (self.x, self.lengths) if takes else (self.x,)
 
     def reduce(self, measured: Any, memory: Any) -> dict[str, Any]:
         n = jax.tree.leaves(self.x)[0].shape[0]

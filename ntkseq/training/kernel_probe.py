@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
+from ntkseq._calls import takes_length
 from ntkseq._struct import static, struct
 from ntkseq.empirical import NTK
 from ntkseq.empirical.function import selected
@@ -215,6 +216,10 @@ class Joint:
     def __call__(self, both: Any, *x: Any) -> Any:
         params, state = both
         return self.f(params, state, *x)
+
+    def takes_length(self, before: int) -> bool:
+        """Whether f takes a length; `before` counts (params, state) as one."""
+        return takes_length(self.f, before + 1)
 
 
 def _chosen(trainable: Any, path: str) -> bool:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ntkseq._calls import check_length
 from ntkseq._struct import static, struct
 from ntkseq.empirical.randomness import traced_shape
 from ntkseq.training import losses
@@ -31,7 +32,7 @@ class LossProbe(Probe):
             tracking began with a state.
         sets: {"train": (x, y), "test": (x, y)}, or (x, y, lengths).
         loss: "squared" (|f - y|^2 / 2), "logistic" (labels -1/+1), "cross_entropy" (classes), or a function
-            loss(prediction (o,), y) -> number.
+            loss(prediction (o,), y) -> number; None: "squared" of one output, and for several it is asked for.
         every: period in steps, or the steps.
         name: of the table.
 
@@ -50,7 +51,7 @@ class LossProbe(Probe):
 
     f: Any = static()
     sets: Any
-    loss: Any = static(default="squared")
+    loss: Any = static(default=None)
     every: Any = static(default=100)
     name: str = static(default="loss")
     names: tuple[str, ...] = static(default=(), init=False)
@@ -61,28 +62,39 @@ class LossProbe(Probe):
     def __post_init__(self) -> None:
         object.__setattr__(self, "every", check_every(self.every))
         check_name(self.name)
-        losses.get(self.loss)
+        losses.get(self._loss)
         if not isinstance(self.sets, Mapping) or not self.sets:
             raise ValueError(f'sets must be a dictionary such as {{"train": (x, y)}}; got {type(self.sets).__name__}.')
         object.__setattr__(self, "names", tuple(check_name(name) for name in self.sets))
         object.__setattr__(self, "sets", tuple(_set(name, given) for name, given in self.sets.items()))
 
+    @property
+    def _loss(self) -> Any:
+        return "squared" if self.loss is None else self.loss
+
     def about(self) -> dict[str, Any]:
         sizes = {name: jax.tree.leaves(x)[0].shape[0] for name, (x, *_) in zip(self.names, self.sets, strict=True)}
-        return super().about() | {"loss": self.loss if isinstance(self.loss, str) else "function", "examples": sizes}
+        return super().about() | {"loss": self._loss if isinstance(self._loss, str) else "function", "examples": sizes}
 
     def start(self, params: Any, state: Any = None) -> Any:
         """The targets, checked against what the network returns."""
         checked = []
         for x, y, *rest in self.sets:
+            if rest:
+                check_length(self.f, 2 + len(beside(state)))
             one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (x, *rest))
             out = traced_shape(self.f, (params, *beside(state)), one)
             if getattr(out, "ndim", 0) != 1:
                 raise ValueError(
                     f"f must return (o,) for one example; got {getattr(out, 'shape', out)}. Return out[None]."
                 )
+            if self.loss is None and out.shape[0] > 1:
+                raise ValueError(
+                    f"loss must be given for a network of {out.shape[0]} outputs, the one that trains it; got None. "
+                    'Pass loss="cross_entropy" for classes, loss="squared" for targets (n, o), or a function.'
+                )
             n = jax.tree.leaves(x)[0].shape[0]
-            checked.append(losses.targets(self.loss, y, n, out.shape[0], out.dtype))
+            checked.append(losses.targets(self._loss, y, n, out.shape[0], out.dtype))
         return tuple(checked)
 
     def measure(self, params: Any, start: Any, state: Any = None) -> dict[str, Array]:
@@ -100,7 +112,7 @@ class LossProbe(Probe):
         def one(example: Any) -> tuple[Array, Array]:
             arguments, target = example
             out = self.f(params, *beside(state), *arguments)
-            return losses.get(self.loss)(out, target), losses.wrong(self.loss, out, target)
+            return losses.get(self._loss)(out, target), losses.wrong(self._loss, out, target)
 
         loss, error = jax.lax.map(one, (inputs, y), batch_size=AT_ONCE)
         return jnp.mean(loss), jnp.mean(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,18 @@ class Table:
         if name not in self.columns:
             raise KeyError(f"no column {name!r}; there are {', '.join(sorted(self.columns))}.")
         return self.columns[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a column of that name."""
+        return name in self.columns
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the columns."""
+        return iter(self.columns)
+
+    def __repr__(self) -> str:
+        at = f"steps {self.steps[0]} to {self.steps[-1]}" if len(self.steps) else "no steps"
+        return f"Table({len(self)} rows, {at}; columns {', '.join(self.columns) or 'none'})"
 
     def __len__(self) -> int:
         return len(self.steps)

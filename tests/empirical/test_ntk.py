@@ -421,3 +421,17 @@ def test_parameters_and_inputs_of_a_weak_dtype_are_taken():
     assert params["m"].weak_type and x.weak_type  # it was a KeyError
     exact = oracles.explicit_ntk(f, params, x)[:, :, 0, 0]
     np.testing.assert_allclose(ntk.NTK(f, params)(x), exact, rtol=1e-5)
+
+
+@pytest.mark.parametrize("trainable", ["attention", lambda path: False])
+def test_a_pattern_that_chooses_nothing_is_told_with_the_paths(trainable) -> None:
+    params = {"attn": {"key": jnp.ones((2, 3))}, **{f"w{i}": jnp.ones(2) for i in range(8)}}
+    with pytest.raises(ValueError, match=r"trainable= must choose .* \['attn'\]\['key'\], \['w0'\], .*\(9 in all\)"):
+        NTK(lambda p, x: p["attn"]["key"] @ x, params, trainable=trainable)
+
+
+def test_a_kernel_prints_as_a_line_whatever_its_parameters() -> None:
+    params = {f"w{i}": jnp.ones((3, 4)) for i in range(40)}
+    kernel = NTK(lambda p, x: p["w0"] @ x, params, trainable="w1")
+    assert repr(kernel).startswith("NTK(") and "132 parameters in 11 leaves of 480" in repr(kernel)
+    assert max(len(repr(2.0 * kernel)), len(repr(kernel))) < 250 and "\n" not in repr(2.0 * kernel + kernel)

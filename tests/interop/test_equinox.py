@@ -205,3 +205,19 @@ def test_what_is_no_model_is_named() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             equinox.function(given)
+
+
+def test_lengths_reach_a_model_that_takes_them() -> None:
+    eqx = pytest.importorskip("equinox")
+
+    class Net(eqx.Module):
+        w: Any
+
+        def __call__(self, x: Any, length: Any, *, key: Any = None) -> Any:
+            return jnp.tanh(x[length - 1] @ self.w)
+
+    x, lengths = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32), jnp.array([4, 2, 1])
+    f, params = equinox.function(Net(jnp.ones((2, 1))))
+    last = np.stack([one[n - 1] for one, n in zip(x, lengths.tolist(), strict=True)])
+    g = equinox.function(Net(jnp.ones((2, 1))), call=lambda model, z: model(z[None], 1))[0]
+    np.testing.assert_allclose(ntk.NTK(f, params)(x, lengths=lengths), ntk.NTK(g, params)(last), rtol=1e-5)

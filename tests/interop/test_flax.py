@@ -430,3 +430,26 @@ def test_what_is_no_model_is_named() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             flax.function(*given)
+
+
+def test_lengths_reach_a_model_that_takes_them_and_are_refused_by_one_that_does_not() -> None:
+    nnx = pytest.importorskip("flax.nnx")
+
+    class Net(nnx.Module):
+        def __init__(self) -> None:
+            self.rnn = nnx.RNN(nnx.GRUCell(2, 3, rngs=nnx.Rngs(0)), return_carry=True)
+
+        def __call__(self, x: Any, length: Any) -> Any:
+            return self.rnn(x[None], seq_lengths=length[None])[0][0]
+
+    x = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
+    lengths = jnp.array([4, 2, 1])
+    f, params = flax.function(Net())
+    pair, same = flax.function(Net(), call=lambda model, one: model(*one))
+    kernel = ntk.NTK(f, params)
+    np.testing.assert_allclose(kernel(x, lengths=lengths), ntk.NTK(pair, same)((x, lengths)), rtol=1e-5)
+    padded = np.where(np.arange(4)[None, :, None] < np.asarray(lengths)[:, None, None], x, 7.0)
+    np.testing.assert_allclose(kernel(padded, lengths=lengths), kernel(x, lengths=lengths), rtol=1e-5)
+    g, params = flax.function(nnx.Linear(2, 1, rngs=nnx.Rngs(0)), call=lambda model, x: model(x).mean(0))
+    with pytest.raises(ValueError, match=r"lengths= needs f\(params, x, length\).*`call` behind it"):
+        ntk.NTK(g, params)(x, lengths=lengths)

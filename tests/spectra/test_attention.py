@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkseq import empirical, spectra
+from ntkseq import empirical, spectra, training
+from ntkseq.spectra import effective_ranks
 
 X = jax.random.normal(jax.random.key(0), (21, 6, 3))
 P = jax.random.normal(jax.random.key(1), (2, 3, 3))
@@ -139,3 +142,34 @@ def test_bad_inputs_are_refused(changes, match):
     given = {"attention": matrices, "params": P, "x": X} | changes
     with pytest.raises(ValueError, match=match):
         spectra.attention_ranks(**given)
+
+
+class Attends:
+    """Two heads of attention over 8 features that compute in a dtype of their own."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.params = jax.random.normal(jax.random.key(1), (3, 2, 8, 4)) / 2
+
+        def f(params: Any, x: Any) -> Any:
+            q, k, v = (jnp.einsum("td,hde->hte", x.astype(dtype), w.astype(dtype)) for w in params)
+            A = jax.nn.softmax(jnp.einsum("hte,hse->hts", q, k))
+            return jnp.einsum("hts,hse->hte", A, v).sum((0, 1))
+
+        self.attention = empirical.attention_weights(f)
+
+
+def test_lengths_and_half_precision_go_through_both_doors() -> None:
+    x, lengths = jax.random.normal(jax.random.key(0), (4, 5, 8)), jnp.array([5, 3, 2, 1])
+    ranks = []
+    for dtype in (jnp.float32, jnp.bfloat16):
+        made = Attends(dtype)
+        table = spectra.attention_ranks(made.attention, made.params, x, lengths=lengths)
+        probe = training.AttentionRankProbe(made.attention, x, lengths=lengths)
+        probed = training.track([probe], made.params)["attention"]["rank_entropy"]
+        np.testing.assert_allclose(np.ravel(probed), table.layers[0].mean["entropy"], rtol=1e-5)
+        ranks.append(table.layers[0].mean["entropy"])
+    made = Attends(jnp.float32)
+    A = np.stack([made.attention(made.params, one)[0] for one in x])
+    alone = [effective_ranks(jnp.asarray(A[i, :, :n, :n])) for i, n in enumerate([5, 3, 2, 1])]
+    np.testing.assert_allclose(ranks[0], np.mean(alone, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(ranks[1], ranks[0], rtol=0.05)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -206,3 +208,9 @@ def test_alignment_curve_of_coordinate_vectors_is_the_share_of_the_squares():
 def test_bad_labels_are_turned_away(y: list, message: str):
     with pytest.raises(ValueError, match=message):
         alignment_curve(np.eye(3), y)
+
+
+@pytest.mark.parametrize("transform", [jax.vmap, jax.jit])
+def test_under_a_trace_the_function_for_batches_is_named(transform) -> None:
+    with pytest.raises(ValueError, match=r"jax\.jit or jax\.vmap\. Take spectra\.effective_ranks"):
+        transform(effective_rank)(jnp.ones((3, 4, 4)))

@@ -158,3 +158,17 @@ def test_aggregation_is_explicit():
 def test_bad_matrices_are_turned_away(A, message: str):
     with pytest.raises(ValueError, match=message):
         effective_ranks(A)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("kind", ["entropy", "stable", "energy_participation"])
+def test_half_precision_is_computed_in_float32(dtype, kind) -> None:
+    A = jax.nn.softmax(2.0 * jax.random.normal(jax.random.key(0), (3, 6, 6)))
+    found = effective_ranks(A.astype(dtype), kind)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, effective_ranks(A, kind), rtol=0.05)
+
+
+def test_what_half_precision_cannot_tell_from_zero_is_no_direction() -> None:
+    one = jnp.outer(jnp.linspace(0.1, 1, 6), jnp.linspace(1, 0.3, 6))
+    assert float(effective_ranks(one.astype(jnp.bfloat16), "numerical")) == 1

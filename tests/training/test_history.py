@@ -102,3 +102,11 @@ def test_movement_is_that_of_the_floating_leaves():
     np.testing.assert_allclose(table["distance"], [0, 12])
     np.testing.assert_allclose(table["relative"], [0, 12 / 5])
     np.testing.assert_allclose(table["norm"], [5, np.hypot(3, 16)], rtol=1e-6)
+
+
+def test_tables_and_columns_can_be_asked_for_by_name_and_print_as_a_line() -> None:
+    history = training.track([training.MovementProbe(every=1)], {"w": jnp.ones(3)})
+    assert "movement" in history and "kernel" not in history and list(history) == ["movement"]
+    table = history["movement"]
+    assert "distance" in table and "resolved" not in table and "norm" in list(table)
+    assert repr(table) == "Table(1 rows, steps 0 to 0; columns distance, relative, norm)"

@@ -89,3 +89,13 @@ def test_bad_inputs_are_turned_away():
         training.track([probe(ONE.apply, {"a": (X, SIGNS[:4])})], P1)
     with pytest.raises(ValueError, match="f must return"):
         training.track([probe(lambda p, x: x[0, 0], {"a": (X, SIGNS)})], P1)
+
+
+def test_the_loss_of_a_network_of_several_outputs_is_asked_for_and_named() -> None:
+    f, params = lambda p, x: p @ x, jnp.ones((2, X.shape[-1]))
+    sets = {"train": (X[:, 0], jnp.zeros((len(X), 2)))}
+    with pytest.raises(ValueError, match=r'loss must be given for a network of 2 outputs.*loss="cross_entropy"'):
+        training.track([training.LossProbe(f, sets)], params)
+    told = training.track([training.LossProbe(f, sets, loss="squared")], params)
+    alone = training.track([training.LossProbe(ONE.apply, {"train": (X, SIGNS)})], P1)
+    assert told.about["loss"]["loss"] == alone.about["loss"]["loss"] == "squared"

@@ -71,6 +71,12 @@ class MixedRegression:
     """Why the law of the inputs is only taken for Gaussian; empty where it is Gaussian."""
     dropped: int = 0  # so far; `dataclasses.replace` adds to it
 
+    def __repr__(self) -> str:
+        rates = f"beta_tr {self.beta_tr:g}, beta_te {self.beta_te:g}, alpha {self.alpha:g}"
+        return (
+            f"MixedRegression(d = {len(self.spectrum)}, n1 = {self.n1}, n2 = {self.n2}, noise {self.noise:g}, {rates})"
+        )
+
     def __post_init__(self) -> None:
         lam = np.array(self.spectrum, np.float64)
         if lam.ndim != 1 or not lam.size or not (np.isfinite(lam) & (lam >= 0)).all():

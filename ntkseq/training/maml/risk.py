@@ -40,6 +40,10 @@ class Risk:
         """Their sum: exactly the excess risk, there is no cross term."""
         return self.bias + self.variance
 
+    def __repr__(self) -> str:
+        last = f"bias {self.bias[-1]:.4g}, variance {self.variance[-1]:.4g} at the last" if len(self.bias) else "none"
+        return f"Risk({len(self.bias)} horizons; {last}; {'stable' if self.stable else 'not stable'})"
+
     def stopping(self, eps: float) -> int | None:
         """The first horizon with a risk below eps; None if there is none up to T."""
         eps = _checks.nonnegative("eps", eps, positive=True)
