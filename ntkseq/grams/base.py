@@ -12,14 +12,21 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, _precision, _provenance
 from ntkseq._struct import static, struct
+from ntkseq.grams.protocol import ArrayProtocol
 from ntkseq.grams.sampling import kept
 from ntkseq.kernels.origin import Origin
 
 
-class Gram(abc.ABC):
+class Gram(ArrayProtocol, abc.ABC):
     """A matrix of kernel values with an upper estimate of its rounding.
 
-    `rounding` is an upper estimate of |computed - exact| in spectral norm. A Gram goes wherever an array goes.
+    `rounding` is an upper estimate of |computed - exact| in spectral norm. A Gram goes wherever an array goes. A number
+    times a Gram, a Gram plus a number, -K, K.T, and sums and differences of two Grams are Grams with the rounding that
+    follows; everything else (K * A with an array A, K @ v, K**2, K.mean()) is a plain array or number, of whose
+    rounding nothing is known. To add c I: K + grams.Dense(c * np.eye(n), rounding=0.0).
+
+    Where the entries are not held (`Lazy`, `Operator`), loops and indices compute the rows they need; K @ v, `sum`,
+    `mean` and `trace` take products or the diagonal; what needs all entries is refused beyond 1 GiB.
     """
 
     symmetric: bool
@@ -71,21 +78,16 @@ class Gram(abc.ABC):
         """All entries, where and in the dtype in which they are held."""
 
     @property
-    def ndim(self) -> int:
-        return 2
+    def T(self) -> Gram:
+        """The transpose, with its rounding: the matrix itself if it is symmetric."""
+        return self if self.symmetric else self._transposed()
 
-    def __len__(self) -> int:
-        return self.shape[0]
+    def _transposed(self) -> Gram:
+        raise NotImplementedError
 
-    def __jax_array__(self) -> Float[Array, "n m"]:
-        return jnp.asarray(self.dense())
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self.dense(), dtype=dtype)
-
-    def __getitem__(self, index: Any) -> Any:
-        """Entries, rows or blocks, as of an array."""
-        return self.dense()[index]
+    def multiple(self, factor: float) -> Gram | None:
+        """The Gram times a number >= 0 where that is cheaper than with all entries; None: it is not."""
+        return None
 
 
 _ROWS = 512  # rows of a Dense that are in float64 at a time
@@ -159,10 +161,14 @@ class Dense(Gram):
         known = kept(self, "it is that of some of the examples")
         return Dense(array, rounding, True, self.frobenius, self.entrywise, **known)
 
-    def __getitem__(self, index: Any) -> Any:
-        """Entries as of an array. A block of some examples with themselves, K[:9, :9], keeps its rounding."""
+    def _transposed(self) -> Dense:
+        known = kept(self, "it is that of the transpose") | {"sampling": self.sampling}
+        return Dense(self._here().T, self.rounding, False, self.frobenius, self.entrywise, **known)
+
+    def _part(self, index: tuple[Any, ...]) -> Any:
+        """A block of some examples with themselves, K[:9, :9], keeps its rounding."""
         part, e = self._here()[index], self.entrywise
-        block = isinstance(index, tuple) and len(index) == 2 and isinstance(index[0], slice) and index[0] == index[1]
+        block = len(index) == 2 and isinstance(index[0], slice) and isinstance(index[1], slice) and index[0] == index[1]
         if block and self.symmetric and self.stated and e is not None:
             _provenance.remember(part, Origin.known(float(e), None, self.estimated, self.sampling is not None))
         return part

@@ -9,13 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _memory, _precision, _progress
+from ntkseq import _precision, _progress
 from ntkseq.grams import sampling, sides, sweep
 from ntkseq.grams.base import Gram, column_block
 from ntkseq.kernels.base import Kernel
-
-IMPLICIT = 1 << 30
-"""Bytes beyond which a lazy Gram does not turn into an array unless `dense()` says so."""
 
 
 def lazy(
@@ -79,6 +76,7 @@ class Lazy(Gram):
     sampling: sampling.Sampling | None = None
     _norm: float | None = None
     frobenius = True
+    held = False
 
     @property
     def estimated(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -139,21 +137,19 @@ class Lazy(Gram):
         self.sides.remember(values, self.entrywise)
         return self.sides.handed(values)
 
-    def __jax_array__(self) -> Float[Array, "n m"]:
-        self._check_small()
-        return super().__jax_array__()
+    def _transposed(self) -> Lazy:
+        pair = self.sides.turned()
+        return dataclasses.replace(self, sides=pair, entrywise=pair.entry_rounding())
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        self._check_small()
-        return super().__array__(dtype, copy)
-
-    def _check_small(self) -> None:
-        needed = self.shape[0] * self.shape[1] * jnp.dtype(self.dtype).itemsize
-        if needed > IMPLICIT:
-            raise ValueError(
-                f"this Gram is lazy, and as an array it takes {_memory.text(needed)}. Use its products (times, mv; "
-                "spectrum, predictors.flow and ridge_cg do), or call .dense() if that is what you want."
-            )
+    def multiple(self, factor: float) -> Lazy | None:
+        """The lazy Gram of `factor` times the kernel; None where its diagonal would underflow."""
+        pair = self.sides.times(factor)
+        own = np.asarray(pair.diagonal, np.float64)
+        info = jnp.finfo(self.dtype)
+        if not np.isfinite(own).all() or (own[np.asarray(self.sides.diagonal) > 0] < float(info.tiny / info.eps)).any():
+            return None
+        e = 1.01 * self.entrywise + 2.0 * float(info.eps)
+        return dataclasses.replace(self, sides=pair, entrywise=e, rounding=pair.rounding(e), _norm=None)
 
     def __repr__(self) -> str:
         kind = "symmetric, " if self.symmetric else ""

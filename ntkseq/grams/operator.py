@@ -51,6 +51,7 @@ class Operator(Gram):
     dtype: Any = None
     block: bool = True
     symmetric = True
+    held = False
 
     def __post_init__(self) -> None:
         self.n = _checks.positive_int("n", self.n)

@@ -12,7 +12,7 @@ import numpy as np
 from ntkseq import _checks, _devices, _precision, _provenance
 from ntkseq.grams import device, host, tiles
 from ntkseq.kernels import span
-from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.base import Kernel, Scaled, Side
 from ntkseq.kernels.origin import Origin
 
 
@@ -82,6 +82,17 @@ class Sides:
         with _precision.setting(self.x64):
             left = jax.tree.map(lambda leaf: leaf[which], self.left)
             return Sides(self.kernel, left, self.right, self.diagonal[which], False)
+
+    def turned(self) -> Sides:
+        """The columns as rows and the rows as columns."""
+        with _precision.setting(self.x64):
+            return Sides(self.kernel, self.right, self.left, self.kernel.diag_side(self.right), self.symmetric)
+
+    def times(self, factor: float) -> Sides:
+        """The same examples under a multiple of the kernel."""
+        with _precision.setting(self.x64):
+            kernel = Scaled(self.kernel, factor)
+            return Sides(kernel, self.left, self.right, kernel.diag_side(self.left), self.symmetric)
 
     def entry_rounding(self) -> float:
         """e with |computed_ij - exact_ij| <= e sqrt(K_ii K'_jj), as the kernel states it."""

@@ -106,7 +106,7 @@ def test_the_same_product_twice_is_the_same_to_the_last_bit_and_compiles_nothing
 
 
 def test_a_large_lazy_gram_becomes_an_array_only_on_request(monkeypatch):
-    monkeypatch.setattr(sys.modules["ntkseq.grams.lazy"], "IMPLICIT", 1000)
+    monkeypatch.setattr(sys.modules["ntkseq.grams.protocol"], "IMPLICIT", 1000)
     L = ntkseq.lazy(KERNEL, inputs())
     for turn in (np.asarray, jnp.asarray):
         with pytest.raises(ValueError, match=r"lazy, and as an array it takes 5.3 KiB.*call .dense\(\)"):
