@@ -220,7 +220,7 @@ def _again(kernel: Any, x: Any, lengths: Any, dtype: Any) -> Again:
     x = jax.tree.map(lambda leaf: np.asarray(leaf, dtype) if leaf.dtype == np.float64 else leaf, x)
     with jax.enable_x64(True):
         there, x = jax.tree.map(widened, (kernel, x))
-        pair = sides.prepare(there, x, None, lengths, None)
+        pair = sides.prepare(there, x, None, lengths, None, wanted="an audited Gram")
         diagonal = np.asarray(pair.diagonal, np.float64)
         rounding = float(there.entry_rounding(pair.left))
     if pair.diagonal.dtype != np.float64:

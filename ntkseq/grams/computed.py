@@ -24,7 +24,8 @@ def computed(K: Any, kernel: Any, x: Any, x2: Any = None, *, lengths: Any = None
     its entries again. Time and memory O(n) beyond those of K.
 
     Args:
-        K: `kernel(x)` or `kernel(x, x2)`, (n, m); or `kernels.every_step(kernel, x)`, (n, n, t, t) or as a matrix
+        K: `kernel(x)` or `kernel(x, x2)`, (n, m), or between all outputs (n, m, o, o); or
+            `kernels.every_step(kernel, x)`, (n, n, t, t) or as a matrix
             (n t, n t), the steps of a sequence next to each other.
         kernel, x, x2, lengths, lengths2: what it was computed from.
 
@@ -47,12 +48,12 @@ def computed(K: Any, kernel: Any, x: Any, x2: Any = None, *, lengths: Any = None
     if not _checks.is_concrete(array):
         raise ValueError("the rounding of K is found on the host; got a tracer. Call grams.computed outside jit.")
     each = isinstance(kernel, Recurrent) and _over_steps(array, x)
-    pair = sides.prepare(kernel.with_(read="sum") if each else kernel, x, x2, lengths, lengths2)
+    pair = sides.prepare(kernel.with_(read="sum") if each else kernel, x, x2, lengths, lengths2, full=True)
     if each and not pair.symmetric:
         raise ValueError("values at every step are taken for one set of inputs with itself; got x2. Leave it out.")
     e = each_rounding(kernel, pair.left) if each else pair.entry_rounding()
     matrix = flat(array) if array.ndim == 4 else array
-    n, m = pair.shape
+    n, m = pair.shape  # of a kernel between all outputs, of examples and outputs
     steps = np.shape(x)[1] if each else 1
     if matrix.shape != (n * steps, m * steps):
         raise ValueError(f"K must have shape {pair.shape}, as kernel(x) has for these inputs; got {array.shape}.")
@@ -73,8 +74,9 @@ def computed(K: Any, kernel: Any, x: Any, x2: Any = None, *, lengths: Any = None
         trace = float(np.sum(own))
         return Dense(matrix, e * trace, True, **known)
     one = kernel.tile(*(jax.tree.map(lambda leaf: leaf[:1], side) for side in (pair.left, pair.right)))
-    size = np.sqrt(float(pair.diagonal[0]) * float(kernel.diag_side(pair.right)[0]))
-    _check(np.asarray(matrix)[:1, 0].astype(np.float64), np.asarray(one, np.float64)[0], 2.0 * e, size)
+    one = flat(one) if one.ndim == 4 else one
+    size = np.sqrt(float(pair.diagonal[0]) * float(sides.own(kernel, pair.right)[0]))
+    _check(np.asarray(matrix)[:1, 0].astype(np.float64), np.asarray(one, np.float64)[0, :1], 2.0 * e, size)
     return Dense(matrix, pair.rounding(e), False, **known)
 
 

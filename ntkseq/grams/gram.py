@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ntkseq import _progress
-from ntkseq.grams import meta, sampling, sides
+from ntkseq.grams import meta, outputs, sampling, sides
 from ntkseq.grams.base import Dense
 from ntkseq.kernels.base import Kernel
 
@@ -26,6 +26,9 @@ def gram(
     With one set of inputs only the upper triangle is computed, and the diagonal is exact. Every tile goes through the
     whole recursion before the next one starts, so memory beyond the result is that of a few tiles.
 
+    Of a kernel between all o outputs of a network, (n, m, o, o) as `empirical.NTK(..., outputs="full")`, it is the
+    matrix (n o, m o), the outputs of an example next to each other: row i o + q is output q of example i.
+
     Args:
         kernel: any `Kernel`.
         x: n inputs, for sequences (n, t, d).
@@ -39,7 +42,8 @@ def gram(
         A `grams.Dense` with the dtype of the data, usable where an array is.
 
     Raises:
-        ValueError: bad inputs (see `kernel.prepare`), or values that overflow the dtype.
+        ValueError: bad inputs (see `kernel.prepare`), values that overflow the dtype, or a kernel with several numbers
+            per pair that are no matrix, such as outputs="diagonal".
 
     Example:
         >>> import jax, ntkseq
@@ -51,7 +55,9 @@ def gram(
     tile, workers = sides.sizes(tile, workers)
     if meta.between_tasks(kernel):
         return meta.of_tasks(kernel, x, x2, lengths, lengths2, tile=tile, workers=workers, progress=progress)
-    pair = sides.prepare(kernel, x, x2, lengths, lengths2)
+    pair = sides.prepare(kernel, x, x2, lengths, lengths2, full=True, wanted="a Gram matrix")
+    if pair.outputs is not None:
+        return outputs.all_outputs(pair, tile)
     parts, sampled = sampling.held(pair)
     task, _ = pair.task(tile, workers)
     alone = parts is not None and parts.whole  # the mean of the batches is the kernel

@@ -55,7 +55,7 @@ def lazy(
         (20, 2)
     """
     tile, workers = sides.sizes(tile, workers)
-    pair = sides.prepare(kernel, x, x2, lengths, lengths2)
+    pair = sides.prepare(kernel, x, x2, lengths, lengths2, wanted="a lazy Gram")
     if not bool(jnp.isfinite(pair.diagonal).all()):
         raise sides.overflow(pair.diagonal.dtype)
     e = pair.entry_rounding()

@@ -20,6 +20,9 @@ from ntkseq.kernels.origin import Origin
 class Sides:
     """Two prepared batches of examples, or one with itself, and the exact diagonal of the left one.
 
+    Of a kernel between all o outputs, (n, m, o, o), the matrix has (n o) rows and (m o) columns, those of an example
+    next to each other.
+
     `x64`: whether JAX was in its 64-bit mode, under which whatever is computed from them is computed.
     """
 
@@ -28,6 +31,7 @@ class Sides:
     right: Side
     diagonal: jax.Array
     symmetric: bool
+    outputs: int | None = None
     x64: bool = dataclasses.field(default_factory=_precision.x64)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -49,7 +53,7 @@ class Sides:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the matrix of all pairs."""
-        n, m = (jax.tree.leaves(side)[0].shape[0] for side in (self.left, self.right))
+        n, m = (jax.tree.leaves(side)[0].shape[0] * (self.outputs or 1) for side in (self.left, self.right))
         return n, m
 
     @property
@@ -106,7 +110,7 @@ class Sides:
         traces = [float(np.sum(np.asarray(self.diagonal, np.float64)))]
         if not self.symmetric:
             with _precision.setting(self.x64):
-                traces.append(float(np.sum(np.asarray(self.kernel.diag_side(self.right), np.float64))))
+                traces.append(float(np.sum(np.asarray(own(self.kernel, self.right), np.float64))))
         return e * float(np.sqrt(traces[0] * traces[-1]))
 
     def remember(self, values: jax.Array, e: float) -> None:
@@ -121,8 +125,16 @@ class Sides:
         return len(task.plan.pairs) * task.plan.size**2 * per_pair
 
 
-def prepare(kernel: Any, x: Any, x2: Any, lengths: Any, lengths2: Any) -> Sides:
-    """Check and prepare the examples of a Gram matrix.
+def own(kernel: Kernel, side: Side) -> jax.Array:
+    """The kernel of each example with itself, (n,); of all o outputs each with itself, (n o,)."""
+    values = kernel.diag_side(side)
+    return jnp.diagonal(values, axis1=1, axis2=2).reshape(-1) if values.ndim == 3 else values
+
+
+def prepare(
+    kernel: Any, x: Any, x2: Any, lengths: Any, lengths2: Any, *, full: bool = False, wanted: str = "this Gram"
+) -> Sides:
+    """Check and prepare the examples of a Gram matrix; with `full`, of a kernel between all outputs, too.
 
     Raises:
         ValueError: no kernel, bad inputs, or a kernel with several numbers per pair.
@@ -136,16 +148,19 @@ def prepare(kernel: Any, x: Any, x2: Any, lengths: Any, lengths2: Any) -> Sides:
     right = left if symmetric else kernel.prepare(x2, lengths2)
     if not symmetric:
         kernel.check_pair(left, right)
-    diagonal = kernel.diag_side(left)
-    if diagonal.ndim != 1:
+    values = kernel.diag_side(left)
+    square = values.ndim == 3 and values.shape[1] == values.shape[2]
+    if values.ndim != 1 and not (square and full):
         raise ValueError(
-            f"a Gram matrix has one number per pair of inputs; got {diagonal.shape[1:]} of them. Take "
-            'outputs="trace" or the index of one output, or kernel(x) in one piece.'
+            f"{wanted} has one number per pair of inputs; got {values.shape[1:]} of them. Take "
+            'outputs="trace" or the index of one output'
+            + (", or gram(kernel, x), which is the matrix of all outputs." if square else ', or outputs="full".')
         )
-    span.check(kernel, x, lengths, diagonal.dtype, diagonal)
+    diagonal = own(kernel, left)
+    span.check(kernel, x, lengths, diagonal.dtype, diagonal.reshape(values.shape[0], -1) if square else diagonal)
     if not symmetric:
         span.check(kernel, x2, lengths2, diagonal.dtype, None)
-    return Sides(kernel, left, right, diagonal, symmetric)
+    return Sides(kernel, left, right, diagonal, symmetric, values.shape[1] if square else None)
 
 
 def sizes(tile: Any, workers: Any) -> tuple[int | None, int | None]:

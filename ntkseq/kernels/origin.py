@@ -80,8 +80,10 @@ def note(kernel: Any, values: Any, left: Any, right: Any = None, entrywise: Any 
         return max(map(entrywise or kernel.entry_rounding, sides))
 
     def traces() -> tuple[float, float]:
-        one, two = (float(np.sum(np.asarray(kernel.diag_side(side), np.float64))) for side in sides)
-        return one, two
+        own = [np.asarray(kernel.diag_side(side), np.float64) for side in sides]
+        if values.ndim == 4 and own[0].ndim == 3:  # (n, o, o) of all outputs
+            own = [np.einsum("noo->no", block) for block in own]
+        return float(np.sum(own[0])), float(np.sum(own[1]))
 
     found = Origin(
         ask,

@@ -12,7 +12,7 @@ import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks, _precision
-from ntkseq._struct import struct
+from ntkseq._struct import static, struct
 from ntkseq.spectra import spectrum
 
 
@@ -32,6 +32,7 @@ class Ridge:
         rkhs_norm: sqrt(trace(dual' K dual)), the norm of f in the kernel's function space.
         effective_dimension: trace(K (K + reg)^-1), the degrees of freedom of the fit.
         reg: the ridge, added to the diagonal as it stands (not times n).
+        outputs: o, where K is the matrix (n o, n o) of all outputs and y is (n, o); None otherwise.
     """
 
     y: Any
@@ -41,6 +42,7 @@ class Ridge:
     rkhs_norm: Any
     effective_dimension: Any
     reg: Any
+    outputs: int | None = static(default=None)
 
     @property
     def loo_predictions(self) -> Float[np.ndarray, "n ..."]:
@@ -56,15 +58,25 @@ class Ridge:
         """Predict at queries from their kernel values with the training examples.
 
         Args:
-            K_cross: Gram matrix of the queries with the training examples, (n_query, n): `gram(kernel, xq, x)`.
+            K_cross: Gram matrix of the queries with the training examples, (n_query, n): `gram(kernel, xq, x)`; of all
+                outputs, (n_query o, n o).
 
         Returns:
-            Predictions, (n_query,) or (n_query, k), host float64; under a JAX trace an array of K_cross's dtype.
+            Predictions, (n_query,), (n_query, k) or (n_query, o), host float64; under a JAX trace
+            an array of K_cross's dtype.
 
         Raises:
             ValueError: K_cross does not have one column per training example.
         """
-        return predict(self.dual, K_cross)
+        if self.outputs is None:
+            return predict(self.dual, K_cross)
+        found = predict(self.dual.reshape(-1), K_cross)
+        if found.shape[0] % self.outputs:
+            raise ValueError(
+                f"K_cross must have {self.outputs} rows per query, one for each output; got {found.shape[0]} rows. "
+                "Pass gram(kernel, x_query, x_train) of the kernel between all outputs."
+            )
+        return found.reshape(-1, self.outputs)
 
     def __repr__(self) -> str:
         return (
@@ -96,7 +108,8 @@ def ridge(K: Any, y: Any, *, reg: float) -> Ridge:
 
     Args:
         K: Gram matrix of the training examples, a Gram or an array, (n, n) and symmetric.
-        y: targets, (n,), or (n, k) for k outputs that share the kernel (`one_hot` encodes classes).
+        y: targets, (n,), or (n, k) for k outputs that share the kernel (`one_hot` encodes classes). Of the matrix
+            (n o, n o) of all outputs, `gram(empirical.NTK(..., outputs="full"), x)`: (n, o).
         reg: the ridge, >= 0. 0 asks for the interpolant of least norm.
 
     Returns:
@@ -113,7 +126,7 @@ def ridge(K: Any, y: Any, *, reg: float) -> Ridge:
         [0.5, -0.5]
     """
     matrix, reg = _checks.symmetric("K", K), _checks.nonnegative("reg", reg)
-    y = _checks.targets("y", y, len(matrix))
+    y, outputs = _targets(y, len(matrix))
     if reg == 0.0:
         least = spectrum(K, vectors=False, method="dense").min_eigenvalue
         if not (least.resolved and float(least.lower) > 0.0):
@@ -126,15 +139,30 @@ def ridge(K: Any, y: Any, *, reg: float) -> Ridge:
     dual = scipy.linalg.cho_solve(factor, y)
     inverse = scipy.linalg.cho_solve(factor, np.eye(len(matrix)))
     fitted = matrix @ dual
+    if outputs is None:
+        loo = _over(dual, np.diagonal(inverse))
+    else:  # an example is left out with all its outputs: the block of the inverse in place of its diagonal
+        four = inverse.reshape(-1, outputs, len(y) // outputs, outputs)
+        loo = np.linalg.solve(np.einsum("iaib->iab", four), dual.reshape(-1, outputs, 1))[..., 0]
+    shape = y.shape if outputs is None else (-1, outputs)
     return Ridge(
-        y=y,
-        dual=dual,
-        residuals=y - fitted,
-        loo_residuals=_over(dual, np.diagonal(inverse)),
+        y=y.reshape(shape),
+        dual=dual.reshape(shape),
+        residuals=(y - fitted).reshape(shape),
+        loo_residuals=loo,
         rkhs_norm=float(np.sqrt(max(np.sum(dual * fitted), 0.0))),
         effective_dimension=float(np.sum(matrix * inverse)),
         reg=reg,
+        outputs=outputs,
     )
+
+
+def _targets(y: Any, n: int) -> tuple[np.ndarray, int | None]:
+    """Targets (n,) or (n, k) of a matrix of n rows; or (n / o, o) of one of all outputs, end to end, and o."""
+    shape = np.shape(y)
+    if len(shape) == 2 and shape[0] < n and shape[0] * shape[1] == n:
+        return _checks.targets("y", y, shape[0]).reshape(-1), shape[1]
+    return _checks.targets("y", y, n), None
 
 
 def factorise(matrix: Float[np.ndarray, "n n"], reg: float) -> tuple[np.ndarray, Any]:
@@ -181,7 +209,7 @@ def select_reg(K: Any, y: Any, regs: Sequence[float]) -> Selection:
 
     Args:
         K: Gram matrix of the training examples, (n, n).
-        y: targets, (n,) or (n, k).
+        y: targets, (n,) or (n, k); (n, o) of a matrix (n o, n o) of all outputs, whose examples are left out whole.
         regs: candidates, each >= 0. Those that leave K + reg not positive in float64 are passed over.
 
     Returns:
@@ -192,7 +220,7 @@ def select_reg(K: Any, y: Any, regs: Sequence[float]) -> Selection:
     """
     matrix = _checks.symmetric("K", K)
     n = len(matrix)
-    y = _checks.targets("y", y, n)
+    y, outputs = _targets(y, n)
     candidates = np.array([_checks.nonnegative("regs", reg) for reg in regs])
     if not len(candidates):
         raise ValueError("regs must hold at least one candidate; got none. Try np.logspace(-6, 2, 9) times K[0, 0].")
@@ -205,7 +233,11 @@ def select_reg(K: Any, y: Any, regs: Sequence[float]) -> Selection:
         if shifted[0] <= rounding:
             continue
         dual = vectors @ _over(projected, shifted)
-        loo = _over(dual, np.square(vectors) @ (1.0 / shifted))
+        if outputs is None:
+            loo = _over(dual, np.square(vectors) @ (1.0 / shifted))
+        else:
+            rows = vectors.reshape(-1, outputs, n)
+            loo = np.linalg.solve((rows / shifted) @ rows.transpose(0, 2, 1), dual.reshape(-1, outputs, 1))
         errors[j] = np.mean(np.square(loo))
     if np.isnan(errors).all():
         raise ValueError(

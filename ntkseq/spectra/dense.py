@@ -133,6 +133,9 @@ def _host(K: Any) -> tuple[np.ndarray, np.dtype, Gram]:
     entries = K.array if isinstance(K, Dense) else K.dense() if isinstance(K, Gram) else K
     if isinstance(entries, jax.Array) and not _checks.is_concrete(entries):
         raise ValueError("spectrum runs on the host and cannot be traced. Call it outside jit, vmap and grad.")
+    if np.ndim(entries) == 4:  # over outputs or steps: one matrix of all, with what its kernel knows of its rounding
+        K = as_gram(entries)
+        entries = K.array  # pyright: ignore[reportAttributeAccessIssue]
     given, entries = entries, np.asarray(entries)
     if entries.dtype.kind in "iub":
         given = entries = entries.astype(np.float64)

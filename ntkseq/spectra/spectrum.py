@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 
 from ntkseq import _checks, _memory
 from ntkseq._struct import replace
+from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.base import Dense, Gram
 from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.dense import dense_spectrum, held
@@ -49,7 +50,8 @@ def spectrum(K: Any, *, vectors: bool = True, method: Any = "auto", **options: A
     method="auto": dense up to n = 4096, matrix-free beyond. The answer's `method` says which way, and why.
 
     Args:
-        K: a Gram, held, lazy or an Operator, or an array (n, n), symmetric up to rounding. An array that a kernel
+        K: a Gram, held, lazy or an Operator, or an array (n, n), or (n, n, o, o) over all outputs or steps, which is
+            taken as a matrix (n o, n o), symmetric up to rounding. An array that a kernel
             returned states what the Gram states; any other counts as rounded once in its own dtype, with a warning
             below float64 (`grams.as_gram`). If its error is larger, say so: `grams.Dense(K, rounding=...)`. What is
             asymmetric within rounding is symmetrised; asymmetry beyond `rounding` widens the errors.
@@ -88,6 +90,10 @@ def spectrum(K: Any, *, vectors: bool = True, method: Any = "auto", **options: A
         raise ValueError(
             f"spectrum takes no option {sorted(unknown)[0]!r}. Its options are k, least, probes, steps, ..."
         )
+    if (
+        not isinstance(K, Gram) and getattr(K, "ndim", 0) == 4 and _checks.is_concrete(K)
+    ):  # over outputs or steps: all in one
+        K = as_gram(K)
     implicit = isinstance(K, Gram) and not isinstance(K, Dense)
     shape = tuple(getattr(K, "shape", ()))
     large = len(shape) == 2 and shape[0] > DENSE

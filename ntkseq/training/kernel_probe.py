@@ -17,6 +17,7 @@ from ntkseq._calls import takes_length
 from ntkseq._struct import static, struct
 from ntkseq.empirical import NTK
 from ntkseq.empirical.function import selected
+from ntkseq.grams.arrays import flat
 from ntkseq.grams.base import Dense
 from ntkseq.spectra.base import Interval, Spectrum
 from ntkseq.spectra.compare import cosine, leading_angles, relative_distance
@@ -58,7 +59,8 @@ class KernelProbe(Probe):
         lengths: of the sequences, (n,).
         every: period in steps, or the steps.
         k: how many leading eigenvalues are kept, and span the space whose rotation is measured.
-        outputs: "trace", the mean over outputs; "pseudo", their sum over sqrt(o); or an index; see `empirical.NTK`.
+        outputs: "trace", the mean over outputs; "full", the matrix (n o, n o) of all outputs, of at most 4096 rows;
+            "pseudo", their sum over sqrt(o); or an index; see `empirical.NTK`.
         trainable: which leaves count; see `empirical.NTK`.
         name: of the table.
 
@@ -83,8 +85,8 @@ class KernelProbe(Probe):
     def __post_init__(self) -> None:
         object.__setattr__(self, "every", check_every(self.every))
         check_name(self.name)
-        if self.outputs not in ("trace", "pseudo") and not isinstance(self.outputs, int):
-            raise ValueError(f'outputs must be "trace", "pseudo" or an index; got {self.outputs!r}.')
+        if self.outputs not in ("trace", "pseudo", "full") and not isinstance(self.outputs, int):
+            raise ValueError(f'outputs must be "trace", "full", "pseudo" or an index; got {self.outputs!r}.')
         x, n, lengths = check_examples("x", self.x, self.lengths, MOST)
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "lengths", lengths)
@@ -132,6 +134,11 @@ class KernelProbe(Probe):
 
     def remember(self, first: Any) -> Any:
         K = _symmetric(first["K"])
+        if len(K) > MOST:
+            raise ValueError(
+                f'outputs="full" makes a matrix of {len(K)} rows, and every row of the history takes all its '
+                f"eigenvalues; at most {MOST}. Pass fewer probe examples."
+            )
         gram = _gram(K, float(first["e"]))
         if gram is None:
             raise ValueError(
@@ -179,6 +186,7 @@ class KernelProbe(Probe):
             raise ValueError(f"y must have the shape of the outputs, {outputs.shape}; got {y.shape}.")
         error = 0.0
         for name, targets in (("alignment", y), ("alignment_residual", outputs - y)):
+            targets = targets.reshape(-1, 1) if self.outputs == "full" else targets
             product = targets @ targets.T
             if np.isfinite(product).all() and product.any():
                 value = cosine(K, product, [rounding, 0.0])
@@ -229,6 +237,7 @@ def _chosen(trainable: Any, path: str) -> bool:
 
 def _symmetric(K: np.ndarray) -> np.ndarray:
     K = np.asarray(K, np.float64)
+    K = flat(K) if K.ndim == 4 else K
     return 0.5 * (K + K.T)
 
 

@@ -262,12 +262,6 @@ def test_lengths_are_checked_inside_a_trace_too() -> None:
         jax.jit(lambda params: NTK(net.apply, params).prepare(x, longer).inputs[1])(params)
 
 
-def test_a_gram_matrix_has_one_number_per_pair() -> None:
-    f, params, x = made("rnn_outputs", jnp.float32)
-    with pytest.raises(ValueError, match="one number per pair"):
-        ntkseq.gram(NTK(f, params, outputs="full"), x)
-
-
 def test_bfloat16_parameters_are_summed_in_float32() -> None:
     f, params, x = made("rnn", jnp.float32)
     half = lambda tree: jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), tree)  # noqa: E731

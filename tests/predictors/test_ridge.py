@@ -177,3 +177,32 @@ def test_one_hot_encodes_and_decodes():
     np.testing.assert_array_equal(one_hot(labels, classes=[8, 3, 5])[0], [0.0, 1.0, 0.0])
     with pytest.raises(ValueError, match="once in classes"):
         one_hot(labels, classes=[3, 8])
+
+
+def matrix_of_outputs(n: int = 4, o: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(4)
+    J = rng.standard_normal(((n + 2) * o, 30))
+    K = J @ J.T
+    return K[: n * o, : n * o], K[n * o :, : n * o], rng.standard_normal((n, o))
+
+
+def test_ridge_of_the_matrix_of_all_outputs_takes_and_gives_outputs():
+    K, cross, y = matrix_of_outputs()
+    fit = ridge(K, y, reg=0.3)
+    wanted = cross @ np.linalg.solve(K + 0.3 * np.eye(12), y.reshape(-1))
+    np.testing.assert_allclose(fit(cross), wanted.reshape(2, 3), rtol=1e-10)
+    assert fit.residuals.shape == fit.dual.shape == fit.loo_predictions.shape == (4, 3)
+    with pytest.raises(ValueError, match="3 rows per query"):
+        fit(cross[:4])
+    with pytest.raises(ValueError, match="y must have shape"):
+        ridge(K, y[:3], reg=0.3)
+
+
+def test_an_example_is_left_out_with_all_its_outputs():
+    K, _, y = matrix_of_outputs()
+    fit, chosen = ridge(K, y, reg=0.3), select_reg(K, y, [0.3])
+    for i in range(4):
+        here = np.arange(12) // 3 == i
+        rest = np.linalg.solve(K[np.ix_(~here, ~here)] + 0.3 * np.eye(9), y.reshape(-1)[~here])
+        np.testing.assert_allclose(fit.loo_predictions[i], K[np.ix_(here, ~here)] @ rest, rtol=1e-8)
+    assert chosen.loo_errors[0] == pytest.approx(fit.loo_error, rel=1e-8)

@@ -121,7 +121,9 @@ def test_bad_inputs_are_turned_away():
     with pytest.raises(ValueError, match="y must have the shape of the outputs"):
         training.track([probe(NET.apply, X, y=Y[:, 0])], PARAMS)
     with pytest.raises(ValueError, match='outputs must be "trace"'):
-        probe(NET.apply, X, outputs="full")
+        probe(NET.apply, X, outputs="diagonal")
+    with pytest.raises(ValueError, match="a matrix of 4098 rows"):
+        probe(NET.apply, X, outputs="full").remember({"K": np.zeros((2049, 2049, 2, 2), np.float32)})
     with pytest.raises(ValueError, match="k must be an integer"):
         probe(NET.apply, X, k=0)
     with pytest.raises(ValueError, match="x must be finite"):
@@ -133,3 +135,18 @@ def test_bad_inputs_are_turned_away():
     huge = jax.tree.map(lambda leaf: leaf * 1e30, PARAMS)
     with pytest.raises(ValueError, match="the kernel at the initial parameters is not finite"):
         training.track([probe(NET.apply, X)], huge)
+
+
+def test_a_probe_of_all_outputs_measures_the_whole_matrix():
+    probe = training.KernelProbe(NET.apply, X, y=Y, every=1, k=3, outputs="full")
+    row = {name: column[0] for name, column in training.track([probe], PARAMS)["kernel"].columns.items()}
+    cast = lambda tree: jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), tree)  # noqa: E731
+    with jax.enable_x64(True):
+        jacobian = jax.vmap(jax.jacrev(NET.apply), (None, 0))(cast(PARAMS), cast(X))
+        J = np.concatenate([np.asarray(j).reshape(14, -1) for j in jax.tree.leaves(jacobian)], axis=1)
+    K, y = J @ J.T, np.asarray(Y, np.float64).reshape(-1)
+    values = np.linalg.eigvalsh(K)
+    assert (np.abs(row["top"] - values[::-1][:3]) <= row["top_error"]).all()
+    assert row["least_lower"] <= values[0] <= row["least_upper"]
+    assert abs(row["alignment"] - y @ K @ y / (np.linalg.norm(K) * (y @ y))) <= row["alignment_error"] + 1e-6
+    np.testing.assert_allclose(row["sharpness"], values[-1] / 7, rtol=1e-5)
