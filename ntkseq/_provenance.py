@@ -23,9 +23,9 @@ def remember(array: Any, origin: Any) -> None:
         return
     key = id(array)
 
-    def forget(ref: Any) -> None:  # called before the identity can be given to another object
-        if _notes.get(key, (None,))[0] is ref:
-            _notes.pop(key, None)
+    def forget(ref: Any, notes: Any = _notes) -> None:  # called before the identity can be given to another object
+        if notes.get(key, (None,))[0] is ref:  # at the very end, the name of the module is gone
+            notes.pop(key, None)
 
     _notes[key] = (weakref.ref(array, forget), origin)
 
