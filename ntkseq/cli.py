@@ -28,7 +28,14 @@ ABOUT = """Neural tangent kernels of sequence models: kernel, spectrum, bounds, 
 Exit codes: 0 done; 1 a failure inside (please report it); 2 bad input or arguments, said in one line; 130 interrupted.
 Nothing is left half-written. Results go to standard output, progress and errors to standard error."""
 
-READING = ("label", "delimiter", "layout", "tokens", "test")  # options of `data.load` that commands have, too
+READING = (
+    "label",
+    "delimiter",
+    "layout",
+    "targets",
+    "tokens",
+    "test",
+)  # options of `data.load` that commands have, too
 EXTRA = ("tyro", "rich", "jinja2", "matplotlib", "sklearn")
 
 
@@ -53,6 +60,8 @@ class Accuracy:
     """As for ntkseq study, what stands between cells."""
     layout: Literal["auto", "ntd", "nct", "rows"] = "auto"
     """As for ntkseq study, the axes of arrays."""
+    targets: Literal["auto", "classes", "values"] = "auto"
+    """As for ntkseq study, what labels are; an accuracy is one of classes."""
     tokens: Literal["auto", "real", "one-hot"] = "auto"
     """As for ntkseq study, what whole numbers are."""
 
@@ -183,6 +192,7 @@ def _command(cls: type, argument: str | None = None) -> type:
             hints[name] = Annotated[hint, tyro.conf.arg(metavar=typed)]
     if argument is not None:
         argument_hint = get_type_hints(cls)[argument]
+        argument_hint = str if argument == "source" else argument_hint  # no data set in memory here
         metavar = argument.upper() if argument_hint is str else "[KEY ...]"
         hints[argument] = Annotated[tyro.conf.Positional[argument_hint], tyro.conf.arg(metavar=metavar)]
     body = {"__annotations__": hints, "__doc__": cls.__doc__, "__module__": cls.__module__}
@@ -207,7 +217,7 @@ def _study(study: Study) -> int:
     from ntkseq.studies import run
 
     warnings.simplefilter("ignore", Doubt)  # said in lines of its own
-    out = study.out or f"{pathlib.Path(study.source).stem}-report"
+    out = study.out or f"{pathlib.Path(str(study.source)).stem}-report"
     return _written(out, study.overwrite, lambda progress: run(study, stage=progress.stage, say=_saying(progress)))
 
 

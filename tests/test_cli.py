@@ -161,6 +161,22 @@ def test_the_column_of_the_label_is_said_or_asked_for(capsys, nothing_computed):
     assert "the label its last cell" in said_before(capsys, "study", "last.tsv", "--label", "last")[0]
 
 
+def test_targets_that_are_numbers_make_a_report_of_squared_errors(capsys, file):
+    x = np.random.default_rng(1).normal(size=(16, 3, 1)).astype(np.float32)
+    y = x.sum((1, 2)).astype(np.float64)
+    path = file(x=x[:12], y=y[:12], x_test=x[12:], y_test=y[12:])
+    assert "Regression: pass --targets values" in refused(capsys, "study", path)
+    assert cli.main(["study", path, "--targets", "values", "--read", "last", "--out", "out"]) == 0
+    said = capsys.readouterr()
+    assert "root mean squared test error" in said.out and "class" not in said.out
+    assert "made: 12 training and 4 test sequences, t = 3, d = 1, targets from" in said.err
+    assert names("out") == ["arrays.npz", "report.html", "report.json"]
+    assert "classes picks classes" in refused(capsys, "study", path, "--targets", "values", "--classes", "a", "b")
+    assert "an accuracy is one of classes" in refused(capsys, "accuracy", path, "--targets", "values")
+    said = refused(capsys, "study", "training", "--source", path, "--targets", "values")
+    assert "this study is about classes; got targets that are numbers" in said
+
+
 def test_another_delimiter_is_said_and_confirmed(capsys, file, nothing_computed):
     rows = [";".join([f"{i / 7:.3f}", f"{i / 9:.3f}", "ab"[i % 2]]) for i in range(20)]
     pathlib.Path("a.csv").write_text("\n".join(rows))

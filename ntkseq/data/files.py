@@ -29,7 +29,7 @@ def load(
     path: str | os.PathLike[str],
     *,
     test: str | os.PathLike[str] | None = None,
-    targets: str = "classes",
+    targets: str = "auto",
     label: str | None = "auto",
     layout: str = "auto",
     tokens: str = "auto",
@@ -63,7 +63,8 @@ def load(
     Args:
         path: the file.
         test: a second file, with the test split (`NAME_TEST.ts` beside `NAME_TRAIN.ts`).
-        targets: "classes" returns class codes and names; "values" returns the labels as numbers (regression).
+        targets: "classes" returns class codes and names; "values" returns the labels as numbers (regression). "auto" is
+            "classes", but refuses labels of which nearly every example has its own, and more than 20 numbers with gaps.
         label: csv, tsv, txt, arff: where the label is: "first", "last" (the last cell of its row), a column name, or
             None for sequences without labels. "auto": a column called label, class or target; else the end of the rows
             that holds text; else the first cell of a .tsv or .txt and the last of a .csv, unless the other end looks as
@@ -103,7 +104,7 @@ def load(
         [1.0, -1.0]
         >>> folder.cleanup()
     """
-    _checks.choice("targets", targets, ("classes", "values"))
+    _checks.choice("targets", targets, ("auto", "classes", "values"))
     if dtype is not None:
         dtype = _checks.float_dtype("dtype", dtype)
     max_bytes = _checks.positive_int("max_bytes", max_bytes)
@@ -128,7 +129,9 @@ def load(
         _finite(part, where)
     measured = Path(path).suffix.lower() == ".npz" and all(part.x.dtype.kind == "f" for part in parts)
     parts, remarks, doubts = token.settle(parts, tokens, measured=measured, where=where, max_bytes=max_bytes)
-    codes, classes, said = encode([part.labels for part in parts], found.declared, targets, where)
+    codes, classes, said = encode(
+        [part.labels for part in parts], found.declared, targets, where, named=label != "auto"
+    )
     if ended := sum(part.ended for part in parts):
         remarks += (f"{ended} sequence(s) end in missing values, which were taken for their ends",)
     doubts = found.said + doubts

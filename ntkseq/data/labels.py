@@ -12,7 +12,7 @@ _NONE = ("", "?", "nan")  # what stands where a label is missing (lower case); "
 
 
 def encode(
-    labels: list[np.ndarray | None], declared: tuple[str, ...] | None, targets: str, where: str
+    labels: list[np.ndarray | None], declared: tuple[str, ...] | None, targets: str, where: str, *, named: bool = False
 ) -> tuple[list[np.ndarray | None], tuple[str, ...], tuple[str, ...]]:
     """Labels of all splits as codes into one sorted list of class names, or as numbers.
 
@@ -22,8 +22,10 @@ def encode(
     Args:
         labels: raw labels of each split, numbers or text; None throughout without labels.
         declared: class names that the file lists itself, which then count in full.
-        targets: "classes" or "values".
+        targets: "classes", "values", or "auto": classes, unless nearly every example would be one of its own, or
+            numbers are too many and too scattered for codes, which is refused.
         where: the file, for messages.
+        named: whether it was said where the labels are.
 
     Returns:
         Per split int32 codes (or float64 numbers, or None), the class names, and what the user should be told.
@@ -37,8 +39,8 @@ def encode(
     if targets == "values":
         return [_values(part, where) for part in labels if part is not None], (), ()
     raw = [_class_names(part, where) for part in labels if part is not None]
-    listed, named, said = _spelled(declared, raw, where)
-    seen = {name for part in named for name in part} if listed is None else set(listed)
+    listed, spelled, said = _spelled(declared, raw, where)
+    seen = {name for part in spelled for name in part} if listed is None else set(listed)
     classes = _sorted(seen)
     if listed is None:
         odd = next((name for name in classes if _fraction(name)), None)
@@ -47,11 +49,14 @@ def encode(
                 f"{where}: class labels must be text or whole numbers; got {shown(odd)}. Regression: pass "
                 "targets='values'. A table: is the label the other end of the row (label='first', label='last')?"
             )
-        said += _compared(named, where)
-    elif strangers := sorted({name for part in named for name in part} - seen):
+        said += _compared(spelled, where)
+        if targets == "auto":
+            whole = all(part.dtype.kind in "iub" for part in labels if part is not None)
+            said += _doubted(spelled, classes, whole, where, named)
+    elif strangers := sorted({name for part in spelled for name in part} - seen):
         raise ValueError(f"{where}: label {shown(strangers[0])} is none of the classes that the file lists.")
     code = {name: i for i, name in enumerate(classes)}
-    return [np.array([code[name] for name in part], np.int32) for part in named], classes, tuple(said)
+    return [np.array([code[name] for name in part], np.int32) for part in spelled], classes, tuple(said)
 
 
 def number(label: str) -> str | None:
@@ -68,6 +73,33 @@ def number(label: str) -> str | None:
     if "_" in label or not value.is_finite() or abs(value.adjusted()) > 25:
         return None  # 1_0 is a name; 1e999999999 would fill the memory
     return str(int(value)) if value == int(value) else f"{value.normalize():f}"
+
+
+MANY = 20
+"""More classes than this by numbers are looked at twice."""
+
+
+def _doubted(spelled: list[list[str]], classes: tuple[str, ...], whole: bool, where: str, named: bool) -> list[str]:
+    """What to say of very many classes; refused where the labels look like a time, an id or a target of regression."""
+    k, n = len(classes), sum(map(len, spelled))
+    values = [int(name) for name in classes if (number(name) or ".") == name and "." not in name]
+    numeric = len(values) == k
+    ways = "targets='classes' if they are classes; regression: targets='values'" if numeric else "targets='classes'"
+    if n >= 5 and 2 * k > n and (k > MANY or not named):
+        what = "numbers" if numeric else "times or ids, as those of a table with a row for each step,"
+        raise ValueError(
+            f"{where}: {n} examples have {k} different labels ({_few(set(classes))}), so these may be {what} and no "
+            f"classes. Pass {ways}, or name the label."
+        )
+    if not numeric or k <= MANY:
+        return []
+    gaps = values[-1] - values[0] + 1 > k or values[0] not in (0, 1)
+    if gaps:
+        raise ValueError(
+            f"{where}: {k} different numbers with gaps ({_few(set(classes))}) may be measured values and no classes. "
+            f"Pass {ways}."
+        )
+    return [] if whole else [f"the labels are {k} numbers, read as classes; targets='values' reads them as numbers"]
 
 
 def _fraction(name: str) -> bool:

@@ -60,7 +60,8 @@ def read(
         place, refusal = None, error
     position = _position(place, titles, where)
     if layout != "rows":
-        tidy.refuse(rows, titles, position, where, skip)
+        timed = label == "auto" and titles is not None and position is not None and tidy.is_time(titles[position])
+        tidy.refuse(rows, titles, None if timed else position, where, skip)
     if refusal is not None:
         raise refusal
     if titles is not None and layout != "rows" and (kinds := columns.several_kinds(titles, place)):

@@ -13,7 +13,7 @@ from ntkseq.data.splits import shown
 _IDS = {"id", "ids", "uid", "uuid", "case", "series", "sequence", "seq", "sample", "instance", "subject", "patient"}
 _TIMES = {"t", "ts", "time", "times", "timestamp", "time_stamp", "datetime", "date", "step", "steps", "timestep"}
 _TIMES |= {"time_step", "time_index", "frame", "tick", "second", "seconds", "sec", "ms", "minute", "hour", "day"}
-_TIMES |= {"cycle", "reading_id"}
+_TIMES |= {"cycle", "reading_id", "month", "quarter", "year"}
 _IDS |= {"trial", "episode", "session"}
 _INDEX = {"index", "unnamed:_0"}
 
@@ -53,6 +53,11 @@ def refuse(rows: Rows, titles: list[str] | None, at: int | None, path: str, skip
             f"{path}: column {shown(titles[ids[0]])} looks like an id, which is no step of a sequence. Delete it; or, "
             f"if rows are steps, gather them into sequences and save an .npz. {ROWS}"
         )
+
+
+def is_time(title: str) -> bool:
+    """Whether a column of this name holds times."""
+    return plain(title) in _TIMES
 
 
 def _keys(

@@ -36,7 +36,7 @@ def read(text: str, *, where: str, name: str, targets: str, max_bytes: int) -> F
     """The examples of a `.ts` file; `files.load` describes the arguments."""
     lines = _lines(text)
     head = _head(lines, where)
-    if head.regression and targets == "classes":
+    if head.regression and targets != "values":
         raise ValueError(f"{where}: @targetLabel says that the labels are numbers, not classes. Pass targets='values'.")
     known = None if head.classes is None else {*head.classes, *filter(None, map(number, head.classes))}
     stamped = head.flags.get("timestamps", False)

@@ -98,7 +98,7 @@ def accuracy(
         protocol: "auto" takes "uci" where the file has folds.
         seed: of the cross-validation folds.
         say: called with lines on the data before anything is computed.
-        **reading: `test`, `label`, `delimiter`, `layout` and `tokens` of `data.load`.
+        **reading: `test`, `label`, `delimiter`, `layout`, `targets` and `tokens` of `data.load`.
 
     Raises:
         ImportError: scikit-learn is not installed.
@@ -118,6 +118,8 @@ def accuracy(
     if say is not None:
         for line in repr(loaded).splitlines():
             say(line.strip())
+    if loaded.y is not None and not loaded.classes:
+        raise ValueError(f"{path}: an accuracy is one of classes; got targets that are numbers. Take ntkseq study.")
     if loaded.y is None or len(loaded.classes) < 2:
         raise ValueError(f"{path}: accuracy needs labels of at least two classes; got {len(loaded.classes)}.")
     if protocol == "auto":

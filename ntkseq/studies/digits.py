@@ -23,4 +23,6 @@ STUDY = Study("digits", out="digits-report")
 
 def main() -> Report:
     """Run it as it stands."""
-    return run(STUDY)
+    report = run(STUDY)
+    assert isinstance(report, Report)  # a `Sheet` where targets are numbers
+    return report

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 
+from ntkseq.data import Dataset
 from ntkseq.reports import Prediction
 from ntkseq.spectra import Spectrum
 from ntkseq.studies.inputs import Problem
@@ -93,7 +94,7 @@ def provenance(study: Any, posed: Data, seconds: dict[str, float]) -> dict[str, 
     device = jax.devices()[0]
     return {
         "command": study.command,
-        "config": dataclasses.asdict(study),
+        "config": _config(study),
         "data_sha256": posed.fingerprint(),
         "seed": study.seed,
         "versions": {name: version(name) for name in ("ntkseq", "jax", "jaxlib", "numpy", "scipy")}
@@ -103,3 +104,9 @@ def provenance(study: Any, posed: Data, seconds: dict[str, float]) -> dict[str, 
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": seconds,
     }
+
+
+def _config(study: Any) -> dict[str, Any]:
+    """The options, with the name of a data set in place of its arrays."""
+    held = {field.name: getattr(study, field.name) for field in dataclasses.fields(study)}
+    return {name: value.name if isinstance(value, Dataset) else value for name, value in held.items()}

@@ -6,8 +6,9 @@ import dataclasses
 import hashlib
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from ntkseq import _checks, data
 from ntkseq.data.splits import refuse_the_same, repeats
@@ -23,12 +24,12 @@ class Part:
 
     Attributes:
         x: sequences, (n, t, d).
-        y: class codes, (n,).
+        y: class codes, or targets that are numbers, (n,).
         lengths: (n,), or None when all are t long.
     """
 
     x: Float[np.ndarray, "n t d"]
-    y: Int[np.ndarray, " n"]
+    y: Shaped[np.ndarray, " n"]
     lengths: Int[np.ndarray, " n"] | None
 
     def take(self, which: Any) -> Part:
@@ -43,7 +44,7 @@ class Problem:
     Attributes:
         name: of the data set.
         train, test: the examples.
-        classes: name of each class code.
+        classes: name of each class code; none where targets are numbers.
         positive: the code that is +1 for the bounds.
         split: how the test examples were set apart, in words.
         scale: what the sequences were divided by; None for nothing.
@@ -69,6 +70,9 @@ class Problem:
         (n, t, d), m = self.train.x.shape, len(self.test.y)
         ragged = self.train.lengths is not None or self.test.lengths is not None
         shown = f"{self.name}: {n} training and {m} test sequences, t {'<=' if ragged else '='} {t}, d = {d}"
+        if not self.classes:
+            every = np.concatenate([self.train.y, self.test.y])
+            return f"{shown}, targets from {every.min():.4g} to {every.max():.4g}"
         return f"{shown}, {len(self.classes)} classes"
 
     @property
@@ -77,7 +81,7 @@ class Problem:
         names = ", ".join(repr(name) for name in self.classes[:8]) + (", ..." if len(self.classes) > 8 else "")
         shortest = [int(part.lengths.min()) for part in (self.train, self.test) if part.lengths is not None]
         ragged = f"lengths from {min(shortest)}" if shortest else "one length, no missing values"
-        read = f"{self.summary} ({names}); {ragged}" + (f"; {self.origin}" if self.origin else "")
+        read = f"{self.summary}{f' ({names})' if names else ''}; {ragged}" + (f"; {self.origin}" if self.origin else "")
         warned = (self.warning.strip(),) if self.repeated else ()
         return (read, *(f"note: {note}" for note in (*self.notes, *warned)))
 
@@ -114,8 +118,12 @@ class Problem:
         return digest.hexdigest()
 
 
-def problem(study: Study) -> Problem:
+def problem(study: Study, *, values: bool = False) -> Problem:
     """Load, choose classes, split, shorten and scale.
+
+    Args:
+        study: what is asked.
+        values: whether targets may be numbers.
 
     Raises:
         OSError, ImportError: the data are not there.
@@ -128,15 +136,21 @@ def problem(study: Study) -> Problem:
             f"dtype {study.dtype} needs JAX's 64-bit mode, which is off. Set the environment variable "
             "JAX_ENABLE_X64=1 before starting, or take float32."
         ) from None
-    loaded = _digits(study) if study.source == "digits" else _file(study)
-    train, test, classes = _chosen(loaded, study)
+    loaded = _loaded(study)
+    if loaded.y is not None and not loaded.classes:
+        if not values:
+            raise ValueError(f"{loaded.name}: this study is about classes; got targets that are numbers.")
+        train, test, classes = *_numbers(loaded, study), ()
+    else:
+        train, test, classes = _chosen(loaded, study)
     rng = np.random.default_rng(study.seed)
     if test is not None:
         refuse_the_same(train, test, loaded.name)
-        split = "the first examples of the bundled order" if study.source == "digits" else "the split of the file"
+        split = "the split of the file" if isinstance(study.source, str) else "the split of the data set"
+        split = "the first examples of the bundled order" if study.source == "digits" else split
     else:
         train, test = _hold_out(train, study, rng)
-        split = f"stratified, drawn with seed {study.seed}"
+        split = f"{'stratified, ' if classes else ''}drawn with seed {study.seed}"
     train, test = _at_most(train, study.n_train, rng), _at_most(test, study.n_test, rng)
     _check(train, test, classes, loaded.name)
     scale = None
@@ -146,10 +160,59 @@ def problem(study: Study) -> Problem:
             raise ValueError("normalise 'max-norm' divides by the largest training norm; got 0, all inputs are zero.")
         train, test = (dataclasses.replace(p, x=(p.x / scale).astype(p.x.dtype)) for p in (train, test))
     repeated = int(repeats(train.x, test.x, train.lengths, test.lengths).sum())
-    chosen = _positive(study, classes)
+    chosen = _positive(study, classes) if classes else 0
     return Problem(
         loaded.name, train, test, classes, chosen, split, scale, loaded.origin, loaded.notes, repeated=repeated
     )
+
+
+def _loaded(study: Study) -> data.Dataset:
+    if study.source == "digits":
+        return _digits(study)
+    if isinstance(study.source, str):
+        return data.load(study.source, dtype=study.dtype, **study.reading)
+    return _in_memory(study.source, study)
+
+
+def _in_memory(held: data.Dataset, study: Study) -> data.Dataset:
+    """A data set with class codes or numbers, in the dtype asked for."""
+    name = held.name or "data"
+    if held.y is None:
+        raise ValueError(f"{name}: a study needs labels; this data set has none.")
+    changes: dict[str, Any] = {"name": name, "x": jnp.asarray(np.asarray(held.x).astype(study.dtype))}
+    if held.x_test is not None:
+        changes["x_test"] = jnp.asarray(np.asarray(held.x_test).astype(study.dtype))
+    for key, y in (("y", held.y), ("y_test", held.y_test)):
+        if y is None:
+            continue
+        y = np.asarray(y)
+        if not np.isfinite(y).all():
+            raise ValueError(f"{name}: {key} must be finite; got {y[~np.isfinite(y)][0]}. Drop such examples.")
+        signs = len(held.classes) == 2 and y.dtype.kind == "f"  # after `Dataset.binary`
+        changes[key] = jnp.asarray((y > 0).astype(np.int32) if signs else y)
+    if held.classes and study.targets == "values":
+        raise ValueError(f"{name}: targets='values', but the data set has classes. Leave it out.")
+    if not held.classes and study.targets == "classes":
+        raise ValueError(f"{name}: targets='classes', but the data set has none. Name them: Dataset(..., classes=).")
+    if not held.classes and study.targets == "auto" and changes["y"].dtype.kind != "f":
+        raise ValueError(
+            f"{name}: y holds whole numbers without classes. Name them, Dataset(..., classes=), or pass "
+            "targets='values' to Study."
+        )
+    return dataclasses.replace(held, **changes)
+
+
+def _numbers(loaded: data.Dataset, study: Study) -> tuple[Part, Part | None]:
+    """The examples with targets that are numbers."""
+    for name in ("classes", "positive"):
+        if getattr(study, name):
+            raise ValueError(f"{loaded.name}: {name} picks classes; the targets are numbers. Leave it out.")
+
+    def part(x: Any, y: Any, lengths: Any) -> Part:
+        return Part(np.asarray(x), np.asarray(y, np.float64), None if lengths is None else np.asarray(lengths))
+
+    test = None if loaded.x_test is None else part(loaded.x_test, loaded.y_test, loaded.lengths_test)
+    return part(loaded.x, loaded.y, loaded.lengths), test
 
 
 def _digits(study: Study) -> data.Dataset:
@@ -165,10 +228,6 @@ def _digits(study: Study) -> data.Dataset:
     return data.Dataset(
         x[n_test:], y[n_test:], None, x[:n_test], y[:n_test], name="digits", classes=tuple(map(str, range(10)))
     )
-
-
-def _file(study: Study) -> data.Dataset:
-    return data.load(study.source, dtype=study.dtype, **study.reading)
 
 
 def _chosen(loaded: data.Dataset, study: Study) -> tuple[Part, Part | None, tuple[str, ...]]:
@@ -202,8 +261,9 @@ def _hold_out(every: Part, study: Study, rng: np.random.Generator) -> tuple[Part
     wanted = study.n_test if study.n_test is not None else max(1, round(HELD_OUT * n))
     order = rng.permutation(n)
     rank = np.empty(n)  # position of each example among its class, in (0, 1): the last ones of every class go
-    for code in np.unique(every.y):
-        members = order[every.y[order] == code]
+    groups = every.y if every.y.dtype.kind == "i" else np.zeros(n)  # numbers: one group
+    for code in np.unique(groups):
+        members = order[groups[order] == code]
         rank[members] = (np.arange(len(members)) + 0.5) / len(members)
         rank[members[0]] = -1.0
     by_rank = np.argsort(rank, kind="stable")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -14,10 +13,12 @@ import scipy.stats
 from jaxtyping import Float
 
 from ntkseq import bounds, predictors
-from ntkseq.bounds import Assumption, Bound
+from ntkseq.bounds import Bound
+from ntkseq.data import Dataset
 from ntkseq.grams import Dense, gram
-from ntkseq.reports import Prediction, Rank, Report
+from ntkseq.reports import Prediction, Rank, Report, Sheet
 from ntkseq.spectra import Spectrum, spectrum
+from ntkseq.studies import regression
 from ntkseq.studies.facts import facts, notes, provenance
 from ntkseq.studies.inputs import Part, Problem, problem
 from ntkseq.studies.spec import Study
@@ -43,17 +44,20 @@ class Clock:
         self.seconds[key] = round(time.perf_counter() - start, 4)
 
 
-def run(study: Study, *, stage: Stage | None = None, say: Callable[[str], Any] | None = None) -> Report:
+def run(
+    study: Study | Dataset, *, stage: Stage | None = None, say: Callable[[str], Any] | None = None
+) -> Report | Sheet:
     """Run a study.
 
     Args:
-        study: what is asked.
+        study: what is asked; a data set in memory is `Study(dataset)`.
         stage: called with the name of each stage; the context it returns is held while the stage lasts.
         say: called, before anything is computed, with a line on the data, and one for each thing that may be meant
             otherwise.
 
     Returns:
-        The report: print `report.summary()`, or write it with `reports.Folder`.
+        The report: print `report.summary()`, or write it with `reports.Folder`. Where the targets are numbers it is a
+        `reports.Sheet`, which speaks of squared errors.
 
     Raises:
         OSError: a file that cannot be read.
@@ -66,9 +70,10 @@ def run(study: Study, *, stage: Stage | None = None, say: Callable[[str], Any] |
         >>> sorted(report.bounds)
         ['arora', 'cao_gu', 'du', 'margin', 'rademacher']
     """
+    study = Study(study) if isinstance(study, Dataset) else study
     clock = Clock(stage)
     with clock("load", "data"):
-        posed = problem(study)
+        posed = problem(study, values=True)
         if say is not None:
             for line in posed.reading:
                 say(line)
@@ -80,6 +85,12 @@ def run(study: Study, *, stage: Stage | None = None, say: Callable[[str], Any] |
         cross = _kernel_matrix(kernel, study, test, train)
     with clock("spectrum", "spectrum"):
         eigen = spectrum(K, vectors=True, method="dense")
+    if not posed.classes:
+        with clock("prediction", "prediction and bound"):
+            reg, tried = _reg(K, np.asarray(train.y, np.float64), eigen, study.reg)
+            made = provenance(study, posed, clock.seconds)
+            more = {"reg": reg, "reg_from": tried, "ranks": _ranks(eigen, reg), "provenance": made}
+            return regression.report(study, posed, K, cross, eigen, **more)
     signs = posed.signs(train)
     with clock("prediction", "prediction"):
         found = _predict(K, cross, posed, eigen, study.reg)
@@ -127,17 +138,7 @@ def _kernel_matrix(kernel: Any, study: Study, part: Part, other: Part | None = N
 def _predict(K: Dense, cross: Dense, posed: Problem, eigen: Spectrum, reg: float | None) -> Prediction:
     y, y_test, k = posed.train.y, posed.test.y, len(posed.classes)
     targets = posed.signs(posed.train) if k == 2 else predictors.one_hot(y, classes=np.arange(k))
-    if reg is None:
-        unit = eigen.trace / eigen.n
-        if not unit > 0:
-            raise ValueError(
-                "the kernel is zero on these data, so nothing can be predicted; all inputs are zero, or the scales "
-                "and trained groups leave nothing. Raise sigma_u or sigma_b, or train more groups."
-            )
-        selection = predictors.select_reg(K, targets, [unit * factor for factor in REG_GRID])
-        reg, tried = selection.reg, f"least leave-one-out error of {len(REG_GRID)}, tr K/n times 1e-6 .. 1e2"
-    else:
-        tried = "given"
+    reg, tried = _reg(K, targets, eigen, reg)
     fit = predictors.ridge(K, targets, reg=reg)
 
     def decide(scores: np.ndarray) -> np.ndarray:
@@ -163,6 +164,20 @@ def _predict(K: Dense, cross: Dense, posed: Problem, eigen: Spectrum, reg: float
     )
 
 
+def _reg(K: Dense, targets: Any, eigen: Spectrum, reg: float | None) -> tuple[float, str]:
+    """The ridge, and how it was chosen."""
+    if reg is not None:
+        return reg, "given"
+    unit = eigen.trace / eigen.n
+    if not unit > 0:
+        raise ValueError(
+            "the kernel is zero on these data, so nothing can be predicted; all inputs are zero, or the scales "
+            "and trained groups leave nothing. Raise sigma_u or sigma_b, or train more groups."
+        )
+    selection = predictors.select_reg(K, targets, [unit * factor for factor in REG_GRID])
+    return float(selection.reg), f"least leave-one-out error of {len(REG_GRID)}, tr K/n times 1e-6 .. 1e2"
+
+
 def _clopper_pearson(wrong: int, m: int, level: float = 0.95) -> tuple[float, float]:
     """The exact binomial interval."""
     tail = 0.5 * (1 - level)
@@ -185,7 +200,7 @@ def _bounds(
         "du": bounds.du(K, y),
     }
     if posed.scale is not None:
-        said = {key: bound if key == "du" else _scaled_by_sample(bound) for key, bound in said.items()}
+        said = {key: bound if key == "du" else regression.bounds_of_scaled(bound) for key, bound in said.items()}
     f: Float[np.ndarray, " m"] = np.asarray(predictors.ridge(K, y, reg=reg)(cross))
     measured = (
         {}
@@ -196,16 +211,6 @@ def _bounds(
         }
     )
     return said, measured
-
-
-def _scaled_by_sample(bound: Bound) -> Bound:
-    extra = Assumption(
-        "scale",
-        "the scale of the inputs was fixed before the sample",
-        "fails",
-        "they were divided by the largest training norm",
-    )
-    return dataclasses.replace(bound, assumptions=(*bound.assumptions, extra))
 
 
 _RANKS: tuple[tuple[str, dict[str, float], str, str], ...] = (

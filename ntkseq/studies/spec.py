@@ -7,6 +7,7 @@ import shlex
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ntkseq import _checks, kernels
+from ntkseq.data import Dataset
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,8 @@ class Reading:
     """Tables: what stands between cells, comma, semicolon, tab, space (any blanks) or one character. auto looks."""
     layout: Literal["auto", "ntd", "nct", "rows"] = "auto"
     """Axes of arrays: ntd, (n, t, d), or nct, (n, channels, time). Tables: rows, each row is a sequence. auto looks."""
+    targets: Literal["auto", "classes", "values"] = "auto"
+    """classes, or values: numbers (regression). auto: classes, and it asks where labels look like numbers."""
     tokens: Literal["auto", "real", "one-hot"] = "auto"
     """Whole numbers: real, measured values; one-hot, ids of tokens. auto asks where they look like ids."""
 
@@ -37,14 +40,15 @@ class Study(Reading):
     Writes report.html (one file, no external parts), report.json and kernel.npz into the folder --out, and prints a
     summary of ten lines. A file with a test split keeps it; otherwise a stratified quarter is held out, drawn with
     --seed. The ridge, unless given, is the one of least leave-one-out error on the training examples. Bounds speak of a
-    two-class problem: the two classes, or one class (--positive) against the rest.
+    two-class problem: the two classes, or one class (--positive) against the rest. With --targets values the report is
+    of squared errors, with the bound that holds for them, and the arrays are in arrays.npz.
     """
 
-    source: str
+    source: str | Dataset
     """"digits" (bundled, 8 steps of 8 pixels; 3 against 8 unless --classes says otherwise) or a file: .npz with x, y
     (and lengths, x_test, ...), X_train, y_train, ... or NAME_TRAIN, y_TRAIN, ...; .ts; .arff; .csv, .tsv or .txt, a
     sequence and its label per row.
-    NaN at the end of a sequence (? in .ts) is its end."""
+    NaN at the end of a sequence (? in .ts) is its end. In Python also a data.Dataset."""
     out: str | None = None
     """Folder to write. Default: NAME-report in the working directory."""
     overwrite: bool = False
@@ -111,6 +115,13 @@ class Study(Reading):
                 _checks.choice(name, getattr(self, name), get_args(hint))
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be an integer in 0..2^32 - 1; got {self.seed}.")
+        if isinstance(self.source, Dataset):
+            alien = [name for name, value in self.reading.items() if name != "targets" and value not in ("auto", None)]
+            if alien:
+                raise ValueError(f"{alien[0]} is for files; got a data set in memory. Leave it out.")
+        for name in ("classes", "positive") if self.targets == "values" else ():
+            if getattr(self, name) not in ((), ("all",), None):
+                raise ValueError(f"{name} picks classes; targets='values' has none. Leave one of them out.")
         self.build()
 
     def build(self) -> kernels.Kernel:
@@ -165,7 +176,8 @@ class Study(Reading):
     @property
     def command(self) -> str:
         """The command line that asks for this study."""
-        return command_line(["ntkseq", "study", self.source], self)
+        source = f"({self.source.name or 'data'}, in memory)" if isinstance(self.source, Dataset) else self.source
+        return command_line(["ntkseq", "study", source], self)
 
 
 def command_line(words: list[str], record: Any) -> str:

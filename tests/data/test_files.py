@@ -352,8 +352,8 @@ def test_files_that_list_different_classes_are_refused(same):
         load(same / "w.TS", test=other)
 
 
-def test_targets_is_one_of_two_words(same):
-    with pytest.raises(ValueError, match="targets must be one of 'classes', 'values'; got 'labels'"):
+def test_targets_is_one_of_three_words(same):
+    with pytest.raises(ValueError, match="targets must be one of 'auto', 'classes', 'values'; got 'labels'"):
         load(same / "w.csv", targets="labels")
 
 

@@ -13,6 +13,35 @@ def codes(labels, declared=None, targets="classes"):
     return parts[0].tolist(), classes
 
 
+CODES = np.arange(60) % 30  # 30 classes, each twice
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.arange(60.0) * 7, "60 examples have 60 different labels"),
+        ((np.arange(60) % 25) * 3.0, "25 different numbers with gaps"),
+        ([str(3 * i % 75) for i in range(60)], "25 different numbers with gaps"),
+        ([f"1991 {i}" for i in range(6)], "6 examples have 6 different labels.*times or ids"),
+        (np.arange(30), "30 examples have 30 different labels"),
+    ],
+)
+def test_numbers_and_times_are_not_made_classes_without_a_word(labels, message):
+    with pytest.raises(ValueError, match=message + ".*targets='classes'") as caught:
+        codes(labels, targets="auto")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+    assert len(codes(labels, targets="classes")[1]) == len(set(map(str, np.asarray(labels).tolist())))
+
+
+def test_many_codes_without_gaps_are_classes_which_is_said_of_floats():
+    assert encode([CODES], None, "auto", "f")[2] == () == encode([CODES + 1], None, "auto", "f")[2]
+    classes, said = encode([CODES.astype(float)], None, "auto", "f")[1:]
+    assert len(classes) == 30 and "the labels are 30 numbers, read as classes; targets='values'" in said[0]
+    assert encode([CODES * 1000], tuple(map(str, range(0, 30000, 1000))), "auto", "f")[2] == ()  # listed by the file
+    assert codes([1.0, 5.0, 9.0] * 3, targets="auto")[1] == ("1", "5", "9")
+    assert encode([np.arange(9)], None, "auto", "f", named=True)[1] == tuple("012345678")
+
+
 @pytest.mark.parametrize(
     ("labels", "want", "classes"),
     [

@@ -1,0 +1,106 @@
+"""Does the report on targets that are numbers say what ridge regression by hand says, and no word of classes?"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import ntkseq
+from ntkseq import bounds
+from ntkseq.data import Dataset
+from ntkseq.reports import Folder, Report, Sheet
+from ntkseq.studies import Study, run
+from ntkseq.studies.inputs import problem
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(16, 3, 2)).astype(np.float32)
+Y = (X.sum((1, 2)) + 0.1 * RNG.normal(size=16)).astype(np.float32)
+HELD = Dataset(jnp.asarray(X[:12]), jnp.asarray(Y[:12]), None, jnp.asarray(X[12:]), jnp.asarray(Y[12:]), name="held")
+
+
+@pytest.fixture(scope="module")
+def sheet():
+    return run(Study(HELD, read="last", reg=0.1))
+
+
+def test_errors_and_bound_are_those_of_ridge_regression_by_hand(sheet):
+    assert isinstance(sheet, Sheet)
+    K, K_test = sheet.arrays["K"].astype(np.float64), sheet.arrays["K_test"].astype(np.float64)
+    y, y_test = Y[:12].astype(np.float64), Y[12:].astype(np.float64)
+    inverse = np.linalg.inv(K + 0.1 * np.eye(12))
+    predicted = K_test @ inverse @ y
+    found = sheet.numbers["root_mean_squared_error"]
+    assert np.allclose(sheet.arrays["prediction"], predicted, rtol=1e-9)
+    assert found["test"] == pytest.approx(np.sqrt(np.mean((predicted - y_test) ** 2)))
+    assert found["train"] == pytest.approx(np.sqrt(np.mean((y - K @ inverse @ y) ** 2)))
+    assert found["loo"] == pytest.approx(np.sqrt(np.mean((inverse @ y / np.diag(inverse)) ** 2)))
+    assert found["mean"] == pytest.approx(np.sqrt(np.mean((y.mean() - y_test) ** 2)))
+    direct = ntkseq.gram(Study("digits", read="last").build(), X[:12])
+    assert np.array_equal(sheet.arrays["K"], np.asarray(direct.array))
+    (section,) = (section for section in sheet.sections if section.bounds)
+    bound = section.bounds["rademacher"]
+    assert bound.value == bounds.rademacher(direct, y, reg=0.1, loss="squared").value and bound.certified
+    assert section.measured["rademacher"] == pytest.approx(np.mean(np.minimum(1, (predicted - y_test) ** 2)))
+
+
+def test_nothing_is_said_of_classes(sheet, tmp_path):
+    with Folder(tmp_path / "out") as folder:
+        folder.write(sheet)
+    text = (tmp_path / "out" / "report.json").read_text() + "\n".join(sheet.summary())
+    text = text.replace("speak of two classes and are left out", "").replace('"classes": []', "")
+    assert "class" not in text and "misclassified" not in text and '"source": "held"' in text
+
+
+def test_a_part_is_held_out_of_numbers_without_a_split():
+    posed = problem(Study(Dataset(jnp.asarray(X), jnp.asarray(Y))), values=True)
+    assert len(posed.train.y) == 12 and len(posed.test.y) == 4 and posed.split == "drawn with seed 0"
+    assert sorted([*posed.train.y, *posed.test.y]) == sorted(Y.tolist()) and posed.classes == ()
+    assert posed.summary.startswith("data: 12 training and 4 test sequences, t = 3, d = 2, targets from ")
+
+
+def test_a_data_set_in_memory_is_studied_as_the_file_that_holds_it(tmp_path):
+    np.savez(tmp_path / "held.npz", x=X[:12], y=Y[:12], x_test=X[12:], y_test=Y[12:])
+    file = problem(Study(str(tmp_path / "held.npz"), targets="values"), values=True)
+    assert problem(Study(HELD), values=True).fingerprint() == file.fingerprint()
+
+
+def test_classes_in_memory_are_studied_by_codes_and_by_signs():
+    codes = jnp.asarray((Y > 0).astype(np.int32))
+    held = Dataset(jnp.asarray(X), codes, name="held", classes=("low", "high"))
+    posed, signed = problem(Study(held)), problem(Study(held.signs()))
+    assert posed.fingerprint() == signed.fingerprint() and posed.classes == ("low", "high")
+    report = run(held)
+    assert isinstance(report, Report) and report.provenance["config"]["source"] == "held"
+    assert "(held, in memory)" in report.provenance["command"]
+
+
+def test_targets_that_lie_far_from_zero_are_noted():
+    far = Dataset(jnp.asarray(X), jnp.asarray(Y + 1000), name="far")
+    assert any("and are predicted as they are" in note for note in run(Study(far, read="last", reg=0.1)).notes)
+
+
+def test_inputs_divided_by_their_largest_norm_leave_no_certified_bound():
+    made = run(Study(HELD, read="last", reg=0.1, normalise="max-norm"))
+    assert not any(bound.certified for section in made.sections for bound in section.bounds.values())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Study(HELD, label="first"), "label is for files; got a data set in memory"),
+        (lambda: Study(HELD, test="a.npz"), "test is for files"),
+        (lambda: Study("a.npz", targets="values", positive="b"), "positive picks classes; targets='values' has none"),
+        (lambda: run(Study(HELD, positive="b")), "held: positive picks classes; the targets are numbers"),
+        (lambda: run(Study(HELD, targets="classes")), "held: targets='classes', but the data set has none"),
+        (lambda: problem(Study(HELD)), "held: this study is about classes; got targets that are numbers"),
+        (lambda: run(Dataset(jnp.asarray(X), None)), "data: a study needs labels; this data set has none"),
+        (lambda: run(Dataset(jnp.asarray(X), jnp.arange(16))), "data: y holds whole numbers without classes"),
+        (lambda: run(Dataset(jnp.asarray(X), jnp.full(16, jnp.nan))), "data: y must be finite; got nan"),
+        (lambda: run(Study("digits", targets="values")), "targets is for files; got source 'digits'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(make, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
