@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _calls, _checks, _devices, _guests
+from ntkseq import _calls, _checks, _devices, _guests, _keys
 from ntkseq._precision import is_complex, wide
 from ntkseq._struct import replace, static, struct
 from ntkseq.empirical import randomness
@@ -59,7 +59,7 @@ class Function:
         leaves = list(self.leaves)
         for i, weight in zip(self.trained, weights, strict=True):
             leaves[i] = weight
-        out = self.f(jax.tree.unflatten(self.tree, leaves), *x)
+        out = self.f(*_keys.made_again((jax.tree.unflatten(self.tree, leaves), *x)))
         if isinstance(self.outputs, int):
             return out[self.outputs : self.outputs + 1]
         return jnp.sum(out, keepdims=True) * out.shape[0] ** -0.5 if self.outputs == "pseudo" else out
@@ -70,7 +70,7 @@ class Function:
         Raises:
             ValueError: they differ, or hold NaN.
         """
-        paths, tree = jax.tree.flatten_with_path(params)
+        paths, tree = jax.tree.flatten_with_path(_keys.laid_open(params))
         if tree != self.tree:
             raise ValueError(f"params must have the structure {self.tree}; got {tree}.")
         leaves = []
@@ -95,7 +95,7 @@ class Function:
         Raises:
             ValueError: no example, leaves of several n, NaN, or an f that cannot take one example or returns no (o,).
         """
-        leaves, tree = jax.tree.flatten(x)
+        leaves, tree = jax.tree.flatten(_keys.laid_open(x))
         if not leaves:
             raise ValueError(
                 "x must hold at least one array; got an empty tree. Pass the examples along the first axis."
@@ -163,7 +163,7 @@ def function(f: Any, params: Any, trainable: Any = None, rates: Any = None, outp
     if not callable(f):
         raise ValueError(f"f must be a function f(params, x) -> (o,); got {type(f).__name__}.")
     outputs = check_outputs(outputs)
-    paths, tree = jax.tree.flatten_with_path(params)
+    paths, tree = jax.tree.flatten_with_path(_keys.laid_open(params))
     names = [jax.tree_util.keystr(path) or "params" for path, _ in paths]
     leaves = [_parameter(name, leaf) for name, (_, leaf) in zip(names, paths, strict=True)]
     floats = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.inexact) and leaf.size]
@@ -191,7 +191,7 @@ def _check_returned(structure: Any, own: tuple, tree: Any, inputs: tuple) -> Non
     remedy = "f takes one example; wrap a model of batches as lambda p, x: model(p, x[None])[0]."
     try:
         traced, out = jax.make_jaxpr(
-            lambda leaves, *x: made.f(jax.tree.unflatten(made.tree, leaves), *x), return_shape=True
+            lambda leaves, *x: made.f(*_keys.made_again((jax.tree.unflatten(made.tree, leaves), *x))), return_shape=True
         )(made.leaves, *x)
     except _guests.Refused:
         raise

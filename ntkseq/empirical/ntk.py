@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _keys
 from ntkseq._struct import replace, static, struct
 from ntkseq.empirical import choose, late, products, sketch, structure
 from ntkseq.empirical.backoff import halving
@@ -157,7 +157,7 @@ class NTK(Kernel):
     @property
     def params(self) -> Any:
         """The parameters at which the kernel is taken."""
-        return jax.tree.unflatten(self.function.tree, self.function.leaves)
+        return _keys.made_again(jax.tree.unflatten(self.function.tree, self.function.leaves))
 
     def prepare(self, x: Any, lengths: Any = None) -> Side:
         x = self.function.inputs(x, lengths)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ntkseq import _keys
 from ntkseq._struct import static, struct
 from ntkseq.empirical.function import Function, function
 from ntkseq.empirical.lookups import agreed
@@ -36,7 +37,7 @@ class Taylor:
     @property
     def params(self) -> Any:
         """The parameters at which the polynomial is taken."""
-        return jax.tree.unflatten(self.function.tree, self.function.leaves)
+        return _keys.made_again(jax.tree.unflatten(self.function.tree, self.function.leaves))
 
     def __call__(self, params: Any, x: Any, length: Any = None) -> Float[Array, " o"]:
         """The outputs for one example.
@@ -92,7 +93,7 @@ def taylor(f: Any, params: Any, degree: int = 1, *, trainable: Any = None) -> Ta
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from ntkseq import models
+        >>> from ntkseq import _keys, models
         >>> from ntkseq.empirical import taylor
         >>> net = models.Dense(width=32, activation="tanh")
         >>> x = jnp.ones((5, 3))

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _checks, _devices, _precision
+from ntkseq import _checks, _devices, _keys, _precision
 
 _FEW = 16  # examples that are computed again
 
@@ -40,6 +40,7 @@ def check(
     Raises:
         Overflow: a ValueError.
     """
+    x = _keys.laid_open(x)
     given = jax.tree.leaves(x)
     if not all(hasattr(leaf, "dtype") for leaf in given):  # numbers in lists
         given = x = np.asarray(x)
