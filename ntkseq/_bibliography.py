@@ -201,6 +201,13 @@ ENTRIES = {
         1996,
         "Linear Algebra and its Applications",
     ),
+    "rasmussen2006": Entry(
+        "book",
+        "Rasmussen, Carl Edward and Williams, Christopher K. I.",
+        "{Gaussian} Processes for Machine Learning",
+        2006,
+        "{MIT} Press",
+    ),
     "parlett1998": Entry("book", "Parlett, Beresford N.", "The Symmetric Eigenvalue Problem", 1998, "SIAM"),
     "higham2002": Entry("book", "Higham, Nicholas J.", "Accuracy and Stability of Numerical Algorithms", 2002, "SIAM"),
     "hron2020attention": Entry(

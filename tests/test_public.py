@@ -66,8 +66,8 @@ SURFACE = {
         "Bidirectional", "Dense", "Gated", "LeakyRecurrent", "Model", "Recurrent", "Serial", "adapt", "squared_error",
     ],
     "ntkseq.predictors": [
-        "FewShot", "Flow", "IterativeRidge", "Ridge", "Selection", "Stopping", "early_stopping", "few_shot", "flow",
-        "one_hot", "ridge", "ridge_cg", "select_reg",
+        "Estimates", "FewShot", "Flow", "GaussianProcess", "IterativeRidge", "Ridge", "Selection", "Stopping",
+        "early_stopping", "few_shot", "flow", "gaussian_process", "one_hot", "ridge", "ridge_cg", "select_reg",
     ],
     "ntkseq.reports": ["Figure", "Folder", "Prediction", "Rank", "Report", "Section", "Sheet", "Table"],
     "ntkseq.spectra": [
