@@ -47,6 +47,7 @@ def test_quotation_marks_stand_around_whole_cells():
         ('0.1,0.2,"a"b\n', "line 1: a quotation mark stands within a cell"),
         ('0.1,"a\nb",3\n', "line 1: a quotation mark is not closed.*no cell may go over several lines"),
         ("0,1;2,5;a\n0,3;0,4;b\n", "numbers with decimal commas \\('0,1'\\), a semicolon between them"),
+        ("0,5;1\n0,25;2\n", "numbers with decimal commas \\('0,5'\\)"),
         ("0,1\t2,5\ta\n", "numbers with decimal commas"),
     ],
 )

@@ -16,6 +16,7 @@ from ntkseq import data as package
 from ntkseq.data import npz
 
 CSV = "1,2,3,up\n4,5,,down\n6,7,8,up\n"
+ARFF = "@attribute u real\n@attribute v real\n@attribute c {up,down}\n@data\n1,2,up\n4,?,down\n"
 TS = "@univariate true\n@classLabel true up down\n@data\n1,2,3:up\n4,5:down\n6,7,8:up\n"
 
 
@@ -357,7 +358,7 @@ def test_targets_is_one_of_three_words(same):
         load(same / "w.csv", targets="labels")
 
 
-@pytest.mark.parametrize("suffix", ["csv", "ts"])
+@pytest.mark.parametrize("suffix", ["csv", "ts", "arff", "txt"])
 @given(st.data())
 def test_any_text_gives_a_data_set_or_a_value_error(tmp_path_factory, suffix, data):
     pieces = [
@@ -381,7 +382,7 @@ def test_any_text_gives_a_data_set_or_a_value_error(tmp_path_factory, suffix, da
     ]
     text = "".join(data.draw(st.lists(st.sampled_from(pieces), max_size=30)))
     if data.draw(st.booleans()):
-        text = (TS if suffix == "ts" else CSV) + text
+        text = {"ts": TS, "arff": ARFF, "txt": CSV.replace(",", " ")}.get(suffix, CSV) + text
     path = write(tmp_path_factory.mktemp("fuzz"), f"a.{suffix}", text)
     try:
         with warnings.catch_warnings():

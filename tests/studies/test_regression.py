@@ -20,34 +20,34 @@ HELD = Dataset(jnp.asarray(X[:12]), jnp.asarray(Y[:12]), None, jnp.asarray(X[12:
 
 
 @pytest.fixture(scope="module")
-def sheet():
+def made():
     return run(Study(HELD, read="last", reg=0.1))
 
 
-def test_errors_and_bound_are_those_of_ridge_regression_by_hand(sheet):
-    assert isinstance(sheet, Sheet)
-    K, K_test = sheet.arrays["K"].astype(np.float64), sheet.arrays["K_test"].astype(np.float64)
+def test_errors_and_bound_are_those_of_ridge_regression_by_hand(made):
+    assert isinstance(made, Sheet)
+    K, K_test = made.arrays["K"].astype(np.float64), made.arrays["K_test"].astype(np.float64)
     y, y_test = Y[:12].astype(np.float64), Y[12:].astype(np.float64)
     inverse = np.linalg.inv(K + 0.1 * np.eye(12))
     predicted = K_test @ inverse @ y
-    found = sheet.numbers["root_mean_squared_error"]
-    assert np.allclose(sheet.arrays["prediction"], predicted, rtol=1e-9)
+    found = made.numbers["root_mean_squared_error"]
+    assert np.allclose(made.arrays["prediction"], predicted, rtol=1e-9)
     assert found["test"] == pytest.approx(np.sqrt(np.mean((predicted - y_test) ** 2)))
     assert found["train"] == pytest.approx(np.sqrt(np.mean((y - K @ inverse @ y) ** 2)))
     assert found["loo"] == pytest.approx(np.sqrt(np.mean((inverse @ y / np.diag(inverse)) ** 2)))
     assert found["mean"] == pytest.approx(np.sqrt(np.mean((y.mean() - y_test) ** 2)))
     direct = ntkseq.gram(Study("digits", read="last").build(), X[:12])
-    assert np.array_equal(sheet.arrays["K"], np.asarray(direct.array))
-    (section,) = (section for section in sheet.sections if section.bounds)
+    assert np.array_equal(made.arrays["K"], np.asarray(direct.array))
+    (section,) = (section for section in made.sections if section.bounds)
     bound = section.bounds["rademacher"]
     assert bound.value == bounds.rademacher(direct, y, reg=0.1, loss="squared").value and bound.certified
     assert section.measured["rademacher"] == pytest.approx(np.mean(np.minimum(1, (predicted - y_test) ** 2)))
 
 
-def test_nothing_is_said_of_classes(sheet, tmp_path):
+def test_nothing_is_said_of_classes(made, tmp_path):
     with Folder(tmp_path / "out") as folder:
-        folder.write(sheet)
-    text = (tmp_path / "out" / "report.json").read_text() + "\n".join(sheet.summary())
+        folder.write(made)
+    text = (tmp_path / "out" / "report.json").read_text() + "\n".join(made.summary())
     text = text.replace("speak of two classes and are left out", "").replace('"classes": []', "")
     assert "class" not in text and "misclassified" not in text and '"source": "held"' in text
 
