@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +42,11 @@ def bibtex(key: str) -> str:
 
 
 def keys_of(obj: Any) -> tuple[str, ...]:
-    """The reference keys that `obj` and the objects in its fields carry in `references`, each once, in order."""
+    """The reference keys of `obj` and the objects in its fields, each once, in order.
+
+    They are those in `references`, and those that the docstring of a class of this library, or of a class or function
+    given itself, names.
+    """
     found: dict[str, None] = {}
     seen: set[int] = set()
 
@@ -51,6 +57,10 @@ def keys_of(obj: Any) -> tuple[str, ...]:
         keys = getattr(part, "references", ())
         if isinstance(keys, (tuple, list)):
             found.update(dict.fromkeys(key for key in keys if isinstance(key, str)))
+        if inspect.isclass(part) or inspect.isroutine(part):
+            found.update(dict.fromkeys(documented(part)))
+        elif type(part).__module__.partition(".")[0] == __name__.partition(".")[0]:
+            found.update(dict.fromkeys(documented(type(part))))
         if isinstance(part, Mapping):
             for child in part.values():
                 visit(child)
@@ -65,13 +75,19 @@ def keys_of(obj: Any) -> tuple[str, ...]:
     return tuple(found)
 
 
+def documented(thing: Any) -> tuple[str, ...]:
+    """The reference keys in the docstring of a class or function, each once, in order."""
+    return tuple(dict.fromkeys(key for key in re.findall(r"\w+", thing.__doc__ or "") if key in ENTRIES))
+
+
 def cite(*objects: Any) -> str:
     """The BibTeX of everything that the given kernels, bounds or reference keys rest on.
 
-    A `Sum` of kernels cites what its parts cite. An object without references adds nothing.
+    A `Sum` of kernels cites what its parts cite. What the docstring of an object's class names is cited; for a result,
+    give the function that made it, too. An object without references adds nothing.
 
     Args:
-        *objects: kernels, bounds, lists of them, or reference keys.
+        *objects: kernels, bounds, other results, classes, functions, lists of them, or reference keys.
 
     Returns:
         BibTeX entries, each once, separated by empty lines; "" if there are none.

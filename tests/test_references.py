@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import inspect
+import pkgutil
 import re
 
+import numpy as np
 import pytest
 
-from ntkseq import references
+import ntkseq
+from ntkseq import empirical, kernels, predictors, references
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +65,54 @@ def test_an_object_that_contains_itself_is_visited_once():
     loop: list = [Part()]
     loop.append(loop)
     assert references.keys_of(loop) == ("cho2009kernel", "williams1997")
+
+
+def documented() -> dict[str, object]:
+    """Every public or private function and class of the library with a "Reference:" in its docstring."""
+    found = {}
+    for info in pkgutil.walk_packages(ntkseq.__path__, "ntkseq."):
+        module = importlib.import_module(info.name)
+        for thing in vars(module).values():
+            own = inspect.isclass(thing) or inspect.isroutine(thing)
+            own = own and getattr(thing, "__module__", "") == info.name
+            if own and re.search(r"^\s*Reference:", thing.__doc__ or "", re.MULTILINE):
+                found[f"{info.name}.{thing.__name__}"] = thing
+    return found
+
+
+KEY = r"\b[a-z]+(?:19|20)\d\d[a-z0-9]*\b"
+
+
+def test_every_key_behind_a_reference_is_in_the_bibliography_and_cite_names_it():
+    things = documented()
+    assert len(things) > 50
+    for name, thing in things.items():
+        for key in re.findall(KEY, thing.__doc__):
+            assert f"{{{key}," in references.cite(thing), f"{name}: {key}"
+
+
+def test_cite_names_the_papers_of_every_kernel():
+    kinds = [kind for name in kernels.__all__ if inspect.isclass(kind := getattr(kernels, name))]
+    silent = {
+        kind.__name__
+        for kind in kinds
+        if issubclass(kind, kernels.Kernel) and not inspect.isabstract(kind) and not references.cite(kind)
+    }
+    assert silent == {"Sum", "Scaled"} & {kind.__name__ for kind in kinds}  # which cite their parts
+    made = (kernels.LinearRecurrent(), kernels.LeakyRecurrent(), kernels.Bidirectional(), kernels.Gated())
+    for kernel in made:
+        assert "yang2020tp2" in references.cite(kernel)
+        assert references.cite(2 * kernel + kernel) == references.cite(kernel)
+    net = empirical.NTK(lambda p, x: p @ x, np.ones((1, 2), np.float32))
+    assert "jacot2018" in references.cite(net) and "novak2022" in references.cite([net])
+    assert "anderson1999" in references.cite(ntkseq.spectrum) and references.cite(predictors.gaussian_process)
+
+
+def test_objects_of_other_libraries_are_not_read_for_keys():
+    class Other:
+        """By jacot2018."""
+
+    assert references.cite(Other()) == ""
 
 
 def test_an_unknown_key_is_an_error_that_lists_the_known_ones():

@@ -48,6 +48,8 @@ class Bidirectional(Kernel):
     Raises:
         ValueError: negative or non-finite scales, unknown words, train letters out of place.
 
+    Reference: yang2020tp2, for the limit of any architecture; the recursion is derived here.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq.kernels.bidirectional import Bidirectional
@@ -55,6 +57,8 @@ class Bidirectional(Kernel):
         >>> Bidirectional(depth=2, sigma_w=1.4)(x).shape
         (3, 3)
     """
+
+    references = ("yang2020tp2",)
 
     sigma_w: Any = 1.0
     sigma_u: Any = 1.0

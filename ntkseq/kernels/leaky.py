@@ -58,6 +58,8 @@ class LeakyRecurrent(Kernel):
     Raises:
         ValueError: negative or non-finite scales, unknown words, train letters out of place.
 
+    Reference: yang2020tp2, for the limit of any architecture; the recursion is derived here.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq.kernels.leaky import LeakyRecurrent
@@ -65,6 +67,8 @@ class LeakyRecurrent(Kernel):
         >>> LeakyRecurrent(keep=0.6, gate=0.7, sigma_w=1.4)(x).shape
         (3, 3)
     """
+
+    references = ("yang2020tp2",)
 
     keep: Any = 0.5
     gate: Any = 0.5

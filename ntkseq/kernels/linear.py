@@ -45,6 +45,8 @@ class LinearRecurrent(Kernel):
     Raises:
         ValueError: negative or non-finite scales, unknown words, train letters out of place.
 
+    Reference: yang2020tp2, for the limit of any architecture; the recursion is derived here.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq.kernels.linear import LinearRecurrent
@@ -56,6 +58,8 @@ class LinearRecurrent(Kernel):
         >>> bool(jnp.allclose(kernel(x), F @ F.T, rtol=1e-5))
         True
     """
+
+    references = ("yang2020tp2",)
 
     sigma_w: Any = 1.0
     sigma_u: Any = 1.0

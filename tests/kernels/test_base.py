@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkseq import _checks, kernels
+from ntkseq import _checks, gram, kernels, spectrum
 from ntkseq._struct import struct
+from ntkseq.bounds import rademacher
 from ntkseq.kernels import Dense, Kernel, Recurrent, Scaled, Sum
 
 X = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
@@ -47,6 +48,32 @@ def test_sums_and_multiples_have_the_values_of_their_parts() -> None:
     assert isinstance(total, Sum) and isinstance(total.first, Scaled)
     np.testing.assert_allclose(total(X), 4 * K, rtol=1e-6)
     np.testing.assert_allclose(total.diag(X), 4 * np.diagonal(K), rtol=1e-6)
+
+
+@struct
+class Rough(Linear):
+    """With an error of its own in float32, which 32 eps do not cover."""
+
+    def tile(self, left: jax.Array, right: jax.Array) -> jax.Array:
+        return (1.0 + 5e-2 * float(jnp.finfo(left.dtype).eps) ** 0.5) * super().tile(left, right)
+
+
+def test_a_kernel_that_states_no_rounding_is_measured_and_certifies_nothing() -> None:
+    one, two = Linear(), Rough()
+    for kernel in (one, two, 2.0 * one + two, two + Dense()):
+        assert "not stated by this kernel" in kernel.estimated and gram(kernel, X).estimated
+    assert two.entry_rounding(two.prepare(X)) > 300 * np.finfo(np.float32).eps
+    K = gram(two, X)
+    assert np.linalg.norm(np.asarray(K, np.float64) - X.astype(np.float64) @ X.T.astype(np.float64)) <= K.rounding
+    assert "not stated" in spectrum(K).estimated
+    assert not rademacher(K, [1.0, -1.0, 1.0], reg=0.1).certified
+    assert not Dense().estimated and not Recurrent().estimated
+
+
+def test_what_cannot_be_measured_in_float64_promises_nothing() -> None:
+    fixed = Linear(jnp.float32(2.0))
+    half = jax.jit(lambda side: fixed.entry_rounding(side) * jnp.ones(()))
+    assert half(fixed.prepare(X)) == np.inf
 
 
 def test_the_factor_is_a_leaf() -> None:

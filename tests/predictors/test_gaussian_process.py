@@ -84,6 +84,10 @@ def test_the_errors_hold_at_the_worst_of_all_roundings():
             assert (np.abs(fit.covariance(C, D).values - cov) <= fit.covariance(C, D).errors).all()
             found = fit.log_marginal_likelihood
             assert np.abs(found.values - evidence) <= found.errors
+            large = gaussian_process(
+                ntkseq.grams.Dense(K + E, rounding=r), 1e3 * y, noise=NOISE
+            ).log_marginal_likelihood
+            assert np.abs(large.values - wanted(K, C, D, 1e3 * y)[2]) <= large.errors  # all of it by the targets
     moved = C + r * np.outer(np.eye(4)[0], directions[0] / np.linalg.norm(directions[0]))
     fit = gaussian_process(ntkseq.grams.Dense(K, rounding=0.0), y, noise=NOISE)
     C2 = ntkseq.grams.Dense(moved, rounding=r, symmetric=False)
