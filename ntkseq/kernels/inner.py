@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _precision
 from ntkseq._struct import replace, static, struct
 
 
@@ -228,6 +228,7 @@ def warn_if_unstable(inner: Inner, K: Array) -> None:
 
 @jax.jit
 def _stability(loop: GD, K: Array) -> Stability:
+    K = K.astype(_precision.wide(K.dtype))
     largest = jnp.maximum(jnp.linalg.eigvalsh(K)[..., -1], 0)
     lr = jnp.asarray(loop.lr, K.dtype)
     over = K.shape[-1] if loop.reduction == "mean" else 1
@@ -239,9 +240,10 @@ def _stability(loop: GD, K: Array) -> Stability:
 
 @jax.jit
 def _transfers(inner: Inner, K: Array) -> Array:
+    dtype, K = K.dtype, K.astype(_precision.wide(K.dtype))  # half precision has no eigenvalues of its own
     inner = inner.in_sum(K.shape[-1]).in_dtype(K.dtype)
     flat = jax.vmap(lambda one: _transfer(inner, one))(jnp.reshape(K, (-1, *K.shape[-2:])))
-    return jnp.reshape(flat, K.shape)
+    return jnp.reshape(flat, K.shape).astype(dtype)
 
 
 @jax.custom_jvp

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ntkseq import _precision
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.inner import Inner
 from ntkseq.kernels.tasks import flat
@@ -72,7 +73,7 @@ def solved(inner: Inner, own: Array, inside: Array | None, q: int, smooth: bool 
     """
 
     def one(pair: tuple[Array, Array]) -> Parts:
-        theta, kin = pair
+        theta, kin = (a.astype(_precision.wide(a.dtype)) for a in pair)  # half precision is solved in float32
         K = (kin[q:, q:] + kin[q:, q:].T) / 2
         k = kin[:q, q:]
         # dR = dk T + k dT, dT = U (F o U^T dK U) U^T: Cauchy-Schwarz over the entries of dk and of dK
@@ -97,6 +98,7 @@ def solved(inner: Inner, own: Array, inside: Array | None, q: int, smooth: bool 
 @partial(jax.jit, static_argnames="q")
 def untouched(own: Array, q: int) -> Parts:
     """The parts of N tasks where nothing adapts."""
+    own = own.astype(_precision.wide(own.dtype))
     N, _, _ = own.shape
     R, slack = jnp.zeros((N, q, 0), own.dtype), jnp.zeros((N, q), own.dtype)
     return jax.vmap(lambda theta, R, slack: _measured(theta, R, None, slack))(own, R, slack)
@@ -142,13 +144,14 @@ def once(side: Side, name: str) -> Side:
 def tile(base: Kernel, left: Side, right: Side) -> Array:
     """The kernel between rows of signed points."""
     values = base.tile(flat(left["points"]), flat(right["points"]))
-    return sandwich(left["weights"], values, right["weights"])
+    return sandwich(left["weights"], values.astype(left["weights"].dtype), right["weights"])
 
 
 @partial(jax.jit, static_argnames="same")
 def blocks(left: Parts, right: Parts, values: Array, same: bool) -> Array:
     """Phi by task and query, (N, q, M, p), from the base kernel between all points; `same`: tasks with themselves."""
     one, two = left.signed, right.signed
+    values = values.astype(one.dtype)
     (N, q, a), (M, _, b) = one.shape, two.shape
     half = jnp.einsum("iqa,iam->iqm", one, values.reshape(N, a, M * b), precision="highest")
     phi = jnp.einsum("jpb,iqjb->iqjp", two, half.reshape(N, q, M, b), precision="highest")
@@ -159,6 +162,7 @@ def blocks(left: Parts, right: Parts, values: Array, same: bool) -> Array:
 def first_order(left: Parts, right: Parts, values: Array) -> Array:
     """Theta(X_i, X_j) - R_i Theta(X'_i, X_j), (N q, M p), from the base kernel between all points."""
     one = left.signed
+    values = values.astype(one.dtype)
     (N, q, a), (M, p, _) = one.shape, right.R.shape
     queries = values.reshape(N, a, M, -1)[:, :, :, :p].reshape(N, a, M * p)
     return jnp.einsum("iqa,iam->iqm", one, queries, precision="highest").reshape(N * q, M * p)

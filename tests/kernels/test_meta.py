@@ -344,3 +344,12 @@ def test_networks_that_widen_tend_to_the_kernel_with_the_root_of_the_width(algor
         distances.append(np.mean([np.linalg.norm(d - exact) / np.linalg.norm(exact) for d in draws]))
     slope = np.polyfit(np.log(widths), np.log(distances), 1)[0]
     assert abs(slope + 0.5) < 0.15 and distances[-1] < 0.06, (slope, distances)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_is_solved_in_float32(dtype) -> None:
+    tasks = plane_tasks(dtype)
+    want = Meta(Plane(), Flow(1.0))(jax.tree.map(lambda a: a.astype(jnp.float32), tasks))
+    kernel = Meta(Plane(jnp.asarray(0.1, dtype)), Flow(1.0))
+    np.testing.assert_allclose(np.asarray(kernel(tasks), np.float32), want, atol=0.05)
+    assert Flow(1.0).transfer(jnp.eye(2, dtype=dtype)).dtype == dtype
