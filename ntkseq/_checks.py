@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import jax
@@ -10,27 +9,70 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _devices, _notices
+from ntkseq._values import choice as choice
+from ntkseq._values import float_dtype as float_dtype
+from ntkseq._values import function as function
+from ntkseq._values import integer as integer
+from ntkseq._values import is_concrete as is_concrete
+from ntkseq._values import nonnegative as nonnegative
+from ntkseq._values import number as number
+from ntkseq._values import positive_int as positive_int
+from ntkseq._values import prng_key as prng_key
+from ntkseq._values import probability as probability
+from ntkseq._values import seed as seed
+from ntkseq._values import shown as shown
+from ntkseq._values import why as why
 
 
-def is_concrete(x: Any) -> bool:
-    """Whether the numbers of `x` can be looked at now (not a tracer, not a placeholder)."""
-    if isinstance(x, jax.Array):
-        try:
-            x.devices()
-        except jax.errors.ConcretizationTypeError:  # a tracer lives on no device
-            return False
-        return True
-    return isinstance(x, (bool, int, float, np.ndarray, np.generic))
+def outside(name: str, x: Any, does: str) -> None:
+    """Raise if `x` holds a tracer, for what runs on the host; `does` says what to do instead."""
+    if any(isinstance(leaf, jax.Array) and not is_concrete(leaf) for leaf in jax.tree.leaves(x)):
+        raise ValueError(
+            f"{name} is needed as numbers on the host; got a tracer. Call this outside jit, vmap and grad{does}."
+        )
+
+
+def not_a_key(name: str, x: Any) -> None:
+    """Raise if `x` is a random key, which is an array to JAX and holds no numbers."""
+    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        raise ValueError(f"{name} must hold numbers; got a random key. Draw from it, as jax.random.normal(key, shape).")
+
+
+def unmasked(name: str, x: Any) -> None:
+    """Raise if entries are masked: NumPy keeps a number under the mask, which would count."""
+    if isinstance(x, np.ma.MaskedArray) and np.ma.getmaskarray(x).any():
+        raise ValueError(
+            f"{name} must have no masked entries; got {int(np.ma.getmaskarray(x).sum())}. Leave those examples out."
+        )
+
+
+def numbers(name: str, x: Any, dtype: Any = np.float64) -> np.ndarray:
+    """`x` as a NumPy array of real numbers, or an error of one line; they may be NaN."""
+    outside(name, x, "")
+    unmasked(name, x)
+    not_a_key(name, x)
+    try:
+        array = np.asarray(x)
+        if array.dtype.kind == "V" and jnp.issubdtype(array.dtype, jnp.floating):  # bfloat16 and the like
+            array = array.astype(np.float32)
+    except Exception as error:
+        raise ValueError(f"{name} must be an array of numbers; got {shown(x)} ({why(error)}).") from None
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be real numbers; got {shown(x)} of dtype {array.dtype}.")
+    return array.astype(dtype)
 
 
 def floating(name: str, x: Any) -> jax.Array:
     """`x` as a JAX array of floating dtype; integers and booleans become the default float."""
-    x = _notices.narrowed(name, _devices.together(name, x))
+    unmasked(name, x)
+    not_a_key(name, x)
+    x = _devices.together(name, x)
     try:
+        x = _notices.narrowed(name, x)
         array = jnp.asarray(x)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"{name} must be an array of numbers; got {type(x).__name__} that does not convert ({error}). "
+            f"{name} must be an array of numbers; got {type(x).__name__} that does not convert ({why(error)}). "
             "Ragged lists: pad them to one length and pass `lengths=`."
         ) from None
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
@@ -42,7 +84,10 @@ def floating(name: str, x: Any) -> jax.Array:
 
 def tokens_or_floats(name: str, x: Any) -> jax.Array:
     """`x` as a JAX array: integers, which may be token numbers, as they are; all else as `floating`."""
-    array = np.asarray(x) if isinstance(x, (list, tuple)) else x
+    try:
+        array = np.asarray(x) if isinstance(x, (list, tuple)) else x
+    except (TypeError, ValueError):
+        return floating(name, x)  # says what it is
     if not jnp.issubdtype(getattr(array, "dtype", None) or np.float64, jnp.integer):
         return floating(name, x)
     whole = jnp.asarray(array)
@@ -60,7 +105,10 @@ def finite(name: str, x: Any) -> None:
     """Raise if `x` holds NaN or infinity; does nothing under a trace."""
     if not is_concrete(x):
         return
-    bad = ~np.isfinite(np.asarray(x))
+    held = np.asarray(x)
+    if held.dtype == object:  # a whole number beyond all dtypes
+        raise ValueError(f"{name} must be numbers; got {shown(x)}.")
+    bad = ~np.isfinite(held)
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         raise ValueError(
@@ -122,9 +170,32 @@ def matrix(name: str, x: Any) -> jax.Array:
     return x
 
 
+def host(name: str, y: Any) -> np.ndarray:
+    """`y` as a NumPy array of whatever dtype it has."""
+    outside(name, y, "")
+    unmasked(name, y)
+    not_a_key(name, y)
+    try:
+        y = np.asarray(y)
+    except (TypeError, ValueError) as error:  # a list of lists of unequal length
+        raise ValueError(f"{name} must be an array of numbers; got {shown(y)} ({why(error)}).") from None
+    floats = y.dtype.kind == "V" and jnp.issubdtype(y.dtype, jnp.floating)  # bfloat16 and the like
+    return y.astype(np.float32) if floats else y
+
+
+def names(name: str, labels: Any) -> np.ndarray:
+    """Check class labels, numbers or strings; a NaN is no class."""
+    labels = host(name, labels)
+    if labels.dtype.kind not in "fiubUS":
+        raise ValueError(f"{name} must be numbers or strings; got dtype {labels.dtype}.")
+    if labels.dtype.kind == "f":
+        finite(name, labels)
+    return labels
+
+
 def labels(name: str, y: Any, n: int) -> np.ndarray:
     """Check labels (n,) against the number of examples and return them in host float64."""
-    y = np.asarray(y)
+    y = host(name, y)
     if y.dtype.kind not in "fiub":
         raise ValueError(f"{name} must be numbers; got dtype {y.dtype}. Encode classes as -1/+1.")
     if y.shape != (n,):
@@ -134,77 +205,35 @@ def labels(name: str, y: Any, n: int) -> np.ndarray:
     return y
 
 
+SINGLE = ("sigma_v", "factor", "reg", "eps")
+"""Scales that all layers share."""
+
+
 def scale(name: str, value: Any, *, positive: bool = False) -> None:
     """Check a standard deviation: finite and >= 0 (or > 0); does nothing under a trace."""
     if value is None or not is_concrete(value):
-        if isinstance(value, (str, bytes, complex)) or value is None:
-            raise ValueError(f"{name} must be a standard deviation, a number >= 0; got {value!r}.")
-        return
-    array = np.asarray(value)
+        if isinstance(value, (list, tuple)) and not any(map(_is_placeholder, value)):
+            value = np.ma.asarray(value) if np.ma.is_masked(value) else host(name, value)
+        elif not _is_placeholder(value):
+            raise ValueError(f"{name} must be a standard deviation, a number >= 0; got {shown(value)}.")
+        else:
+            return
+    array = numbers(name, value)
+    if array.ndim > (name not in SINGLE):
+        raise ValueError(f"{name} must be a standard deviation, one number >= 0; got {shown(value)}.")
     if not np.isfinite(array).all() or (array < 0).any() or (positive and (array == 0).any()):
         wanted = "> 0" if positive else ">= 0"
-        raise ValueError(f"{name} must be a finite standard deviation {wanted}; got {value!r}.")
+        raise ValueError(f"{name} must be a finite standard deviation {wanted}; got {shown(value)}.")
 
 
-def choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """Check that `value` is one of the allowed words."""
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}.")
-
-
-def positive_int(name: str, value: Any) -> int:
-    """Check a count: an integer >= 1."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise ValueError(f"{name} must be an integer >= 1; got {value!r}.") from None
-    if number < 1 or isinstance(value, bool):
-        raise ValueError(f"{name} must be an integer >= 1; got {value!r}.")
-    return number
-
-
-def probability(name: str, value: Any) -> float:
-    """Check a failure probability, strictly between 0 and 1."""
-    number = float(value)
-    if not 0.0 < number < 1.0:
-        raise ValueError(f"{name} must lie strictly between 0 and 1; got {value!r}.")
-    return number
-
-
-def float_dtype(name: str, dtype: Any) -> np.dtype:
-    """Check a requested floating dtype: one that JAX can hold in its present mode; None is the default float."""
-    if dtype is None:
-        return np.dtype(jnp.result_type(float))
-    try:
-        wanted = np.dtype(jnp.dtype(dtype))
-    except TypeError:
-        raise ValueError(f"{name} must be a floating dtype; got {dtype!r}. Pass e.g. jnp.float32.") from None
-    if not jnp.issubdtype(wanted, jnp.floating):
-        raise ValueError(f"{name} must be a floating dtype; got {wanted}. Pass e.g. jnp.float32.")
-    if jax.dtypes.canonicalize_dtype(wanted) != wanted:
-        raise ValueError(
-            f"{name} {wanted} needs JAX's 64-bit mode, which is off. Switch it on with "
-            'jax.config.update("jax_enable_x64", True), or ask for float32.'
-        )
-    return wanted
-
-
-def prng_key(name: str, key: Any) -> jax.Array:
-    """Check one random key: `jax.random.key(seed)`, or the older uint32 pair of `jax.random.PRNGKey(seed)`."""
-    if isinstance(key, jax.Array):
-        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ():
-            return key
-        if key.dtype == jnp.uint32 and key.shape == (2,):
-            return key
-        came = f"an array of dtype {key.dtype} and shape {key.shape}"
-    else:
-        came = f"{type(key).__name__} {key!r}"
-    raise ValueError(f"{name} must be one random key; got {came}. Pass jax.random.key(seed).")
+def _is_placeholder(value: Any) -> bool:
+    """Whether it stands for a number: a shape and a dtype, or a leaf of JAX's own while it rebuilds a tree."""
+    return hasattr(value, "dtype") and hasattr(value, "shape") and not is_concrete(value)
 
 
 def targets(name: str, y: Any, n: int) -> np.ndarray:
     """Check regression targets, (n,) or (n, k), against the number of examples; host float64."""
-    y = np.asarray(y)
+    y = host(name, y)
     if y.ndim == 1:
         return labels(name, y, n)
     if y.dtype.kind not in "fiub":
@@ -231,10 +260,7 @@ def symmetric(name: str, K: Any) -> np.ndarray:
 
     What is asymmetric within the rounding of K (or of a product of length n in its dtype) is averaged away.
     """
-    held = entries(K)
-    if isinstance(held, jax.Array) and not is_concrete(held):
-        raise ValueError(f"{name} is needed as numbers on the host; got a tracer. Call this outside jit and grad.")
-    given = np.asarray(held)
+    given = host(name, entries(K))
     if given.ndim != 2 or given.shape[0] != given.shape[1] or given.shape[0] == 0:
         raise ValueError(
             f"{name} must be square, the Gram matrix of the training examples with themselves; got shape "
@@ -255,16 +281,34 @@ def symmetric(name: str, K: Any) -> np.ndarray:
     return 0.5 * (dense + dense.T)
 
 
-def nonnegative(name: str, value: Any, *, positive: bool = False) -> float:
-    """Check a number: finite and >= 0 (or > 0), as a Python float."""
-    wanted = "> 0" if positive else ">= 0"
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a number {wanted}; got {value!r}.") from None
-    if not np.isfinite(number) or number < 0 or (positive and number == 0):
-        raise ValueError(f"{name} must be a finite number {wanted}; got {value!r}.")
-    return number
+def rounding(name: str, value: Any) -> None:
+    """Check what an error is at most: a number, whose value who uses it looks at; nothing for a tracer."""
+    if _is_placeholder(value) and not is_concrete(value):
+        return
+    array = numbers(name, value)
+    if array.ndim:
+        raise ValueError(f"{name} must be a number >= 0; got {shown(value)}. Leave it out where it is not known.")
+
+
+def leaves(name: str, x: Any) -> Any:
+    """A pytree of arrays, each leaf a JAX array of numbers of its own dtype."""
+
+    def one(leaf: Any) -> jax.Array:
+        unmasked(name, leaf)
+        try:
+            return jnp.asarray(leaf)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{name} must be a pytree of arrays; got {shown(leaf)} ({why(error)}).") from None
+
+    return jax.tree.map(one, x)
+
+
+def each(name: str, values: Any, *, positive: bool = False) -> np.ndarray:
+    """Check several numbers, each finite and >= 0 (or > 0)."""
+    held = numbers(name, values)
+    if held.ndim != 1:
+        raise ValueError(f"{name} must be a list of numbers; got {shown(values)}.")
+    return np.array([nonnegative(name, value, positive=positive) for value in held])
 
 
 class Overflow(ValueError):

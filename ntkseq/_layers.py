@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ntkseq import _checks
 from ntkseq._checks import is_concrete
 
 GROUPS = "WUbV"
@@ -19,13 +20,13 @@ def check_train(train: str | tuple[str, ...], depth: int, groups: str = GROUPS) 
     Raises:
         ValueError: letters that are not in `groups`, a letter twice, or another number of strings than layers.
     """
-    parts = (train,) * depth if isinstance(train, str) else tuple(train)
+    parts = (train,) * depth if isinstance(train, str) else tuple(train) if isinstance(train, (tuple, list)) else ()
     wrong = [p for p in parts if not isinstance(p, str) or set(p) - set(groups) or len(set(p)) != len(p)]
     if len(parts) != depth or wrong:
         weights = "W: recurrent weights, U: input weights" if "U" in groups else "W: weights"
         raise ValueError(
             f"train must be a string of letters out of {groups!r}, or {depth} such strings, one per layer; "
-            f"got {train!r}. {weights}, b: biases, V: read-out (it belongs to the last layer)."
+            f"got {_checks.shown(train)}. {weights}, b: biases, V: read-out (it belongs to the last layer)."
         )
     return parts
 
@@ -33,7 +34,9 @@ def check_train(train: str | tuple[str, ...], depth: int, groups: str = GROUPS) 
 def check_letters(train: str, groups: str) -> None:
     """Raise unless `train` is a string of different letters out of `groups`."""
     if not isinstance(train, str) or set(train) - set(groups) or len(set(train)) != len(train):
-        raise ValueError(f"train must be a string of letters out of {groups!r}, each once at most; got {train!r}.")
+        raise ValueError(
+            f"train must be a string of letters out of {groups!r}, each once at most; got {_checks.shown(train)}."
+        )
 
 
 def count_trained(train: str, groups: str) -> int:

@@ -113,7 +113,7 @@ class Smooth(Activation):
 
     def __post_init__(self) -> None:
         if not callable(self.function):
-            raise ValueError(f"function must be callable on arrays; got {self.function!r}.")
+            raise ValueError(f"function must be callable on arrays; got {_checks.shown(self.function)}.")
         _checks.positive_int("terms", self.terms)
         _checks.choice("parity", self.parity, ("odd", "even", "none"))
 

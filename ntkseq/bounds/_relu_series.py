@@ -133,7 +133,8 @@ def network(kernel: Any, real: Any) -> Network:
     act = activations.get(kernel.activation)
     if not activations.is_rectifier(act):
         raise ValueError(
-            f"kernel must have the relu activation; got {act!r}. Only for relu and leaky relu are the coefficients of "
+            f"kernel must have the relu activation; "
+            f"got {_checks.shown(act)}. Only for relu and leaky relu are the coefficients of "
             "the kernel at its centre computed here, and known not to be negative."
         )
     for name in ("sigma_w", "sigma_u", "sigma_b", "sigma_v", "sigma_h"):

@@ -35,9 +35,17 @@ def confidence(i: float, tried: int, delta: float, n: int, *, ceiling: bool) -> 
     return 3 * math.sqrt((math.log(2) + union) / (2 * n))
 
 
+MOST = 1e100
+"""Steps of the grid of the norm."""
+
+
 def multiple(norm: float, B0: float) -> float:
     """The least integer i >= 1 with norm <= i B0, in exact arithmetic; nan or inf where the norm is."""
-    return max(1, math.ceil(Fraction(norm) / Fraction(B0))) if math.isfinite(norm) else norm
+    if not math.isfinite(norm):
+        return norm
+    if Fraction(norm) / Fraction(B0) > MOST:
+        raise ValueError(f"B0 must not be smaller than |f| = {norm:.3g} by more than {MOST:.0e} times; got {B0!r}.")
+    return max(1, math.ceil(Fraction(norm) / Fraction(B0)))
 
 
 def ridge_dual(known: System, labels: np.ndarray, reg: float) -> np.ndarray | str:

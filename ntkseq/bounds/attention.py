@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -151,9 +152,13 @@ def attention_rank(
     if ranks is None:
         i, j = np.unravel_index(int(np.argmin(complexity + lost)), lost.shape)
     else:
-        i, j = ranks[0] - 1, ranks[1]
+        try:
+            first, second = (operator.index(rank) for rank in ranks)
+        except (TypeError, ValueError):
+            raise ValueError(f"ranks must be two integers (r_V, r_W); got {_checks.shown(ranks)}.") from None
+        i, j = first - 1, second
         if not (0 <= i < full and 0 <= j <= d):
-            raise ValueError(f"ranks must lie in 1..{full} and 0..{d}; got {ranks}.")
+            raise ValueError(f"ranks must lie in 1..{full} and 0..{d}; got {_checks.shown(ranks)}.")
     chosen, tau = (int(i) + 1, int(j)), float(lost[i, j])
     rho = at.loss.rho
     cut = Term(

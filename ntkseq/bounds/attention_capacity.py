@@ -60,7 +60,9 @@ def effective_rank_capacity(
     constant = _checks.nonnegative("constant", constant, positive=True)
     inside = float(n) if log_arg is None else _checks.nonnegative("log_arg", log_arg)
     if inside < 1:
-        raise ValueError(f"log_arg must be at least 1, so that its logarithm is not negative; got {log_arg!r}.")
+        raise ValueError(
+            f"log_arg must be at least 1, so that its logarithm is not negative; got {_checks.shown(log_arg)}."
+        )
     _checks.choice("how", how, ("mean", "max", "sum"))
     rank, error, source = _rank(r_eff, kind, how)
     value = constant * math.sqrt((rank * math.log(inside) + math.log(1 / delta)) / n)
@@ -101,7 +103,9 @@ def _rank(r_eff: Any, kind: str, how: str) -> tuple[float, float | None, str]:
         count = sum(len(head) for head in heads)
         return rank, error, f"{len(r_eff.layers)} layers, {count} heads, means of {r_eff.n} examples"
     _checks.choice("kind", kind, KINDS)
-    ranks = np.asarray(r_eff)
+    ranks = _checks.host("r_eff", r_eff)
     if ranks.size == 0 or ranks.dtype.kind not in "fiu" or not np.isfinite(ranks).all() or (ranks < 0).any():
-        raise ValueError(f"r_eff must be effective ranks, finite numbers >= 0, or AttentionRanks; got {r_eff!r}.")
+        raise ValueError(
+            f"r_eff must be effective ranks, finite numbers >= 0, or AttentionRanks; got {_checks.shown(r_eff)}."
+        )
     return float(aggregate(ranks.astype(np.float64), how)), None, f"{ranks.size} numbers given"

@@ -66,7 +66,7 @@ def frozen_attention(
     x, lengths = tokens(x, lengths)
     n, t, d = x.shape
     A = _attention(A, n, t, lengths)
-    U = np.asarray(U).astype(np.float64)
+    U = _checks.numbers("U", U)
     if U.shape != (t, d):
         raise ValueError(f"U must have shape ({t}, {d}), one weight per step and feature; got {U.shape}.")
     _checks.finite("U", U)
@@ -132,7 +132,7 @@ def frozen_attention(
 
 def _attention(A: Any, n: int, t: int, lengths: np.ndarray) -> np.ndarray:
     """(n, t, t), zero outside the sequences."""
-    A = np.asarray(A)
+    A = _checks.numbers("A", A)
     if A.shape != (n, t, t):
         raise ValueError(
             f"A must have shape ({n}, {t}, {t}), one matrix per example; got {A.shape}. One head at a time."

@@ -162,6 +162,7 @@ class AttentionHead:
 
 def tokens(x: Any, lengths: Any = None) -> tuple[Float[np.ndarray, "n t d"], np.ndarray]:
     """Inputs (n, t, d) in host float64, zero behind their lengths, and the lengths (n,)."""
+    _checks.outside("x", x, "")
     with _precision.setting(True):  # what follows is computed in float64
         checked, found = _checks.sequences("x", x, lengths)
     held = np.asarray(x) if isinstance(x, (np.ndarray, list, tuple)) else np.asarray(checked)  # JAX may round
@@ -171,6 +172,7 @@ def tokens(x: Any, lengths: Any = None) -> tuple[Float[np.ndarray, "n t d"], np.
 
 
 def _array(name: str, value: Any, rank: int) -> np.ndarray:
+    _checks.unmasked(name, value)
     try:
         array = np.asarray(value).astype(np.float64)
     except (TypeError, ValueError):

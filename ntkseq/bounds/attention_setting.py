@@ -43,7 +43,7 @@ def loss_named(name: str, gamma: float) -> Loss:
 
 def labelled(y: Any, n: int, loss: str) -> np.ndarray:
     """Labels (n,); -1/+1 where the loss is a margin."""
-    y = np.asarray(y)
+    y = _checks.host("y", y)
     if y.shape != (n,):
         raise ValueError(f"y must have shape ({n},), one label per example of x; got {y.shape}.")
     y = _checks.labels("y", y, n)

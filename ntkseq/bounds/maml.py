@@ -126,7 +126,7 @@ def maml_sides(
     """
     horizons = np.asarray(horizons)
     if not horizons.size or horizons.dtype.kind not in "iu" or horizons.min() < 1:
-        raise ValueError(f"horizons must be integers of 1 or more; got {horizons!r}.")
+        raise ValueError(f"horizons must be integers of 1 or more; got {_checks.shown(horizons)}.")
     if axes is None:
         return _sides(problem, horizons, form, constants)
     shape, problems = grids.variants(problem, axes)

@@ -237,7 +237,7 @@ def _ceiling(known: System, kappa: float) -> Assumption:
 
 
 def _checked(name: str, values: Any) -> Float[np.ndarray, "N q ..."]:
-    array = np.asarray(values, np.float64)
+    array = _checks.numbers(name, values)
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise ValueError(f"{name} must have shape (N, q), tasks and queries, or (N, q, k); got {array.shape}.")
     _checks.finite(name, array)

@@ -208,7 +208,9 @@ def _groups(tokens: Tokens, positions: Sequence[Sequence[int]]) -> tuple[tuple[i
     groups = tuple(tuple(int(p) for p in group) for group in positions)
     sizes = {len(group) for group in groups}
     if len(sizes) != 1 or sizes == {0}:
-        raise ValueError(f"positions must be groups of one size, at least one position each; got {positions!r}.")
+        raise ValueError(
+            f"positions must be groups of one size, at least one position each; got {_checks.shown(positions)}."
+        )
     for position in {p for group in groups for p in group}:
         if not 0 <= position < tokens.steps:
             raise ValueError(f"positions must lie in 0..{tokens.steps - 1}, the steps of a sequence; got {position}.")
@@ -218,5 +220,5 @@ def _groups(tokens: Tokens, positions: Sequence[Sequence[int]]) -> tuple[tuple[i
                 "it is a constant; leave it out."
             )
     if any(len(set(group)) != len(group) for group in groups):
-        raise ValueError(f"the positions of a group must be different; got {positions!r}.")
+        raise ValueError(f"the positions of a group must be different; got {_checks.shown(positions)}.")
     return groups

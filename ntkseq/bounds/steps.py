@@ -240,7 +240,7 @@ def _chosen(steps: Any, t: int) -> np.ndarray:
         return np.arange(t)
     chosen = np.asarray(steps)
     if chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in "iu" or len(np.unique(chosen)) != len(chosen):
-        raise ValueError(f"steps must be different integers, one or more; got {steps!r}.")
+        raise ValueError(f"steps must be different integers, one or more; got {_checks.shown(steps)}.")
     if chosen.min() < 0 or chosen.max() >= t:
         raise ValueError(f"steps must lie in 0..{t - 1}, counted from 0 among the {t} of y; got {chosen.tolist()}.")
     return chosen
@@ -249,7 +249,9 @@ def _chosen(steps: Any, t: int) -> np.ndarray:
 def _ceilings(kappa: Any, t: int) -> Float[np.ndarray, " t"]:
     given = np.asarray(kappa, np.float64)
     if given.shape not in ((), (t,)) or not (np.isfinite(given) & (given > 0)).all():
-        raise ValueError(f"kappa must be finite and > 0, one number or one for each of {t} steps; got {kappa!r}.")
+        raise ValueError(
+            f"kappa must be finite and > 0, one number or one for each of {t} steps; got {_checks.shown(kappa)}."
+        )
     return np.broadcast_to(given, (t,)).copy()
 
 

@@ -66,7 +66,9 @@ def every_step_norm(target: Any, kernel: Any, x: Any) -> Bound:
     if not isinstance(target, PositionToPosition):
         raise ValueError(f"target must be a concepts.PositionToPosition; got {type(target).__name__}.")
     if kernel.h0 != "zero":
-        raise ValueError(f'kernel must have h0="zero", so that the first token marks the start; got {kernel.h0!r}.')
+        raise ValueError(
+            f'kernel must have h0="zero", so that the first token marks the start; got {_checks.shown(kernel.h0)}.'
+        )
     if any(part.source == 0 for part in target.parts):
         raise ValueError("no part may read token 0, which all inputs share: add its value to the constant of a series.")
     norms, first = _first(x)

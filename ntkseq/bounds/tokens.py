@@ -155,10 +155,10 @@ def _vector(name: str, value: Any, length: int | None) -> np.ndarray:
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} must be numbers (t,), one per position; got {value!r}.") from None
+        raise ValueError(f"{name} must be numbers (t,), one per position; got {_checks.shown(value)}.") from None
     if array.ndim != 1 or not len(array) or (length is not None and len(array) != length):
         wanted = "(t,)" if length is None else f"({length},)"
         raise ValueError(f"{name} must have shape {wanted}, one number per position; got {array.shape}.")
     if not np.isfinite(array).all() or (array < 0).any():
-        raise ValueError(f"{name} must be finite and >= 0; got {value!r}.")
+        raise ValueError(f"{name} must be finite and >= 0; got {_checks.shown(value)}.")
     return array

@@ -104,18 +104,21 @@ class Parts(Target):
 def position(name: str, value: Any) -> int:
     """Check one position: an integer >= 0."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
-        raise ValueError(f"{name} must be an integer >= 0, counted from 0 at the first token; got {value!r}.")
+        raise ValueError(
+            f"{name} must be an integer >= 0, counted from 0 at the first token; got {_checks.shown(value)}."
+        )
     return int(value)
 
 
 def directions(name: str, beta: Any, axes: str) -> Any:
     """Check directions with the named axes; NumPy float64 unless they are JAX arrays. Placeholders pass."""
     wanted = f"({axes.replace(' ', ', ')}{'' if ' ' in axes else ','})"
+    _checks.unmasked(name, beta)
     if not isinstance(beta, jax.Array):
         try:
             beta = np.asarray(beta, np.float64)
         except (TypeError, ValueError):
-            raise ValueError(f"{name} must be numbers of shape {wanted}; got {beta!r}.") from None
+            raise ValueError(f"{name} must be numbers of shape {wanted}; got {_checks.shown(beta)}.") from None
     if beta.ndim != len(axes.split()) or 0 in beta.shape or not jnp.issubdtype(beta.dtype, jnp.floating):
         raise ValueError(f"{name} must be floats of shape {wanted}, no axis empty; got {beta.dtype} {beta.shape}.")
     _checks.finite(name, beta)

@@ -107,9 +107,12 @@ def complexity(
         C_eps(eps = 0.01) = e^10000 (overflows float64; use log) at R = 1, C* = 10000, by exp()
     """
     _checks.choice("kind", kind, ("samples", "epsilon"))
+    _checks.not_a_key("of", of)
     R, C_star = _checks.nonnegative("R", R), _checks.nonnegative("C_star", C_star, positive=True)
     if (eps is None) == (kind == "epsilon"):
-        raise ValueError(f'eps belongs to kind="epsilon", and to that only; got eps={eps!r} with kind={kind!r}.')
+        raise ValueError(
+            f'eps belongs to kind="epsilon", and to that only; got eps={_checks.shown(eps)} with kind={kind!r}.'
+        )
     if eps is not None:
         eps = _checks.probability("eps", eps)
     found = [

@@ -86,7 +86,7 @@ def sample(
     """
     n, t, d = (_checks.positive_int(name, size) for name, size in (("n", n), ("t", t), ("d", d)))
     if not isinstance(target, Target):
-        raise ValueError(f"target must be one of ntkseq.concepts, e.g. Additive(parts); got {target!r}.")
+        raise ValueError(f"target must be one of ntkseq.concepts, e.g. Additive(parts); got {_checks.shown(target)}.")
     if target.features != d or target.steps > t:
         raise ValueError(
             f"the target needs d = {target.features} and t >= {target.steps} (it looks at position "
@@ -114,7 +114,9 @@ def _norms(token_norm: Any, first: str | None, eps_x: float | None, t: int) -> t
         _checks.choice("first", first, ("common",))
     if eps_x is not None:
         if not (np.ndim(token_norm) == 0 and token_norm == 1.0):
-            raise ValueError(f"eps_x sets all norms: 1, then eps_x; got token_norm={token_norm!r} as well. Drop one.")
+            raise ValueError(
+                f"eps_x sets all norms: 1, then eps_x; got token_norm={_checks.shown(token_norm)} as well. Drop one."
+            )
         return np.array([1.0] + [_checks.nonnegative("eps_x", eps_x, positive=True)] * (t - 1)), True
     norms = np.asarray(token_norm, np.float64)
     if norms.shape not in ((), (t,)):
@@ -123,7 +125,7 @@ def _norms(token_norm: Any, first: str | None, eps_x: float | None, t: int) -> t
             "vary between sequences are outside the theorems: normalise tokens, or add a coordinate sqrt(r^2 - |x|^2)."
         )
     if not (np.isfinite(norms) & (norms > 0)).all():
-        raise ValueError(f"token_norm must be finite and > 0; got {token_norm!r}.")
+        raise ValueError(f"token_norm must be finite and > 0; got {_checks.shown(token_norm)}.")
     return np.full(t, norms) if norms.ndim == 0 else norms, first == "common"
 
 

@@ -38,6 +38,9 @@ class Series:
     given: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise ValueError(f"name must be the name of a series; got {_checks.shown(self.name)}.")
+        _checks.number("factor", self.factor, "a finite number, not zero")
         if bool(self.given) == (self.name in FAMILIES) or not math.isfinite(self.factor) or self.factor == 0:
             raise ValueError(f"make a series with get(name) or polynomial(coefficients); got {self}.")
 
@@ -122,7 +125,9 @@ class Series:
         """The function times a finite number that is not zero."""
         number = float(factor)
         if not math.isfinite(number) or number == 0:
-            raise ValueError(f"a series can be multiplied by a finite number other than 0; got {factor!r}.")
+            raise ValueError(
+                f"a series can be multiplied by a finite number other than 0; got {_checks.shown(factor)}."
+            )
         if self.given:
             return polynomial([number * c for c in self.given])
         return dataclasses.replace(self, factor=self.factor * number)
@@ -189,9 +194,13 @@ def polynomial(coefficients: Sequence[float]) -> Series:
     try:
         given = [float(c) for c in coefficients]
     except (TypeError, ValueError):
-        raise ValueError(f"coefficients must be a list of numbers, from z^0 on; got {coefficients!r}.") from None
+        raise ValueError(
+            f"coefficients must be a list of numbers, from z^0 on; got {_checks.shown(coefficients)}."
+        ) from None
     if not given or not all(map(math.isfinite, given)):
-        raise ValueError(f"coefficients must be finite numbers, at least one, from z^0 on; got {coefficients!r}.")
+        raise ValueError(
+            f"coefficients must be finite numbers, at least one, from z^0 on; got {_checks.shown(coefficients)}."
+        )
     while len(given) > 1 and given[-1] == 0:
         given.pop()
     return Series("polynomial", given=tuple(given))
@@ -212,7 +221,8 @@ def get(series: Any) -> Series:
         return series
     if isinstance(series, str) and series in NOT_ANALYTIC:
         raise ValueError(
-            f"series must be analytic at 0; got {series!r}: {NOT_ANALYTIC[series]}, so it has no Taylor series "
+            f"series must be analytic at 0; "
+            f"got {_checks.shown(series)}: {NOT_ANALYTIC[series]}, so it has no Taylor series "
             "there and theorems on power series say nothing about it. Take softplus or erf, or a polynomial near it."
         )
     if isinstance(series, str):
@@ -227,5 +237,5 @@ def get(series: Any) -> Series:
 
 def _degree(degree: Any) -> int:
     if isinstance(degree, bool) or not isinstance(degree, (int, np.integer)) or degree < 0:
-        raise ValueError(f"degree must be an integer >= 0; got {degree!r}.")
+        raise ValueError(f"degree must be an integer >= 0; got {_checks.shown(degree)}.")
     return int(degree)

@@ -114,7 +114,7 @@ def _link(given: Any) -> Link:
     if isinstance(given, Link):
         given = tuple(given)
     if not isinstance(given, (tuple, list)) or len(given) != 5:
-        raise ValueError(f"each of parts must be (source, step, output, beta, series); got {given!r}.")
+        raise ValueError(f"each of parts must be (source, step, output, beta, series); got {_checks.shown(given)}.")
     source, step, output = (
         _target.position(name, value) for name, value in zip(("source", "step", "output"), given[:3], strict=True)
     )

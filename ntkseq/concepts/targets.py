@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ntkseq import _checks
 from ntkseq._struct import replace, static, struct
 from ntkseq.concepts import _target
 from ntkseq.concepts._target import Parts, Target
@@ -59,6 +60,8 @@ class Additive(Parts):
     references = ("wang2021rnn",)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.parts, (list, tuple)):
+            raise ValueError(f"parts must be a list of (position, beta, series); got {_checks.shown(self.parts)}.")
         parts = tuple(_part(given) for given in self.parts)
         if not parts:
             raise ValueError("parts must hold at least one (position, beta, series); got none.")
@@ -111,7 +114,9 @@ class NVariable(Target):
         try:
             listed = [operator.index(one) for one in self.positions]
         except TypeError:
-            raise ValueError(f"positions must be integers >= 0, one per token; got {self.positions!r}.") from None
+            raise ValueError(
+                f"positions must be integers >= 0, one per token; got {_checks.shown(self.positions)}."
+            ) from None
         positions = tuple(_target.position("positions", one) for one in listed)
         betas = _target.directions("betas", self.betas, "N d")
         if len(set(positions)) != len(positions) or betas.shape[0] != len(positions):
@@ -259,7 +264,7 @@ def _part(given: Any) -> Part:
     if isinstance(given, Part):
         given = tuple(given)
     if not isinstance(given, (tuple, list)) or len(given) != 3:
-        raise ValueError(f"each of parts must be (position, beta, series); got {given!r}.")
+        raise ValueError(f"each of parts must be (position, beta, series); got {_checks.shown(given)}.")
     position, beta, series = given
     return Part(_target.position("position", position), _target.directions("beta", beta, "d"), get(series))
 

@@ -173,7 +173,7 @@ def delay(
     n, t, d = _sizes(n=n, t=t, d=d)
     dtype = _checks.float_dtype("dtype", dtype)
     if isinstance(lag, bool) or not isinstance(lag, (int, np.integer)) or not 0 <= lag < t:
-        raise ValueError(f"lag must be an integer in 0..{t - 1} (t = {t} steps); got {lag!r}.")
+        raise ValueError(f"lag must be an integer in 0..{t - 1} (t = {t} steps); got {_checks.shown(lag)}.")
     x = jax.random.normal(_checks.prng_key("key", key), (n, t, d), dtype)
     return x, jnp.where(x[:, t - 1 - lag, 0] >= 0, 1, -1).astype(dtype)
 
@@ -214,7 +214,9 @@ def near_duplicates(
         raise ValueError(f"n must be at least 4, for two pairs; got {n}.")
     both = tuple(distance) if isinstance(distance, (tuple, list)) else (distance, distance)
     if len(both) != 2 or not all(isinstance(r, (int, float)) and math.isfinite(r) and r >= 0 for r in both):
-        raise ValueError(f"distance must be a finite number >= 0, or one for each of the two pairs; got {distance!r}.")
+        raise ValueError(
+            f"distance must be a finite number >= 0, or one for each of the two pairs; got {_checks.shown(distance)}."
+        )
     for_x, for_u, for_y = jax.random.split(_checks.prng_key("key", key), 3)
     x = jax.random.normal(for_x, (n, t, d), dtype)
     u = jax.random.normal(for_u, (2, t, d), dtype)

@@ -69,6 +69,8 @@ def encode(text: str) -> Int[np.ndarray, " length"]:
         >>> decode(encode("Iris,  in 1936!"))
         'iris, in 0000#'
     """
+    if not isinstance(text, str):
+        raise ValueError(f"text must be a string; got {_checks.shown(text)}.")
     code = {letter: i for i, letter in enumerate(ALPHABET)}
     plain = " ".join(text.lower().split())
     return np.array([code["0"] if c.isdigit() else code.get(c, len(ALPHABET) - 1) for c in plain], np.int32)
@@ -95,7 +97,9 @@ def windows(codes: Int[np.ndarray, " length"], t: int) -> tuple[Int[np.ndarray, 
         nan a
         ana s
     """
-    t = _checks.positive_int("t", t)
+    t, codes = _checks.positive_int("t", t), _checks.host("codes", codes)
+    if codes.ndim != 1 or codes.dtype.kind not in "iu":
+        raise ValueError(f"codes must be integers, one per character; got {_checks.shown(codes)}. See encode(text).")
     if len(codes) <= t:
         raise ValueError(
             f"a window of t = {t} characters and the one behind it need a text of {t + 1}; got {len(codes)}. "

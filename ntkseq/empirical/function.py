@@ -139,7 +139,7 @@ def check_outputs(outputs: Any) -> str | int:
         return int(outputs)
     if not isinstance(outputs, str) or outputs not in OUTPUTS:
         words = ", ".join(map(repr, OUTPUTS))
-        raise ValueError(f"outputs must be one of {words} or an index >= 0; got {outputs!r}.")
+        raise ValueError(f"outputs must be one of {words} or an index >= 0; got {_checks.shown(outputs)}.")
     return outputs
 
 
@@ -239,8 +239,10 @@ def _array(leaf: Any) -> Array:
         return _strong(_devices.together("x", leaf))
     try:
         return jnp.asarray(leaf)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"x must be a pytree of arrays; got a leaf of type {type(leaf).__name__} ({error}).") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"x must be a pytree of arrays; got a leaf of type {type(leaf).__name__} ({_checks.why(error)})."
+        ) from None
 
 
 def _strong(array: Array) -> Array:
@@ -285,7 +287,9 @@ def selected(trainable: Any, name: str) -> bool:
         return re.search(trainable, name) is not None
     if callable(trainable):
         return bool(trainable(name))
-    raise ValueError(f"trainable must be a regular expression, a function of a path or None; got {trainable!r}.")
+    raise ValueError(
+        f"trainable must be a regular expression, a function of a path or None; got {_checks.shown(trainable)}."
+    )
 
 
 def _rates(rates: Any, names: list[str], tree: Any, chosen: list[int]) -> dict[int, Any] | None:
@@ -307,7 +311,7 @@ def _rates(rates: Any, names: list[str], tree: Any, chosen: list[int]) -> dict[i
         if np.shape(rate) != ():
             raise ValueError(f"rates must be one number per leaf; got shape {np.shape(rate)} for {name}.")
         if _checks.is_concrete(rate) and not (np.isfinite(rate) and rate >= 0):
-            raise ValueError(f"rates must be finite and >= 0; got {rate!r} for {name}.")
+            raise ValueError(f"rates must be finite and >= 0; got {_checks.shown(rate)} for {name}.")
     return {i: found[i] for i in chosen}
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _keys
+from ntkseq import _checks, _keys
 from ntkseq._struct import static, struct
 from ntkseq.empirical.function import Function, function
 from ntkseq.empirical.lookups import agreed
@@ -103,8 +103,8 @@ def taylor(f: Any, params: Any, degree: int = 1, *, trainable: Any = None) -> Ta
         >>> second(moved, x[0]).shape, second.batch(moved, x).shape
         ((1,), (5, 1))
     """
-    if isinstance(degree, bool) or degree not in (1, 2):
-        raise ValueError(f"degree must be 1 or 2; got {degree!r}.")
+    if not isinstance(degree, int) or isinstance(degree, bool) or degree not in (1, 2):
+        raise ValueError(f"degree must be 1 or 2; got {_checks.shown(degree)}.")
     return Taylor(function(f, params, trainable), int(degree))
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _notices, _precision, _provenance
+from ntkseq import _checks, _notices, _precision, _provenance
 from ntkseq.grams import digits
 from ntkseq.grams.base import Dense, Gram
 from ntkseq.grams.sampling import Sampling
@@ -34,11 +34,16 @@ def as_gram(K: Any, name: str = "K") -> Gram:
     """
     if isinstance(K, Gram):
         return K
-    array = K if isinstance(K, (jax.Array, np.ndarray)) else np.asarray(K)
+    array = K if isinstance(K, (jax.Array, np.ndarray)) else _checks.host(name, K)
+    _checks.outside(name, array, "")
+    _checks.unmasked(name, array)
+    _checks.not_a_key(name, array)
     if array.ndim not in (2, 4) or not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(
             f"{name} must be a matrix of floats, shape (n, m); got shape {array.shape}, dtype {array.dtype}."
         )
+    if _checks.is_concrete(array):
+        _checks.finite(name, array)
     origin = _provenance.recall(array)
     matrix = array if array.ndim == 2 else flat(array)
     return _bare(matrix, name) if origin is None else of_origin(matrix, origin)

@@ -72,6 +72,7 @@ def audit(
         >>> grams.audit(K, kernel, x, pairs=1000).rounding < K.rounding
         True
     """
+    _checks.outside("x", x, "")
     pairs = _checks.positive_int("pairs", pairs)
     delta = _checks.probability("delta", delta)
     array, stated = _held(K)
@@ -82,7 +83,7 @@ def audit(
             "gram(kernel, x) was called with."
         )
     own = again.rounding
-    look = Audit(array, again, (stated + own) / (1.0 - own), own, pairs, delta, int(seed))
+    look = Audit(array, again, (stated + own) / (1.0 - own), own, pairs, delta, _checks.seed("seed", seed))
     trace = float(np.sum(again.size**2))
     sample = look.draw(again.size**2, stream=0)
     norm = look.entrywise * trace * float(np.sqrt(above(sample.square, pairs, delta / 2)))

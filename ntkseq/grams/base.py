@@ -90,6 +90,9 @@ class Gram(ArrayProtocol, abc.ABC):
         return None
 
 
+UNKNOWN = "unknown"
+"""The rounding of a `Dense` that was left out."""
+
 _ROWS = 512  # rows of a Dense that are in float64 at a time
 
 
@@ -98,7 +101,7 @@ class Dense(Gram):
     """A Gram matrix held as one array. Without `rounding`: what `as_gram` says of the array. 0 means: it is exact."""
 
     array: Float[Array | np.ndarray, "n m"]
-    rounding: Any = None
+    rounding: Any = UNKNOWN
     symmetric: bool = static(default=True)
     frobenius: bool = static(default=False)
     entrywise: Any = static(default=None)
@@ -107,7 +110,10 @@ class Dense(Gram):
     stated: bool = static(default=True)
 
     def __post_init__(self) -> None:
-        if self.rounding is not None:
+        if self.rounding is not UNKNOWN:
+            _checks.rounding("rounding", self.rounding)
+            if self.entrywise is not None:
+                _checks.rounding("entrywise", self.entrywise)
             return
         from ntkseq.grams.arrays import as_gram, graded  # here, because these make a Dense
 
@@ -129,7 +135,10 @@ class Dense(Gram):
         return self.array.dtype
 
     def mv(self, v: Float[Array, " m"]) -> Float[Array, " n"]:
-        held = self._here()
+        held, v = self._here(), _checks.floating("v", v)
+        if v.shape != self.shape[1:]:
+            raise ValueError(f"v must be a vector of shape ({self.shape[1]},); got {v.shape}. Blocks: times(V).")
+        _checks.finite("v", v)
         return super().mv(v) if isinstance(held, np.ndarray) else _precision.product("ij,j->i", held, v)
 
     def times(self, V: Any) -> Float[np.ndarray, "n ..."]:
@@ -151,7 +160,12 @@ class Dense(Gram):
 
     def take(self, which: Any) -> Dense:
         """The Gram matrix of some of the examples, chosen by an index array or slice, with its own rounding."""
-        index = np.arange(self.shape[0])[which].reshape(-1)
+        try:
+            index = np.arange(self.shape[0])[which].reshape(-1)
+        except (IndexError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"which must be an index array or a slice; got {_checks.shown(which)} ({_checks.why(error)})."
+            ) from None
         if not self.symmetric or len(np.unique(index)) != len(index):
             raise ValueError("take chooses different examples of a symmetric Gram matrix. Index a cross Gram yourself.")
         array = self._here()[np.ix_(index, index)]
@@ -205,7 +219,7 @@ def column_block(V: Any, shape: tuple[int, int]) -> tuple[np.ndarray, bool]:
     """
     if isinstance(V, jax.Array) and not _checks.is_concrete(V):
         raise ValueError("products of a Gram matrix run on the host and cannot be traced. Call them outside jit.")
-    block = np.asarray(V, np.float64)
+    block = _checks.numbers("V", V)
     if block.ndim not in (1, 2) or block.shape[0] != shape[1]:
         raise ValueError(
             f"a Gram matrix of shape {shape} multiplies vectors ({shape[1]},) or blocks ({shape[1]}, k); "

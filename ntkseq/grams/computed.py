@@ -44,7 +44,8 @@ def computed(K: Any, kernel: Any, x: Any, x2: Any = None, *, lengths: Any = None
         >>> K.entrywise == ntkseq.gram(kernel, x).entrywise
         True
     """
-    array = K if isinstance(K, (jax.Array, np.ndarray)) else np.asarray(K)
+    _checks.outside("x", x, "")
+    array = K if isinstance(K, (jax.Array, np.ndarray)) else _checks.host("K", K)
     if not _checks.is_concrete(array):
         raise ValueError("the rounding of K is found on the host; got a tracer. Call grams.computed outside jit.")
     each = isinstance(kernel, Recurrent) and _over_steps(array, x)

@@ -52,6 +52,7 @@ def gram(
         >>> ntkseq.gram(kernels.Recurrent(sigma_w=1.4), x).shape
         (20, 20)
     """
+    sides.on_host(kernel, x, x2, lengths, lengths2)
     tile, workers = sides.sizes(tile, workers)
     if meta.between_tasks(kernel):
         return meta.of_tasks(kernel, x, x2, lengths, lengths2, tile=tile, workers=workers, progress=progress)

@@ -54,6 +54,7 @@ def lazy(
         >>> ntkseq.lazy(kernels.Recurrent(sigma_w=1.4), x).times(x[:, 0, :2]).shape
         (20, 2)
     """
+    sides.on_host(kernel, x, x2, lengths, lengths2)
     tile, workers = sides.sizes(tile, workers)
     pair = sides.prepare(kernel, x, x2, lengths, lengths2, wanted="a lazy Gram")
     if not bool(jnp.isfinite(pair.diagonal).all()):

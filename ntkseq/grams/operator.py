@@ -54,9 +54,10 @@ class Operator(Gram):
     held = False
 
     def __post_init__(self) -> None:
+        _checks.function("product", self.product, "of a block of vectors")
         self.n = _checks.positive_int("n", self.n)
         self._x64 = _precision.x64()  # the products keep the setting under which they were measured
-        self.dtype = np.dtype(jnp.result_type(float) if self.dtype is None else self.dtype)
+        self.dtype = _checks.float_dtype("dtype", self.dtype) if self.dtype is None else self._dtype()
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64; got {self.dtype}.")
         if self.diagonal is not None:
@@ -65,6 +66,12 @@ class Operator(Gram):
             self.rounding = self._measured()
             self.estimated = "measured by how far products are from symmetric, not proved"
         self.rounding = _checks.nonnegative("rounding", self.rounding)
+
+    def _dtype(self) -> np.dtype:
+        try:
+            return np.dtype(self.dtype)
+        except Exception:  # what NumPy says of no dtype has many kinds
+            raise ValueError(f"dtype must be float32 or float64; got {_checks.shown(self.dtype)}.") from None
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -163,6 +163,28 @@ def prepare(
     return Sides(kernel, left, right, diagonal, symmetric, values.shape[1] if square else None)
 
 
+def on_host(kernel: Any, x: Any, x2: Any, lengths: Any, lengths2: Any) -> None:
+    """Raise where something is traced, or where the inputs lie on different devices.
+
+    Raises:
+        ValueError: so it is.
+    """
+    given = {"kernel": kernel, "x": x, "x2": x2, "lengths": lengths, "lengths2": lengths2}
+    for name, value in given.items():
+        _checks.outside(name, value, "; inside, kernel(x) is the matrix")
+    one, two = ({device for leaf in jax.tree.leaves(side) if isinstance(leaf, jax.Array) and leaf.committed
+                 for device in leaf.devices()} for side in (x, x2))  # fmt: skip
+    if len(one) == len(two) == 1 and one != two:
+        raise ValueError(
+            f"x2 must lie on the device of x; got x on {_listed(one)} and x2 on {_listed(two)}. "
+            "Pass jax.device_put(x2, x.sharding)."
+        )
+
+
+def _listed(devices: set[Any]) -> str:
+    return ", ".join(sorted(map(str, devices)))
+
+
 def sizes(tile: Any, workers: Any) -> tuple[int | None, int | None]:
     """Check the sizes a user may give."""
     given = (("tile", tile), ("workers", workers))

@@ -183,6 +183,10 @@ class Sum(Kernel):
     first: Kernel
     second: Kernel
 
+    def __post_init__(self) -> None:
+        _kernel("first", self.first)
+        _kernel("second", self.second)
+
     @property
     def estimated(self) -> str:
         return self.first.estimated or self.second.estimated
@@ -254,6 +258,11 @@ class Sum(Kernel):
         return min((one for one in rows if one is not None), default=None)
 
 
+def _kernel(name: str, value: Any) -> None:
+    if not isinstance(value, Kernel):
+        raise ValueError(f"{name} must be an ntkseq Kernel; got {_checks.shown(value)}. See ntkseq.kernels.")
+
+
 @struct
 class Scaled(Kernel):
     """A kernel times a number c >= 0: the network's output times sqrt(c)."""
@@ -262,6 +271,7 @@ class Scaled(Kernel):
     factor: Any
 
     def __post_init__(self) -> None:
+        _kernel("kernel", self.kernel)
         _checks.scale("factor", self.factor)
 
     @property

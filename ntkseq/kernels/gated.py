@@ -102,7 +102,7 @@ class Gated(Kernel):
         for name in ("particles", "batches"):
             object.__setattr__(self, name, _checks.positive_int(name, getattr(self, name)))
         if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or not 0 <= self.seed < 2**31:
-            raise ValueError(f"seed must be an integer in 0..2^31 - 1; got {self.seed!r}.")
+            raise ValueError(f"seed must be an integer in 0..2^31 - 1; got {_checks.shown(self.seed)}.")
         object.__setattr__(self, "seed", int(self.seed))
         if self.batches < 2:
             raise ValueError(f"batches must be at least 2, for their spread is the error; got {self.batches}.")

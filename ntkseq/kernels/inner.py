@@ -98,7 +98,7 @@ class GD(Inner):
 
     def __post_init__(self) -> None:
         if isinstance(self.steps, bool) or not isinstance(self.steps, (int, np.integer)) or self.steps < 0:
-            raise ValueError(f"steps must be an integer >= 0; got {self.steps!r}.")
+            raise ValueError(f"steps must be an integer >= 0; got {_checks.shown(self.steps)}.")
         _number("lr", self.lr, None)
         _checks.choice("reduction", self.reduction, ("sum", "mean"))
 
@@ -153,10 +153,12 @@ class Flow(Inner):
     cutoff: float | None = static(default=None)
 
     def __post_init__(self) -> None:
-        if not (_checks.is_concrete(self.time) and np.ndim(self.time) == 0 and np.isposinf(self.time)):
+        if not (_checks.is_concrete(self.time) and np.ndim(self.time) == 0 and self.time == np.inf):
             _number("time", self.time, ">= 0")
         if self.cutoff is not None and not 0 <= self.cutoff < 1:
-            raise ValueError(f"cutoff must lie in [0, 1), a fraction of the largest eigenvalue; got {self.cutoff!r}.")
+            raise ValueError(
+                f"cutoff must lie in [0, 1), a fraction of the largest eigenvalue; got {_checks.shown(self.cutoff)}."
+            )
 
     def value(self, w: Float[Array, "*batch s"]) -> Float[Array, "*batch s"]:
         ended, time = self._time()
@@ -295,8 +297,12 @@ def _number(name: str, value: Any, wanted: str | None) -> None:
     """Check one finite number, with a sign where one is wanted; does nothing under a trace."""
     if not _checks.is_concrete(value):
         if value is None or isinstance(value, (str, bytes, complex)):
-            raise ValueError(f"{name} must be a number{' ' + wanted if wanted else ''}; got {value!r}.")
+            raise ValueError(f"{name} must be a number{' ' + wanted if wanted else ''}; got {_checks.shown(value)}.")
         return
+    if not isinstance(value, jax.Array) or np.ndim(value):
+        value = _checks.number(name, value, f"one finite number{' ' + wanted if wanted else ''}")
     bad = {None: False, ">= 0": np.any(np.asarray(value) < 0), "> 0": np.any(np.asarray(value) <= 0)}[wanted]
     if np.ndim(value) != 0 or not np.isfinite(value) or bad:
-        raise ValueError(f"{name} must be one finite number{' ' + wanted if wanted else ''}; got {value!r}.")
+        raise ValueError(
+            f"{name} must be one finite number{' ' + wanted if wanted else ''}; got {_checks.shown(value)}."
+        )

@@ -77,7 +77,9 @@ class Meta(Kernel):
         if not isinstance(self.base, Kernel):
             raise ValueError(f"base must be an ntkseq Kernel; got {type(self.base).__name__}. See ntkseq.kernels.")
         if not isinstance(self.inner, Inner):
-            raise ValueError(f"inner must be GD, Flow or Prox of ntkseq.kernels.inner; got {self.inner!r}.")
+            raise ValueError(
+                f"inner must be GD, Flow or Prox of ntkseq.kernels.inner; got {_checks.shown(self.inner)}."
+            )
         _checks.choice("algorithm", self.algorithm, ALGORITHMS)
         if self.inner_kernel is not None and not isinstance(self.inner_kernel, Kernel):
             raise ValueError(f"inner_kernel must be an ntkseq Kernel or None; got {type(self.inner_kernel).__name__}.")
@@ -238,7 +240,9 @@ class Meta(Kernel):
         from ntkseq.models.adapt import adapt, squared_error
 
         if not isinstance(self.inner, GD):
-            raise ValueError(f"finite() takes steps of gradient descent; got inner={self.inner!r}. Use GD(steps, lr).")
+            raise ValueError(
+                f"finite() takes steps of gradient descent; got inner={_checks.shown(self.inner)}. Use GD(steps, lr)."
+            )
         if self.inner_kernel is not None:
             raise ValueError("finite() cannot know the network behind inner_kernel. Leave inner_kernel=None.")
         if not hasattr(self.base, "finite"):

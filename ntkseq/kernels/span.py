@@ -44,7 +44,7 @@ def check(
     given = jax.tree.leaves(x)
     if not all(hasattr(leaf, "dtype") for leaf in given):  # numbers in lists
         given = x = np.asarray(x)
-    if not all(map(_checks.is_concrete, jax.tree.leaves((kernel, given, own)))):
+    if not all(map(_checks.is_concrete, jax.tree.leaves((kernel, given, lengths, own)))):
         return
     small, words = _suspect(kernel, x, lengths, dtype, own)
     if not words:

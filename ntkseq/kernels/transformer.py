@@ -80,7 +80,7 @@ def Transformer(
     """
     _checks.positive_int("depth", depth)
     if positions is not None and not isinstance(positions, blocks.Positions):
-        raise ValueError(f"positions must be a blocks.Positions or None; got {positions!r}.")
+        raise ValueError(f"positions must be a blocks.Positions or None; got {_checks.shown(positions)}.")
     norm = blocks.LayerNorm(eps)
     forward = (norm, blocks.Linear(sigma_w, sigma_b), blocks.Nonlinearity(activation), blocks.Linear(sigma_o))
     layer = (blocks.Residual(norm, blocks.Attention(**attention)), blocks.Residual(*forward))

@@ -104,12 +104,16 @@ def adapt(
         )
     _checks.choice("algorithm", algorithm, ALGORITHMS)
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
-        raise ValueError(f"steps must be an integer >= 0; got {steps!r}.")
+        raise ValueError(f"steps must be an integer >= 0; got {_checks.shown(steps)}.")
+    if not isinstance(lr, jax.Array):
+        _checks.number("lr", lr, "one finite number, the step size of all parameters")
     if np.ndim(lr) != 0:
         raise ValueError(f"lr must be one number, the step size of all parameters; got shape {np.shape(lr)}.")
     _checks.finite("lr", lr)
     if (algorithm == "imaml") != (reg is not None):
-        raise ValueError(f'reg belongs to algorithm="imaml" and must be given there; got {reg!r} for {algorithm!r}.')
+        raise ValueError(
+            f'reg belongs to algorithm="imaml" and must be given there; got {_checks.shown(reg)} for {algorithm!r}.'
+        )
     if reg is not None:
         _checks.scale("reg", reg, positive=True)
     cg = _checks.positive_int("cg", cg)

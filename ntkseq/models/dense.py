@@ -76,7 +76,9 @@ class Dense(Model):
         x = _checks.example("x", x, self.axes)
         _checks.finite("x", x)
         if length is not None:
-            raise ValueError(f"Dense reads a vector (d,), which has no length; got length={length!r}. Leave it out.")
+            raise ValueError(
+                f"Dense reads a vector (d,), which has no length; got length={_checks.shown(length)}. Leave it out."
+            )
         self._check_params(params, x)
         return _forward(self, params, x)
 

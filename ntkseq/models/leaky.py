@@ -89,7 +89,7 @@ class LeakyRecurrent(Model):
 def factor(name: str, value: Any) -> None:
     """Check a factor of the state: finite and >= 0; does nothing under a trace."""
     if value is None or isinstance(value, (str, bytes, complex)):
-        raise ValueError(f"{name} must be a number >= 0, a factor of the state; got {value!r}.")
+        raise ValueError(f"{name} must be a number >= 0, a factor of the state; got {_checks.shown(value)}.")
     if _checks.is_concrete(value):
         _checks.nonnegative(name, value)
 

@@ -107,6 +107,7 @@ def flow(
         [0.8647, 0.6321]
     """
     clock = _clock(time, steps, lr)
+    tol, most = _checks.nonnegative("tol", tol), _checks.positive_int("most", most)
     _checks.choice("method", method, ("auto", "dense", "matrix-free"))
     held = not isinstance(K, Gram) or isinstance(K, Dense)
     shape = np.shape(K) if not isinstance(K, Gram) else K.shape
@@ -125,7 +126,7 @@ def flow(
         raise ValueError(
             'time = inf needs method="dense"; from products alone take ridge(K, y, reg=...), or a finite time.'
         )
-    found = apply(gram, rest, clock, tol=_checks.nonnegative("tol", tol), most=_checks.positive_int("most", most))
+    found = apply(gram, rest, clock, tol=tol, most=most)
     if not found.converged:
         warnings.warn(
             f"flow did not converge in {found.products} products; error {found.error:.2g}. Raise most= or tol=.",
@@ -176,10 +177,10 @@ def _clock(time: Any, steps: Any, lr: Any) -> Clock:
     if (time is None) == (steps is None) or (steps is None) != (lr is None):
         raise ValueError(
             "give time= (gradient flow), or steps= and lr= (gradient descent); "
-            f"got time={time}, steps={steps}, lr={lr}."
+            f"got time={_checks.shown(time)}, steps={_checks.shown(steps)}, lr={_checks.shown(lr)}."
         )
     if time is not None:
-        if time != math.inf:
+        if not (isinstance(time, (float, int)) and time == math.inf):
             _checks.nonnegative("time", time, positive=True)
         return Clock(float(time))
     steps, lr = _checks.positive_int("steps", steps), _checks.nonnegative("lr", lr, positive=True)
@@ -225,15 +226,16 @@ def early_stopping(K: Any, y: Any, K_validation: Any, y_validation: Any, times: 
     assert eigen.vectors is not None
     n = eigen.n
     y = _checks.targets("y", y, n)
-    cross = np.asarray(_checks.entries(K_validation), np.float64)
+    cross = _checks.numbers("K_validation", _checks.entries(K_validation))
     if cross.ndim != 2 or cross.shape[1] != n:
         raise ValueError(f"K_validation must have shape (m, {n}), one row per validation example; got {cross.shape}.")
+    _checks.finite("K_validation", cross)
     target = _checks.targets("y_validation", y_validation, cross.shape[0])
     if target.shape[1:] != y.shape[1:]:
         raise ValueError(f"y_validation must have as many outputs as y; got {target.shape} and {y.shape}.")
     if not eigen.semidefinite:
         raise ValueError(f"K must be positive semi-definite; its least eigenvalue is {eigen.min_eigenvalue}.")
-    candidates = np.array([_checks.nonnegative("times", time, positive=True) for time in times])
+    candidates = _checks.each("times", times, positive=True)
     if not candidates.size:
         raise ValueError("times must hold at least one candidate; got none.")
     turned, seen = eigen.vectors.T @ y.reshape(n, -1), cross @ eigen.vectors

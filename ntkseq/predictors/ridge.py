@@ -88,15 +88,18 @@ class Ridge:
 def predict(dual: Any, K_cross: Any) -> Any:
     """Kernel values (n_query, n) times coefficients (n,) or (n, k); see `Ridge.__call__`."""
     n = dual.shape[0]
+    if isinstance(K_cross, np.ma.MaskedArray) or not hasattr(K_cross, "shape"):
+        K_cross = _checks.numbers("K_cross", K_cross)
     shape = tuple(np.shape(K_cross))
     if len(shape) != 2 or shape[1] != n:
         turned = " That looks transposed: pass gram(kernel, x_query, x_train)." if shape[:1] == (n,) else ""
         raise ValueError(f"K_cross must have shape (n_query, {n}), one row per query; got {shape}.{turned}")
     K_cross = _checks.entries(K_cross)
-    K_cross = np.asarray(K_cross) if isinstance(K_cross, (list, tuple)) else K_cross
     if all(map(_checks.is_concrete, (K_cross, dual))):
         # coefficients are large and of both signs when reg is small: the sum needs all of float64
-        return np.asarray(K_cross, np.float64) @ np.asarray(dual)
+        values = _checks.numbers("K_cross", K_cross)
+        _checks.finite("K_cross", values)
+        return values @ np.asarray(dual)
     K_cross = jnp.asarray(K_cross)
     return _precision.product("qn,n...->q...", K_cross, jnp.asarray(dual, K_cross.dtype))
 
@@ -221,7 +224,7 @@ def select_reg(K: Any, y: Any, regs: Sequence[float]) -> Selection:
     matrix = _checks.symmetric("K", K)
     n = len(matrix)
     y, outputs = _targets(y, n)
-    candidates = np.array([_checks.nonnegative("regs", reg) for reg in regs])
+    candidates = _checks.each("regs", regs)
     if not len(candidates):
         raise ValueError("regs must hold at least one candidate; got none. Try np.logspace(-6, 2, 9) times K[0, 0].")
     values, vectors = np.linalg.eigh(matrix)
@@ -267,10 +270,12 @@ def one_hot(labels: Any, *, classes: Any = None) -> Float[np.ndarray, "n k"]:
         >>> one_hot(["b", "a", "b"]).tolist()
         [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]
     """
-    labels = np.asarray(labels)
+    labels = _checks.names("labels", labels)
     if labels.ndim != 1:
         raise ValueError(f"labels must have shape (n,), one class per example; got {labels.shape}.")
-    classes = np.unique(labels) if classes is None else np.asarray(classes)
+    classes = np.unique(labels) if classes is None else _checks.names("classes", classes)
+    if classes.ndim != 1:
+        raise ValueError(f"classes must be a list of class labels; got {_checks.shown(classes)}.")
     hits = labels[:, None] == classes[None, :]  # (n, k)
     if not (hits.sum(axis=1) == 1).all():
         which = int(np.flatnonzero(hits.sum(axis=1) != 1)[0])

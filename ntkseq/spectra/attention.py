@@ -130,7 +130,7 @@ def attention_ranks(
         choose(kind)
     if not callable(attention):
         raise ValueError(f"attention must be a function (params, x) -> matrices; got {type(attention).__name__}.")
-    x = jax.tree.map(jnp.asarray, x)
+    x = _checks.leaves("x", x)
     counts = {leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(x)}
     if len(counts) != 1 or 0 in counts:
         raise ValueError(

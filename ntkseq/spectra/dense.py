@@ -131,12 +131,15 @@ def _host(K: Any) -> tuple[np.ndarray, np.dtype, Gram]:
     """The entries in host float64, checked, their own dtype, and the Gram that states their rounding."""
     # not dense() of a matrix that is held: without x64, JAX would round float64 entries to float32
     entries = K.array if isinstance(K, Dense) else K.dense() if isinstance(K, Gram) else K
+    _checks.not_a_key("K", entries)
     if isinstance(entries, jax.Array) and not _checks.is_concrete(entries):
         raise ValueError("spectrum runs on the host and cannot be traced. Call it outside jit, vmap and grad.")
-    if np.ndim(entries) == 4:  # over outputs or steps: one matrix of all, with what its kernel knows of its rounding
+    if (
+        getattr(entries, "ndim", 0) == 4
+    ):  # over outputs or steps: one matrix of all, with what its kernel knows of its rounding
         K = as_gram(entries)
         entries = K.array  # pyright: ignore[reportAttributeAccessIssue]
-    given, entries = entries, np.asarray(entries)
+    given, entries = entries, _checks.host("K", entries)
     if entries.dtype.kind in "iub":
         given = entries = entries.astype(np.float64)
     if entries.ndim != 2 or not jnp.issubdtype(entries.dtype, jnp.floating):

@@ -104,6 +104,11 @@ def effective_rank(
             "effective_rank is found on the host, in float64, and cannot be traced; got values under jax.jit or "
             "jax.vmap. Take spectra.effective_ranks there: it takes a batch of matrices at once."
         )
+    if not isinstance(values, (Gram, Spectrum, Partial)):
+        _checks.unmasked("values", values)
+        if not isinstance(values, (jax.Array, np.ndarray)):
+            values = _checks.numbers("values", values)
+        _checks.not_a_key("values", values)
     origin = _provenance.recall(values)
     if isinstance(values, Gram) or (origin is not None and origin.symmetric):
         values = spectrum(values, vectors=False)
@@ -144,7 +149,9 @@ def choose(
     other = [name for name in given if name != wanted]
     if other:
         takes = f"takes {wanted}=" if wanted else "takes no option"
-        raise ValueError(f"effective rank of kind {kind!r} {takes}; got {other[0]}={given[other[0]]!r}. Leave it out.")
+        raise ValueError(
+            f"effective rank of kind {kind!r} {takes}; got {other[0]}={_checks.shown(given[other[0]])}. Leave it out."
+        )
     if wanted is None:
         return Choice("intrinsic" if kind == "nuclear" else kind)
     if wanted not in given:
@@ -154,15 +161,15 @@ def choose(
     try:
         number = float(given[wanted])
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{wanted} must be a number; got {given[wanted]!r}.") from None
+        raise ValueError(f"{wanted} must be a number; got {_checks.shown(given[wanted])}.") from None
     if wanted == "k" and not (number >= 0 and number.is_integer()):
-        raise ValueError(f"k must be an integer >= 0; got {k!r}.")
+        raise ValueError(f"k must be an integer >= 0; got {_checks.shown(k)}.")
     if wanted == "tol" and not 0 <= number < np.inf:
-        raise ValueError(f"tol must be a finite number >= 0, relative to the largest value; got {tol!r}.")
+        raise ValueError(f"tol must be a finite number >= 0, relative to the largest value; got {_checks.shown(tol)}.")
     if wanted == "quantile" and not 0 < number <= 1:
-        raise ValueError(f"quantile must lie in (0, 1]; got {quantile!r}.")
+        raise ValueError(f"quantile must lie in (0, 1]; got {_checks.shown(quantile)}.")
     if wanted == "ridge" and not 0 < number < np.inf:
-        raise ValueError(f"ridge must be a finite number > 0; got {ridge!r}.")
+        raise ValueError(f"ridge must be a finite number > 0; got {_checks.shown(ridge)}.")
     return Choice(kind, number)
 
 

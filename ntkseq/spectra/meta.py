@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.base import Dense
 from ntkseq.grams.gram import gram as gram_of
 from ntkseq.kernels.inner import Inner
@@ -112,6 +113,7 @@ def condition_score(gram: Dense, *, queries: int, batch: int = 3) -> Score:
         ValueError: fewer tasks than a batch, queries that do not divide the rows.
     """
     queries, batch = _checks.positive_int("queries", queries), _checks.positive_int("batch", batch)
+    gram = as_gram(gram, "gram")  # pyright: ignore[reportAssignmentType]
     n = gram.shape[0]
     if n % queries:
         raise ValueError(f"gram must have {queries} rows per task, one per query; got {n} rows.")

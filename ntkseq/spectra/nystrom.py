@@ -63,14 +63,14 @@ def nystrom(
     """
     rank, delta = _checks.positive_int("rank", rank), _checks.probability("delta", delta)
     oversample, power, probes = (
-        0 if value == 0 else _checks.positive_int(name, value)
+        _checks.integer(name, value, 0)
         for name, value in (("oversample", oversample), ("power", power), ("probes", probes))
     )
     gram = _semidefinite(K)
     n = gram.shape[0]
     rank, columns = min(rank, n), min(rank + oversample, n)
     rounding = _checks.nonnegative("rounding of K", gram.rounding)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_checks.seed("seed", seed))
     Q, G = rng.standard_normal((n, columns)), rng.standard_normal((n, probes))
     Q, norm = np.linalg.qr(Q)[0], None
     for _ in range(power):

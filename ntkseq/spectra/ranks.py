@@ -65,7 +65,10 @@ def effective_ranks(
 
 
 def _masked(A: Array, seen: Any) -> Array:
-    seen = jnp.asarray(seen)
+    try:
+        seen = jnp.asarray(seen)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"seen must be booleans; got {_checks.shown(seen)}.") from None
     try:
         fits = np.broadcast_shapes(seen.shape, A.shape) == A.shape
     except ValueError:
@@ -148,7 +151,9 @@ def _value(s: Array, kind: str, option: float | None, eps: float) -> Array:
 def aggregate(ranks: Any, how: str = "mean", *, axis: Any = None) -> Any:
     """Effective ranks of heads, layers or examples as one number: their "mean", "max" or "sum" over some axes."""
     _checks.choice("how", how, ("mean", "max", "sum"))
-    return getattr(np, how)(np.asarray(ranks), axis=axis)
+    ranks = _checks.numbers("ranks", ranks)
+    _checks.finite("ranks", ranks)
+    return getattr(np, how)(ranks, axis=axis)
 
 
 @dataclass(frozen=True)
@@ -197,7 +202,7 @@ def sampled(ranks: Any, how: str = "mean", *, level: float = 0.95) -> SampledRan
     """
     _checks.choice("how", how, ("mean", "max", "sum"))
     level = _checks.probability("level", level)
-    ranks = np.asarray(ranks, np.float64)
+    ranks = _checks.numbers("ranks", ranks)
     if ranks.ndim < 1 or ranks.size == 0:
         raise ValueError(f"ranks must have shape (n, ...), one row per example, not empty; got {ranks.shape}.")
     _checks.finite("ranks", ranks)

@@ -109,6 +109,8 @@ def spectrum(K: Any, *, vectors: bool = True, method: Any = "auto", **options: A
         options["least"] = _checks.positive_int("least", options["least"])
     for name in {"delta"} & set(options):
         options[name] = _checks.probability(name, options[name])
+    for name in {"seed"} & set(options):
+        options[name] = _checks.seed(name, options[name])
     for name in {"tol"} & set(options):
         options[name] = _checks.nonnegative(name, options[name])
     n = gram.shape[0]

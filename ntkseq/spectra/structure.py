@@ -141,7 +141,9 @@ def classwise(K: Any, labels: Any) -> ClassStructure:
     """
     gram = as_gram(K)
     n = gram.shape[0]
-    labels = np.asarray(labels)
+    if isinstance(gram, Dense):
+        _checks.symmetric("K", gram)
+    labels = _checks.names("labels", labels)
     if labels.shape != (n,):
         raise ValueError(f"labels must have shape ({n},), one per example of the Gram matrix; got {labels.shape}.")
     classes, which, counts = np.unique(labels, return_inverse=True, return_counts=True)

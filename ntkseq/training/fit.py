@@ -105,8 +105,9 @@ def fit(
         raise ValueError(f"kernel must be an ntkseq Kernel; got {type(kernel).__name__}. See ntkseq.kernels.")
     _checks.choice("objective", objective, OBJECTIVES)
     steps, reg = _checks.positive_int("steps", steps), _checks.nonnegative("reg", reg)
+    _checks.outside("x", x, "")
     if not all(isinstance(leaf, (np.ndarray, jax.Array)) for leaf in jax.tree.leaves(x)):
-        x = jnp.asarray(x)
+        x = _checks.floating("x", x)
     side = kernel.prepare(x, lengths)  # raises what is to be said about the inputs
     n = jax.tree.leaves(side)[0].shape[0]
     y = _checks.targets("y", y, n).reshape(n, -1)
@@ -220,8 +221,8 @@ def _start(kernel: Kernel, reg: float, train: Sequence[str] | None) -> dict[str,
                 f"{', '.join(leaves) or 'no leaves'}. Train a factor, fit(1.0 * kernel, ...), or name one in train=."
             )
         return start
-    if isinstance(train, str) or not all(isinstance(name, str) for name in train) or not len(train):
-        raise ValueError(f'train must be a list of names, such as ["sigma_w", "reg"]; got {train!r}.')
+    if not isinstance(train, (list, tuple)) or not all(isinstance(name, str) for name in train) or not len(train):
+        raise ValueError(f'train must be a list of names, such as ["sigma_w", "reg"]; got {_checks.shown(train)}.')
     unknown = [name for name in train if name not in (*leaves, "reg")]
     if unknown:
         raise ValueError(

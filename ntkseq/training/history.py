@@ -267,6 +267,8 @@ def track(probes: Any, params: Any, state: Any = None) -> History:
         >>> table["distance"].shape
         (3,)
     """
+    if not isinstance(probes, (list, tuple)):
+        raise ValueError(f"probes must be a list of probes; got {_checks.shown(probes)}.")
     probes = tuple(probes)
     if state is None:
         warn_of_held(probes)
@@ -284,6 +286,11 @@ def begin(probes: Any, params: Any, state: Any = None) -> History:
         raise ValueError(
             f"probes must be one or more, of different names, none of them {LOGGED!r}; got {names}. Pass name=."
         )
+    for leaf in jax.tree.leaves(params):
+        if not isinstance(leaf, jax.Array):
+            leaf = _checks.numbers("params", leaf)
+        if jnp.issubdtype(leaf.dtype, jnp.inexact):
+            _checks.finite("params", leaf)
     params, state = jax.tree.map(jnp.array, params), jax.tree.map(jnp.asarray, state)
     references, tables = [], {}
     for probe in probes:

@@ -83,10 +83,13 @@ class KernelProbe(Probe):
     kind = "kernel"
 
     def __post_init__(self) -> None:
+        _checks.function("f", self.f, "f(params, x)")
         object.__setattr__(self, "every", check_every(self.every))
         check_name(self.name)
         if self.outputs not in ("trace", "pseudo", "full") and not isinstance(self.outputs, int):
-            raise ValueError(f'outputs must be "trace", "full", "pseudo" or an index; got {self.outputs!r}.')
+            raise ValueError(
+                f'outputs must be "trace", "full", "pseudo" or an index; got {_checks.shown(self.outputs)}.'
+            )
         x, n, lengths = check_examples("x", self.x, self.lengths, MOST)
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "lengths", lengths)

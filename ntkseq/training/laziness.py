@@ -165,7 +165,7 @@ def deviation(outputs: Any, linear: Any, *, rounding: float | None = None) -> De
 
 
 def _runs(widths: Any, changes: Any) -> tuple[Float[np.ndarray, " w"], Float[np.ndarray, "w seeds"]]:
-    sizes, values = np.asarray(widths, np.float64), np.asarray(changes, np.float64)
+    sizes, values = _checks.numbers("widths", widths), _checks.numbers("changes", changes)
     if sizes.ndim != 1 or values.ndim not in (1, 2) or values.shape[:1] != sizes.shape or not values.size:
         raise ValueError(
             f"widths must have shape (w,) and changes (w,) or (w, seeds); got {sizes.shape} and {values.shape}."

@@ -150,7 +150,7 @@ class Linearised:
         total, n = int(record[-1]), len(self.K)
         rates = np.asarray(lr, np.float64)
         if rates.ndim > 1 or not np.isfinite(rates).all() or (rates < 0).any():
-            raise ValueError(f"lr must be finite numbers >= 0, one or one per step; got {lr!r}.")
+            raise ValueError(f"lr must be finite numbers >= 0, one or one per step; got {_checks.shown(lr)}.")
         if rates.ndim and len(rates) < total:
             raise ValueError(
                 f"lr must hold a rate for each of the {total} steps up to the last record; got {len(rates)}."
@@ -185,7 +185,7 @@ class Linearised:
         """
         at = np.atleast_1d(np.asarray(times, np.float64))
         if at.ndim != 1 or not at.size or not np.isfinite(at).all() or (at < 0).any():
-            raise ValueError(f"times must be finite numbers >= 0; got {times!r}.")
+            raise ValueError(f"times must be finite numbers >= 0; got {_checks.shown(times)}.")
         matrix, n = linear_steps.matrix(np.asarray(self.K)), len(self.K)
         rounded = float(eps(matrix.dtype) * np.linalg.norm(matrix))  # nothing certified comes of it
         eigen = dense_spectrum(Dense(matrix, rounding=rounded))

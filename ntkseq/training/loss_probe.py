@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ntkseq import _checks
 from ntkseq._calls import check_length
 from ntkseq._struct import static, struct
 from ntkseq.empirical.randomness import traced_shape
@@ -60,6 +61,7 @@ class LossProbe(Probe):
     kind = "loss"
 
     def __post_init__(self) -> None:
+        _checks.function("f", self.f, "f(params, x)")
         object.__setattr__(self, "every", check_every(self.every))
         check_name(self.name)
         losses.get(self._loss)

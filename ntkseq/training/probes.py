@@ -115,9 +115,11 @@ def check_every(every: Any) -> int | tuple[int, ...]:
         try:
             steps = sorted({operator.index(step) for step in every})
         except TypeError:
-            raise ValueError(f"every must be a number of steps, or a sequence of steps; got {every!r}.") from None
+            raise ValueError(
+                f"every must be a number of steps, or a sequence of steps; got {_checks.shown(every)}."
+            ) from None
         if not steps or steps[0] < 0:
-            raise ValueError(f"every must hold one or more steps >= 0; got {every!r}.")
+            raise ValueError(f"every must hold one or more steps >= 0; got {_checks.shown(every)}.")
         return tuple(steps)
     return _checks.positive_int("every", every)
 
@@ -128,7 +130,7 @@ def check_examples(name: str, x: Any, lengths: Any = None, most: int | None = No
     Raises:
         ValueError: none or more than `most`, leaves of several n, NaN, lengths out of range.
     """
-    x = jax.tree.map(jnp.asarray, x)
+    x = _checks.leaves(name, x)
     leaves = jax.tree.leaves(x)
     sizes = sorted({leaf.shape[0] if leaf.ndim else 0 for leaf in leaves})
     if len(sizes) != 1 or sizes[0] == 0 or (most is not None and sizes[0] > most):
@@ -145,7 +147,7 @@ def check_examples(name: str, x: Any, lengths: Any = None, most: int | None = No
 def check_name(name: Any) -> str:
     """A name of a table: a word that can be part of the name of an array in a file."""
     if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(f"name must be a word of letters, digits and underscores; got {name!r}.")
+        raise ValueError(f"name must be a word of letters, digits and underscores; got {_checks.shown(name)}.")
     return name
 
 

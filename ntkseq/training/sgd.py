@@ -223,7 +223,8 @@ def _share(average: Any) -> float:
     if isinstance(average, (int, float)) and not isinstance(average, bool) and 0 < average <= 1:
         return float(average)
     raise ValueError(
-        f"average must be None, 'all' or a share in (0, 1], such as 0.5 for the last half; got {average!r}."
+        f"average must be None, 'all' or a share in (0, 1], such as 0.5 for the last half; "
+        f"got {_checks.shown(average)}."
     )
 
 

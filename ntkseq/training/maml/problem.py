@@ -80,10 +80,10 @@ class MixedRegression:
     def __post_init__(self) -> None:
         lam = np.array(self.spectrum, np.float64)
         if lam.ndim != 1 or not lam.size or not (np.isfinite(lam) & (lam >= 0)).all():
-            raise ValueError(f"spectrum must be (d,) finite eigenvalues >= 0; got {self.spectrum!r}.")
+            raise ValueError(f"spectrum must be (d,) finite eigenvalues >= 0; got {_checks.shown(self.spectrum)}.")
         start, spread = (_vector(name, getattr(self, name), lam.size) for name in ("start", "spread"))
         if (spread < 0).any():
-            raise ValueError(f"spread must be standard deviations >= 0; got {self.spread!r}.")
+            raise ValueError(f"spread must be standard deviations >= 0; got {_checks.shown(self.spread)}.")
         keep = lam > CUT * lam.max(initial=0.0)
         n1, n2 = (_checks.positive_int(name, getattr(self, name)) for name in ("n1", "n2"))
         m = n1 if self.m is None else _checks.positive_int("m", self.m)
@@ -223,5 +223,5 @@ def _vector(name: str, value: Any, d: int) -> Float[np.ndarray, " d"]:
 def _real(name: str, value: Any) -> float:
     number = float(np.asarray(value, np.float64)) if np.ndim(value) == 0 else math.nan
     if not math.isfinite(number):
-        raise ValueError(f"{name} must be one finite number; got {value!r}.")
+        raise ValueError(f"{name} must be one finite number; got {_checks.shown(value)}.")
     return number

@@ -1,0 +1,140 @@
+"""Is this one number, word, key or function what was asked for? Checked with messages of one line."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def is_concrete(x: Any) -> bool:
+    """Whether the numbers of `x` can be looked at now (not a tracer, not a placeholder)."""
+    if isinstance(x, jax.Array):
+        try:
+            x.devices()
+        except jax.errors.ConcretizationTypeError:  # a tracer lives on no device
+            return False
+        return True
+    return isinstance(x, (bool, int, float, np.ndarray, np.generic))
+
+
+SHOWN = 80
+"""Letters of a value in a message."""
+
+
+def shown(value: Any) -> str:
+    """A value in a message, in one short line: of an array its shape and dtype only."""
+    if isinstance(value, jax.Array) and not is_concrete(value):
+        return f"a tracer of shape {value.shape}"
+    if isinstance(value, (np.ndarray, jax.Array)) and value.ndim:
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    if callable(value):
+        return f"{type(value).__name__} {getattr(value, '__name__', '')}".strip()
+    if isinstance(value, (np.ndarray, jax.Array)) and getattr(value.dtype, "kind", "key") not in tuple("fiubcUSO"):
+        return f"an array of dtype {value.dtype}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= SHOWN else f"{type(value).__name__} {text[: SHOWN - 3]}..."
+
+
+def why(error: Exception) -> str:
+    """The first line of another library's complaint."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Check that `value` is one of the allowed words."""
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {shown(value)}.")
+
+
+def positive_int(name: str, value: Any) -> int:
+    """Check a count: an integer >= 1."""
+    return integer(name, value, 1)
+
+
+def integer(name: str, value: Any, least: int, most: int = 2**63 - 1) -> int:
+    """Check an integer >= `least`."""
+    try:
+        number = operator.index(value)
+    except (TypeError, jax.errors.JAXTypeError):
+        raise ValueError(f"{name} must be an integer >= {least}; got {shown(value)}.") from None
+    if number < least or isinstance(value, bool):
+        raise ValueError(f"{name} must be an integer >= {least}; got {shown(value)}.")
+    if number > most:
+        raise ValueError(f"{name} must be an integer of at most {most}; got {shown(value)}.")
+    return number
+
+
+def seed(name: str, value: Any) -> int:
+    """Check the seed of a generator of NumPy: an integer >= 0."""
+    return integer(name, value, 0, 2**128)
+
+
+def number(name: str, value: Any, wanted: str = "a finite number") -> float:
+    """Check a number, finite, as a Python float."""
+    plain = isinstance(value, (bool, str, bytes, complex, np.complexfloating, type(None))) or np.ma.is_masked(value)
+    try:
+        held = None if plain or np.ndim(value) else float(value)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError, OverflowError, jax.errors.JAXTypeError):
+        held = None
+    if held is None or not np.isfinite(held):
+        raise ValueError(f"{name} must be {wanted}; got {shown(value)}.")
+    return held
+
+
+def probability(name: str, value: Any) -> float:
+    """Check a failure probability, strictly between 0 and 1."""
+    held = number(name, value, "a number strictly between 0 and 1")
+    if not 0.0 < held < 1.0:
+        raise ValueError(f"{name} must lie strictly between 0 and 1; got {shown(value)}.")
+    return held
+
+
+def function(name: str, value: Any, takes: str) -> Any:
+    """Check that `value` can be called; `takes` says how it will be."""
+    if not callable(value):
+        raise ValueError(f"{name} must be a function {takes}; got {shown(value)}.")
+    return value
+
+
+def float_dtype(name: str, dtype: Any) -> np.dtype:
+    """Check a requested floating dtype: one that JAX can hold in its present mode; None is the default float."""
+    if dtype is None:
+        return np.dtype(jnp.result_type(float))
+    try:
+        wanted = np.dtype(jnp.dtype(dtype))
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a floating dtype; got {shown(dtype)}. Pass e.g. jnp.float32.") from None
+    if not jnp.issubdtype(wanted, jnp.floating):
+        raise ValueError(f"{name} must be a floating dtype; got {wanted}. Pass e.g. jnp.float32.")
+    if jax.dtypes.canonicalize_dtype(wanted) != wanted:
+        raise ValueError(
+            f"{name} {wanted} needs JAX's 64-bit mode, which is off. Switch it on with "
+            'jax.config.update("jax_enable_x64", True), or ask for float32.'
+        )
+    return wanted
+
+
+def prng_key(name: str, key: Any) -> jax.Array:
+    """Check one random key: `jax.random.key(seed)`, or the older uint32 pair of `jax.random.PRNGKey(seed)`."""
+    if isinstance(key, jax.Array):
+        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ():
+            return key
+        if key.dtype == jnp.uint32 and key.shape == (2,):
+            return key
+        came = f"an array of dtype {key.dtype} and shape {key.shape}"
+    else:
+        came = f"{type(key).__name__} {shown(key)}"
+    raise ValueError(f"{name} must be one random key; got {came}. Pass jax.random.key(seed).")
+
+
+def nonnegative(name: str, value: Any, *, positive: bool = False) -> float:
+    """Check a number: finite and >= 0 (or > 0), as a Python float."""
+    wanted = "> 0" if positive else ">= 0"
+    held = number(name, value, f"a finite number {wanted}")
+    if held < 0 or (positive and held == 0):
+        raise ValueError(f"{name} must be a finite number {wanted}; got {shown(value)}.")
+    return held
