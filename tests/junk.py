@@ -36,6 +36,8 @@ ANSWERS = (ValueError, OSError, ImportError, FloatingPointError)
 LONGEST = 700
 LATER = {
     ("Dense Gram", "array"),
+    ("Dense Gram", "rounding"),
+    ("Dense Gram", "entrywise"),
     ("Dataset", "x"),
     ("Dataset", "y"),
     ("Dataset", "lengths"),
