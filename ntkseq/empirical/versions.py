@@ -56,7 +56,7 @@ class Version:
         """What each of these examples contributes."""
         with _setting(self.double):
             x = x if self.dtype is None else cast(x, self.dtype)
-            x = moved(x, self.step, self.draw) if self.step else x
+            x = moved(x, self.step, self.draw, whole=False) if self.step else x
             return replace(_prepare(self.function, x, self.choice), inputs=())
 
     def nudged(self, step: float, draw: int = 0) -> Version:
@@ -164,15 +164,23 @@ def cast(tree: Any, dtype: Any) -> Any:
     return jax.tree.map(one, tree)
 
 
-def moved(tree: Any, step: float, draw: int = 0) -> Any:
-    """Every number by `step` of itself, up or down."""
+def moved(tree: Any, step: float, draw: int = 0, *, whole: bool = True) -> Any:
+    """Every number by `step` of itself, up or down.
+
+    Args:
+        tree: of arrays; integers stay.
+        step, draw: how far, and the seed of up or down.
+        whole: whether floats that are whole numbers move, too. Of inputs they may be tokens, which f makes integers:
+            the float below 1 would be token 0.
+    """
     leaves, structure = jax.tree.flatten(tree)
     rng = np.random.default_rng(draw)
 
     def move(leaf: Any) -> Any:
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
             return leaf
-        return leaf * jnp.asarray(1 + step * rng.choice([-1.0, 1.0], leaf.shape), leaf.dtype)
+        away = leaf * jnp.asarray(1 + step * rng.choice([-1.0, 1.0], leaf.shape), leaf.dtype)
+        return away if whole else jnp.where(leaf == jnp.round(leaf), leaf, away)
 
     return jax.tree.unflatten(structure, [move(leaf) for leaf in leaves])
 

@@ -300,3 +300,25 @@ def test_no_entry_and_no_eigenvalue_is_beyond_what_is_stated() -> None:
     # more seeds by hand: none beyond in 720 cases, half of them above a seventh of what is stated
     used = check(cases(1, (7, 40), ("auto", "structured", "products")))
     assert len(used) == 72 and np.median(used) > 0.05
+
+
+def test_tokens_that_come_as_floats_are_not_moved_to_other_tokens() -> None:
+    def f(p: Any, x: jax.Array) -> jax.Array:  # runs in float32 alone: nothing is to be learnt in float64
+        step = lambda h, u: (jnp.tanh(h @ p["W"] + p["E"][u.astype(jnp.int32)]), None)  # noqa: E731
+        return jax.lax.scan(step, jnp.zeros(D, jnp.float32), x)[0] @ p["v"]
+
+    params = weights(np.random.default_rng(0), E=(5, D), W=(D, D), v=(D, 1))
+    tokens = np.random.default_rng(1).integers(0, 5, (4, 6))
+    e = float(ntkseq.gram(NTK(f, params), tokens.astype(np.float32)).entrywise)
+    assert e == float(ntkseq.gram(NTK(f, params), tokens).entrywise) < 1e-4  # it was 306
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
+
+        def g(p: Any, x: jax.Array) -> jax.Array:
+            step = lambda h, u: (jnp.tanh(h @ p["W"] + p["E"][u]), None)  # noqa: E731
+            return jax.lax.scan(step, jnp.zeros(D, jnp.float64), x)[0] @ p["v"]
+
+        exact = np.asarray(NTK(g, wide)(tokens))
+    root = np.sqrt(np.diag(exact))
+    computed = np.asarray(NTK(f, params)(tokens.astype(np.float32)), np.float64)
+    assert np.max(np.abs(computed - exact) / np.outer(root, root)) < e
