@@ -53,8 +53,8 @@ def at_least(delta: float) -> str:
 
 
 def _shown(exact: Decimal, lower: bool, digits: int) -> str:
-    if not exact:
-        return "0"
+    if not exact or not exact.is_finite():
+        return f"{float(exact):.{digits}g}"
     unit = Decimal(1).scaleb(exact.adjusted() - digits + 1, _EXACT)
     moved = exact.quantize(unit, rounding=ROUND_FLOOR if lower else ROUND_CEILING, context=_EXACT)
     return f"{float(moved):.{digits}g}"

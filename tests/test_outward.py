@@ -8,7 +8,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from ntkseq._outward import at_least, at_most, interval, outward, percents
+from ntkseq._outward import around, at_least, at_most, interval, outward, percents
 
 DELTAS = (0.05, 1e-6, 5e-7, 1e-7, 1e-12, 0.0500004, 0.1234567, 0.9, 0.5, 1 - 1e-9, float(np.nextafter(1, 0)), 1e-300)
 
@@ -68,3 +68,10 @@ def test_no_printed_number_is_on_the_wrong_side():
 def test_percent_of_an_interval_go_outwards():
     assert percents(0.0, 1.0) == ("0.00 %", "100.00 %")
     assert percents(0.123456, 0.123456) == ("12.34 %", "12.35 %")
+
+
+def test_what_is_infinite_or_unknown_is_printed_as_such():
+    inf = float("inf")
+    assert (at_most(inf), outward(inf), interval(-inf, inf)) == ("inf", "inf", "[-inf, inf]")
+    assert at_most(float("nan")) == outward(float("nan")) == "nan"
+    assert around(1.0, -inf, inf) == inf and at_most(0.0) == "0"

@@ -113,7 +113,8 @@ class Spectrum:
         if least.upper <= 0:
             return Interval(math.nan, math.nan, math.inf, False)
         estimate = largest.estimate / least.estimate if least.estimate > 0 else math.inf
-        lower = max(math.nextafter(largest.lower / least.upper, 0.0), 1.0)
+        lower = largest.lower / least.upper
+        lower = max(math.nextafter(lower, 0.0), 1.0) if math.isfinite(lower) else 1.0
         upper = math.nextafter(largest.upper / least.lower, math.inf) if least.resolved else math.inf
         return Interval(min(lower, estimate), estimate, upper, least.resolved)
 

@@ -194,3 +194,9 @@ def test_bad_matrices_are_turned_away_at_the_door(bad, message: str):
 def test_a_traced_gram_is_turned_away():
     with pytest.raises(ValueError, match="cannot be traced"):
         jax.jit(lambda x: spectrum(Dense(x)).values)(jnp.eye(2))
+
+
+def test_a_matrix_of_unknown_rounding_has_a_spectrum_that_says_so():
+    s = spectrum(Dense(np.diag([3.0, 2.0, 1.0]), rounding=float("inf")))
+    assert "not resolved: 1 in [-inf, inf]" in str(s) and "condition         at least 1\n" in str(s)
+    assert s.condition.lower == 1.0 and s.condition.upper == float("inf") and "+- inf" in repr(s)
