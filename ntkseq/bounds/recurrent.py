@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _checks
+from ntkseq import _checks, _precision
 from ntkseq._outward import at_most
 from ntkseq.bounds._system import independent
 from ntkseq.bounds.base import Assumption, Bound, Term
@@ -183,7 +183,7 @@ class _Facts:
         y = _checks.labels("y", y, len(x))
         found = jax.vmap(target)(jnp.asarray(x))  # in the dtype that sets the tolerance below
         gap = float(np.max(np.abs(np.asarray(found, np.float64) - y)))
-        allowed = 256 * float(np.finfo(found.dtype).eps) * (1.0 + float(np.max(np.abs(y))))
+        allowed = 256 * _precision.eps(found.dtype) * (1.0 + float(np.max(np.abs(y))))
         status = "unresolved" if gap <= allowed else "fails"  # f is known to rounding only
         noiseless = Assumption("noiseless", "y_i = f(x_i), no noise", status, f"largest difference {gap:.2g}")
         eps = None if eps is None else _checks.probability("eps", eps)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -60,11 +61,11 @@ class Tokens:
         """
         with _precision.setting(True):  # what follows is computed in float64
             given, _ = _checks.sequences("x", np.asarray(x) if isinstance(x, (list, tuple)) else x)
-        eps = float(np.finfo(np.asarray(given).dtype).eps)
+        eps = _precision.eps(given.dtype)
         held = (
             np.asarray(x) if isinstance(x, (np.ndarray, list, tuple)) else np.asarray(given)
         )  # JAX may round to float32
-        eps = float(np.finfo(held.dtype).eps) if held.dtype.kind == "f" else eps
+        eps = _precision.eps(held.dtype) if jnp.issubdtype(held.dtype, jnp.floating) else eps
         data = held.astype(np.float64)
         squares = np.sum(data**2, axis=2)  # (n, t)
         same = np.all(data == data[:1], axis=0)  # (t, d)
@@ -127,7 +128,7 @@ def same_norm(tokens: Float[np.ndarray, "m d"], eps: float | None = None, norm: 
     """
     tokens = np.asarray(tokens)
     if eps is None:
-        eps = float(np.finfo(tokens.dtype).eps) if tokens.dtype.kind == "f" else 0.0
+        eps = _precision.eps(tokens.dtype) if jnp.issubdtype(tokens.dtype, jnp.floating) else 0.0
     tokens = tokens.astype(np.float64)
     squares = np.sum(tokens**2, axis=1)
     wanted = squares[0] if norm is None else norm**2

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -41,7 +42,7 @@ def response(again: Callable[[Any], Side], values: Callable[..., Any], side: Sid
 
     def rattled() -> Side:
         jolts = rng.random((*x.shape[:2], 2))
-        jolts[:, :, 0] = _UNIT * float(np.finfo(x.dtype).eps)
+        jolts[:, :, 0] = _UNIT * float(jnp.finfo(x.dtype).eps)
         return jax.tree.map(np.asarray, again(jolts.astype(x.dtype)))
 
     side = jax.tree.map(np.asarray, side)  # rows are taken on the host: on a device each shape would be compiled

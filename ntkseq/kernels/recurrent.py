@@ -199,7 +199,7 @@ class Recurrent(Kernel):
             worst = max([worst] + [float(rounding.relative(cell, one, self.read)) for one in side])
         if self.read in ("mean", "sum"):
             single, pooled = np.asarray(_diag(self.with_(read="steps"), side)), np.asarray(_diag(self, side))
-            left = np.where(single > pooled, single / np.where(pooled > 0, pooled, np.finfo(out.dtype).tiny), 1)
+            left = np.where(single > pooled, single / np.where(pooled > 0, pooled, float(jnp.finfo(out.dtype).tiny)), 1)
             worst *= float(np.max(left))
         return worst
 

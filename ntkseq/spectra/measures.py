@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import _checks, _provenance
+from ntkseq import _checks, _precision, _provenance
 from ntkseq._struct import static, struct
 from ntkseq.spectra import counting
 
@@ -186,13 +186,13 @@ def nonnegative(values: Any, errors: Any = None) -> Float[np.ndarray, " n"]:
     array = np.asarray(values)
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
-    if array.ndim not in (1, 2) or array.size == 0 or array.dtype.kind != "f":
+    if array.ndim not in (1, 2) or array.size == 0 or not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(
             "values must be a vector of eigenvalues, or a matrix, of real numbers, not empty; "
             f"got shape {array.shape}, dtype {array.dtype}. Pass a Gram, a Spectrum, or spectrum(K).values."
         )
     _checks.finite("values", array)
-    eps = float(np.finfo(array.dtype).eps)
+    eps = _precision.eps(array.dtype)
     array = array.astype(np.float64)
     if array.ndim == 2:
         rounding = max(array.shape) * eps

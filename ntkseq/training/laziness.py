@@ -6,11 +6,12 @@ import dataclasses
 import math
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 from jaxtyping import Bool, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _precision
 
 EXPECTED = -0.5
 """The exponent of the bounds for the kernel regime; many changes fall faster, by -1 (training.10)."""
@@ -147,10 +148,10 @@ def deviation(outputs: Any, linear: Any, *, rounding: float | None = None) -> De
     mine, theirs = np.asarray(outputs), np.asarray(linear)
     if mine.shape != theirs.shape or mine.ndim < 2 or not mine.size:
         raise ValueError(f"outputs and linear must have one shape, (r, n, o); got {mine.shape} and {theirs.shape}.")
-    if mine.dtype.kind != "f" or theirs.dtype.kind != "f":
+    if not all(jnp.issubdtype(array.dtype, jnp.floating) for array in (mine, theirs)):
         raise ValueError(f"outputs and linear must be floats; got dtypes {mine.dtype} and {theirs.dtype}.")
     if rounding is None:
-        rounding = 16.0 * max(float(np.finfo(array.dtype).eps) for array in (mine, theirs))
+        rounding = 16.0 * max(_precision.eps(array.dtype) for array in (mine, theirs))
     rounding = _checks.nonnegative("rounding", rounding)
     mine, theirs = (array.astype(np.float64).reshape(len(array), -1) for array in (mine, theirs))
     good = np.isfinite(mine).all(axis=1) & np.isfinite(theirs).all(axis=1)
