@@ -146,8 +146,8 @@ TASK = ((jnp.ones((3, 2)), jnp.ones(3)), jnp.ones((1, 2)))
     [
         (lambda: adapt(lambda p, x: x, lr=0.1, steps=1, algorithm="reptile"), "algorithm must be one of"),
         (lambda: adapt(lambda p, x: x, lr=0.1, steps=-1), "steps must be an integer >= 0; got -1"),
-        (lambda: adapt(lambda p, x: x, lr=np.ones(2), steps=1), "lr must be one number"),
-        (lambda: adapt(lambda p, x: x, lr=np.inf, steps=1), "lr must be finite"),
+        (lambda: adapt(lambda p, x: x, lr=np.ones(2), steps=1), "lr must be one finite number"),
+        (lambda: adapt(lambda p, x: x, lr=np.inf, steps=1), "lr must be one finite number"),
         (lambda: adapt(lambda p, x: x[:1], lr=0.1, steps=1)(0.0, jnp.ones(3)), r"a task must be \(\(xs, ys\), xq\)"),
         (lambda: adapt(lambda p, x: x[:1], lr=0.1, steps=1)(0.0, ((TASK[1], jnp.ones(3)), TASK[1])), "Give every"),
         (lambda: adapt(lambda p, x: x[:1], lr=0.1, steps=1)(0.0, ((TASK[1], None), TASK[1])), "Give every support"),
