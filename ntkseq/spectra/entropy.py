@@ -50,7 +50,7 @@ def _upper(low: np.ndarray, high: np.ndarray) -> float:
     best = float(np.log(len(high)))
     for level in np.exp(np.linspace(np.log(low.sum() / len(low)), np.log(high.max()), _TRIES)):
         q = np.clip(level, low, high)  # the weights of the largest entropy, at the right level
-        cost = -np.log(q / q.sum())
+        cost = np.log(q.sum()) - np.log(q)  # the quotient may underflow
         order = np.argsort(-cost)  # dearest first: these at their upper ends, the others at their lower ones
         cost, top, rest = cost[order], high[order], low[order]
         paid = _split(cost * top, cost * rest)
