@@ -295,6 +295,7 @@ def leaves(name: str, x: Any) -> Any:
 
     def one(leaf: Any) -> jax.Array:
         unmasked(name, leaf)
+        leaf = _devices.together(name, leaf)
         try:
             return jnp.asarray(leaf)
         except (TypeError, ValueError, OverflowError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 _DIGITS = 16  # behind the point; one more, and a float takes 0.99999999999999999 for 1
@@ -11,14 +10,13 @@ _EXACT = Context(prec=1200)  # enough for the digits of every float
 
 def outward(value: float | None, lower: bool = False, digits: int = 4) -> str:
     """`value` to some digits, never below it, or above it: what stands behind `<=` or `>=` must itself be a bound."""
-    number = float(value or 0.0)
-    return f"{number}" if not math.isfinite(number) else _shown(Decimal(number), lower, digits)
+    return _shown(Decimal(float(value or 0.0)), lower, digits)
 
 
 def interval(lower: float, upper: float, digits: int = 4) -> str:
     """[lower, upper], neither end moved inwards. An end is taken as the shortest decimal number that is read as it."""
     ends = zip((lower, upper), (True, False), strict=True)
-    low, high = (_shown(Decimal(repr(float(x))), how, digits) if math.isfinite(x) else f"{x}" for x, how in ends)
+    low, high = (_shown(Decimal(repr(float(x))), how, digits) for x, how in ends)
     return f"[{low}, {high}]"
 
 

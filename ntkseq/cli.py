@@ -12,12 +12,13 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import metadata, util
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 from ntkseq import _interrupts, _printed
 
 if TYPE_CHECKING:
     from ntkseq.studies import Stored, Study, named
+    from ntkseq.studies.accuracy import Scored
     from ntkseq.studies.history import Recorded
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
@@ -28,42 +29,7 @@ ABOUT = """Neural tangent kernels of sequence models: kernel, spectrum, bounds, 
 Exit codes: 0 done; 1 a failure inside (please report it); 2 bad input or arguments, said in one line; 130 interrupted.
 Nothing is left half-written. Results go to standard output, progress and errors to standard error."""
 
-READING = (
-    "label",
-    "delimiter",
-    "layout",
-    "targets",
-    "tokens",
-    "test",
-)  # options of `data.load` that commands have, too
 EXTRA = ("tyro", "rich", "jinja2", "matplotlib", "sklearn")
-
-
-@dataclasses.dataclass(frozen=True)
-class Accuracy:
-    """Test accuracy of a support vector machine by the published protocols (UCR time series, UCI tables).
-
-    Kernel settings and penalty are chosen on training data only, by cross-validation or on the file's validation fold.
-    """
-
-    file: str
-    """A file with a test split, or an .npz with folds."""
-    protocol: Literal["auto", "ucr", "uci"] = "auto"
-    """Which protocol. auto: uci if the file names its folds."""
-    seed: int = 0
-    """Seed of the cross-validation folds."""
-    test: str | None = None
-    """A second file with the test split."""
-    label: str = "auto"
-    """As for ntkseq study, where a table has its labels."""
-    delimiter: str = "auto"
-    """As for ntkseq study, what stands between cells."""
-    layout: Literal["auto", "ntd", "nct", "rows"] = "auto"
-    """As for ntkseq study, the axes of arrays."""
-    targets: Literal["auto", "classes", "values"] = "auto"
-    """As for ntkseq study, what labels are; an accuracy is one of classes."""
-    tokens: Literal["auto", "real", "one-hot"] = "auto"
-    """As for ntkseq study, what whole numbers are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +72,7 @@ def _dispatch(words: list[str]) -> int:
     # late, so that Ctrl-C while they load is answered as well
     from ntkseq import references
     from ntkseq.studies import Stored, Study
+    from ntkseq.studies.accuracy import Scored
     from ntkseq.studies.history import Recorded
 
     asked = _parse_named(words[1], words[2:]) if _is_named(words) else _parse(words)
@@ -115,7 +82,7 @@ def _dispatch(words: list[str]) -> int:
         return _named(words[1], asked)
     if isinstance(asked, Study):
         return _study(asked)
-    if isinstance(asked, Accuracy):
+    if isinstance(asked, Scored):
         return _accuracy(asked)
     if isinstance(asked, Stored):
         return _spectrum(asked)
@@ -130,12 +97,13 @@ def _parse(words: list[str]) -> Any:
     import tyro
 
     from ntkseq.studies import Stored, Study, named
+    from ntkseq.studies.accuracy import Scored
     from ntkseq.studies.history import Recorded
 
     commands = {
         "study": _command(Study, "source"),
         "report": _command(Recorded, "file"),
-        "accuracy": _command(Accuracy, "file"),
+        "accuracy": _command(Scored, "file"),
         "spectrum": _command(Stored, "file"),
         "cite": _command(Cite, "keys"),
     }
@@ -254,7 +222,7 @@ def _written(out: str, overwrite: bool, make: Callable[[Any], Any]) -> int:
     return OK
 
 
-def _accuracy(asked: Accuracy) -> int:
+def _accuracy(asked: Scored) -> int:
     from ntkseq.data.files import Doubt
     from ntkseq.reports.progress import Progress
     from ntkseq.studies import accuracy
@@ -301,7 +269,10 @@ def _noted(message: Any, category: type, *place: Any, **more: Any) -> None:
 
 def _worded(text: str) -> str:
     """Options of `data.load` as they are written here."""
-    return re.sub(rf"\b({'|'.join(READING)})='([\w-]+)'", r"--\1 \2", text)
+    from ntkseq.studies.spec import Reading
+
+    options = "|".join(field.name for field in dataclasses.fields(Reading))
+    return re.sub(rf"\b({options})='([\w-]+)'", r"--\1 \2", text)
 
 
 def _saying(progress: Any) -> Callable[[str], None]:

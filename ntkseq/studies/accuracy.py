@@ -28,10 +28,26 @@ from jaxtyping import Float, Int
 from ntkseq import _checks, data, kernels
 from ntkseq.data import npz
 from ntkseq.grams import gram
+from ntkseq.studies.spec import Reading
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 PENALTIES_UCI = tuple(10.0**k for k in range(-2, 7))
 FOLDS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored(Reading):
+    """Test accuracy of a support vector machine by the published protocols (UCR time series, UCI tables).
+
+    Kernel settings and penalty are chosen on training data only, by cross-validation or on the file's validation fold.
+    """
+
+    file: str
+    """A file with a test split, or an .npz with folds."""
+    protocol: Literal["auto", "ucr", "uci"] = "auto"
+    """Which protocol. auto: uci if the file names its folds."""
+    seed: int = 0
+    """Seed of the cross-validation folds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +114,7 @@ def accuracy(
         protocol: "auto" takes "uci" where the file has folds.
         seed: of the cross-validation folds.
         say: called with lines on the data before anything is computed.
-        **reading: `test`, `label`, `delimiter`, `layout`, `targets` and `tokens` of `data.load`.
+        **reading: the options of `data.load` that `Reading` has.
 
     Raises:
         ImportError: scikit-learn is not installed.

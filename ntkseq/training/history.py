@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _checks, _devices
+from ntkseq import _checks
 from ntkseq.training import history_files
 from ntkseq.training.probes import Probe, beside
 from ntkseq.training.state import check_like, check_state, shapes_of, warn_of_held
@@ -291,8 +291,7 @@ def begin(probes: Any, params: Any, state: Any = None) -> History:
             leaf = _checks.numbers("params", leaf)
         if jnp.issubdtype(leaf.dtype, jnp.inexact):
             _checks.finite("params", leaf)
-    params = jax.tree.map(lambda leaf: jnp.array(_devices.together("params", leaf)), params)
-    state = jax.tree.map(lambda leaf: jnp.asarray(_devices.together("state", leaf)), state)
+    params, state = jax.tree.map(jnp.array, _checks.leaves("params", params)), _checks.leaves("state", state)
     references, tables = [], {}
     for probe in probes:
         start = probe.start(params, *beside(state))

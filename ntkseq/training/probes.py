@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _checks, _devices
+from ntkseq import _checks
 from ntkseq._struct import static, struct
 
 
@@ -130,7 +130,7 @@ def check_examples(name: str, x: Any, lengths: Any = None, most: int | None = No
     Raises:
         ValueError: none or more than `most`, leaves of several n, NaN, lengths out of range.
     """
-    x = _checks.leaves(name, jax.tree.map(lambda leaf: _devices.together(name, leaf), x))
+    x = _checks.leaves(name, x)
     leaves = jax.tree.leaves(x)
     sizes = sorted({leaf.shape[0] if leaf.ndim else 0 for leaf in leaves})
     if len(sizes) != 1 or sizes[0] == 0 or (most is not None and sizes[0] > most):
