@@ -30,6 +30,7 @@ from ntkseq.kernels import (
     Serial,
     Transformer,
 )
+from tests.marks import among
 
 N = 6
 RAGGED = np.array([5, 2, 5, 1, 4, 5])
@@ -142,7 +143,7 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
 SAMPLED = ("GRU", "LSTM", "softmax at the root")  # what they state is the error of the sampling
 # each compiles for some seconds: these by default, all of them with -m ""
 QUICK = ("relu", "erf, mean, both directions, shared h_0", "sum")
-every = pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in TABLE])
+every = pytest.mark.parametrize("name", among(TABLE, QUICK))
 
 
 @lru_cache(maxsize=64)
@@ -240,7 +241,7 @@ def test_a_kernel_is_a_pytree_that_survives_the_round_trip(name) -> None:
     np.testing.assert_array_equal(np.asarray(again.diag(jnp.asarray(x), lengths)), kernel.diag(jnp.asarray(x), lengths))
 
 
-@pytest.mark.parametrize("name", [n if n == "relu" else pytest.param(n, marks=pytest.mark.slow) for n in TABLE])
+@pytest.mark.parametrize("name", among(TABLE, ("relu",)))
 def test_gradients_are_finite_with_duplicates_and_short_sequences(name) -> None:
     make, inputs = TABLE[name]
     x, lengths = inputs()

@@ -12,12 +12,11 @@ import pytest
 
 from tests import oracles
 from tests.empirical.functions import FUNCTIONS, complex_of
+from tests.marks import among
 
 AT_ONCE = ("rnn_outputs", "embedding_edges", "while_loop", "odd_leaves")
 each = pytest.mark.parametrize("name", FUNCTIONS)
-some_now_and_all_when_slow = pytest.mark.parametrize(
-    "name", [name if name in AT_ONCE else pytest.param(name, marks=pytest.mark.slow) for name in FUNCTIONS]
-)
+some_now_and_all_when_slow = pytest.mark.parametrize("name", among(FUNCTIONS, AT_ONCE))
 
 
 def made(name: str, dtype: Any, n: int = 4) -> tuple[Any, Any, Any]:

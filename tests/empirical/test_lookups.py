@@ -15,6 +15,7 @@ from ntkseq._checks import is_concrete
 from ntkseq.empirical.lookups import agreed
 from ntkseq.empirical.ntk import NTK
 from tests import oracles
+from tests.marks import among
 
 ROWS, D = 7, 3
 IDS = ([0, 9, 6], [-20, 2, 6], [3, -1, 1])
@@ -23,7 +24,7 @@ MODES = ("fill", "clip", "promise_in_bounds", None)
 
 def some_now(values: Any, now: tuple[Any, ...], name: str) -> Any:
     """Parameters of a test, all but `now` slow."""
-    return pytest.mark.parametrize(name, [v if v in now else pytest.param(v, marks=pytest.mark.slow) for v in values])
+    return pytest.mark.parametrize(name, among(values, now))
 
 
 def table() -> jax.Array:

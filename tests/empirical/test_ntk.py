@@ -17,7 +17,7 @@ from ntkseq.empirical.late import Late
 from ntkseq.empirical.ntk import NTK
 from tests import oracles
 from tests.empirical.functions import FUNCTIONS
-from tests.marks import few
+from tests.marks import among, few
 
 N = 5
 REVERSE = [name for name, case in FUNCTIONS.items() if case.reverse]
@@ -25,9 +25,7 @@ NOW = (
     "rnn_outputs", "lstm", "embedding_edges", "maml_task", "cond", "nested_scans", "odd_leaves", "custom_vjp",
     "no_input", "slices_overlapping", "bfloat16_compute",
 )  # fmt: skip
-EACH = pytest.mark.parametrize(
-    "name", [name if name in NOW else pytest.param(name, marks=pytest.mark.slow) for name in REVERSE]
-)
+EACH = pytest.mark.parametrize("name", among(REVERSE, NOW))
 
 
 def made(name: str, dtype: Any, n: int = N) -> tuple[Any, Any, Any]:
@@ -187,9 +185,7 @@ def test_a_sketch_is_within_its_standard_error() -> None:
     assert np.linalg.norm(np.asarray(gram) - exact, 2) < gram.rounding
 
 
-@pytest.mark.parametrize(
-    "name", ["rnn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("embedding_edges", "maml_task"))]
-)
+@pytest.mark.parametrize("name", few(["rnn", "embedding_edges", "maml_task"]))
 def test_a_gram_matrix_is_the_kernel_and_its_rounding_covers_the_error(name: str) -> None:
     with jax.enable_x64(True):
         exact = reduced(oracles.explicit_ntk(*made(name, jnp.float64, 24)), "trace")

@@ -12,6 +12,7 @@ import pytest
 from ntkseq.kernels import Recurrent
 from ntkseq.kernels.leaky import LeakyRecurrent
 from tests import oracles
+from tests.marks import few
 from tests.models import explicit
 
 SCALES: dict[str, Any] = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_v=0.9)
@@ -74,7 +75,7 @@ def loop(
     return K
 
 
-@pytest.mark.parametrize("read", ["last", pytest.param("mean", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("read", few(["last", "mean"]))
 def test_golden_numbers(read: str, x64: None) -> None:
     got = np.asarray(LeakyRecurrent(0.6, 0.7, **SCALES, read=read)(X))[np.triu_indices(3)]
     np.testing.assert_allclose(got, GOLDEN[read], rtol=1e-13)
@@ -88,9 +89,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "train", "read", "lengths"), [CASES[0], *(pytest.param(*c, marks=pytest.mark.slow) for c in CASES[1:])]
-)
+@pytest.mark.parametrize(("name", "train", "read", "lengths"), few(CASES))
 def test_the_kernel_is_the_backward_loop_over_all_pairs(
     name: str, train: str, read: str, lengths: Any, x64: None
 ) -> None:

@@ -39,7 +39,7 @@ CHOICES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("lengths", few([RAGGED, None]), ids=["ragged", "equal"])
 @pytest.mark.parametrize(
     "choice",
-    [*CHOICES[:2], *(pytest.param(c, marks=pytest.mark.slow) for c in CHOICES[2:])],
+    few(CHOICES, 2),
     ids=lambda c: "-".join(map(str, c.values())) or "plain",
 )
 def test_the_kernel_is_that_of_the_recurrence(choice: dict[str, Any], lengths: Any, x64: None) -> None:

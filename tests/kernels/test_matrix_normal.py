@@ -201,7 +201,7 @@ def test_a_pair_turned_round_is_its_transpose_bit_by_bit():
         np.testing.assert_array_equal(a, np.swapaxes(b, 1, 2))
 
 
-@pytest.mark.parametrize("weights", ["softmax", pytest.param("abs", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("weights", few(["softmax", "abs"]))
 def test_equal_sequences_and_a_sequence_with_itself_have_one_value(weights):
     k, seen, key = kap(0, 0).astype(jnp.float32), jnp.asarray(CAUSAL), jax.random.key(1)
     same = pair(k, k, k, k, 1.3, seen, seen, key, samples=64, weights=weights, same=True)

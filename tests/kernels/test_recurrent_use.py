@@ -10,7 +10,7 @@ import pytest
 from ntkseq import activations
 from ntkseq.kernels import Recurrent
 from ntkseq.kernels import recurrent as module
-from tests.marks import few
+from tests.marks import among, few
 
 N, T, D = np.meshgrid(np.arange(3), np.arange(4), np.arange(2), indexing="ij")
 X = np.sin(1 + N + 2 * T + 3 * D) + 0.5 * np.cos(N * T + D)  # the inputs of golden.json
@@ -32,7 +32,7 @@ def test_vmap_over_a_scale_is_the_loop_over_it(x64) -> None:
 
 
 QUICK = ("relu", "erf")
-DIFFERENTIABLE = [a if a in QUICK else pytest.param(a, marks=pytest.mark.slow) for a in activations.names()]
+DIFFERENTIABLE = among(activations.names(), QUICK)
 
 
 @pytest.mark.parametrize("activation", [*DIFFERENTIABLE, pytest.param("relu, mean", marks=pytest.mark.slow)])

@@ -11,6 +11,7 @@ import pytest
 
 from ntkseq import activations
 from ntkseq.kernels import Dense, Kernel, LeakyRecurrent, Recurrent
+from tests.marks import few
 
 EPS = float(np.finfo(np.float32).eps)
 KINDS = ("plain", "near", "norms", "tiny", "tokens")
@@ -120,7 +121,7 @@ def test_the_stated_rounding_holds_for_any_scales_chaotic_ones_too(
     assert max(ratios) > 0.01  # and not idle
 
 
-@pytest.mark.parametrize("activation", ["relu", *(pytest.param(a, marks=pytest.mark.slow) for a in ("gelu", "sin"))])
+@pytest.mark.parametrize("activation", few(["relu", "gelu", "sin"]))
 def test_the_stated_rounding_of_dense_networks_holds(activation: str) -> None:
     rng = np.random.default_rng(3)
     for kind in KINDS:
@@ -129,7 +130,7 @@ def test_the_stated_rounding_of_dense_networks_holds(activation: str) -> None:
         assert error(kernel, x) < stated(kernel, x)
 
 
-@pytest.mark.parametrize("activation", ["erf", *(pytest.param(a, marks=pytest.mark.slow) for a in ("gelu", "sin"))])
+@pytest.mark.parametrize("activation", few(["erf", "gelu", "sin"]))
 def test_the_stated_rounding_holds_for_saturated_units(activation: str) -> None:
     """Inputs of 1e1 to 1e4: erf was up to five times worse than stated."""
     rng = np.random.default_rng(5)
@@ -146,7 +147,7 @@ def test_the_stated_rounding_holds_for_saturated_units(activation: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["leaky tanh nngp", *(pytest.param(name, marks=pytest.mark.slow) for name in ("leaky tanh", "tanh nngp"))],
+    few(["leaky tanh nngp", "leaky tanh", "tanh nngp"]),
 )
 def test_a_series_of_saturated_units_is_no_further_off_than_stated(name: str) -> None:
     """Their entries were off by up to 2.4 times what was stated, at tokens whose norms differ by decades."""
@@ -204,7 +205,7 @@ def textbook(x: np.ndarray, sigma_w: float, sigma_u: float, sigma_b: float) -> n
     return value + slope * tangent
 
 
-@pytest.mark.parametrize("n", [128, pytest.param(1024, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", few([128, 1024]))
 def test_the_least_eigenvalue_is_right_in_single_precision_where_the_textbook_form_is_off_by_a_factor(n: int) -> None:
     """design.md, section 5: sequences of 64 scalars with two near-duplicate pairs."""
     rng = np.random.default_rng(0)

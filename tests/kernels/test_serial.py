@@ -13,6 +13,7 @@ from ntkseq import blocks
 from ntkseq.blocks import Attention, LayerNorm, Linear, Positions, Residual
 from ntkseq.kernels.serial import Serial
 from tests.kernels import explicit_tokens as explicit
+from tests.marks import among
 
 X = np.random.default_rng(1).standard_normal((3, 4, 2))
 RAGGED = np.array([4, 2, 3])
@@ -79,7 +80,7 @@ NETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
 QUICK = ("transformer",)  # each compiles for some seconds
 
 
-@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NETS])
+@pytest.mark.parametrize("name", among(NETS, QUICK))
 def test_kernel_equals_the_recursion_over_all_pairs_of_tokens(name: str, x64: None) -> None:
     parts, arguments = NETS[name]
     kernel = Serial(*parts, **arguments)

@@ -10,6 +10,7 @@ import pytest
 from ntkseq import activations
 from ntkseq.blocks import Attention, Block, LayerNorm, Linear, Nonlinearity, Positions, Residual
 from ntkseq.models.serial import Serial
+from tests.marks import few
 from tests.models import explicit
 
 X = explicit.sequences()  # (3, 4, 2)
@@ -144,7 +145,7 @@ MIXED = (
 )
 
 
-@pytest.mark.parametrize("read", ["last", *(pytest.param(r, marks=pytest.mark.slow) for r in ("mean", "sum", "first"))])
+@pytest.mark.parametrize("read", few(["last", "mean", "sum", "first"]))
 def test_padding_is_never_looked_at_by_values_or_gradients(read):
     model = Serial(*MIXED, width=6, read=read)
     x = jnp.asarray(X[0], jnp.float32)
