@@ -58,9 +58,13 @@ def test_updates(mode: Any, unique: bool) -> None:
     base = jnp.arange(float(ROWS * D)).reshape(ROWS, D) / 7
     given = {"mode": mode, "unique_indices": unique}
 
+    beyond = jax.grad(lambda row: jnp.zeros(2).at[5].min(row, mode="clip").sum())(-1.0)
+    exact = mode != "clip" or bool(jnp.isfinite(beyond))  # JAX 0.10.2 divides by zero here, 0.12 does not
+    ops = ("set", "add", "subtract", "multiply", "min", "max")[: 6 if exact else 4]
+
     def f(E: jax.Array, i: jax.Array) -> jax.Array:
         found = []
-        for op in ("set", "add", "subtract", "multiply", "min", "max"):
+        for op in ops:
             if unique or op != "multiply":  # JAX has no other derivative
                 found.append(getattr(base.at[i], op)(2 * E[:3], **given))
             found.append(getattr(E.at[i], op)(0.7, **given))
