@@ -12,22 +12,20 @@ import numpy as np
 
 from ntkseq import _checks, _precision
 from ntkseq.grams import digits
-from ntkseq.grams.auditing import Audited
-from ntkseq.grams.base import Dense, Gram
 from ntkseq.grams.sampling import changed
 
 _ROWS = 512  # that are in float64 at a time
 _UP = 1.0 + 1e-12  # for the roundings of the bounds themselves
 
 
-def times(K: Gram, c: float) -> Gram | None:
+def times(K: Any, c: float) -> Any:
     """c K. None where nothing is known of the result: under a trace, or where c leaves the range of the dtype."""
     if not K.held and c >= 0.0 and (made := K.multiple(c)) is not None:
         return made
     return _multiple(K, c, lambda array, c: array * c, lambda c: c, "*")
 
 
-def over(K: Gram, c: float) -> Gram | None:
+def over(K: Any, c: float) -> Any:
     """K / c. None where nothing is known of the result."""
     if c == 0.0:
         return None
@@ -36,7 +34,7 @@ def over(K: Gram, c: float) -> Gram | None:
     return _multiple(K, c, lambda array, c: array / c, lambda c: 1.0 / c, "/")
 
 
-def _multiple(K: Gram, c: float, op: Any, factor: Any, sign: str) -> Gram | None:
+def _multiple(K: Any, c: float, op: Any, factor: Any, sign: str) -> Any:
     """With f the factor as asked for and g as used, |g K - f exact| <= |g| |E| + |f - g| (|K| + |E|) + eps |g K|."""
     array = K.whole(sign)
     if not _concrete(array):
@@ -50,7 +48,7 @@ def _multiple(K: Gram, c: float, op: Any, factor: Any, sign: str) -> Gram | None
     # a power of two rounds nothing
     slack = 0.0 if used == 0.0 or abs(math.frexp(used)[0]) == 0.5 else eps
     norm, size, lost = _norms(array, found, tiny if used else 0.0)
-    stated = _stated(K)
+    stated = K.proved_rounding()
     rounding = abs(g) * stated + abs(f - g) * (norm + stated) + slack * size + lost
     e = None
     if K.entrywise is not None and lost == 0.0 and g > 0.0 and math.isfinite(size):
@@ -66,7 +64,7 @@ def _multiple(K: Gram, c: float, op: Any, factor: Any, sign: str) -> Gram | None
     return _made(found, rounding, K.symmetric, K.frobenius, e, K, sampling=sampling)
 
 
-def plus(K: Gram, c: float) -> Gram | None:
+def plus(K: Any, c: float) -> Any:
     """K + c, the number on every entry: of the kernel plus a constant, if c >= 0. None where nothing is known."""
     array = K.whole("+")
     if not _concrete(array):
@@ -81,25 +79,25 @@ def plus(K: Gram, c: float) -> Gram | None:
     e = None
     if K.entrywise is not None and c >= 0.0:
         e = float(K.entrywise) if used == 0.0 == c else _entry(K.entrywise, abs(c - used) / used if used else None, u)
-    return _made(found, _stated(K) + off + u * size + lost, K.symmetric, K.frobenius, e, K)
+    return _made(found, K.proved_rounding() + off + u * size + lost, K.symmetric, K.frobenius, e, K)
 
 
-def minus(K: Gram, c: float) -> Gram | None:
+def minus(K: Any, c: float) -> Any:
     """K - c; see `plus`."""
     return plus(K, -c)
 
 
-def plus_gram(K: Gram, L: Gram) -> Gram | None:
+def plus_gram(K: Any, L: Any) -> Any:
     """The sum of two Grams. None under a trace."""
     return _both(K, L, 1)
 
 
-def minus_gram(K: Gram, L: Gram) -> Gram | None:
+def minus_gram(K: Any, L: Any) -> Any:
     """The difference of two Grams, which may be indefinite: its entries are known in norm only. None under a trace."""
     return _both(K, L, -1)
 
 
-def _both(K: Gram, L: Gram, sign: int) -> Gram | None:
+def _both(K: Any, L: Any, sign: int) -> Any:
     word = "+" if sign > 0 else "-"
     arrays = [gram.whole(word) for gram in (K, L)]
     if not all(map(_concrete, arrays)):
@@ -116,28 +114,28 @@ def _both(K: Gram, L: Gram, sign: int) -> Gram | None:
     if sign > 0:
         e = _entry(_entrywise(K, one), _entrywise(L, two), u)
     frobenius = all(gram.frobenius or float(gram.rounding) == 0.0 for gram in (K, L))
-    rounding = _stated(K) + _stated(L) + u * size + lost
+    rounding = K.proved_rounding() + L.proved_rounding() + u * size + lost
     return _made(found, rounding, K.symmetric and L.symmetric, frobenius, e, K, L)
 
 
 def _made(
-    array: Any, rounding: float, symmetric: bool, frobenius: bool, e: float | None, *of: Gram, sampling: Any = None
-) -> Dense:
-    """The Gram with what else is known of those it is made of."""
+    array: Any, rounding: float, symmetric: bool, frobenius: bool, e: float | None, *of: Any, sampling: Any = None
+) -> dict[str, Any]:
+    """The arguments of the `grams.Dense` that it is, with what else is known of those it is made of."""
     known = [gram.sampling for gram in of if gram.sampling is not None]
     if known and sampling is None:
         sampling = changed(known[0], "it is made of a sampled Gram by arithmetic")
     rounding = rounding * _UP if math.isfinite(rounding) else float("inf")
-    return Dense(
-        array,
-        rounding=rounding,
-        symmetric=symmetric,
-        frobenius=frobenius,
-        entrywise=e,
-        estimated=next((gram.estimated for gram in of if gram.estimated), ""),
-        sampling=sampling,
-        stated=all(gram.stated for gram in of),
-    )
+    return {
+        "array": array,
+        "rounding": rounding,
+        "symmetric": symmetric,
+        "frobenius": frobenius,
+        "entrywise": e,
+        "estimated": next((gram.estimated for gram in of if gram.estimated), ""),
+        "sampling": sampling,
+        "stated": all(gram.stated for gram in of),
+    }
 
 
 def _entry(e1: float | None, e2: float | None, u: float) -> float | None:
@@ -148,7 +146,7 @@ def _entry(e1: float | None, e2: float | None, u: float) -> float | None:
     return (e + u * (1.0 + 2.0 * e)) * (1.0 + 4.0 * u) * _UP
 
 
-def _entrywise(gram: Gram, array: Any) -> float | None:
+def _entrywise(gram: Any, array: Any) -> float | None:
     """e of a Gram; 0 of an exact matrix whose entries are no larger than its diagonal allows."""
     if gram.entrywise is not None:
         return float(gram.entrywise)
@@ -156,13 +154,6 @@ def _entrywise(gram: Gram, array: Any) -> float | None:
         return None
     wide = np.asarray(array).astype(np.float64)
     return None if digits.once(wide, _precision.eps(array.dtype), _tiny(array)) is None else 0.0
-
-
-def _stated(gram: Gram) -> float:
-    """Its rounding; that of its entries, if it was audited, which holds but for some probability."""
-    if isinstance(gram, Audited):
-        return float(gram.entrywise) * float(np.sum(np.asarray(gram.array).diagonal().astype(np.float64)))
-    return float(gram.rounding)
 
 
 def _norms(array: Any, found: Any, tiny: float, other: Any = None) -> tuple[float, float, float]:

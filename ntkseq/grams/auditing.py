@@ -106,6 +106,9 @@ class Audited(Dense):
 
     audit: Any = static(default=None)
 
+    def proved_rounding(self) -> float:
+        return float(self.entrywise) * float(np.sum(np.asarray(self.array).diagonal().astype(np.float64)))
+
     def __repr__(self) -> str:
         chance = at_most(self.audit.delta, 2)
         return f"Audited({super().__repr__()}, {self.audit.pairs} pairs, but for probability {chance})"

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, _precision, _provenance
 from ntkseq._struct import static, struct
+from ntkseq.grams import facts
 from ntkseq.grams.protocol import ArrayProtocol
 from ntkseq.grams.sampling import kept
 from ntkseq.kernels.origin import Origin
@@ -85,6 +86,14 @@ class Gram(ArrayProtocol, abc.ABC):
     def _transposed(self) -> Gram:
         raise NotImplementedError
 
+    def _holding(self, **known: Any) -> Gram:
+        """A Gram of other entries, as arithmetic makes it."""
+        return Dense(**known)
+
+    def proved_rounding(self) -> float:
+        """The rounding without what holds but for some probability."""
+        return float(self.rounding)
+
     def multiple(self, factor: float) -> Gram | None:
         """The Gram times a number >= 0 where that is cheaper than with all entries; None: it is not."""
         return None
@@ -115,14 +124,16 @@ class Dense(Gram):
             if self.entrywise is not None:
                 _checks.rounding("entrywise", self.entrywise)
             return
-        from ntkseq.grams.arrays import as_gram, graded  # here, because these make a Dense
-
         known: dict[str, Any] = {"rounding": float("inf")}  # a placeholder, or a trace
         if isinstance(self.array, np.ndarray) or _checks.is_concrete(self.array):
-            found = as_gram(self.array, "array") if self.entrywise is None else graded(self)
-            known = {name: getattr(found, name) for name in ("rounding", "frobenius", "entrywise")}
-            known |= {"stated": self.stated and found.stated, "estimated": self.estimated or found.estimated}
-            known["sampling"] = found.sampling if self.sampling is None else self.sampling
+            if self.entrywise is None:
+                found = facts.of_array(self.array, "array")
+            else:
+                found = facts.of_entries(self.array, self.entrywise, self.symmetric)
+            known = {name: found[name] for name in ("rounding", "frobenius", "entrywise")}
+            known["stated"] = self.stated and found.get("stated", True)
+            known["estimated"] = self.estimated or found.get("estimated", "")
+            known["sampling"] = found.get("sampling") if self.sampling is None else self.sampling
         for name, value in known.items():
             object.__setattr__(self, name, value)
 

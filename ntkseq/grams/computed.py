@@ -9,9 +9,9 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq.grams import sides
-from ntkseq.grams.arrays import flat
 from ntkseq.grams.base import Dense
 from ntkseq.grams.digits import single
+from ntkseq.grams.facts import flat
 from ntkseq.grams.sampling import Sampling
 from ntkseq.kernels.all_steps import each_rounding
 from ntkseq.kernels.recurrent import Recurrent

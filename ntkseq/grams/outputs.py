@@ -7,8 +7,8 @@ import numpy as np
 
 from ntkseq import _devices
 from ntkseq.grams import sampling, sides
-from ntkseq.grams.arrays import flat
 from ntkseq.grams.base import Dense
+from ntkseq.grams.facts import flat
 
 _ROWS = 512  # where the kernel has no wish
 

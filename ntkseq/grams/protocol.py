@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks, _memory, _precision
+from ntkseq.grams import arithmetic
 
 IMPLICIT = 1 << 30
 """Bytes beyond which a Gram that holds no array does not turn into one unless `dense()` says so."""
@@ -240,14 +241,14 @@ class ArrayProtocol:
 
     def _carried(self: Any, name: str, op: Callable[[Any, Any], Any], sign: str, other: Any) -> Any:
         """A Gram where the rounding of the result is known, a plain array elsewhere."""
-        from ntkseq.grams import arithmetic  # here, because that makes a Dense
-
         made = None
         if _is_number(other):
             made = getattr(arithmetic, name)(self, float(other))
         elif name in ("plus", "minus") and _is_gram(other) and other.shape == self.shape:
             made = getattr(arithmetic, f"{name}_gram")(self, other)
-        return _operate(sign, op, self, other) if made is None else made
+        if made is None:
+            return _operate(sign, op, self, other)
+        return self._holding(**made) if isinstance(made, dict) else made
 
     def __rtruediv__(self, other: Any) -> Any:
         return _operate("/", lambda mine, theirs: theirs / mine, self, other)

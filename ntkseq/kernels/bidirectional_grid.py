@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from ntkseq._precision import safe_sqrt
 from ntkseq.activations import is_rectifier
-from ntkseq.kernels import dual
+from ntkseq.kernels import duals
 from ntkseq.kernels.base import Side
 from ntkseq.kernels.cells import _dot
 from ntkseq.kernels.chordal import fold, folded, second_moment, unfold
@@ -28,7 +28,7 @@ def one_side(lay: Layers, x: Array, below: Any, inside: Bool[Array, "n t"], t: i
     mask, start = inside.astype(x.dtype), inside & ~jnp.pad(inside, ((0, 0), (1, 0)))[:, :t]
     energy = jnp.sum(x * x, axis=-1) if below is None else (below[0] ** 2 + below[1] ** 2) / 2
     if not is_rectifier(lay.activation):
-        d = dual.get(lay.activation)
+        d = duals.get(lay.activation)
         p = variances(lay, d.second, energy, inside, start)[0]
         image = safe_sqrt(mask * d.second(p))
         side: Side = {"moments": d.moments(p), "mask": mask, "before": shift(mask), "image": image}
@@ -103,7 +103,7 @@ def _covariance(lay: Layers, state: State, below: Any, one: Side, two: Side, jol
         tangent = tangent + u2 * (below[0][1] * below[0][2] + below[1][1] * below[1][2]) / 2
     if jolt is not None:
         c = c + jolt * safe_sqrt(one["moments"][0] * two["moments"][0])
-    k, kd = dual.get(lay.activation).pair(c, one["moments"], two["moments"])
+    k, kd = duals.get(lay.activation).pair(c, one["moments"], two["moments"])
     return mask * k, mask * kd, tangent
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ntkseq._struct import struct
-from ntkseq.kernels import dual as duals
+from ntkseq.kernels import duals
 from ntkseq.kernels.layers import Layers, shift, variances
 
 Pair = tuple[Array, Array]

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 from ntkseq._precision import safe_sqrt
 from ntkseq._struct import static, struct
 from ntkseq.activations import is_rectifier
-from ntkseq.kernels import dual
+from ntkseq.kernels import duals
 from ntkseq.kernels.base import Side
 from ntkseq.kernels.cells import _dot
 from ntkseq.kernels.chordal import fold, folded, second_moment
@@ -49,7 +49,7 @@ def _pair(units: Units, past: Any, left: Side, right: Side, same: Any, jolt: Arr
     if not is_rectifier(units.activation):
         if jolt is not None:
             c = c + jolt * safe_sqrt(left["moments"][0] * right["moments"][0])
-        value, slope = dual.get(units.activation).pair(c, left["moments"], right["moments"])
+        value, slope = duals.get(units.activation).pair(c, left["moments"], right["moments"])
         mask = left["mask"] * right["mask"]
         return mask * value, mask * slope * tangent
     act = units.activation
@@ -137,7 +137,7 @@ def sides(
         """A step's side, from the variance of the state before it."""
         p = units.w**2 * v + jnp.sum(now["x"] * now["x"], axis=-1) + now["b"] ** 2
         if not is_rectifier(units.activation):
-            return {**now, "moments": dual.get(units.activation).moments(p)}
+            return {**now, "moments": duals.get(units.activation).moments(p)}
         a = safe_sqrt(p)
         # p is there for the check of overflow alone: its NaN would not show in a
         return {**now, "p": p, "a": a, "inverse": jnp.where(p > 0, 1 / jnp.where(p > 0, a, 1), 0)}

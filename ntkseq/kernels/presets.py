@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ntkseq import _checks
+from ntkseq import _checks, blocks
 
 PRESETS = ("allen-zhu-li", "panigrahi-goyal", "rntk", "ntk4a")
 
@@ -47,3 +47,36 @@ def recurrent(name: str, changes: dict[str, Any]) -> dict[str, Any]:
         base = {f"sigma_{key}": math.sqrt(value) for key, value in variances.items()}
         base |= {"activation": "erf", "param": "raw"}
     return base | changes
+
+
+def serial(name: str, changes: dict[str, Any]) -> tuple[tuple[blocks.Block, ...], dict[str, Any]]:
+    """Blocks and options of `kernels.Serial` for a preset.
+
+    - "yang-transformer": LayerNorm behind each branch, attention on the tokens themselves with skip, softmax of
+      u(x_a) . u(x_c) / n, gradients of the unscaled weights, mean over tokens. `depth=1` and the variances
+      `varw=1` (feed-forward), `varu=1` (tokens to u), `varv=1` (read-out) may be given. The notebook passes varu
+      twice in the backward step, which is right at varu = 1 only; here it stands once, as finite networks have it.
+
+    Raises:
+        ValueError: an unknown name or argument, a negative variance.
+
+    Reference: yang2020tp2.
+    """
+    _checks.choice("preset", name, ("yang-transformer",))
+    given: dict[str, Any] = {"varw": 1.0, "varu": 1.0, "varv": 1.0}
+    changes = dict(changes)
+    depth = _checks.positive_int("depth", changes.pop("depth", 1))
+    for key in given:
+        given[key] = _checks.nonnegative(key, changes.pop(key, given[key]))
+    if changes:
+        raise ValueError(f"the preset {name!r} takes depth, varw, varu and varv; got {', '.join(sorted(changes))}.")
+    w, u, v = (math.sqrt(given[key]) for key in ("varw", "varu", "varv"))
+    weights = blocks.Linear(w, train="W")
+    layer = (
+        blocks.Linear(u, train="W"),
+        blocks.Attention(project=False, skip=True),
+        blocks.LayerNorm(),
+        blocks.Residual(weights, blocks.Nonlinearity("relu"), weights),
+        blocks.LayerNorm(),
+    )
+    return layer * depth, {"sigma_v": v, "param": "raw"}

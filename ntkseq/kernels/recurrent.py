@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks, activations
 from ntkseq._struct import static, struct
 from ntkseq._twofloat import Two, split
-from ntkseq.kernels import dual, presets, rounding, scans
+from ntkseq.kernels import duals, presets, rounding, scans
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.cells import Cell, CovarianceCell
 from ntkseq.kernels.chordal import second_moment
@@ -243,7 +243,7 @@ def cell_of(layers: Layers) -> Cell:
     act = layers.activation
     if activations.is_rectifier(act):
         return ChordalCell(layers)
-    return CovarianceCell(layers, dual.get(act))
+    return CovarianceCell(layers, duals.get(act))
 
 
 def recurrent_gain(sigma_w: Any, activation: Any, depth: int, dtype: Any) -> Two | None:

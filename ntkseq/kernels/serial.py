@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks, blocks
 from ntkseq._precision import product, safe_sqrt
 from ntkseq._struct import static, struct
-from ntkseq.kernels import jolts, passes, scans, serial_group, tokens
+from ntkseq.kernels import jolts, passes, presets, scans, serial_group, tokens
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.chordal import unfold
 from ntkseq.kernels.layers import all_finite, read_weights, scalar
@@ -95,16 +95,15 @@ class Serial(Kernel):
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Serial:
-        """The kernel of the network of a paper, "yang-transformer": see `ntkseq.kernels.transformer.preset`.
+        """The kernel of the network of a paper, "yang-transformer": see `ntkseq.kernels.presets.serial`.
 
         Example:
             >>> from ntkseq import kernels
             >>> len(kernels.Serial.preset("yang-transformer", depth=2).blocks)
             10
         """
-        from ntkseq.kernels import transformer
-
-        return transformer.preset(name, changes)
+        layers, options = presets.serial(name, changes)
+        return cls(*layers, **options)
 
     def with_(self, **changes: Any) -> Serial:
         """A copy with some arguments changed; `blocks` as a tuple."""

@@ -8,7 +8,7 @@ from jaxtyping import Array
 from ntkseq import blocks
 from ntkseq._precision import safe_sqrt
 from ntkseq.activations import is_rectifier
-from ntkseq.kernels import dual
+from ntkseq.kernels import duals
 from ntkseq.kernels.chordal import fold, folded, second_moment
 from ntkseq.kernels.tokens import (
     Context,
@@ -67,7 +67,7 @@ def _activation_enter(block: blocks.Nonlinearity, own: Own, context: Context) ->
     if is_rectifier(act):
         moment = jnp.asarray(second_moment(act.positive, act.negative), own.std.dtype)
         return {}, safe_sqrt(moment) * own.std
-    it = dual.get(act)
+    it = duals.get(act)
     p = own.std**2
     moments = it.moments(p)
     std = safe_sqrt(it.pair(p, moments, moments)[0])
@@ -81,7 +81,7 @@ def _activation_pair(block: blocks.Nonlinearity, left: Entry, right: Entry, pair
         moment = second_moment(act.positive, act.negative)
         return Pair(fold(gain, 1 - gain), None if pair.th is None else moment * slope * pair.th)
     c = covariance(left["in"], right["in"], pair.z)
-    it, noise = dual.get(act), 4.0
+    it, noise = duals.get(act), 4.0
     if how.jolt is not None:
         root = row(left["in"]) * column(right["in"])
         equal = (pair.z == 0) & (row(left["in"]) == column(right["in"]))  # by the same roundings on either side

@@ -17,8 +17,8 @@ from ntkseq._calls import takes_length
 from ntkseq._struct import static, struct
 from ntkseq.empirical import NTK
 from ntkseq.empirical.function import selected
-from ntkseq.grams.arrays import flat
 from ntkseq.grams.base import Dense
+from ntkseq.grams.facts import flat
 from ntkseq.spectra.base import Interval, Spectrum
 from ntkseq.spectra.compare import cosine, leading_angles, relative_distance
 from ntkseq.spectra.dense import dense_spectrum

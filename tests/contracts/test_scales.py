@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import ntkseq
-from ntkseq.grams.arrays import as_gram, flat
+from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.base import Gram
+from ntkseq.grams.facts import flat
 from ntkseq.kernels import Kernel, Recurrent, every_step
 from tests.contracts.test_kernels import TABLE
 from tests.marks import few

@@ -10,7 +10,7 @@ import pytest
 
 import ntkseq
 from ntkseq import bounds, grams, kernels
-from ntkseq.grams.arrays import flat
+from ntkseq.grams.facts import flat
 
 KERNEL = kernels.Recurrent(activation="erf", sigma_w=1.4, sigma_b=0.3)
 

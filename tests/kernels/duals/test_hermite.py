@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkseq.kernels.hermite import HermiteDual
+from ntkseq.kernels.duals.hermite import HermiteDual
 from tests import oracles
 from tests.marks import few
 

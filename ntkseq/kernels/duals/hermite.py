@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from ntkseq._precision import product, safe_sqrt
 from ntkseq._struct import static, struct
-from ntkseq.kernels.dual import Dual, Moments
+from ntkseq.kernels.duals.base import Dual, Moments
 
 _NODES, _REACH = 801, 12.0  # the normal weight is 1e-32 at 12; He_k is resolved to k = 200
 

@@ -1,48 +1,17 @@
-"""What are E[phi(u) phi(v)] and E[phi'(u) phi'(v)] for Gaussian u, v? Duals of smooth activations, by covariance.
-
-(u, v) has variances p, q and covariance c. Every dual has three functions:
-
-    moments(p)            what depends on one input only, a tuple of arrays (...,) or (..., k)
-    second(p)             E[phi(u)^2]
-    pair(c, left, right)  (E[phi(u) phi(v)], E[phi'(u) phi'(v)]) from the covariance and both sides' moments
-
-Smooth duals have no kink at u = v, so the covariance itself may be carried. The relu family has one and is
-carried by its chord instead (`ntkseq.kernels.chordal`). Formulas: docs/theory/recurrent.md, "Duals".
-"""
+"""Duals with a closed form: identity, erf, sine and cosine, gelu."""
 
 from __future__ import annotations
 
-import abc
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from ntkseq import activations
 from ntkseq._precision import safe_sqrt
 from ntkseq._struct import struct
-
-Moments = tuple[Array, ...]
-
-
-class Dual(abc.ABC):
-    """The Gaussian expectations of one smooth activation."""
-
-    by_series = False
-
-    @abc.abstractmethod
-    def moments(self, p: Float[Array, "..."]) -> Moments:
-        """What the pair function needs of a Gaussian of variance p. The variance itself comes first."""
-
-    @abc.abstractmethod
-    def second(self, p: Float[Array, "..."]) -> Float[Array, "..."]:
-        """E[phi(u)^2], u ~ N(0, p)."""
-
-    @abc.abstractmethod
-    def pair(self, c: Float[Array, "..."], left: Moments, right: Moments) -> tuple[Array, Array]:
-        """(E[phi(u) phi(v)], E[phi'(u) phi'(v)]) at covariance c."""
+from ntkseq.kernels.duals.base import Dual, Moments
 
 
 @jax.custom_jvp
@@ -163,26 +132,3 @@ class GeluDual(Dual):
         value = c / 2 - (c * angle - lift / root) / (2 * np.pi)
         ratio = (2 * (1 - p * q) / product + lift / gap) * (c / root)
         return value, 0.5 - (angle - c / root - ratio) / (2 * np.pi)
-
-
-def get(activation: activations.Activation) -> Dual:
-    """The dual of a smooth activation.
-
-    Raises:
-        ValueError: no dual is known (the relu family has none here: see `ntkseq.kernels.chordal`).
-    """
-    from ntkseq.kernels.hermite import HermiteDual
-
-    if isinstance(activation, activations.Identity):
-        return IdentityDual()
-    if isinstance(activation, activations.Erf):
-        return ErfDual(activation.frequency)
-    if isinstance(activation, activations.Sine):
-        return SineDual(activation.frequency, activation.phase)
-    if isinstance(activation, activations.Gelu):
-        return GeluDual()
-    if isinstance(activation, activations.Smooth):
-        return HermiteDual(activation.function, activation.terms, activation.parity)
-    raise ValueError(
-        f"no dual is known for {type(activation).__name__}; wrap a smooth function as activations.Smooth(function)."
-    )
