@@ -68,10 +68,12 @@ def hard_margin(
             last = int(np.flatnonzero(wrong)[-1])
             free[last] = ~free[last]
     a = np.maximum(a, 0.0)
-    reached = Q @ a
+    reached, loose = Q @ a, np.abs(Q) @ a
     size = float(a @ a)
-    energy = float(a @ reached) + rounding * size  # a'Qa of the exact K is at most this
-    smallest = float(reached.min()) - rounding * float(np.sqrt(size))
-    lower = float(a.sum()) ** 2 / energy if energy > 0 else 0.0
-    upper = energy / smallest**2 if smallest > 0 else float("inf")
+    lost = 2 * (n + 4) * eps  # of sums of n products and of the few operations behind them, relative to absolute values
+    # a'Qa of the exact K is at most this, and its margins at least that
+    energy = float(a @ reached) + lost * float(a @ loose) + rounding * size
+    smallest = float((reached - lost * loose).min()) - rounding * float(np.sqrt(size))
+    lower = float(a.sum()) ** 2 / energy * (1 - lost) if energy > 0 else 0.0
+    upper = energy / smallest**2 * (1 + lost) if smallest > 0 else float("inf")
     return HardMargin(dual=y * a, lower=lower, upper=max(upper, lower), support=int(np.count_nonzero(a)))

@@ -55,6 +55,8 @@ def test_a_wrong_preset_is_refused_with_words(make, words) -> None:
         make()
 
 
-def test_every_preset_makes_a_kernel() -> None:
-    for name in presets.PRESETS:
-        assert isinstance(Recurrent.preset(name), Recurrent)
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_every_preset_is_the_kernel_of_the_arguments_it_names(name: str) -> None:
+    kernel = np.asarray(Recurrent.preset(name)(X))
+    assert np.array_equal(kernel, np.asarray(Recurrent(**presets.recurrent(name, {}))(X)))
+    assert not np.allclose(kernel, Recurrent()(X))  # and another one than that of no arguments

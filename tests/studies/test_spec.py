@@ -22,7 +22,10 @@ def test_the_kernel_has_the_settings_of_the_study():
 
 
 def test_a_dense_kernel_can_be_asked_for():
-    assert isinstance(Study("digits", kernel="dense").build(), kernels.Dense)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 4)), jnp.float32)
+    study = Study("digits", kernel="dense", sigma_w=1.2, sigma_b=0.3, depth=2)
+    wanted = kernels.Dense(sigma_w=1.2, sigma_b=0.3, depth=2)
+    assert np.array_equal(np.asarray(study.build()(x)), np.asarray(wanted(x)))
 
 
 @pytest.mark.parametrize(
