@@ -61,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def few_programs() -> Iterator[None]:
     """Compiled programs are dropped in good time: each takes some ten memory maps, and Linux aborts beyond 65530."""
     yield
-    if next(finished) % 16 == 0 and MAPS.exists() and MAPS.read_bytes().count(b"\n") > 40_000:
+    if next(finished) % 16 == 0 and MAPS.exists() and MAPS.read_bytes().count(b"\n") > 25_000:
         jax.clear_caches()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _statistics
 from ntkseq.spectra import Interval
 
 LEVEL = 0.95
@@ -22,11 +22,8 @@ def mean(values: Any) -> Interval:
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or not values.size:
         raise ValueError(f"values must be one or more numbers, (m,); got shape {values.shape}.")
-    estimate, m = float(values.mean()), len(values)
-    if m == 1:
-        return Interval(-math.inf, estimate, math.inf, False)
-    reach = float(scipy.stats.t.ppf(0.5 + LEVEL / 2, m - 1)) * float(values.std(ddof=1)) / math.sqrt(m)
-    return Interval(estimate - reach, estimate, estimate + reach, True)
+    estimate, half = _statistics.mean(values, LEVEL)
+    return Interval(estimate - half, estimate, estimate + half, math.isfinite(half))
 
 
 def shifted(interval: Interval, by: float) -> Interval:
@@ -76,15 +73,9 @@ def exponent(n: Any, gaps: Any) -> Exponent:
     used, left_out = int(kept.sum()), int((~kept).sum())
     if used < 2 or len(np.unique(n[kept])) < 2:
         return Exponent(math.nan, math.nan, math.nan, used, left_out)
-    x, z = np.log(n[kept]), np.log(gaps[kept])
-    x = x - x.mean()
-    slope = float(x @ z / (x @ x))
-    if used == 2:
-        return Exponent(slope, math.nan, math.nan, used, left_out)
-    rest = z - z.mean() - slope * x
-    error = math.sqrt(float(rest @ rest) / (used - 2) / float(x @ x))
-    reach = float(scipy.stats.t.ppf(0.5 + LEVEL / 2, used - 2)) * error
-    return Exponent(slope, slope - reach, slope + reach, used, left_out)
+    fit = _statistics.line(np.log(n[kept]), np.log(gaps[kept]), LEVEL)
+    half = fit.slope_half if math.isfinite(fit.slope_half) else math.nan
+    return Exponent(fit.slope, fit.slope - half, fit.slope + half, used, left_out)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
-import scipy.stats
 from jaxtyping import Float
 
-from ntkseq import _checks, bounds, predictors
+from ntkseq import _checks, _statistics, bounds, predictors
 from ntkseq.bounds import Bound
 from ntkseq.grams import Dense
 from ntkseq.spectra import Interval, spectrum
@@ -58,11 +57,10 @@ def errors(f: Any, y: Any) -> Errors:
         raise ValueError(f"f and y must have one shape, (m,) or (m, o); got {f.shape} and {y.shape}.")
     losses = np.minimum(1.0, np.abs(f - y))  # nan stays nan
     losses = losses if losses.ndim == 1 else losses.mean(axis=1)
-    mean, m = float(losses.mean()), len(losses)
+    (mean, reach), m = _statistics.mean(losses), len(losses)
     if m == 1:
         return Errors(mean, 0.0, 1.0, 1.0, 1)
     deviation, log = float(losses.std(ddof=1)), math.log(2 / 0.05)
-    reach = float(scipy.stats.t.ppf(0.975, m - 1)) * deviation / math.sqrt(m)
     ceiling = mean + deviation * math.sqrt(2 * log / m) + 7 * log / (3 * (m - 1))
     return Errors(mean, max(0.0, mean - reach), min(1.0, mean + reach), min(1.0, ceiling), m)
 
@@ -201,11 +199,8 @@ def exponent(sizes: Sequence[float], values: Any, *, level: float = 0.95) -> Int
         raise ValueError("values must be > 0, for a logarithm. Leave out the sizes where nothing is left.")
     centred = x - x.mean()
     slopes = np.log(values) @ centred / float(centred @ centred)
-    mean, draws = float(slopes.mean()), len(slopes)
-    if draws == 1:
-        return Interval(-math.inf, mean, math.inf, False)
-    reach = float(scipy.stats.t.ppf(0.5 + 0.5 * level, draws - 1) * slopes.std(ddof=1)) / math.sqrt(draws)
-    return Interval(mean - reach, mean, mean + reach, not mean - reach <= 0 <= mean + reach)
+    mean, half = _statistics.mean(slopes, level)
+    return Interval(mean - half, mean, mean + half, abs(mean) > half)
 
 
 class Fingerprint:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import scipy.stats
 from jaxtyping import Float
 
+from ntkseq import _statistics
 from ntkseq.bounds import MemoryProfile
 from ntkseq.bounds.memory import RATE
 from ntkseq.spectra import Interval
@@ -71,12 +71,10 @@ def reached(sizes: Sequence[float], errors: Any, eps: float, *, level: float = 0
         middle = float(np.median(at))
         middle = float(np.min(sizes)) if middle == 0 else middle
         return Interval(min(low, middle), middle, max(high, middle), False)
-    logs, draws = np.log(at), len(at)
-    mean = float(logs.mean())
-    if draws == 1:
+    mean, half = _statistics.mean(np.log(at), level)
+    if len(at) == 1:
         return Interval(0.0, math.exp(mean), math.inf, False)
-    reach = float(scipy.stats.t.ppf(0.5 + 0.5 * level, draws - 1) * logs.std(ddof=1)) / math.sqrt(draws)
-    return Interval(math.exp(mean - reach), math.exp(mean), math.exp(min(mean + reach, 700.0)), True)
+    return Interval(math.exp(mean - half), math.exp(mean), math.exp(min(mean + half, 700.0)), True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,22 +104,12 @@ def straight(x: Any, y: Any) -> Straight | None:
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if len(np.unique(x)) < 2 or not np.isfinite(y).all():
         return None
-    centred, count = x - x.mean(), len(x)
-    spread = float(centred @ centred)
-    slope = float(y @ centred) / spread
-    level = float(y.mean()) - slope * float(x.mean())
-    left = y - level - slope * x
-    misfit = math.sqrt(float(left @ left) / count)
-    if count < 3:
-        ends = [Interval(-math.inf, value, math.inf, False) for value in (slope, level)]
-        return Straight(ends[0], ends[1], misfit)
-    t = float(scipy.stats.t.ppf(0.975, count - 2)) * math.sqrt(float(left @ left) / (count - 2))
-    off = t / math.sqrt(spread), t * math.sqrt(1 / count + float(x.mean()) ** 2 / spread)
-    ends = [
-        Interval(value - reach, value, value + reach, not value - reach <= 0 <= value + reach)
-        for value, reach in zip((slope, level), off, strict=True)
-    ]
-    return Straight(ends[0], ends[1], misfit)
+    fit = _statistics.line(x, y)
+    slope, level = (
+        Interval(value - half, value, value + half, abs(value) > half)
+        for value, half in ((fit.slope, fit.slope_half), (fit.intercept, fit.intercept_half))
+    )
+    return Straight(slope, level, fit.misfit)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -167,8 +155,7 @@ def memory(profile: MemoryProfile, fraction: float) -> Memory:
     free = straight(np.log(used), np.log(logs))
     assert free is not None
     ratio = logs / used ** (2 / 3)
-    spread = float(scipy.stats.t.ppf(0.975, len(used) - 1) * ratio.std(ddof=1)) / math.sqrt(len(used))
-    mean = float(ratio.mean())
+    mean, spread = _statistics.mean(ratio)
     local = math.log(math.log(seen[top - 1]) / math.log(seen[top // 2 - 1])) / math.log(top / (top // 2))
     low, middle, high = (math.exp(end) for end in (free.level.lower, free.level.estimate, free.level.upper))
     constant = Interval(low, middle, high, True)

@@ -9,10 +9,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
-import scipy.stats
 from jaxtyping import Float
 
-from ntkseq import bounds, predictors
+from ntkseq import _statistics, bounds, predictors
 from ntkseq.bounds import Bound
 from ntkseq.data import Dataset
 from ntkseq.grams import Dense, gram
@@ -155,7 +154,7 @@ def _predict(K: Dense, cross: Dense, posed: Problem, eigen: Spectrum, reg: float
         scores=scores,
         codes=codes,
         test_error=wrong / m,
-        test_interval=None if posed.repeated else _clopper_pearson(wrong, m),
+        test_interval=None if posed.repeated else _statistics.proportion(wrong, m),
         train_error=float(np.mean(decide(fit.y - fit.residuals) != y)),
         loo_error=float(np.mean(decide(fit.loo_predictions) != y)),
         majority_error=float(np.mean(y_test != np.bincount(y).argmax())),
@@ -176,14 +175,6 @@ def _reg(K: Dense, targets: Any, eigen: Spectrum, reg: float | None) -> tuple[fl
         )
     selection = predictors.select_reg(K, targets, [unit * factor for factor in REG_GRID])
     return float(selection.reg), f"least leave-one-out error of {len(REG_GRID)}, tr K/n times 1e-6 .. 1e2"
-
-
-def _clopper_pearson(wrong: int, m: int, level: float = 0.95) -> tuple[float, float]:
-    """The exact binomial interval."""
-    tail = 0.5 * (1 - level)
-    low = 0.0 if wrong == 0 else float(scipy.stats.beta.ppf(tail, wrong, m - wrong + 1))
-    high = 1.0 if wrong == m else float(scipy.stats.beta.ppf(1 - tail, wrong + 1, m - wrong))
-    return low, high
 
 
 def _bounds(

@@ -8,10 +8,9 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.stats
 from jaxtyping import Bool, Float
 
-from ntkseq import _checks, _precision
+from ntkseq import _checks, _precision, _statistics
 
 EXPECTED = -0.5
 """The exponent of the bounds for the kernel regime; many changes fall faster, by -1 (training.10)."""
@@ -80,20 +79,15 @@ def laziness(widths: Any, changes: Any, *, level: float = 0.95) -> Laziness:
     x = np.repeat(np.log(sizes), values.shape[1])
     z = np.log(values).ravel()
     size = 1.0 + float(np.abs(z).max())
-    z = z - z.mean()
-    centred = x - x.mean()
-    spread = float(centred @ centred)
-    slope = float(centred @ z) / spread
-    freedom = z.size - 2
+    fit = _statistics.line(x, z, level)
+    slope = fit.slope
     distinct = tuple(float(size) for size in np.unique(sizes))
-    if freedom == 0:
+    if z.size == 2:
         reason = "two runs leave no scatter to judge by: no interval; add seeds or widths"
         return Laziness(slope, math.nan, math.nan, level, "undecided", reason, distinct)
-    rest = z - slope * centred
-    error = math.sqrt(float(rest @ rest) / freedom / spread)
     size += abs(slope) * float(np.abs(x).max())
-    rounding = 8.0 * np.finfo(np.float64).eps * size * math.sqrt(z.size / spread)  # of logarithms: a perfect line
-    reach = float(scipy.stats.t.ppf(0.5 + 0.5 * level, freedom)) * error + rounding
+    rounding = 8.0 * np.finfo(np.float64).eps * size / float(np.std(x))  # of logarithms: a perfect line
+    reach = fit.slope_half + rounding
     lower, upper = slope - reach, slope + reach
     verdict, reason = _verdict(lower, upper)
     shown = f"in [{lower:.3g}, {upper:.3g}] at level {level:g}"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.stats
 
 import ntkseq
 from ntkseq import bounds, predictors
 from ntkseq.studies import Study, digits, run
 from ntkseq.studies.inputs import problem
-from ntkseq.studies.run import _clopper_pearson
 
 SMALL = Study("digits", n_train=40, n_test=30, read="last", reg=1e-2)
 
@@ -148,13 +146,6 @@ def test_a_kernel_that_is_zero_is_named_as_the_cause(file):
     x, y, held = sequences()
     with pytest.raises(ValueError, match="kernel is zero"):
         run(Study(file(0 * x, y, **held), sigma_b=0.0, read="last"))
-
-
-def test_the_interval_of_the_test_error_is_the_exact_binomial_one():
-    low, high = _clopper_pearson(3, 20)
-    assert scipy.stats.binom.sf(2, 20, low) == pytest.approx(0.025)
-    assert scipy.stats.binom.cdf(3, 20, high) == pytest.approx(0.025)
-    assert _clopper_pearson(0, 10)[0] == 0.0 and _clopper_pearson(10, 10)[1] == 1.0
 
 
 def test_the_digits_study_finds_the_numbers_that_its_file_promises():

@@ -1,0 +1,74 @@
+"""Student's intervals of a mean and of a line's slope, and the exact interval of a proportion, by scipy."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+
+def half_width(error: float, freedom: int, level: float = 0.95) -> float:
+    """Half of Student's two-sided interval of an estimate with that standard error; inf without a degree of freedom."""
+    return math.inf if freedom < 1 else float(scipy.stats.t.ppf(0.5 + 0.5 * level, freedom)) * error
+
+
+def mean(values: Any, level: float = 0.95) -> tuple[float, float]:
+    """The mean of independent numbers (m,) and the half width of Student's interval; inf for a single number.
+
+    Example:
+        >>> middle, half = mean([1.0, 2.0, 3.0])
+        >>> middle, round(half, 4)
+        (2.0, 2.4841)
+    """
+    values = np.asarray(values, np.float64)
+    error = float(scipy.stats.sem(values)) if len(values) > 1 else math.nan
+    return float(values.mean()), half_width(error, len(values) - 1, level)
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """y = intercept + slope x by least squares, with half widths of Student's intervals: inf for two points.
+
+    `misfit` is the root mean square distance of the points from the line.
+    """
+
+    slope: float
+    intercept: float
+    slope_half: float
+    intercept_half: float
+    misfit: float
+
+
+def line(x: Any, y: Any, level: float = 0.95) -> Line:
+    """Fit a line to points (m,), (m,), with two different x or more.
+
+    Example:
+        >>> fit = line([0.0, 1.0, 2.0, 3.0], [1.0, 3.0, 5.0, 7.0])
+        >>> round(fit.slope, 9), round(fit.intercept, 9), round(fit.slope_half, 9)
+        (2.0, 1.0, 0.0)
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    fit = scipy.stats.linregress(x, y)
+    left = y - (fit.intercept + fit.slope * x)
+    freedom = len(x) - 2
+    return Line(
+        float(fit.slope),
+        float(fit.intercept),
+        half_width(float(fit.stderr), freedom, level),
+        half_width(float(fit.intercept_stderr), freedom, level),
+        float(np.sqrt(np.mean(left**2))),
+    )
+
+
+def proportion(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Clopper and Pearson's exact interval of a probability.
+
+    Example:
+        >>> [round(end, 4) for end in proportion(0, 10)]
+        [0.0, 0.3085]
+    """
+    ends = scipy.stats.binomtest(int(successes), int(trials)).proportion_ci(level, method="exact")
+    return float(ends.low), float(ends.high)
