@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._filters import Clock
 from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.base import Dense, Gram
-from ntkseq.predictors.krylov_flow import Clock, apply
+from ntkseq.predictors.krylov_flow import apply
 from ntkseq.predictors.ridge import predict
 from ntkseq.spectra.dense import dense_spectrum
 

@@ -58,12 +58,6 @@ def matrix(K: np.ndarray) -> np.ndarray:
     return K if K.ndim == 2 else np.swapaxes(K, 1, 2).reshape(K.shape[0] * K.shape[2], -1)
 
 
-def filter(s: np.ndarray, time: float) -> np.ndarray:
-    """(1 - exp(-s time)) / s, continued by time at s = 0."""
-    tiny = np.abs(s) * time < np.finfo(np.float64).eps
-    return np.where(tiny, time, -np.expm1(-s * time) / np.where(tiny, 1.0, s))
-
-
 def check_plain(lr: Any, loss: str, momentum: float) -> None:
     """Refuse training that outputs and kernel alone do not determine, or not by these steps."""
     remedy = "Train the linearised network itself, `empirical.linearize(f, params)`, with the same loss and optimizer."

@@ -14,6 +14,7 @@ import scipy.sparse.linalg
 from jaxtyping import Array, Float, Int
 
 from ntkseq import _checks
+from ntkseq._filters import Clock
 from ntkseq._precision import eps, wide
 from ntkseq.empirical.ntk import NTK
 from ntkseq.grams import Dense
@@ -200,7 +201,7 @@ class Linearised:
         probe = None
         if self.K_probe is not None:
             seen = linear_steps.matrix(np.asarray(self.K_probe, np.float64)) @ eigen.vectors
-            moved = np.stack([linear_steps.filter(values, t / n)[:, None] * rest for t in at])
+            moved = np.stack([Clock(t / n).phi(values)[:, None] * rest for t in at])
             begin = np.asarray(self.f0_probe, np.float64)
             probe = begin[None] - np.matmul(seen, moved).reshape(at.size, *begin.shape)
         return LinearRun(None, at, residuals + y[None], probe, residuals)
