@@ -110,9 +110,10 @@ class GeluDual(Dual):
     """phi(z) = z Phi(z); with P = (1 + p)(1 + q), D = P - c^2, N = c^2 + p q D, be = atan2(sqrt D, c):
 
     E[phi phi'] = c/2 - (c be - N / (P sqrt D)) / (2 pi)
-    slope       = 1/2 - (be - c / sqrt D - c (2 (1 - p q) D + N) / (P D^{3/2})) / (2 pi)
+    slope       = 1/2 - (be - c ((3 + p + q) D + c^2) / (P D^{3/2})) / (2 pi)
 
-    be is small at large positive covariance, where its rounding then hardly counts.
+    be is small at large positive covariance, where its rounding then hardly counts. In the slope no two terms are
+    larger than it is: with D, N and 1 - p q in place of 3 + p + q it loses as many digits as sqrt p has.
     """
 
     def moments(self, p: Array) -> Moments:
@@ -130,5 +131,5 @@ class GeluDual(Dual):
         lift = c * (c / product) + p * (q / (1 + q)) * (gap / (1 + p))
         angle = jnp.arctan2(root, c)
         value = c / 2 - (c * angle - lift / root) / (2 * np.pi)
-        ratio = (2 * (1 - p * q) / product + lift / gap) * (c / root)
-        return value, 0.5 - (angle - c / root - ratio) / (2 * np.pi)
+        ratio = ((3 + p + q) / product + c * (c / product) / gap) * (c / root)
+        return value, 0.5 - (angle - ratio) / (2 * np.pi)
