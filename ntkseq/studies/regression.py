@@ -13,6 +13,7 @@ from ntkseq.grams import Dense
 from ntkseq.reports import Figure, Section, Sheet, Table, plots
 from ntkseq.reports.record import Rank
 from ntkseq.spectra import Spectrum
+from ntkseq.studies.chosen import Centre
 from ntkseq.studies.inputs import Problem
 from ntkseq.studies.spec import Study
 
@@ -41,6 +42,7 @@ def report(
     K: Dense,
     cross: Dense,
     eigen: Spectrum,
+    centre: Centre,
     *,
     reg: float,
     reg_from: str,
@@ -49,23 +51,35 @@ def report(
 ) -> Sheet:
     """The report of a study on targets that are numbers.
 
-    The predictor is kernel ridge regression on the targets as they are, without an intercept; the Rademacher bound
-    speaks of the same one, with the loss min(1, (f(x) - y)^2).
+    The predictor f is kernel ridge regression on the centred targets, with the centre added back; the Rademacher bound
+    speaks of the same one, with the loss min(1, (f(x) - y)^2), and counts what the centre was chosen from.
 
     Args:
         study: what was asked.
         posed: the examples.
         K, cross: kernel of the training examples, and of test with training examples.
         eigen: the spectrum of K.
+        centre: what targets are centred by.
         reg, reg_from: the ridge, and how it was chosen.
         ranks: effective ranks of K.
         provenance: of the numbers.
     """
     y, y_test = np.asarray(posed.train.y, np.float64), np.asarray(posed.test.y, np.float64)
-    fit = predictors.ridge(K, y, reg=reg)
-    predicted: Float[np.ndarray, " m"] = np.asarray(fit(cross))
-    found = Errors(_root(predicted - y_test), _root(fit.residuals), _root(fit.loo_residuals), _root(y.mean() - y_test))
-    bound = bounds.rademacher(K, y, delta=study.delta, B0=study.norm_grid, reg=reg, loss="squared", tried=study.tried)
+    fit = predictors.ridge(K, y - centre.value, reg=reg)
+    predicted: Float[np.ndarray, " m"] = centre.value + np.asarray(fit(cross))
+    # who leaves an example out leaves it out of the centre, too: the targets of the others move by a constant
+    moved = predictors.ridge(K, np.ones(len(y)), reg=reg).loo_residuals
+    loo = fit.loo_residuals + (centre.value - centre.left_out(y)) * moved
+    found = Errors(_root(predicted - y_test), _root(fit.residuals), _root(loo), _root(y.mean() - y_test))
+    bound = bounds.rademacher(
+        K,
+        y - centre.value,
+        delta=study.delta,
+        B0=study.norm_grid,
+        reg=reg,
+        loss="squared",
+        tried=study.tried * centre.tried,
+    )
     if posed.scale is not None:
         bound = bounds_of_scaled(bound)
     measured = {} if posed.repeated else {"rademacher": float(np.mean(np.minimum(1.0, (predicted - y_test) ** 2)))}
@@ -81,7 +95,7 @@ def report(
             (str(least), "least eigenvalue" + ("" if least.resolved else ", not resolved")),
             (f"{reg:.3g}", f"ridge, {'given' if reg_from == 'given' else 'by leave-one-out'}"),
         ),
-        notes=_notes(posed, y, eigen, reg_from),
+        notes=_notes(posed, y, eigen, reg_from, centre),
         sections=(
             Section(
                 "Prediction",
@@ -120,10 +134,11 @@ def report(
                     ),
                 ),
             ),
-            Section("Bounds", text=(_SPOKEN,), bounds={"rademacher": bound}, measured=measured),
+            Section("Bounds", text=(_SPOKEN, _counted(centre)), bounds={"rademacher": bound}, measured=measured),
         ),
         numbers={
             "root_mean_squared_error": dataclasses.asdict(found),
+            "centre": centre.value,
             "reg": reg,
             "reg_from": reg_from,
             "rkhs_norm": float(fit.rkhs_norm),
@@ -152,19 +167,26 @@ _SPOKEN = (
 )
 
 
-def _notes(posed: Problem, y: np.ndarray, eigen: Spectrum, reg_from: str) -> tuple[str, ...]:
+def _counted(centre: Centre) -> str:
+    return (
+        f"f is {centre} and a function of the kernel's space. {centre} is of the form k 10^e, and was chosen by the "
+        "training targets, which the bound counts as 4 (|e| + 1)(|e| + 2)(|k| + 1)(|k| + 2) = "
+        f"{centre.tried} settings: the shares of all such numbers sum to less than one."
+    )
+
+
+def _notes(posed: Problem, y: np.ndarray, eigen: Spectrum, reg_from: str, centre: Centre) -> tuple[str, ...]:
     told = [f"The file: {note}." for note in posed.notes]
-    if abs(y.mean()) > 3 * y.std():
-        told.append(
-            f"The targets lie around {y.mean():.4g} with a standard deviation of {y.std():.4g}, and are predicted as "
-            "they are. Take their mean, known beforehand, away."
-        )
+    told.append(
+        f"Targets are centred: {centre}, the mean of the training targets within a 200th of their standard deviation, "
+        "is taken away before the fit and added back in every prediction."
+    )
     if y.std() == 0:
         told.append("All training targets are equal.")
     if not eigen.min_eigenvalue.resolved:
         told.append("The least eigenvalue cannot be told from zero; float64 may resolve it.")
     if reg_from != "given":
-        told.append("The ridge was chosen by the leave-one-out error, which is therefore optimistic.")
+        told.append(f"The leave-one-out error is optimistic: it chose the ridge ({reg_from}).")
     if posed.repeated:
         told.append(f"{posed.warning.strip()} Nothing is measured beside the bound.")
     if posed.scale is not None:

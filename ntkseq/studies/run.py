@@ -17,13 +17,11 @@ from ntkseq.data import Dataset
 from ntkseq.grams import Dense, gram
 from ntkseq.reports import Prediction, Rank, Report, Sheet
 from ntkseq.spectra import Spectrum, spectrum
-from ntkseq.studies import regression
+from ntkseq.studies import chosen, regression
+from ntkseq.studies.chosen import Centre
 from ntkseq.studies.facts import facts, notes, provenance
 from ntkseq.studies.inputs import Part, Problem, problem
 from ntkseq.studies.spec import Study
-
-REG_GRID = tuple(10.0**k for k in range(-6, 3))
-"""Ridges that are tried, in units of tr K / n."""
 
 Stage = Callable[[str], AbstractContextManager[Any]]
 
@@ -86,10 +84,11 @@ def run(
         eigen = spectrum(K, vectors=True, method="dense")
     if not posed.classes:
         with clock("prediction", "prediction and bound"):
-            reg, tried = _reg(K, np.asarray(train.y, np.float64), eigen, study.reg)
+            centre = Centre.of(np.asarray(train.y, np.float64))
+            reg, how = chosen.ridge(K, np.asarray(train.y, np.float64) - centre.value, eigen.trace, study.reg)
             made = provenance(study, posed, clock.seconds)
-            more = {"reg": reg, "reg_from": tried, "ranks": _ranks(eigen, reg), "provenance": made}
-            return regression.report(study, posed, K, cross, eigen, **more)
+            more = {"reg": reg, "reg_from": how, "ranks": _ranks(eigen, reg), "provenance": made}
+            return regression.report(study, posed, K, cross, eigen, centre, **more)
     signs = posed.signs(train)
     with clock("prediction", "prediction"):
         found = _predict(K, cross, posed, eigen, study.reg)
@@ -137,7 +136,7 @@ def _kernel_matrix(kernel: Any, study: Study, part: Part, other: Part | None = N
 def _predict(K: Dense, cross: Dense, posed: Problem, eigen: Spectrum, reg: float | None) -> Prediction:
     y, y_test, k = posed.train.y, posed.test.y, len(posed.classes)
     targets = posed.signs(posed.train) if k == 2 else predictors.one_hot(y, classes=np.arange(k))
-    reg, tried = _reg(K, targets, eigen, reg)
+    reg, how = chosen.ridge(K, targets, eigen.trace, reg)
     fit = predictors.ridge(K, targets, reg=reg)
 
     def decide(scores: np.ndarray) -> np.ndarray:
@@ -150,7 +149,7 @@ def _predict(K: Dense, cross: Dense, posed: Problem, eigen: Spectrum, reg: float
     wrong, m = int((codes != y_test).sum()), len(y_test)
     return Prediction(
         reg=float(reg),
-        reg_from=tried,
+        reg_from=how,
         scores=scores,
         codes=codes,
         test_error=wrong / m,
@@ -161,20 +160,6 @@ def _predict(K: Dense, cross: Dense, posed: Problem, eigen: Spectrum, reg: float
         rkhs_norm=fit.rkhs_norm,
         effective_dimension=fit.effective_dimension,
     )
-
-
-def _reg(K: Dense, targets: Any, eigen: Spectrum, reg: float | None) -> tuple[float, str]:
-    """The ridge, and how it was chosen."""
-    if reg is not None:
-        return reg, "given"
-    unit = eigen.trace / eigen.n
-    if not unit > 0:
-        raise ValueError(
-            "the kernel is zero on these data, so nothing can be predicted; all inputs are zero, or the scales "
-            "and trained groups leave nothing. Raise sigma_u or sigma_b, or train more groups."
-        )
-    selection = predictors.select_reg(K, targets, [unit * factor for factor in REG_GRID])
-    return float(selection.reg), f"least leave-one-out error of {len(REG_GRID)}, tr K/n times 1e-6 .. 1e2"
 
 
 def _bounds(

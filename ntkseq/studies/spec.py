@@ -41,7 +41,8 @@ class Study(Reading):
     summary of ten lines. A file with a test split keeps it; otherwise a stratified quarter is held out, drawn with
     --seed. The ridge, unless given, is the one of least leave-one-out error on the training examples. Bounds speak of a
     two-class problem: the two classes, or one class (--positive) against the rest. With --targets values the report is
-    of squared errors, with the bound that holds for them, and the arrays are in arrays.npz.
+    of squared errors, with the bound that holds for them, the targets are centred by their training mean, and the
+    arrays are in arrays.npz.
     """
 
     source: str | Dataset
@@ -86,7 +87,8 @@ class Study(Reading):
     normalise: Literal["none", "max-norm"] = "none"
     """Divide all sequences by the largest training norm. The kernel then depends on the sample: no certified bound."""
     reg: float | None = None
-    """Ridge, added to the diagonal; 0 interpolates. Default: by leave-one-out from tr K/n times 1e-6, ..., 1e2."""
+    """Ridge, added to the diagonal; 0 interpolates. Default: by leave-one-out from tr K/n times 1e-6, ..., 1e2, and
+    further where the error still falls at an end."""
     delta: float = 0.05
     """Probability that a bound fails."""
     norm_grid: float = 1.0

@@ -11,6 +11,7 @@ from ntkseq import bounds
 from ntkseq.data import Dataset
 from ntkseq.reports import Folder, Report, Sheet
 from ntkseq.studies import Study, run
+from ntkseq.studies.chosen import Centre
 from ntkseq.studies.inputs import problem
 
 RNG = np.random.default_rng(0)
@@ -29,19 +30,31 @@ def test_errors_and_bound_are_those_of_ridge_regression_by_hand(made):
     K, K_test = made.arrays["K"].astype(np.float64), made.arrays["K_test"].astype(np.float64)
     y, y_test = Y[:12].astype(np.float64), Y[12:].astype(np.float64)
     inverse = np.linalg.inv(K + 0.1 * np.eye(12))
-    predicted = K_test @ inverse @ y
+    c = made.numbers["centre"]
+    assert abs(c - y.mean()) <= y.std() / 200
+    predicted = c + K_test @ inverse @ (y - c)
     found = made.numbers["root_mean_squared_error"]
     assert np.allclose(made.arrays["prediction"], predicted, rtol=1e-9)
     assert found["test"] == pytest.approx(np.sqrt(np.mean((predicted - y_test) ** 2)))
-    assert found["train"] == pytest.approx(np.sqrt(np.mean((y - K @ inverse @ y) ** 2)))
-    assert found["loo"] == pytest.approx(np.sqrt(np.mean((inverse @ y / np.diag(inverse)) ** 2)))
+    assert found["train"] == pytest.approx(np.sqrt(np.mean((y - c - K @ inverse @ (y - c)) ** 2)))
+    assert found["loo"] == pytest.approx(np.sqrt(np.mean(np.square(list(_left_out(K, y, c))))))
     assert found["mean"] == pytest.approx(np.sqrt(np.mean((y.mean() - y_test) ** 2)))
     direct = ntkseq.gram(Study("digits", read="last").build(), X[:12])
     assert np.array_equal(made.arrays["K"], np.asarray(direct.array))
     (section,) = (section for section in made.sections if section.bounds)
     bound = section.bounds["rademacher"]
-    assert bound.value == bounds.rademacher(direct, y, reg=0.1, loss="squared").value and bound.certified
+    centre = Centre.of(y)
+    same = bounds.rademacher(direct, y - c, reg=0.1, loss="squared", tried=centre.tried)
+    assert bound.value == same.value and bound.certified and centre.value == c
     assert section.measured["rademacher"] == pytest.approx(np.mean(np.minimum(1, (predicted - y_test) ** 2)))
+
+
+def _left_out(K, y, c):
+    """y_i minus what is predicted at x_i by a fit without it, whose centre is in steps of a hundredth, too."""
+    for i in range(12):
+        rest = np.arange(12) != i
+        at = round(y[rest].mean(), 2)  # the step of `Centre.of(Y[:12])`
+        yield y[i] - at - K[i, rest] @ np.linalg.solve(K[np.ix_(rest, rest)] + 0.1 * np.eye(11), y[rest] - at)
 
 
 def test_nothing_is_said_of_classes(made, tmp_path):
@@ -75,9 +88,18 @@ def test_classes_in_memory_are_studied_by_codes_and_by_signs():
     assert "(held, in memory)" in report.provenance["command"]
 
 
-def test_targets_that_lie_far_from_zero_are_noted():
-    far = Dataset(jnp.asarray(X), jnp.asarray(Y + 1000), name="far")
-    assert any("and are predicted as they are" in note for note in run(Study(far, read="last", reg=0.1)).notes)
+def test_targets_far_from_zero_are_predicted_as_those_around_zero(made):
+    far = Dataset(HELD.x, HELD.y + 1024, None, HELD.x_test, HELD.y_test + 1024, name="far")
+    moved = run(Study(far, read="last", reg=0.1))
+    first, second = (one.numbers["root_mean_squared_error"] for one in (made, moved))
+    assert second["test"] == pytest.approx(first["test"], abs=1e-3) and second["test"] < 1
+    centre = f"{moved.numbers['centre']:g}"
+    assert centre.startswith("102") and any(f"Targets are centred: {centre}, the mean of" in n for n in moved.notes)
+
+
+def test_the_end_of_the_grid_is_said_where_the_ridge_lies_there():
+    noise = Dataset(HELD.x, jnp.asarray(np.tile([1.0, -1.0], 6)), None, HELD.x_test, HELD.y_test, name="noise")
+    assert any("the largest of them" in note for note in run(Study(noise, read="last")).notes)
 
 
 def test_inputs_divided_by_their_largest_norm_leave_no_certified_bound():
