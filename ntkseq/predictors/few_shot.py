@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -65,7 +64,7 @@ class FewShot:
         rest = (self.labels - self.start).reshape(self.gram.shape[0], *self.labels.shape[2:])
         return dataclasses.replace(self, fit=_solved(self.gram, rest, reg, time))
 
-    def select_reg(self, regs: Sequence[float]) -> Selection:
+    def select_reg(self, regs: Any) -> Selection:
         """Choose the ridge by the error at tasks left out, each with all its queries.
 
             loo_i(reg) = ([(Phi + reg)^-1]_ii)^-1 [(Phi + reg)^-1 (y - start)]_i,   i a block of q queries

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -203,7 +202,7 @@ class Selection:
         return f"Selection(reg={self.reg:.3g}, loo_error={best:.4g}, from {len(self.regs)} candidates)"
 
 
-def select_reg(K: Any, y: Any, regs: Sequence[float]) -> Selection:
+def select_reg(K: Any, y: Any, regs: Any) -> Selection:
     """Choose the ridge among candidates by the leave-one-out error, all from one eigendecomposition.
 
         loo_i(reg) = [(K + reg)^-1 y]_i / [(K + reg)^-1]_ii
