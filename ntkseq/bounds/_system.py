@@ -10,9 +10,10 @@ import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks
-from ntkseq._outward import interval, outward
+from ntkseq._outward import at_most, interval, outward
 from ntkseq.bounds.base import Assumption
 from ntkseq.grams.arrays import as_gram
+from ntkseq.grams.auditing import Audited
 from ntkseq.spectra import Spectrum, spectrum
 
 EPS = float(np.finfo(np.float64).eps)
@@ -28,6 +29,7 @@ class System:
         spectrum: its eigenvalues with their errors.
         stated: whether who computed K states its rounding; False for an array of unknown rounding.
         entrywise: as `grams.Gram.entrywise`.
+        chance: with what probability its rounding is too small: that of its audit, 0 without one.
     """
 
     matrix: Float[np.ndarray, "n n"]
@@ -35,6 +37,7 @@ class System:
     spectrum: Spectrum
     stated: bool = True
     entrywise: float | None = None
+    chance: float = 0.0
 
     @property
     def rounding(self) -> float:
@@ -107,7 +110,8 @@ class System:
         if not self.stated:
             evidence = "K came as an array of unknown rounding: pass gram(kernel, x) or grams.computed(K, kernel, x)"
             return Assumption("rounding", statement, "unchecked", evidence)
-        return Assumption("rounding", statement, "declared", "as the Gram matrix states it")
+        but = f", but for probability {at_most(self.chance, 2)}" if self.chance else ""
+        return Assumption("rounding", statement, "declared", f"as the Gram matrix states it{but}")
 
     def independent(self) -> Assumption:
         """`independent`, with the examples that have the same row of K and the same label as another."""
@@ -141,7 +145,8 @@ def system(K: Any, y: Any, *, signs: bool = False, vectors: bool = False) -> Sys
         wrong = float(y[~np.isin(y, (-1.0, 1.0))][0])
         raise ValueError(f"y must hold class labels -1 and +1; got {wrong:g}. Encode the two classes as -1/+1.")
     eigen = spectrum(K, vectors=vectors, method="dense")
-    return System(matrix, y, eigen, stated=K.stated, entrywise=K.entrywise)
+    chance = K.audit.delta if isinstance(K, Audited) else 0.0
+    return System(matrix, y, eigen, stated=K.stated, entrywise=K.entrywise, chance=chance)
 
 
 def independent(copies: int = 0) -> Assumption:

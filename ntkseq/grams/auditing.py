@@ -109,6 +109,17 @@ class Audited(Dense):
     def proved_rounding(self) -> float:
         return float(self.entrywise) * float(np.sum(np.asarray(self.array).diagonal().astype(np.float64)))
 
+def take(self, which: Any) -> Audited:
+        """Some of the examples, audited as all of them are: the rounding of a part is that of the whole, at most.
+
+        Whenever the rounding of the whole holds, that of every part does: both fail with the same probability `delta`.
+        `spectrum` draws pairs of the part's own.
+        """
+        index = self._examples(which)
+        part = super().take(index)
+        fields = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+        return Audited(**fields, audit=self.audit.take(index, part.array))
+
     def __repr__(self) -> str:
         chance = at_most(self.audit.delta, 2)
         return f"Audited({super().__repr__()}, {self.audit.pairs} pairs, but for probability {chance})"
@@ -147,6 +158,10 @@ class Audit:
     def size(self) -> Float[np.ndarray, " n"]:
         """d_i, the roots of the diagonal."""
         return self.again.size
+
+    def take(self, index: Int[np.ndarray, " k"], array: Any) -> Audit:
+        """The audit of some examples, whose matrix is `array`."""
+        return dataclasses.replace(self, array=np.asarray(array), again=self.again.take(index))
 
     def draw(self, weight: Float[np.ndarray, " n"], stream: int) -> Sample:
         """Independent pairs with probability weight_i weight_j / (sum weight)^2, and their errors.
@@ -190,6 +205,12 @@ class Again:
     diagonal: Float[np.ndarray, " n"]
     size: Float[np.ndarray, " n"]
     rounding: float
+
+    def take(self, index: Int[np.ndarray, " k"]) -> Again:
+        """Some of the examples."""
+        with jax.enable_x64(True):
+            side = jax.tree.map(lambda leaf: leaf[index], self.side)
+        return Again(self.kernel, side, self.diagonal[index], self.size[index], self.rounding)
 
     def __call__(self, i: Int[np.ndarray, " m"], j: Int[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         """The kernel of examples i and j, pair by pair."""

@@ -171,6 +171,16 @@ class Dense(Gram):
 
     def take(self, which: Any) -> Dense:
         """The Gram matrix of some of the examples, chosen by an index array or slice, with its own rounding."""
+        index = self._examples(which)
+        array = self._here()[np.ix_(index, index)]
+        rounding = float(self.rounding)  # of a part no more than of the whole
+        if self.entrywise is not None:  # |E|_F <= e tr K
+            rounding = min(rounding, float(self.entrywise) * float(np.trace(np.asarray(array, np.float64))))
+        known = kept(self, "it is that of some of the examples")
+        return Dense(array, rounding, True, self.frobenius, self.entrywise, **known)
+
+    def _examples(self, which: Any) -> np.ndarray:
+        """The numbers of the examples that `take` is asked for."""
         try:
             index = np.arange(self.shape[0])[which].reshape(-1)
         except (IndexError, TypeError, ValueError, OverflowError) as error:
@@ -179,12 +189,7 @@ class Dense(Gram):
             ) from None
         if not self.symmetric or len(np.unique(index)) != len(index):
             raise ValueError("take chooses different examples of a symmetric Gram matrix. Index a cross Gram yourself.")
-        array = self._here()[np.ix_(index, index)]
-        rounding = float(self.rounding)  # of a part no more than of the whole
-        if self.entrywise is not None:  # |E|_F <= e tr K
-            rounding = min(rounding, float(self.entrywise) * float(np.trace(np.asarray(array, np.float64))))
-        known = kept(self, "it is that of some of the examples")
-        return Dense(array, rounding, True, self.frobenius, self.entrywise, **known)
+        return index
 
     def _transposed(self) -> Dense:
         known = kept(self, "it is that of the transpose") | {"sampling": self.sampling}

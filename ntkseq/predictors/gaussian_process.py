@@ -11,7 +11,9 @@ import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._outward import at_most
 from ntkseq.grams.arrays import as_gram
+from ntkseq.grams.auditing import Audited
 from ntkseq.grams.base import Gram
 from ntkseq.predictors.ridge import factorise, predict
 
@@ -240,4 +242,6 @@ def gaussian_process(K: Any, y: Any, *, noise: float) -> GaussianProcess:
 def _why(gram: Gram) -> str:
     if not gram.stated:
         return "an array of unknown rounding; pass gram(kernel, x)"
+    if isinstance(gram, Audited):
+        return f"the rounding was audited, and holds but for probability {at_most(gram.audit.delta, 2)}"
     return gram.estimated or ("the kernel is a Monte Carlo estimate" if gram.sampling is not None else "")

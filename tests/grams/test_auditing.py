@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 import ntkseq
-from ntkseq import grams, kernels
+from ntkseq import bounds, grams, kernels, predictors
 from ntkseq.grams.auditing import above
 
 KERNEL = kernels.Recurrent(sigma_w=1.4, sigma_b=0.1)
@@ -70,6 +70,29 @@ def test_the_rounding_bounds_the_error_and_is_far_below_the_stated_one():
     more = grams.audit(K, KERNEL, x, pairs=40_000)
     assert more.rounding < 0.6 * A.rounding
     assert "Audited(Dense(40 x 40, symmetric, float32" in repr(A) and "4000 pairs" in repr(A)
+
+
+def test_a_part_is_audited_as_the_whole_and_says_so_wherever_it_goes():
+    x, K, exact = known()
+    A = grams.audit(K, KERNEL, x, pairs=4000, delta=1e-4)
+    which = np.array([7, 1, 0, 20, 33])
+    part = A.take(which)
+    want = exact[np.ix_(which, which)]
+    assert (
+        np.linalg.norm(np.asarray(part, np.float64) - want) <= part.rounding <= min(A.rounding, K.take(which).rounding)
+    )
+    assert "Audited(Dense(5 x 5" in repr(part) and "but for probability 0.0001" in repr(part)
+    assert "but for probability 0.0001" in str(A.take(slice(3, 5)).take([1]))
+    i, j = part.audit.draw(np.ones(5), stream=1).i, np.arange(5)
+    assert i.max() == 4
+    np.testing.assert_allclose(part.audit.again(j, j[::-1]), want[j, j[::-1]], rtol=1e-12)
+    found = ntkseq.spectrum(part)
+    assert "but for probability 0.0001" in found.method
+    assert np.all(np.abs(found.values - np.linalg.eigvalsh(want)[::-1]) <= found.errors)
+    said = [a.evidence for a in bounds.rademacher(part, np.ones(5), reg=1.0).assumptions if a.name == "rounding"]
+    assert said == ["as the Gram matrix states it, but for probability 0.0001"]
+    process = predictors.gaussian_process(part, np.ones(5), noise=1.0)
+    assert process.estimated == "the rounding was audited, and holds but for probability 0.0001"
 
 
 def planted(kind: str, seed: int, e: float = 1e-3) -> tuple[grams.Dense, float]:
