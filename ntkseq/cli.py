@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import itertools
 import pathlib
 import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import metadata, util
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from ntkseq import _interrupts, _printed
 
@@ -96,16 +95,16 @@ def _parse(words: list[str]) -> Any:
     """The command as a record; an exit code if it was help, or is wrong."""
     import tyro
 
-    from ntkseq.studies import Stored, Study, named
+    from ntkseq.studies import Stored, Study, named, options
     from ntkseq.studies.accuracy import Scored
     from ntkseq.studies.history import Recorded
 
     commands = {
-        "study": _command(Study, "source"),
-        "report": _command(Recorded, "file"),
-        "accuracy": _command(Scored, "file"),
-        "spectrum": _command(Stored, "file"),
-        "cite": _command(Cite, "keys"),
+        "study": options.command(Study, "source"),
+        "report": options.command(Recorded, "file"),
+        "accuracy": options.command(Scored, "file"),
+        "spectrum": options.command(Stored, "file"),
+        "cite": options.command(Cite, "keys"),
     }
     if words and words[0] == "study" and {"-h", "--help"} & set(words) and (listing := named.listing()):
         more = "\n\nStudies with a name and options of their own, which ntkseq study NAME --help lists:\n\n"
@@ -131,53 +130,25 @@ def _parse_named(name: str, words: list[str]) -> Any:
     """The options of a named study as its record; an exit code if it was help, or is wrong."""
     import tyro
 
-    from ntkseq.studies import named
+    from ntkseq.studies import named, options
 
-    cls, command = _command(named.find(name)), f"ntkseq study {name}"
+    cls, command = options.command(named.find(name)), f"ntkseq study {name}"
     return _asked(lambda config: tyro.cli(cls, prog=command, args=words, config=config), command)
 
 
 def _asked(parse: Callable[[Any], Any], command: str) -> Any:
-    """What `parse` returns; its exit code, with a complaint of one line, where it leaves."""
+    """The record that `parse` makes; its exit code, with a complaint of one line, where it leaves."""
     import tyro
+
+    from ntkseq.studies import options
 
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return parse((tyro.conf.FlagCreatePairsOff,))
+            made = parse((tyro.conf.FlagCreatePairsOff,))
     except SystemExit as stop:
-        return _say(_usage(complaint.getvalue(), command)) if stop.code else OK
-
-
-def _command(cls: type, argument: str | None = None) -> type:
-    """`cls` with one argument that goes without its name, and without "None" among the values to be typed."""
-    import tyro
-
-    hints: dict[str, Any] = {}
-    for name, hint in get_type_hints(cls).items():
-        if type(None) in get_args(hint):
-            typed = next(part for part in get_args(hint) if part is not type(None)).__name__.upper()
-            hints[name] = Annotated[hint, tyro.conf.arg(metavar=typed)]
-    if argument is not None:
-        argument_hint = get_type_hints(cls)[argument]
-        argument_hint = str if argument == "source" else argument_hint  # no data set in memory here
-        metavar = argument.upper() if argument_hint is str else "[KEY ...]"
-        hints[argument] = Annotated[tyro.conf.Positional[argument_hint], tyro.conf.arg(metavar=metavar)]
-    body = {"__annotations__": hints, "__doc__": cls.__doc__, "__module__": cls.__module__}
-    return dataclasses.dataclass(frozen=True, kw_only=True)(type(cls.__name__, (cls,), body))
-
-
-def _usage(boxed: str, command: str) -> str:
-    """tyro's boxed complaint in one line."""
-    # in a frame of lines, or of - and | where standard error is no UTF-8; first the title, help behind a rule
-    inner = [line.strip("│| ") for line in boxed.splitlines()[1:]]
-    lines = ["" if set(line) <= set("─-+╭╮╰╯ ") else line for line in inner]
-    lines = list(itertools.dropwhile(lambda line: not line, lines))
-    if lines and lines[0].startswith("Missing from"):
-        lines = [f"missing {lines[1]}"]  # without the help text that follows
-    said = " ".join(itertools.takewhile(bool, lines)) or "bad arguments"
-    said = re.sub(r"^Error parsing \w+: ", "", said).replace("{None}|", "")
-    return f"{said.rstrip('.')}. See {command} --help."
+        return _say(options.usage(complaint.getvalue(), command)) if stop.code else OK
+    return made.record()
 
 
 def _study(study: Study) -> int:

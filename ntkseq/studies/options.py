@@ -1,0 +1,94 @@
+"""How does a record become options on the command line? Its own first, then, in a group, those for reading a file."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import re
+import textwrap
+from typing import Annotated, Any, get_args, get_type_hints
+
+from ntkseq.studies.spec import Reading
+
+_GROUP = "file-reading"  # options, as tyro goes on
+
+
+def command(cls: type, argument: str | None = None) -> type[Any]:
+    """A record of what can be typed for `cls`; its `record()` is the `cls` that was asked for.
+
+    One argument goes without its name, and "None" is not among the values to be typed. The options of `Reading`, where
+    `cls` has them, are a record of their own, which tyro shows as a group.
+    """
+    import tyro
+
+    reads = issubclass(cls, Reading)
+    apart = {field.name for field in dataclasses.fields(Reading)} if reads else set()
+    own, reading = _options(cls, argument, apart), _options(Reading, None, set()) if reads else []
+    if reads:
+        group = _record(type("Reading", (), {"__doc__": ""}), reading)
+        hint = Annotated[group, tyro.conf.arg(name=_GROUP, help=""), tyro.conf.OmitArgPrefixes]
+        own.append(("apart", hint, dataclasses.field(default_factory=group)))
+
+    def record(asked: Any) -> Any:
+        """What was asked for, checked."""
+        given = {name: getattr(asked, name) for name, *_ in own if name != "apart"}
+        return cls(**given, **{name: getattr(asked.apart, name) for name, *_ in reading})
+
+    return _record(cls, own, record=record)
+
+
+def usage(boxed: str, command: str) -> str:
+    """tyro's boxed complaint in one line."""
+    # in a frame of lines, or of - and | where standard error is no UTF-8; first the title, help behind a rule
+    inner = [line.strip("│| ") for line in boxed.splitlines()[1:]]
+    lines = ["" if set(line) <= set("─-+╭╮╰╯ ") else line for line in inner]
+    lines = list(itertools.dropwhile(lambda line: not line, lines))
+    if lines and lines[0].startswith("Missing from"):
+        lines = [f"missing {lines[1]}"]  # without the help text that follows
+    said = " ".join(itertools.takewhile(bool, lines)) or "bad arguments"
+    said = re.sub(r"^Error parsing \w+: ", "", said).replace("{None}|", "")
+    return f"{said.rstrip('.')}. See {command} --help."
+
+
+def _record(like: type, fields: list[Any], **methods: Any) -> type[Any]:
+    named = {"__doc__": like.__doc__, "__module__": like.__module__} | methods
+    return dataclasses.make_dataclass(like.__name__, fields, kw_only=True, frozen=True, namespace=named)
+
+
+def _options(cls: type, argument: str | None, apart: set[str]) -> list[Any]:
+    """The fields of a record but for those set apart, with what tyro is to show of them."""
+    import tyro
+
+    hints, helps = get_type_hints(cls), _helps(cls)
+    made = []
+    for field in dataclasses.fields(cls):
+        if field.name in apart:
+            continue
+        hint, metavar = hints[field.name], None
+        if field.name == argument:
+            hint = str if argument == "source" else hint  # no data set in memory here
+            metavar = field.name.upper() if hint is str else "[KEY ...]"
+            hint = tyro.conf.Positional[hint]
+        elif type(None) in get_args(hint):
+            metavar = next(part for part in get_args(hint) if part is not type(None)).__name__.upper()
+        default: Any = {"default": field.default, "default_factory": field.default_factory}
+        shown = tyro.conf.arg(metavar=metavar, help=helps.get(field.name, ""))
+        made.append((field.name, Annotated[hint, shown], dataclasses.field(**default)))
+    return made
+
+
+def _helps(cls: type) -> dict[str, str]:
+    """The docstrings of fields, from the source of the class and of those it inherits from."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if not dataclasses.is_dataclass(base):
+            continue
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        assert isinstance(tree, ast.ClassDef)
+        for one, after in itertools.pairwise(tree.body):
+            match one, after:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = " ".join(text.split())
+    return found
