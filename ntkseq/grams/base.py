@@ -167,7 +167,7 @@ class Dense(Gram):
         return self._here().diagonal()
 
     def rows(self, which: Any) -> Float[Array | np.ndarray, "k m"]:
-        return self._here()[which]
+        return self._here()[np.asarray(which) if isinstance(which, list) else which]
 
     def take(self, which: Any) -> Dense:
         """The Gram matrix of some of the examples, chosen by an index array or slice, with its own rounding."""

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _precision, _progress
-from ntkseq.grams import sampling, sides, sweep
+from ntkseq.grams import meta, sampling, sides, sweep
 from ntkseq.grams.base import Gram, column_block
 from ntkseq.kernels.base import Kernel
 
@@ -30,7 +30,8 @@ def lazy(
 
     It is the matrix of `gram(kernel, x)` with the same tiles, entry by entry. A product with k vectors at once costs
     one pass over the tiles, hardly more than with one: give it blocks. `spectrum`, `predictors.flow` and
-    `predictors.ridge_cg` do. Made in JAX's 64-bit mode (`jax.enable_x64`), it computes in float64 wherever it is used.
+    `predictors.ridge_cg` do. Between few-shot tasks (`kernels.Meta`) every point is prepared once. Made in JAX's 64-bit
+    mode (`jax.enable_x64`), it computes in float64 wherever it is used.
 
     Args:
         kernel: any `Kernel`.
@@ -56,6 +57,10 @@ def lazy(
     """
     sides.on_host(kernel, x, x2, lengths, lengths2)
     tile, workers = sides.sizes(tile, workers)
+    if meta.between_tasks(kernel):
+        from ntkseq.grams import lazy_meta  # here, because it is made of what stands below
+
+        return lazy_meta.of_tasks(kernel, x, x2, lengths, lengths2, tile=tile, workers=workers, progress=progress)
     pair = sides.prepare(kernel, x, x2, lengths, lengths2, wanted="a lazy Gram")
     if not bool(jnp.isfinite(pair.diagonal).all()):
         raise sides.overflow(pair.diagonal.dtype)

@@ -51,18 +51,8 @@ def of_tasks(
         inner = of_tasks(kernel.kernel, tasks, tasks2, lengths, lengths2, tile=tile, workers=workers, progress=progress)
         return _times(inner, float(kernel.factor))
     assert isinstance(kernel, Meta)
-    kernel.check_symmetric()
-    if tasks2 is None and lengths2 is not None:
-        raise ValueError("lengths2 belongs to x2, which is None; got lengths2. Pass x2, or lengths= for x.")
-    same = tasks2 is None
-    left = kernel.points(tasks, lengths)
-    right = left if same else kernel.points(tasks2, lengths2)
-    if not same:
-        kernel.base.check_pair(left.base, right.base)
-        kernel.check_range(right, None)
-    diagonal = kernel.base.diag_side(left.base)
-    kernel.check_range(left, diagonal)
-    whole = sides.Sides(kernel.base, left.base, right.base, diagonal, same)
+    left, right, whole = posed(kernel, tasks, tasks2, lengths, lengths2)
+    same, diagonal = whole.symmetric, whole.diagonal
     pieces = _pieces(whole, left, right)
     works = [(pair, pair.task(tile, workers)[0]) for pair, _, _ in pieces]
     total, calls = sum(pair.work(task) for pair, task in works), sum(task.plan.calls for _, task in works)
@@ -74,27 +64,52 @@ def of_tasks(
         mine = kernel.solved(left, own, wide=True)
         theirs = mine if same else kernel.solved(right, wide=True)
         phi = np.empty((mine.net.size, theirs.net.size), diagonal.dtype)
-        rows, columns = (_signed(np.asarray(parts.R, np.float64)) for parts in (mine, theirs))
+        rows, columns = (signed_rows(parts) for parts in (mine, theirs))
         (q, p) = rows.shape[1], columns.shape[1]
         for k, (pair, i, j) in enumerate(pieces):
             base = values[0] if k == 0 else _base(pair, tile, workers, tick)
             with np.errstate(over="ignore", invalid="ignore"):  # where the inner loop diverges
-                part = _sums(rows[i], np.asarray(base), columns[j], pair.symmetric)
+                part = sums(rows[i], np.asarray(base), columns[j], pair.symmetric)
                 phi[i.start * q : i.stop * q, j.start * p : j.stop * p] = part
                 if same and i != j:
                     phi[j.start * p : j.stop * p, i.start * q : i.stop * q] = part.T
     if not np.isfinite(phi).all():
-        raise _checks.Overflow("the meta-kernel overflows: the inner loop diverges. Lower lr, or take kernels.Flow.")
+        raise overflow()
     if same:
         mine = theirs = mine._replace(net=phi.diagonal().reshape(mine.net.shape))
-    batches = meta_rounding.of_tasks(*(((left, mine),) if same else ((left, mine), (right, theirs))))
-    e = meta_rounding.rounding(kernel, batches)
-    e += 0.51 * float(jnp.finfo(phi.dtype).eps)  # rounded to the dtype of the data
-    # |E|_F <= e sqrt(sum_i Phi_ii sum_j Phi'_jj)
-    traces = [float(np.sum(np.maximum(np.asarray(parts.net, np.float64), 0.0))) for parts in (mine, theirs)]
+    e, rounding = stated(kernel, (left, mine), None if same else (right, theirs), phi.dtype)
     of = sampling.Sampling(why="what is behind an inner loop is no mean of batches") if kernel.sampled else None
     known = {"frobenius": True, "entrywise": e, "estimated": kernel.estimated, "sampling": of}
-    return Dense(jax.device_put(phi, _device(left)), e * float(np.sqrt(traces[0] * traces[1])), same, **known)
+    return Dense(jax.device_put(phi, _device(left)), rounding, same, **known)
+
+
+def posed(kernel: Meta, tasks: Any, tasks2: Any, lengths: Any, lengths2: Any) -> tuple[Points, Points, sides.Sides]:
+    """The points of the tasks on either side, checked and each prepared once, and the base kernel between them."""
+    kernel.check_symmetric()
+    if tasks2 is None and lengths2 is not None:
+        raise ValueError("lengths2 belongs to x2, which is None; got lengths2. Pass x2, or lengths= for x.")
+    left = kernel.points(tasks, lengths)
+    right = left if tasks2 is None else kernel.points(tasks2, lengths2)
+    if tasks2 is not None:
+        kernel.base.check_pair(left.base, right.base)
+        kernel.check_range(right, None)
+    diagonal = kernel.base.diag_side(left.base)
+    kernel.check_range(left, diagonal)
+    return left, right, sides.Sides(kernel.base, left.base, right.base, diagonal, tasks2 is None)
+
+
+def stated(kernel: Any, mine: Any, theirs: Any, dtype: Any) -> tuple[float, float]:
+    """e with |error_ij| <= e sqrt(Phi_ii Phi'_jj), and |E|_F <= e sqrt(tr Phi tr Phi'), from (points, parts)."""
+    both = (mine,) if theirs is None else (mine, theirs)
+    e = meta_rounding.rounding(kernel, meta_rounding.of_tasks(*both))
+    e += 0.51 * float(jnp.finfo(dtype).eps)  # rounded to the dtype of the data
+    traces = [float(np.sum(np.maximum(np.asarray(parts.net, np.float64), 0.0))) for _, parts in both]
+    return e, e * float(np.sqrt(traces[0] * traces[-1]))
+
+
+def overflow() -> _checks.Overflow:
+    """The error for values that are not finite."""
+    return _checks.Overflow("the meta-kernel overflows: the inner loop diverges. Lower lr, or take kernels.Flow.")
 
 
 def _pieces(whole: sides.Sides, left: Points, right: Points) -> list[tuple[sides.Sides, slice, slice]]:
@@ -129,7 +144,7 @@ def _base(pair: sides.Sides, tile: int | None, workers: int | None, tick: Callab
     return values
 
 
-def _sums(rows: np.ndarray, values: np.ndarray, columns: np.ndarray, same: bool) -> np.ndarray:
+def sums(rows: np.ndarray, values: np.ndarray, columns: np.ndarray, same: bool) -> np.ndarray:
     """Phi (N q, M p) in float64 from weights (N, q, a) and (M, p, b) and the base kernel (N a, M b)."""
     (N, q, a), (M, p, b) = rows.shape, columns.shape
     found = np.empty((N * q, M * p))
@@ -144,8 +159,9 @@ def _sums(rows: np.ndarray, values: np.ndarray, columns: np.ndarray, same: bool)
     return found
 
 
-def _signed(R: np.ndarray) -> np.ndarray:
-    """(N, q, q + s): the rows [I, -R]."""
+def signed_rows(parts: Any) -> np.ndarray:
+    """(N, q, q + s) in float64: the rows [I, -R]."""
+    R = np.asarray(parts.R, np.float64)
     N, q, _ = R.shape
     return np.concatenate([np.broadcast_to(np.eye(q), (N, q, q)), -R], axis=2)
 

@@ -94,8 +94,8 @@ class Meta(Kernel):
     def prepare(self, x: Any, lengths: Any = None) -> Side:
         """Prepare all points and the weights of each task's support, one row per query point.
 
-        Each row carries the support of its task, 1 + s points: what single rows are computed from (`lazy`, audits).
-        `ntkseq.gram` and `kernel(tasks)` hold every point once.
+        Each row carries the support of its task, 1 + s points: what single rows are computed from (audits).
+        `ntkseq.gram`, `ntkseq.lazy` and `kernel(tasks)` hold every point once.
 
         Args:
             x: tasks `((xs, ys), xq)`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from typing import Any
 
@@ -14,7 +15,7 @@ import ntkseq
 from ntkseq import empirical, kernels
 from ntkseq._struct import struct
 from ntkseq.data.tasks import Tasks, sinusoids
-from ntkseq.grams import meta
+from ntkseq.grams import lazy_meta, meta
 from ntkseq.kernels.base import Kernel
 
 
@@ -50,7 +51,9 @@ def double(tasks: Tasks) -> Any:
 def test_it_is_the_matrix_of_the_rows_with_a_rounding_that_covers_the_error(kernel, x64) -> None:
     tasks = waves(dtype=jnp.float32)
     found, rows = ntkseq.gram(kernel, tasks), ntkseq.lazy(kernel, tasks.inputs)
-    np.testing.assert_allclose(found.array, rows.dense(), rtol=1e-4, atol=1e-5)
+    side = kernel.prepare(tasks)  # each row with the support of its task
+    np.testing.assert_allclose(found.array, kernel.tile(side, side), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.array, rows.dense(), rtol=1e-5, atol=1e-6)
     assert 0.05 * float(rows.rounding) < float(found.rounding) < 1.1 * float(rows.rounding)
     exact = ntkseq.gram(kernel, double(tasks)).array
     own = np.diagonal(exact)
@@ -69,6 +72,40 @@ def test_between_two_batches_of_tasks_it_is_the_matrix_of_the_rows(x64) -> None:
     assert not found.symmetric and (np.abs(np.asarray(found) - exact) <= found.entrywise * sizes).all()
     with pytest.raises(ValueError, match="lengths2 belongs to x2"):
         ntkseq.gram(KERNEL, one.inputs, lengths2=(np.ones((3, 3)), np.ones((3, 2))))
+
+
+@pytest.mark.parametrize("two", [None, waves(3, seed=1).inputs], ids=["same", "cross"])
+def test_a_lazy_gram_of_tasks_has_every_part_of_the_held_one(monkeypatch, two) -> None:
+    tasks = waves().inputs
+    held, lazy = ntkseq.gram(KERNEL, tasks, two), ntkseq.lazy(KERNEL, tasks, two)
+    near: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
+    V = np.random.default_rng(0).standard_normal((held.shape[1], 2))
+    monkeypatch.setattr(lazy_meta, "_ROWS", 2 * 5 * lazy.sides.shape[1])  # two tasks of five points
+    for one, other in ((lazy, held), (pickle.loads(pickle.dumps(lazy)), held), (2.5 * lazy, 2.5 * held)):
+        assert isinstance(one, lazy_meta.LazyTasks) and one.shape == other.shape
+        np.testing.assert_allclose(one.times(V), other.times(V), **near)
+        np.testing.assert_allclose(one.times(V[:, 0]), other.times(V)[:, 0], **near)
+        np.testing.assert_allclose(one.rows([7, 0, 3]), other.rows([7, 0, 3]), **near)
+        np.testing.assert_allclose(one.dense(), other.dense(), **near)
+        assert one.norm_fro() == pytest.approx(other.norm_fro(), rel=1e-5)
+        assert float(one.rounding) == pytest.approx(float(other.rounding), rel=0.1)
+    np.testing.assert_allclose(lazy.T.times(V[:2].repeat(6, 0)), held.T.times(V[:2].repeat(6, 0)), **near)
+    if two is None:
+        np.testing.assert_allclose(lazy.diag(), held.diag(), **near)
+        assert np.array_equal(lazy.dense(), lazy.dense().T) and lazy.symmetric
+        least, other = ntkseq.spectrum(lazy).min_eigenvalue, ntkseq.spectrum(held).min_eigenvalue
+        assert least.lower <= other.upper and other.lower <= least.upper
+    else:
+        with pytest.raises(ValueError, match="the diagonal of a cross Gram"):
+            lazy.diag()
+
+
+def test_every_point_of_a_lazy_gram_of_tasks_is_computed_once(monkeypatch) -> None:
+    seen = []
+    tile = Bell.tile
+    monkeypatch.setattr(Bell, "tile", lambda self, a, b: seen.append(len(a["x"]) * len(b["x"])) or tile(self, a, b))
+    ntkseq.lazy(kernels.Meta(Bell(2e-5), LOOP), waves(7).inputs, tile=35).times(np.ones(14))
+    assert max(seen) == 35**2  # not (14 * 4)^2
 
 
 @pytest.mark.parametrize("two", [None, waves(3, seed=1).inputs], ids=["same", "cross"])
