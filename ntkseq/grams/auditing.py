@@ -109,7 +109,7 @@ class Audited(Dense):
     def proved_rounding(self) -> float:
         return float(self.entrywise) * float(np.sum(np.asarray(self.array).diagonal().astype(np.float64)))
 
-def take(self, which: Any) -> Audited:
+    def take(self, which: Any) -> Audited:
         """Some of the examples, audited as all of them are: the rounding of a part is that of the whole, at most.
 
         Whenever the rounding of the whole holds, that of every part does: both fail with the same probability `delta`.
