@@ -6,8 +6,9 @@ from ntkseq.grams.auditing import Audited, audit
 from ntkseq.grams.base import Dense, Gram
 from ntkseq.grams.computed import computed
 from ntkseq.grams.gram import gram
-from ntkseq.grams.lazy import Lazy, lazy
+from ntkseq.grams.lazy import lazy
 from ntkseq.grams.operator import Operator
+from ntkseq.grams.recomputed import Lazy
 
 __all__ = [
     "Audited",

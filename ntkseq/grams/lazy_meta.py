@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks, _precision
 from ntkseq.grams import meta, sampling
 from ntkseq.grams.base import column_block
-from ntkseq.grams.lazy import Lazy
+from ntkseq.grams.recomputed import Lazy
 from ntkseq.kernels.base import Scaled
 
 _ROWS = 1 << 24  # entries of the base kernel that are held at once for rows
