@@ -13,6 +13,7 @@ import ntkseq
 from benchmarks.report import Report
 from benchmarks.timing import measure_in_turn, peak_memory
 from ntkseq import kernels
+from ntkseq.spectra import ranks
 
 KERNEL = kernels.Recurrent(sigma_w=1.0, sigma_u=1.0, sigma_b=0.1)
 T, D = 32, 4
@@ -49,7 +50,7 @@ def large() -> Report:
     rank = spectrum.effective_rank_interval("entropy")
     report.add("  effective rank (entropy)", rank.estimate, note=f"in [{rank.lower:.4g}, {rank.upper:.4g}]")
     ridge = float(spectrum.trace.estimate) / n
-    rank = spectrum.effective_rank_interval(ridge=ridge)
+    rank = spectrum.effective_rank_interval(ranks.Dimension(ridge))
     report.add(f"  effective dimension at {ridge:.3g}", rank.estimate, note=f"in [{rank.lower:.4g}, {rank.upper:.4g}]")
     print(spectrum)
     return report
@@ -96,7 +97,7 @@ def agreement(report: Report, n: int) -> None:
     report.add("  least: difference over the stated errors", gap, "", most=1.0, note=f"{a} against {b}")
     for ridge in (1.0, 0.1):
         truth = float(np.sum(dense.values / (dense.values + ridge)))
-        interval = free.effective_rank_interval(ridge=ridge)
+        interval = free.effective_rank_interval(ranks.Dimension(ridge))
         away = abs(interval.estimate - truth) / max(interval.upper - interval.lower, 1e-300) * 2
         note = f"{truth:.6g} in [{interval.lower:.6g}, {interval.upper:.6g}]"
         report.add(f"  effective dimension at {ridge:g}: difference over the error", away, "", most=2.0, note=note)

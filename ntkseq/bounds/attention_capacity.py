@@ -11,7 +11,8 @@ from ntkseq import _checks
 from ntkseq.bounds._system import independent
 from ntkseq.bounds.base import Assumption, Bound, Term, total
 from ntkseq.spectra import AttentionRanks, aggregate
-from ntkseq.spectra.measures import KINDS
+from ntkseq.spectra.ranks import EffectiveRank
+from ntkseq.spectra.ranks.short import as_rank
 
 
 def effective_rank_capacity(
@@ -21,7 +22,7 @@ def effective_rank_capacity(
     constant: float = 1.0,
     log_arg: float | None = None,
     *,
-    kind: str = "entropy",
+    kind: str | EffectiveRank = "entropy",
     how: str = "mean",
 ) -> Bound:
     """Evaluate a capacity of the form "effective rank of attention over n". Assumed by this library, never certified.
@@ -38,7 +39,8 @@ def effective_rank_capacity(
         delta: enters as log(1/delta); nothing is claimed to hold with probability 1 - delta.
         constant: stands for what a theorem would say.
         log_arg: what stands in the logarithm, at least 1; None: n.
-        kind: the definition of effective rank: which one to take from `AttentionRanks`, or which one the numbers are.
+        kind: the definition of effective rank, an object of `spectra.ranks` or a short name: which one to take from
+            `AttentionRanks`, or which one the numbers are.
         how: "mean", "max" or "sum" over layers and heads of their means over examples.
 
     Returns:
@@ -64,6 +66,9 @@ def effective_rank_capacity(
             f"log_arg must be at least 1, so that its logarithm is not negative; got {_checks.shown(log_arg)}."
         )
     _checks.choice("how", how, ("mean", "max", "sum"))
+    if not (isinstance(r_eff, AttentionRanks) and isinstance(kind, str)):
+        definition = as_rank(kind, "kind")
+        kind = kind if isinstance(kind, str) else definition.name
     rank, error, source = _rank(r_eff, kind, how)
     value = constant * math.sqrt((rank * math.log(inside) + math.log(1 / delta)) / n)
     argument = "n" if log_arg is None else f"{inside:g}"
@@ -102,7 +107,6 @@ def _rank(r_eff: Any, kind: str, how: str) -> tuple[float, float | None, str]:
         error = float(aggregate(np.concatenate(heads), how))
         count = sum(len(head) for head in heads)
         return rank, error, f"{len(r_eff.layers)} layers, {count} heads, means of {r_eff.n} examples"
-    _checks.choice("kind", kind, KINDS)
     ranks = _checks.host("r_eff", r_eff)
     if ranks.size == 0 or ranks.dtype.kind not in "fiu" or not np.isfinite(ranks).all() or (ranks < 0).any():
         raise ValueError(

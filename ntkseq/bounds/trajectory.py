@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ntkseq import _checks
-from ntkseq.spectra.base import Interval
+from ntkseq.spectra.interval import Interval
 
 REFERENCES = ("du2019provably",)
 _EPS = float(np.finfo(np.float64).eps)

@@ -24,7 +24,7 @@ class Rank:
     """One effective rank.
 
     Attributes:
-        kind: of `ntkseq.effective_rank`, with its option, such as "energy (99 %)".
+        kind: the name of a definition, `rank.name` of `spectra.ranks`, such as "energy_99".
         formula: its definition, s_1 >= s_2 >= ... the eigenvalues.
         value: with its interval; None where it is not defined.
         reason: why it is not.

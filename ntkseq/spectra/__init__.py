@@ -1,17 +1,19 @@
 """What are the eigenvalues of a Gram matrix, how sure are they, and what do they say?"""
 
+from ntkseq.spectra import ranks
 from ntkseq.spectra.alignment import Curve
 from ntkseq.spectra.attention import AttentionRanks, LayerRanks, attention_ranks
-from ntkseq.spectra.base import Interval, Spectrum
+from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.certify import positive_definite
 from ntkseq.spectra.compare import Comparison, compare
 from ntkseq.spectra.decay import Decay
+from ntkseq.spectra.effective import effective_rank, effective_ranks
+from ntkseq.spectra.heads import SampledRank, aggregate, sampled
+from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.low_rank import LowRank
-from ntkseq.spectra.measures import effective_rank
 from ntkseq.spectra.meta import MetaSpectrum, Score, condition_score, meta_spectra
 from ntkseq.spectra.nystrom import nystrom
 from ntkseq.spectra.partial import Partial
-from ntkseq.spectra.ranks import SampledRank, aggregate, effective_ranks, sampled
 from ntkseq.spectra.spectrum import spectrum
 from ntkseq.spectra.structure import ClassStructure, centred, classwise
 
@@ -40,6 +42,7 @@ __all__ = [
     "meta_spectra",
     "nystrom",
     "positive_definite",
+    "ranks",
     "sampled",
     "spectrum",
 ]

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from ntkseq import _checks
 from ntkseq._struct import struct
 from ntkseq.grams.base import Gram
-from ntkseq.spectra.base import Interval
+from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.quadrature import Rule, lanczos
 
 if TYPE_CHECKING:

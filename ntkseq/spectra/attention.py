@@ -17,10 +17,13 @@ from jaxtyping import Array, Bool, Float
 
 from ntkseq import _checks, _precision
 from ntkseq._calls import takes_length
-from ntkseq.spectra.measures import choose
-from ntkseq.spectra.ranks import aggregate, effective_ranks
+from ntkseq.spectra.effective import effective_ranks
+from ntkseq.spectra.heads import aggregate
+from ntkseq.spectra.ranks.base import EffectiveRank
+from ntkseq.spectra.ranks.short import as_ranks
 
 KINDS = ("entropy", "stable", "participation")
+Named = tuple[tuple[str, EffectiveRank], ...]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,9 +32,9 @@ class LayerRanks:
 
     Attributes:
         shape: of one matrix, (queries, keys).
-        mean: kind -> mean effective rank over the examples.
-        spread: kind -> its standard deviation over the examples; NaN for one example.
-        error: kind -> spread / sqrt(n), the standard error of the mean if the examples are a sample.
+        mean: name of a rank -> mean effective rank over the examples.
+        spread: name -> its standard deviation over the examples; NaN for one example.
+        error: name -> spread / sqrt(n), the standard error of the mean if the examples are a sample.
         residual: mean of |A - 1 a'|_F / |A|_F, a the mean row: 0 where every token looks at the same.
         row_error: largest distance of a row's sum from 1, over all rows that see anything.
         hidden: mean number of rows that see nothing: all zero, or outside a sequence.
@@ -87,7 +90,7 @@ def attention_ranks(
     x: Any,
     *,
     lengths: Any = None,
-    kinds: tuple[str, ...] = KINDS,
+    kinds: tuple[str | EffectiveRank, ...] = KINDS,
     batch: int = 16,
 ) -> AttentionRanks:
     """Effective ranks of the attention matrices of a model over n examples, by layer and head.
@@ -99,16 +102,17 @@ def attention_ranks(
         x: n examples along the first axis, a pytree of arrays.
         lengths: of the sequences, (n,). Then attention is called with (params, x, length) if it, or the model behind,
             takes a length, and with (params, x) otherwise; rows and columns behind the length do not count.
-        kinds: definitions of `effective_rank` without options.
+        kinds: definitions of effective rank, objects of `spectra.ranks`, your own, or the short names of
+            `effective_rank`; each number stands under the short name, or under `rank.name`.
         batch: examples at a time. Memory grows with it, and not with n.
 
     Returns:
         AttentionRanks.
 
     Raises:
-        ValueError: no examples, an unknown kind, what is no matrix, lengths that do not fit; attention that is not
-            finite, with the layer and the first such example. A softmax over a row that sees nothing is NaN when
-            the mask is -inf, and uniform over all keys when it is a large negative number, as in flax: the latter
+        ValueError: no examples, an unknown kind, two of one name, what is no matrix, lengths that do not fit; attention
+            that is not finite, with the layer and the first such example. A softmax over a row that sees nothing is NaN
+            when the mask is -inf, and uniform over all keys when it is a large negative number, as in flax: the latter
             cannot be seen in the numbers, so pass `lengths`.
 
     Reference: dhingra2025 for the question; definitions as in `effective_rank`.
@@ -123,11 +127,7 @@ def attention_ranks(
         >>> ranks.layers[0].mean["entropy"].round(3).tolist(), ranks.layers[0].stochastic
         (1.0, True)
     """
-    kinds = tuple(kinds)
-    if not kinds:
-        raise ValueError("kinds must name one or more effective ranks; got none.")
-    for kind in kinds:
-        choose(kind)
+    ranks = as_ranks(kinds, "kinds")
     if not callable(attention):
         raise ValueError(f"attention must be a function (params, x) -> matrices; got {type(attention).__name__}.")
     x = _checks.leaves("x", x)
@@ -144,17 +144,18 @@ def attention_ranks(
     batch = min(n, _checks.positive_int("batch", batch))
     single = jax.tree.map(lambda leaf: leaf[0], (x,) if lengths is None else (x, lengths))
     shapes = jax.eval_shape(partial(_attention, attention), params, *single)
-    found = _streamed(attention, kinds, batch, params, x, lengths)
-    layers = [_layer(k, numbers, shape, n, kinds) for k, (numbers, shape) in enumerate(zip(found, shapes, strict=True))]
-    return AttentionRanks(tuple(layers), kinds, n)
+    found = _streamed(attention, tuple(ranks.items()), batch, params, x, lengths)
+    names = tuple(ranks)
+    layers = [_layer(k, numbers, shape, n, names) for k, (numbers, shape) in enumerate(zip(found, shapes, strict=True))]
+    return AttentionRanks(tuple(layers), names, n)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _streamed(attention: Any, kinds: tuple[str, ...], batch: int, params: Any, x: Any, lengths: Any) -> Any:
+def _streamed(attention: Any, ranks: Named, batch: int, params: Any, x: Any, lengths: Any) -> Any:
     """Per layer what `_numbers` keeps, (n, ...)."""
 
     def one(example: tuple[Any, ...]) -> Any:
-        return [_numbers(A, kinds, *example[1:]) for A in _attention(attention, params, *example)]
+        return [_numbers(A, ranks, *example[1:]) for A in _attention(attention, params, *example)]
 
     inputs = (x,) if lengths is None else (x, lengths)
     return jax.lax.map(one, inputs, batch_size=batch)
@@ -176,7 +177,7 @@ def _attention(attention: Any, params: Any, x: Any, length: Any = None) -> tuple
     return layers
 
 
-def _numbers(A: Array, kinds: tuple[str, ...], length: Any = None) -> dict[str, Array]:
+def _numbers(A: Array, ranks: Named, length: Any = None) -> dict[str, Array]:
     """What is kept of the matrices (..., queries, keys) of one example."""
     rows = jnp.ones((A.shape[-2],), bool)
     if length is not None:
@@ -189,7 +190,7 @@ def _numbers(A: Array, kinds: tuple[str, ...], length: Any = None) -> dict[str, 
     mean_row = jnp.sum(A, axis=-2, keepdims=True) / count[..., None, None]
     apart = jnp.where(seen[..., None], A - mean_row, 0)
     size = jnp.sqrt(jnp.sum(A * A, axis=(-2, -1)))
-    numbers = {kind: effective_ranks(half, kind) for kind in kinds}  # these know its precision
+    numbers = {name: effective_ranks(half, rank) for name, rank in ranks}  # these know its precision
     numbers["row_error"] = jnp.max(jnp.where(seen, jnp.abs(sums - 1), 0), axis=-1)
     numbers["hidden"] = jnp.sum(~seen, axis=-1).astype(A.dtype)
     numbers["residual"] = jnp.sqrt(jnp.sum(apart * apart, axis=(-2, -1))) / jnp.where(size > 0, size, 1)

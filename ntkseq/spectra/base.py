@@ -8,44 +8,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq._outward import around, at_most, interval, outward
+from ntkseq._outward import at_most, interval, outward
 from ntkseq._struct import static, struct
-from ntkseq.spectra import measures, propagation
+from ntkseq.spectra import measures
+from ntkseq.spectra.clipping import nonnegative
 from ntkseq.spectra.decay import Decay, decay
+from ntkseq.spectra.interval import Interval
+from ntkseq.spectra.ranks.base import EffectiveRank, resolved
+from ntkseq.spectra.ranks.short import as_rank
 from ntkseq.spectra.sampling_error import Sampled
-
-
-@struct
-class Interval:
-    """A number that is known to lie in [lower, upper], and the best estimate of it.
-
-    `resolved` says whether the interval decides what the number is asked for: for an eigenvalue whether it is
-    positive (lower > 0), for a condition number whether it is finite, for an effective rank whether it is known
-    within a factor of two.
-    """
-
-    lower: float
-    estimate: float
-    upper: float
-    resolved: bool
-
-    @classmethod
-    def around(cls, estimate: float, error: float) -> Interval:
-        """estimate -+ error, rounded outwards and clipped nowhere; resolved if it is positive."""
-        lower = math.nextafter(estimate - error, -math.inf)
-        upper = math.nextafter(estimate + error, math.inf)
-        return cls(lower, estimate, upper, lower > 0)
-
-    def __contains__(self, number: float) -> bool:
-        return bool(self.lower <= number <= self.upper)
-
-    def __str__(self) -> str:
-        """ "estimate in [lower, upper]", or "estimate +- error" where seven digits do not tell them apart."""
-        if math.isfinite(self.lower) and math.isfinite(self.upper) and self.lower <= self.estimate <= self.upper:
-            middle = float(f"{self.estimate:.7g}")
-            if (error := around(middle, self.lower, self.upper)) < 1e-4 * abs(middle):
-                return f"{middle:.7g} +- {error:.1e}"
-        return f"{self.estimate:.4g} in {interval(self.lower, self.upper)}"
 
 
 @struct
@@ -121,49 +92,22 @@ class Spectrum:
     @property
     def resolved(self) -> int:
         """The number of eigenvalues that are certainly positive."""
-        positive = np.flatnonzero(self.values > self.errors)  # and so are all that are larger
-        return int(positive[-1]) + 1 if positive.size else 0
+        return resolved(self.values, self.errors)
 
-    def effective_rank(
-        self,
-        kind: str | None = None,
-        *,
-        tol: Any = None,
-        quantile: Any = None,
-        k: Any = None,
-        ridge: Any = None,
-    ) -> float:
-        """Effective rank by one of the definitions of `measures.effective_rank`, which says the arguments.
+    def effective_rank(self, rank: str | EffectiveRank = "entropy") -> float:
+        """Effective rank by one of the definitions of `spectra.effective_rank`, or one of your own.
 
-        Negative eigenvalues within their error count as 0. "numerical" without `tol` counts the resolved
-        eigenvalues, and r_k, R_k are nan where eigenvalue k + 1 is not resolved.
+        Negative eigenvalues within their error count as 0. "numerical" counts the resolved eigenvalues, and `Tail(k)`
+        is nan where eigenvalue k + 1 is not resolved.
 
         Raises:
-            ValueError: as `measures.effective_rank`; the matrix is not positive semi-definite.
+            ValueError: no such definition; the matrix is not positive semi-definite.
         """
-        choice = measures.choose(kind, tol=tol, quantile=quantile, k=k, ridge=ridge)
-        s = measures.nonnegative(self.values, self.errors)
-        if choice.kind == "numerical" and choice.option is None:
-            return float(self.resolved)
-        if choice.kind in ("r", "R") and choice.option is not None and choice.option >= self.resolved:
-            return math.nan
-        return measures.rank_of(s, choice)
+        return as_rank(rank).estimate(nonnegative(self.values, self.errors), self.errors)
 
-    def effective_rank_interval(
-        self,
-        kind: str | None = None,
-        *,
-        tol: Any = None,
-        quantile: Any = None,
-        k: Any = None,
-        ridge: Any = None,
-    ) -> Interval:
-        """`effective_rank` with the bounds that the errors of the eigenvalues leave (`propagation.rank_bounds`)."""
-        choice = measures.choose(kind, tol=tol, quantile=quantile, k=k, ridge=ridge)
-        estimate = self.effective_rank(kind, tol=tol, quantile=quantile, k=k, ridge=ridge)
-        s = measures.nonnegative(self.values, self.errors)
-        lower, upper = propagation.rank_bounds(s, self.errors, choice)
-        return Interval(lower, estimate, upper, bool(upper <= 2 * lower))
+    def effective_rank_interval(self, rank: str | EffectiveRank = "entropy") -> Interval:
+        """`effective_rank` with the bounds that the errors of the eigenvalues leave."""
+        return as_rank(rank).interval(nonnegative(self.values, self.errors), self.errors)
 
     def decay_exponent(self, *, first: int = 1, last: int | None = None) -> Decay:
         """The exponent a of lambda_k ~ k^-a over k = first..last, by `decay.decay`.

@@ -14,8 +14,9 @@ from jaxtyping import Float
 from ntkseq import _checks
 from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.base import Dense, Gram
-from ntkseq.spectra.base import Interval, Spectrum
+from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.dense import dense_spectrum
+from ntkseq.spectra.interval import Interval
 
 MOST = 8192
 """Rows up to which a lazy Gram is computed whole to be compared."""

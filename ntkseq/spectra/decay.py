@@ -8,7 +8,7 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq._struct import static, struct
-from ntkseq.spectra.measures import nonnegative
+from ntkseq.spectra.clipping import nonnegative
 
 
 @struct

@@ -1,4 +1,4 @@
-"""What do pairs and probes say of a sum over all eigenvalues? Ranks, log-determinants and counts, as intervals."""
+"""What do pairs and probes say of a sum over all eigenvalues? Sums, log-determinants and counts, as intervals."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntkseq import _checks
-from ntkseq.spectra.base import Interval
-from ntkseq.spectra.measures import Choice
+from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.quadrature import trace_bounds
 
 if TYPE_CHECKING:
@@ -57,99 +56,34 @@ def total(part: Partial, f: Function, *, bernstein: bool, change: float) -> tupl
     return lower, min(max(base + estimate, lower), upper), upper
 
 
-def rank(part: Partial, choice: Choice) -> Interval:
-    """The effective rank by one definition; see `measures.effective_rank`."""
-    lower, estimate, upper = _rank(part, choice)
-    zero = choice.kind in ("ridge", "ridge2", "numerical") or part.max_eigenvalue.lower <= 0
-    least = 0.0 if zero else 1.0
-    lower, upper = max(lower, least), min(upper, float(part.n))
-    return _interval(lower, estimate, upper)
-
-
 def _interval(lower: float, estimate: float, upper: float) -> Interval:
     """Resolved: known within a factor of two."""
     estimate = min(max(estimate, lower), upper)
     return Interval(float(lower), float(estimate), float(upper), bool(upper <= 2 * lower))
 
 
-def _rank(part: Partial, choice: Choice) -> tuple[float, float, float]:
-    kind, option = choice.kind, choice.option
-    top = part.max_eigenvalue
-    if kind in ("ridge", "ridge2"):
-        assert option is not None
-        return _ridge(part, option, 1 if kind == "ridge" else 2)
-    if top.lower <= 0:
-        return (0.0, 0.0, 0.0) if part.values[0] + part.errors[0] == 0 else (0.0, 1.0, float(part.n))
-    if kind == "numerical":
-        if option is None:
-            found = count(part, part.rounding)
-            return found.lower, found.estimate, found.upper
-        if option >= 1:
-            return 0.0, 0.0, 0.0
-        few = count(part, math.nextafter(option * top.upper, math.inf))
-        many = count(part, max(math.nextafter(option * top.lower, 0.0), 0.0))
-        # the largest counts, wherever it lies
-        return max(few.lower, 1.0), few.estimate, many.upper
-    if kind == "intrinsic":
-        trace = _trace(part)
-        return trace.lower / top.upper, trace.estimate / top.estimate, trace.upper / top.lower
-    if kind == "stable":
-        low, middle, high = _norm(part)
-        return _square(low / top.upper), _square(middle / top.estimate), _square(high / top.lower)
-    if kind == "participation":
-        trace, (low, middle, high) = _trace(part), _norm(part)
-        low, middle = (top.lower, max(middle, top.estimate)) if low <= 0 else (low, middle)  # |K|_F >= lambda_1
-        return _square(max(trace.lower, 0) / high), _square(trace.estimate / middle), _square(trace.upper / low)
-    if kind == "entropy":
-        return _entropy(part)
-    raise ValueError(
-        f'effective rank of kind {kind!r} needs every eigenvalue; only part of them is known. Take "entropy", '
-        '"stable", "intrinsic", "participation", "numerical" or "ridge", or spectrum(K, method="dense").'
-    )
-
-
-def _ridge(part: Partial, ridge: float, power: int) -> tuple[float, float, float]:
-    """sum (lambda / (lambda + ridge))^power: a power of 2 is monotone only."""
-    if part.tail.lower <= -0.5 * ridge:
+def check_reg(part: Partial, reg: float) -> None:
+    """Raise unless x + reg stays away from 0 for all that an eigenvalue may be."""
+    if part.tail.lower <= -0.5 * reg:
         raise ValueError(
-            f"ridge must be larger than twice the rounding of K, {part.rounding:.2g}; got {ridge:.2g}. Pass a larger "
-            "ridge, or compute K in float64."
+            f"reg must be larger than twice the rounding of K, {part.rounding:.2g}; got {reg:.2g}. Pass a larger "
+            "reg, or compute K in float64."
         )
 
-    def f(x: Any) -> Any:
-        return x / (x + ridge) if power == 1 else (np.maximum(x, 0.0) / (np.maximum(x, 0.0) + ridge)) ** 2
 
-    change = power * _moved(part, lambda x: x / (x + ridge))
-    lower, estimate, upper = total(part, f, bernstein=power == 1, change=change)
-    if power == 1:  # Jensen, both ways, from the trace and the norm of the rest
-        known, rest = float(np.sum(f(np.concatenate([part.values, part.bottom])))), part.tail
-        if math.isfinite(rest.trace):
-            high = rest.trace + rest.trace_error
-            upper = min(upper, known + rest.n * high / (high + rest.n * ridge) + change if rest.n else upper)
-            low = rest.trace - rest.trace_error
-            if math.isfinite(rest.squares) and low > 0 and rest.lower >= 0:
-                lower = max(lower, known + low**2 / (rest.squares + rest.squares_error + ridge * low) - change)
-    return lower, estimate, upper
-
-
-def log_det(part: Partial, ridge: float) -> Interval:
-    """log det(I + K / ridge)."""
-    ridge = _checks.nonnegative("ridge", ridge, positive=True)
-    if part.tail.lower <= -0.5 * ridge:
-        raise ValueError(
-            f"ridge must be larger than twice the rounding of K, {part.rounding:.2g}; got {ridge:.2g}. Pass a larger "
-            "ridge, or compute K in float64."
-        )
+def log_det(part: Partial, reg: float) -> Interval:
+    """log det(I + K / reg)."""
+    reg = _checks.nonnegative("reg", reg, positive=True)
+    check_reg(part, reg)
 
     def f(x: Any) -> Any:
-        return np.log1p(x / ridge)
+        return np.log1p(x / reg)
 
-    lower, estimate, upper = total(part, f, bernstein=True, change=_moved(part, f))
-    lower = max(lower, 0.0)
-    return _interval(lower, estimate, upper)
+    lower, estimate, upper = total(part, f, bernstein=True, change=moved(part, f))
+    return _interval(max(lower, 0.0), estimate, upper)
 
 
-def _moved(part: Partial, f: Function) -> float:
+def moved(part: Partial, f: Function) -> float:
     """How far a sum of a concave f can be off: n values move by part.nuclear in all, the furthest where f is steep."""
     start = min(part.tail.lower, 0.0)
     return part.n * float(f(start + part.nuclear / part.n) - f(start))
@@ -178,58 +112,16 @@ def count(part: Partial, above: float) -> Interval:
     return _interval(lower, estimate + extra[0], upper)
 
 
-def _square(x: float) -> float:
-    return x * x  # not **, which raises where this is inf
-
-
-def _trace(part: Partial) -> Interval:
+def trace(part: Partial) -> Interval:
+    """The trace of the exact matrix."""
     if not math.isfinite(part.trace.upper):
         raise ValueError("this effective rank needs the trace, which is not known. Pass diagonal= to grams.Operator.")
     return part.trace
 
 
-def _norm(part: Partial) -> tuple[float, float, float]:
+def norm(part: Partial) -> tuple[float, float, float]:
     """The Frobenius norm of the exact matrix; not its square, which may leave the range."""
     if not math.isfinite(part.norm_fro):
         raise ValueError("this effective rank needs the Frobenius norm, which an Operator does not know.")
-    norm, error = part.norm_fro, part.frobenius
-    return max(norm - error, 0.0), norm, norm + error
-
-
-def _entropy(part: Partial) -> tuple[float, float, float]:
-    """exp of H = log T - (1/T) sum lambda log lambda.
-
-    With c the largest value and F = sum f(lambda), f(x) = x log(e c / x) >= 0, which grows up to x = c and is concave:
-    sum lambda log lambda = T (1 + log c) - F.
-    """
-    trace = _trace(part)
-    c = max(part.max_eigenvalue.upper, part.tail.upper)
-
-    def f(x: Any) -> Any:
-        x = np.clip(x, 0.0, c)
-        return np.where(x > 0, x * np.log(np.e * c / np.where(x > 0, x, 1.0)), 0.0)
-
-    def shifted(x: Any) -> Any:
-        return f(np.asarray(x) - part.tail.lower)
-
-    move = min(part.nuclear / part.n, c)
-    found = [total(part, f, bernstein=False, change=float(part.n * f(move)))]
-    down = max(-part.tail.lower, 0.0)
-    if part.tail.lower <= 0:
-        move = min(part.nuclear / part.n + down, c)
-        found.append(total(part, shifted, bernstein=True, change=float(part.n * f(move))))
-    elif part.tail.n:
-        found.append(total(part, f, bernstein=True, change=float(part.n * f(move))))
-    lower, upper = max(one[0] for one in found), min(one[2] for one in found)
-    estimate = found[-1][1]
-
-    def entropy(F: float, T: float) -> float:
-        return math.exp(min(math.log(T) - 1.0 - math.log(c) + F / T, 700.0))
-
-    if trace.lower <= 0:
-        return 1.0, min(float(part.n), entropy(estimate, trace.estimate)), float(part.n)
-    # F / T + log T falls in T below F and grows above: take the ends of both
-    ends = [entropy(F, T) for F in (lower, upper) for T in (trace.lower, trace.upper)]
-    if trace.lower < lower < trace.upper:
-        ends.append(entropy(lower, lower))
-    return min(ends), entropy(estimate, trace.estimate), max(ends)
+    held, error = part.norm_fro, part.frobenius
+    return max(held - error, 0.0), held, held + error

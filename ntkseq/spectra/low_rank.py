@@ -11,7 +11,7 @@ from jaxtyping import Float
 from ntkseq import _checks
 from ntkseq._struct import static, struct
 from ntkseq.grams.base import Gram, column_block
-from ntkseq.spectra.base import Interval
+from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.matrix_free import known_norm, known_trace
 from ntkseq.spectra.quadrature import trace_bounds
 
@@ -78,28 +78,28 @@ class LowRank:
         out = self.vectors @ (self.values[:, None] * (self.vectors.T @ V))
         return out[:, 0] if single else out
 
-    def solve(self, r: Any, ridge: float) -> Float[np.ndarray, "n ..."]:
-        """(N + ridge)^-1 r for a vector (n,) or a block (n, k), by Woodbury's identity.
+    def solve(self, r: Any, reg: float) -> Float[np.ndarray, "n ..."]:
+        """(N + reg)^-1 r for a vector (n,) or a block (n, k), by Woodbury's identity.
 
-        Differs from (K + ridge)^-1 r by at most |r| error / ridge^2 in 2-norm.
+        Differs from (K + reg)^-1 r by at most |r| error / reg^2 in 2-norm.
         """
-        ridge = _checks.nonnegative("ridge", ridge, positive=True)
+        reg = _checks.nonnegative("reg", reg, positive=True)
         r, single = column_block(r, (self.n, self.n))
-        shares = self.values / (self.values + ridge)
-        out = (r - self.vectors @ (shares[:, None] * (self.vectors.T @ r))) / ridge
+        shares = self.values / (self.values + reg)
+        out = (r - self.vectors @ (shares[:, None] * (self.vectors.T @ r))) / reg
         return out[:, 0] if single else out
 
-    def effective_dimension(self, ridge: float) -> Interval:
-        """tr K (K + ridge)^-1: that of N below, and above what K - N can add; resolved within a factor of two.
+    def effective_dimension(self, reg: float) -> Interval:
+        """tr K (K + reg)^-1: that of N below, and above what K - N can add; resolved within a factor of two.
 
-        With f(x) = x / (x + ridge), concave and increasing, and T an upper bound of the trace of what N misses,
+        With f(x) = x / (x + reg), concave and increasing, and T an upper bound of the trace of what N misses,
 
             sum f(values - below) <= tr f(K) <= sum f(values) + n f(T / n),  sum f(values + error) + rest f(error).
 
         Raises:
-            ValueError: K is not semi-definite; ridge is not a number > 0.
+            ValueError: K is not semi-definite; reg is not a number > 0.
         """
-        ridge = _checks.nonnegative("ridge", ridge, positive=True)
+        reg = _checks.nonnegative("reg", reg, positive=True)
         if not self.semidefinite:
             raise ValueError(
                 "the effective dimension is defined for positive semi-definite matrices; this one has a direction in "
@@ -108,7 +108,7 @@ class LowRank:
         n, rest, missed = self.n, self.n - self.rank, self.nuclear.upper
 
         def f(x: Any) -> Any:
-            return 1.0 / (1.0 + ridge / np.maximum(x, _tiny(ridge)))
+            return 1.0 / (1.0 + reg / np.maximum(x, _tiny(reg)))
 
         own = float(np.sum(f(self.values)))
         lower = float(np.sum(f(np.maximum(self.values - self.below, 0.0))))
@@ -125,9 +125,9 @@ class LowRank:
         return f"LowRank(n={self.n}, rank {self.rank}, largest {self.values[0]:.4g}, error {self.error:.1e})"
 
 
-def _tiny(ridge: float) -> float:
+def _tiny(reg: float) -> float:
     """What f takes for 0: its share is below every rounding."""
-    return ridge * float(np.finfo(np.float64).tiny)
+    return reg * float(np.finfo(np.float64).tiny)
 
 
 def assess(

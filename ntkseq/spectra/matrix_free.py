@@ -10,7 +10,7 @@ import numpy as np
 from ntkseq import _checks
 from ntkseq.grams.base import Dense, Gram
 from ntkseq.grams.operator import Operator
-from ntkseq.spectra.base import Interval
+from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.krylov import pairs, ritz
 from ntkseq.spectra.lowest import bounds, moved
 from ntkseq.spectra.partial import Partial

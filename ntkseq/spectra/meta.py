@@ -14,8 +14,9 @@ from ntkseq.grams.base import Dense
 from ntkseq.grams.gram import gram as gram_of
 from ntkseq.kernels.inner import Inner
 from ntkseq.kernels.meta import Meta
-from ntkseq.spectra.base import Interval, Spectrum
+from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.dense import dense_spectrum
+from ntkseq.spectra.interval import Interval
 
 SHOWN = ("none", "maml", "anil")
 

@@ -12,8 +12,10 @@ from ntkseq._outward import at_most, interval
 from ntkseq._struct import static, struct
 from ntkseq.grams.base import Gram
 from ntkseq.spectra import alignment, density, measures
-from ntkseq.spectra.base import Interval
 from ntkseq.spectra.decay import Decay, decay
+from ntkseq.spectra.interval import Interval
+from ntkseq.spectra.ranks.base import EffectiveRank
+from ntkseq.spectra.ranks.short import as_rank
 from ntkseq.spectra.tail import Tail
 
 
@@ -99,28 +101,25 @@ class Partial:
         upper = top.upper / self.least.lower if self.least.resolved else math.inf
         return Interval(min(lower, estimate), estimate, upper, self.least.resolved)
 
-    def effective_rank_interval(
-        self, kind: str | None = None, *, tol: Any = None, quantile: Any = None, k: Any = None, ridge: Any = None
-    ) -> Interval:
-        """Effective rank by one of the definitions of `measures.effective_rank`, as an interval.
+    def effective_rank_interval(self, rank: str | EffectiveRank = "entropy") -> Interval:
+        """Effective rank by one of the definitions of `spectra.effective_rank`, or one of your own, as an interval.
 
         Raises:
-            ValueError: as `measures.effective_rank`; the matrix is not semi-definite; what it needs is not known (the
-                trace, the norm, or eigenvalue k + 1).
+            ValueError: no such definition; the matrix is not semi-definite; what it needs is not known (the trace, the
+                norm, or every eigenvalue).
         """
+        definition = as_rank(rank)
         self._check()
-        return density.rank(self, measures.choose(kind, tol=tol, quantile=quantile, k=k, ridge=ridge))
+        return definition.of_partial(self)
 
-    def effective_rank(
-        self, kind: str | None = None, *, tol: Any = None, quantile: Any = None, k: Any = None, ridge: Any = None
-    ) -> float:
+    def effective_rank(self, rank: str | EffectiveRank = "entropy") -> float:
         """The estimate of `effective_rank_interval`."""
-        return self.effective_rank_interval(kind, tol=tol, quantile=quantile, k=k, ridge=ridge).estimate
+        return self.effective_rank_interval(rank).estimate
 
-    def log_det(self, ridge: float) -> Interval:
-        """log det(I + K / ridge) = sum log(1 + lambda / ridge)."""
+    def log_det(self, reg: float) -> Interval:
+        """log det(I + K / reg) = sum log(1 + lambda / reg)."""
         self._check()
-        return density.log_det(self, ridge)
+        return density.log_det(self, reg)
 
     def count(self, above: float) -> Interval:
         """The number of eigenvalues larger than `above`, > 0."""

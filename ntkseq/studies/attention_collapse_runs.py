@@ -14,6 +14,7 @@ from jaxtyping import Float
 from ntkseq import blocks, empirical, kernels, models
 from ntkseq.grams import audit, gram
 from ntkseq.spectra import Interval, attention_ranks, effective_ranks, spectrum
+from ntkseq.spectra.ranks import Participation, Tail
 from ntkseq.studies.inputs import Part
 
 KINDS = ("entropy", "stable", "participation")
@@ -248,7 +249,7 @@ def _kernel(K: Any, width: int | None, seed: int | None, depth: int, exact: Any)
         width, seed, depth,
         Interval(least.lower / scale, least.estimate / scale, least.upper / scale, least.resolved),
         found.effective_rank_interval("entropy"),
-        found.effective_rank_interval("R", k=1),
+        found.effective_rank_interval(Tail(1, Participation())),
         float(np.linalg.norm(K - exact) / np.linalg.norm(exact)),
         np.sort(values)[::-1],
     )  # fmt: skip

@@ -15,18 +15,15 @@ import optax
 from ntkseq import blocks, models, training
 from ntkseq.bounds import AttentionHead
 from ntkseq.spectra import AttentionRanks, Interval, attention_ranks, effective_ranks
+from ntkseq.spectra.ranks import Energy, Participation, Tail
 from ntkseq.studies.attention_rank_bounded import Certified, frozen, trained_head
 from ntkseq.studies.attention_rank_fits import mean, shifted
 from ntkseq.studies.attention_rank_tasks import Examples, Task
 from ntkseq.training import History, losses, sgd
 
 KINDS = ("entropy", "energy_entropy", "stable", "intrinsic", "participation", "energy_participation", "numerical")
-MORE: dict[str, tuple[str, dict[str, float]]] = {
-    "energy 90 %": ("energy", {"quantile": 0.9}),
-    "r_1": ("r", {"k": 1}),
-    "R_1": ("R", {"k": 1}),
-}
-"""Definitions with an option, by the name they have here."""
+MORE = {"energy 90 %": Energy(0.9), "r_1": Tail(1), "R_1": Tail(1, Participation())}
+"""Definitions with a number, by the name they have here."""
 
 PROBE = 64  # test examples whose attention matrices are looked at
 AT_ONCE = 256
@@ -219,8 +216,8 @@ def _matrices(attention: Any, params: Any, part: Examples) -> tuple[np.ndarray, 
 def _more(attention: Any, params: Any, part: Examples) -> dict[str, np.ndarray]:
     layers = _matrices(attention, params, part)
     found = {}
-    for name, (kind, option) in MORE.items():
-        ranks = [np.asarray(effective_ranks(layer, kind, **option), np.float64) for layer in layers]  # (n, heads)
+    for name, rank in MORE.items():
+        ranks = [np.asarray(effective_ranks(layer, rank), np.float64) for layer in layers]  # (n, heads)
         has = [np.isfinite(one) for one in ranks]
         sums = [np.where(known, one, 0).sum(axis=0) for one, known in zip(ranks, has, strict=True)]
         counts = np.concatenate([known.sum(axis=0) for known in has])

@@ -16,7 +16,8 @@ from ntkseq.bounds import Bound
 from ntkseq.data import Dataset
 from ntkseq.grams import Dense, gram
 from ntkseq.reports import Prediction, Rank, Report, Sheet
-from ntkseq.spectra import Spectrum, spectrum
+from ntkseq.spectra import Spectrum, ranks, spectrum
+from ntkseq.spectra.ranks.short import as_ranks
 from ntkseq.studies import chosen, regression
 from ntkseq.studies.chosen import Centre
 from ntkseq.studies.facts import facts, notes, provenance
@@ -189,34 +190,23 @@ def _bounds(
     return said, measured
 
 
-_RANKS: tuple[tuple[str, dict[str, float], str, str], ...] = (
-    ("entropy", {}, "entropy", "exp of the entropy of s/sum s"),
-    ("energy_entropy", {}, "energy_entropy", "exp of the entropy of s^2/sum s^2"),
-    ("stable", {}, "stable", "sum s^2 / s_1^2"),
-    ("intrinsic", {}, "intrinsic", "sum s / s_1"),
-    ("participation", {}, "participation", "(sum s)^2 / sum s^2"),
-    ("energy_participation", {}, "energy_participation", "(sum s^2)^2 / sum s^4"),
-    ("numerical", {}, "numerical", "number of eigenvalues above their error"),
-    ("energy", {"quantile": 0.99}, "energy (99 %)", "fewest eigenvalues with 99 % of sum s^2"),
-    ("r", {"k": 1}, "r_1", "sum over i > 1 of s_i / s_2"),
-    ("R", {"k": 1}, "R_1", "(sum over i > 1 of s_i)^2 / sum over i > 1 of s_i^2"),
+_RANKS = (
+    *("entropy", "energy_entropy", "stable", "intrinsic", "participation", "energy_participation", "numerical"),
+    *(ranks.Energy(0.99), ranks.Tail(1), ranks.Tail(1, ranks.Participation())),
 )
 
 
 def _ranks(eigen: Spectrum, reg: float) -> tuple[Rank, ...]:
-    wanted = list(_RANKS)
-    if reg > 0:
-        wanted.append(("ridge", {"ridge": reg}, "ridge", f"sum s/(s + reg), reg = {reg:.3g}"))
-        wanted.append(("ridge2", {"ridge": reg}, "ridge2", f"sum (s/(s + reg))^2, reg = {reg:.3g}"))
+    wanted = (*_RANKS, *((ranks.Dimension(reg), ranks.Dimension(reg, power=2)) if reg > 0 else ()))
     found = []
-    for kind, option, name, formula in wanted:
+    for name, rank in as_ranks(wanted, "ranks").items():
         try:
-            value = eigen.effective_rank_interval(kind, **option)
+            value = eigen.effective_rank_interval(rank)
         except ValueError as error:  # not positive semi-definite
-            found.append(Rank(name, formula, None, str(error)))
+            found.append(Rank(name, rank.formula, None, str(error)))
             continue
         if np.isnan(value.estimate):
-            found.append(Rank(name, formula, None, "the eigenvalues it needs are not resolved"))
+            found.append(Rank(name, rank.formula, None, "the eigenvalues it needs are not resolved"))
         else:
-            found.append(Rank(name, formula, value))
+            found.append(Rank(name, rank.formula, value))
     return tuple(found)

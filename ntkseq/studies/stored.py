@@ -14,6 +14,7 @@ from ntkseq.grams import Dense, as_gram
 from ntkseq.grams.sampling import Sampling
 from ntkseq.reports.files import FLAGS
 from ntkseq.spectra import positive_definite, spectrum
+from ntkseq.spectra.ranks import Dimension
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,9 @@ def stored(asked: Stored, *, say: Callable[[str], Any] | None = None) -> list[st
         words = "" if isinstance(K, Dense) else ", if each entry was rounded once"
         lines.append(f"  {'positive definite':<17} {_certain(K, words)}")
     if asked.ridge is not None:
-        lines.append(f"  {'eff. dimension':<17} {found.effective_rank_interval(ridge=asked.ridge)} at {asked.ridge:g}")
+        lines.append(
+            f"  {'eff. dimension':<17} {found.effective_rank_interval(Dimension(asked.ridge))} at {asked.ridge:g}"
+        )
     return lines
 
 

@@ -15,19 +15,21 @@ from ntkseq._struct import static, struct
 from ntkseq.empirical.randomness import traced_shape
 from ntkseq.spectra import effective_ranks
 from ntkseq.spectra.attention import inside
-from ntkseq.spectra.measures import choose
+from ntkseq.spectra.ranks import EffectiveRank
+from ntkseq.spectra.ranks.short import as_ranks
 from ntkseq.training.probes import Probe, beside, check_every, check_examples, check_name
 
-KINDS = ("entropy", "stable", "participation", "numerical")
+KINDS = ("entropy", "stable", "participation")
 
 
 @struct
 class AttentionRankProbe(Probe):
     """Effective ranks of the attention matrices of a network on n probe examples.
 
-    Columns, for each kind asked for: `rank_KIND`, the mean over the probe examples, one number per layer and head (or
-    of whatever shape stands before the matrices), `rank_KIND_spread`, its standard deviation over examples, and
-    `rank_KIND_error`, spread over sqrt(n): the standard error of the mean if the examples are a sample.
+    Columns, for each kind asked for, KIND its short name or `rank.name`: `rank_KIND`, the mean over the probe examples,
+    one number per layer and head (or of whatever shape stands before the matrices), `rank_KIND_spread`, its standard
+    deviation over examples, and `rank_KIND_error`, spread over sqrt(n): the standard error of the mean if the examples
+    are a sample.
 
     Args:
         attention: attention(params, x) -> (..., rows, columns) for one example, such as (layers, heads, t, t), or a
@@ -37,7 +39,7 @@ class AttentionRankProbe(Probe):
         lengths: of the sequences, (n,), as for `spectra.attention_ranks`: a length goes to attention where it takes one
             behind x, and rows and columns behind it do not count.
         every: period in steps, or the steps.
-        kinds: definitions of `spectra.effective_ranks` without options.
+        kinds: definitions of effective rank, objects of `spectra.ranks`, your own, or short names.
         name: of the table.
 
     Raises:
@@ -62,7 +64,7 @@ class AttentionRankProbe(Probe):
     x: Any
     lengths: Any = None
     every: Any = static(default=100)
-    kinds: tuple[str, ...] = static(default=KINDS[:3])
+    kinds: tuple[str | EffectiveRank, ...] = static(default=KINDS)
     name: str = static(default="attention")
 
     kind = "attention"
@@ -74,18 +76,17 @@ class AttentionRankProbe(Probe):
             raise ValueError(
                 f"attention must be a function (params, x) -> matrices; got {type(self.attention).__name__}."
             )
-        kinds = tuple(self.kinds)
-        if not kinds:
-            raise ValueError("kinds must name one or more effective ranks; got none.")
-        for kind in kinds:
-            choose(kind)
-        object.__setattr__(self, "kinds", kinds)
+        as_ranks(self.kinds, "kinds")
+        object.__setattr__(self, "kinds", tuple(self.kinds))
         x, _, lengths = check_examples("x", self.x, self.lengths)
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "lengths", lengths)
 
     def about(self) -> dict[str, Any]:
-        return super().about() | {"n": jax.tree.leaves(self.x)[0].shape[0], "kinds": list(self.kinds)}
+        return super().about() | {
+            "n": jax.tree.leaves(self.x)[0].shape[0],
+            "kinds": list(as_ranks(self.kinds, "kinds")),
+        }
 
     def start(self, params: Any, state: Any = None) -> Any:
         """Nothing; but that the attention draws nothing is seen here."""
@@ -94,15 +95,17 @@ class AttentionRankProbe(Probe):
         return ()
 
     def measure(self, params: Any, start: Any, state: Any = None) -> dict[str, tuple[Array, Array]]:
+        named = as_ranks(self.kinds, "kinds")
+
         def one(example: tuple[tuple[Any, ...], Any]) -> tuple[Array, ...]:
             inputs, length = example
             matrices = _matrices(self.attention(params, *beside(state), *inputs))
             seen = None if length is None else inside(matrices, length)
-            return tuple(effective_ranks(matrices, kind, seen=seen) for kind in self.kinds)
+            return tuple(effective_ranks(matrices, rank, seen=seen) for rank in named.values())
 
         # one example at a time: the matrices of all of them would be n times as many numbers
         ranks = jax.lax.map(one, (self._inputs(state), self.lengths))
-        return {kind: (jnp.mean(r, axis=0), jnp.std(r, axis=0)) for kind, r in zip(self.kinds, ranks, strict=True)}
+        return {kind: (jnp.mean(r, axis=0), jnp.std(r, axis=0)) for kind, r in zip(named, ranks, strict=True)}
 
     def _inputs(self, state: Any) -> tuple[Any, ...]:
         """What attention is called with behind the parameters and the state, for all examples."""

@@ -19,9 +19,12 @@ from ntkseq.empirical import NTK
 from ntkseq.empirical.function import selected
 from ntkseq.grams.base import Dense
 from ntkseq.grams.facts import flat
-from ntkseq.spectra.base import Interval, Spectrum
+from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.compare import cosine, leading_angles, relative_distance
 from ntkseq.spectra.dense import dense_spectrum
+from ntkseq.spectra.interval import Interval
+from ntkseq.spectra.ranks import EffectiveRank
+from ntkseq.spectra.ranks.short import as_ranks
 from ntkseq.training.probes import Probe, beside, check_every, check_examples, check_name, host
 
 MOST = 4096
@@ -29,6 +32,7 @@ MOST = 4096
 NOTHING = Interval(math.nan, math.nan, math.nan, False)
 MEASURED = "measured at every example in another precision, not proved"
 RANKS = ("entropy", "stable", "participation")
+"""Effective ranks of a row, unless others are asked for."""
 
 
 @struct
@@ -40,7 +44,7 @@ class KernelProbe(Probe):
     - `least`, `least_lower`, `least_upper`: the least eigenvalue and an interval that holds the exact one (rounding of
       the kernel and of the solver); `resolved`: whether it excludes zero; `largest`, `largest_error`; `condition`;
       `trace`; `top`, `top_error` (k); `rounding`: upper estimate of |K - exact|.
-    - `rank_entropy`, `rank_stable`, `rank_participation`: effective ranks, each with `_lower` and `_upper`.
+    - `rank_entropy`, `rank_stable`, `rank_participation`, or those of `ranks`: each with `_lower` and `_upper`.
     - `distance`: |K - K_0|_F / |K_0|_F, with `distance_error`; `rotation`: the largest angle between the leading k
       eigenspaces now and at the start, radians, with `rotation_error` (pi / 2 where the k-th gap is not resolved).
     - `alignment`: <K, Y Y'> / (|K|_F |Y Y'|_F), with `alignment_error`; `alignment_residual`: the same with f - y in
@@ -62,6 +66,7 @@ class KernelProbe(Probe):
         outputs: "trace", the mean over outputs; "full", the matrix (n o, n o) of all outputs, of at most 4096 rows;
             "pseudo", their sum over sqrt(o); or an index; see `empirical.NTK`.
         trainable: which leaves count; see `empirical.NTK`.
+        ranks: definitions of effective rank, objects of `spectra.ranks`, your own, or short names.
         name: of the table.
 
     Raises:
@@ -78,6 +83,7 @@ class KernelProbe(Probe):
     k: int = static(default=10)
     outputs: Any = static(default="trace")
     trainable: Any = static(default=None)
+    ranks: tuple[str | EffectiveRank, ...] = static(default=RANKS)
     name: str = static(default="kernel")
 
     kind = "kernel"
@@ -86,6 +92,8 @@ class KernelProbe(Probe):
         _checks.function("f", self.f, "f(params, x)")
         object.__setattr__(self, "every", check_every(self.every))
         check_name(self.name)
+        as_ranks(self.ranks, "ranks")
+        object.__setattr__(self, "ranks", tuple(self.ranks))
         if self.outputs not in ("trace", "pseudo", "full") and not isinstance(self.outputs, int):
             raise ValueError(
                 f'outputs must be "trace", "full", "pseudo" or an index; got {_checks.shown(self.outputs)}.'
@@ -175,7 +183,10 @@ class KernelProbe(Probe):
             "outputs": outputs,
         }
         return (
-            row | _ranks(eigen) | _change(K, eigen, rounding, memory, self.k) | self._alignments(K, outputs, rounding)
+            row
+            | _ranks(eigen, as_ranks(self.ranks, "ranks"))
+            | _change(K, eigen, rounding, memory, self.k)
+            | self._alignments(K, outputs, rounding)
         )
 
     def _alignments(self, K: np.ndarray, outputs: np.ndarray, rounding: float) -> dict[str, float]:
@@ -202,7 +213,9 @@ class KernelProbe(Probe):
         names = ("least", "least_lower", "least_upper", "largest", "largest_error", "condition", "trace", "rounding")
         names += ("sharpness", "distance", "distance_error", "rotation", "rotation_error")
         names += ("alignment", "alignment_residual", "alignment_error")
-        names += tuple(f"rank_{kind}{end}" for kind in RANKS for end in ("", "_lower", "_upper"))
+        names += tuple(
+            f"rank_{name}{end}" for name in as_ranks(self.ranks, "ranks") for end in ("", "_lower", "_upper")
+        )
         top = np.full(self.k, math.nan)
         return dict.fromkeys(names, math.nan) | {"resolved": False, "top": top, "top_error": top, "outputs": outputs}
 
@@ -253,11 +266,11 @@ def _gram(K: np.ndarray, e: float) -> Dense | None:
     return Dense(K, rounding=rounding, **known)  # pyright: ignore[reportArgumentType]
 
 
-def _ranks(eigen: Spectrum) -> dict[str, float]:
+def _ranks(eigen: Spectrum, ranks: dict[str, EffectiveRank]) -> dict[str, float]:
     row = {}
-    for kind in RANKS:
-        known = eigen.effective_rank_interval(kind) if eigen.semidefinite else NOTHING
-        row |= {f"rank_{kind}{end}": value for end, value in (
+    for name, rank in ranks.items():
+        known = eigen.effective_rank_interval(rank) if eigen.semidefinite else NOTHING
+        row |= {f"rank_{name}{end}": value for end, value in (
             ("", known.estimate), ("_lower", known.lower), ("_upper", known.upper)
         )}  # fmt: skip
     return row

@@ -7,45 +7,53 @@ from fractions import Fraction
 
 import numpy as np
 
+from ntkseq.spectra.ranks import (
+    Dimension,
+    EffectiveRank,
+    Energy,
+    Entropy,
+    Intrinsic,
+    Numerical,
+    Participation,
+    Stable,
+    Tail,
+)
+
 PLACES = 90
-OPTIONS = {
-    "numerical": ("tol", (0.0, 5e-324, 1e-300, 2.0**-52, 0.1, 0.5, float(np.nextafter(1, 0)), 1.0, 2.0, 1e300)),
-    "energy": (
-        "quantile",
-        (5e-324, 1e-300, 0.1, 0.25, 0.5, 0.9, 0.99, 1 - 1e-12, float(np.nextafter(1, 0)), 1.0),
-    ),
-    "r": ("k", (0, 1, 2, 5)),
-    "R": ("k", (0, 1, 2, 5)),
-    "ridge": ("ridge", (5e-324, 1e-200, 1e-9, 1.0, 1e12, 1e308)),
-    "ridge2": ("ridge", (5e-324, 1e-200, 1e-9, 1.0, 1e12, 1e308)),
-}
+ALL: tuple[EffectiveRank, ...] = (
+    *(Entropy(), Entropy(power=2), Stable(), Intrinsic(), Participation(), Participation(power=2), Numerical()),
+    *map(Numerical, (0.0, 5e-324, 1e-300, 2.0**-52, 0.1, 0.5, float(np.nextafter(1, 0)), 1.0, 2.0, 1e300)),
+    *map(Energy, (5e-324, 1e-300, 0.1, 0.25, 0.5, 0.9, 0.99, 1 - 1e-12, float(np.nextafter(1, 0)), 1.0)),
+    *(Tail(k, rest) for rest in (Intrinsic(), Participation()) for k in (0, 1, 2, 5)),
+    *(Dimension(reg, power) for power in (1, 2) for reg in (5e-324, 1e-200, 1e-9, 1.0, 1e12, 1e308)),
+)
+"""Every definition, over the whole range of its number."""
 
 
-def exact_rank(values: list[Fraction], kind: str, option: float | None = None) -> Fraction | None:
+def exact_rank(values: list[Fraction], rank: EffectiveRank) -> Fraction | None:
     """The effective rank of exact values; None where it is not defined. The entropies to `PLACES` digits."""
     s = sorted((v for v in values if v > 0), reverse=True)
-    if kind in ("r", "R"):
-        s, kind = s[int(option or 0) :], {"r": "intrinsic", "R": "participation"}[kind]
-        if not s:
-            return None
+    if isinstance(rank, Tail):
+        return exact_rank(s[rank.k :], rank.rest) if s[rank.k :] else None
     if not s:
         return Fraction(0)
-    number = Fraction(option or 0)
-    squares = [v * v for v in s]
-    if kind == "energy":
-        return Fraction(next(k for k in range(1, len(s) + 1) if sum(squares[:k]) >= number * sum(squares)))
-    found = {
-        "stable": lambda: sum(squares) / squares[0],
-        "intrinsic": lambda: sum(s) / s[0],
-        "participation": lambda: sum(s) ** 2 / sum(squares),
-        "energy_participation": lambda: sum(squares) ** 2 / sum(v * v for v in squares),
-        "numerical": lambda: Fraction(sum(v > number * s[0] for v in s)),
-        "ridge": lambda: sum((v / (v + number) for v in s), Fraction(0)),
-        "ridge2": lambda: sum(((v / (v + number)) ** 2 for v in s), Fraction(0)),
-        "entropy": lambda: _perplexity(s),
-        "energy_entropy": lambda: _perplexity(squares),
-    }
-    return Fraction(found[kind]())
+    power = getattr(rank, "power", 1)
+    energies = [v**power for v in s]
+    match rank:
+        case Stable() | Intrinsic():
+            return sum(energies, Fraction(0)) / energies[0]
+        case Participation():
+            return sum(energies, Fraction(0)) ** 2 / sum(v * v for v in energies)
+        case Entropy():
+            return _perplexity(energies)
+        case Dimension(reg):
+            return sum(((v / (v + Fraction(reg))) ** power for v in s), Fraction(0))
+        case Numerical(tol):
+            return Fraction(sum(v > Fraction(tol or 0) * s[0] for v in s))
+        case Energy(quantile):
+            share = Fraction(quantile) * sum(v * v for v in s)
+            return Fraction(next(k for k in range(1, len(s) + 1) if sum(v * v for v in s[:k]) >= share))
+    raise AssertionError(rank)
 
 
 def _perplexity(s: list[Fraction]) -> Fraction:

@@ -11,6 +11,7 @@ import pytest
 
 from ntkseq.spectra import Interval, Spectrum, spectrum
 from ntkseq.spectra.decay import decay
+from ntkseq.spectra.ranks import Numerical, Participation, Tail
 
 
 def made(values: list[float], error: float = 0.0, vectors: np.ndarray | None = None) -> Spectrum:
@@ -94,9 +95,9 @@ def test_the_condition_interval_holds_the_condition_of_a_known_matrix():
 def test_numerical_rank_counts_the_resolved_eigenvalues_and_tails_stop_there():
     s = made([4.0, 2.0, 1e-3, -1e-3], 1e-2)
     assert s.effective_rank("numerical") == 2 == s.resolved
-    assert s.effective_rank("numerical", tol=1e-4) == 3
-    assert s.effective_rank("r", k=1) == pytest.approx(2.001 / 2)
-    assert math.isnan(s.effective_rank("r", k=2)) and math.isnan(s.effective_rank("R", k=2))
+    assert s.effective_rank(Numerical(1e-4)) == 3
+    assert s.effective_rank(Tail(1)) == pytest.approx(2.001 / 2)
+    assert math.isnan(s.effective_rank(Tail(2))) and math.isnan(s.effective_rank(Tail(2, Participation())))
 
 
 def test_small_negative_eigenvalues_count_as_zero_and_clear_ones_raise():
@@ -113,7 +114,7 @@ def test_effective_rank_intervals_hold_the_estimate_and_say_whether_it_is_known(
     rank = s.effective_rank_interval("participation")
     assert rank.lower < rank.estimate == s.effective_rank("participation") < rank.upper and rank.resolved
     assert not made([1.0] + [0.0] * 99, 0.1).effective_rank_interval("intrinsic").resolved
-    missing = s.effective_rank_interval("r", k=3)
+    missing = s.effective_rank_interval(Tail(3))
     assert math.isnan(missing.lower) and not missing.resolved
 
 

@@ -11,9 +11,16 @@ import pytest
 
 from ntkseq import effective_rank, spectrum
 from ntkseq.spectra import counting, effective_ranks
-from ntkseq.spectra.measures import KINDS, choose
-from ntkseq.spectra.propagation import rank_bounds
-from tests.spectra.exact_ranks import OPTIONS, exact_rank, hard, inside
+from ntkseq.spectra.ranks import (
+    EffectiveRank,
+    Energy,
+    Entropy,
+    Intrinsic,
+    Numerical,
+    Participation,
+    Stable,
+)
+from tests.spectra.exact_ranks import ALL, exact_rank, hard, inside
 
 NEXT = float(np.nextafter(1, 0))
 ONE = [
@@ -24,32 +31,25 @@ ONE = [
 ]
 
 
-def _asked(kind: str) -> list[tuple[float | None, dict[str, float]]]:
-    if kind not in OPTIONS:
-        return [(None, {})]
-    name, values = OPTIONS[kind]
-    return [(value, {name: value}) for value in values]
-
-
 def _fractions(values: np.ndarray) -> list[Fraction]:
     return [Fraction(float(v)) for v in values]
 
 
 @pytest.mark.parametrize(("values", "rank"), ONE)
 def test_at_quantile_one_the_energy_rank_counts_the_positive_values(values: list[float], rank: int):
-    assert effective_rank(values, "energy", quantile=1.0) == rank
-    found = spectrum(np.diag(values)).effective_rank_interval("energy", quantile=1.0)
+    assert effective_rank(values, Energy(1.0)) == rank
+    found = spectrum(np.diag(values)).effective_rank_interval(Energy(1.0))
     assert found.lower <= rank <= found.upper
-    exact = exact_rank(_fractions(np.array(values)), "energy", NEXT)
-    assert effective_rank(values, "energy", quantile=NEXT) == exact
-    nearly = spectrum(np.diag(values)).effective_rank_interval("energy", quantile=NEXT)
+    exact = exact_rank(_fractions(np.array(values)), Energy(NEXT))
+    assert effective_rank(values, Energy(NEXT)) == exact
+    nearly = spectrum(np.diag(values)).effective_rank_interval(Energy(NEXT))
     assert nearly.lower <= exact <= nearly.upper
 
 
 def test_the_quantile_is_the_float_that_was_given():
     # 0.9 is a float above 9/10, 0.7 one below 7/10
-    assert effective_rank([1.0] * 10, "energy", quantile=0.9) == 10
-    assert effective_rank([1.0] * 10, "energy", quantile=0.7) == 7
+    assert effective_rank([1.0] * 10, Energy(0.9)) == 10
+    assert effective_rank([1.0] * 10, Energy(0.7)) == 7
     assert counting.above(np.array([1.0, 0.1]), 0.1, 1.0) == 1
     assert counting.above(np.array([3.0, 0.3]), 0.1, 3.0) == 1  # 0.3 is below 3/10, 0.1 above 1/10
     assert counting.above(np.array([3.0, 3 * 0.1]), 0.1, 3.0) == 2  # and their product is rounded up
@@ -58,15 +58,9 @@ def test_the_quantile_is_the_float_that_was_given():
 @pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9, 1 - 1e-6, NEXT, 1.0])
 def test_ranks_of_a_batch_reach_the_quantile(quantile: float):
     A = np.stack([np.diag(v) for v in ([1.0, 1e-2, 1e-4, 1e-5], [1.0, 1.0, 1.0, 1.0], [2.0, 1.0, 0.0, 0.0])])
-    wanted = [exact_rank(_fractions(np.diagonal(a).astype(np.float32)), "energy", quantile) for a in A]
-    ranks = jax.jit(lambda A: effective_ranks(A, "energy", quantile=quantile))(A.astype(np.float32))
+    wanted = [exact_rank(_fractions(np.diagonal(a).astype(np.float32)), Energy(quantile)) for a in A]
+    ranks = jax.jit(lambda A: effective_ranks(A, Energy(quantile)))(A.astype(np.float32))
     assert np.asarray(ranks).tolist() == wanted
-
-
-@pytest.mark.parametrize("bad", [math.inf, math.nan, -1, 1.5, "two", None, 1j])
-def test_a_number_of_leading_values_is_an_integer(bad: object):
-    with pytest.raises(ValueError, match=r"k must be|needs k="):
-        effective_rank([1.0, 0.5], "r", k=bad)
 
 
 def _sweep(cases: int, seed: int) -> None:
@@ -79,24 +73,21 @@ def _sweep(cases: int, seed: int) -> None:
         if not np.isfinite(s[0] + errors[0]):
             continue
         exact, drawn = _fractions(s), inside(rng, s, errors)
-        for kind in KINDS:
-            for option, options in _asked("intrinsic" if kind == "nuclear" else kind):
-                choice = choose(kind, **options)
-                wanted = exact_rank(exact, choice.kind, option)
-                found = effective_rank(s, kind, **options)
-                case = f"{kind} {option!r} of {s.tolist()} errors {errors.tolist()}"
-                if wanted is None:
-                    assert math.isnan(found), case
-                elif kind in ("numerical", "energy"):
-                    assert found == wanted, case
-                else:
-                    assert abs(Fraction(found) - wanted) <= wanted * Fraction(1, 10**13) + Fraction(1, 10**300), case
-                truth = None if drawn is None else exact_rank(drawn, choice.kind, option)
-                lower, upper = rank_bounds(s, errors, choice)
-                if truth is not None and not math.isnan(lower):
-                    near = Fraction(1, 10**80) if "entropy" in kind else 0  # the oracle's own rounding
-                    held = Fraction(lower) * (1 - near) <= truth <= Fraction(upper) * (1 + near)
-                    assert held, f"{case}: {float(truth)} in [{lower}, {upper}]"
+        for rank in ALL:
+            wanted, found = exact_rank(exact, rank), effective_rank(s, rank)
+            case = f"{rank} of {s.tolist()} errors {errors.tolist()}"
+            if wanted is None:
+                assert math.isnan(found), case
+            elif isinstance(rank, (Numerical, Energy)) and rank != Numerical():
+                assert found == wanted, case
+            elif rank != Numerical():
+                assert abs(Fraction(found) - wanted) <= wanted * Fraction(1, 10**13) + Fraction(1, 10**300), case
+            truth = None if drawn is None else exact_rank(drawn, rank)
+            lower, upper = rank.bounds(s, errors)
+            if truth is not None and not math.isnan(lower):
+                near = Fraction(1, 10**80) if isinstance(rank, Entropy) else 0  # the oracle's own rounding
+                held = Fraction(lower) * (1 - near) <= truth <= Fraction(upper) * (1 + near)
+                assert held, f"{case}: {float(truth)} in [{lower}, {upper}]"
 
 
 def test_ranks_and_their_intervals_hold_the_exact_ones_over_all_parameters():
@@ -110,13 +101,12 @@ def test_ranks_and_their_intervals_hold_the_exact_ones_on_many_hard_spectra():
 
 @pytest.mark.parametrize("size", [1e-60, 1.0, 1e60])
 @pytest.mark.parametrize(
-    ("kind", "options"),
-    [("intrinsic", {}), ("stable", {}), ("participation", {}), ("entropy", {}), ("numerical", {"tol": 0.0}),
-     ("numerical", {"tol": 0.3}), ("numerical", {"tol": 1.0}), ("numerical", {"tol": 7.0})],
-)  # fmt: skip
-def test_ranks_of_a_spectrum_in_part_hold_the_exact_ones(kind: str, options: dict[str, float], size: float):
+    "rank",
+    [Intrinsic(), Stable(), Participation(), Entropy(), *map(Numerical, (0.0, 0.3, 1.0, 7.0))],
+    ids=str,
+)
+def test_ranks_of_a_spectrum_in_part_hold_the_exact_ones(rank: EffectiveRank, size: float):
     values = np.concatenate([2.0 ** -np.arange(4.0), np.full(16, 2.0**-6)]) * size
     part = spectrum(np.diag(values), method="matrix-free", k=4)
-    found = part.effective_rank_interval(kind, **options)
-    truth = exact_rank(_fractions(values), kind, options.get("tol"))
+    found, truth = part.effective_rank_interval(rank), exact_rank(_fractions(values), rank)
     assert truth is not None and Fraction(found.lower) <= truth <= Fraction(found.upper)

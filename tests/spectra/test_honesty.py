@@ -13,6 +13,7 @@ import pytest
 
 from ntkseq.grams import Dense, Operator
 from ntkseq.spectra import nystrom, positive_definite, spectrum
+from ntkseq.spectra.ranks import Dimension, Entropy, Intrinsic, Numerical, Participation, Stable
 
 EPS32 = float(np.finfo(np.float32).eps)
 
@@ -93,21 +94,21 @@ def violations(seed: int) -> tuple[list[str], float]:
     level = lam[0] * 10.0 ** rng.uniform(-4, 0)
     ridge = max(level, 4 * rounding)
     truths = {
-        "entropy": (float(np.exp(-np.sum(p * np.log(p)))), {}),
-        "stable": (float(np.sum((lam / lam[0]) ** 2)), {}),
-        "intrinsic": (float(lam.sum() / lam[0]), {}),
-        "participation": (float(lam.sum() ** 2 / np.sum(lam**2)), {}),
-        "ridge": (float(np.sum(lam / (lam + ridge))), {"ridge": ridge}),
-        "ridge2": (float(np.sum((lam / (lam + ridge)) ** 2)), {"ridge": ridge}),
-        "numerical": (float(np.sum(lam > level)), {"tol": level / lam[0]}),
+        Entropy(): float(np.exp(-np.sum(p * np.log(p)))),
+        Stable(): float(np.sum((lam / lam[0]) ** 2)),
+        Intrinsic(): float(lam.sum() / lam[0]),
+        Participation(): float(lam.sum() ** 2 / np.sum(lam**2)),
+        Dimension(ridge): float(np.sum(lam / (lam + ridge))),
+        Dimension(ridge, power=2): float(np.sum((lam / (lam + ridge)) ** 2)),
+        Numerical(level / lam[0]): float(np.sum(lam > level)),
     }
-    for kind, (truth, option) in truths.items():
-        if method == "operator" and kind in ("stable", "participation"):
+    for rank, truth in truths.items():
+        if method == "operator" and isinstance(rank, (Stable, Participation)):
             continue  # the norm of an Operator is not known
-        if kind == "numerical" and np.abs(lam - level).min() < 1e-12 * lam[0]:
+        if isinstance(rank, Numerical) and np.abs(lam - level).min() < 1e-12 * lam[0]:
             continue
-        interval = s.effective_rank_interval(kind, **option)
-        check(kind, truth, interval.lower * (1 - 1e-12), interval.upper * (1 + 1e-12))
+        interval = s.effective_rank_interval(rank)
+        check(rank.name, truth, interval.lower * (1 - 1e-12), interval.upper * (1 + 1e-12))
     if method != "dense":
         truth = float(np.sum(np.log1p(lam / ridge)))
         interval = s.log_det(ridge)
@@ -138,7 +139,9 @@ def violations(seed: int) -> tuple[list[str], float]:
         wrong.append(f"low rank called indefinite (seed {seed}, {method}, n {n})")
     else:
         interval = found.effective_dimension(ridge)
-        check("low rank, dimension", truths["ridge"][0], interval.lower * (1 - 1e-12), interval.upper * (1 + 1e-12))
+        check(
+            "low rank, dimension", truths[Dimension(ridge)], interval.lower * (1 - 1e-12), interval.upper * (1 + 1e-12)
+        )
     if positive_definite(K) and not lam[-1] > -made_of(lam):
         wrong.append(f"certified (seed {seed})")
     return wrong, (least.upper - least.lower) / max(abs(least.estimate - lam[-1]), 1e-16 * lam[0])

@@ -78,9 +78,9 @@ def test_a_number_beyond_the_rank_lies_between_nothing_and_the_error():
 
 
 def test_bad_arguments_are_turned_away_and_it_prints_in_a_line():
-    with pytest.raises(ValueError, match="ridge must be a finite number > 0"):
+    with pytest.raises(ValueError, match="reg must be a finite number > 0"):
         FOUND.solve(np.ones(120), 0.0)
-    with pytest.raises(ValueError, match="ridge must be a finite number > 0"):
+    with pytest.raises(ValueError, match="reg must be a finite number > 0"):
         FOUND.effective_dimension(-1.0)
     with pytest.raises(ValueError, match=r"multiplies vectors \(120,\)"):
         FOUND.times(np.ones(119))

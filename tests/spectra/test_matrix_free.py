@@ -11,6 +11,7 @@ import pytest
 import ntkseq
 from ntkseq import kernels
 from ntkseq.grams import Dense, Operator
+from ntkseq.spectra.ranks import Dimension
 from ntkseq.spectra.spectrum import spectrum
 
 
@@ -67,7 +68,7 @@ def test_sums_narrow_with_probes_and_hold_the_truth():
     widths = []
     truth = float(np.sum(POWER / (POWER + 0.01)))
     for probes in (4, 64):
-        interval = free(matrix(POWER), k=5, probes=probes).effective_rank_interval(ridge=0.01)
+        interval = free(matrix(POWER), k=5, probes=probes).effective_rank_interval(Dimension(0.01))
         assert truth in interval
         widths.append(interval.upper - interval.lower)
     assert widths[1] < 0.4 * widths[0]
@@ -144,7 +145,7 @@ def test_what_an_operator_does_not_know_is_said():
         unknown.effective_rank("intrinsic")
     with pytest.raises(ValueError, match="Frobenius norm, which an Operator"):
         unknown.effective_rank("stable")
-    assert float(np.sum(POWER / (POWER + 0.1))) in unknown.effective_rank_interval(ridge=0.1)
+    assert float(np.sum(POWER / (POWER + 0.1))) in unknown.effective_rank_interval(Dimension(0.1))
     assert "not known" in str(unknown)
 
 

@@ -14,7 +14,7 @@ from ntkseq._struct import replace
 from ntkseq.blocks import Attention, Linear
 from ntkseq.grams.base import Dense
 from ntkseq.grams.sampling import Sampling
-from ntkseq.spectra import measures, propagation, sampling_error
+from ntkseq.spectra import ranks, sampling_error
 
 X = np.random.default_rng(0).normal(size=(6, 3, 2)).astype(np.float32)
 
@@ -50,7 +50,7 @@ def test_every_eigenvalue_is_inside_however_small(count: int) -> None:
         if count == 32:
             assert found.resolved == 6 and found.min_eigenvalue.resolved
             entropy = found.effective_rank_interval("entropy")
-            assert entropy.resolved and measures.effective_rank(truth) in entropy
+            assert entropy.resolved and spectra.effective_rank(truth) in entropy
     assert np.median(ratios) < (12 if count > 4 else np.inf)
 
 
@@ -161,10 +161,9 @@ def test_no_eigenvalue_of_a_gated_network_leaves_its_interval(cell: str, n: int,
             assert (off <= eigen.errors).all()
             if eigen.sampling.relative[-1] < 1:  # else the additive interval stays, 1e3 here
                 widths.append(eigen.errors[-1] / off[-1])
-            for kind in ("entropy", "stable"):
-                choice = measures.Choice(kind)
-                low, high = propagation.rank_bounds(eigen.values, eigen.errors, choice)
-                assert low <= measures.rank_of(wanted, choice) <= high
+            for rank in (ranks.Entropy(), ranks.Stable()):
+                low, high = rank.bounds(eigen.values, eigen.errors)
+                assert low <= rank.of(wanted) <= high
     # 16 and 14 (P = 8), 25 and 23 (P = 16), GRU and LSTM: above the 12 aimed at, as 1/P counts in batches so small
     assert len(widths) > 100 and np.median(widths) < 30
 

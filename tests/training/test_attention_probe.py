@@ -9,6 +9,8 @@ import pytest
 
 from ntkseq import models, spectra, training
 from ntkseq.blocks import Attention, Linear, Residual
+from ntkseq.spectra.ranks import Energy
+from tests.spectra.own_rank import Above
 
 X = jax.random.normal(jax.random.key(0), (6, 5, 2))
 NET = models.Serial(
@@ -31,6 +33,15 @@ def test_ranks_are_those_of_each_matrix_alone():
         spread = each.std(0, ddof=1)
         np.testing.assert_allclose(row[f"rank_{kind}_spread"][0], spread, rtol=1e-2, atol=2e-3)
         np.testing.assert_allclose(row[f"rank_{kind}_error"][0], spread / 6**0.5, rtol=1e-2, atol=2e-3)
+
+
+def test_definitions_with_a_number_and_of_ones_own_have_their_columns():
+    kinds = ("stable", Energy(0.9), Above(0.5))
+    row = training.track([training.AttentionRankProbe(NET.attention_weights, X, kinds=kinds)], PARAMS)["attention"]
+    matrices = np.array([NET.attention_weights(PARAMS, x) for x in X])
+    for name, rank in (("energy_90", Energy(0.9)), ("above_0_5", Above(0.5))):
+        wanted = np.asarray(spectra.effective_ranks(matrices, rank)).mean(0)
+        np.testing.assert_allclose(row[f"rank_{name}"][0], wanted, rtol=1e-5)
 
 
 def test_the_weights_are_where_each_token_looks():
