@@ -51,7 +51,7 @@ def line(x: Any, y: Any, level: float = 0.95) -> Line:
         (2.0, 1.0, 0.0)
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    fit = scipy.stats.linregress(x, y)
+    fit: Any = scipy.stats.linregress(x, y)
     left = y - (fit.intercept + fit.slope * x)
     freedom = len(x) - 2
     return Line(
@@ -70,5 +70,5 @@ def proportion(successes: int, trials: int, level: float = 0.95) -> tuple[float,
         >>> [round(end, 4) for end in proportion(0, 10)]
         [0.0, 0.3085]
     """
-    ends = scipy.stats.binomtest(int(successes), int(trials)).proportion_ci(level, method="exact")
+    ends: Any = scipy.stats.binomtest(int(successes), int(trials)).proportion_ci(level, method="exact")
     return float(ends.low), float(ends.high)
