@@ -142,7 +142,7 @@ def sequences(name: str, x: Any, lengths: Any = None) -> tuple[jax.Array, Any]:
 def check_lengths(name: str, lengths: Any, n: int, t: int) -> jax.Array:
     """Check per-example lengths: n integers in 1..t."""
     if not isinstance(lengths, jax.Array):
-        lengths = np.asarray(lengths)  # not jnp: without x64 it would wrap 2**32 + 2 to 2
+        lengths = host(f"lengths of {name}", lengths)  # not jnp: without x64 it would wrap 2**32 + 2 to 2
     lengths = _devices.together(f"lengths of {name}", lengths)
     if lengths.shape != (n,):
         raise ValueError(f"lengths of {name} must have shape ({n},), one per example; got {lengths.shape}.")
@@ -181,6 +181,14 @@ def host(name: str, y: Any) -> np.ndarray:
         raise ValueError(f"{name} must be an array of numbers; got {shown(y)} ({why(error)}).") from None
     floats = y.dtype.kind == "V" and jnp.issubdtype(y.dtype, jnp.floating)  # bfloat16 and the like
     return y.astype(np.float32) if floats else y
+
+
+def shape(name: str, x: Any) -> tuple[int, ...]:
+    """The shape of an array or of lists of equal length, looked at before anything else."""
+    try:
+        return tuple(np.shape(x))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers; got {shown(x)} ({why(error)}).") from None
 
 
 def names(name: str, labels: Any) -> np.ndarray:

@@ -132,14 +132,14 @@ class System:
         )
 
 
-def system(K: Any, y: Any, *, signs: bool = False, vectors: bool = False) -> System:
-    """Check K and y at the door and bring them to the host.
+def system(K: Any, y: Any, *, name: str = "K", signs: bool = False, vectors: bool = False) -> System:
+    """Check K and y at the door and bring them to the host; `name` is that of K in messages.
 
     Raises:
         ValueError: K not square, symmetric and finite; y not (n,) numbers; with `signs`, y not -1/+1.
     """
-    matrix = _checks.symmetric("K", K)
-    K = as_gram(K)
+    matrix = _checks.symmetric(name, K)
+    K = as_gram(K, name)
     y = _checks.labels("y", y, len(matrix))
     if signs and not np.isin(y, (-1.0, 1.0)).all():
         wrong = float(y[~np.isin(y, (-1.0, 1.0))][0])

@@ -97,7 +97,7 @@ def meta_kernel(
         raise ValueError('loss="ramp" needs labels -1 and +1; got others. Take loss="absolute".')
     (N, q), outputs = y.shape[:2], y[0, 0].size
     rest = (y - begun).reshape(N * q, outputs)
-    known = system(Phi, rest[:, 0], vectors=True)
+    known = system(Phi, rest[:, 0], name="Phi", vectors=True)
     found = _Fit.of(known, rest, reg)
     if kind == "recalled":
         return _recalled(known, found, N, q, delta)

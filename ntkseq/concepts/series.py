@@ -228,7 +228,7 @@ def get(series: Any) -> Series:
     if isinstance(series, str):
         _checks.choice("series", series, names())
         return Series(series)
-    what = f"the activation {series!r}" if isinstance(series, Activation) else repr(series)
+    what = f"the activation {series!r}" if isinstance(series, Activation) else _checks.shown(series)
     raise ValueError(
         f"series must be a name ({', '.join(names())}) or an ntkseq.concepts.Series; got {what}. Its Taylor "
         "coefficients cannot be read off a function: give them with series.polynomial(coefficients)."

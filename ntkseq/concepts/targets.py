@@ -196,7 +196,7 @@ class WholeSequence(Target):
     references = ("panigrahi2021rnn",)
 
     def __post_init__(self) -> None:
-        axes = "s d" if np.ndim(self.betas) == 2 else "p s d"
+        axes = "s d" if len(_checks.shape("betas", self.betas)) == 2 else "p s d"
         betas = _target.directions("betas", self.betas, axes)
         betas = betas[None] if betas.ndim == 2 else betas
         p = betas.shape[0]

@@ -111,7 +111,9 @@ def load(
     _checks.choice("layout", layout, LAYOUTS)
     _checks.choice("tokens", tokens, token.TOKENS)
     for given, name in ((path, "path"), (test, "test")):
-        if not isinstance(given, (str, os.PathLike)) and (given is not None or name == "path"):
+        if given is None and name == "test":
+            continue
+        if not isinstance(given, (str, os.PathLike)) or not str(given):
             raise ValueError(f"{name} must be the path of a file; got {_checks.shown(given)}.")
     options = {"targets": targets, "header": header, "delimiter": delimiter, "layout": layout, "max_bytes": max_bytes}
     found = _find(Path(path), label=label, **options)

@@ -70,6 +70,7 @@ def by_class(x: Any, y: Any, *, held_out: Any, key: jax.Array | None = None, len
         (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
         >>> new = tasks.few_shot(parts.test.x, parts.test.y, ways=3, shots=1, key=jax.random.key(0))
     """
+    _checks.outside("x", x, "")
     x = _checks.tokens_or_floats("x", x)
     if x.ndim < 2:
         raise ValueError(f"x must have shape (n, ...), examples with features; got {x.shape}.")
@@ -110,8 +111,8 @@ def _named(held_out: Any, found: np.ndarray) -> np.ndarray:
         chosen = np.unique(np.asarray(held_out, np.float64).reshape(-1))
     except (TypeError, ValueError):
         raise ValueError(
-            f"held_out must be a number of classes or labels that occur in y; got {held_out!r}. Names of classes "
-            "have codes: dataset.classes.index(name)."
+            f"held_out must be a number of classes or labels that occur in y; got {_checks.shown(held_out)}. "
+            "Names of classes have codes: dataset.classes.index(name)."
         ) from None
     alien = chosen[~np.isin(chosen, found)]
     if alien.size:

@@ -89,8 +89,10 @@ class Function:
         """`outputs_at` for a batch."""
         return jax.vmap(lambda one: self.outputs_at(self.weights, one))(x)
 
-    def inputs(self, x: Any, lengths: Any = None) -> tuple[Any, ...]:
+    def inputs(self, x: Any, lengths: Any = None, name: str = "x") -> tuple[Any, ...]:
         """The arguments of f behind params, checked, every leaf with leading axis n: (x,) or (x, lengths).
+
+        name: of x in messages.
 
         Raises:
             ValueError: no example, leaves of several n, NaN, or an f that cannot take one example or returns no (o,).
@@ -98,26 +100,26 @@ class Function:
         leaves, tree = jax.tree.flatten(_keys.laid_open(x))
         if not leaves:
             raise ValueError(
-                "x must hold at least one array; got an empty tree. Pass the examples along the first axis."
+                f"{name} must hold at least one array; got an empty tree. Pass the examples along the first axis."
             )
-        arrays = [_array(leaf) for leaf in leaves]
+        arrays = [_array(name, leaf) for leaf in leaves]
         sizes = {array.shape[:1] for array in arrays}
         if () in sizes or len(sizes) > 1:
             raise ValueError(
-                "every leaf of x must have the examples along its first axis, n of them; got shapes "
+                f"every leaf of {name} must have the examples along its first axis, n of them; got shapes "
                 f"{[array.shape for array in arrays]}. What all examples share belongs into params or into f."
             )
         (n,) = sizes.pop()
         if n == 0:
-            raise ValueError("x must hold at least one example; got n = 0.")
+            raise ValueError(f"{name} must hold at least one example; got n = 0.")
         for array in arrays:
             if jnp.issubdtype(array.dtype, jnp.inexact):
-                _checks.finite("x", array)
+                _checks.finite(name, array)
         arguments = (jax.tree.unflatten(tree, arrays),)
         if lengths is not None:
             t = arrays[0].shape[1] if arrays[0].ndim > 1 else 1
             _calls.check_length(self.f, 2)
-            arguments = (*arguments, _checks.check_lengths("x", lengths, n, t))
+            arguments = (*arguments, _checks.check_lengths(name, lengths, n, t))
         leaves, tree = jax.tree.flatten(arguments)
         own, structure = jax.tree.flatten(self)
         _check_returned(structure, shapes(own, 0), tree, shapes(leaves, 1))
@@ -196,7 +198,9 @@ def _check_returned(structure: Any, own: tuple, tree: Any, inputs: tuple) -> Non
     except _guests.Refused:
         raise
     except (TypeError, ValueError, IndexError) as error:
-        raise ValueError(f"f(params, x) failed for one example of shape {came}: {error} {remedy}") from error
+        raise ValueError(
+            f"f(params, x) failed for one example of shape {came}: {_checks.why(error)}. {remedy}"
+        ) from error
     except Exception as error:
         raise randomness.worded(error) from error
     single = isinstance(out, jax.ShapeDtypeStruct)
@@ -206,11 +210,13 @@ def _check_returned(structure: Any, own: tuple, tree: Any, inputs: tuple) -> Non
         raise ValueError(f"f must return an array of shape (o,) for one example of shape {came}; got {got}. {hint}")
     if is_complex(out.dtype):
         raise ValueError(
-            f"f must return real numbers; got dtype {out.dtype}. Return the parts as real outputs, "
+            f"f(params, x) must return real numbers; got dtype {out.dtype}. Return the parts as real outputs, "
             "jnp.concatenate([out.real, out.imag])."
         )
     if not jnp.issubdtype(out.dtype, jnp.floating):
-        raise ValueError(f"f must return real floating numbers; got dtype {out.dtype}: there is nothing to derive.")
+        raise ValueError(
+            f"f(params, x) must return floating numbers; got dtype {out.dtype}: there is nothing to derive."
+        )
     if isinstance(made.outputs, int) and not 0 <= made.outputs < out.shape[0]:
         raise ValueError(f"outputs must be an index in 0..{out.shape[0] - 1}; got {made.outputs}.")
 
@@ -224,8 +230,8 @@ def _check_returned(structure: Any, own: tuple, tree: Any, inputs: tuple) -> Non
         jax.eval_shape(gradient, made, *x)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ValueError(
-            f"f has no reverse derivative in params: {error} Write loops as lax.scan, or lax.fori_loop with bounds "
-            "that are plain numbers, and leave out what has no derivative."
+            f"f has no reverse derivative in params: {_checks.why(error)}. Write loops as lax.scan, or "
+            "lax.fori_loop with bounds that are plain numbers, and leave out what has no derivative."
         ) from error
 
 
@@ -234,14 +240,14 @@ def shapes(leaves: list[Any], skip: int) -> tuple:
     return tuple((tuple(leaf.shape[skip:]), jnp.dtype(leaf.dtype)) for leaf in leaves)
 
 
-def _array(leaf: Any) -> Array:
+def _array(name: str, leaf: Any) -> Array:
     if isinstance(leaf, jax.Array):
-        return _strong(_devices.together("x", leaf))
+        return _strong(_devices.together(name, leaf))
     try:
         return jnp.asarray(leaf)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"x must be a pytree of arrays; got a leaf of type {type(leaf).__name__} ({_checks.why(error)})."
+            f"{name} must be a pytree of arrays; got a leaf of type {type(leaf).__name__} ({_checks.why(error)})."
         ) from None
 
 
@@ -254,7 +260,7 @@ def _parameter(name: str, leaf: Any) -> Array:
     try:
         held = _devices.together(f"params at {name}", leaf)
         array = _strong(held) if isinstance(held, jax.Array) else jnp.asarray(held)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(
             f"params must be a pytree of arrays; got {type(leaf).__name__} at {name}. Bind what is no array into f, "
             "see ntkseq.interop.flax and ntkseq.interop.equinox."

@@ -215,7 +215,7 @@ class NTK(Kernel):
             lengths, lengths2: of the sequences.
         """
         left = self.function.inputs(x, lengths)
-        right = None if x2 is None else self.function.inputs(x2, lengths2)
+        right = None if x2 is None else self.function.inputs(x2, lengths2, "x2")
         return products.kernel_vector(self.function, left, right, v)
 
     def by_leaf(
@@ -228,7 +228,7 @@ class NTK(Kernel):
         left = self.function.inputs(x, lengths)
         choice = self._choice(left, join=False)
         mine = _prepare(self.function, left, choice)
-        theirs = None if x2 is None else _prepare(self.function, self.function.inputs(x2, lengths2), choice)
+        theirs = None if x2 is None else _prepare(self.function, self.function.inputs(x2, lengths2, "x2"), choice)
         parts = _terms(mine, theirs)
         return {self.function.names[k]: parts[(k,)] for (k,) in sorted(parts)}
 

@@ -241,7 +241,7 @@ def _again(kernel: Any, x: Any, lengths: Any, dtype: Any) -> Again:
         raise ValueError(f"kernel must be an ntkseq Kernel; got {type(kernel).__name__}. See ntkseq.kernels.")
 
     given = jax.tree.leaves(x)
-    x = x if given and all(hasattr(leaf, "dtype") for leaf in given) else np.asarray(x)  # numbers in lists
+    x = x if given and all(hasattr(leaf, "dtype") for leaf in given) else _checks.host("x", x)  # numbers in lists
     x = jax.tree.map(lambda leaf: np.asarray(leaf, dtype) if leaf.dtype == np.float64 else leaf, x)
     with jax.enable_x64(True):
         there, x = jax.tree.map(widened, (kernel, x))
@@ -270,8 +270,7 @@ def _held(K: Any) -> tuple[np.ndarray, float]:
         kind = type(K).__name__
         hint = "Hold it: gram(kernel, x)." if isinstance(K, Gram) else "Pass what gram(kernel, x) returned."
         raise ValueError(f"K must be a Gram matrix that is held; got {kind}. {hint}")
-    if isinstance(K.array, jax.Array) and not _checks.is_concrete(K.array):
-        raise ValueError("audit runs on the host and cannot be traced. Call it outside jit, vmap and grad.")
+    _checks.outside("K", K.array, "")
     if not K.symmetric:
         raise ValueError(
             f"K must be the Gram matrix of one set of inputs; got shape {K.shape}, symmetric=False. "

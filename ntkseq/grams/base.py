@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -233,12 +232,10 @@ def column_block(V: Any, shape: tuple[int, int]) -> tuple[np.ndarray, bool]:
     Raises:
         ValueError: V of another shape, not finite, or traced.
     """
-    if isinstance(V, jax.Array) and not _checks.is_concrete(V):
-        raise ValueError("products of a Gram matrix run on the host and cannot be traced. Call them outside jit.")
     block = _checks.numbers("V", V)
     if block.ndim not in (1, 2) or block.shape[0] != shape[1]:
         raise ValueError(
-            f"a Gram matrix of shape {shape} multiplies vectors ({shape[1]},) or blocks ({shape[1]}, k); "
+            f"V must be a vector ({shape[1]},) or a block ({shape[1]}, k), for a Gram matrix of shape {shape}; "
             f"got shape {block.shape}."
         )
     _checks.finite("V", block)

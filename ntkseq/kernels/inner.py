@@ -153,6 +153,7 @@ class Flow(Inner):
     cutoff: float | None = static(default=None)
 
     def __post_init__(self) -> None:
+        _checks.not_a_key("time", self.time)
         if not (_checks.is_concrete(self.time) and np.ndim(self.time) == 0 and self.time == np.inf):
             _number("time", self.time, ">= 0")
         if self.cutoff is not None and not 0 <= self.cutoff < 1:
@@ -299,6 +300,7 @@ def _number(name: str, value: Any, wanted: str | None) -> None:
         if value is None or isinstance(value, (str, bytes, complex)):
             raise ValueError(f"{name} must be a number{' ' + wanted if wanted else ''}; got {_checks.shown(value)}.")
         return
+    _checks.not_a_key(name, value)
     if not isinstance(value, jax.Array) or np.ndim(value):
         value = _checks.number(name, value, f"one finite number{' ' + wanted if wanted else ''}")
     bad = {None: False, ">= 0": np.any(np.asarray(value) < 0), "> 0": np.any(np.asarray(value) <= 0)}[wanted]

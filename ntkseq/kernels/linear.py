@@ -73,7 +73,7 @@ class LinearRecurrent(Kernel):
     def __post_init__(self) -> None:
         for name in _SCALES:
             _checks.scale(name, getattr(self, name))
-        if self.read == "steps":
+        if isinstance(self.read, str) and self.read == "steps":
             raise ValueError(
                 'read="steps" has t^2 features, so LinearRecurrent takes "last", "mean" or "sum"; got \'steps\'. '
                 'Use kernels.Recurrent(activation="identity", read="steps"), the same kernel.'

@@ -105,6 +105,7 @@ def adapt(
     _checks.choice("algorithm", algorithm, ALGORITHMS)
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
         raise ValueError(f"steps must be an integer >= 0; got {_checks.shown(steps)}.")
+    _checks.not_a_key("lr", lr)
     if not isinstance(lr, jax.Array):
         _checks.number("lr", lr, "one finite number, the step size of all parameters")
     if np.ndim(lr) != 0:

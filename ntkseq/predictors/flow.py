@@ -111,7 +111,7 @@ def flow(
     tol, most = _checks.nonnegative("tol", tol), _checks.positive_int("most", most)
     _checks.choice("method", method, ("auto", "dense", "matrix-free"))
     held = not isinstance(K, Gram) or isinstance(K, Dense)
-    shape = np.shape(K) if not isinstance(K, Gram) else K.shape
+    shape = K.shape if isinstance(K, Gram) else _checks.shape("K", K)
     if len(shape) != 2 or shape[0] != shape[1]:
         raise ValueError(f"K must be square, the Gram matrix of the training examples with themselves; got {shape}.")
     n = shape[0]

@@ -161,7 +161,7 @@ def ridge(K: Any, y: Any, *, reg: float) -> Ridge:
 
 def _targets(y: Any, n: int) -> tuple[np.ndarray, int | None]:
     """Targets (n,) or (n, k) of a matrix of n rows; or (n / o, o) of one of all outputs, end to end, and o."""
-    shape = np.shape(y)
+    shape = _checks.shape("y", y)
     if len(shape) == 2 and shape[0] < n and shape[0] * shape[1] == n:
         return _checks.targets("y", y, shape[0]).reshape(-1), shape[1]
     return _checks.targets("y", y, n), None
@@ -278,7 +278,9 @@ def one_hot(labels: Any, *, classes: Any = None) -> Float[np.ndarray, "n k"]:
     hits = labels[:, None] == classes[None, :]  # (n, k)
     if not (hits.sum(axis=1) == 1).all():
         which = int(np.flatnonzero(hits.sum(axis=1) != 1)[0])
-        raise ValueError(f"each label must occur once in classes {classes.tolist()}; got {labels[which]!r}.")
+        raise ValueError(
+            f"labels must occur once in classes {_checks.shown(classes.tolist())}; got {labels[which].item()!r}."
+        )
     return hits.astype(np.float64)
 
 

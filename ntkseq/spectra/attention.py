@@ -130,15 +130,20 @@ def attention_ranks(
     ranks = as_ranks(kinds, "kinds")
     if not callable(attention):
         raise ValueError(f"attention must be a function (params, x) -> matrices; got {type(attention).__name__}.")
-    x = _checks.leaves("x", x)
+    for name, given in (("params", params), ("x", x), ("lengths", lengths)):
+        _checks.outside(name, given, "")
+    params, x = _checks.leaves("params", params), _checks.leaves("x", x)
     counts = {leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(x)}
     if len(counts) != 1 or 0 in counts:
         raise ValueError(
             f"x must hold one or more examples along the first axis of every array; got {sorted(counts)} examples."
         )
     (n,) = counts
+    for leaf in jax.tree.leaves(x) if lengths is None else ():  # padding may hold NaN
+        if jnp.issubdtype(leaf.dtype, jnp.inexact):
+            _checks.finite("x", leaf)
     if lengths is not None:
-        lengths = jnp.asarray(lengths)
+        lengths = jnp.asarray(_checks.host("lengths", lengths))
         if lengths.shape != (n,) or not jnp.issubdtype(lengths.dtype, jnp.integer) or int(lengths.min()) < 1:
             raise ValueError(f"lengths must be {n} integers of 1 or more; got shape {lengths.shape}, {lengths.dtype}.")
     batch = min(n, _checks.positive_int("batch", batch))
@@ -164,7 +169,13 @@ def _streamed(attention: Any, ranks: Named, batch: int, params: Any, x: Any, len
 def _attention(attention: Any, params: Any, x: Any, length: Any = None) -> tuple[Array, ...]:
     """The matrices of one example as a tuple of arrays."""
     inputs = (x, length) if length is not None and takes_length(attention, 2) else (x,)
-    found = attention(params, *inputs)
+    try:
+        found = attention(params, *inputs)
+    except (TypeError, IndexError, KeyError) as error:
+        raise ValueError(
+            f"attention(params, x) failed for one example of shape {_checks.shown(jax.tree.map(jnp.shape, x))}: "
+            f"{_checks.why(error)}. It takes the params of its model, and x without the axis of examples."
+        ) from error
     layers = tuple(found) if isinstance(found, (tuple, list)) else (found,)
     for A in layers:
         if getattr(A, "ndim", 0) < 2 or 0 in A.shape[-2:]:
@@ -172,6 +183,8 @@ def _attention(attention: Any, params: Any, x: Any, length: Any = None) -> tuple
                 "attention must return matrices, shape (..., queries, keys), for one example; got "
                 f"{getattr(A, 'shape', type(A).__name__)}."
             )
+        if jnp.issubdtype(A.dtype, jnp.complexfloating):
+            raise ValueError(f"attention(params, x) must return real matrices; got dtype {A.dtype}.")
     if not layers:
         raise ValueError("attention must return one or more layers; got none.")
     return layers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -132,8 +131,7 @@ def _host(K: Any) -> tuple[np.ndarray, np.dtype, Gram]:
     # not dense() of a matrix that is held: without x64, JAX would round float64 entries to float32
     entries = K.array if isinstance(K, Dense) else K.dense() if isinstance(K, Gram) else K
     _checks.not_a_key("K", entries)
-    if isinstance(entries, jax.Array) and not _checks.is_concrete(entries):
-        raise ValueError("spectrum runs on the host and cannot be traced. Call it outside jit, vmap and grad.")
+    _checks.outside("K", entries, "")
     if (
         getattr(entries, "ndim", 0) == 4
     ):  # over outputs or steps: one matrix of all, with what its kernel knows of its rounding

@@ -249,6 +249,8 @@ def linearised(
         >>> bool(run.losses[1] < run.losses[0])
         True
     """
+    for name, given in (("x", x), ("x_probe", x_probe)):
+        _checks.outside(name, given, "")
     kernel = NTK(f, params, outputs="full", trainable=trainable, rates=rates)
     inputs = kernel.function.inputs(x, lengths)
     f0 = _outputs(kernel.function, inputs)
@@ -263,7 +265,7 @@ def linearised(
     K = kernel(x, lengths=lengths)
     if x_probe is None:
         return Linearised(K, f0, target)
-    probe = kernel.function.inputs(x_probe, lengths_probe)
+    probe = kernel.function.inputs(x_probe, lengths_probe, "x_probe")
     cross = kernel(x_probe, x, lengths=lengths_probe, lengths2=lengths)
     return Linearised(K, f0, target, cross, _outputs(kernel.function, probe))
 

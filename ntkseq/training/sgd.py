@@ -168,7 +168,7 @@ def _setting(
     x, y, *lengths = data
     losses.get(loss)
     made = function(f, params, trainable)
-    inputs = made.inputs(x, *lengths)
+    inputs = made.inputs(x, lengths[0] if lengths else None, "the x of data")
     n = jax.tree.leaves(inputs)[0].shape[0]
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), inputs)
     out = jax.eval_shape(made.outputs_at, made.weights, one)
@@ -196,7 +196,8 @@ def _check_loss(loss: Any, out: Any, y: Any) -> None:
         came = jax.eval_shape(loss, out, y)
     except (TypeError, ValueError, IndexError) as error:
         raise ValueError(
-            f"loss(prediction, y) failed for one prediction of shape {out.shape} and y of shape {y.shape}: {error}"
+            f"loss(prediction, y) failed for one prediction of shape {out.shape} and y of shape {y.shape}: "
+            f"{_checks.why(error)}."
         ) from error
     if getattr(came, "shape", None) != () or not jnp.issubdtype(came.dtype, jnp.floating):
         raise ValueError(f"loss(prediction, y) must return one floating number for one example; got {came}.")

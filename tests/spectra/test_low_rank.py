@@ -82,6 +82,6 @@ def test_bad_arguments_are_turned_away_and_it_prints_in_a_line():
         FOUND.solve(np.ones(120), 0.0)
     with pytest.raises(ValueError, match="reg must be a finite number > 0"):
         FOUND.effective_dimension(-1.0)
-    with pytest.raises(ValueError, match=r"multiplies vectors \(120,\)"):
+    with pytest.raises(ValueError, match=r"V must be a vector \(120,\)"):
         FOUND.times(np.ones(119))
     assert repr(FOUND).startswith("LowRank(n=120, rank 20, largest 0.9986, error ")
