@@ -8,113 +8,43 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _devices, _notices
+from ntkseq import _devices
+from ntkseq._arrays import ascending as ascending
+from ntkseq._arrays import finite as finite
+from ntkseq._arrays import floating as floating
+from ntkseq._arrays import host as host
+from ntkseq._arrays import integers as integers
+from ntkseq._arrays import not_a_key as not_a_key
+from ntkseq._arrays import numbers as numbers
+from ntkseq._arrays import outside as outside
+from ntkseq._arrays import real as real
+from ntkseq._arrays import shape as shape
+from ntkseq._arrays import tokens_or_floats as tokens_or_floats
+from ntkseq._arrays import unmasked as unmasked
 from ntkseq._values import choice as choice
+from ntkseq._values import flag as flag
 from ntkseq._values import float_dtype as float_dtype
 from ntkseq._values import function as function
 from ntkseq._values import integer as integer
 from ntkseq._values import is_concrete as is_concrete
+from ntkseq._values import kind as kind
+from ntkseq._values import listed as listed
+from ntkseq._values import mapping as mapping
 from ntkseq._values import nonnegative as nonnegative
 from ntkseq._values import number as number
+from ntkseq._values import path as path
 from ntkseq._values import positive_int as positive_int
 from ntkseq._values import prng_key as prng_key
 from ntkseq._values import probability as probability
 from ntkseq._values import seed as seed
 from ntkseq._values import shown as shown
+from ntkseq._values import text as text
 from ntkseq._values import why as why
-
-
-def outside(name: str, x: Any, does: str) -> None:
-    """Raise if `x` holds a tracer, for what runs on the host; `does` says what to do instead."""
-    if any(isinstance(leaf, jax.Array) and not is_concrete(leaf) for leaf in jax.tree.leaves(x)):
-        raise ValueError(
-            f"{name} is needed as numbers on the host; got a tracer. Call this outside jit, vmap and grad{does}."
-        )
-
-
-def not_a_key(name: str, x: Any) -> None:
-    """Raise if `x` is a random key, which is an array to JAX and holds no numbers."""
-    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        raise ValueError(f"{name} must hold numbers; got a random key. Draw from it, as jax.random.normal(key, shape).")
-
-
-def unmasked(name: str, x: Any) -> None:
-    """Raise if entries are masked: NumPy keeps a number under the mask, which would count."""
-    if isinstance(x, np.ma.MaskedArray) and np.ma.getmaskarray(x).any():
-        raise ValueError(
-            f"{name} must have no masked entries; got {int(np.ma.getmaskarray(x).sum())}. Leave those examples out."
-        )
-
-
-def numbers(name: str, x: Any, dtype: Any = np.float64) -> np.ndarray:
-    """`x` as a NumPy array of real numbers, or an error of one line; they may be NaN."""
-    outside(name, x, "")
-    unmasked(name, x)
-    not_a_key(name, x)
-    try:
-        array = np.asarray(x)
-        if array.dtype.kind == "V" and jnp.issubdtype(array.dtype, jnp.floating):  # bfloat16 and the like
-            array = array.astype(np.float32)
-    except Exception as error:
-        raise ValueError(f"{name} must be an array of numbers; got {shown(x)} ({why(error)}).") from None
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name} must be real numbers; got {shown(x)} of dtype {array.dtype}.")
-    return array.astype(dtype)
-
-
-def floating(name: str, x: Any) -> jax.Array:
-    """`x` as a JAX array of floating dtype; integers and booleans become the default float."""
-    unmasked(name, x)
-    not_a_key(name, x)
-    x = _devices.together(name, x)
-    try:
-        x = _notices.narrowed(name, x)
-        array = jnp.asarray(x)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(
-            f"{name} must be an array of numbers; got {type(x).__name__} that does not convert ({why(error)}). "
-            "Ragged lists: pad them to one length and pass `lengths=`."
-        ) from None
-    if jnp.issubdtype(array.dtype, jnp.complexfloating):
-        raise ValueError(f"{name} must be real; got dtype {array.dtype}. Stack real and imaginary parts as features.")
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        array = array.astype(jnp.result_type(float))
-    return array
-
-
-def tokens_or_floats(name: str, x: Any) -> jax.Array:
-    """`x` as a JAX array: integers, which may be token numbers, as they are; all else as `floating`."""
-    try:
-        array = np.asarray(x) if isinstance(x, (list, tuple)) else x
-    except (TypeError, ValueError):
-        return floating(name, x)  # says what it is
-    if not jnp.issubdtype(getattr(array, "dtype", None) or np.float64, jnp.integer):
-        return floating(name, x)
-    whole = jnp.asarray(array)
-    if isinstance(array, np.ndarray) and not np.array_equal(np.asarray(whole), array):
-        raise ValueError(f"{name} must fit {whole.dtype}, as JAX's integers are here; got {array.max()}.")
-    return whole
 
 
 def is_sequences(x: Any) -> bool:
     """Whether x is a batch of sequences: (n, t, d), or token numbers (n, t)."""
     return x.ndim == 3 or (x.ndim == 2 and jnp.issubdtype(x.dtype, jnp.integer))
-
-
-def finite(name: str, x: Any) -> None:
-    """Raise if `x` holds NaN or infinity; does nothing under a trace."""
-    if not is_concrete(x):
-        return
-    held = np.asarray(x)
-    if held.dtype == object:  # a whole number beyond all dtypes
-        raise ValueError(f"{name} must be numbers; got {shown(x)}.")
-    bad = ~np.isfinite(held)
-    if bad.any():
-        where = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(
-            f"{name} must be finite; got {int(bad.sum())} NaN or infinite value(s), the first at index {where}. "
-            "Remove or impute them."
-        )
 
 
 def sequences(name: str, x: Any, lengths: Any = None) -> tuple[jax.Array, Any]:
@@ -159,6 +89,24 @@ def check_lengths(name: str, lengths: Any, n: int, t: int) -> jax.Array:
     return jnp.asarray(lengths.astype(np.int32))
 
 
+def examples(name: str, x: Any, lengths: Any = None) -> tuple[jax.Array, np.ndarray | None]:
+    """Check examples (n, ...) that are chosen among on the host, floats or tokens, and the lengths of sequences."""
+    outside(name, x, "")
+    outside(f"lengths of {name}", lengths, "")
+    x = tokens_or_floats(name, x)
+    if x.ndim < 2:
+        raise ValueError(f"{name} must have shape (n, ...), examples with features; got {x.shape}.")
+    if lengths is None:
+        finite(name, x)
+        return x, None
+    if not is_sequences(x):
+        raise ValueError(f"lengths belong to sequences (n, t, d); got {name} of shape {x.shape}. Leave them out.")
+    lengths = np.asarray(check_lengths(name, lengths, *x.shape[:2]))
+    inside = np.arange(x.shape[1]) < lengths[:, None]
+    finite(name, np.where(inside.reshape(inside.shape + (1,) * (x.ndim - 2)), np.asarray(x), 0))  # padding may hold NaN
+    return x, lengths
+
+
 def matrix(name: str, x: Any) -> jax.Array:
     """Check a batch of vectors (n, d)."""
     x = floating(name, x)
@@ -168,27 +116,6 @@ def matrix(name: str, x: Any) -> jax.Array:
         raise ValueError(f"{name} must have at least one example and feature; got shape {x.shape}.")
     finite(name, x)
     return x
-
-
-def host(name: str, y: Any) -> np.ndarray:
-    """`y` as a NumPy array of whatever dtype it has."""
-    outside(name, y, "")
-    unmasked(name, y)
-    not_a_key(name, y)
-    try:
-        y = np.asarray(y)
-    except (TypeError, ValueError) as error:  # a list of lists of unequal length
-        raise ValueError(f"{name} must be an array of numbers; got {shown(y)} ({why(error)}).") from None
-    floats = y.dtype.kind == "V" and jnp.issubdtype(y.dtype, jnp.floating)  # bfloat16 and the like
-    return y.astype(np.float32) if floats else y
-
-
-def shape(name: str, x: Any) -> tuple[int, ...]:
-    """The shape of an array or of lists of equal length, looked at before anything else."""
-    try:
-        return tuple(np.shape(x))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of numbers; got {shown(x)} ({why(error)}).") from None
 
 
 def names(name: str, labels: Any) -> np.ndarray:
@@ -213,7 +140,7 @@ def labels(name: str, y: Any, n: int) -> np.ndarray:
     return y
 
 
-SINGLE = ("sigma_v", "factor", "reg", "eps")
+SINGLE = ("sigma_v", "factor", "reg", "eps", "share", "decay")
 """Scales that all layers share."""
 
 
@@ -290,11 +217,11 @@ def symmetric(name: str, K: Any) -> np.ndarray:
 
 
 def rounding(name: str, value: Any) -> None:
-    """Check what an error is at most: a number, whose value who uses it looks at; nothing for a tracer."""
+    """Check what an error is at most: a number >= 0, inf where nothing is known; nothing for a tracer."""
     if _is_placeholder(value) and not is_concrete(value):
         return
     array = numbers(name, value)
-    if array.ndim:
+    if array.ndim or not array >= 0:
         raise ValueError(f"{name} must be a number >= 0; got {shown(value)}. Leave it out where it is not known.")
 
 

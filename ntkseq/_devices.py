@@ -60,6 +60,14 @@ def on_cpu(x: jax.Array) -> bool:
     return all(device.platform == "cpu" for device in x.devices())
 
 
+def all_finite(x: jax.Array) -> bool:
+    """Whether a concrete array of an accelerator is finite, seen there; False where the host has to look."""
+    if not jnp.issubdtype(x.dtype, jnp.inexact) or on_cpu(x) or not x.is_fully_addressable:
+        return False
+    with jax.ensure_compile_time_eval():  # in a trace as well
+        return bool(jnp.isfinite(x).all())
+
+
 def _explicit(sharding: Any) -> bool:
     return isinstance(sharding, NamedSharding) and AxisType.Explicit in sharding.mesh.axis_types
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -98,6 +100,48 @@ def function(name: str, value: Any, takes: str) -> Any:
     if not callable(value):
         raise ValueError(f"{name} must be a function {takes}; got {shown(value)}.")
     return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """Check a choice between True and False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False; got {shown(value)}.")
+    return bool(value)
+
+
+def text(name: str, value: Any) -> str:
+    """Check words."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a text; got {shown(value)}.")
+    return value
+
+
+def path(name: str, value: Any, of: str = "a file") -> str:
+    """Check the path of a file or folder, which may not be there yet."""
+    if not isinstance(value, (str, os.PathLike)) or not str(value):
+        raise ValueError(f"{name} must be the path of {of}; got {shown(value)}.")
+    return os.fspath(value)  # pyright: ignore[reportReturnType]
+
+
+def kind(name: str, value: Any, wanted: type | tuple[type, ...], remedy: str = "") -> None:
+    """Check that `value` is an object of a class, or of one of several."""
+    if not isinstance(value, wanted):
+        classes = wanted if isinstance(wanted, tuple) else (wanted,)
+        names = " or ".join(f"{one.__module__}.{one.__name__}" for one in classes)
+        raise ValueError(f"{name} must be a {names}; got {shown(value)}.{' ' * bool(remedy)}{remedy}")
+
+
+def listed(name: str, value: Any, of: str) -> tuple[Any, ...]:
+    """Several things as a tuple, from a list or whatever else yields them one by one; a text or an array is none."""
+    if isinstance(value, (str, bytes, Mapping, np.ndarray, jax.Array)) or not isinstance(value, Iterable):
+        raise ValueError(f"{name} must be a list of {of}; got {shown(value)}.")
+    return tuple(value)
+
+
+def mapping(name: str, value: Any, to: str) -> None:
+    """Check a dictionary from names to something."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"{name} must be a dict from names to {to}; got {shown(value)}.")
 
 
 def float_dtype(name: str, dtype: Any) -> np.dtype:

@@ -89,7 +89,10 @@ class Attention(Block):
         _checks.choice("weights", self.weights, ("softmax", "identity", "relu", "abs"))
         _checks.choice("scaling", self.scaling, ("dim", "root"))
         check_letters(self.train, "QKVOb")
+        for name in ("project", "skip", "causal"):
+            _checks.flag(name, getattr(self, name))
         _checks.positive_int("samples", self.samples)
+        _checks.seed("seed", self.seed)
         if not self.project and self.scaling != "dim":
             raise ValueError('project=False needs scaling="dim": without Wq and Wk no score is random.')
 
@@ -142,12 +145,13 @@ def sequence(name: str, blocks: Any) -> tuple[Block, ...]:
     Raises:
         ValueError: something that is no block, or none at all.
     """
-    words = (str, activations.Activation)
-    blocks = tuple(Nonlinearity(b) if isinstance(b, words) else b for b in blocks)
+    known = activations.names()
+    words = lambda b: isinstance(b, activations.Activation) or (isinstance(b, str) and b in known)  # noqa: E731
+    blocks = tuple(Nonlinearity(b) if words(b) else b for b in blocks)
     wrong = [b for b in blocks if not isinstance(b, Block)]
     if wrong or not blocks:
         raise ValueError(
-            f"{name} takes one or more blocks (ntkseq.blocks.Linear, Attention, ...) or names of activations; "
-            f"got {wrong[0] if wrong else 'none'!r}."
+            f"{name} takes one or more blocks (ntkseq.blocks.Linear, Attention, ...) or names of activations "
+            f"({', '.join(known)}); got {_checks.shown(wrong[0]) if wrong else 'none'}."
         )
     return blocks

@@ -124,9 +124,7 @@ def maml_sides(
         >>> maml_sides(problem, [10, 100], axes={"beta_tr": [-0.3, 0.0, 0.3]}).upper_bias.shape
         (3, 2)
     """
-    horizons = np.asarray(horizons)
-    if not horizons.size or horizons.dtype.kind not in "iu" or horizons.min() < 1:
-        raise ValueError(f"horizons must be integers of 1 or more; got {_checks.shown(horizons)}.")
+    horizons = _checks.integers("horizons", horizons, 1)
     if axes is None:
         return _sides(problem, horizons, form, constants)
     shape, problems = grids.variants(problem, axes)

@@ -75,7 +75,7 @@ def memory_profile(kernel: Any, x: Any) -> MemoryProfile:
     tokens = as_tokens(x)
     size = diagonal(kernel, tokens)
     if size <= 0:
-        raise ValueError("the kernel is zero for these tokens; with W alone trained it takes two steps at least.")
+        raise ValueError("kernel is zero for the tokens of x; with W alone trained it takes two steps at least.")
     varying = np.flatnonzero(tokens.varying > 0)
     share = np.zeros(tokens.steps)
     if len(varying):

@@ -53,7 +53,7 @@ def allen_zhu_li(
     Reference: allenzhu2019rnn, Theorem 1, recalled; its factors rho, lambda, eta as panigrahi2021rnn states them.
     """
     _kind(target, (Additive,), "allen_zhu_li")
-    facts = _Facts.of(target, x, y, eps)
+    facts = _Facts.of(target, x, y, eps, K=own.get("K"))
     R = math.sqrt(facts.tokens.steps)
     return _report(
         facts,
@@ -99,7 +99,7 @@ def wang_shen(target: Any, x: Any, y: Any, **own: Any) -> Bound:
     Reference: wang2021rnn, the abstract; the form of the bound is recalled with low confidence.
     """
     _kind(target, (Additive, NVariable), "wang_shen")
-    facts = _Facts.of(target, x, y, None)
+    facts = _Facts.of(target, x, y, None, rate_only=True, K=own.get("K"))
     signs = bool(np.isin(facts.y, (-1.0, 1.0)).all())
     constants = {"steps": facts.tokens.steps}
     if isinstance(target, NVariable):
@@ -140,7 +140,7 @@ def panigrahi_goyal(
     Reference: panigrahi2021rnn.
     """
     _kind(target, (WholeSequence,), "panigrahi_goyal")
-    facts = _Facts.of(target, x, y, eps)
+    facts = _Facts.of(target, x, y, eps, K=own.get("K"))
     inner = facts.norms[1:-1]
     R = 1 / float(inner.max()) if len(inner) and inner.max() > 0 else math.inf
     departures = target.departures
@@ -176,7 +176,8 @@ class _Facts:
     noiseless: Assumption
 
     @classmethod
-    def of(cls, target: Any, x: Any, y: Any, eps: float | None) -> _Facts:
+    def of(cls, target: Any, x: Any, y: Any, eps: Any, *, K: Any, rate_only: bool = False) -> _Facts:
+        _checks.outside("K", K, "")
         if isinstance(x, Tokens):
             raise ValueError("x must be the inputs (n, t, d) here; got declared tokens. target_risk takes those.")
         tokens = Tokens.measured(x)
@@ -186,7 +187,7 @@ class _Facts:
         allowed = 256 * _precision.eps(found.dtype) * (1.0 + float(np.max(np.abs(y))))
         status = "unresolved" if gap <= allowed else "fails"  # f is known to rounding only
         noiseless = Assumption("noiseless", "y_i = f(x_i), no noise", status, f"largest difference {gap:.2g}")
-        eps = None if eps is None else _checks.probability("eps", eps)
+        eps = None if rate_only else _checks.probability("eps", eps)
         return cls(x, y, tokens, np.sqrt(tokens.squares), eps, noiseless)
 
     @property
@@ -297,5 +298,5 @@ def _report(
 
 def _kind(target: Any, wanted: tuple[type, ...], where: str) -> None:
     if not isinstance(target, wanted):
-        names = " or ".join(one.__name__ for one in wanted)
-        raise ValueError(f"{where} speaks of targets of the class {names}; got {type(target).__name__}.")
+        names = " or ".join(f"concepts.{one.__name__}" for one in wanted)
+        raise ValueError(f"target must be a {names} in {where}; got {type(target).__name__}.")

@@ -97,7 +97,9 @@ def _read(target: Any, given: Tokens) -> tuple[dict[tuple[int, ...], list[_Block
     """The blocks of the target by positions, f at x~ = 0, and the tokens with nothing split off that it reads."""
     terms = list(_terms(target))
     if target.features != given.features and given.shared is not None:
-        raise ValueError(f"the target reads tokens of {target.features} features; the inputs have {given.features}.")
+        raise ValueError(
+            f"x must have tokens of {target.features} features, as the target reads; got {given.features}."
+        )
     if target.steps > given.steps:
         raise ValueError(
             f"the target looks at position {target.steps - 1}, counted from 0; the sequences have {given.steps} steps."

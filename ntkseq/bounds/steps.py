@@ -225,7 +225,7 @@ def _fitted(known: System, y: Float[np.ndarray, "n t o"], dual: np.ndarray, chos
 
 
 def _labels(y: Any) -> Float[np.ndarray, "n t o"]:
-    y = np.asarray(y)
+    y = _checks.host("y", y)
     if y.dtype.kind not in "fiub" or y.ndim not in (2, 3) or not y.size:
         raise ValueError(
             f"y must be numbers of shape (n, t) or (n, t, o), a label at every step; got {y.dtype} {y.shape}."
@@ -238,7 +238,7 @@ def _labels(y: Any) -> Float[np.ndarray, "n t o"]:
 def _chosen(steps: Any, t: int) -> np.ndarray:
     if steps is None:
         return np.arange(t)
-    chosen = np.asarray(steps)
+    chosen = _checks.host("steps", steps)
     if chosen.ndim != 1 or not chosen.size or chosen.dtype.kind not in "iu" or len(np.unique(chosen)) != len(chosen):
         raise ValueError(f"steps must be different integers, one or more; got {_checks.shown(steps)}.")
     if chosen.min() < 0 or chosen.max() >= t:
@@ -247,8 +247,8 @@ def _chosen(steps: Any, t: int) -> np.ndarray:
 
 
 def _ceilings(kappa: Any, t: int) -> Float[np.ndarray, " t"]:
-    given = np.asarray(kappa, np.float64)
-    if given.shape not in ((), (t,)) or not (np.isfinite(given) & (given > 0)).all():
+    given = _checks.real("kappa", kappa)
+    if given.shape not in ((), (t,)) or (given <= 0).any():
         raise ValueError(
             f"kappa must be finite and > 0, one number or one for each of {t} steps; got {_checks.shown(kappa)}."
         )
@@ -257,7 +257,7 @@ def _ceilings(kappa: Any, t: int) -> Float[np.ndarray, " t"]:
 
 def _points(K: Any, n: int, t: int) -> Any:
     """K as a matrix of n t points, the steps of a sequence next to each other."""
-    shape = tuple(np.shape(K))
+    shape = _checks.shape("K", K)
     if len(shape) == 4:
         if shape != (n, n, t, t):
             raise ValueError(

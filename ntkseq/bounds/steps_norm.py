@@ -16,6 +16,7 @@ from ntkseq.bounds.power_series import centre, diagonal, expand
 from ntkseq.bounds.rkhs import rkhs_norm
 from ntkseq.bounds.tokens import Tokens
 from ntkseq.concepts import Additive, PositionToPosition
+from ntkseq.kernels import Recurrent
 
 DEGREES = (32, 160)  # tried for a series that does not end
 ENOUGH = 1e-6  # the share that may come from beyond the degree
@@ -65,6 +66,7 @@ def every_step_norm(target: Any, kernel: Any, x: Any) -> Bound:
     """
     if not isinstance(target, PositionToPosition):
         raise ValueError(f"target must be a concepts.PositionToPosition; got {type(target).__name__}.")
+    _checks.kind("kernel", kernel, Recurrent)
     if kernel.h0 != "zero":
         raise ValueError(
             f'kernel must have h0="zero", so that the first token marks the start; got {_checks.shown(kernel.h0)}.'
@@ -74,7 +76,8 @@ def every_step_norm(target: Any, kernel: Any, x: Any) -> Bound:
     norms, first = _first(x)
     if target.steps > len(norms):
         raise ValueError(
-            f"the target feeds step {target.steps - 1}, counted from 0; the sequences have {len(norms)} steps."
+            f"x must have {target.steps} steps or more, as the target feeds step {target.steps - 1}, counted from 0; "
+            f"got {len(norms)}."
         )
     steps = sorted({part.step for part in target.parts})
     terms, diagonals = [], []

@@ -59,12 +59,11 @@ class Tokens:
         Raises:
             ValueError: x is not (n, t, d), or not finite.
         """
+        x = _checks.host("x", x)
         with _precision.setting(True):  # what follows is computed in float64
-            given, _ = _checks.sequences("x", np.asarray(x) if isinstance(x, (list, tuple)) else x)
+            given, _ = _checks.sequences("x", x)
         eps = _precision.eps(given.dtype)
-        held = (
-            np.asarray(x) if isinstance(x, (np.ndarray, list, tuple)) else np.asarray(given)
-        )  # JAX may round to float32
+        held = x  # JAX may round to float32
         eps = _precision.eps(held.dtype) if jnp.issubdtype(held.dtype, jnp.floating) else eps
         data = held.astype(np.float64)
         squares = np.sum(data**2, axis=2)  # (n, t)
@@ -153,13 +152,10 @@ def as_tokens(x: Any) -> Tokens:
 
 
 def _vector(name: str, value: Any, length: int | None) -> np.ndarray:
-    try:
-        array = np.asarray(value, np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be numbers (t,), one per position; got {_checks.shown(value)}.") from None
+    array = _checks.real(name, value)
     if array.ndim != 1 or not len(array) or (length is not None and len(array) != length):
         wanted = "(t,)" if length is None else f"({length},)"
         raise ValueError(f"{name} must have shape {wanted}, one number per position; got {array.shape}.")
-    if not np.isfinite(array).all() or (array < 0).any():
+    if (array < 0).any():
         raise ValueError(f"{name} must be finite and >= 0; got {_checks.shown(value)}.")
     return array

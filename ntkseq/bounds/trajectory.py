@@ -150,6 +150,7 @@ def along(table: Any, *, lr: float, n: int, whole: bool, start: Any = None, loss
         (('holds', 'fails'), 10, [1.0, 0.349])
     """
     lr, n = _checks.nonnegative("lr", lr, positive=True), _checks.positive_int("n", n)
+    whole = _checks.flag("whole", whole)
     steps, columns = _columns(table)
     low, middle, high = (float(columns[name][0]) for name in ("least_lower", "least", "least_upper"))
     own = Interval(low, middle, high, low > 0)
@@ -213,9 +214,10 @@ def _columns(table: Any) -> tuple[Int[np.ndarray, " r"], dict[str, np.ndarray]]:
     try:
         columns = {name: np.asarray(table[name], np.float64) for name in _COLUMNS}
         steps = np.asarray(table.steps, np.int64)
-    except (KeyError, AttributeError) as error:
+    except (KeyError, AttributeError, TypeError, ValueError, IndexError) as error:
         raise ValueError(
-            f"table must be that of a training.KernelProbe, with steps and {', '.join(_COLUMNS)}: {error.args[0]}"
+            f"table must be that of a training.KernelProbe, with steps and {', '.join(_COLUMNS)}; got "
+            f"{_checks.shown(table)} ({_checks.why(error)})."
         ) from None
     if steps.ndim != 1 or not steps.size or steps[0] != 0 or (np.diff(steps) <= 0).any():
         raise ValueError(f"table must have ascending steps from 0, the initialisation, on; got {steps[:5].tolist()}.")
@@ -250,7 +252,7 @@ def _status(columns: dict[str, np.ndarray], start: Interval, whole: bool) -> tup
 
 
 def _observed(losses: Any, r: int) -> Float[np.ndarray, " r"]:
-    values = np.asarray(losses, np.float64)
+    values = _checks.numbers("losses", losses)
     if values.shape != (r,):
         raise ValueError(f"losses must have shape ({r},), one per record of the table; got {values.shape}.")
     if not 0 < values[0] < math.inf or (values < 0).any():

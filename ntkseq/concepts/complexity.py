@@ -127,11 +127,11 @@ def _members(of: Any) -> tuple[tuple[Series, float], ...]:
     if isinstance(of, Target):
         return tuple(dict.fromkeys(of.members))
     if isinstance(of, Iterable) and not isinstance(of, str):
-        listed = tuple((get(one), 1.0) for one in of)
+        listed = tuple((get(one, "of"), 1.0) for one in of)
         if not listed:
             raise ValueError("of must hold at least one series; got none.")
         return listed
-    return ((get(of), 1.0),)
+    return ((get(of, "of"), 1.0),)
 
 
 def _samples(series: Series, scale: float, R: float, C_star: float) -> Complexity:

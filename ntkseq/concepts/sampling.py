@@ -118,13 +118,13 @@ def _norms(token_norm: Any, first: str | None, eps_x: float | None, t: int) -> t
                 f"eps_x sets all norms: 1, then eps_x; got token_norm={_checks.shown(token_norm)} as well. Drop one."
             )
         return np.array([1.0] + [_checks.nonnegative("eps_x", eps_x, positive=True)] * (t - 1)), True
-    norms = np.asarray(token_norm, np.float64)
+    norms = _checks.real("token_norm", token_norm)
     if norms.shape not in ((), (t,)):
         raise ValueError(
             f"token_norm must be one number, or one for each of t = {t} steps; got shape {norms.shape}. Norms that "
             "vary between sequences are outside the theorems: normalise tokens, or add a coordinate sqrt(r^2 - |x|^2)."
         )
-    if not (np.isfinite(norms) & (norms > 0)).all():
+    if (norms <= 0).any():
         raise ValueError(f"token_norm must be finite and > 0; got {_checks.shown(token_norm)}.")
     return np.full(t, norms) if norms.ndim == 0 else norms, first == "common"
 

@@ -211,8 +211,8 @@ def names() -> tuple[str, ...]:
     return tuple(FAMILIES)
 
 
-def get(series: Any) -> Series:
-    """The series of that name, or the series itself.
+def get(series: Any, name: str = "series") -> Series:
+    """The series of that name, or the series itself; `name` is that of the argument in messages.
 
     Raises:
         ValueError: a function that is not analytic (relu), one whose coefficients are not known, or an unknown name.
@@ -221,16 +221,16 @@ def get(series: Any) -> Series:
         return series
     if isinstance(series, str) and series in NOT_ANALYTIC:
         raise ValueError(
-            f"series must be analytic at 0; "
+            f"{name} must be analytic at 0; "
             f"got {_checks.shown(series)}: {NOT_ANALYTIC[series]}, so it has no Taylor series "
             "there and theorems on power series say nothing about it. Take softplus or erf, or a polynomial near it."
         )
     if isinstance(series, str):
-        _checks.choice("series", series, names())
+        _checks.choice(name, series, names())
         return Series(series)
     what = f"the activation {series!r}" if isinstance(series, Activation) else _checks.shown(series)
     raise ValueError(
-        f"series must be a name ({', '.join(names())}) or an ntkseq.concepts.Series; got {what}. Its Taylor "
+        f"{name} must be a name ({', '.join(names())}) or an ntkseq.concepts.Series; got {what}. Its Taylor "
         "coefficients cannot be read off a function: give them with series.polynomial(coefficients)."
     )
 

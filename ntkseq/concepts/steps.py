@@ -65,7 +65,7 @@ class PositionToPosition(Parts):
     references = ("allenzhu2019rnn",)
 
     def __post_init__(self) -> None:
-        parts = tuple(_link(given) for given in self.parts)
+        parts = tuple(map(_link, _checks.listed("parts", self.parts, "(source, step, output, beta, series)")))
         if not parts:
             raise ValueError("parts must hold at least one (source, step, output, beta, series); got none.")
         _target.same_features("beta", [part.beta for part in parts])

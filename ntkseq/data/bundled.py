@@ -41,7 +41,7 @@ def digits(
         >>> x.shape, sorted(set(y.tolist()))
         ((357, 8, 8), [-1.0, 1.0])
     """
-    dtype = _checks.float_dtype("dtype", dtype)
+    dtype, scale = _checks.float_dtype("dtype", dtype), _checks.flag("scale", scale)
     chosen = _digits_wanted(classes)
     pixels, digit = _scikit_learn_digits()
     order = np.random.RandomState(SHUFFLE_SEED).permutation(len(digit))
@@ -63,10 +63,10 @@ def _digits_wanted(classes: Iterable[int] | None) -> tuple[int, ...]:
     try:
         chosen = tuple(classes)
     except TypeError:
-        raise ValueError(f"{wanted}; got {classes!r}. Pass e.g. classes=(3, 8).") from None
+        raise ValueError(f"{wanted}; got {_checks.shown(classes)}. Pass e.g. classes=(3, 8).") from None
     whole = all(isinstance(c, (int, np.integer)) and not isinstance(c, bool) and 0 <= c <= 9 for c in chosen)
     if not whole or len(chosen) < 2 or len(set(chosen)) != len(chosen):
-        raise ValueError(f"{wanted}; got {classes!r}. Pass e.g. classes=(3, 8).")
+        raise ValueError(f"{wanted}; got {_checks.shown(classes)}. Pass e.g. classes=(3, 8).")
     return tuple(int(c) for c in chosen)
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
+from ntkseq import _checks
 from ntkseq._struct import replace, static, struct
 from ntkseq.data.labels import number
 
@@ -37,6 +38,11 @@ class Dataset:
     classes: tuple[str, ...] = static(default=())
     origin: str = static(default="")
     notes: tuple[str, ...] = static(default=())
+
+    def __post_init__(self) -> None:
+        _check("", self.x, self.y, self.lengths)
+        if self.x_test is not None:
+            _check("_test", self.x_test, self.y_test, self.lengths_test)
 
     def binary(self, a: Any, b: Any) -> Dataset:
         """The examples of two classes only, with y = -1 for `a` and +1 for `b`, in the dtype of `x`.
@@ -94,6 +100,21 @@ class Dataset:
         line = f"Dataset({self.name}: {n} examples{test}, t={t}{ragged}, d={d}, {self.x.dtype}, {labels})"
         told = ([f"read as: {self.origin}"] if self.origin else []) + [f"note: {note}" for note in self.notes]
         return "\n  ".join([line, *told])
+
+
+def _check(end: str, x: Any, y: Any, lengths: Any) -> None:
+    """Check one split; `end` is that of the names of its fields."""
+    _checks.outside(f"lengths{end}", lengths, "")
+    array = _checks.host(f"x{end}", x)
+    if array.ndim != 3 or 0 in array.shape or array.dtype.kind not in "fiub":
+        raise ValueError(f"x{end} must be numbers of shape (n, t, d); got shape {array.shape}, dtype {array.dtype}.")
+    n, t = array.shape[:2]
+    if lengths is not None:
+        inside = np.arange(t) < np.asarray(_checks.check_lengths(f"x{end}", lengths, n, t))[:, None]
+        array = np.where(inside[:, :, None], array, 0)
+    _checks.finite(f"x{end}", array)
+    if y is not None:
+        _checks.labels(f"y{end}", y, n)
 
 
 def _keep(first: int, second: int, x: Any, y: Any, lengths: Any) -> tuple[Any, Any, Any]:

@@ -111,10 +111,13 @@ def load(
     _checks.choice("layout", layout, LAYOUTS)
     _checks.choice("tokens", tokens, token.TOKENS)
     for given, name in ((path, "path"), (test, "test")):
-        if given is None and name == "test":
-            continue
-        if not isinstance(given, (str, os.PathLike)) or not str(given):
-            raise ValueError(f"{name} must be the path of a file; got {_checks.shown(given)}.")
+        if given is not None or name == "path":
+            _checks.path(name, given)
+    if label is not None:
+        _checks.text("label", label)
+    if header is not None:
+        _checks.flag("header", header)
+    _checks.text("delimiter", delimiter)
     options = {"targets": targets, "header": header, "delimiter": delimiter, "layout": layout, "max_bytes": max_bytes}
     found = _find(Path(path), label=label, **options)
     where = str(path)

@@ -70,10 +70,7 @@ def by_class(x: Any, y: Any, *, held_out: Any, key: jax.Array | None = None, len
         (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
         >>> new = tasks.few_shot(parts.test.x, parts.test.y, ways=3, shots=1, key=jax.random.key(0))
     """
-    _checks.outside("x", x, "")
-    x = _checks.tokens_or_floats("x", x)
-    if x.ndim < 2:
-        raise ValueError(f"x must have shape (n, ...), examples with features; got {x.shape}.")
+    x, lengths = _checks.examples("x", x, lengths)
     y = _checks.labels("y", y, x.shape[0])
     found = np.unique(y)
     if isinstance(held_out, (int, np.integer)) and not isinstance(held_out, bool):
@@ -90,10 +87,6 @@ def by_class(x: Any, y: Any, *, held_out: Any, key: jax.Array | None = None, len
         chosen = _named(held_out, found)
         if key is not None:
             raise ValueError("key draws classes where held_out is their number; got held_out by name. Leave key out.")
-    if lengths is not None:
-        if not _checks.is_sequences(x):
-            raise ValueError(f"lengths belong to sequences (n, t, d); got x of shape {x.shape}. Leave them out.")
-        lengths = np.asarray(_checks.check_lengths("x", lengths, *x.shape[:2]))
     out = np.isin(y, chosen)
 
     def part(kept: np.ndarray) -> Part:

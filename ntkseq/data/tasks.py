@@ -89,9 +89,8 @@ def few_shot(
     """
     shots, tasks = _checks.positive_int("shots", shots), _checks.positive_int("tasks", tasks)
     queries = shots if queries is None else _checks.positive_int("queries", queries)
-    x = _checks.tokens_or_floats("x", x)
-    if x.ndim < 2:
-        raise ValueError(f"x must have shape (n, ...), examples with features; got {x.shape}.")
+    permute = _checks.flag("permute", permute)
+    x, known = _checks.examples("x", x, lengths)
     y = _checks.labels("y", y, x.shape[0])
     classes, member = np.unique(y, return_inverse=True)
     ways = len(classes) if ways is None else _checks.positive_int("ways", ways)
@@ -117,10 +116,7 @@ def few_shot(
     dtype = x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.result_type(float)
     ys, yq = (jnp.asarray(codes[np.repeat(slots, times, axis=1)], dtype) for times in (shots, queries))
     cut = None
-    if lengths is not None:
-        if not _checks.is_sequences(x):
-            raise ValueError(f"lengths belong to sequences (n, t, d); got x of shape {x.shape}. Leave them out.")
-        known = np.asarray(_checks.check_lengths("x", lengths, *x.shape[:2]))
+    if known is not None:
         cut = (jnp.asarray(known[support]), jnp.asarray(known[query]))
     return Tasks(Support(x[support], ys), x[query], yq, cut)
 
@@ -163,9 +159,7 @@ def sinusoids(
     n, s, q = _sizes(n=n, shots=shots, queries=queries)
     dtype = _checks.float_dtype("dtype", dtype)
     reach, noise = _checks.nonnegative("reach", reach, positive=True), _checks.nonnegative("noise", noise)
-    for name, (low, high) in (("amplitude", amplitude), ("phase", phase)):
-        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-            raise ValueError(f"{name} must be a range (low, high) with low <= high; got {(low, high)}.")
+    amplitude, phase = _range("amplitude", amplitude), _range("phase", phase)
     keys = jax.random.split(_checks.prng_key("key", key), 4)
     A = jax.random.uniform(keys[0], (n, 1), dtype, *amplitude)
     shift = jax.random.uniform(keys[1], (n, 1), dtype, *phase)
@@ -174,6 +168,13 @@ def sinusoids(
     ys = y[:, :s] + noise * jax.random.normal(keys[3], (n, s), dtype)
     truth = jnp.concatenate([A, shift], axis=1)
     return Tasks(Support(x[:, :s, None], ys), x[:, s:, None], y[:, s:], None, truth)
+
+
+def _range(name: str, value: Any) -> tuple[float, float]:
+    ends = _checks.real(name, value)
+    if ends.shape != (2,) or ends[0] > ends[1]:
+        raise ValueError(f"{name} must be a range (low, high) with low <= high; got {_checks.shown(value)}.")
+    return float(ends[0]), float(ends[1])
 
 
 def linear_regression(
@@ -222,14 +223,14 @@ def linear_regression(
     n, n1, n2 = _sizes(n=n, n1=n1, n2=n2)
     dtype = _checks.float_dtype("dtype", dtype)
     noise = _checks.nonnegative("noise", noise)
-    eigenvalues = np.asarray(spectrum, np.float64)
-    if eigenvalues.ndim != 1 or not eigenvalues.size or not (np.isfinite(eigenvalues) & (eigenvalues >= 0)).all():
-        raise ValueError(f"spectrum must be (d,) finite eigenvalues >= 0; got {spectrum!r}.")
+    eigenvalues = _checks.real("spectrum", spectrum)
+    if eigenvalues.ndim != 1 or not eigenvalues.size or (eigenvalues < 0).any():
+        raise ValueError(f"spectrum must be (d,) finite eigenvalues >= 0; got {_checks.shown(spectrum)}.")
     d = eigenvalues.size
     center, scale = _in_basis("mean", mean, d), _in_basis("spread", spread, d)
     if (scale < 0).any():
-        raise ValueError(f"spread must be standard deviations >= 0; got {spread!r}.")
-    V = np.eye(d) if rotation is None else np.asarray(rotation, np.float64)
+        raise ValueError(f"spread must be standard deviations >= 0; got {_checks.shown(spread)}.")
+    V = np.eye(d) if rotation is None else _checks.real("rotation", rotation)
     if V.shape != (d, d) or np.abs(V @ V.T - np.eye(d)).max() > d * float(np.sqrt(np.finfo(np.float32).eps)):
         raise ValueError(f"rotation must be an orthogonal matrix of shape {(d, d)}; got shape {V.shape}.")
     keys = jax.random.split(_checks.prng_key("key", key), 3)
@@ -244,8 +245,8 @@ def linear_regression(
 
 
 def _in_basis(name: str, value: Any, d: int) -> Float[np.ndarray, " d"]:
-    array = np.asarray(value, np.float64)
-    if array.ndim > 1 or (array.ndim == 1 and array.shape != (d,)) or not np.isfinite(array).all():
+    array = _checks.real(name, value)
+    if array.ndim > 1 or (array.ndim == 1 and array.shape != (d,)):
         raise ValueError(f"{name} must be a finite number or shape ({d},), as the spectrum; got shape {array.shape}.")
     return np.broadcast_to(array, (d,))
 

@@ -51,7 +51,8 @@ def read(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> dict[st
         OSError: it cannot be read.
         ValueError: no plain file, too large, or no UTF-8.
     """
-    file = Path(path)
+    file = Path(_checks.path("path", path))
+    max_bytes = _checks.positive_int("max_bytes", max_bytes)
     if file.exists() and not file.is_file():
         raise ValueError(f"path must name a text file; got {file}, which is none.")
     if (size := file.stat().st_size) > max_bytes:
@@ -78,7 +79,18 @@ def encode(text: str) -> Int[np.ndarray, " length"]:
 
 def decode(codes: Any) -> str:
     """The text of some codes, a sequence of integers."""
-    return "".join(ALPHABET[int(code)] for code in codes)
+    return "".join(ALPHABET[code] for code in _codes(codes).ravel())
+
+
+def _codes(codes: Any) -> Int[np.ndarray, "*n"]:
+    """Codes, checked."""
+    codes = _checks.host("codes", codes)
+    if codes.dtype.kind not in "iu" or not codes.size or codes.min() < 0 or codes.max() >= len(ALPHABET):
+        raise ValueError(
+            f"codes must be integers in 0..{len(ALPHABET) - 1}, one per character; got {_checks.shown(codes)}. "
+            "See encode(text)."
+        )
+    return codes
 
 
 def windows(codes: Int[np.ndarray, " length"], t: int) -> tuple[Int[np.ndarray, "n t"], Int[np.ndarray, " n"]]:
@@ -116,8 +128,8 @@ def one_hot(codes: Int[np.ndarray, "*n"], *, positions: bool = False) -> Float[n
         codes: (..., t).
         positions: adds t coordinates.
     """
-    tokens = np.eye(len(ALPHABET), dtype=np.float32)[codes]
-    return placed(tokens) if positions else tokens
+    tokens = np.eye(len(ALPHABET), dtype=np.float32)[_codes(codes)]
+    return placed(tokens) if _checks.flag("positions", positions) else tokens
 
 
 def placed(tokens: Float[np.ndarray, "*n t d"]) -> Float[np.ndarray, "*n t e"]:
@@ -125,6 +137,10 @@ def placed(tokens: Float[np.ndarray, "*n t d"]) -> Float[np.ndarray, "*n t e"]:
 
     The network then knows the order of tokens without positions that are drawn.
     """
+    tokens = _checks.host("tokens", tokens)
+    if tokens.ndim < 2 or tokens.dtype.kind != "f":
+        raise ValueError(f"tokens must be floats of shape (..., t, d); got {_checks.shown(tokens)}.")
+    _checks.finite("tokens", tokens)
     t = tokens.shape[-2]
     places = np.broadcast_to(np.eye(t, dtype=tokens.dtype), (*tokens.shape[:-1], t))
     return np.concatenate([tokens, places], axis=-1) * np.asarray(0.5**0.5, tokens.dtype)

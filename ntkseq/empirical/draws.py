@@ -96,6 +96,7 @@ def average(make: Callable[[Any], Any], keys: Any, x: Any, x2: Any = None) -> Av
         >>> bool(abs(found.mean[0, 0] - 0.5) < 4 * found.standard_error[0, 0])
         True
     """
+    _check_draws("(key) -> a kernel", make, x, x2)
     running = None
     for index, key in enumerate(_keys(keys)):
         running = _add(running, _values(make, (key,), index, x, x2))
@@ -143,12 +144,12 @@ def convergence(
         >>> bool(abs(found.slope + 0.5) < 3 * found.slope_error)
         True
     """
-    widths = tuple(_checks.positive_int("each of widths", width) for width in widths)
+    _check_draws("(width, key) -> a kernel", make, x, x2)
+    widths = tuple(_checks.positive_int("each of widths", one) for one in _checks.listed("widths", widths, "widths"))
     if len(set(widths)) != len(widths) or len(widths) < 2:
         raise ValueError(f"widths must be two or more different widths; got {widths}.")
     keys = _keys(keys)
-    exact = np.asarray(_checks.entries(limit)).astype(np.float64)
-    _checks.finite("limit", exact)
+    exact = _checks.real("limit", _checks.entries(limit))
     size = float(np.linalg.norm(exact))
     if size == 0.0:
         raise ValueError("limit must not vanish: deviations are relative to it.")
@@ -207,6 +208,12 @@ def _each(keys: Any) -> Iterable[Any]:
     if isinstance(keys, jax.Array) and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and keys.ndim == 0:
         return [keys]
     return list(keys)
+
+
+def _check_draws(takes: str, make: Any, x: Any, x2: Any) -> None:
+    _checks.function("make", make, takes)
+    for name, given in (("x", x), ("x2", x2)):
+        _checks.outside(name, given, "")
 
 
 def _values(make: Callable[..., Any], arguments: tuple[Any, ...], index: int, x: Any, x2: Any) -> np.ndarray:

@@ -45,7 +45,7 @@ class Taylor:
         Raises:
             ValueError: params that are not like those of the expansion, an example that f does not take.
         """
-        one = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], x)
+        one = jax.tree.map(lambda leaf: leaf[None], _checks.leaves("x", x))
         lengths = None if length is None else jnp.asarray(length)[None]
         return self.batch(params, one, lengths)[0]
 

@@ -19,7 +19,7 @@ _UP = 1.0 + 1e-12  # for the roundings of the bounds themselves
 
 
 def times(K: Any, c: float) -> Any:
-    """c K. None where nothing is known of the result: under a trace, or where c leaves the range of the dtype."""
+    """c K. None where nothing is known of the result: under a trace, or where c or an entry leaves its range."""
     if not K.held and c >= 0.0 and (made := K.multiple(c)) is not None:
         return made
     return _multiple(K, c, lambda array, c: array * c, lambda c: c, "*")
@@ -48,10 +48,12 @@ def _multiple(K: Any, c: float, op: Any, factor: Any, sign: str) -> Any:
     # a power of two rounds nothing
     slack = 0.0 if used == 0.0 or abs(math.frexp(used)[0]) == 0.5 else eps
     norm, size, lost = _norms(array, found, tiny if used else 0.0)
+    if not math.isfinite(size):
+        return None
     stated = K.proved_rounding()
     rounding = abs(g) * stated + abs(f - g) * (norm + stated) + slack * size + lost
     e = None
-    if K.entrywise is not None and lost == 0.0 and g > 0.0 and math.isfinite(size):
+    if K.entrywise is not None and lost == 0.0 and g > 0.0:
         e = float(K.entrywise)
         if slack > 0.0:
             e = (e + (abs(f - g) / g + slack) * (1.0 + 2.0 * e)) / (1.0 - slack) * _UP
@@ -75,6 +77,8 @@ def plus(K: Any, c: float) -> Any:
     found = array + used
     off = abs(c - used) * math.sqrt(array.size)
     _, size, lost = _norms(array, found, _tiny(array))
+    if not math.isfinite(size):
+        return None
     u = 0.0 if used == 0.0 else 0.5 * _precision.eps(array.dtype)
     e = None
     if K.entrywise is not None and c >= 0.0:
@@ -110,6 +114,8 @@ def _both(K: Any, L: Any, sign: int) -> Any:
     found = one + two if sign > 0 else one - two
     u = 0.5 * _precision.eps(dtype)
     _, size, lost = _norms(one, found, _tiny(found), two)
+    if not math.isfinite(size):
+        return None
     e = None
     if sign > 0:
         e = _entry(_entrywise(K, one), _entrywise(L, two), u)

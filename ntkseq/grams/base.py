@@ -58,6 +58,7 @@ class Gram(ArrayProtocol, abc.ABC):
 
     def mv(self, v: Float[Array, " m"]) -> Float[Array, " n"]:
         """Matrix times vector, in the dtype of v: `times` for use from JAX code."""
+        _checks.outside("v", v, "")
         v = _checks.floating("v", v)
         return jnp.asarray(self.times(v), v.dtype)
 
@@ -118,6 +119,15 @@ class Dense(Gram):
     stated: bool = static(default=True)
 
     def __post_init__(self) -> None:
+        array = self.array if hasattr(self.array, "dtype") else _checks.host("array", self.array)
+        _checks.not_a_key("array", array)
+        _checks.unmasked("array", array)
+        if array.ndim != 2 or not jnp.issubdtype(array.dtype, jnp.floating):
+            raise ValueError(
+                f"array must be a matrix of floats, shape (n, m); got shape {array.shape}, dtype {array.dtype}."
+            )
+        _checks.finite("array", array)
+        object.__setattr__(self, "array", array)
         if self.rounding is not UNKNOWN:
             _checks.rounding("rounding", self.rounding)
             if self.entrywise is not None:

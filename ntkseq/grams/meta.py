@@ -88,8 +88,8 @@ def posed(kernel: Meta, tasks: Any, tasks2: Any, lengths: Any, lengths2: Any) ->
     kernel.check_symmetric()
     if tasks2 is None and lengths2 is not None:
         raise ValueError("lengths2 belongs to x2, which is None; got lengths2. Pass x2, or lengths= for x.")
-    left = kernel.points(tasks, lengths)
-    right = left if tasks2 is None else kernel.points(tasks2, lengths2)
+    left = kernel.points(tasks, lengths, "x")
+    right = left if tasks2 is None else kernel.points(tasks2, lengths2, "x2")
     if tasks2 is not None:
         kernel.base.check_pair(left.base, right.base)
         kernel.check_range(right, None)

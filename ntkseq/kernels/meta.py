@@ -111,7 +111,7 @@ class Meta(Kernel):
             UserWarning: the step size of the inner loop is above its limit on some task.
         """
         self.check_symmetric()
-        points = self.points(x, lengths)
+        points = self.points(x, lengths, "x")
         return signed.rows(points, self.solved(points))
 
     def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
@@ -123,7 +123,7 @@ class Meta(Kernel):
     def diag(self, x: Any, lengths: Any = None) -> Float[Array, " n"]:
         """Phi of each query with itself, task by task."""
         self.check_symmetric()
-        points = self.points(x, lengths)
+        points = self.points(x, lengths, "x")
         self.check_range(points, self.base.diag_side(points.base))
         return self.solved(points).net.ravel()
 
@@ -312,14 +312,14 @@ class Meta(Kernel):
             return self.inner_kernel
         return taking.head(self.base) if self.algorithm == "anil" else self.base
 
-    def points(self, tasks: Any, lengths: Any = None) -> Points:
-        """All points of the tasks, each prepared once.
+    def points(self, tasks: Any, lengths: Any = None, name: str = "tasks") -> Points:
+        """All points of the tasks, each prepared once; `name` is that of the tasks in messages.
 
         Raises:
             ValueError: no tasks, shapes that do not fit, or what the base refuses.
         """
         kin = self.inner_loop_kernel()
-        x, counts, sizes = taking.joined(tasks, lengths, support=kin is not None)
+        x, counts, sizes = taking.joined(tasks, lengths, support=kin is not None, name=name)
         base = self.base.prepare(x, counts)
         return Points(base, None if kin is None or kin is self.base else kin.prepare(x, counts), sizes, x, counts)
 
@@ -364,7 +364,7 @@ class Meta(Kernel):
             values = self.base.square_side(left.base)
             self.check_range(left, span.own(values, True))
             return left, None, values
-        right = self.points(tasks2, lengths2)
+        right = self.points(tasks2, lengths2, "tasks2")
         self.base.check_pair(left.base, right.base)
         values = self.base.tile(left.base, right.base)
         self.check_range(left, span.own(values, False))

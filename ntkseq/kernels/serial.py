@@ -85,8 +85,7 @@ class Serial(Kernel):
         words = (("read", read, READS), ("input_scale", input_scale, ("dim", "none")), ("kind", kind, ("ntk", "nngp")))
         for choice in (*words, ("param", param, ("ntk", "raw"))):
             _checks.choice(*choice)
-        if not isinstance(train_v, bool):
-            raise ValueError(f"train_v must be True or False; got {_checks.shown(train_v)}.")
+        train_v = _checks.flag("train_v", train_v)
         parts = blocks.sequence("Serial", parts)
         passes.check(parts, raw=param == "raw")
         given = {"blocks": parts, "sigma_v": sigma_v, "read": read, "train_v": train_v}

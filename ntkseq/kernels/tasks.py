@@ -16,7 +16,7 @@ from ntkseq.kernels.base import Kernel, Scaled, Sum
 _WANTED = "Pass ((xs, ys), xq) with xs (N, s, ...) and xq (N, q, ...), N tasks in front."
 
 
-def parts(tasks: Any) -> tuple[Array, Any, Array]:
+def parts(tasks: Any, name: str = "tasks") -> tuple[Array, Any, Array]:
     """`((xs, ys), xq)` as (xs, ys, xq), checked; what stands behind xq is not looked at.
 
     Raises:
@@ -25,23 +25,25 @@ def parts(tasks: Any) -> tuple[Array, Any, Array]:
     try:
         (xs, ys), xq, *_ = tasks
     except (TypeError, ValueError):
-        raise ValueError(f"tasks must be ((xs, ys), xq); got {_told(tasks)}. {_WANTED}") from None
-    xs, xq = (_checks.tokens_or_floats(name, x) for name, x in (("xs", xs), ("xq", xq)))
+        raise ValueError(f"{name} must be ((xs, ys), xq); got {_told(tasks)}. {_WANTED}") from None
+    xs, xq = (_checks.tokens_or_floats(f"{part} of {name}", x) for part, x in (("xs", xs), ("xq", xq)))
     if min(xs.ndim, xq.ndim) < 2 or xs.shape[0] != xq.shape[0] or xs.shape[2:] != xq.shape[2:]:
-        raise ValueError(f"xs and xq must agree but for their second axis; got {xs.shape} and {xq.shape}. {_WANTED}")
+        raise ValueError(
+            f"xs and xq of {name} must agree but for their second axis; got {xs.shape} and {xq.shape}. {_WANTED}"
+        )
     if 0 in xs.shape or 0 in xq.shape:
-        raise ValueError(f"every task needs support and query points; got xs {xs.shape} and xq {xq.shape}. {_WANTED}")
+        raise ValueError(f"{name} must have support and query points; got xs {xs.shape} and xq {xq.shape}. {_WANTED}")
     if xs.dtype != xq.dtype:
-        raise ValueError(f"xs and xq must have one dtype; got {xs.dtype} and {xq.dtype}. Cast one of them.")
+        raise ValueError(f"xs and xq of {name} must have one dtype; got {xs.dtype} and {xq.dtype}. Cast one of them.")
     return xs, ys, xq
 
 
-def joined(tasks: Any, lengths: Any, *, support: bool) -> tuple[Array, Any, tuple[int, int, int]]:
+def joined(tasks: Any, lengths: Any, *, support: bool, name: str = "tasks") -> tuple[Array, Any, tuple[int, int, int]]:
     """All points as one batch, task by task, queries before support; their lengths or None; (N, q, s).
 
     With `support=False` the queries only, and s = 0.
     """
-    xs, _, xq = parts(tasks)
+    xs, _, xq = parts(tasks, name)
     (N, q), s = xq.shape[:2], xs.shape[1]
     counts = None
     if lengths is not None:

@@ -28,7 +28,11 @@ def squared_error(outputs: Float[Array, "n o"], targets: Any) -> Float[Array, ""
     Raises:
         ValueError: targets of another shape.
     """
-    targets = jnp.asarray(targets)
+    outputs, targets = _checks.floating("outputs", outputs), _checks.floating("targets", targets)
+    if outputs.ndim != 2:
+        raise ValueError(f"outputs must have shape (n, o); got {outputs.shape}.")
+    _checks.finite("outputs", outputs)
+    _checks.finite("targets", targets)
     if targets.ndim == 1 and outputs.shape[1] == 1:
         targets = targets[:, None]
     if targets.shape != outputs.shape:
@@ -103,6 +107,8 @@ def adapt(
             "Pass net.apply of a model, and a loss such as models.squared_error."
         )
     _checks.choice("algorithm", algorithm, ALGORITHMS)
+    if not isinstance(head, str) and not callable(head):
+        raise ValueError(f"head must be the name of a parameter or a predicate of its path; got {_checks.shown(head)}.")
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
         raise ValueError(f"steps must be an integer >= 0; got {_checks.shown(steps)}.")
     _checks.not_a_key("lr", lr)

@@ -86,8 +86,7 @@ class Serial(Model):
         _checks.choice("read", read, ("mean", "last", "first", "sum"))
         _checks.choice("input_scale", input_scale, ("dim", "none"))
         _checks.scale("sigma_v", sigma_v)
-        if not isinstance(train_v, bool):
-            raise ValueError(f"train_v must be True or False; got {_checks.shown(train_v)}.")
+        train_v = _checks.flag("train_v", train_v)
         rest = {"read": read, "sigma_v": sigma_v, "train_v": train_v, "input_scale": input_scale}
         for name, value in {"blocks": blocks.sequence("Serial", parts), **counts, **rest}.items():
             object.__setattr__(self, name, value)

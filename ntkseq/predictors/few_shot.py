@@ -11,6 +11,7 @@ from jaxtyping import Float
 from ntkseq import _checks
 from ntkseq.grams.base import Dense
 from ntkseq.grams.gram import gram as gram_of
+from ntkseq.kernels import tasks as taking
 from ntkseq.kernels.meta import Meta
 from ntkseq.predictors.flow import Flow, flow
 from ntkseq.predictors.ridge import Ridge, Selection, ridge
@@ -75,7 +76,7 @@ class FewShot:
         Returns:
             Selection: `.reg` and the mean squared residual of every candidate.
         """
-        candidates = np.array([_checks.nonnegative("regs", reg, positive=True) for reg in regs])
+        candidates = _checks.each("regs", regs, positive=True)
         if not candidates.size:
             raise ValueError("regs must hold at least one candidate; got none.")
         (N, q), n = self.labels.shape[:2], self.gram.shape[0]
@@ -139,7 +140,8 @@ def few_shot(
     lengths = getattr(tasks, "lengths", None) if lengths is None else lengths
     if labels is None:
         raise ValueError("labels must be given, those of the queries: tasks without labels cannot be trained on.")
-    y = np.asarray(labels, np.float64)
+    taking.parts(tasks)
+    y = _checks.real("labels", labels)
     gram = gram_of(kernel, tasks, lengths=lengths)
     start = _adapted("tasks", kernel, tasks, lengths, max(y.ndim - 2, 0))
     if y.shape != start.shape:
@@ -170,5 +172,5 @@ def _adapted(name: str, kernel: Meta, tasks: Any, lengths: Any, outputs: int) ->
         came = "None" if ys is None else str(np.shape(ys))
         wanted = f"({N}, {s})" if not outputs else f"({N}, {s}, k)"
         raise ValueError(f"the support labels ys of {name} must have shape {wanted}; got {came}.")
-    y = np.asarray(ys, np.float64)
+    y = _checks.real(f"ys of {name}", ys)
     return np.einsum("iqs,is...->iq...", R, y[:, : R.shape[2]])

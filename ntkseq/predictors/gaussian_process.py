@@ -90,7 +90,7 @@ class GaussianProcess:
             K_cross: kernel values of the queries with the training examples, (q, n): `gram(kernel, xq, x)`.
             K_query: of each query with itself, (q,), `kernel.diag(xq)`; or the Gram matrix of the queries.
         """
-        own = np.asarray(_checks.entries(K_query), np.float64)
+        own = _checks.numbers("K_query", _checks.entries(K_query))
         if own.ndim == 1:
             own, known = _checks.labels("K_query", own, len(own)), None
         else:

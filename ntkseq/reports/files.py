@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ntkseq import _checks
 from ntkseq._files import umask
 from ntkseq.grams.base import Gram
 from ntkseq.reports import leftovers
@@ -61,8 +62,8 @@ class Folder:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        self.path = pathlib.Path(path)
-        self.overwrite = overwrite
+        self.path = pathlib.Path(_checks.path("path", path, "a folder"))
+        self.overwrite = _checks.flag("overwrite", overwrite)
         self._work: pathlib.Path | None = None
         self._made: list[pathlib.Path] = []
         self._held: int | None = None

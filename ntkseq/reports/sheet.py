@@ -41,6 +41,10 @@ class Figure:
     wide: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("name", "caption", "alt"):
+            _checks.text(name, getattr(self, name))
+        if not callable(self.draw) and not hasattr(self.draw, "figure"):
+            raise ValueError(f"draw must be Axes of matplotlib or a function; got {_checks.shown(self.draw)}.")
         _checks.choice("kind", self.kind, ("svg", "png"))
 
     def axes(self) -> Axes:
@@ -61,7 +65,11 @@ class Table:
     caption: str = ""
 
     def __post_init__(self) -> None:
-        for i, row in enumerate(self.rows):
+        _checks.text("caption", self.caption)
+        _checks.listed("header", self.header, "texts")
+        rows = _checks.listed("rows", self.rows, "rows, each a list of cells")
+        for i, row in enumerate(rows):
+            _checks.listed("rows", row, "cells, for each row")
             if len(row) != len(self.header):
                 raise ValueError(
                     f"rows must have {len(self.header)} cells each, as the header; row {i} has {len(row)}. "
@@ -84,6 +92,14 @@ class Section:
     tables: tuple[Table, ...] = ()
     bounds: Mapping[str, Bound] = dataclasses.field(default_factory=dict)
     measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _checks.text("heading", self.heading)
+        for name, kind in (("text", str), ("figures", Figure), ("tables", Table)):
+            for one in _checks.listed(name, getattr(self, name), f"{kind.__name__} objects"):
+                _checks.kind(name, one, kind)
+        _checks.mapping("bounds", self.bounds, "bounds")
+        _checks.mapping("measured", self.measured, "numbers")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -135,6 +151,16 @@ class Sheet:
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in ("title", "question", "expect", "command"):
+            _checks.text(name, getattr(self, name))
+        for pair in _checks.listed("facts", self.facts, "pairs (value, label)"):
+            if len(_checks.listed("facts", pair, "pairs (value, label)")) != 2:
+                raise ValueError(f"facts must be pairs (value, label); got {_checks.shown(pair)}.")
+        for name, kind in (("notes", str), ("sections", Section)):
+            for one in _checks.listed(name, getattr(self, name), f"{kind.__name__} objects"):
+                _checks.kind(name, one, kind)
+        for name in ("numbers", "arrays", "provenance"):
+            _checks.mapping(name, getattr(self, name), "values")
         names = [figure.name for figure in self.figures]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -139,13 +139,18 @@ def attention_ranks(
             f"x must hold one or more examples along the first axis of every array; got {sorted(counts)} examples."
         )
     (n,) = counts
-    for leaf in jax.tree.leaves(x) if lengths is None else ():  # padding may hold NaN
-        if jnp.issubdtype(leaf.dtype, jnp.inexact):
-            _checks.finite("x", leaf)
     if lengths is not None:
-        lengths = jnp.asarray(_checks.host("lengths", lengths))
-        if lengths.shape != (n,) or not jnp.issubdtype(lengths.dtype, jnp.integer) or int(lengths.min()) < 1:
+        lengths = _checks.host("lengths", lengths)
+        if lengths.shape != (n,) or lengths.dtype.kind not in "iu" or int(lengths.min()) < 1:
             raise ValueError(f"lengths must be {n} integers of 1 or more; got shape {lengths.shape}, {lengths.dtype}.")
+        lengths = jnp.asarray(lengths)
+    for leaf in jax.tree.leaves(x):
+        if jnp.issubdtype(leaf.dtype, jnp.inexact) and (lengths is None or leaf.ndim > 1):
+            held = np.asarray(leaf)
+            if lengths is not None:  # padding may hold NaN
+                inside = np.arange(leaf.shape[1]) < np.asarray(lengths)[:, None]
+                held = np.where(inside.reshape(inside.shape + (1,) * (leaf.ndim - 2)), held, 0)
+            _checks.finite("x", held)
     batch = min(n, _checks.positive_int("batch", batch))
     single = jax.tree.map(lambda leaf: leaf[0], (x,) if lengths is None else (x, lengths))
     shapes = jax.eval_shape(partial(_attention, attention), params, *single)

@@ -12,6 +12,8 @@ from ntkseq import _checks
 from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.base import Dense
 from ntkseq.grams.gram import gram as gram_of
+from ntkseq.kernels import tasks as taking
+from ntkseq.kernels.base import Kernel
 from ntkseq.kernels.inner import Inner
 from ntkseq.kernels.meta import Meta
 from ntkseq.spectra.base import Spectrum
@@ -89,6 +91,14 @@ def meta_spectra(
     """
     lengths = getattr(tasks, "lengths", None) if lengths is None else lengths
     found = {}
+    algorithms = _checks.listed("algorithms", algorithms, f"names, such as {SHOWN}")
+    if not algorithms:
+        raise ValueError(f"algorithms must name one or more of {SHOWN}; got none.")
+    for algorithm in algorithms:
+        _checks.choice("algorithms", algorithm, SHOWN)
+    if head is not None:
+        _checks.kind("head", head, Kernel)
+    taking.parts(tasks)
     for algorithm in algorithms:
         kernel = Meta(base, inner, algorithm, head if algorithm == "anil" else None)
         gram = gram_of(kernel, tasks, lengths=lengths)

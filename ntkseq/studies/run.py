@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import _statistics, bounds, predictors
+from ntkseq import _checks, _statistics, bounds, predictors
 from ntkseq.bounds import Bound
 from ntkseq.data import Dataset
 from ntkseq.grams import Dense, gram
@@ -69,6 +69,7 @@ def run(
         ['arora', 'cao_gu', 'du', 'margin', 'rademacher']
     """
     study = Study(study) if isinstance(study, Dataset) else study
+    _checks.kind("study", study, Study)
     clock = Clock(stage)
     with clock("load", "data"):
         posed = problem(study, values=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
+import types
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ntkseq import _checks, kernels
@@ -112,11 +114,8 @@ class Study(Reading):
         for name in ("tried", "n_train", "n_test"):
             if getattr(self, name) is not None:
                 _checks.positive_int(name, getattr(self, name))
-        for name, hint in get_type_hints(type(self)).items():
-            if get_origin(hint) is Literal:
-                _checks.choice(name, getattr(self, name), get_args(hint))
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed must be an integer in 0..2^32 - 1; got {self.seed}.")
+        check_fields(self)
+        _checks.integer("seed", self.seed, 0, 2**32 - 1)
         if isinstance(self.source, Dataset):
             alien = [name for name, value in self.reading.items() if name != "targets" and value not in ("auto", None)]
             if alien:
@@ -180,6 +179,35 @@ class Study(Reading):
         """The command line that asks for this study."""
         source = f"({self.source.name or 'data'}, in memory)" if isinstance(self.source, Dataset) else self.source
         return command_line(["ntkseq", "study", source], self)
+
+
+def check_fields(record: Any) -> None:
+    """Check the words, texts, paths, flags and whole numbers of a record by the types of its fields.
+
+    Raises:
+        ValueError: a value of another type.
+    """
+    for name, hint in get_type_hints(type(record)).items():
+        value = getattr(record, name)
+        kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        if (value is None and types.NoneType in kinds) or isinstance(value, tuple(k for k in kinds if k is Dataset)):
+            continue
+        if get_origin(kinds[0]) is tuple:
+            for one in _checks.listed(name, value, f"{get_args(kinds[0])[0].__name__} values"):
+                _check_field(name, one, get_args(kinds[0])[0])
+        else:
+            _check_field(name, value, kinds[0])
+
+
+def _check_field(name: str, value: Any, kind: Any) -> None:
+    if get_origin(kind) is Literal:
+        _checks.choice(name, value, get_args(kind))
+    elif kind is bool:
+        _checks.flag(name, value)
+    elif kind is int:
+        _checks.integer(name, value, -(2**63))
+    elif kind is str and not isinstance(value, os.PathLike):
+        _checks.text(name, value)
 
 
 def command_line(words: list[str], record: Any) -> str:

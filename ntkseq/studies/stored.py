@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ntkseq import _checks
 from ntkseq.data import npz
 from ntkseq.grams import Dense, as_gram
 from ntkseq.grams.sampling import Sampling
 from ntkseq.reports.files import FLAGS
 from ntkseq.spectra import positive_definite, spectrum
 from ntkseq.spectra.ranks import Dimension
+from ntkseq.studies.spec import check_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,12 @@ class Stored:
     ridge: float | None = None
     """Print the effective dimension tr K (K + ridge)^-1 as well."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name in ("rounding", "ridge"):
+            if getattr(self, name) is not None:
+                _checks.nonnegative(name, getattr(self, name))
+
 
 def stored(asked: Stored, *, say: Callable[[str], Any] | None = None) -> list[str]:
     """The lines to print.
@@ -48,6 +56,7 @@ def stored(asked: Stored, *, say: Callable[[str], Any] | None = None) -> list[st
         ValueError: no such array, no symmetric matrix, not finite.
         OSError: the file cannot be read.
     """
+    _checks.kind("asked", asked, Stored)
     matrix, rounding, known = _read(asked)
     if say is not None:
         size = " x ".join(map(str, matrix.shape)) or "one number"

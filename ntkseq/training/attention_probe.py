@@ -77,7 +77,8 @@ class AttentionRankProbe(Probe):
                 f"attention must be a function (params, x) -> matrices; got {type(self.attention).__name__}."
             )
         as_ranks(self.kinds, "kinds")
-        object.__setattr__(self, "kinds", tuple(self.kinds))
+        kinds = self.kinds if isinstance(self.kinds, (tuple, list)) else (self.kinds,)
+        object.__setattr__(self, "kinds", tuple(kinds))
         x, _, lengths = check_examples("x", self.x, self.lengths)
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "lengths", lengths)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _files
+from ntkseq import _checks, _files
 from ntkseq.training import fingerprint
 
 FORMAT = "ntkseq checkpoint 2"
@@ -28,7 +28,7 @@ def check_path(path: str | os.PathLike[str]) -> pathlib.Path:
     Raises:
         ValueError: no .npz, or a folder.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(_checks.path("checkpoint", path, "an .npz file"))
     if path.suffix != ".npz" or path.is_dir():
         raise ValueError(f"checkpoint must be the path of an .npz file; got {str(path)!r}.")
     if path.parent.is_dir():

@@ -139,7 +139,7 @@ def deviation(outputs: Any, linear: Any, *, rounding: float | None = None) -> De
         >>> found.relative.round(3).tolist(), found.resolved.tolist()
         ([0.0, 0.1], [False, True])
     """
-    mine, theirs = np.asarray(outputs), np.asarray(linear)
+    mine, theirs = _checks.host("outputs", outputs), _checks.host("linear", linear)
     if mine.shape != theirs.shape or mine.ndim < 2 or not mine.size:
         raise ValueError(f"outputs and linear must have one shape, (r, n, o); got {mine.shape} and {theirs.shape}.")
     if not all(jnp.issubdtype(array.dtype, jnp.floating) for array in (mine, theirs)):
@@ -151,7 +151,9 @@ def deviation(outputs: Any, linear: Any, *, rounding: float | None = None) -> De
     good = np.isfinite(mine).all(axis=1) & np.isfinite(theirs).all(axis=1)
     scale = float(np.linalg.norm(theirs[good], axis=1).max(initial=0.0))
     if scale == 0:
-        raise ValueError("linear must be finite and not zero at some record; nothing to be relative to.")
+        raise ValueError(
+            "outputs and linear must be finite, and linear not zero, at some record; nothing to be relative to."
+        )
     relative = np.full(len(mine), np.nan)
     relative[good] = np.linalg.norm(mine[good] - theirs[good], axis=1) / scale
     longest = float(np.linalg.norm(mine[good], axis=1).max())

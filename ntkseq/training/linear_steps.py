@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from ntkseq import _checks
 from ntkseq._precision import product
 
 
@@ -61,31 +62,23 @@ def matrix(K: np.ndarray) -> np.ndarray:
 def check_plain(lr: Any, loss: str, momentum: float) -> None:
     """Refuse training that outputs and kernel alone do not determine, or not by these steps."""
     remedy = "Train the linearised network itself, `empirical.linearize(f, params)`, with the same loss and optimizer."
-    if loss != "squared":
-        raise ValueError(f'loss must be "squared", for which outputs follow from the kernel; got {loss!r}. {remedy}')
-    if momentum != 0:
-        raise ValueError(f"momentum must be 0: only plain gradient steps are followed; got {momentum!r}. {remedy}")
-    try:
-        np.asarray(lr, np.float64)
-    except (TypeError, ValueError):
-        came = type(lr).__name__
-        raise ValueError(f"lr must be a number, or one per step of plain SGD; got {came}. {remedy}") from None
+    if not isinstance(loss, str) or loss != "squared":
+        came = _checks.shown(loss)
+        raise ValueError(f'loss must be "squared", for which outputs follow from the kernel; got {came}. {remedy}')
+    if _checks.number("momentum", momentum) != 0:
+        raise ValueError(f"momentum must be 0: only plain gradient steps are followed; got {momentum}. {remedy}")
+    if callable(lr) or hasattr(lr, "update"):  # a schedule or an optimizer of optax
+        raise ValueError(f"lr must be a number, or one per step of plain SGD; got {type(lr).__name__}. {remedy}")
 
 
 def check_record(record: Any) -> Int[np.ndarray, " r"]:
     """The steps to look at, ascending."""
-    steps = np.atleast_1d(np.asarray(record))
-    if steps.ndim != 1 or not steps.size or steps.dtype.kind not in "iu" or steps[0] < 0 or (np.diff(steps) <= 0).any():
-        raise ValueError(f"record must be ascending integers >= 0, the steps after which to look; got {record!r}.")
-    return steps.astype(np.int64)
+    return _checks.ascending("record", record, 0)
 
 
 def check_batches(batches: Any, total: int, n: int) -> Array:
     """The examples of each step up to the last, (total, b)."""
-    try:
-        order = np.asarray(batches)
-    except ValueError:
-        order = np.zeros(0)
+    order = _checks.host("batches", batches)
     if order.ndim != 2 or order.dtype.kind not in "iu" or 0 in order.shape:
         raise ValueError(
             f"batches must be integers (steps, b), the examples of each step, or None for all; got shape {order.shape} "

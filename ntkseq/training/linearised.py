@@ -92,6 +92,8 @@ class Linearised:
     f0_probe: Float[Array, "m o"] | None
 
     def __init__(self, K: Any, f0: Any, y: Any, K_probe: Any = None, f0_probe: Any = None) -> None:
+        for name, given in (("K", K), ("K_probe", K_probe), ("f0_probe", f0_probe)):
+            _checks.outside(name, given, "")
         K = _checks.floating("K", _checks.entries(K))
         if K.ndim not in (2, 4) or K.shape[0] != K.shape[1] or 0 in K.shape:
             raise ValueError(f"K must have shape (n, n) or (n, n, o, o), n training examples; got {K.shape}.")
@@ -110,7 +112,9 @@ class Linearised:
             cross = _checks.floating("K_probe", _checks.entries(K_probe))
             if cross.ndim != K.ndim or cross.shape[1:] != K.shape[1:] or not len(cross):
                 wanted = ("m", *K.shape[1:])
-                raise ValueError(f"K_probe must have shape ({', '.join(map(str, wanted))}); got {cross.shape}.")
+                raise ValueError(
+                    f"K_probe must have shape ({', '.join(map(str, wanted))}), as K has; got {cross.shape}."
+                )
             _checks.finite("K_probe", cross)
             begin = _checks.targets("f0_probe", f0_probe, len(cross)).reshape(len(cross), -1)
             if begin.shape[1] != o:
@@ -149,8 +153,8 @@ class Linearised:
         linear_steps.check_plain(lr, loss, momentum)
         record = linear_steps.check_record(record)
         total, n = int(record[-1]), len(self.K)
-        rates = np.asarray(lr, np.float64)
-        if rates.ndim > 1 or not np.isfinite(rates).all() or (rates < 0).any():
+        rates = _checks.real("lr", lr)
+        if rates.ndim > 1 or (rates < 0).any():
             raise ValueError(f"lr must be finite numbers >= 0, one or one per step; got {_checks.shown(lr)}.")
         if rates.ndim and len(rates) < total:
             raise ValueError(
@@ -184,8 +188,8 @@ class Linearised:
         Raises:
             ValueError: times that are negative or not finite, K clearly indefinite.
         """
-        at = np.atleast_1d(np.asarray(times, np.float64))
-        if at.ndim != 1 or not at.size or not np.isfinite(at).all() or (at < 0).any():
+        at = np.atleast_1d(_checks.real("times", times))
+        if at.ndim != 1 or not at.size or (at < 0).any():
             raise ValueError(f"times must be finite numbers >= 0; got {_checks.shown(times)}.")
         matrix, n = linear_steps.matrix(np.asarray(self.K)), len(self.K)
         rounded = float(eps(matrix.dtype) * np.linalg.norm(matrix))  # nothing certified comes of it

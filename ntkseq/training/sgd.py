@@ -130,6 +130,7 @@ def fit(
         (40, True)
     """
     setting = _setting(f, params, data, optimizer, lr, loss, batch, order, key, trainable)
+    _checks.flag("progress", progress)
     warn_of_fixed(f)
     steps, share = _steps(steps, epochs, setting.batches), _share(average)
     first = steps - max(1, round(share * steps))
@@ -219,7 +220,7 @@ def _steps(steps: Any, epochs: Any, batches: Batches) -> int:
 
 def _share(average: Any) -> float:
     """Of all iterates, which enters the average; 0 for none."""
-    if average is None or average == "all":
+    if average is None or (isinstance(average, str) and average == "all"):
         return 0.0 if average is None else 1.0
     if isinstance(average, (int, float)) and not isinstance(average, bool) and 0 < average <= 1:
         return float(average)
@@ -233,5 +234,5 @@ def _history(probes: Any, params: Any) -> History | None:
     """A history that has seen the start and nothing more."""
     if isinstance(probes, History):
         return probes.update(0, params)  # raises for other parameters, and where rows beyond the start are there
-    probes = tuple(probes)
+    probes = _checks.listed("probes", probes, "probes, or a History")
     return begin(probes, params) if probes else None

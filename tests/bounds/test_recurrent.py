@@ -135,8 +135,8 @@ def test_the_span_of_functions_of_many_tokens_is_shown():
 def test_other_targets_and_declared_tokens_are_refused():
     x, y = data()
     for call, match in (
-        (lambda: allen_zhu_li(WHOLE, x, y), "class Additive; got WholeSequence"),
-        (lambda: panigrahi_goyal(TARGET, x, y), "class WholeSequence; got Additive"),
+        (lambda: allen_zhu_li(WHOLE, x, y), "concepts.Additive in allen_zhu_li; got WholeSequence"),
+        (lambda: panigrahi_goyal(TARGET, x, y), "concepts.WholeSequence in panigrahi_goyal; got Additive"),
         (lambda: wang_shen(WHOLE, x, y), "Additive or NVariable"),
         (lambda: wang_shen(TARGET, Tokens.declared([1.0] * T), y), "must be the inputs"),
         (lambda: wang_shen(TARGET, x, y[:3]), "y must have shape"),

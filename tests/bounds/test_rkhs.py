@@ -203,7 +203,7 @@ def test_targets_that_do_not_fit_are_refused():
     x = inputs(np.random.default_rng(1), 5, 4, 3)
     for target, match in (
         (concepts.Additive([(7, [1.0, 0, 0], "sin")]), "position 7, counted from 0; the sequences have 4"),
-        (concepts.Additive([(1, [1.0, 0], "sin")]), "2 features; the inputs have 3"),
+        (concepts.Additive([(1, [1.0, 0], "sin")]), "x must have tokens of 2 features, as the target reads; got 3"),
         (concepts.PositionToPosition([(0, 2, 0, [1.0, 0.0, 0.0], "exp")]), "must be a concepts.Additive"),
         (np.sin, "must be a concepts.Additive"),
     ):

@@ -199,7 +199,7 @@ def test_what_does_not_fit_is_refused():
         every_step_norm(concepts.Additive([(1, [1.0, 0.0], LINEAR)]), PAPER, given)
     with pytest.raises(ValueError, match="token 0"):
         every_step_norm(concepts.PositionToPosition([(0, 2, 0, [1.0, 0.0], LINEAR)]), PAPER, given)
-    with pytest.raises(ValueError, match="the sequences have 2 steps"):
+    with pytest.raises(ValueError, match=r"x must have 3 steps or more, .*; got 2"):
         every_step_norm(f, PAPER, law(2, features=2))
     with pytest.raises(ValueError, match="h0"):
         every_step_norm(f, kernels.Recurrent(h0="shared", sigma_h=1.0), given)

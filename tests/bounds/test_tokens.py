@@ -64,7 +64,7 @@ def test_declarations_that_cannot_be_are_refused():
     for arguments, match in (
         (([1.0, -1.0],), "finite and >= 0"),
         (([[1.0]],), r"shape \(t,\)"),
-        ((["a"],), "must be numbers"),
+        ((["a"],), "must be real numbers"),
     ):
         with pytest.raises(ValueError, match=match):
             Tokens.declared(*arguments)

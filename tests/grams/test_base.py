@@ -138,3 +138,18 @@ def test_a_float64_gram_stays_float64_outside_the_64_bit_mode(copy):
             np.testing.assert_array_equal(np.asarray(got), wanted)
         np.testing.assert_array_equal(held[:2, 1:], exact[:2, 1:])
         assert held.mv(jnp.ones(5)).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rounding": -1.0}, r"^rounding must be a number >= 0; got -1"),
+        ({"rounding": float("nan")}, r"^rounding must be a number >= 0; got nan"),
+        ({"entrywise": float("nan")}, r"^entrywise must be a number >= 0; got nan"),
+        ({"array": np.array([[1.0, np.nan], [np.nan, 1.0]])}, r"^array must be finite; got 2 NaN"),
+        ({"array": np.ma.masked_array(np.eye(2), mask=np.eye(2))}, r"^array must have no masked entries; got 2"),
+    ],
+)
+def test_a_gram_of_what_is_no_matrix_is_refused_when_it_is_made(changes: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        grams.Dense(**({"array": np.eye(2), "rounding": 0.0} | changes))

@@ -182,8 +182,6 @@ def test_an_asymmetric_matrix_is_turned_away_unless_its_rounding_explains_it():
         (np.array([[1.0, np.nan], [np.nan, 1.0]]), r"K must be finite; got 2 NaN or infinite"),
         (np.array([[np.inf]]), r"K must be finite"),
         (np.eye(2, dtype=complex), r"matrix of real numbers"),
-        (declared(np.eye(2), -1.0), r"rounding of K must be a number >= 0; got -1"),
-        (declared(np.eye(2), float("nan")), r"rounding of K must be"),
     ],
 )
 def test_bad_matrices_are_turned_away_at_the_door(bad, message: str):
@@ -192,7 +190,7 @@ def test_bad_matrices_are_turned_away_at_the_door(bad, message: str):
 
 
 def test_a_traced_gram_is_turned_away():
-    with pytest.raises(ValueError, match="cannot be traced"):
+    with pytest.raises(ValueError, match="K is needed as numbers on the host; got a tracer"):
         jax.jit(lambda x: spectrum(Dense(x)).values)(jnp.eye(2))
 
 

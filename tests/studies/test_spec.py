@@ -38,7 +38,7 @@ def test_a_dense_kernel_can_be_asked_for():
         ({"norm_grid": 0.0}, "norm_grid must be a finite number > 0"),
         ({"n_train": 0}, "n_train must be an integer >= 1"),
         ({"tried": 0}, "tried must be an integer >= 1"),
-        ({"seed": -1}, "seed must be an integer in"),
+        ({"seed": -1}, "seed must be an integer >= 0; got -1"),
         ({"activation": "nope"}, "nope"),
         ({"train": "Q"}, "train must be"),
         ({"kernel": "dense", "read": "last"}, "kernel 'dense' has no read"),

@@ -167,5 +167,5 @@ def test_outputs_that_cannot_be_compared_are_refused():
         deviation(np.ones((3, 2, 1)), np.ones((3, 2)))
     with pytest.raises(ValueError, match="floats"):
         deviation(np.ones((3, 2), int), np.ones((3, 2)))
-    with pytest.raises(ValueError, match="not zero at some record"):
+    with pytest.raises(ValueError, match="linear not zero, at some record"):
         deviation(np.ones((3, 2)), np.zeros((3, 2)))

@@ -252,7 +252,7 @@ def test_wrong_input_is_refused_at_the_door() -> None:
             linear.follow(None, 0.1, record=record)
     with pytest.raises(ValueError, match="reach to the last record, step 2"):
         linear.follow([[0, 1]], 0.1, record=[2])
-    for batches in ([[0.5]], [0, 1], [[0, 1], [2]]):
+    for batches in ([[0.5]], [0, 1], np.zeros((0, 2), int)):
         with pytest.raises(ValueError, match="batches must be integers"):
             linear.follow(batches, 0.1, record=[1])
     with pytest.raises(ValueError, match=r"indices in 0\.\.2; got -1\.\.3"):

@@ -291,7 +291,7 @@ X, Y = points()
     ("changes", "message"),
     [
         (dict(data=(X[:0], Y[:0])), "at least one example; got n = 0"),
-        (dict(data=(X * np.nan, Y)), "x must be finite"),
+        (dict(data=(X * np.nan, Y)), "the x of data must be finite"),
         (dict(data=(X, Y * np.nan)), "y must be finite"),
         (dict(data=(X, Y * np.nan), loss=lambda f, y: jnp.sum(f - y)), "y must be finite"),
         (dict(data=(X, Y[:9])), r"y must have shape \(10,\) or \(10, k\)"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from ntkseq import _checks
 from ntkseq.training.maml.problem import MixedRegression
 from ntkseq.training.maml.risk import risk
 
@@ -58,9 +59,7 @@ def grid(problem: MixedRegression, horizons: Any, axes: Mapping[str, Any]) -> Gr
         >>> grid(problem, [10, 100], {"beta_tr": [-0.3, 0.0, 0.3], "alpha": [0.05, 0.1]}).total.shape
         (3, 2, 2)
     """
-    at = np.asarray(horizons)
-    if at.ndim != 1 or not at.size or at.dtype.kind not in "iu" or at[0] < 1 or (np.diff(at) <= 0).any():
-        raise ValueError(f"horizons must be ascending integers of 1 or more; got {horizons!r}.")
+    at = _checks.ascending("horizons", horizons, 1)
     shape, problems = variants(problem, axes)
     found = [
         (curve.bias[at - 1], curve.variance[at - 1], curve.stable) for curve in (risk(p, int(at[-1])) for p in problems)
@@ -72,9 +71,12 @@ def grid(problem: MixedRegression, horizons: Any, axes: Mapping[str, Any]) -> Gr
 
 def variants(problem: MixedRegression, axes: Mapping[str, Any]) -> tuple[tuple[int, ...], Iterator[MixedRegression]]:
     """The shape of a grid, and its problems in the order of their indices."""
+    _checks.kind("problem", problem, MixedRegression)
+    _checks.mapping("axes", axes, "values")
     for name, value in axes.items():
-        if name not in AXES or np.ndim(value) != 1 or not len(value):
-            raise ValueError(f"axes must map names among {', '.join(AXES)} to values (k,); got {name!r}: {value!r}.")
+        if name not in AXES or len(_checks.shape("axes", value)) != 1 or not len(value):
+            came = f"{name!r}: {_checks.shown(value)}"
+            raise ValueError(f"axes must map names among {', '.join(AXES)} to values (k,); got {came}.")
     shape = tuple(len(value) for value in axes.values())
     rows = itertools.product(*axes.values())
     return shape, (problem.with_(**dict(zip(axes, row, strict=True))) for row in rows)

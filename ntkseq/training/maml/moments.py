@@ -48,15 +48,19 @@ def operator(spectrum: Any, beta: Any, n: Any, *, F: Any = None, k4: float = 3.0
     Raises:
         ValueError: k4 below 1, F below lam^3 (no law has that), n below 1.
     """
-    lam = np.asarray(spectrum, np.float64)
-    beta, n = (np.asarray(value, np.float64)[..., None] for value in np.broadcast_arrays(beta, n))
+    lam, k4 = _checks.real("spectrum", spectrum), _checks.number("k4", k4)
+    beta, n = _checks.real("beta", beta), _checks.real("n", n)
+    try:
+        beta, n = (value[..., None] for value in np.broadcast_arrays(beta, n))
+    except ValueError:
+        raise ValueError(f"beta and n must broadcast; got shapes {beta.shape} and {n.shape}.") from None
     if (n < 1).any():
         raise ValueError(f"n must be 1 or more; got {n.min():g}.")
     if F is None:
         if k4 < 1:
             raise ValueError(f"k4 = E z^4 must be at least 1, as E z^2 = 1; got {k4}.")
         F = lam * np.sum(lam**2) + (k4 - 1) * lam**3
-    F = np.asarray(F, np.float64)
+    F = _checks.real("F", F)
     if F.shape != lam.shape or (lam**3 * (1 - 1e-9) > F).any():
         raise ValueError(f"F must have shape {lam.shape} and be at least spectrum^3; got shape {F.shape}.")
     return lam * (1 - beta * lam) ** 2 + beta**2 / n * np.maximum(F - lam**3, 0)

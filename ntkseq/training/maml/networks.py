@@ -161,6 +161,8 @@ def accuracy(f: Any, params: Any, tasks: Any) -> Accuracy:
         tasks: `data.tasks.Tasks` with query labels.
     """
     inputs, labels = _labelled(tasks)
+    _checks.function("f", f, "(params, task) -> answers, such as a `learner`")
+    params = _checks.leaves("params", params)
     answers = np.asarray(_answers(f, params, inputs), np.float64).reshape(np.shape(labels))
     return scored(answers, labels)
 
@@ -171,12 +173,11 @@ def scored(answers: Any, labels: Any) -> Accuracy:
     Raises:
         ValueError: shapes that differ, answers that are not finite.
     """
-    answers, labels = np.asarray(answers, np.float64), np.asarray(labels, np.float64)
+    answers, labels = _checks.real("answers", answers), _checks.real("labels", labels)
     if answers.shape != labels.shape or answers.ndim not in (2, 3):
         raise ValueError(
             f"answers must have the shape of labels, (N, q) or (N, q, ways); got {answers.shape} and {labels.shape}."
         )
-    _checks.finite("answers", answers)
     right = answers * labels > 0 if labels.ndim == 2 else answers.argmax(axis=2) == labels.argmax(axis=2)
     per_task = right.mean(axis=1)
     n = len(per_task)
@@ -185,7 +186,10 @@ def scored(answers: Any, labels: Any) -> Accuracy:
 
 
 def _answers(f: Any, params: Any, inputs: Any) -> Array:
-    return jax.jit(lambda p, x: jax.lax.map(lambda task: f(p, task), x))(params, inputs)
+    try:
+        return jax.jit(lambda p, x: jax.lax.map(lambda task: f(p, task), x))(params, inputs)
+    except (TypeError, IndexError, KeyError) as error:
+        raise ValueError(f"f(params, task) failed: {_checks.why(error)}. Are these the params of f?") from error
 
 
 def _labelled(tasks: Any) -> tuple[Any, Any]:

@@ -78,8 +78,8 @@ class MixedRegression:
         )
 
     def __post_init__(self) -> None:
-        lam = np.array(self.spectrum, np.float64)
-        if lam.ndim != 1 or not lam.size or not (np.isfinite(lam) & (lam >= 0)).all():
+        lam = _checks.real("spectrum", self.spectrum)
+        if lam.ndim != 1 or not lam.size or (lam < 0).any():
             raise ValueError(f"spectrum must be (d,) finite eigenvalues >= 0; got {_checks.shown(self.spectrum)}.")
         start, spread = (_vector(name, getattr(self, name), lam.size) for name in ("start", "spread"))
         if (spread < 0).any():
@@ -87,8 +87,8 @@ class MixedRegression:
         keep = lam > CUT * lam.max(initial=0.0)
         n1, n2 = (_checks.positive_int(name, getattr(self, name)) for name in ("n1", "n2"))
         m = n1 if self.m is None else _checks.positive_int("m", self.m)
-        beta_tr = _real("beta_tr", self.beta_tr)
-        beta_te = beta_tr if self.beta_te is None else _real("beta_te", self.beta_te)
+        beta_tr = _checks.number("beta_tr", self.beta_tr)
+        beta_te = beta_tr if self.beta_te is None else _checks.number("beta_te", self.beta_te)
         values = {
             "spectrum": lam[keep], "start": start[keep], "spread": spread[keep],
             "noise": _checks.nonnegative("noise", self.noise), "n1": n1, "n2": n2, "m": m,
@@ -214,14 +214,7 @@ class MixedRegression:
 
 
 def _vector(name: str, value: Any, d: int) -> Float[np.ndarray, " d"]:
-    array = np.asarray(value, np.float64)
-    if array.ndim > 1 or (array.ndim == 1 and array.shape != (d,)) or not np.isfinite(array).all():
+    array = _checks.real(name, value)
+    if array.ndim > 1 or (array.ndim == 1 and array.shape != (d,)):
         raise ValueError(f"{name} must be a finite number or have shape ({d},), as the spectrum; got {array.shape}.")
     return np.array(np.broadcast_to(array, (d,)))
-
-
-def _real(name: str, value: Any) -> float:
-    number = float(np.asarray(value, np.float64)) if np.ndim(value) == 0 else math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"{name} must be one finite number; got {_checks.shown(value)}.")
-    return number

@@ -72,6 +72,7 @@ def risk(problem: MixedRegression, steps: int) -> Risk:
         >>> curve.total.shape, curve.stopping(0.1)
         ((500,), 111)
     """
+    _checks.kind("problem", problem, MixedRegression)
     steps = _checks.positive_int("steps", steps)
     if not problem.d:
         return Risk(np.zeros(steps), np.zeros(steps), True)
@@ -89,6 +90,7 @@ def limit(problem: MixedRegression) -> float:
 
     sum_i mu_te,i (2 - alpha mu_i)/(2 alpha mu_i) c_i,     (2 diag(mu) - alpha Q) c = alpha pi
     """
+    _checks.kind("problem", problem, MixedRegression)
     alpha, mu = problem.alpha, problem.mu_tr
     if not problem.d:
         return 0.0

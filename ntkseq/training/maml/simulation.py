@@ -61,11 +61,10 @@ def simulate(problem: MixedRegression, steps: int, runs: int = 400, *, key: Any,
         >>> bool(abs(found.mean[-1] - exact) < 4 * found.error[-1])
         True
     """
+    _checks.kind("problem", problem, MixedRegression)
     steps, runs = _checks.positive_int("steps", steps), _checks.positive_int("runs", runs)
     key = _checks.prng_key("key", key)
-    at = np.array([steps]) if horizons is None else np.asarray(horizons)
-    if at.ndim != 1 or not at.size or at.dtype.kind not in "iu" or (np.diff(at) <= 0).any() or at[0] < 1:
-        raise ValueError(f"horizons must be ascending integers of 1 or more; got {_checks.shown(horizons)}.")
+    at = np.array([steps]) if horizons is None else _checks.ascending("horizons", horizons, 1)
     if at[-1] > steps:
         raise ValueError(f"horizons must not exceed steps = {steps}; got {at[-1]}.")
     dtype = jnp.result_type(float)

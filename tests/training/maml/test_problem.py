@@ -95,7 +95,7 @@ def test_what_is_no_problem_is_refused():
     for wrong, said in (
         ({"spectrum": [1.0, -1.0]}, "eigenvalues >= 0"),
         ({"spectrum": [[1.0]]}, "eigenvalues >= 0"),
-        ({"spectrum": [1.0, np.nan]}, "eigenvalues >= 0"),
+        ({"spectrum": [1.0, np.nan]}, "spectrum must be finite"),
         ({"start": [1.0, 2.0]}, "start must be"),
         ({"spread": -1.0}, "spread must be"),
         ({"noise": -1.0}, "noise"),

@@ -1,0 +1,279 @@
+"""Calls of public callables that work, with every argument by name: what `junk` replaces one by one."""
+
+# ruff: noqa: E501  a call stands in a line
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import ntkseq
+from ntkseq import (
+    blocks,
+    bounds,
+    concepts,
+    empirical,
+    grams,
+    kernels,
+    models,
+    predictors,
+    reports,
+    spectra,
+    studies,
+    training,
+)
+from ntkseq.data import Dataset, bundled, held_out, load, sequences, tasks, text
+from ntkseq.data import spectra as laws
+from ntkseq.training import maml
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((4, 3, 2)).astype(np.float32)
+FLAT = X.reshape(4, -1)
+Y = np.array([1.0, -1.0, 1.0, -1.0])
+A = np.eye(4) + 0.1
+B = np.diag([4.0, 3.0, 2.0, 1.0])
+KEY = jax.random.key(0)
+DENSE, RECURRENT = kernels.Dense(), kernels.Recurrent()
+GRAM = ntkseq.gram(DENSE, FLAT)
+LENGTHS = np.array([3, 2, 3, 1])
+PARAMS = {"W": RNG.standard_normal((1, 6)).astype(np.float32)}
+ATTENTION = {"Q": RNG.standard_normal((2, 2)).astype(np.float32)}
+HEAD = bounds.AttentionHead([1.0], [[1.0], [0.0]], np.eye(2))
+STUDY = studies.Study("digits")
+TABLE = pathlib.Path(tempfile.mkdtemp()) / "walks.csv"
+TABLE.write_text("0.1,0.2,1\n0.3,0.1,2\n0.5,0.1,2\n")
+TASKS = tasks.sinusoids(3, shots=2, queries=2, key=KEY)
+META = kernels.Meta(DENSE, kernels.GD(steps=1, lr=0.1))
+PROBLEM = maml.MixedRegression([1.0, 0.5], 1.0, noise=0.5, n1=4, n2=3, alpha=0.05)
+LEARNER = maml.learner(lambda params, x: params["W"] * x, lr=0.1)
+ADDITIVE = concepts.Additive([(0, [0.6, 0.8], concepts.series.polynomial([0, 1]))])
+STEPS = concepts.PositionToPosition([(1, 2, 0, [0.6, 0.8], concepts.series.polynomial([0, 1]))])
+SEQUENCE = concepts.WholeSequence(betas=np.full((1, 3, 2), 0.5), series=concepts.series.polynomial([0, 1]))
+PAPER = kernels.Recurrent.preset("allen-zhu-li")
+LAW = bounds.Tokens.declared([1.0] * 3, features=2)
+MARKED = bounds.Tokens.declared([1.0] * 3, common=[1.0, 0.0, 0.0], features=2)
+OF_STEPS = np.einsum("ij,ts->ijts", A, np.array([[1.0, 0.5], [0.5, 1.0]]))
+COLUMNS = {
+    "least": [1.0, 0.4],
+    "least_lower": [0.9, 0.3],
+    "least_upper": [1.1, 0.41],
+    "largest": [2.0, 2.0],
+    "largest_error": [0.1, 0.1],
+}
+RUN = training.Table(np.array([0, 10]), {name: np.array(column) for name, column in COLUMNS.items()})
+
+
+def linear(params: Any, x: Any) -> Any:
+    return params["W"] @ x
+
+
+def attention(params: Any, x: Any) -> Any:
+    return jax.nn.softmax(x @ params["Q"] @ x.T)[None]
+
+
+CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "gram": (ntkseq.gram, dict(kernel=DENSE, x=FLAT, x2=FLAT, tile=2, workers=1)),
+    "gram of sequences": (ntkseq.gram, dict(kernel=RECURRENT, x=X, lengths=LENGTHS)),
+    "lazy": (ntkseq.lazy, dict(kernel=DENSE, x=FLAT, x2=FLAT, tile=2)),
+    "Dense Gram": (grams.Dense, dict(array=A, rounding=0.0, entrywise=1e-9)),
+    "Operator": (grams.Operator, dict(product=lambda V: A @ V, n=4, rounding=0.0, diagonal=np.diag(A), dtype=np.float64)),
+    "as_gram": (grams.as_gram, dict(K=A)),
+    "audit": (grams.audit, dict(K=GRAM, kernel=DENSE, x=FLAT, pairs=5, delta=0.1, seed=0)),
+    "computed": (grams.computed, dict(K=np.asarray(GRAM.array), kernel=DENSE, x=FLAT)),
+    "times": (GRAM.times, dict(V=np.ones(4))),
+    "mv": (GRAM.mv, dict(v=np.ones(4, np.float32))),
+    "take": (GRAM.take, dict(which=np.array([0, 2]))),
+    "spectrum": (ntkseq.spectrum, dict(K=A, method="auto")),
+    "spectrum, matrix-free": (ntkseq.spectrum, dict(K=A, method="matrix-free", k=2, probes=2, steps=3, tol=1e-3, delta=0.1)),
+    "effective_rank": (ntkseq.effective_rank, dict(values=[3.0, 2.0, 1.0], rank="entropy")),
+    "Dimension": (lambda **given: ntkseq.effective_rank(A, spectra.ranks.Dimension(**given)), dict(reg=1.0, power=2)),
+    "Energy": (lambda **given: ntkseq.effective_rank(A, spectra.ranks.Energy(**given)), dict(quantile=0.5)),
+    "Numerical": (lambda **given: ntkseq.effective_rank(A, spectra.ranks.Numerical(**given)), dict(tol=0.1)),
+    "Tail": (lambda **given: ntkseq.effective_rank(A, spectra.ranks.Tail(**given)), dict(k=1, rest=spectra.ranks.Stable())),
+    "effective_ranks": (spectra.effective_ranks, dict(A=X, rank="entropy", seen=np.ones((4, 3, 2), bool))),
+    "aggregate": (spectra.aggregate, dict(ranks=np.ones((2, 3)), how="mean")),
+    "sampled": (spectra.sampled, dict(ranks=RNG.random((4, 2)), how="mean", level=0.9)),
+    "centred": (spectra.centred, dict(K=A)),
+    "classwise": (spectra.classwise, dict(K=A, labels=[0, 0, 1, 1])),
+    "compare": (spectra.compare, dict(K1=A, K2=B, k=1)),
+    "nystrom": (spectra.nystrom, dict(K=A, rank=2, oversample=1, power=1, probes=2, delta=0.1, seed=0)),
+    "positive_definite": (spectra.positive_definite, dict(K=A)),
+    "condition_score": (spectra.condition_score, dict(gram=GRAM, queries=2, batch=1)),
+    "attention_ranks": (spectra.attention_ranks, dict(attention=attention, params=ATTENTION, x=X, batch=2)),
+    "ridge": (ntkseq.ridge, dict(K=A, y=Y, reg=0.1)),
+    "Ridge.__call__": (ntkseq.ridge(A, Y, reg=0.1), dict(K_cross=A)),
+    "ridge_cg": (predictors.ridge_cg, dict(K=GRAM, y=Y, reg=0.1, rank=2, tol=1e-6, most=10, seed=0)),
+    "select_reg": (predictors.select_reg, dict(K=A, y=Y, regs=[0.1, 1.0])),
+    "flow": (predictors.flow, dict(K=A, y=Y, time=1.0, f0=np.zeros(4), tol=1e-6, most=10)),
+    "flow by steps": (predictors.flow, dict(K=A, y=Y, steps=3, lr=0.1)),
+    "early_stopping": (predictors.early_stopping, dict(K=A, y=Y, K_validation=A, y_validation=Y, times=[0.1, 1.0])),
+    "one_hot": (predictors.one_hot, dict(labels=[0, 1, 1], classes=[0, 1])),
+    "rademacher": (bounds.rademacher, dict(K=A, y=Y, delta=0.1, B0=1.0, reg=0.1, kappa=2.0, tried=1)),
+    "margin": (bounds.margin, dict(K=A, y=Y, gamma=1.0, delta=0.1, B0=1.0, reg=0.1, kappa=2.0, tried=1)),
+    "arora": (bounds.arora, dict(K=A, y=Y, delta=0.1, constant=1.0)),
+    "cao_gu": (bounds.cao_gu, dict(K=A, y=Y, delta=0.1, constant=1.0, depth=2)),
+    "du": (bounds.du, dict(K=A, y=Y, eta=0.1, steps=3)),
+    "edelman": (bounds.edelman, dict(head=HEAD, n=10, t=3, Bx=1.0)),
+    "trauger_tewari": (bounds.trauger_tewari, dict(head=HEAD, n=10)),
+    "sakai_imaizumi": (bounds.sakai_imaizumi, dict(head=HEAD, n=10, p=1.0)),
+    "truong": (bounds.truong, dict(head=HEAD, n=10, tol=1e-3)),
+    "effective_rank_capacity": (bounds.effective_rank_capacity, dict(r_eff=2.0, n=10, delta=0.1, constant=1.0)),
+    "AttentionHead": (bounds.AttentionHead, dict(w=[1.0], V=[[1.0], [0.0]], W=np.eye(2))),
+    "attention_rank": (bounds.attention_rank, dict(head=HEAD, x=X, y=Y, Bx=9.0, ranks=(1, 1), delta=0.1, tried=1)),
+    "attention_norm": (bounds.attention_norm, dict(head=HEAD, x=X, y=Y, Bx=9.0, delta=0.1, grid=2.0, tried=1)),
+    "attention_schatten": (bounds.attention_schatten, dict(head=HEAD, x=X, y=Y, Bx=9.0, delta=0.1, tried=1)),
+    "frozen_attention": (bounds.frozen_attention, dict(U=np.ones((3, 2)), A=np.ones((4, 3, 3)) / 3, x=X, y=Y, delta=0.1)),
+    "meta_kernel": (bounds.meta_kernel, dict(Phi=A, labels=Y.reshape(2, 2), reg=0.1, delta=0.1, B0=1.0)),
+    "Series": (concepts.Series, dict(name="sin", factor=1.0)),
+    "Additive": (concepts.Additive, dict(parts=[(0, [1.0, 0.0], "sin")])),
+    "NVariable": (concepts.NVariable, dict(positions=(0, 1), betas=[[1.0, 0.0], [0.0, 1.0]], series="sin")),
+    "WholeSequence": (concepts.WholeSequence, dict(series="sin", betas=np.ones((1, 2, 2)))),
+    "complexity": (concepts.complexity, dict(of="sin", R=1.0, kind="epsilon", eps=0.1)),
+    "Dense": (kernels.Dense, dict(sigma_w=1.0, sigma_b=0.0, sigma_v=1.0, activation="relu", depth=1, train="WbV", kind="ntk")),
+    "Recurrent": (kernels.Recurrent, dict(sigma_w=1.0, sigma_u=1.0, sigma_v=1.0, activation="relu", depth=1, read="last", train="WUbV", h0="zero")),
+    "Bidirectional": (kernels.Bidirectional, dict(sigma_w=1.0, activation="relu", depth=2, read="last")),
+    "Gated": (kernels.Gated, dict(cell="gru", sigma_w=1.0, particles=64, batches=4, seed=0, read="last")),
+    "LeakyRecurrent": (kernels.LeakyRecurrent, dict(keep=0.5, sigma_w=1.0, activation="relu", read="last")),
+    "LinearRecurrent": (kernels.LinearRecurrent, dict(sigma_w=1.0, sigma_u=1.0, read="last", train="WUbV")),
+    "Attention": (kernels.Attention, dict(sigma_w=1.0, sigma_b=0.0, read="mean", sigma_v=1.0)),
+    "Transformer": (kernels.Transformer, dict(depth=1, sigma_u=1.0, sigma_w=1.0, activation="relu", eps=1e-5, read="mean")),
+    "Scaled": (kernels.Scaled, dict(kernel=DENSE, factor=2.0)),
+    "Sum": (kernels.Sum, dict(first=DENSE, second=DENSE)),
+    "Meta": (kernels.Meta, dict(base=DENSE, inner=kernels.Flow())),
+    "Flow": (kernels.Flow, dict(time=1.0)),
+    "GD": (kernels.GD, dict(steps=2, lr=0.1)),
+    "Prox": (kernels.Prox, dict(reg=0.1)),
+    "Kernel.__call__": (DENSE, dict(x1=FLAT, x2=FLAT)),
+    "Kernel.__call__ of sequences": (RECURRENT, dict(x1=X, x2=X, lengths=LENGTHS, lengths2=LENGTHS)),
+    "Kernel.diag": (RECURRENT.diag, dict(x=X, lengths=LENGTHS)),
+    "every_step": (kernels.every_step, dict(kernel=RECURRENT, x=X, lengths=LENGTHS)),
+    "models.Dense": (models.Dense, dict(width=4, depth=1, sigma_w=1.0, activation="relu", outputs=1)),
+    "models.Recurrent": (models.Recurrent, dict(width=4, sigma_w=1.0, activation="relu", depth=1, read="last")),
+    "models.Gated": (models.Gated, dict(width=4, cell="gru", sigma_w=1.0, read="last")),
+    "models.LeakyRecurrent": (models.LeakyRecurrent, dict(width=4, keep=0.5, sigma_w=1.0)),
+    "models.Bidirectional": (models.Bidirectional, dict(width=4, sigma_w=1.0, depth=2)),
+    "Model.init": (models.Recurrent(width=4).init, dict(key=KEY, x=X[0])),
+    "adapt": (models.adapt, dict(apply=linear, lr=0.1, steps=1)),
+    "NTK": (empirical.NTK, dict(f=linear, params=PARAMS, outputs="trace", method="auto")),
+    "NTK.__call__": (empirical.NTK(linear, PARAMS), dict(x1=FLAT)),
+    "linearize": (empirical.linearize, dict(f=linear, params=PARAMS)),
+    "taylor": (empirical.taylor, dict(f=linear, params=PARAMS, degree=1)),
+    "attention_weights": (empirical.attention_weights, dict(f=attention)),
+    "sgd.fit": (training.sgd.fit, dict(f=linear, params=PARAMS, data=(FLAT, Y), lr=0.1, batch=2, steps=2, key=KEY, loss="squared")),
+    "Batches": (training.Batches, dict(n=4, batch=2, order="shuffle", key=KEY)),
+    "fit": (training.fit, dict(kernel=DENSE, x=FLAT, y=Y, reg=0.1, steps=1, train=["sigma_w"])),
+    "track": (training.track, dict(probes=[training.MovementProbe()], params=PARAMS)),
+    "KernelProbe": (training.KernelProbe, dict(f=linear, x=FLAT, y=Y, every=1, k=1, name="kernel")),
+    "LossProbe": (training.LossProbe, dict(f=linear, sets={"train": (FLAT, Y)}, loss="squared", every=1)),
+    "MovementProbe": (training.MovementProbe, dict(every=1, name="movement")),
+    "linearised": (training.linearised, dict(f=linear, params=PARAMS, x=FLAT, y=Y)),
+    "laziness": (training.laziness, dict(widths=[4, 8, 16], changes=[[1.0, 1.1], [0.7, 0.8], [0.5, 0.6]], level=0.9)),
+    "Dataset": (Dataset, dict(x=X, y=[0, 1, 0, 1], lengths=LENGTHS)),
+    "load": (load, dict(path="nothing.npz")),
+    "unit_tokens": (sequences.unit_tokens, dict(n=2, t=2, d=2, key=KEY)),
+    "parity": (sequences.parity, dict(n=2, t=2, key=KEY)),
+    "delay": (sequences.delay, dict(n=2, t=3, lag=1, key=KEY)),
+    "near_duplicates": (sequences.near_duplicates, dict(n=4, t=2, distance=0.1, key=KEY)),
+    "ragged": (sequences.ragged, dict(n=2, t_max=3, d=2, key=KEY)),
+    "by_class": (held_out.by_class, dict(x=X[[0, 1, 2, 3] * 2], y=[0, 0, 1, 1, 2, 2, 3, 3], held_out=2, key=KEY)),
+    "power_law": (laws.power_law, dict(d=3, decay=1.0, logs=0.0)),
+    "exponential": (laws.exponential, dict(d=3, rate=1.0)),
+    "two_levels": (laws.two_levels, dict(d=3, head=1)),
+    "sinusoids": (tasks.sinusoids, dict(n=2, shots=2, queries=2, key=KEY)),
+    "linear_regression": (tasks.linear_regression, dict(n=2, n1=2, n2=2, spectrum=[1.0, 0.5], key=KEY, mean=0.0, spread=1.0, noise=0.1, rotation=np.eye(2))),
+    "sinusoids' ranges": (tasks.sinusoids, dict(n=2, shots=2, queries=2, key=KEY, amplitude=(0.1, 5.0), phase=(0.0, 1.0), reach=1.0, noise=0.1)),
+    "tasks.few_shot": (tasks.few_shot, dict(x=X, y=[0, 0, 1, 1], shots=1, queries=1, ways=2, tasks=2, permute=False, lengths=LENGTHS, key=KEY)),
+    "blocks.Linear": (blocks.Linear, dict(sigma_w=1.0, sigma_b=0.0, train="Wb")),
+    "blocks.Nonlinearity": (blocks.Nonlinearity, dict(activation="relu")),
+    "blocks.Attention": (blocks.Attention, dict(sigma_qk=1.0, sigma_ov=1.0, sigma_b=0.0, weights="softmax", scaling="dim", project=True, skip=False, causal=False, train="QKVOb", samples=8, seed=0)),
+    "blocks.LayerNorm": (blocks.LayerNorm, dict(eps=0.0)),
+    "blocks.Residual": (lambda blocks_: blocks.Residual(blocks_), dict(blocks_=blocks.Linear())),
+    "blocks.Positions": (blocks.Positions, dict(share=0.5, decay=0.1)),
+    "Serial": (lambda blocks_, **rest: kernels.Serial(blocks_, **rest), dict(blocks_=blocks.Linear(), read="mean", sigma_v=1.0, train_v=True, input_scale="dim", kind="ntk", param="ntk")),
+    "Serial.__call__": (kernels.Serial(blocks.Linear(), "relu"), dict(x1=X, x2=X, lengths=LENGTHS, lengths2=LENGTHS)),
+    "models.Serial": (lambda blocks_, **rest: models.Serial(blocks_, **rest), dict(blocks_=blocks.Linear(), width=4, heads=1, read="mean", sigma_v=1.0, train_v=True, input_scale="dim", outputs=1)),
+    "gram of tasks": (ntkseq.gram, dict(kernel=META, x=TASKS.inputs, x2=TASKS.inputs, tile=2, workers=1)),
+    "meta_spectra": (spectra.meta_spectra, dict(base=DENSE, inner=kernels.GD(), tasks=TASKS, algorithms=("none",), batch=1, head=DENSE)),
+    "Meta.blocks": (META.blocks, dict(tasks=TASKS.inputs)),
+    "few_shot": (predictors.few_shot, dict(kernel=META, tasks=TASKS, labels=np.asarray(TASKS.labels), reg=0.1)),
+    "FewShot": (predictors.few_shot(META, TASKS, reg=0.1), dict(tasks=TASKS)),
+    "FewShot.select_reg": (predictors.few_shot(META, TASKS, reg=0.1).select_reg, dict(regs=[0.1, 1.0])),
+    "gaussian_process": (predictors.gaussian_process, dict(K=A, y=Y, noise=0.1)),
+    "GaussianProcess.variance": (predictors.gaussian_process(A, Y, noise=0.1).variance, dict(K_cross=A, K_query=np.diag(A))),
+    "MixedRegression": (maml.MixedRegression, dict(spectrum=[1.0, 0.5], start=1.0, spread=0.1, noise=0.5, n1=4, n2=3, m=2, beta_tr=0.1, beta_te=0.1, alpha=0.05)),
+    "MixedRegression.of": (maml.MixedRegression.of, dict(Sigma=A, start=np.ones(4), Sigma_theta=A)),
+    "MixedRegression.of_kernel": (maml.MixedRegression.of_kernel, dict(K=A, residual=Y)),
+    "maml.risk": (maml.risk, dict(problem=PROBLEM, steps=3)),
+    "maml.limit": (maml.limit, dict(problem=PROBLEM)),
+    "maml.grid": (maml.grid, dict(problem=PROBLEM, horizons=[1, 2], axes={"alpha": [0.05, 0.1]})),
+    "maml.simulate": (maml.simulate, dict(problem=PROBLEM, steps=3, runs=2, key=KEY, horizons=[1, 3])),
+    "maml.operator": (maml.operator, dict(spectrum=[1.0, 0.5], beta=0.1, n=3, F=[2.0, 2.0], k4=3.0)),
+    "maml.fourth_moment": (maml.fourth_moment, dict(K=A)),
+    "maml.learner": (maml.learner, dict(apply=linear, lr=0.1, steps=1, algorithm="maml", head="W", reg=None)),
+    "maml.fit": (maml.fit, dict(f=LEARNER, params={"W": np.ones(1, np.float32)}, tasks=TASKS, lr=0.1, batch=2, steps=1, key=KEY)),
+    "maml.accuracy": (maml.accuracy, dict(f=LEARNER, params={"W": np.ones(1, np.float32)}, tasks=TASKS)),
+    "maml.scored": (maml.scored, dict(answers=np.ones((2, 2)), labels=np.ones((2, 2)))),
+    "maml_upper": (bounds.maml_upper, dict(problem=PROBLEM, steps=3, form="derived")),
+    "maml_lower": (bounds.maml_lower, dict(problem=PROBLEM, steps=3, form="paper")),
+    "maml_sides": (bounds.maml_sides, dict(problem=PROBLEM, horizons=[1, 2], form="derived", axes={"alpha": [0.05, 0.1]})),
+    "Tokens.declared": (bounds.Tokens.declared, dict(norms=[1.0, 1.0], common=[1.0, 0.0], features=2)),
+    "Tokens.measured": (bounds.Tokens.measured, dict(x=X)),
+    "memory_profile": (bounds.memory_profile, dict(kernel=PAPER, x=LAW)),
+    "rkhs_norm": (bounds.rkhs_norm, dict(target=ADDITIVE, kernel=PAPER, x=LAW, degree=2)),
+    "target_risk": (bounds.target_risk, dict(target=ADDITIVE, kernel=PAPER, x=LAW, n=4, delta=0.1, B0=1.0, tried=1)),
+    "sample_size": (bounds.sample_size, dict(target=ADDITIVE, kernel=PAPER, x=LAW, eps=0.1, delta=0.1, B0=1.0, tried=1)),
+    "every_step of a bound": (bounds.every_step, dict(K=OF_STEPS, y=np.ones((4, 2)), steps=[0], delta=0.1, B0=1.0, reg=0.1, kappa=2.0, tried=1)),
+    "each_step": (bounds.each_step, dict(K=OF_STEPS, y=np.ones((4, 2)), delta=0.1, B0=1.0, reg=0.1, kappa=2.0, tried=1)),
+    "every_step_norm": (bounds.every_step_norm, dict(target=STEPS, kernel=PAPER, x=MARKED)),
+    "every_step_risk": (bounds.every_step_risk, dict(target=STEPS, kernel=PAPER, x=MARKED, n=4, delta=0.1, B0=1.0, tried=1)),
+    "allen_zhu_li": (bounds.allen_zhu_li, dict(target=ADDITIVE, x=X, y=Y, eps=0.1, width=8, outputs=1)),
+    "wang_shen": (bounds.wang_shen, dict(target=ADDITIVE, x=X, y=Y, delta=0.1, B0=1.0, tried=1, K=A)),
+    "panigrahi_goyal": (bounds.panigrahi_goyal, dict(target=SEQUENCE, x=X, y=Y, eps=0.1, width=8, outputs=1)),
+    "along": (bounds.along, dict(table=RUN, lr=0.2, n=2, whole=True, start=1.0, losses=[1.0, 0.5])),
+    "PositionToPosition": (concepts.PositionToPosition, dict(parts=[(1, 2, 0, [1.0, 0.0], "sin")])),
+    "concepts.sample": (concepts.sample, dict(target=ADDITIVE, n=2, t=3, d=2, key=KEY, token_norm=1.0, first="common", bias=0.0, noise=0.1)),
+    "deviation": (training.deviation, dict(outputs=np.ones((2, 1, 1)), linear=np.ones((2, 1, 1)), rounding=0.0)),
+    "AttentionRankProbe": (training.AttentionRankProbe, dict(attention=attention, x=X, lengths=LENGTHS, every=1, kinds=("entropy",), name="attention")),
+    "Linearised": (training.Linearised, dict(K=A.astype(np.float32), f0=np.zeros(4), y=Y, K_probe=A.astype(np.float32), f0_probe=np.zeros(4))),
+    "Linearised.follow": (training.Linearised(A.astype(np.float32), np.zeros(4), Y).follow, dict(batches=np.array([[0, 1], [2, 3]]), lr=0.1, record=[0, 1, 2])),
+    "Linearised.flow": (training.Linearised(A.astype(np.float32), np.zeros(4), Y).flow, dict(times=[0.0, 1.0])),
+    "reports.Table": (reports.Table, dict(header=("a",), rows=((1.0,),), caption="c")),
+    "reports.Figure": (reports.Figure, dict(name="a", draw=lambda: None, caption="c", alt="", kind="svg")),
+    "reports.Section": (reports.Section, dict(heading="a", text=("b",), figures=(), tables=(), bounds={}, measured={})),
+    "reports.Sheet": (reports.Sheet, dict(title="a", question="b", expect="", command="", facts=(("1", "b"),), notes=("n",), sections=(), numbers={}, arrays={"a": np.ones(2)}, provenance={})),
+    "reports.Folder": (reports.Folder, dict(path="report")),
+    "average": (empirical.average, dict(make=lambda key: DENSE, keys=list(jax.random.split(KEY, 2)), x=FLAT)),
+    "convergence": (empirical.convergence, dict(make=lambda width, key: DENSE, widths=(2, 4), keys=list(jax.random.split(KEY, 2)), x=FLAT, limit=A)),
+    "NTK.mv": (empirical.NTK(linear, PARAMS).mv, dict(x=FLAT, v=np.ones(4, np.float32))),
+    "Taylor.__call__": (empirical.taylor(linear, PARAMS, degree=1), dict(params=PARAMS, x=FLAT[0])),
+    "squared_error": (models.squared_error, dict(outputs=np.ones((2, 1), np.float32), targets=np.ones(2, np.float32))),
+    "polynomial": (concepts.series.polynomial, dict(coefficients=[0.0, 1.0])),
+    "teacher_sum": (sequences.teacher_sum, dict(n=2, t=2, d=2, key=KEY, directions=np.ones((2, 2), np.float32))),
+    "count_ones": (sequences.count_ones, dict(n=2, t=2, key=KEY, dtype=np.float32)),
+    "digits": (bundled.digits, dict(classes=(3, 8), dtype=np.float32, scale=True)),
+    "Dataset.binary": (Dataset(jnp.asarray(X), jnp.asarray([0, 1, 0, 1]), classes=("a", "b")).binary, dict(a="a", b="b")),
+    "load options": (load, dict(path=str(TABLE), targets="classes", label="last", layout="rows", tokens="real", header=False, delimiter="comma", dtype=np.float32, max_bytes=1000)),
+    "text.one_hot": (text.one_hot, dict(codes=np.arange(3), positions=False)),
+    "text.decode": (text.decode, dict(codes=np.arange(3))),
+    "text.placed": (text.placed, dict(tokens=np.ones((2, 3, 4)))),
+    "text.read": (text.read, dict(path="nothing.txt", max_bytes=100)),
+    "sgd.fit options": (training.sgd.fit, dict(f=linear, params=PARAMS, data=(FLAT, Y), lr=0.1, batch=2, epochs=1, key=KEY, order="once", probes=(), average="all", trainable="W", checkpoint=None, progress=False)),
+    "NTK options": (empirical.NTK, dict(f=linear, params=PARAMS, trainable="W", rates={"W": 1.0}, orders={})),
+    "attention_ranks options": (spectra.attention_ranks, dict(attention=attention, params=ATTENTION, x=X, lengths=LENGTHS, kinds=("entropy",))),
+    "Study": (studies.Study, {field.name: getattr(STUDY, field.name) for field in dataclasses.fields(STUDY)}),
+    "Stored": (studies.Stored, dict(file="nothing.npz", array="K", rounding=0.1, method="auto", ridge=0.1)),
+    "studies.run": (studies.run, dict(study=studies.Study("nothing.npz"))),
+    "studies.stored": (studies.stored, dict(asked=studies.Stored("nothing.npz"))),
+    "text.windows": (text.windows, dict(codes=np.arange(10), t=3)),
+    "text.encode": (text.encode, dict(text="abc")),
+}  # fmt: skip
