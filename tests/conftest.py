@@ -9,8 +9,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import importlib.metadata
 
-# Half of the tests' time was XLA at work on programs that run once, for a millisecond: it is asked for less of it. A flag
-# that jaxlib does not know ends the process, and it drops flags without notice: these were there in 0.10. With
+# Half of the tests' time was XLA at work on programs that run once, for a millisecond: it is asked for less of it. A
+# flag that jaxlib does not know ends the process, and it drops flags without notice: these were there in 0.10. With
 # XLA_FLAGS="" the programs are compiled as for everybody, as they are on the newest jaxlib.
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     os.environ.setdefault(
