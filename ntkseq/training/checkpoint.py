@@ -9,7 +9,7 @@ import json
 import os
 import pathlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -19,7 +19,7 @@ import numpy as np
 from ntkseq import _checks, _files
 from ntkseq.training import fingerprint
 
-FORMAT = "ntkseq checkpoint 2"
+FORMAT = "ntkseq checkpoint 3"
 
 
 def check_path(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -73,9 +73,9 @@ def read(path: pathlib.Path, settings: Mapping[str, Any]) -> dict[str, np.ndarra
             f"{path} is no whole checkpoint of this version of ntkseq ({type(error).__name__}: {error}). Remove it to "
             "begin again, or pass another checkpoint=."
         ) from None
-    differ = [name for name in {**settings, **found} if not _same(settings.get(name), found.get(name))]
+    differ = [(name, was, now) for name, was, now in _beside("", found, settings) if not _same(now, was)]
     if differ:
-        what = "; ".join(_difference(name, found.get(name), settings.get(name)) for name in differ)
+        what = "; ".join(_difference(*each) for each in differ)
         raise ValueError(
             f"{path} is the checkpoint of another run: {what}. Pass what it was made with, or another checkpoint=."
         )
@@ -142,6 +142,15 @@ def _array(leaf: Any) -> np.ndarray:
     return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
 
 
+def _beside(name: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Each setting as it was and as it is; those within settings with dots in their names."""
+    if not all(isinstance(one, Mapping) and not _is_fingerprint(one) and "values" not in one for one in (was, now)):
+        yield name, was, now
+        return
+    for key in {**now, **was}:
+        yield from _beside(f"{name}.{key}" if name else key, was.get(key), now.get(key))
+
+
 def _same(a: Any, b: Any) -> bool:
     """Whether two settings agree; numbers that were computed only up to what another machine may round differently."""
     if _is_fingerprint(a) and _is_fingerprint(b):
@@ -167,7 +176,7 @@ def _difference(name: str, was: Any, now: Any) -> str:
 
 def _warn_of_rewritten(path: pathlib.Path, settings: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """Say what could not be compared, since other versions or another backend write the same in other equations."""
-    pairs = [(name, found.get(name), now) for name, now in settings.items() if _is_fingerprint(now)]
+    pairs = [pair for pair in _beside("", found, settings) if _is_fingerprint(pair[2])]
     unlike = [(name, was, now) for name, was, now in pairs if was is not None and not fingerprint.same(was, now)]
     if unlike:
         _, was, now = unlike[0]

@@ -112,7 +112,12 @@ class KernelProbe(Probe):
         return jax.tree.leaves(self.x)[0].shape[0]
 
     def about(self) -> dict[str, Any]:
-        return super().about() | {"n": self.n, "k": self.k, "outputs": self.outputs}
+        return super().about() | {
+            "n": self.n,
+            "k": self.k,
+            "outputs": self.outputs,
+            "trainable": "function" if callable(self.trainable) else self.trainable,
+        }
 
     def kernel(self, params: Any, state: Any = None) -> NTK:
         """The empirical kernel at these parameters."""
@@ -125,6 +130,13 @@ class KernelProbe(Probe):
         kernel = self.kernel(params, state)
         side = kernel.prepare(self.x, self.lengths)
         return {"K": kernel.square_side(side), "outputs": self.values(params, state)}
+
+    def computed(self, params: Any, start: Any, state: Any = None) -> Any:
+        """f at the first example and its derivative in what is trained: the equations of K depend on the device."""
+        function = self.kernel(params, state).function
+        one = jax.tree.map(lambda leaf: leaf[0], function.inputs(self.x, self.lengths))
+        out, pull = jax.vjp(lambda weights: function.outputs_at(weights, one), function.weights)
+        return out, pull(jnp.ones_like(out))
 
     def values(self, params: Any, state: Any = None) -> Float[Array, "n o"]:
         """The outputs of the network on the probe examples."""

@@ -52,6 +52,10 @@ class Probe(abc.ABC):
         """The settings, as JSON holds them."""
         return {"kind": self.kind, "every": self.every if isinstance(self.every, int) else list(self.every)}
 
+    def computed(self, params: Any, start: Any, state: Any = None) -> Any:
+        """By whose equations a checkpoint knows the probe again: `measure`, or what does not depend on the device."""
+        return measure(self, params, start, state)
+
     def look(self, params: Any, start: Any, state: Any = None) -> Any:
         """`measure` now, its arrays on the host."""
         return host(_measured(self, params, start, state))

@@ -151,12 +151,29 @@ def identity(run: Run, given: dict[str, Any]) -> dict[str, Any]:
             "loss": loss,
             "lr": None if setting.lr is None else float(setting.lr),
             "state of the optimizer": files.kinds(run.state.opt),
-            "probes": None if run.history is None else run.history.about,
+            "probes": None if run.history is None else _probes(run.history, function),
             "f and loss at the start": _outputs(setting),
             "steps of the optimizer in a trial": _trial(setting, run.state),
         }
         | _computed(setting, run.state)
     )
+
+
+def _probes(history: History, function: Any) -> dict[str, Any]:
+    """What each probe was set to, what it holds, and what it computes: rows of two probes make no table."""
+    params = jax.tree.unflatten(function.tree, function.leaves)
+    found = {}
+    for probe, reference in zip(history.probes, history.references, strict=True):
+        held = {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in jax.tree.leaves_with_path(probe)}
+        computes = fingerprint.fingerprint(
+            lambda probe, params, start: probe.computed(params, start), probe, params, reference.start
+        )
+        found[probe.name] = (
+            dict(history.about[probe.name])
+            | {name: files.digest(leaf) for name, leaf in held.items()}
+            | {"what it computes": computes}
+        )
+    return found
 
 
 def _computed(setting: loop.Setting, state: loop.State) -> dict[str, Any]:

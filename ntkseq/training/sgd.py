@@ -103,7 +103,8 @@ def fit(
             for `empirical.NTK`. The others stay as they are, and the optimizer never sees them: None is in their place.
         checkpoint: path of an .npz. Written before the first step, every `checkpoint_every` steps and at the end. If it
             is there, training goes on from it; `steps` may have grown. It is refused if it is of another run: other
-            data, start, key, batches, average, probes, or f, loss or optimizer compute something else, also only later.
+            data, start, key, batches, average, or f, loss, optimizer or probes compute something else, also only later;
+            what looks at the run cannot change in the middle.
         checkpoint_every: in steps; 1000 by default.
         progress: show a progress bar (needs tqdm).
 

@@ -22,7 +22,9 @@ import pytest
 from ntkseq import _files
 from ntkseq.training import checkpoint, fingerprint, sgd
 from ntkseq.training.kernel_probe import KernelProbe
+from ntkseq.training.loss_probe import LossProbe
 from ntkseq.training.probes import MovementProbe
+from tests.marks import few
 
 KEY = jax.random.key(5)
 OPTIMIZER = optax.adam(0.02)
@@ -193,6 +195,56 @@ def test_a_checkpoint_of_another_run_is_refused_and_says_in_what(short, changes:
 
 def twice(prediction: Any, y: Any) -> Any:
     return jnp.sum((prediction - y) ** 2)
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory) -> pathlib.Path:
+    """The checkpoint of a run of 7 steps with probes; not to be changed."""
+    path = tmp_path_factory.mktemp("watched") / "run.npz"
+    fit(path, steps=7, probes=(*probes(), LossProbe(affine, {"train": (X, Y)}, loss="squared")))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("number", "probe", "message"),
+    few(
+        [
+            (0, MovementProbe(every=5), r"probes.movement.every was 4 and is 5\."),
+            (
+                0,
+                MovementProbe(every=4, name="way"),
+                r"probes.way was None and is .*; probes.movement was .* and is None",
+            ),
+            (
+                1,
+                KernelProbe(affine, X[1:6], y=Y[:5], every=9),
+                r"probes.kernel.x was \['float32\[5, 3.* and is .*[^;]$",
+            ),
+            (1, KernelProbe(affine, X[:5], y=Y[1:6], every=9), "probes.kernel.y was"),
+            (
+                1,
+                KernelProbe(affine, X[:5], every=9),
+                "probes.kernel.what it computes.*; probes.kernel.y was .* and is None",
+            ),
+            (1, KernelProbe(other, X[:5], y=Y[:5], every=9), "probes.kernel.what it computes"),
+            (
+                1,
+                KernelProbe(affine, X[:5], y=Y[:5], every=9, trainable="W"),
+                "probes.kernel.trainable was None and is W",
+            ),
+            (2, LossProbe(affine, {"train": (X, 2 * Y)}, loss="squared"), "probes.loss.sets"),
+            (2, LossProbe(affine, {"train": (X, Y)}, loss=twice), "probes.loss.loss was squared and is function"),
+        ],
+        first=4,
+    ),
+)
+def test_rows_of_other_probes_are_not_added_to_those_of_a_checkpoint(watched, number, probe, message) -> None:
+    before = watched.read_bytes()
+    given = [*probes(), LossProbe(affine, {"train": (X, Y)}, loss="squared")]
+    given[number] = probe
+    with pytest.raises(ValueError, match=f"run.npz is the checkpoint of another run: {message}"):
+        fit(watched, probes=given)
+    assert watched.read_bytes() == before
 
 
 def test_a_loss_of_the_same_name_with_another_body_is_another_run(tmp_path) -> None:
