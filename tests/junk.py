@@ -123,6 +123,8 @@ def sweep(only: str = "") -> tuple[int, list[tuple[str, str, str, str]]]:
             for what, call in calls:
                 count += 1
                 found = judged(call, name, what)
+                if found == "accepted" and (title, name) == ("Model.init", "x"):
+                    continue  # only its shape and dtype count, and padding may be NaN
                 if found is not None:
                     wrong.append((title, name, what, found))
     return count, wrong

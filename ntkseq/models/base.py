@@ -61,7 +61,6 @@ class Model(abc.ABC):
         if isinstance(x, jax.ShapeDtypeStruct):
             x = jnp.zeros(x.shape, x.dtype)
         x = _checks.example("x", x, self.axes)
-        _checks.finite("x", x)
         leaves, tree = jax.tree.flatten(self.shapes(x.shape))
         keys = jax.random.split(key, len(leaves))
         return tree.unflatten([jax.random.normal(k, s.shape, x.dtype) for k, s in zip(keys, leaves, strict=True)])

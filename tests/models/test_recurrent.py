@@ -221,6 +221,12 @@ def test_nan_inside_the_sequence_is_refused():
         _net().apply(params, x, length=3)
 
 
+def test_init_looks_at_shape_and_dtype_alone():
+    padded = jnp.full((4, 2), jnp.nan, jnp.float32)
+    made, wanted = (_net().init(jax.random.key(0), x) for x in (padded, jnp.ones((4, 2), jnp.float32)))
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), made, wanted))
+
+
 def test_params_of_another_model_length_or_dtype_are_refused():
     x = jnp.zeros((4, 2), jnp.float32)
     key = jax.random.key(0)
