@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 import ntkseq
-from ntkseq import bounds, empirical, grams, kernels, predictors, training
+from ntkseq import bounds, empirical, grams, kernels, predictors, spectra, training
 
 
 def network(params, x):
@@ -36,7 +36,7 @@ def answers(x, y, params, lengths):
         "ntk": ntk(x),
         "gram of ntk": ntkseq.gram(ntk, x),
         "spectrum": ntkseq.spectrum(K).values,
-        "matrix-free": ntkseq.spectrum(grams.lazy(kernel, x), k=2, method="matrix-free").values,
+        "matrix-free": ntkseq.spectrum(grams.lazy(kernel, x), spectra.MatrixFree(k=2)).values,
         "spectrum of an array": ntkseq.spectrum(kernel(x)).values,
         "rank": ntkseq.effective_rank(ntk(x)),
         "ridge": predictors.ridge(K, y, reg=1e-3)(np.asarray(K)),

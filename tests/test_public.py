@@ -71,10 +71,11 @@ SURFACE = {
     ],
     "ntkseq.reports": ["Figure", "Folder", "Prediction", "Rank", "Report", "Section", "Sheet", "Table"],
     "ntkseq.spectra": [
-        "AttentionRanks", "ClassStructure", "Comparison", "Curve", "Decay", "Interval", "LayerRanks", "LowRank",
-        "MetaSpectrum", "Partial", "SampledRank", "Score", "Spectrum", "aggregate", "attention_ranks", "centred",
-        "classwise", "compare", "condition_score", "effective_rank", "effective_ranks", "meta_spectra", "nystrom",
-        "positive_definite", "ranks", "sampled", "spectrum",
+        "AttentionRanks", "Auto", "ClassStructure", "Comparison", "Curve", "Decay", "Full", "FullSpectrum", "Interval",
+        "LayerRanks", "LowRank", "MatrixFree", "MetaSpectrum", "PartialSpectrum", "SampledRank", "Score",
+        "Spectrum", "aggregate", "attention_ranks", "centred", "classwise", "compare", "condition_score",
+        "effective_rank", "effective_ranks", "meta_spectra", "nystrom", "positive_definite", "ranks", "sampled",
+        "spectrum",
     ],
     "ntkseq.spectra.ranks": [
         "Dimension", "EffectiveRank", "Energy", "Entropy", "Intrinsic", "Numerical", "Participation", "Stable", "Tail",

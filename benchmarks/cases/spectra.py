@@ -13,7 +13,7 @@ import ntkseq
 from benchmarks.report import Report
 from benchmarks.timing import measure_in_turn, peak_memory
 from ntkseq import kernels
-from ntkseq.spectra import ranks
+from ntkseq.spectra import Full, MatrixFree, ranks
 
 KERNEL = kernels.Recurrent(sigma_w=1.0, sigma_u=1.0, sigma_b=0.1)
 T, D = 32, 4
@@ -41,7 +41,9 @@ def large() -> Report:
     report.add("  per pair and step, of the full square", once / (n * n * T) * 1e9, "ns")
     found: list[Any] = []
     start = time.perf_counter()
-    memory = peak_memory(lambda: found.append(ntkseq.spectrum(lazy, steps=8, most=8, tol=1e-3)), interval=0.05)
+    memory = peak_memory(
+        lambda: found.append(ntkseq.spectrum(lazy, MatrixFree(steps=8, max_iterations=8, tol=1e-3))), interval=0.05
+    )
     report.add("the leading 20 and the density", time.perf_counter() - start, "s")
     report.add("  peak memory beyond the data", memory / 2**30, "GiB", most=2.0)
     spectrum = found[0]
@@ -85,10 +87,10 @@ def agreement(report: Report, n: int) -> None:
     """The matrix-free path and all eigenvalues: how far apart, and how wide the intervals are."""
     K = ntkseq.gram(KERNEL, inputs(n))
     start = time.perf_counter()
-    dense = ntkseq.spectrum(K, method="dense")
+    dense = ntkseq.spectrum(K, Full())
     report.add(f"all eigenvalues, n = {n}", time.perf_counter() - start, "s")
     start = time.perf_counter()
-    free = ntkseq.spectrum(K, method="matrix-free", least=1, steps=200, most=200)
+    free = ntkseq.spectrum(K, MatrixFree(k_smallest=1, steps=200, max_iterations=200))
     report.add("  both ends and the density, matrix-free", time.perf_counter() - start, "s", note=free.method)
     apart = np.abs(free.values - dense.values[:20]) / (free.errors + dense.errors[:20])
     report.add("  leading 20: difference over the stated errors", float(apart.max()), "", most=1.0)
@@ -138,7 +140,7 @@ def peers(report: Report, n: int) -> None:
         estimate = stochtrace.estimator_monte_carlo(problem, sampler=sampler)
         ridge = 1.0
         found = float(estimate(lambda v: matrix @ v / ridge + v, jax.random.key(0)))
-    spectrum = ntkseq.spectrum(np.asarray(A), method="matrix-free", steps=16)
+    spectrum = ntkseq.spectrum(np.asarray(A), MatrixFree(steps=16))
     truth = float(np.sum(np.log1p(np.maximum(np.linalg.eigvalsh(A), 0) / ridge)))
     ours_ = spectrum.log_det(ridge)
     report.add("log det(I + K), ours: error", abs(ours_.estimate / truth - 1), "rel", note=f"{truth:.6g} in {ours_}")

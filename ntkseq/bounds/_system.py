@@ -14,7 +14,7 @@ from ntkseq._outward import at_most, interval, outward
 from ntkseq.bounds.base import Assumption
 from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.auditing import Audited
-from ntkseq.spectra import Spectrum, spectrum
+from ntkseq.spectra import FullSpectrum, spectrum
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -34,7 +34,7 @@ class System:
 
     matrix: Float[np.ndarray, "n n"]
     y: Float[np.ndarray, " n"]
-    spectrum: Spectrum
+    spectrum: FullSpectrum
     stated: bool = True
     entrywise: float | None = None
     chance: float = 0.0
@@ -57,7 +57,7 @@ class System:
     @property
     def resolved(self) -> bool:
         """Whether the least eigenvalue is told from zero."""
-        return bool(self.spectrum.min_eigenvalue.resolved) and self.lower > 0.0
+        return self.spectrum.min_eigenvalue.positive
 
     @property
     def n(self) -> int:

@@ -153,14 +153,14 @@ def along(table: Any, *, lr: float, n: int, whole: bool, start: Any = None, loss
     whole = _checks.flag("whole", whole)
     steps, columns = _columns(table)
     low, middle, high = (float(columns[name][0]) for name in ("least_lower", "least", "least_upper"))
-    own = Interval(low, middle, high, low > 0)
+    own = Interval(low, middle, high)
     if isinstance(start, Interval):
         first = start
     elif start is None:
-        first = own if whole else Interval(0.0, 0.5 * high, high, False)  # (training.5)
+        first = own if whole else Interval(0.0, 0.5 * high, high)  # (training.5)
     else:
         number = _checks.nonnegative("start", start)
-        first = Interval(number, number, number, number > 0)
+        first = Interval(number, number, number)
     x = {name: lr * column / n for name, column in columns.items()}
     rate = np.maximum(np.abs(1 - x["least"]), np.abs(1 - x["largest"]))
     ends = (x["largest"] - x["largest_error"], x["largest"] + x["largest_error"])

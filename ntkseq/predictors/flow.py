@@ -152,7 +152,7 @@ def _dense(K: Any, y: np.ndarray, start: np.ndarray, rest: np.ndarray, clock: Cl
             f"gradient descent diverges at lr = {clock.lr:.3g}: lr lambda_max must be below 2, and lambda_max is "
             f"{eigen.max_eigenvalue}. Take lr < {2 / eigen.values[0]:.3g}."
         )
-    if not math.isfinite(clock.time) and not eigen.min_eigenvalue.resolved:
+    if not math.isfinite(clock.time) and not eigen.min_eigenvalue.positive:
         raise ValueError(
             f"time = inf asks for the interpolant, and the least eigenvalue cannot be told from zero: "
             f"{eigen.min_eigenvalue}. Take a finite time, or ridge(K, y, reg=...)."

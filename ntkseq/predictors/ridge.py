@@ -131,7 +131,7 @@ def ridge(K: Any, y: Any, *, reg: float) -> Ridge:
     y, outputs = _targets(y, len(matrix))
     if reg == 0.0:
         least = spectrum(K, vectors=False, method="dense").min_eigenvalue
-        if not (least.resolved and float(least.lower) > 0.0):
+        if not least.positive:
             raise ValueError(
                 "reg = 0 asks for the interpolant, which needs a positive definite K; its least eigenvalue lies in "
                 f"[{float(least.lower):.3g}, {float(least.upper):.3g}] and cannot be told from zero. Pass reg > 0 "

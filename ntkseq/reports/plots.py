@@ -10,7 +10,7 @@ import numpy as np
 
 from ntkseq.bounds import Bound
 from ntkseq.reports.record import Prediction, Rank
-from ntkseq.spectra import Spectrum
+from ntkseq.spectra import FullSpectrum
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +78,7 @@ def kernel_map(matrix: Any, y: Any, classes: Sequence[str], ax: Axes | None = No
     return ax
 
 
-def eigenvalues(spectrum: Spectrum, ax: Axes | None = None, *, reg: float | None = None) -> Axes:
+def eigenvalues(spectrum: FullSpectrum, ax: Axes | None = None, *, reg: float | None = None) -> Axes:
     """The eigenvalues with their errors, both axes logarithmic; what is not told from zero is marked.
 
     Args:

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from ntkseq._outward import interval, percents
 from ntkseq.bounds import Bound
 from ntkseq.grams import Dense
-from ntkseq.spectra import Interval, Spectrum
+from ntkseq.spectra import FullSpectrum, Interval
 
 SCHEMA = "ntkseq-report-1"
 
@@ -108,7 +108,7 @@ class Report:
     y: Int[np.ndarray, " n"]
     y_test: Int[np.ndarray, " m"]
     classes: tuple[str, ...]
-    spectrum: Spectrum
+    spectrum: FullSpectrum
     alignment: float
     ranks: tuple[Rank, ...]
     bounds: Mapping[str, Bound]
@@ -204,7 +204,7 @@ def strict(value: Any) -> Any:
 
 
 def _interval(value: Interval) -> dict[str, Any]:
-    return {"lower": value.lower, "estimate": value.estimate, "upper": value.upper, "resolved": bool(value.resolved)}
+    return {"lower": value.lower, "estimate": value.estimate, "upper": value.upper, "resolved": value.resolved}
 
 
 def _short(value: Interval | None) -> str:

@@ -8,26 +8,32 @@ from ntkseq.spectra.certify import positive_definite
 from ntkseq.spectra.compare import Comparison, compare
 from ntkseq.spectra.decay import Decay
 from ntkseq.spectra.effective import effective_rank, effective_ranks
+from ntkseq.spectra.full import FullSpectrum
 from ntkseq.spectra.heads import SampledRank, aggregate, sampled
 from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.low_rank import LowRank
 from ntkseq.spectra.meta import MetaSpectrum, Score, condition_score, meta_spectra
+from ntkseq.spectra.methods import Auto, Full, MatrixFree
 from ntkseq.spectra.nystrom import nystrom
-from ntkseq.spectra.partial import Partial
+from ntkseq.spectra.partial import PartialSpectrum
 from ntkseq.spectra.spectrum import spectrum
 from ntkseq.spectra.structure import ClassStructure, centred, classwise
 
 __all__ = [
     "AttentionRanks",
+    "Auto",
     "ClassStructure",
     "Comparison",
     "Curve",
     "Decay",
+    "Full",
+    "FullSpectrum",
     "Interval",
     "LayerRanks",
     "LowRank",
+    "MatrixFree",
     "MetaSpectrum",
-    "Partial",
+    "PartialSpectrum",
     "SampledRank",
     "Score",
     "Spectrum",

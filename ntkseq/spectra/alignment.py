@@ -16,7 +16,7 @@ from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.quadrature import Rule, lanczos
 
 if TYPE_CHECKING:
-    from ntkseq.spectra.partial import Partial
+    from ntkseq.spectra.partial import PartialSpectrum
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -35,7 +35,7 @@ class Curve:
         return f"Curve({self.at.size} shares, widest {float(np.max(self.upper - self.lower)):.2g})"
 
 
-def kernel_target(part: Partial, y: Any) -> Interval:
+def kernel_target(part: PartialSpectrum, y: Any) -> Interval:
     """y^T K y / (|y|^2 |K|_F), one product."""
     y = direction(y, part.n)
     K = gram(part)
@@ -44,17 +44,17 @@ def kernel_target(part: Partial, y: Any) -> Interval:
     energy = float(y @ K.times(y))
     error = part.rounding + 2.0 * part.product
     if part.norm_fro == 0:
-        return Interval(0.0, math.nan, 1.0, False)
+        return Interval(0.0, math.nan, 1.0)
     size, off = part.norm_fro * (1.0 + 4.0 * part.n * _EPS), part.frobenius
     low, high = energy - error, energy + error
     small = part.norm_fro * (1.0 - 4.0 * part.n * _EPS) - off
     lower = low / (size + off) if low >= 0 else (low / small if small > 0 else -1.0)
     upper = high / small if small > 0 else 1.0
     lower, upper = max(lower, 0.0 if part.semidefinite else -1.0), min(upper, 1.0)
-    return Interval(lower, min(max(energy / part.norm_fro, lower), upper), upper, lower > 0)
+    return Interval(lower, min(max(energy / part.norm_fro, lower), upper), upper)
 
 
-def leading(part: Partial, vectors: Float[np.ndarray, "n k"], y: Any) -> Curve:
+def leading(part: PartialSpectrum, vectors: Float[np.ndarray, "n k"], y: Any) -> Curve:
     """The share of |y|^2 in the eigenvectors of the k largest eigenvalues, k = 1, 2, ...
 
     Let V hold k Ritz vectors, theta the least of their values, R their residual for the exact matrix, and l >= its
@@ -79,7 +79,7 @@ def leading(part: Partial, vectors: Float[np.ndarray, "n k"], y: Any) -> Curve:
     return Curve(np.arange(1.0, k + 1.0), lower, np.clip(shares, lower, upper), upper)
 
 
-def above(part: Partial, y: Any, levels: Any, steps: Any) -> Curve:
+def above(part: PartialSpectrum, y: Any, levels: Any, steps: Any) -> Curve:
     """The share of |y|^2 in the eigenvectors of all eigenvalues >= level, by Lanczos from y: (numerics.15)."""
     y = direction(y, part.n)
     steps = _checks.positive_int("steps", steps)
@@ -141,10 +141,10 @@ def _same(V: np.ndarray) -> np.ndarray:
     return V
 
 
-def gram(part: Partial) -> Gram:
+def gram(part: PartialSpectrum) -> Gram:
     """The matrix whose spectrum it is."""
     if part.K is None:
-        raise ValueError("this needs products with the matrix; this Partial has none. Call spectrum(K, ...).")
+        raise ValueError("this needs products with the matrix; this PartialSpectrum has none. Call spectrum(K, ...).")
     return part.K
 
 

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from ntkseq import _checks
 from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.base import Dense, Gram
-from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.dense import dense_spectrum
+from ntkseq.spectra.full import FullSpectrum
 from ntkseq.spectra.interval import Interval
 
 MOST = 8192
@@ -96,7 +96,7 @@ def compare(K1: Any, K2: Any, *, k: int = 10) -> Comparison:
         alignment=cosine(A, B, frobenius),
         cka=cosine(_without_mean(A), _without_mean(B), frobenius),
         frobenius=relative,
-        spectral=Interval(max(norm - moved, 0.0), norm, norm + moved, bool(norm > moved)),
+        spectral=Interval(max(norm - moved, 0.0), norm, norm + moved),
         log_eigenvalues=ratio,
         resolved=resolved,
         angles=angles,
@@ -112,7 +112,6 @@ def relative_distance(A: np.ndarray, B: np.ndarray, errors: Sequence[float]) -> 
         max(distance - both, 0.0) / (own + errors[1]),
         distance / own,
         (distance + both) / (own - errors[1]) if own > errors[1] else math.inf,
-        bool(distance > both),
     )
 
 
@@ -141,25 +140,25 @@ def cosine(A: np.ndarray, B: np.ndarray, errors: Sequence[float]) -> Interval:
         1.0 if size == 0 else min((error + slack * size) / size, 1.0) for error, size in zip(errors, sizes, strict=True)
     ]
     if max(turn) >= 1.0:
-        return Interval(-1.0, math.nan, 1.0, False)
+        return Interval(-1.0, math.nan, 1.0)
     value = float(np.clip(np.sum((A / sizes[0]) * (B / sizes[1])), -1.0, 1.0))
     angle, away = math.acos(value), sum(math.asin(t) for t in turn)
     lower, upper = math.cos(min(angle + away, math.pi)), math.cos(max(angle - away, 0.0))
-    return Interval(lower - slack, value, upper + slack, bool(upper - lower < 1.0))
+    return Interval(lower - slack, value, upper + slack)
 
 
 def _log_ratio(first: Any, second: Any) -> tuple[Interval, int]:
     """The largest |log(lambda_i / mu_i)| over those i where both are resolved."""
     both = (first.values > first.errors) & (second.values > second.errors)
     if not both.any():
-        return Interval(0.0, math.nan, math.inf, False), 0
+        return Interval(0.0, math.nan, math.inf), 0
     a, da, b, db = (x[both] for x in (first.values, first.errors, second.values, second.errors))
     middle, spread = np.abs(np.log(a / b)), -np.log1p(-da / a) - np.log1p(-db / b)
     low, high = float(np.max(middle - spread)), float(np.max(middle + spread))
-    return Interval(max(low, 0.0), float(middle.max()), high, bool(low > 0)), int(both.sum())
+    return Interval(max(low, 0.0), float(middle.max()), high), int(both.sum())
 
 
-def leading_angles(first: Spectrum, second: Spectrum, k: int) -> tuple[np.ndarray, float]:
+def leading_angles(first: FullSpectrum, second: FullSpectrum, k: int) -> tuple[np.ndarray, float]:
     """Principal angles between leading eigenspaces, ascending, and the error of each.
 
     The sine of the error of each space is at most |E| / (gap - |E|).

@@ -13,13 +13,13 @@ from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.auditing import Audited
 from ntkseq.grams.base import Dense, Gram
 from ntkseq.spectra import audited, entrywise, sampling_error
-from ntkseq.spectra.base import Spectrum
+from ntkseq.spectra.full import FullSpectrum
 from ntkseq.spectra.residuals import eigenvalue_error, orthogonality
 
 _RANGE = 1e120  # of entries whose sums of squares are formed without scaling
 
 
-def dense_spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
+def dense_spectrum(K: Any, *, vectors: bool = True) -> FullSpectrum:
     """All eigenvalues of a symmetric matrix, each with a bound of its error; see `spectrum`.
 
     LAPACK's divide and conquer (`syevd`) in float64 on the host, whatever the dtype of K. The error of each eigenvalue
@@ -77,7 +77,7 @@ def dense_spectrum(K: Any, *, vectors: bool = True) -> Spectrum:
     unsure = values[0] <= errors[-1]
     near = whole if known is None else float(errors[-1])  # of examples that are equal as far as K tells
     errors = np.ldexp(errors * (1.0 + 4.0 * np.finfo(np.float64).eps), shift) + lost
-    return Spectrum(
+    return FullSpectrum(
         values=np.ldexp(values[::-1], shift),
         errors=errors,
         vectors=np.ascontiguousarray(basis[:, ::-1]) if vectors else None,

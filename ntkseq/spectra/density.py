@@ -13,12 +13,12 @@ from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.quadrature import trace_bounds
 
 if TYPE_CHECKING:
-    from ntkseq.spectra.partial import Partial
+    from ntkseq.spectra.partial import PartialSpectrum
 
 Function = Callable[[Any], Any]
 
 
-def total(part: Partial, f: Function, *, bernstein: bool, change: float) -> tuple[float, float, float]:
+def total(part: PartialSpectrum, f: Function, *, bernstein: bool, change: float) -> tuple[float, float, float]:
     """(lower, estimate, upper) of sum f(lambda_i) over all eigenvalues, f nondecreasing.
 
     Args:
@@ -57,12 +57,11 @@ def total(part: Partial, f: Function, *, bernstein: bool, change: float) -> tupl
 
 
 def _interval(lower: float, estimate: float, upper: float) -> Interval:
-    """Resolved: known within a factor of two."""
     estimate = min(max(estimate, lower), upper)
-    return Interval(float(lower), float(estimate), float(upper), bool(upper <= 2 * lower))
+    return Interval(float(lower), float(estimate), float(upper))
 
 
-def check_reg(part: Partial, reg: float) -> None:
+def check_reg(part: PartialSpectrum, reg: float) -> None:
     """Raise unless x + reg stays away from 0 for all that an eigenvalue may be."""
     if part.tail.lower <= -0.5 * reg:
         raise ValueError(
@@ -71,7 +70,7 @@ def check_reg(part: Partial, reg: float) -> None:
         )
 
 
-def log_det(part: Partial, reg: float) -> Interval:
+def log_det(part: PartialSpectrum, reg: float) -> Interval:
     """log det(I + K / reg)."""
     reg = _checks.nonnegative("reg", reg, positive=True)
     check_reg(part, reg)
@@ -83,13 +82,13 @@ def log_det(part: Partial, reg: float) -> Interval:
     return _interval(max(lower, 0.0), estimate, upper)
 
 
-def moved(part: Partial, f: Function) -> float:
+def moved(part: PartialSpectrum, f: Function) -> float:
     """How far a sum of a concave f can be off: n values move by part.nuclear in all, the furthest where f is steep."""
     start = min(part.tail.lower, 0.0)
     return part.n * float(f(start + part.nuclear / part.n) - f(start))
 
 
-def count(part: Partial, above: float) -> Interval:
+def count(part: PartialSpectrum, above: float) -> Interval:
     """The number of eigenvalues > above."""
     above = _checks.nonnegative("above", above)
     error = part.spectral
@@ -112,14 +111,14 @@ def count(part: Partial, above: float) -> Interval:
     return _interval(lower, estimate + extra[0], upper)
 
 
-def trace(part: Partial) -> Interval:
+def trace(part: PartialSpectrum) -> Interval:
     """The trace of the exact matrix."""
     if not math.isfinite(part.trace.upper):
         raise ValueError("this effective rank needs the trace, which is not known. Pass diagonal= to grams.Operator.")
     return part.trace
 
 
-def norm(part: Partial) -> tuple[float, float, float]:
+def norm(part: PartialSpectrum) -> tuple[float, float, float]:
     """The Frobenius norm of the exact matrix; not its square, which may leave the range."""
     if not math.isfinite(part.norm_fro):
         raise ValueError("this effective rank needs the Frobenius norm, which an Operator does not know.")

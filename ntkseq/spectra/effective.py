@@ -15,7 +15,6 @@ from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.base import Gram
 from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.clipping import nonnegative
-from ntkseq.spectra.partial import Partial
 from ntkseq.spectra.ranks import EffectiveRank
 from ntkseq.spectra.ranks.short import as_rank
 from ntkseq.spectra.spectrum import spectrum
@@ -75,7 +74,7 @@ def effective_rank(values: Any, rank: str | EffectiveRank = "entropy") -> float:
             "effective_rank is found on the host, in float64, and cannot be traced; got values under jax.jit or "
             "jax.vmap. Take spectra.effective_ranks there: it takes a batch of matrices at once."
         )
-    if not isinstance(values, (Gram, Spectrum, Partial)):
+    if not isinstance(values, (Gram, Spectrum)):
         _checks.unmasked("values", values)
         if not isinstance(values, (jax.Array, np.ndarray)):
             values = _checks.numbers("values", values)
@@ -85,7 +84,7 @@ def effective_rank(values: Any, rank: str | EffectiveRank = "entropy") -> float:
         values = spectrum(values, vectors=False)
     elif _symmetric_float32(values):
         as_gram(values, "values")  # says that its rounding is not known
-    if isinstance(values, (Spectrum, Partial)):
+    if isinstance(values, Spectrum):
         return values.effective_rank(definition)
     return definition.of(nonnegative(values))
 

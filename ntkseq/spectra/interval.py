@@ -12,22 +12,39 @@ from ntkseq._struct import struct
 class Interval:
     """A number that is known to lie in [lower, upper], and the best estimate of it.
 
-    `resolved` says whether the interval decides what the number is asked for: for an eigenvalue whether it is
-    positive (lower > 0), for a condition number whether it is finite, for an effective rank whether it is known
-    within a factor of two.
+    Example:
+        >>> least = Interval(0.25, 0.5, 0.75)
+        >>> 0.3 in least, least.resolved, least.positive, least.within(2.0)
+        (True, True, True, False)
     """
 
     lower: float
     estimate: float
     upper: float
-    resolved: bool
 
     @classmethod
     def around(cls, estimate: float, error: float) -> Interval:
-        """estimate -+ error, rounded outwards and clipped nowhere; resolved if it is positive."""
-        lower = math.nextafter(estimate - error, -math.inf)
-        upper = math.nextafter(estimate + error, math.inf)
-        return cls(lower, estimate, upper, lower > 0)
+        """estimate -+ error, rounded outwards and clipped nowhere."""
+        return cls(math.nextafter(estimate - error, -math.inf), estimate, math.nextafter(estimate + error, math.inf))
+
+    @property
+    def resolved(self) -> bool:
+        """Whether zero lies outside: the number is told from zero, and its sign is known."""
+        return bool(self.lower > 0 or self.upper < 0)
+
+    @property
+    def positive(self) -> bool:
+        """Whether the number is certainly positive."""
+        return bool(self.lower > 0)
+
+    @property
+    def finite(self) -> bool:
+        """Whether both ends are: a number that is not bounded from one side is not known."""
+        return math.isfinite(self.lower) and math.isfinite(self.upper)
+
+    def within(self, factor: float) -> bool:
+        """Whether a number >= 0 is known within a factor: upper <= factor lower."""
+        return bool(self.upper <= factor * self.lower)
 
     def __contains__(self, number: float) -> bool:
         return bool(self.lower <= number <= self.upper)

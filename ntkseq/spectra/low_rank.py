@@ -37,7 +37,7 @@ class LowRank:
     below: float
     """K - N >= -below: a multiple of rounding, as N lies below K but for that."""
     nuclear: Interval
-    """The sum of the singular values of K - N; `resolved` when known within a factor of two."""
+    """The sum of the singular values of K - N."""
     rounding: float
     """Upper estimate of |held - exact| in spectral norm."""
     product: float
@@ -61,16 +61,16 @@ class LowRank:
 
     @property
     def max_eigenvalue(self) -> Interval:
-        """The largest eigenvalue of K; `resolved` when it is certainly positive."""
+        """The largest eigenvalue of K."""
         return self.eigenvalue(0)
 
     def eigenvalue(self, i: int) -> Interval:
-        """The i-th largest eigenvalue of K, i from 0; `resolved` when it is certainly positive."""
+        """The i-th largest eigenvalue of K, i from 0; `positive` when it certainly is."""
         if not 0 <= i < self.n:
             raise ValueError(f"i must lie in 0..{self.n - 1}, the number of an eigenvalue from the largest; got {i}.")
         value = float(self.values[i]) if i < self.rank else 0.0
         lower = math.nextafter(value - self.below, -math.inf)
-        return Interval(lower, value, math.nextafter(value + self.error, math.inf), lower > 0)
+        return Interval(lower, value, math.nextafter(value + self.error, math.inf))
 
     def times(self, V: Any) -> Float[np.ndarray, "n ..."]:
         """N times a vector (n,) or a block (n, k); differs from K V by at most error |V|."""
@@ -90,7 +90,7 @@ class LowRank:
         return out[:, 0] if single else out
 
     def effective_dimension(self, reg: float) -> Interval:
-        """tr K (K + reg)^-1: that of N below, and above what K - N can add; resolved within a factor of two.
+        """tr K (K + reg)^-1: that of N below, and above what K - N can add.
 
         With f(x) = x / (x + reg), concave and increasing, and T an upper bound of the trace of what N misses,
 
@@ -119,7 +119,7 @@ class LowRank:
         lower, upper = lower * (1.0 - slack), min(min(highest) * (1.0 + slack), float(n))
         middle = own + (rest * float(f(self.nuclear.estimate / rest)) if rest else 0.0)
         middle = own if math.isnan(middle) else middle
-        return Interval(lower, min(max(middle, lower), upper), upper, bool(upper <= 2 * lower))
+        return Interval(lower, min(max(middle, lower), upper), upper)
 
     def __repr__(self) -> str:
         return f"LowRank(n={self.n}, rank {self.rank}, largest {self.values[0]:.4g}, error {self.error:.1e})"
@@ -205,7 +205,7 @@ def assess(
         vectors=vectors,
         error=float(error + turned),
         below=float(below + turned),
-        nuclear=Interval(float(lower), float(estimate), float(upper), bool(upper <= 2.0 * lower)),
+        nuclear=Interval(float(lower), float(estimate), float(upper)),
         rounding=rounding,
         product=product,
         delta=delta,

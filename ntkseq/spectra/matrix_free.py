@@ -13,7 +13,7 @@ from ntkseq.grams.operator import Operator
 from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.krylov import pairs, ritz
 from ntkseq.spectra.lowest import bounds, moved
-from ntkseq.spectra.partial import Partial
+from ntkseq.spectra.partial import PartialSpectrum
 from ntkseq.spectra.tail import Tail, tail
 
 _U = 0.5 * float(np.finfo(np.float64).eps)
@@ -23,16 +23,16 @@ def matrix_free(
     K: Gram,
     *,
     k: int = 20,
-    least: int = 0,
+    k_smallest: int = 0,
     probes: int = 10,
     steps: int = 16,
     tol: float = 1e-6,
-    most: int = 40,
+    max_iterations: int = 40,
     delta: float = 1e-6,
     seed: Any = 0,
     vectors: bool = True,
     why: str = "",
-) -> Partial:
+) -> PartialSpectrum:
     """The k largest eigenvalues, the least one, and a density of the rest, from products with blocks.
 
     Leading pairs by block Davidson with restarts; then they are projected away, and Lanczos from Gaussian probes gives
@@ -45,18 +45,19 @@ def matrix_free(
     Args:
         K: symmetric.
         k: leading eigenvalues.
-        least: pairs at the lower end. 0: only bounds from the probes; 1 or more: as with k, which takes as many
-            products as the square root of the condition number, at most `most`.
+        k_smallest: pairs at the lower end. 0: only bounds from the probes; 1 or more: as with k, which takes as many
+            products as the square root of the condition number, at most `max_iterations`.
         probes, steps: of the density. An interval of a sum over the rest narrows with the root of probes.
         tol: residual of the pairs, relative to the largest eigenvalue.
-        most: products for the pairs of each end.
+        max_iterations: products for the pairs of each end.
         delta: probability that some interval is wrong.
         seed: of start vectors and probes.
         vectors: keep the leading Ritz vectors.
         why: this way was chosen; goes into `method`.
     """
     n = K.shape[0]
-    k, least = min(k, n), min(least, max(n - k, 0))
+    k, most = min(k, n), max_iterations
+    least = min(k_smallest, max(n - k, 0))
     rounding = _checks.nonnegative("rounding of K", K.rounding)
     floor = 0.1 * rounding
     ends = [pairs(K.times, n, k, tol=tol, floor=floor, norm=known_norm(K), most=most, seed=seed)]
@@ -95,7 +96,7 @@ def matrix_free(
     low, high = bounds(
         K, bottom, held.vectors[:, ::-1][:, : bottom.size], residual=below, edge=lower, product=2.0 * product
     )
-    return Partial(
+    return PartialSpectrum(
         values=held.values[:k],
         errors=upward + rounding,
         vectors=held.vectors[:, :k] if vectors else None,
@@ -143,7 +144,7 @@ def _narrowed(least: Interval, low: np.ndarray, high: np.ndarray) -> Interval:
 
 
 def _ordered(lower: float, estimate: float, upper: float) -> Interval:
-    return Interval(float(lower), float(estimate), float(upper), bool(lower > 0))
+    return Interval(float(lower), float(estimate), float(upper))
 
 
 def known_norm(K: Gram) -> float | None:

@@ -16,8 +16,8 @@ from ntkseq.kernels import tasks as taking
 from ntkseq.kernels.base import Kernel
 from ntkseq.kernels.inner import Inner
 from ntkseq.kernels.meta import Meta
-from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.dense import dense_spectrum
+from ntkseq.spectra.full import FullSpectrum
 from ntkseq.spectra.interval import Interval
 
 SHOWN = ("none", "maml", "anil")
@@ -40,7 +40,7 @@ class Score:
     @property
     def resolved(self) -> int:
         """How many batches have a condition number that is certainly finite."""
-        return sum(condition.resolved for condition in self.conditions)
+        return sum(condition.finite for condition in self.conditions)
 
     def __str__(self) -> str:
         return f"{self.value:.4g} +- {self.error:.2g}, {self.resolved} of {len(self.conditions)} batches resolved"
@@ -52,7 +52,7 @@ class MetaSpectrum:
 
     algorithm: str
     gram: Dense
-    spectrum: Spectrum
+    spectrum: FullSpectrum
     score: Score
 
 
@@ -134,7 +134,7 @@ def condition_score(gram: Dense, *, queries: int, batch: int = 3) -> Score:
     parts = [gram.take(slice(i, i + step)) for i in range(0, n - step + 1, step)]
     conditions = tuple(dense_spectrum(part, vectors=False).condition for part in parts)
     # a batch with one example in two tasks is singular, and 1e16 as computed
-    values = np.array([condition.estimate for condition in conditions if condition.resolved])
+    values = np.array([condition.estimate for condition in conditions if condition.finite])
     mean = float(values.mean()) if values.size else math.inf
     error = float(values.std(ddof=1)) / math.sqrt(values.size) if values.size > 1 else math.nan
     return Score(mean, error, conditions)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,8 @@ from jaxtyping import Float
 from ntkseq._outward import at_most, interval
 from ntkseq._struct import static, struct
 from ntkseq.grams.base import Gram
-from ntkseq.spectra import alignment, density, measures
-from ntkseq.spectra.decay import Decay, decay
+from ntkseq.spectra import alignment, density
+from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.ranks.base import EffectiveRank
 from ntkseq.spectra.ranks.short import as_rank
@@ -20,7 +19,7 @@ from ntkseq.spectra.tail import Tail
 
 
 @struct
-class Partial:
+class PartialSpectrum(Spectrum):
     """The leading eigenvalues of a positive semi-definite matrix, its least one, and sums over all others.
 
     Every statement is about the exact matrix: it holds the rounding of the Gram, and fails with probability at most
@@ -77,29 +76,8 @@ class Partial:
 
     @property
     def min_eigenvalue(self) -> Interval:
-        """The least eigenvalue; `resolved` when the exact one is positive."""
+        """The least eigenvalue; `positive` when the exact one certainly is."""
         return self.least
-
-    @property
-    def max_eigenvalue(self) -> Interval:
-        """The largest eigenvalue."""
-        return Interval.around(float(self.values[0]), float(self.errors[0]))
-
-    @property
-    def semidefinite(self) -> bool:
-        """Whether no eigenvalue was met that is negative beyond rounding."""
-        return self.least.upper >= 0
-
-    @property
-    def condition(self) -> Interval:
-        """lambda_max / lambda_min; upper is inf while the least eigenvalue is not resolved."""
-        if self.least.upper <= 0:
-            return Interval(math.nan, math.nan, math.inf, False)
-        top = self.max_eigenvalue
-        lower = max(top.lower / self.least.upper, 1.0)
-        estimate = top.estimate / self.least.estimate if self.least.estimate > 0 else math.inf
-        upper = top.upper / self.least.lower if self.least.resolved else math.inf
-        return Interval(min(lower, estimate), estimate, upper, self.least.resolved)
 
     def effective_rank_interval(self, rank: str | EffectiveRank = "entropy") -> Interval:
         """Effective rank by one of the definitions of `spectra.effective_rank`, or one of your own, as an interval.
@@ -112,10 +90,6 @@ class Partial:
         self._check()
         return definition.of_partial(self)
 
-    def effective_rank(self, rank: str | EffectiveRank = "entropy") -> float:
-        """The estimate of `effective_rank_interval`."""
-        return self.effective_rank_interval(rank).estimate
-
     def log_det(self, reg: float) -> Interval:
         """log det(I + K / reg) = sum log(1 + lambda / reg)."""
         self._check()
@@ -126,10 +100,6 @@ class Partial:
         self._check()
         return density.count(self, above)
 
-    def decay_exponent(self, *, first: int = 1, last: int | None = None) -> Decay:
-        """The exponent a of lambda_k ~ k^-a over k = first..last of the leading values, by `decay.decay`."""
-        return decay(self.values, self.errors, first=first, last=last)
-
     def alignment(self, y: Any) -> Interval:
         """Kernel-target alignment y^T K y / (|y|^2 |K|_F) (`measures.alignment`), for one product with K.
 
@@ -137,10 +107,6 @@ class Partial:
             ValueError: y of another length, not finite, or all zero; the norm is not known.
         """
         return alignment.kernel_target(self, y)
-
-    def alignment_curve(self, y: Any) -> Float[np.ndarray, " k"]:
-        """The share of |y|^2 in the first k eigenvectors; see `measures.alignment_curve`."""
-        return measures.alignment_curve(self._vectors(), y)
 
     def alignment_curve_interval(self, y: Any) -> alignment.Curve:
         """`alignment_curve` with bounds: how far the exact eigenvectors can be turned against those that were found.
@@ -167,11 +133,6 @@ class Partial:
         """
         return alignment.above(self, y, levels, steps)
 
-    def _vectors(self) -> np.ndarray:
-        if self.vectors is None:
-            raise ValueError("alignment needs eigenvectors; this Partial has none. Call spectrum(K, vectors=True).")
-        return self.vectors
-
     def _check(self) -> None:
         if not self.semidefinite:
             raise ValueError(
@@ -182,8 +143,8 @@ class Partial:
 
     def __repr__(self) -> str:
         return (
-            f"Partial(n={self.n}, {self.values.size} leading, largest {self.values[0]:.4g}, least {self.least}, "
-            f"{self._error} {self.rounding:.1e})"
+            f"PartialSpectrum(n={self.n}, {self.values.size} leading, largest {self.values[0]:.4g}, "
+            f"least {self.least}, {self._error} {self.rounding:.1e})"
         )
 
     @property
@@ -191,7 +152,7 @@ class Partial:
         return "rounding" if self.K is None or self.K.sampling is None else "sampling error"
 
     def __str__(self) -> str:
-        least = f"{self.least}" if self.least.resolved else f"not resolved: {self.least}"
+        least = f"{self.least}" if self.least.positive else f"not resolved: {self.least}"
         rest = f"the rest by {self.tail.rule.probes} probes" if self.tail.n else "none left"
         rows = [
             ("n", f"{self.n}, {self.values.size} leading eigenvalues, {rest}"),

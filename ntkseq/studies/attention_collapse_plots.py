@@ -90,7 +90,7 @@ def spectra(
     open_ = False
     for i, (sigma, found) in enumerate(limit.items()):
         colour, place = COLOURS[i % 6], x * 1.02 ** (i - (len(limit) - 1) / 2)
-        known = np.array([one.resolved and math.isfinite(one.estimate) for one in found])
+        known = np.array([(one.positive if log else one.within(2.0)) and math.isfinite(one.estimate) for one in found])
         mid = np.array([one.estimate for one in found])
         low = np.array([max(one.lower, 0.0) for one in found])
         high = np.array([min(one.upper, most) for one in found])
@@ -123,7 +123,7 @@ def together(
     ax = axes(ax, width=9.0, height=4.2)
     ax.set_yscale("log")
     for i, (label, (ranks, found)) in enumerate(rows.items()):
-        known = np.array([one.resolved for one in found])
+        known = np.array([one.positive for one in found])
         ranks, mid = np.asarray(ranks, float), np.array([one.estimate for one in found])
         low = np.array([one.lower for one in found])
         high = np.array([min(one.upper, 1.0) for one in found])
@@ -132,7 +132,7 @@ def together(
                     color=COLOURS[i % 6], lw=0.8, label=label)  # fmt: skip
         if (~known).any():
             ax.plot(ranks[~known], high[~known], "v", ms=6, color=COLOURS[i % 6], mfc="white")
-    if not all(one.resolved for _, found in rows.values() for one in found):
+    if not all(one.positive for _, found in rows.values() for one in found):
         ax.plot([], [], "v", ms=6, color=NEUTRAL, mfc="white", label="not told from zero: upper end")
     ax.set_xlabel("entropy rank of attention in the last layer")
     ax.set_ylabel(ylabel)

@@ -247,7 +247,7 @@ def _kernel(K: Any, width: int | None, seed: int | None, depth: int, exact: Any)
     K, exact = np.asarray(K, np.float64), np.asarray(exact, np.float64)
     return Kernel(
         width, seed, depth,
-        Interval(least.lower / scale, least.estimate / scale, least.upper / scale, least.resolved),
+        Interval(least.lower / scale, least.estimate / scale, least.upper / scale),
         found.effective_rank_interval("entropy"),
         found.effective_rank_interval(Tail(1, Participation())),
         float(np.linalg.norm(K - exact) / np.linalg.norm(exact)),

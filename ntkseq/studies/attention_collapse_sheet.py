@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ntkseq.reports import Figure, Section, Sheet, Table
+from ntkseq.spectra import Interval
 from ntkseq.studies import attention_collapse_plots as plots
 from ntkseq.studies.attention_collapse_runs import KINDS, Cell, Kernel, Layers, Shape
 
@@ -22,7 +23,7 @@ def sheet(found: Sequence[Cell]) -> Sheet:
     shapes = list(dict.fromkeys(cell.shape for cell in found))
     by_shape = {shape: [cell for cell in found if cell.shape == shape] for shape in shapes}
     kernels = [kernel for cell in found for kernel in cell.kernels]
-    open_ = sum(not k.least.resolved for k in kernels if k.width is None)
+    open_ = sum(not k.least.positive for k in kernels if k.width is None)
     boxes = []
     for shape, cells in by_shape.items():
         flat, last = cells[0], cells[0].attention(None)
@@ -111,7 +112,10 @@ def _section(shape: Shape, cells: list[Cell]) -> Section:
     ):
         exact = {cell.sigma: [value(cell.limit(depth)) for depth in depths] for cell in cells}
         seeds = {
-            w: {cell.sigma: [[_known(value(k)) for k in cell.finite(depth, w)] for depth in depths] for cell in cells}
+            w: {
+                cell.sigma: [[_known(value(k), log) for k in cell.finite(depth, w)] for depth in depths]
+                for cell in cells
+            }
             for w in widths
         }
         draw = partial(plots.spectra, depths, exact, seeds, ylabel=label, most=most, log=log)
@@ -151,8 +155,9 @@ def _uniform(shape: Shape) -> float | None:
     return 1.0 if shape.mask == "none" else None
 
 
-def _known(interval: Any) -> float:
-    return interval.estimate if interval.resolved else math.nan
+def _known(interval: Interval, log: bool) -> float:
+    known = interval.positive if log else interval.within(2.0)
+    return interval.estimate if known else math.nan
 
 
 def _depths(cell: Cell) -> list[int]:

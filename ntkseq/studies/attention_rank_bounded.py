@@ -51,7 +51,7 @@ class Certified:
     def violated(self, name: str) -> bool:
         """Whether all of the interval of the test loss is above the bound."""
         value = self.bounds[name].value
-        return value is not None and self.test.resolved and self.test.lower > value
+        return value is not None and self.test.lower > value
 
     def allowed(self, name: str) -> float:
         """The gap that the bound allows."""

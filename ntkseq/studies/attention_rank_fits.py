@@ -23,12 +23,12 @@ def mean(values: Any) -> Interval:
     if values.ndim != 1 or not values.size:
         raise ValueError(f"values must be one or more numbers, (m,); got shape {values.shape}.")
     estimate, half = _statistics.mean(values, LEVEL)
-    return Interval(estimate - half, estimate, estimate + half, math.isfinite(half))
+    return Interval(estimate - half, estimate, estimate + half)
 
 
 def shifted(interval: Interval, by: float) -> Interval:
     """The interval of a quantity plus a number that is known."""
-    return Interval(interval.lower + by, interval.estimate + by, interval.upper + by, interval.resolved)
+    return Interval(interval.lower + by, interval.estimate + by, interval.upper + by)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Predictors:
     """Spearman's correlation of several numbers with one gap, over the same runs.
 
     Attributes:
-        rho: name -> correlation with its interval; unresolved where a number is the same for all runs, or not known.
+        rho: name -> correlation with its interval, [-1, 1] where a number is the same for all runs, or not known.
         best: the name of the largest |rho|; "" if none is known.
         share: how often it had the largest |rho| in resamples of the runs: small where numbers cannot be told apart.
         runs: how many.
@@ -131,12 +131,12 @@ def predictors(
     again: dict[str, np.ndarray] = {}
     for name, values in table.items():
         if not np.isfinite(values).all() or not np.isfinite(gaps).all():
-            rho[name] = Interval(-1.0, math.nan, 1.0, False)
+            rho[name] = Interval(-1.0, math.nan, 1.0)
             continue
         x = _ranked(values, groups)
         found = float(_correlation(x, y))
         if math.isnan(found):
-            rho[name] = Interval(-1.0, math.nan, 1.0, False)
+            rho[name] = Interval(-1.0, math.nan, 1.0)
             continue
         again[name] = _correlation(x[drawn], y[drawn])
         rho[name] = _interval(found, again[name], r - kinds - 2)
@@ -150,12 +150,12 @@ def predictors(
 
 def _interval(found: float, again: np.ndarray, freedom: int) -> Interval:
     if freedom < 1 or np.isnan(again).mean() > 0.5:
-        return Interval(-1.0, found, 1.0, False)
+        return Interval(-1.0, found, 1.0)
     low, high = np.nanquantile(again, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     reach = float(scipy.stats.norm.ppf(0.5 + LEVEL / 2)) * math.sqrt((1 + found**2 / 2) / freedom)
     middle = math.atanh(min(max(found, -1 + 1e-12), 1 - 1e-12))
     low, high = min(low, math.tanh(middle - reach)), max(high, math.tanh(middle + reach))
-    return Interval(max(-1.0, float(low)), found, min(1.0, float(high)), True)
+    return Interval(max(-1.0, float(low)), found, min(1.0, float(high)))
 
 
 def _ranked(values: np.ndarray, groups: np.ndarray) -> Float[np.ndarray, " r"]:

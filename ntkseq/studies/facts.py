@@ -12,7 +12,7 @@ import jax
 
 from ntkseq.data import Dataset
 from ntkseq.reports import Prediction
-from ntkseq.spectra import Spectrum
+from ntkseq.spectra import FullSpectrum
 from ntkseq.studies.inputs import Problem
 
 
@@ -43,10 +43,10 @@ def facts(posed: Problem) -> dict[str, Any]:
     }
 
 
-def notes(posed: Problem, eigen: Spectrum, found: Prediction) -> tuple[str, ...]:
+def notes(posed: Problem, eigen: FullSpectrum, found: Prediction) -> tuple[str, ...]:
     """What a reader must know before believing a number."""
     told = [f"The file: {note}." for note in posed.notes]
-    if not eigen.min_eigenvalue.resolved:
+    if not eigen.min_eigenvalue.positive:
         told.append(
             "The least eigenvalue cannot be told from zero: bounds that divide by it have no value. Near-duplicate "
             "sequences do that, or float32; float64 may resolve it."

@@ -128,7 +128,7 @@ def _kernel(history: History, name: str) -> Section:
     for i in _some(len(table.steps)):
         least, largest = least_eigenvalue(table, i), float(table["top"][i].max(initial=-math.inf))
         beside = (_at(table, column, i) for column in ("rank_entropy", "distance", "rotation"))
-        rows.append((int(table.steps[i]), least, least.resolved, largest, *beside))
+        rows.append((int(table.steps[i]), least, least.positive, largest, *beside))
     over = f" of {n} probe examples" if n else ""
     return Section(
         _heading("Kernel", name), figures=_given(figures), tables=(Table(header, tuple(rows), f"The kernel{over}."),)
@@ -138,7 +138,7 @@ def _kernel(history: History, name: str) -> Section:
 def least_eigenvalue(table: Rows, row: int) -> Interval:
     """The least eigenvalue in one row of the table of a kernel."""
     lower, estimate, upper = (float(table[name][row]) for name in ("least_lower", "least", "least_upper"))
-    return Interval(lower, estimate, upper, bool(table["resolved"][row]))
+    return Interval(lower, estimate, upper)
 
 
 def _loss(history: History, name: str) -> Section:

@@ -57,7 +57,7 @@ def share(found: Accuracy, queries: int) -> Interval:
     n = N * min(max(1.0, p * (1 - p) / scatter), queries) if scatter > 0 else N
     center, half = (p + z * z / (2 * n)) / (1 + z * z / n), z * math.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
     half /= 1 + z * z / n
-    return Interval(max(center - half, 0.0), p, min(center + half, 1.0), True)
+    return Interval(max(center - half, 0.0), p, min(center + half, 1.0))
 
 
 def _answers(plan: Plan, found: Sequence[Kernels], trained: Sequence[Network]) -> Section:

@@ -195,7 +195,7 @@ def slopes(plan: Plan, one: Course) -> tuple[Interval, Interval]:
     inside = one.horizons >= first
     at = one.horizons[inside]
     fitted = exponent(at.tolist(), one.exact.total[None, at - 1]).estimate
-    exact = Interval(float(local.min()), fitted, float(local.max()), True)
+    exact = Interval(float(local.min()), fitted, float(local.max()))
     return exact, exponent(at.tolist(), one.batches[:, inside])
 
 

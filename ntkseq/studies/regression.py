@@ -12,7 +12,7 @@ from ntkseq import bounds, predictors
 from ntkseq.grams import Dense
 from ntkseq.reports import Figure, Section, Sheet, Table, plots
 from ntkseq.reports.record import Rank
-from ntkseq.spectra import Spectrum
+from ntkseq.spectra import FullSpectrum
 from ntkseq.studies.chosen import Centre
 from ntkseq.studies.inputs import Problem
 from ntkseq.studies.spec import Study
@@ -41,7 +41,7 @@ def report(
     posed: Problem,
     K: Dense,
     cross: Dense,
-    eigen: Spectrum,
+    eigen: FullSpectrum,
     centre: Centre,
     *,
     reg: float,
@@ -92,7 +92,7 @@ def report(
             (f"{found.test:.4g}", "root mean squared test error"),
             (f"{found.mean:.4g}", "of always saying the mean"),
             (f"{found.loo:.4g}", "leave-one-out"),
-            (str(least), "least eigenvalue" + ("" if least.resolved else ", not resolved")),
+            (str(least), "least eigenvalue" + ("" if least.positive else ", not resolved")),
             (f"{reg:.3g}", f"ridge, {'given' if reg_from == 'given' else 'by leave-one-out'}"),
         ),
         notes=_notes(posed, y, eigen, reg_from, centre),
@@ -175,7 +175,7 @@ def _counted(centre: Centre) -> str:
     )
 
 
-def _notes(posed: Problem, y: np.ndarray, eigen: Spectrum, reg_from: str, centre: Centre) -> tuple[str, ...]:
+def _notes(posed: Problem, y: np.ndarray, eigen: FullSpectrum, reg_from: str, centre: Centre) -> tuple[str, ...]:
     told = [f"The file: {note}." for note in posed.notes]
     told.append(
         f"Targets are centred: {centre}, the mean of the training targets within a 200th of their standard deviation, "
@@ -183,7 +183,7 @@ def _notes(posed: Problem, y: np.ndarray, eigen: Spectrum, reg_from: str, centre
     )
     if y.std() == 0:
         told.append("All training targets are equal.")
-    if not eigen.min_eigenvalue.resolved:
+    if not eigen.min_eigenvalue.positive:
         told.append("The least eigenvalue cannot be told from zero; float64 may resolve it.")
     if reg_from != "given":
         told.append(f"The leave-one-out error is optimistic: it chose the ridge ({reg_from}).")

@@ -87,7 +87,7 @@ def _theorems(plan: Plan, found: Found) -> Section:
     for name, case in (("allen_zhu_li", format_of), ("wang_shen", last[False])):
         x, y, K = case.sample
         options: dict[str, Any] = {"delta": plan.delta, "B0": plan.grid / case.kappa}
-        if case.fits[0][-1].norm_squared.resolved:
+        if case.fits[0][-1].norm_squared.finite:
             options["K"] = leading(K, n)
         if name == "allen_zhu_li":
             said[name] = allen_zhu_li(case.target, x[:n], y[:n], width=max(plan.widths), **options)

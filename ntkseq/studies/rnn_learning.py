@@ -73,7 +73,7 @@ class KernelFit:
         n: number of examples.
         errors: on the test points.
         norm_squared: y'K^-1 y. `lower` is rigorous also where K is singular: no function with these labels has a
-            smaller squared norm. `resolved` says whether K^-1 exists beyond doubt; if not, the estimate has reg in it,
+            smaller squared norm. `finite` says whether K^-1 exists beyond doubt; if not, the estimate has reg in it,
             and `upper` is inf.
         least: least eigenvalue of K.
         trace: of K.
@@ -137,7 +137,7 @@ def kernel_fits(
         least = spectrum(part, vectors=False, method="dense").min_eigenvalue
         trace = float(np.trace(values[:n, :n]))
         off = float(part.rounding) + _off(trace, n)
-        singular = not (least.resolved and least.lower > 0)
+        singular = not least.positive
         reg = 2 * off if singular else 0.0
         reason = ""
         if singular:
@@ -153,7 +153,7 @@ def kernel_fits(
         lower = float(y[:n] @ scipy.linalg.cho_solve(raised, y[:n])) * (1 - 4 * n * EPS)
         estimate = float(y[:n] @ fit.dual)
         upper = math.inf if singular else estimate * (1 + off / least.lower)
-        norm = Interval(min(lower, estimate), estimate, upper, not singular)
+        norm = Interval(min(lower, estimate), estimate, upper)
         found.append(KernelFit(n, errors(f, y_test), norm, least, trace, reg, reason, said, f))
     return found
 
@@ -200,7 +200,7 @@ def exponent(sizes: Sequence[float], values: Any, *, level: float = 0.95) -> Int
     centred = x - x.mean()
     slopes = np.log(values) @ centred / float(centred @ centred)
     mean, half = _statistics.mean(slopes, level)
-    return Interval(mean - half, mean, mean + half, abs(mean) > half)
+    return Interval(mean - half, mean, mean + half)
 
 
 class Fingerprint:

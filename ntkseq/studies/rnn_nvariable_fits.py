@@ -57,8 +57,8 @@ def crossings(sizes: Sequence[float], errors: Any, eps: float) -> Float[np.ndarr
 def reached(sizes: Sequence[float], errors: Any, eps: float, *, level: float = 0.95) -> Interval:
     """The number of examples that reach eps: geometric mean over draws, with Student's interval of its logarithm.
 
-    Not resolved where one draw never reaches it, or has reached it before the first size: the end on that side is then
-    open, the other is the extreme of the draws, and the estimate their median. One draw alone has no interval.
+    Where one draw never reaches it the upper end is inf, where one has reached it before the first size the lower is 0;
+    the other end is the extreme of the draws, and the estimate their median. One draw alone has no interval.
 
     Args:
         sizes, errors, eps: see `crossings`.
@@ -70,11 +70,11 @@ def reached(sizes: Sequence[float], errors: Any, eps: float, *, level: float = 0
         high = math.inf if np.isinf(at).any() else float(at.max(initial=float(np.min(sizes))))
         middle = float(np.median(at))
         middle = float(np.min(sizes)) if middle == 0 else middle
-        return Interval(min(low, middle), middle, max(high, middle), False)
+        return Interval(min(low, middle), middle, max(high, middle))
     mean, half = _statistics.mean(np.log(at), level)
     if len(at) == 1:
-        return Interval(0.0, math.exp(mean), math.inf, False)
-    return Interval(math.exp(mean - half), math.exp(mean), math.exp(min(mean + half, 700.0)), True)
+        return Interval(0.0, math.exp(mean), math.inf)
+    return Interval(math.exp(mean - half), math.exp(mean), math.exp(min(mean + half, 700.0)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +106,7 @@ def straight(x: Any, y: Any) -> Straight | None:
         return None
     fit = _statistics.line(x, y)
     slope, level = (
-        Interval(value - half, value, value + half, abs(value) > half)
+        Interval(value - half, value, value + half)
         for value, half in ((fit.slope, fit.slope_half), (fit.intercept, fit.intercept_half))
     )
     return Straight(slope, level, fit.misfit)
@@ -158,9 +158,9 @@ def memory(profile: MemoryProfile, fraction: float) -> Memory:
     mean, spread = _statistics.mean(ratio)
     local = math.log(math.log(seen[top - 1]) / math.log(seen[top // 2 - 1])) / math.log(top / (top // 2))
     low, middle, high = (math.exp(end) for end in (free.level.lower, free.level.estimate, free.level.upper))
-    constant = Interval(low, middle, high, True)
+    constant = Interval(low, middle, high)
     return Memory(
-        fraction, steps, seen, free.slope, constant, Interval(mean - spread, mean, mean + spread, True), local,
+        fraction, steps, seen, free.slope, constant, Interval(mean - spread, mean, mean + spread), local,
         RATE * (1 - fraction) ** (1 / 3),
     )  # fmt: skip
 

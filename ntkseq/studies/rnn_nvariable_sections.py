@@ -67,7 +67,7 @@ def _sweep(label: str, over: str, x: tuple[int, ...], cases: tuple[Case, ...]) -
 def _curves(one: Sweep, label: str, k: int) -> list[Curve]:
     """The certified sample size as a line, the measured one as points with their intervals where it was reached."""
     ends = [case.reached for case in one.cases]
-    clear = [r.resolved for r in ends]
+    clear = [r.positive and r.finite for r in ends]
     pick: Any = lambda values: [v if ok else math.nan for v, ok in zip(values, clear, strict=True)]  # noqa: E731
     sure = all(c.needed.certified for c in one.cases if math.isfinite(c.certified_n))
     curves = [
@@ -139,7 +139,7 @@ def table(plan: Plan, swept: Sequence[Sweep]) -> Section:
             power, rate = (straight(values, np.log(certified)) for values in (np.log(far), far))
         at = [case.reached for case in one.cases]
         slopes: list[Any] = [None, None]
-        if all(r.resolved for r in at):
+        if all(r.positive and r.finite for r in at):
             draws = np.array([case.draws_reached for case in one.cases]).T
             slopes = [_shown(exponent(one.x, draws)), _shown(exponent(list(np.exp(x - x.min())), draws))]
         better = None

@@ -84,7 +84,7 @@ def _theorem(plan: Plan, found: Sequence[Case]) -> Section:
     x, y, K = case.sample
     n = max(plan.examples)
     options: dict[str, Any] = {"delta": plan.delta, "B0": plan.grid / case.kappa}
-    if case.fits[0][-1].norm_squared.resolved:
+    if case.fits[0][-1].norm_squared.finite:
         options["K"] = K
     said = wang_shen(case.target, x[:n], y[:n], **options)
     s = case.setting

@@ -57,7 +57,7 @@ class Solved:
         least = spectrum(self.part, vectors=False, method="dense").min_eigenvalue
         backward = 4 * n * EPS * float(np.trace(values))  # of a float64 Cholesky solve: |K|_2 <= tr K
         off = float(self.part.rounding) + backward
-        self._relative = off / least.lower if least.resolved and least.lower > 0 else math.inf
+        self._relative = off / least.lower if least.positive else math.inf
         self.reg = 0.0 if math.isfinite(self._relative) else 2 * off
         self.reason = ""
         if self.reg:
@@ -77,5 +77,5 @@ class Solved:
         estimate = float(y @ dual)
         lower = float(y @ scipy.linalg.cho_solve(self._raised, y)) * (1 - 4 * self.n * EPS)
         upper = estimate * (1 + self._relative) if math.isfinite(self._relative) else math.inf
-        norm = Interval(min(lower, estimate), estimate, upper, math.isfinite(upper))
+        norm = Interval(min(lower, estimate), estimate, upper)
         return Learnt(self.n, errors(self._cross @ dual, y_test), norm, self._rounded)

@@ -16,7 +16,7 @@ from ntkseq.bounds import Bound
 from ntkseq.data import Dataset
 from ntkseq.grams import Dense, gram
 from ntkseq.reports import Prediction, Rank, Report, Sheet
-from ntkseq.spectra import Spectrum, ranks, spectrum
+from ntkseq.spectra import FullSpectrum, ranks, spectrum
 from ntkseq.spectra.ranks.short import as_ranks
 from ntkseq.studies import chosen, regression
 from ntkseq.studies.chosen import Centre
@@ -135,7 +135,7 @@ def _kernel_matrix(kernel: Any, study: Study, part: Part, other: Part | None = N
     return gram(kernel, x, x2, lengths=lengths, lengths2=lengths2)
 
 
-def _predict(K: Dense, cross: Dense, posed: Problem, eigen: Spectrum, reg: float | None) -> Prediction:
+def _predict(K: Dense, cross: Dense, posed: Problem, eigen: FullSpectrum, reg: float | None) -> Prediction:
     y, y_test, k = posed.train.y, posed.test.y, len(posed.classes)
     targets = posed.signs(posed.train) if k == 2 else predictors.one_hot(y, classes=np.arange(k))
     reg, how = chosen.ridge(K, targets, eigen.trace, reg)
@@ -197,7 +197,7 @@ _RANKS = (
 )
 
 
-def _ranks(eigen: Spectrum, reg: float) -> tuple[Rank, ...]:
+def _ranks(eigen: FullSpectrum, reg: float) -> tuple[Rank, ...]:
     wanted = (*_RANKS, *((ranks.Dimension(reg), ranks.Dimension(reg, power=2)) if reg > 0 else ()))
     found = []
     for name, rank in as_ranks(wanted, "ranks").items():

@@ -19,9 +19,9 @@ from ntkseq.empirical import NTK
 from ntkseq.empirical.function import selected
 from ntkseq.grams.base import Dense
 from ntkseq.grams.facts import flat
-from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.compare import cosine, leading_angles, relative_distance
 from ntkseq.spectra.dense import dense_spectrum
+from ntkseq.spectra.full import FullSpectrum
 from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.ranks import EffectiveRank
 from ntkseq.spectra.ranks.short import as_ranks
@@ -29,7 +29,7 @@ from ntkseq.training.probes import Probe, beside, check_every, check_examples, c
 
 MOST = 4096
 """Probe examples at most: every row takes all eigenvalues of their kernel."""
-NOTHING = Interval(math.nan, math.nan, math.nan, False)
+NOTHING = Interval(math.nan, math.nan, math.nan)
 MEASURED = "measured at every example in another precision, not proved"
 RANKS = ("entropy", "stable", "participation")
 """Effective ranks of a row, unless others are asked for."""
@@ -183,7 +183,7 @@ class KernelProbe(Probe):
             "least": least.estimate,
             "least_lower": least.lower,
             "least_upper": least.upper,
-            "resolved": least.resolved,
+            "resolved": least.positive,
             "largest": largest.estimate,
             "largest_error": float(eigen.errors[0]),
             "condition": eigen.condition.estimate,
@@ -278,7 +278,7 @@ def _gram(K: np.ndarray, e: float) -> Dense | None:
     return Dense(K, rounding=rounding, **known)  # pyright: ignore[reportArgumentType]
 
 
-def _ranks(eigen: Spectrum, ranks: dict[str, EffectiveRank]) -> dict[str, float]:
+def _ranks(eigen: FullSpectrum, ranks: dict[str, EffectiveRank]) -> dict[str, float]:
     row = {}
     for name, rank in ranks.items():
         known = eigen.effective_rank_interval(rank) if eigen.semidefinite else NOTHING
@@ -288,8 +288,8 @@ def _ranks(eigen: Spectrum, ranks: dict[str, EffectiveRank]) -> dict[str, float]
     return row
 
 
-def _change(K: np.ndarray, eigen: Spectrum, rounding: float, memory: Any, k: int) -> dict[str, float]:
-    first: Spectrum = memory["spectrum"]
+def _change(K: np.ndarray, eigen: FullSpectrum, rounding: float, memory: Any, k: int) -> dict[str, float]:
+    first: FullSpectrum = memory["spectrum"]
     away = relative_distance(K, memory["K"], [rounding, memory["rounding"]]) if first.norm_fro > 0 else None
     angles, error = leading_angles(eigen, first, k)
     return {

@@ -182,7 +182,7 @@ def test_a_part_can_fall_below_half_of_its_own_start_while_the_whole_does_not():
 def test_the_start_may_be_that_of_the_limit():
     table = Table([0, 1], [1.0, 0.7], [1.0, 1.0])
     assert along(table, lr=0.1, n=2, whole=True).first_failure is None
-    assert along(table, lr=0.1, n=2, whole=True, start=Interval(1.6, 1.7, 1.8, True)).first_failure == 1
+    assert along(table, lr=0.1, n=2, whole=True, start=Interval(1.6, 1.7, 1.8)).first_failure == 1
 
 
 def test_a_run_that_diverged_is_unknown_from_there_on():

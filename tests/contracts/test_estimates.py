@@ -141,7 +141,7 @@ def test_what_a_gated_network_gives_in_one_piece_is_not_certified_and_says_why()
 
 def test_without_a_matrix_the_error_of_a_gated_network_is_that_of_the_worst_entry_and_says_so() -> None:
     K = ntkseq.lazy(GATED, X)
-    found = ntkseq.spectrum(K, method="matrix-free", k=2)
+    found = ntkseq.spectrum(K, spectra.MatrixFree(k=2))
     assert "sampling error of K" in str(found) and "sampling error" in repr(K) and "rounding" not in repr(K)
     assert (found.errors >= K.rounding).all()
     whole = str(ntkseq.spectrum(K, method="dense"))

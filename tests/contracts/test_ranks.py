@@ -89,7 +89,7 @@ def test_its_interval_holds_the_rank_of_every_spectrum_within_the_errors(rank: E
 @pytest.mark.parametrize(("rank", "partial"), [pytest.param(rank, known, id=rank.name) for rank, _, known in TABLE])
 def test_a_spectrum_in_part_bounds_it_or_says_that_it_cannot(rank: EffectiveRank, partial: bool):
     values = np.concatenate([[4.0, 2.0, 1.0], 0.5 ** np.arange(3.0, 9.0)])
-    part = ntkseq.spectrum(np.diag(values), method="matrix-free", k=2, probes=4, steps=6)
+    part = ntkseq.spectrum(np.diag(values), spectra.MatrixFree(k=2, probes=4, steps=6))
     assert part.values.size < values.size
     if not partial:
         with pytest.raises(ValueError, match="needs every eigenvalue; only part of them is known"):
@@ -115,7 +115,7 @@ def test_a_batch_is_a_loop_also_under_jit_and_vmap(rank: EffectiveRank, x64: Non
 @pytest.mark.parametrize("name", SHORT)
 def test_a_short_name_and_its_object_agree(name: str):
     A, s = np.diag(FOUR), ntkseq.spectrum(np.diag(FOUR))
-    part = ntkseq.spectrum(A, method="matrix-free", k=4, probes=1, steps=2)
+    part = ntkseq.spectrum(A, spectra.MatrixFree(k=4, probes=1, steps=2))
     for ask in (lambda r: effective_rank(A, r), s.effective_rank, lambda r: float(effective_ranks(A, r))):
         assert ask(name) == ask(SHORT[name])
     if SHORT[name] in {rank for rank, _, known in TABLE if known}:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import ntkseq
+from ntkseq import spectra
 from ntkseq.empirical import NTK, rounding, structure, versions
 from ntkseq.empirical.function import function
 
@@ -212,7 +213,7 @@ def test_nothing_made_of_a_measured_rounding_is_certified() -> None:
     assert "not proved" in K.estimated and ntkseq.lazy(NTK(f, params), x).estimated == K.estimated
     assert (2.0 * NTK(f, params) + NTK(f, params)).estimated == K.estimated
     assert f"an estimate: {K.estimated}" in str(ntkseq.spectrum(K))
-    assert K.estimated in ntkseq.spectrum(K, method="matrix-free", k=1).method
+    assert K.estimated in ntkseq.spectrum(K, spectra.MatrixFree(k=1)).method
     bound = ntkseq.bounds.rademacher(K, np.ones(6), reg=1.0)
     assert not bound.certified and "rounding of K: unresolved" in bound.verdict and "<=" not in bound.verdict
 

@@ -309,7 +309,10 @@ def test_the_meta_trained_predictor_of_a_linear_model_is_the_one_of_gradient_des
         (lambda: Meta(Plane(), algorithm="fomaml").blocks(plane_tasks()), "no symmetric kernel"),
         (lambda: Meta(Plane())(jnp.ones((2, 3))), r"tasks must be \(\(xs, ys\), xq\)"),
         (lambda: Meta(Plane())(((jnp.ones((2, 3)), None), jnp.ones((3, 1)))), "must agree but for their second axis"),
-        (lambda: Meta(Plane())(((jnp.ones((2, 0)), None), jnp.ones((2, 1)))), "tasks must have support and query points; got"),
+        (
+            lambda: Meta(Plane())(((jnp.ones((2, 0)), None), jnp.ones((2, 1)))),
+            "must have support and query points",
+        ),
         (lambda: Meta(Recurrent()).prepare(tasks_of((4, 2)), lengths=jnp.ones(3)), "a pair of arrays"),
         (lambda: Meta(Plane()).predict(plane_tasks(), jnp.ones((2, 1)), plane_tasks()), "support labels ys of train"),
         (lambda: Meta(Plane(), Flow()).finite(8), "takes steps of gradient descent"),

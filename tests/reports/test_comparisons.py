@@ -34,7 +34,7 @@ def test_the_reference_line_has_its_slope_and_starts_at_the_first_mean():
 
 
 def test_the_wedge_holds_the_lines_of_every_slope_of_the_interval():
-    ax = comparisons.width(WIDTHS, DRIFTS, slope=Interval(-0.6, -0.5, -0.3, True))
+    ax = comparisons.width(WIDTHS, DRIFTS, slope=Interval(-0.6, -0.5, -0.3))
     corners = ax.collections[0].get_paths()[0].vertices
     at_end = np.sort(corners[np.isclose(corners[:, 0], 1024.0), 1])
     middle, height = 256.0, 2.0 / 16.0

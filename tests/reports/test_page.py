@@ -131,7 +131,7 @@ def test_a_sheet_with_nothing_but_a_question_is_a_page():
     ("value", "shown"),
     [
         (3, "3"), (0.123456, "0.1235"), (None, "–"), (float("nan"), "–"), (True, "yes"), ("a", "a"),
-        (Interval(1.0, 2.0, 3.0, True), "2 in [1, 3]"), (Interval(math.nan, math.nan, math.nan, False), "–"),
+        (Interval(1.0, 2.0, 3.0), "2 in [1, 3]"), (Interval(math.nan, math.nan, math.nan), "–"),
     ],
 )  # fmt: skip
 def test_a_cell_shows_what_it_holds(value, shown: str):

@@ -74,7 +74,7 @@ def test_each_plot_draws_into_axes_that_it_is_given():
 
 def test_rank_intervals_are_drawn():
     made = examples.report()
-    rank = type(made.ranks[0])("wide", "formula", Interval(2.0, 3.0, 4.0, True))
+    rank = type(made.ranks[0])("wide", "formula", Interval(2.0, 3.0, 4.0))
     ax = plots.ranks([rank], 6)
     assert [2.0, 4.0] in [list(line.get_xdata()) for line in ax.lines]
 

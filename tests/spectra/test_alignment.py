@@ -11,7 +11,7 @@ import pytest
 import ntkseq
 from ntkseq import kernels
 from ntkseq.grams import Dense, Operator
-from ntkseq.spectra import spectrum
+from ntkseq.spectra import MatrixFree, spectrum
 
 N = 120
 LAM = np.arange(1, N + 1.0) ** -1.5
@@ -26,7 +26,7 @@ def part(lam: np.ndarray = LAM, rounding: float = 0.0, seed: int = 0, **options)
         E = np.random.default_rng(seed).standard_normal((N, N))
         A = A + rounding * (E + E.T) / np.linalg.norm(E + E.T, 2)
     K = Dense((A + A.T) / 2, rounding=rounding + 1e-14)  # pyright: ignore[reportArgumentType]
-    return spectrum(K, method="matrix-free", **{"k": 8, "tol": 1e-9, **options})
+    return spectrum(K, MatrixFree(**{"k": 8, "tol": 1e-9, **options}))
 
 
 def test_alignment_is_that_of_the_dense_spectrum():
@@ -91,7 +91,7 @@ def test_levels_are_chosen_from_the_largest_down_and_nothing_lies_beyond_the_end
     assert curve.lower[-1] > 1 - 1e-12
     ends = s.share_above(Y, [2.0, -1.0])
     assert ends.upper[0] < 1e-12 and ends.lower[1] > 1 - 1e-12
-    one = spectrum(np.eye(5), method="matrix-free", k=1).share_above(np.ones(5), [1.1, 0.9])  # a spectrum of no width
+    one = spectrum(np.eye(5), MatrixFree(k=1)).share_above(np.ones(5), [1.1, 0.9])  # a spectrum of no width
     assert one.lower.tolist() == [0.0, 1.0] == one.upper.tolist()
     assert repr(curve).startswith("Curve(25 shares, widest ")
 
@@ -100,7 +100,7 @@ def test_a_lazy_gram_agrees_with_the_held_one():
     x = jax.random.normal(jax.random.key(0), (60, 5, 2))
     kernel, y = kernels.Recurrent(sigma_w=1.2, sigma_b=0.1), np.sign(np.asarray(x[:, 0, 0], np.float64))
     dense = spectrum(ntkseq.gram(kernel, x), method="dense")
-    lazy = spectrum(ntkseq.lazy(kernel, x), method="matrix-free", k=6)
+    lazy = spectrum(ntkseq.lazy(kernel, x), MatrixFree(k=6))
     assert dense.alignment(y) in lazy.alignment(y)
     curve, truth = lazy.alignment_curve_interval(y), dense.alignment_curve(y)
     assert (curve.lower <= truth[:6]).all() and (truth[:6] <= curve.upper).all()
@@ -128,5 +128,5 @@ def test_what_is_missing_or_wrong_is_said():
         dataclasses.replace(s, K=None).alignment(Y)
     with pytest.raises(ValueError, match="vectors=True"):
         part(vectors=False).alignment_curve_interval(Y)
-    zero = spectrum(np.zeros((5, 5)), method="matrix-free", k=1)
+    zero = spectrum(np.zeros((5, 5)), MatrixFree(k=1))
     assert np.isnan(zero.alignment(np.ones(5)).estimate) and not zero.alignment(np.ones(5)).resolved

@@ -9,14 +9,14 @@ import jax
 import numpy as np
 import pytest
 
-from ntkseq.spectra import Interval, Spectrum, spectrum
+from ntkseq.spectra import FullSpectrum, Interval, spectrum
 from ntkseq.spectra.decay import decay
 from ntkseq.spectra.ranks import Numerical, Participation, Tail
 
 
-def made(values: list[float], error: float = 0.0, vectors: np.ndarray | None = None) -> Spectrum:
+def made(values: list[float], error: float = 0.0, vectors: np.ndarray | None = None) -> FullSpectrum:
     array = np.array(values, np.float64)
-    return Spectrum(
+    return FullSpectrum(
         values=array,
         errors=np.full(array.size, error),
         vectors=vectors,
@@ -27,21 +27,26 @@ def made(values: list[float], error: float = 0.0, vectors: np.ndarray | None = N
     )
 
 
-def test_an_interval_rounds_outwards_and_resolves_only_above_zero():
+def test_an_interval_rounds_outwards_and_each_question_has_its_own_answer():
     interval = Interval.around(1.0, 1e-20)
-    assert interval.lower < 1.0 < interval.upper and interval.resolved
-    assert not Interval.around(1.0, 1.0).resolved
-    assert not Interval.around(-1.0, 0.5).resolved
+    assert interval.lower < 1.0 < interval.upper and interval.resolved and interval.positive and interval.finite
+    assert not Interval.around(1.0, 1.0).resolved and not Interval.around(1.0, 1.0).positive
+    below = Interval.around(-1.0, 0.5)
+    assert below.resolved and not below.positive
+    unknown, open_ = Interval(math.nan, math.nan, math.nan), Interval(1.0, 2.0, math.inf)
+    assert not unknown.resolved and not unknown.positive and not unknown.finite and not unknown.within(2.0)
+    assert open_.positive and not open_.finite and not open_.within(1e300)
+    assert Interval(1.0, 1.5, 2.0).within(2.0) and not Interval(1.0, 1.5, 2.0).within(1.9)
     assert 0.5 in Interval.around(1.0, 0.6) and 0.3 not in Interval.around(1.0, 0.6)
 
 
 def test_intervals_print_their_bounds_or_a_small_error():
-    assert str(Interval(0.125, 0.25, 0.375, True)) == "0.25 in [0.125, 0.375]"
+    assert str(Interval(0.125, 0.25, 0.375)) == "0.25 in [0.125, 0.375]"
     assert str(Interval.around(0.25, 0.125)) == "0.25 in [0.1249, 0.3751]"  # its ends are one float further out
     assert str(Interval.around(-1e-9, 1e-6)) == "-1e-09 in [-1.002e-06, 9.99e-07]"
-    assert str(Interval(0.25, 0.25, 0.25, True)) == "0.25 +- 0.0e+00"
-    assert str(Interval(1.0, 1.00000004, 1.00000014, True)) == "1 +- 1.5e-07"  # of the number that is printed
-    assert str(Interval(2.0, math.inf, math.inf, False)) == "inf in [2, inf]"
+    assert str(Interval(0.25, 0.25, 0.25)) == "0.25 +- 0.0e+00"
+    assert str(Interval(1.0, 1.00000004, 1.00000014)) == "1 +- 1.5e-07"  # of the number that is printed
+    assert str(Interval(2.0, math.inf, math.inf)) == "inf in [2, inf]"
 
 
 def test_extreme_eigenvalues_come_with_their_intervals():
@@ -71,15 +76,15 @@ def test_errors_of_any_order_leave_the_extremes_right_and_no_wider_than_the_othe
 
 def test_the_condition_is_infinite_above_until_the_least_eigenvalue_is_resolved():
     resolved = made([4.0, 0.5], 0.25).condition
-    assert (resolved.lower, resolved.estimate, resolved.upper) == pytest.approx((5.0, 8.0, 17.0)) and resolved.resolved
+    assert (resolved.lower, resolved.estimate, resolved.upper) == pytest.approx((5.0, 8.0, 17.0)) and resolved.finite
     loose = made([4.0, 0.125], 0.25).condition
-    assert (loose.lower, loose.estimate, loose.upper) == pytest.approx((10.0, 32.0, math.inf)) and not loose.resolved
+    assert (loose.lower, loose.estimate, loose.upper) == pytest.approx((10.0, 32.0, math.inf)) and not loose.finite
     below = made([4.0, -0.125], 0.25).condition
-    assert below.estimate == math.inf and below.lower == pytest.approx(30.0) and not below.resolved
+    assert below.estimate == math.inf and below.lower == pytest.approx(30.0) and not below.finite
     negative = made([4.0, -1.0], 0.25).condition
     assert math.isnan(negative.estimate) and math.isnan(negative.lower) and negative.upper == math.inf
     one = made([2.0]).condition
-    assert one.lower == 1.0 and one.estimate == 1.0 and one.resolved
+    assert one.lower == 1.0 and one.estimate == 1.0 and one.finite
 
 
 @pytest.mark.filterwarnings("ignore:K holds float32 numbers")
@@ -112,10 +117,10 @@ def test_small_negative_eigenvalues_count_as_zero_and_clear_ones_raise():
 def test_effective_rank_intervals_hold_the_estimate_and_say_whether_it_is_known():
     s = made([4.0, 2.0, 1.0], 1e-3)
     rank = s.effective_rank_interval("participation")
-    assert rank.lower < rank.estimate == s.effective_rank("participation") < rank.upper and rank.resolved
-    assert not made([1.0] + [0.0] * 99, 0.1).effective_rank_interval("intrinsic").resolved
+    assert rank.lower < rank.estimate == s.effective_rank("participation") < rank.upper and rank.within(2.0)
+    assert not made([1.0] + [0.0] * 99, 0.1).effective_rank_interval("intrinsic").within(2.0)
     missing = s.effective_rank_interval(Tail(3))
-    assert math.isnan(missing.lower) and not missing.resolved
+    assert math.isnan(missing.lower) and not missing.within(2.0)
 
 
 def test_the_decay_of_a_spectrum_stops_before_the_noise():
@@ -155,7 +160,7 @@ def test_a_spectrum_prints_its_numbers_in_aligned_lines():
     assert "condition         8 +- " in text
     assert "entropy 3.12, stable 1.33, participation 2.65" in text
     assert "by hand" in text and "rounding of K 1e-09" in text
-    assert repr(made([4.0, 2.0], 1e-9)) == "Spectrum(n=2, least 2 +- 1.0e-09, largest 4, rounding 1.0e-09)"
+    assert repr(made([4.0, 2.0], 1e-9)) == "FullSpectrum(n=2, least 2 +- 1.0e-09, largest 4, rounding 1.0e-09)"
 
 
 def test_what_is_not_resolved_prints_so():
@@ -177,4 +182,4 @@ def test_loosely_known_effective_ranks_print_their_bounds():
 def test_a_spectrum_is_a_pytree():
     s = made([4.0, 2.0], 1e-3)
     doubled = jax.tree.map(lambda leaf: 2 * leaf, s)
-    assert isinstance(doubled, Spectrum) and doubled.values.tolist() == [8.0, 4.0] and doubled.method == "by hand"
+    assert isinstance(doubled, FullSpectrum) and doubled.values.tolist() == [8.0, 4.0] and doubled.method == "by hand"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ntkseq import effective_rank, spectrum
-from ntkseq.spectra import counting, effective_ranks
+from ntkseq.spectra import MatrixFree, counting, effective_ranks
 from ntkseq.spectra.ranks import (
     EffectiveRank,
     Energy,
@@ -107,6 +107,6 @@ def test_ranks_and_their_intervals_hold_the_exact_ones_on_many_hard_spectra():
 )
 def test_ranks_of_a_spectrum_in_part_hold_the_exact_ones(rank: EffectiveRank, size: float):
     values = np.concatenate([2.0 ** -np.arange(4.0), np.full(16, 2.0**-6)]) * size
-    part = spectrum(np.diag(values), method="matrix-free", k=4)
+    part = spectrum(np.diag(values), MatrixFree(k=4))
     found, truth = part.effective_rank_interval(rank), exact_rank(_fractions(values), rank)
     assert truth is not None and Fraction(found.lower) <= truth <= Fraction(found.upper)

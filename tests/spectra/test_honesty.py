@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ntkseq.grams import Dense, Operator
-from ntkseq.spectra import nystrom, positive_definite, spectrum
+from ntkseq.spectra import MatrixFree, nystrom, positive_definite, spectrum
 from ntkseq.spectra.ranks import Dimension, Entropy, Intrinsic, Numerical, Participation, Stable
 
 EPS32 = float(np.finfo(np.float32).eps)
@@ -71,8 +71,12 @@ def violations(seed: int) -> tuple[list[str], float]:
     if method == "dense":
         s = spectrum(K, method="dense")
     else:
-        options = {"k": int(rng.integers(1, 9)), "steps": int(rng.integers(2, 20)), "least": int(rng.integers(0, 3))}
-        s = spectrum(K, method="matrix-free", probes=int(rng.integers(2, 8)), seed=seed, **options)
+        options = {
+            "k": int(rng.integers(1, 9)),
+            "steps": int(rng.integers(2, 20)),
+            "k_smallest": int(rng.integers(0, 3)),
+        }
+        s = spectrum(K, MatrixFree(probes=int(rng.integers(2, 8)), seed=seed, **options))
     slack = 1e-14 * lam[0] * n  # of the sums here
     wrong = []
 

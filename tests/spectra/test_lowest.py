@@ -9,7 +9,7 @@ import pytest
 import ntkseq
 from ntkseq import kernels
 from ntkseq.grams import Dense
-from ntkseq.spectra import lowest, spectrum
+from ntkseq.spectra import MatrixFree, lowest, spectrum
 from ntkseq.spectra.matrix_free import matrix_free
 
 
@@ -39,7 +39,7 @@ def test_the_least_eigenvalues_lie_within_their_bounds(part: int):
         stated = e / (1 - e)
         K = Dense(held, rounding=stated * np.trace(held), frobenius=True, entrywise=stated)  # pyright: ignore
         k, least, most, steps = (int(rng.integers(*ends)) for ends in ((1, 5), (1, 4), (2, 80), (4, 30)))
-        s = matrix_free(K, k=k, least=least, most=most, steps=steps, seed=seed)
+        s = matrix_free(K, k=k, k_smallest=least, max_iterations=most, steps=steps, seed=seed)
         slack = 1e-14 * n * truth[-1]
         assert truth[0] >= s.least.lower - slack and truth[0] <= s.least.upper + slack, seed
         found = np.abs(s.bottom - truth[: s.bottom.size])
@@ -64,7 +64,7 @@ def test_near_duplicates_of_a_lazy_float32_gram_are_resolved_below_the_norm_of_i
     x = rng.standard_normal((64, 16, 1)).astype(np.float32)
     x[1] = x[0] + 2e-3 * rng.standard_normal((16, 1))
     K = ntkseq.lazy(kernels.Recurrent(sigma_w=2**0.5), jnp.asarray(x))
-    s = spectrum(K, method="matrix-free", k=10, least=1, steps=30, most=100)
+    s = spectrum(K, MatrixFree(k=10, k_smallest=1, steps=30, max_iterations=100))
     dense = spectrum(ntkseq.gram(kernels.Recurrent(sigma_w=2**0.5), jnp.asarray(x)))
     assert s.bottom_errors[0] < 0.2 * K.rounding
     assert s.least.upper - s.least.lower < 0.5 * K.rounding

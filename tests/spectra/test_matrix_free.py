@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import jax
 import numpy as np
 import pytest
@@ -11,8 +9,8 @@ import pytest
 import ntkseq
 from ntkseq import kernels
 from ntkseq.grams import Dense, Operator
+from ntkseq.spectra import MatrixFree, spectrum
 from ntkseq.spectra.ranks import Dimension
-from ntkseq.spectra.spectrum import spectrum
 
 
 def matrix(lam: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -24,8 +22,8 @@ def matrix(lam: np.ndarray, seed: int = 0) -> np.ndarray:
 POWER = np.arange(1, 301.0) ** -1.5 + 1e-4
 
 
-def free(A: np.ndarray, **options):
-    return spectrum(A, method="matrix-free", **options)
+def free(A: np.ndarray, vectors: bool = True, **options):
+    return spectrum(A, MatrixFree(**options), vectors=vectors)
 
 
 def test_leading_values_are_sharp_and_the_largest_needs_few_products():
@@ -49,7 +47,7 @@ def test_vectors_are_those_of_the_values():
 def test_the_least_eigenvalue_is_found_on_request_and_bounded_without():
     lam = np.append(POWER[:-1], 1e-4)
     A = matrix(lam)
-    bounded, found = free(A), free(A, least=2, steps=60, most=200)
+    bounded, found = free(A), free(A, k_smallest=2, steps=60, max_iterations=200)
     assert lam[-1] in bounded.min_eigenvalue
     assert lam[-1] in found.min_eigenvalue and found.min_eigenvalue.resolved and found.converged
     assert found.min_eigenvalue.upper - found.min_eigenvalue.lower < 1e-3 * lam[-1]
@@ -59,7 +57,7 @@ def test_the_least_eigenvalue_is_found_on_request_and_bounded_without():
 
 def test_no_convergence_is_a_status_with_honest_errors():
     lam = 1 + np.linspace(0, 1e-3, 200)[::-1]  # no gaps
-    s = free(matrix(lam), k=5, tol=1e-12, most=2)
+    s = free(matrix(lam), k=5, tol=1e-12, max_iterations=2)
     assert not s.converged and "NOT converged" in str(s)
     assert (np.abs(s.values - lam[:5]) <= s.errors).all()
 
@@ -95,7 +93,7 @@ def test_the_zero_matrix_has_rank_zero(n: int):
 def test_duplicates_leave_the_least_eigenvalue_unresolved():
     X = np.random.default_rng(0).standard_normal((50, 80))
     X[7] = X[3]
-    s = free(X @ X.T, least=1, steps=50, most=100)
+    s = free(X @ X.T, k_smallest=1, steps=50, max_iterations=100)
     assert 0.0 in s.min_eigenvalue and not s.min_eigenvalue.resolved
 
 
@@ -119,22 +117,13 @@ def test_a_lazy_gram_agrees_with_the_held_one():
     x = jax.random.normal(jax.random.key(0), (150, 6, 2))
     kernel = kernels.Recurrent(sigma_w=1.2, sigma_b=0.1)
     dense = spectrum(ntkseq.gram(kernel, x), method="dense")
-    lazy = spectrum(ntkseq.lazy(kernel, x), method="matrix-free", k=8, least=1, steps=40, most=100)
+    lazy = free(ntkseq.lazy(kernel, x), k=8, k_smallest=1, steps=40, max_iterations=100)
     assert (np.abs(lazy.values - dense.values[:8]) <= lazy.errors + dense.errors[:8]).all()
     a, b = lazy.min_eigenvalue, dense.min_eigenvalue
     assert a.lower <= b.upper and b.lower <= a.upper
     for kind in ("entropy", "stable", "intrinsic", "participation"):
         a, b = lazy.effective_rank_interval(kind), dense.effective_rank_interval(kind)
         assert a.lower <= b.upper and b.lower <= a.upper, kind
-
-
-def test_auto_is_dense_up_to_a_size_and_says_why_it_is_not(monkeypatch):
-    A = matrix(POWER)
-    assert spectrum(A).values.size == 300
-    monkeypatch.setattr(sys.modules["ntkseq.spectra.spectrum"], "DENSE", 299)
-    s = spectrum(A)
-    assert s.values.size == 20 and s.method.startswith("matrix-free, as n = 300 > 299 (dense: 6.9 MiB)")
-    assert spectrum(A, method="dense").values.size == 300
 
 
 def test_what_an_operator_does_not_know_is_said():
@@ -152,24 +141,6 @@ def test_what_an_operator_does_not_know_is_said():
 def test_definitions_that_need_every_value_are_refused():
     with pytest.raises(ValueError, match=r"'energy_entropy' needs every eigenvalue"):
         free(matrix(POWER)).effective_rank("energy_entropy")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"k": 0}, "k must be an integer >= 1"),
-        ({"probes": 1.5}, "probes must be an integer"),
-        ({"least": -1}, "least must be an integer"),
-        ({"delta": 1.0}, "delta must lie strictly between"),
-        ({"tol": -1.0}, "tol must be a finite number >= 0"),
-        ({"method": "fast"}, "method must be one of"),
-        ({"method": "dense", "k": 3}, 'k= belongs to method="matrix-free"'),
-        ({"size": 3}, "takes no option 'size'"),
-    ],
-)
-def test_bad_options_are_turned_away(options, message: str):
-    with pytest.raises(ValueError, match=message):
-        spectrum(np.eye(4), **{"method": "matrix-free", **options})
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_the_score_is_the_mean_over_batches_of_whole_tasks() -> None:
 def test_a_batch_below_the_rounding_is_not_resolved() -> None:
     K = np.diag([1.0, 0.5, 1.0, 1e-9])
     score = condition_score(Dense(K, rounding=1e-6, entrywise=None), queries=1, batch=2)
-    assert score.resolved == 1 and score.conditions[0].resolved and score.conditions[1].upper == math.inf
+    assert score.resolved == 1 and score.conditions[0].finite and score.conditions[1].upper == math.inf
     assert score.value == 2.0 and math.isnan(score.error)
     singular = condition_score(Dense(np.diag([1.0, 0.0, 1.0, 0.0])), queries=1, batch=2)
     assert singular.value == math.inf and singular.resolved == 0

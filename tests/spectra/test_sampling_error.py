@@ -50,7 +50,7 @@ def test_every_eigenvalue_is_inside_however_small(count: int) -> None:
         if count == 32:
             assert found.resolved == 6 and found.min_eigenvalue.resolved
             entropy = found.effective_rank_interval("entropy")
-            assert entropy.resolved and spectra.effective_rank(truth) in entropy
+            assert entropy.within(2.0) and spectra.effective_rank(truth) in entropy
     assert np.median(ratios) < (12 if count > 4 else np.inf)
 
 
@@ -100,7 +100,7 @@ def test_the_answer_says_how_many_particles_give_ten_percent() -> None:
 def test_a_gru_of_six_sequences_is_resolved_and_a_bound_on_it_is_not_certified() -> None:
     K = ntkseq.gram(kernels.Gated(particles=1024, batches=16), X)
     found = spectra.spectrum(K)
-    assert found.min_eigenvalue.resolved and found.effective_rank_interval().resolved
+    assert found.min_eigenvalue.resolved and found.effective_rank_interval().within(2.0)
     assert found.sampling.relative.max() < 0.5
     bound = bounds.rademacher(K, np.arange(6.0) / 6, reg=0.1)
     assert not bound.certified and "sampling: unresolved" in str(bound)
@@ -115,7 +115,7 @@ def test_a_matrix_without_batches_says_why_its_error_is_the_worst() -> None:
 
 def test_a_spectrum_in_part_calls_the_error_by_its_name() -> None:
     K = Dense(np.diag(np.arange(1.0, 41)), rounding=0.5, sampling=Sampling(why="a lazy Gram holds no batches"))
-    assert "sampling error of K 0.5" in str(spectra.spectrum(K, method="matrix-free", k=3))
+    assert "sampling error of K 0.5" in str(spectra.spectrum(K, spectra.MatrixFree(k=3)))
 
 
 # -------------------------------------------------------------------------------------------------- many known truths

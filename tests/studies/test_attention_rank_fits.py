@@ -19,7 +19,7 @@ def test_the_interval_of_a_mean_covers_it_in_nineteen_of_twenty_samples():
 
 def test_one_example_tells_nothing_of_a_mean():
     found = mean([0.3])
-    assert found.estimate == 0.3 and math.isinf(found.lower) and math.isinf(found.upper) and not found.resolved
+    assert found.estimate == 0.3 and math.isinf(found.lower) and math.isinf(found.upper) and not found.finite
 
 
 def test_a_known_shift_moves_the_whole_interval():

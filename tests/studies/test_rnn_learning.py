@@ -51,7 +51,7 @@ def test_kernel_fits_are_those_of_plain_linear_algebra():
         f = np.asarray(cross, np.float64)[:, : fit.n] @ np.linalg.solve(part, labels)
         np.testing.assert_allclose(fit.predicted, f, atol=1e-8)
         exact = labels @ np.linalg.solve(part, labels)
-        assert fit.norm_squared.lower < exact < fit.norm_squared.upper and fit.norm_squared.resolved
+        assert fit.norm_squared.lower < exact < fit.norm_squared.upper and fit.norm_squared.finite
         np.testing.assert_allclose(fit.norm_squared.estimate, exact, rtol=1e-9)
         assert fit.reg == 0 and fit.reason == "" and math.isclose(fit.trace, np.trace(part), rel_tol=1e-12)
         assert fit.bound.certified
@@ -83,7 +83,7 @@ def test_duplicates_are_said_and_do_not_crash():
     x, y = np.concatenate([x, x[:3]]), np.concatenate([y, y[:3]])
     whole, twice = kernel_fits(gram(KERNEL, x), gram(KERNEL, x_test, x), y, y_test, (8, 11))
     assert whole.reg == 0 and twice.reg > 0 and "not told from zero" in twice.reason
-    assert not twice.norm_squared.resolved and math.isinf(twice.norm_squared.upper)
+    assert not twice.norm_squared.finite and math.isinf(twice.norm_squared.upper)
     assert abs(whole.errors.mean - twice.errors.mean) < 1e-3  # consistent duplicates tell nothing new
     assert twice.norm_squared.lower <= whole.norm_squared.upper
 

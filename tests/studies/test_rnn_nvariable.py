@@ -104,7 +104,7 @@ def test_tables_hold_the_fits_and_what_was_derived(sheet: Sheet):
     assert row[1] == pytest.approx(ratio / math.log(2)) and row[2] == pytest.approx(ratio) and row[3] is None
     assert row[4] == "rate 0.39"  # 0.6724/5^(1/3)
     measured = [found[span]["measured_n"] for span in (1, 2)]
-    assert (row[5] is not None) == all(one.resolved for one in measured)
+    assert (row[5] is not None) == all(one.positive and one.finite for one in measured)
 
 
 @pytest.mark.slow

@@ -28,9 +28,9 @@ def test_errors_that_never_or_always_reach_it_are_open():
     assert crossings([1, 2], [[1.0, 0.9], [0.1, 0.1], [0.1, math.nan]], 0.5).tolist() == [math.inf, 0.0, math.inf]
     assert crossings([1, 2], [[math.nan, 0.1]], 0.5).tolist() == [2.0]
     never = reached([1, 2], [[1.0, 0.9], [1.0, 0.8]], 0.5)
-    assert (never.lower, never.upper, never.resolved) == (2.0, math.inf, False)
+    assert (never.lower, never.upper) == (2.0, math.inf)
     always = reached([1, 2], [[0.1, 0.1], [0.2, 0.1]], 0.5)
-    assert (always.lower, always.upper, always.resolved) == (0.0, 1.0, False)
+    assert (always.lower, always.upper) == (0.0, 1.0)
     mixed = reached([1, 4], [[1.0, 0.25], [1.0, 0.9], [1.0, 0.25]], 0.5)
     assert mixed.lower == pytest.approx(2.0) and math.isinf(mixed.upper) and mixed.estimate == pytest.approx(2.0)
 

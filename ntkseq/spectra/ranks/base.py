@@ -17,7 +17,7 @@ from ntkseq import _checks, _precision
 from ntkseq.spectra.interval import Interval
 
 if TYPE_CHECKING:
-    from ntkseq.spectra.partial import Partial
+    from ntkseq.spectra.partial import PartialSpectrum
 
 
 class EffectiveRank(abc.ABC):
@@ -79,9 +79,9 @@ class EffectiveRank(abc.ABC):
     def interval(self, s: Float[np.ndarray, " n"], errors: Float[np.ndarray, " n"]) -> Interval:
         """`estimate` within `bounds`."""
         lower, upper = self.bounds(s, errors)
-        return Interval(lower, self.estimate(s, errors), upper, bool(upper <= 2 * lower))
+        return Interval(lower, self.estimate(s, errors), upper)
 
-    def of_partial(self, part: Partial) -> Interval:
+    def of_partial(self, part: PartialSpectrum) -> Interval:
         """The rank of a matrix whose leading eigenvalues are known, and of the others a density.
 
         Raises:
@@ -150,15 +150,15 @@ def resolved(s: np.ndarray, errors: np.ndarray) -> int:
     return int(positive[-1]) + 1 if positive.size else 0
 
 
-def clipped(part: Partial, numbers: tuple[float, float, float], least: float) -> Interval:
+def clipped(part: PartialSpectrum, numbers: tuple[float, float, float], least: float) -> Interval:
     """(lower, estimate, upper) within [least, n]; where the largest eigenvalue may be 0, within [0, n]."""
     lower, estimate, upper = numbers
     lower, upper = max(lower, least if part.max_eigenvalue.lower > 0 else 0.0), min(upper, float(part.n))
     estimate = min(max(estimate, lower), upper)
-    return Interval(float(lower), float(estimate), float(upper), bool(upper <= 2 * lower))
+    return Interval(float(lower), float(estimate), float(upper))
 
 
-def unresolved(part: Partial) -> tuple[float, float, float] | None:
+def unresolved(part: PartialSpectrum) -> tuple[float, float, float] | None:
     """What any rank is where the largest eigenvalue may be zero; None where it is positive."""
     if part.max_eigenvalue.lower > 0:
         return None

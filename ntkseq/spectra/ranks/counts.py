@@ -16,7 +16,7 @@ from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.ranks.base import EffectiveRank, clipped, ends, resolved, unresolved, word
 
 if TYPE_CHECKING:
-    from ntkseq.spectra.partial import Partial
+    from ntkseq.spectra.partial import PartialSpectrum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +66,10 @@ class Numerical(EffectiveRank):
         few, many = counting.above(low, self.tol, high[0]), counting.above(high, self.tol, low[0])
         return float(max(few, 1)), float(many)  # the largest counts, wherever it lies
 
-    def of_partial(self, part: Partial) -> Interval:
+    def of_partial(self, part: PartialSpectrum) -> Interval:
         return clipped(part, unresolved(part) or self._of_partial(part), 0.0)
 
-    def _of_partial(self, part: Partial) -> tuple[float, float, float]:
+    def _of_partial(self, part: PartialSpectrum) -> tuple[float, float, float]:
         if self.tol is None:
             found = density.count(part, part.rounding)
             return found.lower, found.estimate, found.upper

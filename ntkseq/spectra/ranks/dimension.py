@@ -16,7 +16,7 @@ from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.ranks.base import EffectiveRank, check_power, clipped, ends, word
 
 if TYPE_CHECKING:
-    from ntkseq.spectra.partial import Partial
+    from ntkseq.spectra.partial import PartialSpectrum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +69,10 @@ class Dimension(EffectiveRank):
         lower, upper = lower - tiny, upper + tiny * (high[0] > 0)
         return float(max(0.0, lower * (1.0 - slack))), float(min(n, upper * (1.0 + slack)))
 
-    def of_partial(self, part: Partial) -> Interval:
+    def of_partial(self, part: PartialSpectrum) -> Interval:
         return clipped(part, self._of_partial(part), 0.0)
 
-    def _of_partial(self, part: Partial) -> tuple[float, float, float]:
+    def _of_partial(self, part: PartialSpectrum) -> tuple[float, float, float]:
         reg, power = self.reg, self.power
         density.check_reg(part, reg)
 

@@ -15,7 +15,7 @@ from ntkseq.spectra.ranks.base import check_power, needs_all
 from ntkseq.spectra.ranks.relative import Box, Relative
 
 if TYPE_CHECKING:
-    from ntkseq.spectra.partial import Partial
+    from ntkseq.spectra.partial import PartialSpectrum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Entropy(Relative):
         least, most = entropy.bounds(low**self.power, high**self.power)
         return float(max(value * np.exp(-change), np.exp(least))), float(min(value * np.exp(change), np.exp(most)))
 
-    def partial_numbers(self, part: Partial) -> tuple[float, float, float]:
+    def partial_numbers(self, part: PartialSpectrum) -> tuple[float, float, float]:
         if self.power != 1:
             raise needs_all(self)
         return _of_partial(part)
@@ -89,7 +89,7 @@ def _change(distance: float, n: int) -> float:
     return float(distance * np.log(n - 1) + binary)
 
 
-def _of_partial(part: Partial) -> tuple[float, float, float]:
+def _of_partial(part: PartialSpectrum) -> tuple[float, float, float]:
     """exp of H = log T - (1/T) sum lambda log lambda.
 
     With c the largest value and F = sum f(lambda), f(x) = x log(e c / x) >= 0, which grows up to x = c and is concave:

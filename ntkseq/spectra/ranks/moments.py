@@ -14,7 +14,7 @@ from ntkseq.spectra.ranks.base import check_power, needs_all
 from ntkseq.spectra.ranks.relative import Box, Relative
 
 if TYPE_CHECKING:
-    from ntkseq.spectra.partial import Partial
+    from ntkseq.spectra.partial import PartialSpectrum
 
 
 class _Sum(Relative):
@@ -50,7 +50,7 @@ class Stable(_Sum):
     def formula(self) -> str:
         return "sum s^2 / s_1^2"
 
-    def partial_numbers(self, part: Partial) -> tuple[float, float, float]:
+    def partial_numbers(self, part: PartialSpectrum) -> tuple[float, float, float]:
         top, (low, middle, high) = part.max_eigenvalue, density.norm(part)
         return _square(low / top.upper), _square(middle / top.estimate), _square(high / top.lower)
 
@@ -71,7 +71,7 @@ class Intrinsic(_Sum):
     def formula(self) -> str:
         return "sum s / s_1"
 
-    def partial_numbers(self, part: Partial) -> tuple[float, float, float]:
+    def partial_numbers(self, part: PartialSpectrum) -> tuple[float, float, float]:
         trace, top = density.trace(part), part.max_eigenvalue
         return trace.lower / top.upper, trace.estimate / top.estimate, trace.upper / top.lower
 
@@ -109,7 +109,7 @@ class Participation(Relative):
         with np.errstate(divide="ignore", over="ignore"):  # a fourth power of the largest may be too small for a float
             return lower, float(np.sum(b) ** 2 / np.sum(a**2))
 
-    def partial_numbers(self, part: Partial) -> tuple[float, float, float]:
+    def partial_numbers(self, part: PartialSpectrum) -> tuple[float, float, float]:
         if self.power != 1:
             raise needs_all(self)
         top, trace, (low, middle, high) = part.max_eigenvalue, density.trace(part), density.norm(part)

@@ -13,7 +13,7 @@ from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.ranks.base import EffectiveRank, clipped, unresolved
 
 if TYPE_CHECKING:
-    from ntkseq.spectra.partial import Partial
+    from ntkseq.spectra.partial import PartialSpectrum
 
 Box = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
 
@@ -32,7 +32,7 @@ class Relative(EffectiveRank):
         """
 
     @abc.abstractmethod
-    def partial_numbers(self, part: Partial) -> tuple[float, float, float]:
+    def partial_numbers(self, part: PartialSpectrum) -> tuple[float, float, float]:
         """(lower, estimate, upper) of a spectrum whose largest eigenvalue is positive."""
 
     @abc.abstractmethod
@@ -57,7 +57,7 @@ class Relative(EffectiveRank):
         slack = 8.0 * n * np.finfo(np.float64).eps  # the sums are rounded too
         return float(max(1.0, lower * (1.0 - slack))), float(min(n, upper * (1.0 + slack)))
 
-    def of_partial(self, part: Partial) -> Interval:
+    def of_partial(self, part: PartialSpectrum) -> Interval:
         return clipped(part, unresolved(part) or self.partial_numbers(part), 1.0)
 
     def batched(self, s: Float[Array, "... n"]) -> Float[Array, "..."]:
