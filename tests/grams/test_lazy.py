@@ -117,7 +117,7 @@ def test_a_large_lazy_gram_becomes_an_array_only_on_request(monkeypatch):
 @pytest.mark.parametrize(
     ("V", "message"),
     [
-        (np.ones(36), r"vectors \(37,\) or blocks \(37, k\); got shape \(36,\)"),
+        (np.ones(36), r"V must be a vector \(37,\) or a block \(37, k\), .*; got shape \(36,\)"),
         (np.ones((37, 2, 2)), r"got shape \(37, 2, 2\)"),
         (np.full(37, np.nan), "V must be finite"),
     ],

@@ -118,7 +118,7 @@ def test_inputs_divided_by_their_largest_norm_leave_no_certified_bound():
         (lambda: problem(Study(HELD)), "held: this study is about classes; got targets that are numbers"),
         (lambda: run(Dataset(jnp.asarray(X), None)), "data: a study needs labels; this data set has none"),
         (lambda: run(Dataset(jnp.asarray(X), jnp.arange(16))), "data: y holds whole numbers without classes"),
-        (lambda: run(Dataset(jnp.asarray(X), jnp.full(16, jnp.nan))), "data: y must be finite; got nan"),
+        (lambda: run(Dataset(jnp.asarray(X), jnp.full(16, jnp.nan))), "y must be finite; got 16 NaN"),
         (lambda: run(Study("digits", targets="values")), "targets is for files; got source 'digits'"),
     ],
 )
