@@ -137,7 +137,7 @@ def test_other_targets_and_declared_tokens_are_refused():
     for call, match in (
         (lambda: allen_zhu_li(WHOLE, x, y), "concepts.Additive in allen_zhu_li; got WholeSequence"),
         (lambda: panigrahi_goyal(TARGET, x, y), "concepts.WholeSequence in panigrahi_goyal; got Additive"),
-        (lambda: wang_shen(WHOLE, x, y), "Additive or NVariable"),
+        (lambda: wang_shen(WHOLE, x, y), "concepts.Additive or concepts.NVariable in wang_shen; got WholeSequence"),
         (lambda: wang_shen(TARGET, Tokens.declared([1.0] * T), y), "must be the inputs"),
         (lambda: wang_shen(TARGET, x, y[:3]), "y must have shape"),
         (lambda: wang_shen(TARGET, x, y, gamma=1), "unknown options"),
