@@ -20,13 +20,13 @@ Y = Q @ (LAM**0.5 * np.random.default_rng(1).standard_normal(N))
 SHARES = (Q.T @ Y) ** 2 / (Y @ Y)
 
 
-def part(lam: np.ndarray = LAM, rounding: float = 0.0, seed: int = 0, **options):
+def part(lam: np.ndarray = LAM, rounding: float = 0.0, seed: int = 0, vectors: bool = True, **options):
     A = Q * lam @ Q.T
     if rounding:
         E = np.random.default_rng(seed).standard_normal((N, N))
         A = A + rounding * (E + E.T) / np.linalg.norm(E + E.T, 2)
     K = Dense((A + A.T) / 2, rounding=rounding + 1e-14)  # pyright: ignore[reportArgumentType]
-    return spectrum(K, MatrixFree(**{"k": 8, "tol": 1e-9, **options}))
+    return spectrum(K, MatrixFree(**{"k": 8, "tol": 1e-9, **options}), vectors=vectors)
 
 
 def test_alignment_is_that_of_the_dense_spectrum():
@@ -124,7 +124,7 @@ def test_what_is_missing_or_wrong_is_said():
         s.share_above(Y, [np.nan])
     with pytest.raises(ValueError, match="levels must hold at least one"):
         s.share_above(Y, [])
-    with pytest.raises(ValueError, match="this Partial has none"):
+    with pytest.raises(ValueError, match="this PartialSpectrum has none"):
         dataclasses.replace(s, K=None).alignment(Y)
     with pytest.raises(ValueError, match="vectors=True"):
         part(vectors=False).alignment_curve_interval(Y)
