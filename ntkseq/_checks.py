@@ -132,7 +132,9 @@ def labels(name: str, y: Any, n: int) -> np.ndarray:
     """Check labels (n,) against the number of examples and return them in host float64."""
     y = host(name, y)
     if y.dtype.kind not in "fiub":
-        raise ValueError(f"{name} must be numbers; got dtype {y.dtype}. Encode classes as -1/+1.")
+        raise ValueError(
+            f"{name} must be numbers; got dtype {y.dtype}. Encode two classes as -1/+1, more by predictors.one_hot(y)."
+        )
     if y.shape != (n,):
         raise ValueError(f"{name} must have shape ({n},), one label per example of the Gram matrix; got {y.shape}.")
     y = y.astype(np.float64)

@@ -184,7 +184,10 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> np.nda
     with archive.open(info) as stream:
         shape, fortran, dtype = _header(stream, key)
         if dtype.hasobject:
-            raise _Refused(f"array {key} holds pickled Python objects, which are never loaded. Save numbers or text.")
+            raise _Refused(
+                f"array {key} holds pickled Python objects, which are never loaded. Save numbers or text; sequences of "
+                "several lengths as one array (n, t, d), padded at the end, with their lengths as array 'lengths'."
+            )
         if dtype.kind not in "fiubUS":
             raise _Refused(f"array {key} must hold numbers or text; got dtype {shown(str(dtype))}.")
         size = dtype.itemsize

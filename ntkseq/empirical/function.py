@@ -141,7 +141,10 @@ def check_outputs(outputs: Any) -> str | int:
         return int(outputs)
     if not isinstance(outputs, str) or outputs not in OUTPUTS:
         words = ", ".join(map(repr, OUTPUTS))
-        raise ValueError(f"outputs must be one of {words} or an index >= 0; got {_checks.shown(outputs)}.")
+        raise ValueError(
+            f"outputs must be one of {words} or an index >= 0; got {_checks.shown(outputs)}. 'trace' is the "
+            "mean over outputs."
+        )
     return outputs
 
 

@@ -60,8 +60,8 @@ class Plan:
             lines.append(f"  {', '.join(part.leaves)}: {part.order}, {_time(part.seconds)}{other} ({part.why})")
         lines.append(f"  per example, forward and back: {_time(self.prepare)}")
         lines.append(
-            f"predicted {_time(self.seconds)} with {self.speeds.source} speeds; held {_memory.text(self.bytes)}, "
-            f"{_memory.text(self.jacobian)} for all gradients"
+            f"predicted {_time(self.seconds)} once compiled, with {self.speeds.source} speeds; "
+            f"held {_memory.text(self.bytes)}, {_memory.text(self.jacobian)} for all gradients"
         )
         if self.block is not None:
             lines.append(f"memory: {self.block} examples at a time, made again for every block of the others")

@@ -107,7 +107,7 @@ def head(kernel: Kernel) -> Kernel:
     if not any(field.name == "kind" for field in dataclasses.fields(kernel)):  # pyright: ignore[reportArgumentType]
         raise ValueError(
             f'algorithm="anil" needs the kernel of the read-out alone, and {type(kernel).__name__} has no kind="nngp". '
-            "Pass it as inner_kernel=."
+            "Pass it as inner_kernel=, of a network of your own empirical.NTK(f, params, trainable=...) of that layer."
         )
     train = getattr(kernel, "train", "V")
     if "V" not in (train if isinstance(train, str) else train[-1]):

@@ -114,6 +114,13 @@ class Study(Reading):
         for name in ("tried", "n_train", "n_test"):
             if getattr(self, name) is not None:
                 _checks.positive_int(name, getattr(self, name))
+        if isinstance(self.source, os.PathLike):
+            object.__setattr__(self, "source", os.fspath(self.source))
+        if not isinstance(self.source, (str, Dataset)):
+            raise ValueError(
+                f"source must be 'digits', the path of a file or a data.Dataset; got {_checks.shown(self.source)}. "
+                "Arrays in memory: Study(data.Dataset(x, y))."
+            )
         check_fields(self)
         _checks.integer("seed", self.seed, 0, 2**32 - 1)
         if isinstance(self.source, Dataset):

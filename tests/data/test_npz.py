@@ -107,7 +107,7 @@ def test_arrays_come_back_as_numpy_reads_them(tmp_path, array, write):
 def test_a_pickled_array_is_refused_and_its_code_does_not_run(tmp_path):
     path = tmp_path / "set.npz"
     np.savez(path, x=np.array([Bomb(tmp_path / "pwned")], dtype=object), y=Y)
-    with pytest.raises(ValueError, match="'x' holds pickled Python objects, which are never loaded"):
+    with pytest.raises(ValueError, match=r"'x' holds pickled Python objects, which are never loaded.*'lengths'"):
         npz.read(path)
     assert not (tmp_path / "pwned").exists()
 
