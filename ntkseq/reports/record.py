@@ -129,9 +129,9 @@ class Report:
                 "kernel": self.kernel,
                 "problem": self.problem,
                 "notes": list(self.notes),
-                "min_eigenvalue": _interval(spectrum.min_eigenvalue),
-                "max_eigenvalue": _interval(spectrum.max_eigenvalue),
-                "condition": _interval(spectrum.condition),
+                "min_eigenvalue": interval_record(spectrum.min_eigenvalue),
+                "max_eigenvalue": interval_record(spectrum.max_eigenvalue),
+                "condition": interval_record(spectrum.condition),
                 "semidefinite": spectrum.semidefinite,
                 "trace": spectrum.trace,
                 "rounding": spectrum.rounding,
@@ -140,7 +140,7 @@ class Report:
                 "spectrum": {"values": spectrum.values, "errors": spectrum.errors, "method": spectrum.method},
                 "effective_rank": {
                     rank.kind: {"formula": rank.formula, "reason": rank.reason}
-                    | (_interval(rank.value) if rank.value is not None else {"estimate": None})
+                    | (interval_record(rank.value) if rank.value is not None else {"estimate": None})
                     for rank in self.ranks
                 },
                 "alignment": self.alignment,
@@ -203,7 +203,8 @@ def strict(value: Any) -> Any:
     return str(value)
 
 
-def _interval(value: Interval) -> dict[str, Any]:
+def interval_record(value: Interval) -> dict[str, Any]:
+    """An interval as the mapping that is stored."""
     return {"lower": value.lower, "estimate": value.estimate, "upper": value.upper, "resolved": value.resolved}
 
 

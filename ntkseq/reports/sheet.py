@@ -11,7 +11,8 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq.bounds import Bound
-from ntkseq.reports.record import bound_line, strict
+from ntkseq.reports.record import bound_line, interval_record, strict
+from ntkseq.spectra import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -233,7 +234,9 @@ def _line(text: str) -> str:
 
 
 def _spelled(value: Any) -> Any:
-    """Records, such as intervals, as mappings of their fields."""
+    """Records as mappings of their fields; an interval with whether zero is outside."""
+    if isinstance(value, Interval):
+        return interval_record(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _spelled(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
