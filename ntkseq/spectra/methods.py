@@ -121,8 +121,8 @@ class Auto(Method):
         >>> import numpy as np
         >>> from ntkseq import spectra
         >>> free = spectra.MatrixFree(k=1)
-        >>> [spectra.spectrum(np.eye(n), spectra.Auto(rows=2, beyond=free)).values.size for n in (2, 3)]
-        [2, 1]
+        >>> tuple(spectra.spectrum(np.eye(n), spectra.Auto(rows=2, beyond=free)).values.size for n in (2, 3))
+        (2, 1)
     """
 
     rows: int = 4096
