@@ -384,8 +384,10 @@ def test_what_a_killed_write_left_is_swept_up_and_the_rest_is_not(tmp_path) -> N
 
 
 KILLED = """
-import sys
+import sys, types
 sys.path.insert(0, {folder!r})
+tests = sys.modules["tests"] = types.ModuleType("tests")  # a package of this name may be installed, and would win
+tests.__path__ = [{folder!r} + "/.."]
 import test_checkpoint as t
 trained = t.fit(t.pathlib.Path({path!r}), steps=3000, probes=t.slow_probes(), checkpoint_every=3)
 """
