@@ -24,7 +24,7 @@ class Rank:
     """One effective rank.
 
     Attributes:
-        kind: the name of a definition, `rank.name` of `spectra.ranks`, such as "energy_99".
+        kind: the name of a definition, such as "energy_99" or "dimension", whose ridge stands in the formula.
         formula: its definition, s_1 >= s_2 >= ... the eigenvalues.
         value: with its interval; None where it is not defined.
         reason: why it is not.

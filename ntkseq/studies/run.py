@@ -198,9 +198,11 @@ _RANKS = (
 
 
 def _ranks(eigen: FullSpectrum, reg: float) -> tuple[Rank, ...]:
-    wanted = (*_RANKS, *((ranks.Dimension(reg), ranks.Dimension(reg, power=2)) if reg > 0 else ()))
+    wanted = as_ranks(_RANKS, "ranks")
+    if reg > 0:  # its number is in the formula
+        wanted |= {"dimension": ranks.Dimension(reg), "dimension2": ranks.Dimension(reg, power=2)}
     found = []
-    for name, rank in as_ranks(wanted, "ranks").items():
+    for name, rank in wanted.items():
         try:
             value = eigen.effective_rank_interval(rank)
         except ValueError as error:  # not positive semi-definite

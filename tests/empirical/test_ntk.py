@@ -339,7 +339,7 @@ def test_lengths_are_the_third_argument() -> None:
         (dict(params={"W": jnp.full((2, 3), jnp.nan)}), r"\['W'\]"),
         (dict(params={"W": "no"}), "got str"),
         (dict(params={"W": jnp.ones((2, 3), jnp.complex64)}), "must be real"),
-        (dict(outputs="all"), "outputs must be one of"),
+        (dict(outputs="all"), "outputs must be one of .*'trace' is the mean over outputs"),
         (dict(outputs=2), "an index in 0..1"),
         (dict(outputs=-1), "an index >= 0"),
         (dict(method="best"), "method must be"),

@@ -152,7 +152,7 @@ def test_a_matrix_that_is_no_kernel_is_refused():
         (np.array([[1.0, np.nan], [np.nan, 1.0]]), [1.0, 1.0], 0.1, "finite"),
         (np.eye(2), [1.0, 1.0, 1.0], 0.1, "one label per example"),
         (np.eye(2), np.ones((3, 2)), 0.1, "one row per example"),
-        (np.eye(2), ["a", "b"], 0.1, "Encode classes"),
+        (np.eye(2), ["a", "b"], 0.1, "Encode two classes as -1/.1, more by predictors.one_hot"),
         (np.eye(2), [1.0, 1.0], -0.1, "reg"),
         (np.eye(2), [1.0, 1.0], np.nan, "reg"),
     ],
