@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 NUMBERS = (
     "tests/test_twofloat.py",
     "tests/training/test_fit.py",
-    "tests/kernels/test_dual.py",
+    "tests/kernels/duals/test_closed.py",
     "tests/kernels/test_chordal.py",
     "tests/spectra/test_dense.py",
     "tests/spectra/test_residuals.py",
