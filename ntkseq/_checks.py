@@ -30,6 +30,7 @@ from ntkseq._values import is_concrete as is_concrete
 from ntkseq._values import kind as kind
 from ntkseq._values import listed as listed
 from ntkseq._values import mapping as mapping
+from ntkseq._values import named as named
 from ntkseq._values import nonnegative as nonnegative
 from ntkseq._values import number as number
 from ntkseq._values import path as path

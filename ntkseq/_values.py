@@ -182,3 +182,15 @@ def nonnegative(name: str, value: Any, *, positive: bool = False) -> float:
     if held < 0 or (positive and held == 0):
         raise ValueError(f"{name} must be a finite number {wanted}; got {shown(value)}.")
     return held
+
+
+def named(name: str, value: Any, cls: type, short: Mapping[str, Any], such_as: str) -> Any:
+    """The object that a short name stands for, or the object itself; `such_as` is one to write, in messages."""
+    if isinstance(value, str) and value in short:
+        return short[value]
+    if isinstance(value, type) and issubclass(value, cls):
+        raise ValueError(f"{name} must be an object, not a class; got {value.__name__}. Write {value.__name__}(...).")
+    if not isinstance(value, cls):
+        words = ", ".join(map(repr, short))
+        raise ValueError(f"{name} must be one of {words}, or an object such as {such_as}; got {shown(value)}.")
+    return value

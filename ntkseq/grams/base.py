@@ -119,15 +119,7 @@ class Dense(Gram):
     stated: bool = static(default=True)
 
     def __post_init__(self) -> None:
-        array = self.array if hasattr(self.array, "dtype") else _checks.host("array", self.array)
-        _checks.not_a_key("array", array)
-        _checks.unmasked("array", array)
-        if array.ndim != 2 or not jnp.issubdtype(array.dtype, jnp.floating):
-            raise ValueError(
-                f"array must be a matrix of floats, shape (n, m); got shape {array.shape}, dtype {array.dtype}."
-            )
-        _checks.finite("array", array)
-        object.__setattr__(self, "array", array)
+        object.__setattr__(self, "array", facts.checked(self.array, "array"))
         if self.rounding is not UNKNOWN:
             _checks.rounding("rounding", self.rounding)
             if self.entrywise is not None:
@@ -136,7 +128,7 @@ class Dense(Gram):
         known: dict[str, Any] = {"rounding": float("inf")}  # a placeholder, or a trace
         if isinstance(self.array, np.ndarray) or _checks.is_concrete(self.array):
             if self.entrywise is None:
-                found = facts.of_array(self.array, "array")
+                found = facts.known(self.array, "array", _provenance.recall(self.array))
             else:
                 found = facts.of_entries(self.array, self.entrywise, self.symmetric)
             known = {name: found[name] for name in ("rounding", "frobenius", "entrywise")}

@@ -15,19 +15,28 @@ from ntkseq.grams.sampling import Sampling
 
 def of_array(K: Any, name: str) -> dict[str, Any]:
     """The arguments of a `grams.Dense` that holds K: see `grams.as_gram`, with its errors and its warning."""
+    _checks.outside(name, K, "")
+    array = checked(K, name, (2, 4))
+    matrix = array if array.ndim == 2 else flat(array)
+    return {"array": matrix} | known(matrix, name, _provenance.recall(array))
+
+
+def checked(K: Any, name: str, axes: tuple[int, ...] = (2,)) -> Any:
+    """K as an array of finite floats, or a tracer, with so many axes."""
     array = K if isinstance(K, (jax.Array, np.ndarray)) else _checks.host(name, K)
-    _checks.outside(name, array, "")
     _checks.unmasked(name, array)
     _checks.not_a_key(name, array)
-    if array.ndim not in (2, 4) or not jnp.issubdtype(array.dtype, jnp.floating):
+    if array.ndim not in axes or not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(
             f"{name} must be a matrix of floats, shape (n, m); got shape {array.shape}, dtype {array.dtype}."
         )
-    if _checks.is_concrete(array):
-        _checks.finite(name, array)
-    origin = _provenance.recall(array)
-    matrix = array if array.ndim == 2 else flat(array)
-    return {"array": matrix} | (_bare(matrix, name) if origin is None else _of_origin(matrix, origin))
+    _checks.finite(name, array)
+    return array
+
+
+def known(matrix: Any, name: str, origin: Any) -> dict[str, Any]:
+    """What is known of a matrix: from the kernel that made it, or without one from its dtype, with a warning."""
+    return _bare(matrix, name) if origin is None else _of_origin(matrix, origin)
 
 
 def of_entries(array: Any, entrywise: float, symmetric: bool) -> dict[str, Any]:

@@ -154,16 +154,7 @@ def as_method(method: Any) -> Method:
     Raises:
         ValueError: an unknown name, a class in place of an object.
     """
-    if isinstance(method, str) and method in SHORT:
-        return SHORT[method]
-    if isinstance(method, type) and issubclass(method, Method):
-        raise ValueError(f"method must be an object, not a class; got {method.__name__}. Write {method.__name__}(...).")
-    if not isinstance(method, Method):
-        raise ValueError(
-            f"method must be one of {', '.join(map(repr, SHORT))}, or an object such as spectra.MatrixFree(k=20); "
-            f"got {_checks.shown(method)}."
-        )
-    return method
+    return _checks.named("method", method, Method, SHORT, "spectra.MatrixFree(k=20)")
 
 
 def _square(K: Gram) -> Gram:

@@ -38,17 +38,9 @@ def as_rank(rank: Any, name: str = "rank") -> EffectiveRank:
     Raises:
         ValueError: an unknown name, a name that needs a number, a class in place of an object, one without a hash.
     """
-    if isinstance(rank, str) and rank in SHORT:
-        return SHORT[rank]
     if isinstance(rank, str) and rank in NUMBERED:
         raise ValueError(f"{name} {rank!r} needs a number: pass an object, {NUMBERED[rank]} of ntkseq.spectra.")
-    if isinstance(rank, type) and issubclass(rank, EffectiveRank):
-        raise ValueError(f"{name} must be an object, not a class; got {rank.__name__}. Write {rank.__name__}(...).")
-    if not isinstance(rank, EffectiveRank):
-        raise ValueError(
-            f"{name} must be one of {', '.join(map(repr, SHORT))}, or an object such as ranks.Energy(0.99) of "
-            f"ntkseq.spectra; got {_checks.shown(rank)}."
-        )
+    rank = _checks.named(name, rank, EffectiveRank, SHORT, "ranks.Energy(0.99) of ntkseq.spectra")
     try:
         hash(rank)
     except TypeError:
