@@ -90,7 +90,7 @@ def spectra(
     open_ = False
     for i, (sigma, found) in enumerate(limit.items()):
         colour, place = COLOURS[i % 6], x * 1.02 ** (i - (len(limit) - 1) / 2)
-        known = np.array([(one.positive if log else one.within(2.0)) and math.isfinite(one.estimate) for one in found])
+        known = np.array([told(one, log) and math.isfinite(one.estimate) for one in found])
         mid = np.array([one.estimate for one in found])
         low = np.array([max(one.lower, 0.0) for one in found])
         high = np.array([min(one.upper, most) for one in found])
@@ -137,3 +137,8 @@ def together(
     ax.set_xlabel("entropy rank of attention in the last layer")
     ax.set_ylabel(ylabel)
     return finish(ax)
+
+
+def told(interval: Interval, log: bool) -> bool:
+    """Whether an interval tells its number: its sign where the scale is logarithmic, else within a factor of two."""
+    return interval.positive if log else interval.within(2.0)

@@ -156,8 +156,7 @@ def _uniform(shape: Shape) -> float | None:
 
 
 def _known(interval: Interval, log: bool) -> float:
-    known = interval.positive if log else interval.within(2.0)
-    return interval.estimate if known else math.nan
+    return interval.estimate if plots.told(interval, log) else math.nan
 
 
 def _depths(cell: Cell) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from ntkseq.empirical.randomness import traced_shape
 from ntkseq.spectra import effective_ranks
 from ntkseq.spectra.attention import inside
 from ntkseq.spectra.ranks import EffectiveRank
-from ntkseq.spectra.ranks.short import as_ranks
+from ntkseq.spectra.ranks.short import as_ranks, several
 from ntkseq.training.probes import Probe, beside, check_every, check_examples, check_name
 
 KINDS = ("entropy", "stable", "participation")
@@ -64,7 +65,7 @@ class AttentionRankProbe(Probe):
     x: Any
     lengths: Any = None
     every: Any = static(default=100)
-    kinds: tuple[str | EffectiveRank, ...] = static(default=KINDS)
+    kinds: str | EffectiveRank | Sequence[str | EffectiveRank] = static(default=KINDS)
     name: str = static(default="attention")
 
     kind = "attention"
@@ -77,8 +78,7 @@ class AttentionRankProbe(Probe):
                 f"attention must be a function (params, x) -> matrices; got {type(self.attention).__name__}."
             )
         as_ranks(self.kinds, "kinds")
-        kinds = self.kinds if isinstance(self.kinds, (tuple, list)) else (self.kinds,)
-        object.__setattr__(self, "kinds", tuple(kinds))
+        object.__setattr__(self, "kinds", several(self.kinds))
         x, _, lengths = check_examples("x", self.x, self.lengths)
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "lengths", lengths)

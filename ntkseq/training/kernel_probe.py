@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,7 @@ from ntkseq.spectra.dense import dense_spectrum
 from ntkseq.spectra.full import FullSpectrum
 from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.ranks import EffectiveRank
-from ntkseq.spectra.ranks.short import as_ranks
+from ntkseq.spectra.ranks.short import as_ranks, several
 from ntkseq.training.probes import Probe, beside, check_every, check_examples, check_name, host
 
 MOST = 4096
@@ -83,7 +84,7 @@ class KernelProbe(Probe):
     k: int = static(default=10)
     outputs: Any = static(default="trace")
     trainable: Any = static(default=None)
-    ranks: tuple[str | EffectiveRank, ...] = static(default=RANKS)
+    ranks: str | EffectiveRank | Sequence[str | EffectiveRank] = static(default=RANKS)
     name: str = static(default="kernel")
 
     kind = "kernel"
@@ -93,7 +94,7 @@ class KernelProbe(Probe):
         object.__setattr__(self, "every", check_every(self.every))
         check_name(self.name)
         as_ranks(self.ranks, "ranks")
-        object.__setattr__(self, "ranks", tuple(self.ranks))
+        object.__setattr__(self, "ranks", several(self.ranks))
         if self.outputs not in ("trace", "pseudo", "full") and not isinstance(self.outputs, int):
             raise ValueError(
                 f'outputs must be "trace", "full", "pseudo" or an index; got {_checks.shown(self.outputs)}.'

@@ -93,3 +93,8 @@ def test_bad_inputs_are_turned_away():
         training.track([probe(lambda params, x: x[0], X)], PARAMS)
     with pytest.raises(ValueError, match="arrays of one shape, one per layer"):
         training.track([probe(lambda params, x: (x, x.T), X)], PARAMS)
+
+
+def test_one_kind_needs_no_tuple() -> None:
+    row = training.track([training.AttentionRankProbe(NET.attention_weights, X, kinds="stable")], PARAMS)["attention"]
+    assert "rank_stable" in row and "rank_entropy" not in row

@@ -150,3 +150,10 @@ def test_a_probe_of_all_outputs_measures_the_whole_matrix():
     assert row["least_lower"] <= values[0] <= row["least_upper"]
     assert abs(row["alignment"] - y @ K @ y / (np.linalg.norm(K) * (y @ y))) <= row["alignment_error"] + 1e-6
     np.testing.assert_allclose(row["sharpness"], values[-1] / 7, rtol=1e-5)
+
+
+@pytest.mark.parametrize("ranks", ["stable", ["stable"], spectra.ranks.Stable()])
+def test_one_rank_needs_no_tuple(ranks: Any) -> None:
+    row = training.track([training.KernelProbe(NET.apply, X, ranks=ranks)], PARAMS)["kernel"]
+    wanted = training.track([training.KernelProbe(NET.apply, X)], PARAMS)["kernel"]["rank_stable"]
+    assert row["rank_stable"][0] == wanted[0] and "rank_entropy" not in row

@@ -51,15 +51,19 @@ def as_rank(rank: Any, name: str = "rank") -> EffectiveRank:
     return rank
 
 
+def several(ranks: Any) -> tuple[Any, ...]:
+    """One definition or short name, or several, as a tuple."""
+    return tuple(ranks) if isinstance(ranks, (tuple, list)) else (ranks,)
+
+
 def as_ranks(ranks: Any, name: str) -> dict[str, EffectiveRank]:
     """Several definitions by their names, in the order given; a short name keeps its name.
 
     Raises:
         ValueError: none, an unknown one, two of one name.
     """
-    asked = tuple(ranks) if isinstance(ranks, (tuple, list)) else (ranks,)
     found: dict[str, EffectiveRank] = {}
-    for rank in asked:
+    for rank in several(ranks):
         definition = as_rank(rank, name)
         word = rank if isinstance(rank, str) else definition.name
         if word in found:
