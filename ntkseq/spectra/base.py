@@ -74,16 +74,16 @@ class Spectrum(abc.ABC):
         return Interval(min(lower, estimate), estimate, upper)
 
     @abc.abstractmethod
-    def effective_rank_interval(self, rank: str | EffectiveRank = "entropy") -> Interval:
+    def effective_rank_interval(self, rank: str | EffectiveRank = "entropy", **number: Any) -> Interval:
         """Effective rank by one of the definitions of `spectra.effective_rank`, or one of your own, as an interval.
 
         Raises:
             ValueError: no such definition; the matrix is not positive semi-definite; what it needs is not known.
         """
 
-    def effective_rank(self, rank: str | EffectiveRank = "entropy") -> float:
+    def effective_rank(self, rank: str | EffectiveRank = "entropy", **number: Any) -> float:
         """The estimate of `effective_rank_interval`."""
-        return self.effective_rank_interval(rank).estimate
+        return self.effective_rank_interval(rank, **number).estimate
 
     def decay_exponent(self, *, first: int = 1, last: int | None = None) -> Decay:
         """The exponent a of lambda_k ~ k^-a over k = first..last, by `decay.decay`.

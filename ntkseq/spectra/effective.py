@@ -20,7 +20,7 @@ from ntkseq.spectra.ranks.short import as_rank
 from ntkseq.spectra.spectrum import spectrum
 
 
-def effective_rank(values: Any, rank: str | EffectiveRank = "entropy") -> float:
+def effective_rank(values: Any, rank: str | EffectiveRank = "entropy", **number: Any) -> float:
     """The number of directions that count, by one of the definitions in use.
 
     With s the singular values (for a positive semi-definite matrix: the eigenvalues) in descending order, and the
@@ -54,12 +54,14 @@ def effective_rank(values: Any, rank: str | EffectiveRank = "entropy") -> float:
         values: a vector of eigenvalues or singular values in any order, a matrix (its singular values are taken, so it
             need not be square), a Gram or a `Spectrum` (which know their own errors).
         rank: the definition, an object or one of the short names above.
+        number: of a short name that takes one: quantile= of "energy", k= of "r" and "R" (the last two tails), reg= of
+            "ridge" and "ridge2" (dimensions), tol= of "numerical".
 
     Returns:
         The effective rank, a float.
 
     Raises:
-        ValueError: no such definition; values that are not finite, or clearly negative.
+        ValueError: no such definition, a number that it does not take; values that are not finite, or clearly negative.
 
     Reference: roy2007effective (entropy), bartlett2020benign (r_k and R_k).
 
@@ -67,8 +69,10 @@ def effective_rank(values: Any, rank: str | EffectiveRank = "entropy") -> float:
         >>> from ntkseq.spectra import ranks
         >>> effective_rank([4.0, 2.0, 1.0, 0.0], "stable"), effective_rank([4.0, 2.0, 1.0, 0.0], ranks.Energy(0.9))
         (1.3125, 2.0)
+        >>> effective_rank([4.0, 2.0, 1.0, 0.0], "energy", quantile=0.9)
+        2.0
     """
-    definition = as_rank(rank)
+    definition = as_rank(rank, number=number)
     if isinstance(values, jax.Array) and not _checks.is_concrete(values):
         raise ValueError(
             "effective_rank is found on the host, in float64, and cannot be traced; got values under jax.jit or "
@@ -97,7 +101,9 @@ def _symmetric_float32(values: Any) -> bool:
     return array.dtype != np.float64 and array.shape[0] == array.shape[1] > 0 and bool(np.array_equal(array, array.T))
 
 
-def effective_ranks(A: Any, rank: str | EffectiveRank = "entropy", *, seen: Any = None) -> Float[Array, "..."]:
+def effective_ranks(
+    A: Any, rank: str | EffectiveRank = "entropy", *, seen: Any = None, **number: Any
+) -> Float[Array, "..."]:
     """The effective rank of each matrix of a batch (..., rows, columns), by the definitions of `effective_rank`.
 
     s are singular values; those of the size of rounding, up to max(rows, columns) eps s_1, count as 0. Half precision
@@ -110,6 +116,7 @@ def effective_ranks(A: Any, rank: str | EffectiveRank = "entropy", *, seen: Any 
         rank: the definition, an object of `spectra.ranks`, one of your own, or a short name; see `effective_rank`.
         seen: which entries count, booleans that broadcast to A, such as the mask of causal attention or of padded
             sequences; the others are zero, whatever they hold. A row that sees nothing adds no direction.
+        number: of a short name that takes one, as for `effective_rank`.
 
     Returns:
         An array of the shape of the batch axes, in the dtype of A; float32 of half precision.
@@ -123,7 +130,7 @@ def effective_ranks(A: Any, rank: str | EffectiveRank = "entropy", *, seen: Any 
         >>> effective_ranks(jnp.stack([uniform, identity])).round(3).tolist()
         [1.0, 4.0]
     """
-    definition = as_rank(rank)
+    definition = as_rank(rank, number=number)
     A = _checks.floating("A", A)
     if A.ndim < 2 or 0 in A.shape[-2:]:
         raise ValueError(f"A must have shape (..., rows, columns), no matrix empty; got {A.shape}.")

@@ -67,7 +67,7 @@ class FullSpectrum(Spectrum):
         """The number of eigenvalues that are certainly positive."""
         return resolved(self.values, self.errors)
 
-    def effective_rank(self, rank: str | EffectiveRank = "entropy") -> float:
+    def effective_rank(self, rank: str | EffectiveRank = "entropy", **number: Any) -> float:
         """Effective rank by one of the definitions of `spectra.effective_rank`, or one of your own.
 
         Negative eigenvalues within their error count as 0. "numerical" counts the resolved eigenvalues, and `Tail(k)`
@@ -76,11 +76,11 @@ class FullSpectrum(Spectrum):
         Raises:
             ValueError: no such definition; the matrix is not positive semi-definite.
         """
-        return as_rank(rank).estimate(nonnegative(self.values, self.errors), self.errors)
+        return as_rank(rank, number=number).estimate(nonnegative(self.values, self.errors), self.errors)
 
-    def effective_rank_interval(self, rank: str | EffectiveRank = "entropy") -> Interval:
+    def effective_rank_interval(self, rank: str | EffectiveRank = "entropy", **number: Any) -> Interval:
         """`effective_rank` with the bounds that the errors of the eigenvalues leave."""
-        return as_rank(rank).interval(nonnegative(self.values, self.errors), self.errors)
+        return as_rank(rank, number=number).interval(nonnegative(self.values, self.errors), self.errors)
 
     def alignment(self, y: Any) -> float:
         """Kernel-target alignment y^T K y / (|y|^2 |K|_F); see `measures.alignment`."""

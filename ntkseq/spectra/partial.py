@@ -79,14 +79,14 @@ class PartialSpectrum(Spectrum):
         """The least eigenvalue; `positive` when the exact one certainly is."""
         return self.least
 
-    def effective_rank_interval(self, rank: str | EffectiveRank = "entropy") -> Interval:
+    def effective_rank_interval(self, rank: str | EffectiveRank = "entropy", **number: Any) -> Interval:
         """Effective rank by one of the definitions of `spectra.effective_rank`, or one of your own, as an interval.
 
         Raises:
             ValueError: no such definition; the matrix is not semi-definite; what it needs is not known (the trace, the
                 norm, or every eigenvalue).
         """
-        definition = as_rank(rank)
+        definition = as_rank(rank, number=number)
         self._check()
         return definition.of_partial(self)
 

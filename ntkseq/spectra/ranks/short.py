@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ntkseq import _checks
 from ntkseq.spectra.ranks.base import EffectiveRank
-from ntkseq.spectra.ranks.counts import Numerical
+from ntkseq.spectra.ranks.counts import Energy, Numerical
+from ntkseq.spectra.ranks.dimension import Dimension
 from ntkseq.spectra.ranks.entropy import Entropy
 from ntkseq.spectra.ranks.moments import Intrinsic, Participation, Stable
+from ntkseq.spectra.ranks.tail import Tail
 
 SHORT: dict[str, EffectiveRank] = {
     "entropy": Entropy(),
@@ -22,24 +25,41 @@ SHORT: dict[str, EffectiveRank] = {
 }
 """Every definition that needs no number; "nuclear" is another name of "intrinsic"."""
 
-NUMBERED = {
-    "energy": "ranks.Energy(0.99)",
-    "r": "ranks.Tail(1)",
-    "R": "ranks.Tail(1, ranks.Participation())",
-    "ridge": "ranks.Dimension(reg)",
-    "ridge2": "ranks.Dimension(reg, power=2)",
+NUMBERED: dict[str, tuple[str, Callable[[Any], EffectiveRank], str]] = {
+    "energy": ("quantile", Energy, "ranks.Energy(quantile)"),
+    "r": ("k", Tail, "ranks.Tail(k)"),
+    "R": ("k", lambda k: Tail(k, Participation()), "ranks.Tail(k, ranks.Participation())"),
+    "ridge": ("reg", Dimension, "ranks.Dimension(reg)"),
+    "ridge2": ("reg", lambda reg: Dimension(reg, power=2), "ranks.Dimension(reg, power=2)"),
+    "numerical": ("tol", Numerical, "ranks.Numerical(tol)"),
 }
-"""What to write for a definition that needs a number."""
+"""Every short name that takes a number: what the number is called, the definition that it makes, how to write it."""
 
 
-def as_rank(rank: Any, name: str = "rank") -> EffectiveRank:
+def as_rank(rank: Any, name: str = "rank", number: Mapping[str, Any] | None = None) -> EffectiveRank:
     """The definition that a short name stands for, or the object itself, checked.
 
+    Args:
+        rank: a definition or a short name.
+        name: of the argument, for messages.
+        number: by its name the number of a short name that takes one, such as {"quantile": 0.99} of "energy".
+
     Raises:
-        ValueError: an unknown name, a name that needs a number, a class in place of an object, one without a hash.
+        ValueError: an unknown name, a name that needs a number, a number that the name does not take, a class in place
+            of an object, one without a hash.
     """
-    if isinstance(rank, str) and rank in NUMBERED:
-        raise ValueError(f"{name} {rank!r} needs a number: pass an object, {NUMBERED[rank]} of ntkseq.spectra.")
+    word, make, written = NUMBERED.get(rank, ("", None, "")) if isinstance(rank, str) else ("", None, "")
+    if number and (make is None or set(number) != {word}):
+        takers = ", ".join(f"{short!r} takes {taken}=" for short, (taken, *_) in NUMBERED.items())
+        given = ", ".join(f"{key}=" for key in number)
+        raise ValueError(f"{name} {_checks.shown(rank)} does not take {given}; of the short names {takers}.")
+    if number and make is not None:
+        return make(number[word])
+    if make is not None and rank not in SHORT:
+        raise ValueError(
+            f"{name} {rank!r} needs a number: pass an object, {written} of ntkseq.spectra, or {word}= to a function "
+            "that is asked for one rank."
+        )
     rank = _checks.named(name, rank, EffectiveRank, SHORT, "ranks.Energy(0.99) of ntkseq.spectra")
     try:
         hash(rank)
