@@ -164,6 +164,15 @@ def scale(name: str, value: Any, *, positive: bool = False) -> None:
         raise ValueError(f"{name} must be a finite standard deviation {wanted}; got {shown(value)}.")
 
 
+def parameter(name: str, value: Any) -> None:
+    """Check a parameter that is a leaf: finite numbers; does nothing for what stands for some."""
+    if _is_placeholder(value):
+        return
+    array = numbers(name, value)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite; got {shown(value)}.")
+
+
 def _is_placeholder(value: Any) -> bool:
     """Whether it stands for a number: a shape and a dtype, or a leaf of JAX's own while it rebuilds a tree."""
     return hasattr(value, "dtype") and hasattr(value, "shape") and not is_concrete(value)

@@ -32,6 +32,10 @@ class Rectifier(Activation):
     positive: Any = static(default=1.0)
     negative: Any = static(default=0.0)
 
+    def __post_init__(self) -> None:
+        _checks.number("positive", self.positive)
+        _checks.number("negative", self.negative)
+
     def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         return jnp.where(z == 0, jnp.zeros_like(z), jnp.where(z > 0, self.positive * z, self.negative * z))
 
@@ -41,6 +45,9 @@ class LeakyRelu(Activation):
     """max(z, 0) + slope * min(z, 0), with the slope a leaf: it can be swept and differentiated."""
 
     slope: Any = 0.01
+
+    def __post_init__(self) -> None:
+        _checks.parameter("slope", self.slope)
 
     @property
     def positive(self) -> float:
@@ -76,6 +83,9 @@ class Erf(Activation):
 
     frequency: Any = 1.0
 
+    def __post_init__(self) -> None:
+        _checks.parameter("frequency", self.frequency)
+
     def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         return jax.scipy.special.erf(self.frequency * z)
 
@@ -86,6 +96,10 @@ class Sine(Activation):
 
     frequency: Any = 1.0
     phase: Any = 0.0
+
+    def __post_init__(self) -> None:
+        _checks.parameter("frequency", self.frequency)
+        _checks.parameter("phase", self.phase)
 
     def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         return jnp.sin(self.frequency * z + self.phase)

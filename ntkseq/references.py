@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ntkseq._bibliography import ENTRIES, VENUE
+from ntkseq._values import shown
 
 KEYS = tuple(ENTRIES)
 """Every known reference key."""
@@ -29,8 +30,8 @@ def bibtex(key: str) -> str:
           booktitle = {Advances in Neural Information Processing Systems},
         }
     """
-    if key not in ENTRIES:
-        raise ValueError(f"unknown reference key {key!r}; the known ones are {', '.join(KEYS)}.")
+    if not isinstance(key, str) or key not in ENTRIES:
+        raise ValueError(f"unknown reference key {shown(key)}; the known ones are {', '.join(KEYS)}.")
     entry = ENTRIES[key]
     fields = {"author": entry.authors, "title": entry.title, "year": str(entry.year)}
     if entry.venue:

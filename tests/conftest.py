@@ -26,6 +26,7 @@ from collections.abc import Iterator
 
 import hypothesis
 import jax
+import jaxtyping
 import pytest
 import scipy.linalg  # noqa: F401  loads the libraries whose threads are limited below
 import threadpoolctl
@@ -72,6 +73,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=left_out)
     gone = set(left_out)
     items[:] = [item for item in items if item not in gone]
+
+
+@pytest.fixture
+def untyped() -> Iterator[None]:
+    """As a user runs it: no type checker stands in front of our own errors."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(autouse=True)

@@ -13,12 +13,15 @@ from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen
 
 import ntkseq
 from ntkseq import (
+    activations,
     blocks,
     bounds,
     concepts,
@@ -27,6 +30,7 @@ from ntkseq import (
     kernels,
     models,
     predictors,
+    references,
     reports,
     spectra,
     studies,
@@ -34,6 +38,8 @@ from ntkseq import (
 )
 from ntkseq.data import Dataset, bundled, held_out, load, sequences, tasks, text
 from ntkseq.data import spectra as laws
+from ntkseq.interop import equinox, flax, neural_tangents
+from ntkseq.reports import comparisons, learning, trajectories
 from ntkseq.training import maml
 
 RNG = np.random.default_rng(0)
@@ -72,6 +78,17 @@ COLUMNS = {
 }
 RUN = training.Table(np.array([0, 10]), {name: np.array(column) for name, column in COLUMNS.items()})
 
+FLAX = linen.Dense(1)
+EQUINOX = eqx.nn.MLP(6, 1, 4, 1, key=KEY)
+HISTORY = training.track(
+    [
+        training.KernelProbe(models.Recurrent(width=4).apply, X, Y, k=2),
+        training.MovementProbe(),
+        training.LossProbe(models.Recurrent(width=4).apply, {"train": (X, Y)}, loss="squared"),
+    ],
+    models.Recurrent(width=4).init(KEY, X[0]),
+)
+
 
 def linear(params: Any, x: Any) -> Any:
     return params["W"] @ x
@@ -80,6 +97,8 @@ def linear(params: Any, x: Any) -> Any:
 def attention(params: Any, x: Any) -> Any:
     return jax.nn.softmax(x @ params["Q"] @ x.T)[None]
 
+
+HEADS = training.track([training.AttentionRankProbe(attention, X)], ATTENTION)
 
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "gram": (ntkseq.gram, dict(kernel=DENSE, x=FLAT, x2=FLAT, tile=2, workers=1)),
@@ -278,4 +297,29 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "studies.stored": (studies.stored, dict(asked=studies.Stored("nothing.npz"))),
     "text.windows": (text.windows, dict(codes=np.arange(10), t=3)),
     "text.encode": (text.encode, dict(text="abc")),
+    "number of a rank": (ntkseq.effective_rank, dict(values=[3.0, 2.0, 1.0], rank="energy", quantile=0.9)),
+    "bibtex": (references.bibtex, dict(key="jacot2018ntk")),
+    "Rectifier": (activations.Rectifier, dict(positive=1.0, negative=0.0)),
+    "LeakyRelu": (activations.LeakyRelu, dict(slope=0.1)),
+    "Erf": (activations.Erf, dict(frequency=1.0)),
+    "Sine": (activations.Sine, dict(frequency=1.0, phase=0.0)),
+    "Smooth": (activations.Smooth, dict(function=jnp.tanh, terms=8, parity="odd")),
+    "activations.get": (activations.get, dict(activation="relu")),
+    "trajectories.eigenvalues": (trajectories.eigenvalues, dict(history=HISTORY, table="kernel")),
+    "trajectories.least": (trajectories.least, dict(histories=HISTORY, table="kernel")),
+    "trajectories.drift": (trajectories.drift, dict(histories=HISTORY, table="kernel", movement="movement")),
+    "trajectories.rotation": (trajectories.rotation, dict(histories=HISTORY, table="kernel")),
+    "trajectories.ranks": (trajectories.ranks, dict(histories=HISTORY, table="kernel", kinds=("stable",))),
+    "trajectories.losses": (trajectories.losses, dict(histories=HISTORY, table="loss", end="_loss")),
+    "trajectories.alignment": (trajectories.alignment, dict(histories=HISTORY, table="kernel")),
+    "trajectories.attention": (trajectories.attention, dict(history=HEADS, table="attention", kind="entropy")),
+    "comparisons.width": (comparisons.width, dict(widths=[4, 8], drifts=[0.5, 0.3], reference=-0.5, ylabel="drift")),
+    "comparisons.linearised": (comparisons.linearised, dict(steps=[0, 1], curves={"a": [1.0, 0.5]}, errors={"a": [0.1, 0.1]}, ylabel="loss", log=True)),
+    "Curve": (learning.Curve, dict(label="a", x=[1, 2], y=[0.5, 0.4], low=[0.4, 0.3], high=[0.6, 0.5], style="dots", certified=True, colour=0, marker=0, thin=False)),
+    "learning": (learning.learning, dict(curves=[learning.Curve("a", [1, 2], [0.5, 0.4])], xlabel="n", ylabel="error", title="t", top=1.0, ticks=[1, 2], legend=True)),
+    "learning.below": (learning.below, dict(points={"a": ([0.1, 0.2], [0.3, 0.4])}, xlabel="a", ylabel="b", legend=True)),
+    "learning.panels": (learning.panels, dict(draw=[lambda ax: ax], height=3.0, wide=7.0)),
+    "interop.flax": (flax.function, dict(model=FLAX, variables=FLAX.init(KEY, FLAT[0]), batched=False)),
+    "interop.equinox": (equinox.function, dict(model=EQUINOX, batched=False)),
+    "interop.neural_tangents.wrap": (neural_tangents.wrap, dict(kernel_fn=lambda x1, x2, get: x1 @ (x1 if x2 is None else x2).T, kind="ntk", rounding=1e-5)),
 }  # fmt: skip

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 import scipy.special
@@ -29,14 +27,6 @@ VALUES = {
     "sigmoid": scipy.special.expit(Z),
     "softplus": np.logaddexp(0, Z),
 }
-
-
-@pytest.fixture
-def untyped() -> Iterator[None]:
-    """As a user runs it: no type checker stands in front of our own errors."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def test_every_name_is_known_and_tested_here() -> None:
@@ -81,6 +71,10 @@ def test_the_slope_of_the_leaky_relu_can_be_differentiated() -> None:
         (lambda: activations.get("swish"), "activation must be one of 'relu'.*got 'swish'"),
         (lambda: activations.get(jnp.tanh), r"activation must be a name.*Smooth\(function\)"),
         (lambda: activations.get(None), "activation must be a name"),
+        (lambda: activations.Rectifier(1.0, float("nan")), "negative must be a finite number; got nan"),
+        (lambda: activations.LeakyRelu(float("nan")), "slope must be finite; got nan"),
+        (lambda: activations.Sine(1.0, "pi"), "phase must be real numbers; got 'pi'"),
+        (lambda: activations.Erf([1.0, float("inf")]), "frequency must be finite"),
         (lambda: Smooth("tanh"), "function must be callable"),
         (lambda: Smooth(jnp.tanh, terms=0), "terms must be an integer >= 1; got 0"),
         (lambda: Smooth(jnp.tanh, terms=2.5), "terms must be an integer >= 1; got 2.5"),

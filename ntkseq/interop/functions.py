@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from ntkseq import _checks
+
 DROPOUT = (
     "Switch dropout off: model.eval() for nnx, deterministic=True for linen, equinox.nn.inference_mode(model); what is "
     "to stay is drawn outside of f."
@@ -49,6 +51,7 @@ class Function:
     length: bool = False
 
     def __post_init__(self) -> None:
+        _checks.flag("batched", self.batched)
         object.__setattr__(self, "held", jax.tree.map(_own, self.held))
         leaves, tree = jax.tree.flatten(self.held)
         key = (self.join, self.structure, tree, tuple(map(_identity, leaves)), self.call, self.batched)

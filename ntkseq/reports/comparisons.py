@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ntkseq import _checks
 from ntkseq.reports.plots import FAINT, INK, WARM, axes, plain
 from ntkseq.reports.trajectories import COLOURS, DASHES, finish, steps_axis
 from ntkseq.spectra import Interval
@@ -41,8 +42,7 @@ def width(
     Raises:
         ValueError: shapes that do not fit, a number that is not positive.
     """
-    widths = np.asarray(widths, np.float64)
-    drifts = np.asarray(drifts, np.float64)
+    widths, drifts = _checks.numbers("widths", widths), _checks.numbers("drifts", drifts)
     drifts = drifts[:, None] if drifts.ndim == 1 else drifts
     if widths.ndim != 1 or drifts.ndim != 2 or len(drifts) != len(widths) or not len(widths):
         raise ValueError(
@@ -51,6 +51,8 @@ def width(
         )
     if not (widths > 0).all() or (drifts <= 0).any() or np.isnan(drifts).all(axis=1).any():
         raise ValueError("widths and drifts must be positive, for a logarithmic axis. Leave out those that are zero.")
+    reference = None if reference is None else _checks.number("reference", reference)
+    _checks.text("ylabel", ylabel)
     order = np.argsort(widths)
     widths, drifts = widths[order], drifts[order]
     ax = axes(ax)
@@ -107,13 +109,18 @@ def linearised(
     Raises:
         ValueError: no curve, or one of another length than the steps.
     """
-    steps = np.asarray(steps)
+    steps = _checks.real("steps", steps)
+    _checks.mapping("curves", curves, "values over the steps")
+    if errors is not None:
+        _checks.mapping("errors", errors, "half the height of a band")
+    _checks.text("ylabel", ylabel)
+    log = _checks.flag("log", log)
     if not curves or steps.ndim != 1 or not len(steps):
         raise ValueError(f"curves must be one or more over some steps; got {len(curves)} over shape {steps.shape}.")
     ax = axes(ax)
     for i, (label, curve) in enumerate(curves.items()):
-        values = np.asarray(curve, np.float64)
-        error = None if errors is None else errors.get(label)
+        values = _checks.numbers("curves", curve)
+        error = None if errors is None or label not in errors else _checks.numbers("errors", errors[label])
         if values.shape != steps.shape or (error is not None and np.shape(error) != steps.shape):
             raise ValueError(
                 f"curves and errors must have the shape of steps, {steps.shape}; {label!r} has {values.shape}. "
@@ -121,9 +128,9 @@ def linearised(
             )
         colour = COLOURS[i % len(COLOURS)]
         if error is not None:
-            low = values - np.asarray(error)
+            low = values - error
             low = np.where(low > 0, low, np.minimum(values, 1e-3 * np.abs(values))) if log else low
-            ax.fill_between(steps, low, values + np.asarray(error), color=colour, alpha=0.2, lw=0)
+            ax.fill_between(steps, low, values + error, color=colour, alpha=0.2, lw=0)
         shown = np.where(values > 0, values, np.nan) if log else values
         ax.plot(steps, shown, color=colour, ls=DASHES[i % 4], lw=2.0 if i == 0 else 1.5, label=plain(label, 40))
     if log:

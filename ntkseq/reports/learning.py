@@ -44,7 +44,15 @@ class Curve:
     thin: bool = False
 
     def __post_init__(self) -> None:
+        _checks.text("label", self.label)
         _checks.choice("style", self.style, ("dots", "hollow", "line"))
+        for name in ("certified", "thin"):
+            _checks.flag(name, getattr(self, name))
+        for name in ("colour", "marker"):
+            _checks.integer(name, getattr(self, name), 0)
+        for name in ("x", "y", "low", "high"):
+            if name in ("x", "y") or getattr(self, name) is not None:
+                _checks.numbers(name, getattr(self, name))
         shapes = {np.shape(one) for one in (self.x, self.y, self.low, self.high) if one is not None}
         if len(shapes) != 1 or len(next(iter(shapes))) != 1:
             raise ValueError(f"x, y, low and high must have one shape (s,); curve {self.label!r} has {sorted(shapes)}.")
@@ -76,8 +84,15 @@ def learning(
     Raises:
         ValueError: no curve.
     """
+    curves = _checks.listed("curves", curves, "learning.Curve")
+    for one in curves:
+        _checks.kind("curves", one, Curve)
     if not curves:
         raise ValueError("curves must hold one or more; got none.")
+    _words(xlabel=xlabel, ylabel=ylabel, title=title)
+    top = None if top is None else _checks.nonnegative("top", top, positive=True)
+    ticks = None if ticks is None else _checks.real("ticks", ticks).ravel().tolist()
+    legend = _checks.flag("legend", legend)
     ax = axes(ax)
     ax.set_xscale("log")
     ax.set_yscale("log")
@@ -130,12 +145,15 @@ def below(
     Raises:
         ValueError: no point with a finite bound.
     """
+    _checks.mapping("points", points, "(bounds, measured)")
+    _words(xlabel=xlabel, ylabel=ylabel)
+    legend = _checks.flag("legend", legend)
     ax = axes(ax)
     ax.set_xscale("log")
     ax.set_yscale("log")
     seen: list[float] = []
-    for i, (label, (bound, measured)) in enumerate(points.items()):
-        x, y = np.asarray(bound, np.float64), np.asarray(measured, np.float64)
+    for i, (label, pair) in enumerate(points.items()):
+        x, y = (_checks.numbers("points", one) for one in pair)
         good = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
         if good.any():
             ax.plot(x[good], y[good], MARKERS[i % len(MARKERS)], ms=4, alpha=0.75, mew=0,
@@ -163,6 +181,10 @@ def panels(draw: Sequence[Callable[[Axes], Axes]], *, height: float = 3.2, wide:
     """
     from matplotlib.figure import Figure
 
+    draw = [_checks.function("draw", one, "of the axes") for one in _checks.listed("draw", draw, "functions of axes")]
+    height, wide = (
+        _checks.nonnegative(name, size, positive=True) for name, size in (("height", height), ("wide", wide))
+    )
     if not draw:
         raise ValueError("draw must hold one picture or more; got none.")
     count = len(draw)
@@ -190,6 +212,11 @@ def panels(draw: Sequence[Callable[[Axes], Axes]], *, height: float = 3.2, wide:
         figure.legend(list(listed.values()), list(listed), loc="outside upper left", ncols=across, frameon=False,
                       fontsize="small", columnspacing=1.4, handlelength=1.8)  # fmt: skip
     return first
+
+
+def _words(**labels: str) -> None:
+    for name, label in labels.items():
+        _checks.text(name, label)
 
 
 def _decades(ax: Axes) -> None:

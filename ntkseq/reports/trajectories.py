@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from ntkseq import _checks
 from ntkseq.reports.plots import INK, WARM, axes, plain
 from ntkseq.training.history import History
+from ntkseq.training.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +36,7 @@ def eigenvalues(history: History, ax: Axes | None = None, *, table: str = "kerne
         ax: where to draw.
         table: its name.
     """
-    ax, found = axes(ax), history[table]
+    ax, found = axes(ax), _table(history, table, "top", "top_error", "least", "least_lower", "least_upper", "resolved")
     steps, top, least = found.steps, found["top"], found["least"]
     for k in range(top.shape[1])[::-1]:
         shade = _between(INK, "#a9cce3", k / max(top.shape[1] - 1, 1))
@@ -56,10 +58,9 @@ def eigenvalues(history: History, ax: Axes | None = None, *, table: str = "kerne
 def least(histories: Histories, ax: Axes | None = None, *, table: str = "kernel") -> Axes:
     """The least eigenvalues of one or more runs with their intervals; triangles where it is not told from zero."""
     ax, all_steps = axes(ax), []
-    found = [one[table] for _, one in _each(histories)]
+    found = [_table(one, table, "least", "least_lower", "least_upper", "resolved") for _, one in _each(histories)]
     floor = _floor(*(t["least_lower"][t["resolved"].astype(bool)] for t in found), *(t["least_upper"] for t in found))
-    for i, (label, history) in enumerate(_each(histories)):
-        one = history[table]
+    for i, ((label, _), one) in enumerate(zip(_each(histories), found, strict=True)):
         clear, high = one["resolved"].astype(bool), np.maximum(one["least_upper"], floor)
         ax.fill_between(one.steps, np.maximum(one["least_lower"], floor), high, color=_colour(i), alpha=0.2, lw=0)
         shown = np.where(clear, one["least"], np.nan)
@@ -79,16 +80,17 @@ def drift(histories: Histories, ax: Axes | None = None, *, table: str = "kernel"
     Both are 0 at the first step, which a logarithmic axis does not show. The parameters are left out where no such
     table is.
     """
+    _checks.text("movement", movement)
     ax, all_steps, values = axes(ax), [], []
     several = isinstance(histories, Mapping)
     for i, (label, history) in enumerate(_each(histories)):
-        kernel = history[table]
+        kernel = _table(history, table, "distance", "distance_error")
         moved, error = _positive(kernel["distance"]), kernel["distance_error"]
         values.append(moved)
         _band(ax, kernel.steps, moved, error, _colour(i), label=label if several else "kernel", marker=".")
         all_steps.append(kernel.steps)
         if movement in history.tables:
-            there = history[movement]
+            there = _table(history, movement, "relative", name="movement")
             relative = _positive(there["relative"])
             values.append(relative)
             colour = _colour(i) if several else WARM
@@ -105,7 +107,7 @@ def rotation(histories: Histories, ax: Axes | None = None, *, table: str = "kern
     """The largest principal angle between the leading eigenvectors now and at the start, in degrees, with its error."""
     ax, all_steps, most = axes(ax), [], 0.0
     for i, (label, history) in enumerate(_each(histories)):
-        found = history[table]
+        found = _table(history, table, "rotation", "rotation_error")
         angle, error = np.rad2deg(found["rotation"]), np.rad2deg(found["rotation_error"])
         low, high = np.clip(angle - error, 0.0, 90.0), np.clip(angle + error, 0.0, 90.0)
         ax.fill_between(found.steps, low, high, color=_colour(i), alpha=0.2, lw=0)
@@ -122,9 +124,13 @@ def ranks(
     histories: Histories, ax: Axes | None = None, *, table: str = "kernel", kinds: tuple[str, ...] = RANKS
 ) -> Axes:
     """Effective ranks of the kernel with their intervals. For several runs: colours tell runs, dashes kinds."""
+    kinds = _checks.listed("kinds", kinds, "names of effective ranks")
+    if not kinds:
+        raise ValueError("kinds must name one or more effective ranks; got none.")
     ax, all_steps, several = axes(ax), [], isinstance(histories, Mapping)
     for i, (label, history) in enumerate(_each(histories)):
-        found = history[table]
+        columns = [f"rank_{_checks.text('kinds', kind)}{end}" for kind in kinds for end in ("", "_lower", "_upper")]
+        found = _table(history, table, *columns)
         for j, kind in enumerate(kinds):
             colour = _colour(i if several else j)
             low, high = found[f"rank_{kind}_lower"], found[f"rank_{kind}_upper"]
@@ -145,10 +151,12 @@ def losses(histories: Histories, ax: Axes | None = None, *, table: str = "loss",
 
     For several runs: colours tell runs, dashes data sets.
     """
+    _checks.choice("end", end, ("_loss", "_error"))
     ax, all_steps, several, sets = axes(ax), [], isinstance(histories, Mapping), []
+    _checks.text("table", table)
     of = {str(history.about.get(table, {}).get("loss", "")) for _, history in _each(histories)} - {"", "function"}
     for i, (label, history) in enumerate(_each(histories)):
-        found = history[table]
+        found = _table(history, table)
         here = [c.removesuffix(end) for c in found.columns if c.endswith(end) and np.isfinite(found[c]).any()]
         here.sort(key=lambda name: name != "train")  # first, whatever the order of the file
         sets += [name for name in here if name not in sets]
@@ -176,7 +184,7 @@ def alignment(histories: Histories, ax: Axes | None = None, *, table: str = "ker
     """Alignment of the kernel with the targets (solid) and with what is still wrong, y - f (dashed)."""
     ax, all_steps, several = axes(ax), [], isinstance(histories, Mapping)
     for i, (label, history) in enumerate(_each(histories)):
-        found = history[table]
+        found = _table(history, table)
         pairs = (("alignment", "with the targets"), ("alignment_residual", "with the residual"))
         for j, (name, words) in enumerate(pairs):
             if name in found.columns and np.isfinite(found[name]).any():
@@ -192,7 +200,7 @@ def alignment(histories: Histories, ax: Axes | None = None, *, table: str = "ker
 
 def attention(history: History, ax: Axes | None = None, *, table: str = "attention", kind: str = "entropy") -> Axes:
     """Effective ranks of the attention matrices by layer: the mean over heads as a line, each head as a thin one."""
-    ax, found = axes(ax), history[table]
+    ax, found = axes(ax), _table(history, table, f"rank_{_checks.text('kind', kind)}")
     values = found[f"rank_{kind}"]
     values = values.reshape(len(values), values.shape[1] if values.ndim > 1 else 1, -1)  # (r, layers, heads)
     for layer in range(values.shape[1]):
@@ -211,9 +219,32 @@ def _key(ax: Axes, names: tuple[str, ...]) -> None:
         ax.plot([], [], color=NEUTRAL, ls=DASHES[j % 4], lw=1.6, label=name)
 
 
+def _table(history: Any, table: str, *columns: str, name: str = "table") -> Table:
+    """A table of a history that has these columns.
+
+    Raises:
+        ValueError: no history; no such table; not the table of a probe that makes the columns.
+    """
+    _checks.kind("history", history, History, "training.track gives one.")
+    if _checks.text(name, table) not in history.tables:
+        there = ", ".join(map(repr, sorted(history.tables))) or "none"
+        raise ValueError(f"{name} must be a table of the history, {there}; got {table!r}.")
+    found = history.tables[table]
+    missing = [column for column in columns if column not in found.columns]
+    if missing:
+        raise ValueError(f"{name} {table!r} has no column {missing[0]!r}; it has {', '.join(sorted(found.columns))}.")
+    return found
+
+
 def _each(histories: Histories) -> Iterator[tuple[str | None, History]]:
     """(label, history); no label where there is one history only."""
-    if isinstance(histories, Mapping):
+    several = isinstance(histories, Mapping)
+    for one in histories.values() if several else [histories]:
+        if not isinstance(one, History):
+            raise ValueError(
+                f"histories must be a training.History or a mapping of labels to some; got {_checks.shown(one)}."
+            )
+    if several:
         if not histories:
             raise ValueError("histories must be a History or a mapping of labels to one or more; got an empty mapping.")
         yield from ((plain(str(label)), history) for label, history in histories.items())

@@ -88,8 +88,15 @@ def test_an_axis_of_hardly_a_decade_has_plain_numbers():
         (lambda: Curve("a", SIZES, [1.0]), "one shape"),
         (lambda: Curve("a", SIZES, SIZES, low=SIZES), "low and high"),
         (lambda: Curve("a", SIZES, SIZES, style="bars"), "style must be"),
+        (lambda: Curve("a", SIZES, np.ma.masked_greater(SIZES, 0)), "y must have no masked entries"),
+        (lambda: Curve("a", SIZES, [1j] * len(SIZES)), "y must be real numbers"),
+        (lambda: learning.below([1.0], xlabel="", ylabel=""), "points must be a dict"),
+        (lambda: learning.learning([Curve("a", SIZES, SIZES)], top=np.nan), "top must be a finite number"),
+        (lambda: learning.panels([lambda ax: ax], height=-1.0), "height must be a finite number > 0"),
+        (lambda: learning.panels("draw"), "draw must be a list of functions of axes"),
     ],
 )
+@pytest.mark.usefixtures("untyped")
 def test_nothing_to_draw_is_turned_away(call, message):
     with pytest.raises(ValueError, match=message):
         call()

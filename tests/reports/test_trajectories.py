@@ -184,3 +184,24 @@ def test_a_run_of_one_row_can_be_drawn(tmp_path):
 def test_nothing_to_draw_is_refused():
     with pytest.raises(ValueError, match="one or more; got an empty mapping"):
         trajectories.least({})
+
+
+@pytest.mark.parametrize(
+    ("draw", "words"),
+    [
+        (
+            lambda: trajectories.least(RUN, table="kernle"),
+            "table must be a table of the history, .*'kernel'.*; got 'kernle'",
+        ),
+        (lambda: trajectories.least(RUN, table="loss"), "table 'loss' has no column 'least'; it has"),
+        (lambda: trajectories.ranks(RUN, kinds=("rank",)), "table 'kernel' has no column 'rank_rank'"),
+        (lambda: trajectories.ranks(RUN, kinds="stable"), "kinds must be a list of names of effective ranks"),
+        (lambda: trajectories.ranks(RUN, kinds=()), "kinds must name one or more"),
+        (lambda: trajectories.losses(RUN, end="_lost"), "end must be one of '_loss', '_error'"),
+        (lambda: trajectories.drift(RUN["kernel"]), "histories must be a training.History or a mapping"),
+    ],
+)
+@pytest.mark.usefixtures("untyped")
+def test_what_a_history_does_not_hold_is_named(draw, words):
+    with pytest.raises(ValueError, match=words):
+        draw()
