@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from ntkseq import _interrupts, _printed
 
 if TYPE_CHECKING:
-    from ntkseq.studies import Stored, Study, named
+    from ntkseq.studies import Stored, Study
     from ntkseq.studies.accuracy import Scored
+    from ntkseq.studies.base import NamedStudy
     from ntkseq.studies.history import Recorded
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
@@ -108,7 +109,7 @@ def _parse(words: list[str]) -> Any:
     }
     if words and words[0] == "study" and {"-h", "--help"} & set(words) and (listing := named.listing()):
         more = "\n\nStudies with a name and options of their own, which ntkseq study NAME --help lists:\n\n"
-        commands["study"].__doc__ = f"{Study.__doc__}{more}" + "\n\n".join(listing)
+        commands["study"].__doc__ = f"{Study.__doc__ or ''}{more}" + "\n\n".join(listing)
     command = f"ntkseq {words[0]}" if words and words[0] in commands else "ntkseq"
     return _asked(
         lambda config: tyro.extras.subcommand_cli_from_dict(
@@ -160,7 +161,7 @@ def _study(study: Study) -> int:
     return _written(out, study.overwrite, lambda progress: run(study, stage=progress.stage, say=_saying(progress)))
 
 
-def _named(name: str, study: named.Named) -> int:
+def _named(name: str, study: NamedStudy) -> int:
     return _written(study.out or f"{name}-report", study.overwrite, lambda progress: study.run(progress.stage))
 
 

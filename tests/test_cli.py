@@ -23,6 +23,7 @@ import pytest
 from ntkseq import cli
 from ntkseq.reports import Sheet
 from ntkseq.studies import Study, named
+from ntkseq.studies.base import NamedStudy
 from tests.reports import runs
 
 FILES = ["kernel.npz", "report.html", "report.json"]
@@ -385,35 +386,29 @@ def test_a_file_that_is_no_history_is_answered_in_one_line(capsys, file, kind: s
 
 
 @dataclasses.dataclass(frozen=True)
-class Small:
+class Small(NamedStudy):
     """Does a small study run?
 
     It does.
     """
 
-    quick: bool = False
-    """Fewer of everything."""
+    name = "small"
+    summary = "Does a small study run?"
+    question = "Does it run?"
+
     widths: tuple[int, ...] = (64, 256)
     """Widths of the networks."""
     rate: float | None = None
     """Learning rate."""
-    out: str | None = None
-    """Folder to write."""
-    overwrite: bool = False
-    """Replace an earlier report."""
     fails: str = ""
     """With what it fails."""
 
-    @property
-    def command(self) -> str:
-        return named.command("small", self)
-
-    def run(self, stage=None):
+    def measure(self, clock, mark):
         errors = {"ctrl-c": KeyboardInterrupt, "memory": MemoryError, "diverged": FloatingPointError("step 3 diverged")}
-        with stage("training"):
+        with clock("training", "training"):
             if self.fails:
                 raise errors[self.fails]
-        return Sheet("Small", "Does it run?", command=self.command, facts=(("yes", "it runs"),))
+        return Sheet("Small", "", facts=(("yes", "it runs"),))
 
 
 @pytest.fixture
@@ -428,7 +423,7 @@ def test_a_named_study_runs_with_its_own_options_and_writes_its_sheet(capsys, sm
     assert said.out.splitlines() == ["Small", "Does it run?", "it runs  yes"]
     assert "training: " in said.err and "wrote out: report.html, report.json, arrays.npz" in said.err
     found = json.loads(pathlib.Path("out/report.json").read_text())
-    assert found["command"] == "ntkseq study small --widths 32 --out out --quick"
+    assert found["command"] == "ntkseq study small --out out --widths 32 --quick"
     assert "--overwrite" in refused(capsys, "study", "small", "--out", "out")
     assert cli.main(["study", "small"]) == 0 and names() == ["out", "small-report"]
 

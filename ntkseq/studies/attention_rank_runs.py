@@ -18,6 +18,7 @@ from ntkseq.spectra import AttentionRanks, Interval, attention_ranks, effective_
 from ntkseq.spectra.ranks import Energy, Participation, Tail
 from ntkseq.studies.attention_rank_bounded import Certified, frozen, trained_head
 from ntkseq.studies.attention_rank_fits import mean, shifted
+from ntkseq.studies.attention_rank_options import RankOptions
 from ntkseq.studies.attention_rank_tasks import Examples, Task
 from ntkseq.training import History, losses, sgd
 
@@ -27,27 +28,6 @@ MORE = {"energy 90 %": Energy(0.9), "r_1": Tail(1), "R_1": Tail(1, Participation
 
 PROBE = 64  # test examples whose attention matrices are looked at
 AT_ONCE = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class Networks:
-    """What all runs share.
-
-    Attributes:
-        width, heads, depth: of the transformer.
-        hidden: coordinates behind the single head.
-        steps, batch, rate: of Adam.
-        delta: the probability that one bound fails.
-    """
-
-    width: int
-    heads: int
-    depth: int
-    hidden: int
-    steps: int
-    batch: int
-    rate: float
-    delta: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,32 +79,32 @@ class Measured:
 class Bench:
     """The networks of one task, made once: programs are compiled per network and shape, not per run."""
 
-    def __init__(self, task: Task, asked: Networks) -> None:
-        self.task, self.asked = task, asked
+    def __init__(self, task: Task, study: RankOptions) -> None:
+        self.task, self.study = task, study
         att = blocks.Residual(blocks.Attention(scaling="root"))
         dense = blocks.Residual(blocks.Linear(2**0.5), "relu", blocks.Linear())
-        share = max(1, asked.width // asked.heads)
+        share = max(1, study.width // study.heads)
         self.transformer = models.Serial(
-            blocks.Linear(), *[att, dense] * asked.depth, width=asked.width, heads=asked.heads, d_k=share, d_v=share,
+            blocks.Linear(), *[att, dense] * study.depth, width=study.width, heads=study.heads, d_k=share, d_v=share,
             read=task.read, input_scale="none", outputs=task.outputs,
         )  # fmt: skip
         self.head = models.Serial(
-            blocks.Attention(scaling="root"), "relu", width=asked.hidden, heads=1, d_k=asked.hidden, d_v=asked.hidden,
+            blocks.Attention(scaling="root"), "relu", width=study.hidden, heads=1, d_k=study.hidden, d_v=study.hidden,
             read=task.read, input_scale="none",
         )  # fmt: skip
         # bound methods are made anew at each access; one object each, so that nothing is compiled twice
         self._apply, self._attention = self.transformer.apply, self.transformer.attention_weights
         self._head, self._head_attention = self.head.apply, self.head.attention_weights
-        self._adam = optax.adam(asked.rate)
+        self._adam = optax.adam(study.rate)
 
     def measure(self, n: int, seed: int, sigma: float, base: int, *, watch: bool = False) -> Measured | None:
         """Train the transformer on n examples; None if training diverges."""
-        asked, task = self.asked, self.task
+        study, task = self.study, self.task
         start, order = jax.random.split(jax.random.key(base + seed))
         part = task.draw(n, (base, seed, n))
         params = scaled(self.transformer.init(start, part.x[0]), sigma)
         few = task.test.first(PROBE)
-        every = max(1, asked.steps // 20)
+        every = max(1, study.steps // 20)
         probes: list[Any] = []
         if watch:
             sets = {"train": part.data(part.y), "test": task.test.data(task.test.y)}
@@ -133,8 +113,8 @@ class Bench:
                 training.AttentionRankProbe(self._attention, few.x, lengths=few.lengths, every=every),
             ]
         trained = sgd.fit(
-            self._apply, params, part.data(part.y), self._adam, loss="cross_entropy", batch=min(asked.batch, n),
-            steps=asked.steps, key=order, probes=probes,
+            self._apply, params, part.data(part.y), self._adam, loss="cross_entropy", batch=min(study.batch, n),
+            steps=study.steps, key=order, probes=probes,
         )  # fmt: skip
         if trained.diverged_at is not None:
             return None
@@ -161,20 +141,20 @@ class Bench:
 
         The head is missing if its training diverges.
         """
-        asked, task = self.asked, self.task
+        study, task = self.study, self.task
         start, order = jax.random.split(jax.random.key(base + seed))
         part = task.draw(n, (base, seed, n))
         params = scaled(self.head.init(start, part.x[0]), sigma)
         trained = sgd.fit(
-            self._head, params, part.data(part.signs), self._adam, loss="squared", batch=min(asked.batch, n),
-            steps=asked.steps, key=order,
+            self._head, params, part.data(part.signs), self._adam, loss="squared", batch=min(study.batch, n),
+            steps=study.steps, key=order,
         )  # fmt: skip
         which, found = (n, seed, sigma), []
         if trained.diverged_at is None:
             head = AttentionHead.of(self.head, trained.params)
-            found.append(trained_head(which, head, part, task.test, delta=asked.delta))
+            found.append(trained_head(which, head, part, task.test, delta=study.delta))
         A, A_test = (_matrices(self._head_attention, params, one)[0][:, 0] for one in (part, task.test))
-        return (*found, frozen(which, A, part, A_test, task.test, delta=asked.delta))
+        return (*found, frozen(which, A, part, A_test, task.test, delta=study.delta))
 
 
 def scaled(params: Any, sigma: float) -> Any:

@@ -1,16 +1,9 @@
-"""What must stand beside the findings of a study: facts about the data, warnings, and how to do it again?"""
+"""What a reader must know of the data of a study: their numbers, and warnings before believing a result."""
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
-import platform
-from importlib import metadata
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import jax
-
-from ntkseq.data import Dataset
 from ntkseq.reports import Prediction
 from ntkseq.spectra import FullSpectrum
 from ntkseq.studies.inputs import Problem
@@ -67,46 +60,3 @@ def notes(posed: Problem, eigen: FullSpectrum, found: Prediction) -> tuple[str, 
     if posed.scale is not None:
         told.append("Inputs were divided by the largest training norm, so the kernel depends on the sample.")
     return tuple(told)
-
-
-@runtime_checkable
-class Data(Protocol):
-    """What a study looked at, as far as its provenance goes."""
-
-    def fingerprint(self) -> str:
-        """SHA-256 of the arrays."""
-        ...
-
-
-def provenance(study: Any, posed: Data, seconds: dict[str, float]) -> dict[str, Any]:
-    """Where the numbers come from, and how to get them again.
-
-    study: the record of options, a dataclass with a `seed` and a `command`.
-    posed: a `Problem`, or what stands for drawn data.
-    """
-
-    def version(package: str) -> str:
-        try:
-            return metadata.version(package)
-        except metadata.PackageNotFoundError:
-            return "not installed as a package"
-
-    device = jax.devices()[0]
-    return {
-        "command": study.command,
-        "config": _config(study),
-        "data_sha256": posed.fingerprint(),
-        "seed": study.seed,
-        "versions": {name: version(name) for name in ("ntkseq", "jax", "jaxlib", "numpy", "scipy")}
-        | {"python": platform.python_version()},
-        "device": f"{device.platform}: {device.device_kind}",
-        "machine": f"{platform.system()} {platform.machine()}",
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "seconds": seconds,
-    }
-
-
-def _config(study: Any) -> dict[str, Any]:
-    """The options, with the name of a data set in place of its arrays."""
-    held = {field.name: getattr(study, field.name) for field in dataclasses.fields(study)}
-    return {name: value.name if isinstance(value, Dataset) else value for name, value in held.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from jaxtyping import Float, Int, Shaped
 
 from ntkseq import _checks, data
 from ntkseq.data.splits import refuse_the_same, repeats
+from ntkseq.studies.provenance import Fingerprint
 from ntkseq.studies.spec import Reading, Study
 
 DIGITS_TEST = 100  # of the fixed shuffled order, as in the README
@@ -107,15 +107,15 @@ class Problem:
         """The labels of the two-class problem."""
         return np.where(part.y == self.positive, 1.0, -1.0)
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """The arrays as the kernel sees them, in a fixed order; lengths that are not given as an empty one."""
+        held = (array for part in (self.train, self.test) for array in (part.x, part.y, part.lengths))
+        return tuple(np.zeros(0) if array is None else array for array in held)
+
     def fingerprint(self) -> str:
-        """SHA-256 of the arrays as the kernel sees them: dtype, shape and bytes, in a fixed order."""
-        digest = hashlib.sha256()
-        for part in (self.train, self.test):
-            for array in (part.x, part.y, part.lengths):
-                array = np.zeros(0) if array is None else np.ascontiguousarray(array)
-                digest.update(f"{array.dtype.str}{array.shape}".encode())
-                digest.update(array.tobytes())
-        return digest.hexdigest()
+        """SHA-256 of `arrays`."""
+        return Fingerprint(*self.arrays).fingerprint()
 
 
 def problem(study: Study, *, values: bool = False) -> Problem:

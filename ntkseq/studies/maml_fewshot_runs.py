@@ -15,6 +15,7 @@ from ntkseq.bounds import Bound, meta_kernel
 from ntkseq.data.tasks import Tasks
 from ntkseq.predictors.few_shot import FewShot, few_shot
 from ntkseq.spectra.meta import MetaSpectrum, meta_spectra
+from ntkseq.studies.maml_fewshot_options import FewShotOptions
 from ntkseq.studies.maml_fewshot_pool import Pool
 from ntkseq.training import maml
 
@@ -24,29 +25,6 @@ SPECTRUM_TASKS = 100
 """Tasks whose spectra are shown, at most."""
 REGS = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Ridges that are tried, in units of the largest eigenvalue of Phi."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is measured; the options of the study that its parts share."""
-
-    ways: int
-    queries: int
-    tasks: int
-    test_tasks: int
-    inner_steps: int
-    inner_rate: float
-    steps: int
-    batch: int
-    outer_rate: float
-    delta: float
-    grid: float
-    seed: int
-
-    @property
-    def outputs(self) -> int:
-        """Of a network: one for labels -1/+1."""
-        return 1 if self.ways == 2 else self.ways
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,39 +90,39 @@ class Network:
     diverged_at: int | None
 
 
-def draw(pool: Pool, plan: Plan, shots: int, permuted: bool) -> Drawn:
+def draw(pool: Pool, study: FewShotOptions, shots: int, permuted: bool) -> Drawn:
     """All tasks of one setting."""
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(plan.seed), shots), 3)
-    common: dict[str, Any] = {"ways": plan.ways, "shots": shots, "queries": plan.queries, "permute": permuted}
-    train = pool.tasks(True, tasks=plan.tasks, key=keys[0], **common)
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(study.seed), shots), 3)
+    common: dict[str, Any] = {"ways": study.ways, "shots": shots, "queries": study.queries, "permute": permuted}
+    train = pool.tasks(True, tasks=study.tasks, key=keys[0], **common)
     test = {
-        place: pool.tasks(place == PLACES[0], tasks=plan.test_tasks, key=key, **common)
+        place: pool.tasks(place == PLACES[0], tasks=study.test_tasks, key=key, **common)
         for place, key in zip(PLACES, keys[1:], strict=True)
     }
     return Drawn(shots, permuted, train, test)
 
 
-def meta(pool: Pool, plan: Plan, algorithm: str, support: int) -> tuple[kernels.Meta, float]:
+def meta(pool: Pool, study: FewShotOptions, algorithm: str, support: int) -> tuple[kernels.Meta, float]:
     """The meta-kernel, and its inner step size: inner_rate over an upper bound of any support's largest eigenvalue."""
     head = pool.head if algorithm == "anil" else None
-    lr = plan.inner_rate / (support * float(np.max(np.diagonal((head or pool.theta).values))))
-    return kernels.Meta(pool.theta, kernels.GD(plan.inner_steps, lr), algorithm, head), lr
+    lr = study.inner_rate / (support * float(np.max(np.diagonal((head or pool.theta).values))))
+    return kernels.Meta(pool.theta, kernels.GD(study.inner_steps, lr), algorithm, head), lr
 
 
-def measure(pool: Pool, plan: Plan, drawn: Drawn) -> Kernels:
+def measure(pool: Pool, study: FewShotOptions, drawn: Drawn) -> Kernels:
     """Fit the meta-kernels of all algorithms and try them on new tasks."""
     found = Kernels(drawn, {}, {}, {}, {}, {}, {}, {}, {})
     support = np.shape(drawn.train.support.x)[1]
     some = Tasks(*(jax.tree.map(lambda leaf: leaf[:SPECTRUM_TASKS], part) for part in drawn.train[:3]))
     for algorithm in ALGORITHMS:
-        kernel, found.lr[algorithm] = meta(pool, plan, algorithm, support)
+        kernel, found.lr[algorithm] = meta(pool, study, algorithm, support)
         wanted = ("none", algorithm) if not found.spectra else (algorithm,)
         found.spectra.update(
-            meta_spectra(pool.theta, kernel.inner, some, algorithms=wanted, batch=min(3, plan.tasks), head=pool.head)
+            meta_spectra(pool.theta, kernel.inner, some, algorithms=wanted, batch=min(3, study.tasks), head=pool.head)
         )
-        share = len(some.labels) / plan.tasks
+        share = len(some.labels) / study.tasks
         largest = float(found.spectra[algorithm].spectrum.values[0]) / share
-        found.time[algorithm] = plan.steps * plan.outer_rate / largest
+        found.time[algorithm] = study.steps * study.outer_rate / largest
         first = few_shot(kernel, drawn.train, reg=largest)
         regs = [largest * r for r in REGS]
         reg = first.select_reg(regs).reg
@@ -158,16 +136,18 @@ def measure(pool: Pool, plan: Plan, drawn: Drawn) -> Kernels:
             place: maml.scored(fit(tasks), tasks.labels) for place, tasks in drawn.test.items()
         }
         tried = [
-            _bound(pool, plan, first.refit(reg=one), one, algorithm, drawn.test[PLACES[0]]) for one in {reg, regs[-1]}
+            _bound(pool, study, first.refit(reg=one), one, algorithm, drawn.test[PLACES[0]]) for one in {reg, regs[-1]}
         ]
         found.bounds[name], found.measured[name] = min(tried, key=lambda pair: pair[0].value or math.inf)
         found.bounds[f"{name}, recalled"] = meta_kernel(
-            fit.gram, fit.labels, fit.start, kind="recalled", delta=plan.delta
+            fit.gram, fit.labels, fit.start, kind="recalled", delta=study.delta
         )
     return found
 
 
-def _bound(pool: Pool, plan: Plan, fit: FewShot, reg: float, algorithm: str, tasks: Tasks) -> tuple[Bound, float]:
+def _bound(
+    pool: Pool, study: FewShotOptions, fit: FewShot, reg: float, algorithm: str, tasks: Tasks
+) -> tuple[Bound, float]:
     """The explicit bound, and its quantity on new tasks of seen classes."""
     largest = float(np.max(np.diagonal(pool.theta.values))) * (1 + pool.theta.error)
     bound = meta_kernel(
@@ -175,33 +155,35 @@ def _bound(pool: Pool, plan: Plan, fit: FewShot, reg: float, algorithm: str, tas
         fit.labels,
         fit.start,
         reg=reg,
-        loss="ramp" if plan.ways == 2 else "absolute",
-        delta=plan.delta,
-        B0=plan.grid / math.sqrt(largest),
+        loss="ramp" if study.ways == 2 else "absolute",
+        delta=study.delta,
+        B0=study.grid / math.sqrt(largest),
         # stable steps shrink Phi(x, x) from Theta(x, x), whose largest value in the pool holds for all tasks
         kappa=math.sqrt(largest) if algorithm == "maml" else None,
     )
     answers, labels = fit(tasks), np.asarray(tasks.labels, np.float64)
-    off = answers * labels <= 0 if plan.ways == 2 else np.minimum(1, np.abs(answers - labels))
+    off = answers * labels <= 0 if study.ways == 2 else np.minimum(1, np.abs(answers - labels))
     return bound, float(np.mean(off))
 
 
-def train(pool: Pool, plan: Plan, found: Kernels, net: models.Recurrent, algorithm: str, seed: int) -> Network:
+def train(
+    pool: Pool, study: FewShotOptions, found: Kernels, net: models.Recurrent, algorithm: str, seed: int
+) -> Network:
     """Meta-train one network by SGD, its start subtracted, for as long as the kernel flow it is compared with."""
     drawn = found.drawn
-    start, order = jax.random.split(jax.random.key(plan.seed + seed))
+    start, order = jax.random.split(jax.random.key(study.seed + seed))
     params = net.init(start, pool.x[0])
 
     def moved(p: Any, x: Any) -> jax.Array:
         one = x if isinstance(x, tuple) else (x,)
         return net.apply(p, *one) - net.apply(params, *one)
 
-    f = maml.learner(moved, lr=found.lr[algorithm], steps=plan.inner_steps, algorithm=algorithm)
+    f = maml.learner(moved, lr=found.lr[algorithm], steps=study.inner_steps, algorithm=algorithm)
     fit, count = found.fits[algorithm], found.fits[algorithm].labels.size
     # the loss is a mean over tasks, queries and outputs: a step lr moves F by lr Phi / count
-    lr = count * found.time[algorithm] / plan.steps
+    lr = count * found.time[algorithm] / study.steps
     tasks = Tasks(*pool.sequences(drawn.train), drawn.train.labels)
-    trained = maml.fit(f, params, tasks, lr=lr, batch=min(plan.batch, plan.tasks), steps=plan.steps, key=order)
+    trained = maml.fit(f, params, tasks, lr=lr, batch=min(study.batch, study.tasks), steps=study.steps, key=order)
     accuracy, deviation = {}, math.nan
     if trained.diverged_at is None:
         flow = fit.refit(time=found.time[algorithm])

@@ -11,14 +11,15 @@ import numpy as np
 from ntkseq.reports import Figure, Section, Sheet, Table, comparisons
 from ntkseq.reports.learning import Curve, learning
 from ntkseq.spectra import Interval
-from ntkseq.studies.maml_fewshot_runs import ALGORITHMS, PLACES, Kernels, Network, Plan
+from ntkseq.studies.maml_fewshot_options import FewShotOptions
+from ntkseq.studies.maml_fewshot_runs import ALGORITHMS, PLACES, Kernels, Network
 from ntkseq.training.laziness import Laziness, laziness
 from ntkseq.training.maml import Accuracy
 
 SHOWN = {"none": "Theta", "maml": "MAML", "anil": "ANIL"}
 
 
-def sheet(plan: Plan, found: Sequence[Kernels], trained: Sequence[Network]) -> Sheet:
+def sheet(study: FewShotOptions, found: Sequence[Kernels], trained: Sequence[Network]) -> Sheet:
     """What came of all settings, and of the networks trained in the first of them."""
     settled = [one for one in trained if one.diverged_at is None]
     slopes = {a: fit for a in ALGORITHMS if (fit := _slope([o for o in settled if o.algorithm == a])) is not None}
@@ -31,9 +32,9 @@ def sheet(plan: Plan, found: Sequence[Kernels], trained: Sequence[Network]) -> S
     ]
     if len(settled) < len(trained):
         notes.append(f"{len(trained) - len(settled)} of {len(trained)} networks diverged; lower --outer-rate.")
-    sections = [_answers(plan, found, settled), _spectra(found)]
+    sections = [_answers(study, found, settled), _spectra(found)]
     if settled:
-        sections.append(_networks(plan, found[0], settled, slopes))
+        sections.append(_networks(study, found[0], settled, slopes))
     sections += [_bounds(one) for one in found if one.drawn.permuted == found[0].drawn.permuted]
     return Sheet(
         title="few-shot tasks, kernels and networks",
@@ -60,8 +61,8 @@ def share(found: Accuracy, queries: int) -> Interval:
     return Interval(max(center - half, 0.0), p, min(center + half, 1.0))
 
 
-def _answers(plan: Plan, found: Sequence[Kernels], trained: Sequence[Network]) -> Section:
-    q, rows = plan.ways * plan.queries, []
+def _answers(study: FewShotOptions, found: Sequence[Kernels], trained: Sequence[Network]) -> Section:
+    q, rows = study.ways * study.queries, []
     for one in found:
         rows += [(one.name, name, *(share(by[place], q) for place in PLACES)) for name, by in one.accuracy.items()]
     for a in ALGORITHMS:
@@ -73,7 +74,7 @@ def _answers(plan: Plan, found: Sequence[Kernels], trained: Sequence[Network]) -
     table = Table(
         ("tasks", "method", *PLACES),
         tuple(rows),
-        f"Share of right answers, 95 % intervals over {plan.test_tasks} tasks; chance is 1/{plan.ways}.",
+        f"Share of right answers, 95 % intervals over {study.test_tasks} tasks; chance is 1/{study.ways}.",
     )
     figures = []
     for words in dict.fromkeys(one.drawn.permuted for one in found):
@@ -87,7 +88,7 @@ def _answers(plan: Plan, found: Sequence[Kernels], trained: Sequence[Network]) -
                 "legend": words == found[0].drawn.permuted,
             }
             caption = f"Wrong answers on tasks of new classes against shots, labels {name}."
-            figures.append(Figure(f"shots-{name}", _later(learning, _curves(plan, some), **options), caption))
+            figures.append(Figure(f"shots-{name}", _later(learning, _curves(study, some), **options), caption))
     text = (
         "Adaptation alone is R y', what the infinitely wide network answers when it starts from zero and is not "
         "meta-trained. The ridge of the meta-kernel has the least error at training tasks left out.",
@@ -95,10 +96,10 @@ def _answers(plan: Plan, found: Sequence[Kernels], trained: Sequence[Network]) -
     return Section("Right answers", text, tuple(figures), (table,))
 
 
-def _curves(plan: Plan, some: Sequence[Kernels]) -> list[Curve]:
+def _curves(study: FewShotOptions, some: Sequence[Kernels]) -> list[Curve]:
     curves = []
     for i, method in enumerate(some[0].accuracy):
-        shares = [share(one.accuracy[method][PLACES[1]], plan.ways * plan.queries) for one in some]
+        shares = [share(one.accuracy[method][PLACES[1]], study.ways * study.queries) for one in some]
         wrong, low, high = (np.array([1 - getattr(s, end) for s in shares]) for end in ("estimate", "upper", "lower"))
         shots = np.array([one.drawn.shots for one in some], float) * 1.02**i  # beside each other
         curves.append(Curve(method, shots, wrong, low, high, colour=i, marker=i))
@@ -131,7 +132,9 @@ def _spectra(found: Sequence[Kernels]) -> Section:
     return Section("Theta and the meta-kernels", (), (figure,), (Table(header, tuple(rows), caption),))
 
 
-def _networks(plan: Plan, first: Kernels, trained: Sequence[Network], slopes: dict[str, Laziness]) -> Section:
+def _networks(
+    study: FewShotOptions, first: Kernels, trained: Sequence[Network], slopes: dict[str, Laziness]
+) -> Section:
     figures, rows = [], []
     for a in ALGORITHMS:
         widths = sorted({o.width for o in trained if o.algorithm == a})
@@ -151,8 +154,8 @@ def _networks(plan: Plan, first: Kernels, trained: Sequence[Network], slopes: di
             rows.append((SHOWN[a], width, float(np.mean([o.deviation for o in some])), start, end,
                          *(float(np.mean([o.accuracy[p].value for o in some])) for p in PLACES)))  # fmt: skip
     text = (
-        f"{first.name}. Networks f - f_0 are meta-trained by SGD on {plan.batch} tasks a step, {plan.steps} steps, as "
-        "long as the flow of the meta-kernel (here without a ridge) that they are compared with.",
+        f"{first.name}. Networks f - f_0 are meta-trained by SGD on {study.batch} tasks a step, {study.steps} steps, "
+        "as long as the flow of the meta-kernel (here without a ridge) that they are compared with.",
     )
     header = ("algorithm", "width", "distance from the limit", "loss at the start", "loss in the end", *PLACES)
     return Section("Finite networks", text, tuple(figures), (Table(header, tuple(rows), "Means over seeds."),))

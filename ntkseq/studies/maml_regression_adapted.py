@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq.studies.maml_regression_runs import Plan
+from ntkseq.studies.maml_regression_options import RegressionOptions
 from ntkseq.training import maml
 from ntkseq.training.maml import MixedRegression
 
@@ -46,15 +46,17 @@ class Adaptation:
         return np.abs(self.mean - np.interp(self.drawn, self.rates, self.least)) / self.error
 
 
-def adaptation(plan: Plan, kind: str, growth: float, rates: Sequence[float], drawn: Sequence[float]) -> Adaptation:
+def adaptation(
+    study: RegressionOptions, kind: str, growth: float, rates: Sequence[float], drawn: Sequence[float]
+) -> Adaptation:
     """Losses after adaptation by theory, and of drawn tasks."""
-    problem = plan.problem(kind, plan.rate, growth)
+    problem = study.problem(kind, study.rate, growth)
     least = np.array([problem.with_(beta_te=rate).irreducible for rate in rates])
     three = [-1.0, 0.0, 1.0]  # a risk is quadratic in beta_te, as mu_te is
-    known = maml.grid(problem, [plan.early], {"beta_te": three}).total[:, 0]
+    known = maml.grid(problem, [study.early], {"beta_te": three}).total[:, 0]
     excess = np.polyval(np.polyfit(three, known, 2), rates)
-    tasks = max(CHUNK, plan.runs * 5)
-    losses = [drawn_losses(problem.with_(beta_te=rate), tasks, seed=plan.seed) for rate in drawn]
+    tasks = max(CHUNK, study.runs * 5)
+    losses = [drawn_losses(problem.with_(beta_te=rate), tasks, seed=study.seed) for rate in drawn]
     mean, error = (np.array(column) for column in zip(*losses, strict=True))
     numbers = np.asarray(rates, float), least, least + excess
     return Adaptation(growth, *numbers, problem.best_rate, np.asarray(drawn, float), mean, error)

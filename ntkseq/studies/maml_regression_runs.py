@@ -12,72 +12,11 @@ from jaxtyping import Float, Int
 
 from ntkseq import _checks, bounds
 from ntkseq.bounds.maml_forms import Sides, effective
-from ntkseq.data import spectra
 from ntkseq.spectra import Interval
+from ntkseq.studies.maml_regression_options import BATCHES, RegressionOptions
 from ntkseq.studies.rnn_learning import exponent
 from ntkseq.training import maml
 from ntkseq.training.maml import MixedRegression, Risk
-
-KINDS = {
-    "log": "i^-1 log(i + 1)^-2",
-    "levels": "two large variances, the rest as much in all",
-    "power": "i^-2",
-    "exponential": "exp(-i/10)",
-}
-"""Spectra of the inputs, each divided by its largest eigenvalue."""
-
-BATCHES = 8  # of the simulated runs: their slopes tell the error of a slope
-POINTS = 12  # horizons at which runs are looked at
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """The numbers of all problems of the study: see `studies.maml_regression.MamlRegression`."""
-
-    d: int
-    steps: int
-    runs: int
-    rates: tuple[float, ...]
-    rate: float
-    rate_te: float
-    growths: tuple[float, ...]
-    n1: int
-    n2: int
-    m: int
-    noise: float
-    spread: float
-    start: float
-    step: float
-    eps: float
-    seed: int
-
-    def problem(self, kind: str, rate: float, growth: float) -> MixedRegression:
-        """One problem; lam_1 = 1, so that rates are in units of 1/lam_1.
-
-        start_i = start/i,    spread_i = spread (log(i + 1)/log 2)^(growth/2),    alpha = step / tr Sigma
-        """
-        lam = _spectrum(kind, self.d)
-        shape = spectra.spread(lam, diversity=1.0, logs=growth)
-        start = self.start / np.arange(1, len(lam) + 1)
-        return MixedRegression(
-            lam, start, self.spread * shape / shape[0], self.noise, n1=self.n1, n2=self.n2, m=self.m,
-            beta_tr=rate, beta_te=self.rate_te, alpha=self.step / float(lam.sum()),
-        )  # fmt: skip
-
-    @property
-    def horizons(self) -> Int[np.ndarray, " h"]:
-        """Where runs are looked at."""
-        return np.unique(np.geomspace(min(2, self.steps), self.steps, POINTS).round().astype(int))
-
-    @property
-    def early(self) -> int:
-        """A short training, after which the start still matters at test time."""
-        return max(1, self.steps // 20)
-
-    @property
-    def window(self) -> tuple[int, int]:
-        """First and last horizon of the fitted slopes: the last decade."""
-        return max(1, self.steps // 10), self.steps
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -145,21 +84,21 @@ class Sweep:
         return self.bias + self.variance
 
 
-def course(plan: Plan, kind: str, rate: float, growth: float, *, key: Any) -> Course:
+def course(study: RegressionOptions, kind: str, rate: float, growth: float, *, key: Any) -> Course:
     """Everything about one problem.
 
     Raises:
         ValueError: a step size that is not stable.
     """
-    problem = stable(plan, plan.problem(kind, rate, growth), kind)
-    all_horizons, at = np.arange(1, plan.steps + 1), plan.horizons
-    share = _checks.positive_int("runs / 8", plan.runs // BATCHES)
-    found = [maml.simulate(problem, plan.steps, share, key=k, horizons=at) for k in jax.random.split(key, BATCHES)]
+    problem = stable(study, study.problem(kind, rate, growth), kind)
+    all_horizons, at = np.arange(1, study.steps + 1), study.horizons
+    share = _checks.positive_int("runs / 8", study.runs // BATCHES)
+    found = [maml.simulate(problem, study.steps, share, key=k, horizons=at) for k in jax.random.split(key, BATCHES)]
     return Course(
         problem,
         rate,
         growth,
-        maml.risk(problem, plan.steps),
+        maml.risk(problem, study.steps),
         bounds.maml_sides(problem, all_horizons),
         bounds.maml_sides(problem, all_horizons, form="paper"),
         at,
@@ -168,11 +107,11 @@ def course(plan: Plan, kind: str, rate: float, growth: float, *, key: Any) -> Co
     )
 
 
-def sweep(plan: Plan, kind: str, rates: Sequence[float]) -> Sweep:
+def sweep(study: RegressionOptions, kind: str, rates: Sequence[float]) -> Sweep:
     """The least diverse tasks at the last horizon, over inner rates."""
-    first, T = plan.problem(kind, plan.rate, plan.growths[0]), np.asarray(plan.steps)
-    problems = [stable(plan, first.with_(beta_tr=float(rate)), kind) for rate in rates]  # each keeps its moments
-    risks = [maml.risk(problem, plan.steps) for problem in problems]
+    first, T = study.problem(kind, study.rate, study.growths[0]), np.asarray(study.steps)
+    problems = [stable(study, first.with_(beta_tr=float(rate)), kind) for rate in rates]  # each keeps its moments
+    risks = [maml.risk(problem, study.steps) for problem in problems]
     bias, variance = ([float(getattr(risk, part)[-1]) for risk in risks] for part in ("bias", "variance"))
     derived, paper = (
         _stacked([bounds.maml_sides(problem, T, form=form) for problem in problems]) for form in ("derived", "paper")
@@ -185,10 +124,10 @@ def _stacked(found: Sequence[Sides]) -> Sides:
     return Sides(**{name: np.stack([getattr(one, name) for one in found]) for name in names}, constants={})
 
 
-def slopes(plan: Plan, one: Course) -> tuple[Interval, Interval]:
+def slopes(study: RegressionOptions, one: Course) -> tuple[Interval, Interval]:
     """Slope of log risk over log T at the horizons in the window: of the exact risk, with the least and the largest
     slope between neighbours in it; of the simulated one, with Student's interval over batches."""
-    first, last = plan.window
+    first, last = study.window
     T = np.arange(first, last + 1)
     log_T, log_R = np.log(T), np.log(one.exact.total[first - 1 : last])
     local = np.diff(log_R) / np.diff(log_T)
@@ -199,7 +138,7 @@ def slopes(plan: Plan, one: Course) -> tuple[Interval, Interval]:
     return exact, exponent(at.tolist(), one.batches[:, inside])
 
 
-def stable(plan: Plan, problem: MixedRegression, kind: str) -> MixedRegression:
+def stable(study: RegressionOptions, problem: MixedRegression, kind: str) -> MixedRegression:
     """The problem, if its step size is stable in mean square.
 
     Raises:
@@ -209,7 +148,7 @@ def stable(plan: Plan, problem: MixedRegression, kind: str) -> MixedRegression:
         limit = problem.alpha_max * float(problem.spectrum.sum())
         raise ValueError(
             f"step must be below {limit:.3g} for the spectrum {kind!r} at the rate {problem.beta_tr:g}, or the risk "
-            f"grows without bound; got {plan.step:g}. Lower --step, or leave this rate out."
+            f"grows without bound; got {study.step:g}. Lower --step, or leave this rate out."
         )
     return problem
 
@@ -227,16 +166,6 @@ def lower(sides: Sides) -> np.ndarray:
 def outside(risk: np.ndarray, sides: Sides) -> int:
     """How many risks are not between their bounds; a bound that is NaN says nothing."""
     return int(np.sum((risk > upper(sides)) | (risk < lower(sides))))
-
-
-def _spectrum(kind: str, d: int) -> Float[np.ndarray, " d"]:
-    made = {
-        "log": lambda: spectra.power_law(d, decay=1.0, logs=2.0),
-        "levels": lambda: spectra.two_levels(d, 2),
-        "power": lambda: spectra.power_law(d, decay=2.0),
-        "exponential": lambda: spectra.exponential(d, rate=0.1),
-    }[kind]()
-    return made / made[0]
 
 
 def _first(below: np.ndarray) -> int | None:

@@ -13,10 +13,9 @@ from ntkseq import bounds
 from ntkseq.reports import Figure, Section, Sheet, Table
 from ntkseq.studies import maml_regression_plots as plots
 from ntkseq.studies.maml_regression_adapted import Adaptation
+from ntkseq.studies.maml_regression_options import KINDS, RegressionOptions
 from ntkseq.studies.maml_regression_runs import (
-    KINDS,
     Course,
-    Plan,
     Sweep,
     lower,
     outside,
@@ -49,7 +48,7 @@ class Found:
         return (*self.courses, *self.diversities[1:])
 
 
-def sheet(plan: Plan, found: Sequence[Found]) -> Sheet:
+def sheet(study: RegressionOptions, found: Sequence[Found]) -> Sheet:
     """What came of all spectra."""
     courses = [course for one in found for course in one.all]
     crossed = sum(one.outside for one in courses) + sum(outside(f.sweep.total, f.sweep.derived) for f in found)
@@ -76,23 +75,29 @@ def sheet(plan: Plan, found: Sequence[Found]) -> Sheet:
         question="",
         facts=tuple(boxes),
         notes=notes,
-        sections=tuple(_section(plan, one) for one in found),
+        sections=tuple(_section(study, one) for one in found),
         numbers={
-            "plan": dataclasses.asdict(plan),
+            "plan": _asked(study),
             "outside": crossed,
             "risks": asked,
             "beyond_4_errors": int(np.sum(away > 4)),
             "dots": int(away.size),
             "most_errors": float(away.max()),
-            "spectra": {one.kind: _numbers(plan, one) for one in found},
+            "spectra": {one.kind: _numbers(study, one) for one in found},
         },
         arrays=_arrays(found),
     )
 
 
-def target(plan: Plan, one: Found) -> float:
+def _asked(study: RegressionOptions) -> dict[str, Any]:
+    """The numbers of all problems."""
+    apart = {"quick", "out", "overwrite", "spectra"}
+    return {name: value for name, value in dataclasses.asdict(study).items() if name not in apart}
+
+
+def target(study: RegressionOptions, one: Found) -> float:
     """The risk to be reached: eps times that of the start, which no rate of training changes."""
-    return plan.eps * float(one.courses[0].exact.total[0])
+    return study.eps * float(one.courses[0].exact.total[0])
 
 
 def label(one: Course) -> str:
@@ -106,17 +111,17 @@ def diversity(one: Course | Adaptation, problem: Any) -> str:
     return f"diversity {value:.3g} (r = {one.growth:g})"
 
 
-def _section(plan: Plan, one: Found) -> Section:
+def _section(study: RegressionOptions, one: Found) -> Section:
     by_rate = {label(course): course for course in one.courses}
     by_diversity = {diversity(course, course.problem): course for course in one.diversities}
     problems = {a.growth: course.problem for a, course in zip(one.adaptations, one.diversities, strict=True)}
     adapted = {diversity(a, problems[a.growth]): a for a in one.adaptations}
-    eps, T = target(plan, one), plan.steps
+    eps, T = target(study, one), study.steps
     figures = (
         Figure(
             f"horizons-{one.kind}", partial(plots.horizons, by_diversity),
             f"Excess risk against the horizon for tasks of low and high diversity tr(Sigma_theta Sigma), whose "
-            f"variances grow as log(i + 1)^r; beta_tr = {plan.rate:g}. Bars: two standard errors.",
+            f"variances grow as log(i + 1)^r; beta_tr = {study.rate:g}. Bars: two standard errors.",
         ),
         Figure(
             f"rates-{one.kind}", partial(plots.rates, one.sweep, one.courses),
@@ -125,12 +130,12 @@ def _section(plan: Plan, one: Found) -> Section:
         ),
         Figure(
             f"stopping-{one.kind}", partial(plots.stopping, by_rate, eps),
-            f"Excess risk for several inner rates, and when it falls below {eps:.3g}, {plan.eps:g} of that at the "
+            f"Excess risk for several inner rates, and when it falls below {eps:.3g}, {study.eps:g} of that at the "
             "start.",
         ),
         Figure(
-            f"adaptation-{one.kind}", partial(plots.adaptation, adapted, plan.early),
-            f"The trade-off at test time: loss on a new task after one step on m = {plan.m} examples, in units of the "
+            f"adaptation-{one.kind}", partial(plots.adaptation, adapted, study.early),
+            f"The trade-off at test time: loss on a new task after one step on m = {study.m} examples, in units of the "
             "loss of theta* without that step.",
         ),
         Figure(
@@ -149,53 +154,55 @@ def _section(plan: Plan, one: Found) -> Section:
     text = (
         f"Eigenvalues of the inputs' covariance: {KINDS[one.kind]}, divided by the first; d = {main.d}, tr Sigma = "
         f"{lam.sum():.3g}, tr Sigma^2 = {np.sum(lam**2):.3g}. Step size alpha = {main.alpha:.3g}; in mean square "
-        f"stable below {main.alpha_max:.3g} at beta_tr = {plan.rate:g}. The exact risk in the end is "
-        f"{one.diversities[0].exact.total[-1]:.4g}. n1 = {plan.n1}, n2 = {plan.n2}, m = {plan.m}, "
-        f"noise {plan.noise:g}, beta_te = {plan.rate_te:g}.",
+        f"stable below {main.alpha_max:.3g} at beta_tr = {study.rate:g}. The exact risk in the end is "
+        f"{one.diversities[0].exact.total[-1]:.4g}. n1 = {study.n1}, n2 = {study.n2}, m = {study.m}, "
+        f"noise {study.noise:g}, beta_te = {study.rate_te:g}.",
     )
     tables = (
-        _risk_table(plan, one),
-        _slope_table(plan, one),
-        _stop_table(plan, one),
-        _condition_table(plan, one),
-        _adaptation_table(plan, one),
+        _risk_table(study, one),
+        _slope_table(study, one),
+        _stop_table(study, one),
+        _condition_table(study, one),
+        _adaptation_table(study, one),
     )
     return Section(f"Spectrum {one.kind}", text, figures, tables, said)
 
 
-def _risk_table(plan: Plan, one: Found) -> Table:
+def _risk_table(study: RegressionOptions, one: Found) -> Table:
     rows = [
         (c.rate, c.growth, float(lower(c.derived)[-1]), float(c.exact.total[-1]), float(c.exact.bias[-1]),
          float(upper(c.derived)[-1]), float(upper(c.paper)[-1]), float(c.mean[-1]), float(c.error[-1]))
         for c in one.all
     ]  # fmt: skip
     header = ("beta_tr", "r", "lower", "exact", "of it bias", "upper", "paper's upper", "simulated", "its error")
-    return Table(header, tuple(rows), f"Excess risk at T = {plan.steps}.")
+    return Table(header, tuple(rows), f"Excess risk at T = {study.steps}.")
 
 
-def _slope_table(plan: Plan, one: Found) -> Table:
-    rows = [(c.rate, c.growth, *slopes(plan, c), c.weights()[1]) for c in one.all]
-    first, last = plan.window
+def _slope_table(study: RegressionOptions, one: Found) -> Table:
+    rows = [(c.rate, c.growth, *slopes(study, c), c.weights()[1]) for c in one.all]
+    first, last = study.window
     header = ("beta_tr", "r", "slope, exact", "slope, simulated", "k*")
     return Table(header, tuple(rows), f"Fitted slopes of log risk over log T from {first} to {last}; k* at the end.")
 
 
-def _stop_table(plan: Plan, one: Found) -> Table:
-    rows = [(course.rate, *(_beyond(plan, at) for at in course.stopping(target(plan, one)))) for course in one.courses]
+def _stop_table(study: RegressionOptions, one: Found) -> Table:
+    rows = [
+        (course.rate, *(_beyond(study, at) for at in course.stopping(target(study, one)))) for course in one.courses
+    ]
     header = ("beta_tr", "no earlier than (lower bound)", "exact", "no later than (upper bound)")
-    return Table(header, tuple(rows), f"The first T with an excess risk below {target(plan, one):.3g}.")
+    return Table(header, tuple(rows), f"The first T with an excess risk below {target(study, one):.3g}.")
 
 
-def _beyond(plan: Plan, at: int | None) -> int | str:
-    return f"> {plan.steps}" if at is None else at
+def _beyond(study: RegressionOptions, at: int | None) -> int | str:
+    return f"> {study.steps}" if at is None else at
 
 
-def _condition_table(plan: Plan, one: Found) -> Table:
+def _condition_table(study: RegressionOptions, one: Found) -> Table:
     """One row per form and condition that numbers decide, one column per problem."""
     cells: dict[tuple[str, str], list[str]] = {}
     for i, course in enumerate(one.all):
         for form in ("derived", "paper"):
-            for condition in bounds.maml_upper(course.problem, plan.steps, form=form).assumptions:
+            for condition in bounds.maml_upper(course.problem, study.steps, form=form).assumptions:
                 number = condition.evidence.split()[-1]
                 if condition.status in ("holds", "fails") and number[0].isdigit():
                     row = cells.setdefault((form, condition.statement), ["-"] * len(one.all))
@@ -208,31 +215,32 @@ def _condition_table(plan: Plan, one: Found) -> Table:
     )
 
 
-def _adaptation_table(plan: Plan, one: Found) -> Table:
+def _adaptation_table(study: RegressionOptions, one: Found) -> Table:
     rows = [
         (a.growth, a.best, float(np.interp(a.best, a.rates, a.least)), a.unadapted,
          float(a.rates[np.argmin(a.trained)]), float(a.away.max()))
         for a in one.adaptations
     ]  # fmt: skip
-    header = ("r", "best rate for theta*", "loss there", "loss without adapting", f"best rate after {plan.early} steps",
-              "drawn tasks: standard errors away")  # fmt: skip
+    last = f"best rate after {study.early} steps"
+    columns = ("r", "best rate for theta*", "loss there", "loss without adapting", last)
+    header = (*columns, "drawn tasks: standard errors away")
     return Table(header, tuple(rows), "Loss on a new task after adapting to it; rates after some steps are of a grid.")
 
 
-def _numbers(plan: Plan, one: Found) -> dict[str, Any]:
+def _numbers(study: RegressionOptions, one: Found) -> dict[str, Any]:
     return {
-        "target": target(plan, one),
+        "target": target(study, one),
         "best_rate_of_training": float(one.sweep.rates[np.argmin(one.sweep.total)]),
-        "problems": [_course_numbers(plan, one, course) for course in one.all],
+        "problems": [_course_numbers(study, one, course) for course in one.all],
         "adaptation": [
             {"growth": a.growth, "best": a.best, "errors_away": float(a.away.max())} for a in one.adaptations
         ],
     }
 
 
-def _course_numbers(plan: Plan, one: Found, course: Course) -> dict[str, Any]:
-    exact, simulated = slopes(plan, course)
-    early, at, late = course.stopping(target(plan, one))
+def _course_numbers(study: RegressionOptions, one: Found, course: Course) -> dict[str, Any]:
+    exact, simulated = slopes(study, course)
+    early, at, late = course.stopping(target(study, one))
     return {
         "rate": course.rate,
         "growth": course.growth,

@@ -74,7 +74,8 @@ def _options(cls: type, argument: str | None, apart: set[str]) -> list[Any]:
         elif type(None) in get_args(hint):
             metavar = next(part for part in get_args(hint) if part is not type(None)).__name__.upper()
         default: Any = {"default": field.default, "default_factory": field.default_factory}
-        shown = tyro.conf.arg(metavar=metavar, help=helps.get(field.name, ""))
+        told = helps.get(field.name, "").replace("NAME-report", f"{getattr(cls, 'name', 'NAME')}-report")
+        shown = tyro.conf.arg(metavar=metavar, help=told)
         made.append((field.name, Annotated[hint, shown], dataclasses.field(**default)))
     return made
 

@@ -13,25 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import concepts, kernels, predictors
+from ntkseq import concepts, predictors
 from ntkseq.bounds import Bound, Tokens, target_risk
 from ntkseq.bounds.memory import MemoryProfile, memory_profile
 from ntkseq.grams import Dense, gram
-from ntkseq.studies.rnn_learning import Errors, Fingerprint, KernelFit, errors, exponent, kernel_fits, leading
+from ntkseq.studies.provenance import Fingerprint
+from ntkseq.studies.rnn_additive_options import AdditiveOptions
+from ntkseq.studies.rnn_learning import Errors, KernelFit, errors, exponent, kernel_fits, leading
 from ntkseq.studies.rnn_sgd import NetworkFit, papers_sgd, step_size
-
-KERNEL = kernels.Recurrent.preset("allen-zhu-li")
-NAMED = {"linear": (0.0, 1.0), "square": (0.0, 0.0, 1.0), "cube": (0.0, 0.0, 0.0, 1.0)}
-PLACES = ("late", "early", "all")
-
-
-def function(name: str) -> concepts.Series:
-    """An analytic function by its name: "linear", "square", "cube", or one of `concepts.series`.
-
-    Raises:
-        ValueError: not analytic at 0, or unknown.
-    """
-    return concepts.series.polynomial(NAMED[name]) if name in NAMED else concepts.series.get(name)
+from ntkseq.studies.rnn_targets import KERNEL, function, label_error, unit_directions
 
 
 def target(name: str, place: str, directions: Float[np.ndarray, "t d"], eps_x: float) -> concepts.Additive:
@@ -43,27 +33,6 @@ def target(name: str, place: str, directions: Float[np.ndarray, "t d"], eps_x: f
     positions = {"late": [t - 2], "early": [1], "all": list(range(1, t - 1))}[place]
     phi = len(positions) ** -0.5 * function(name)
     return concepts.Additive([(p, directions[p], phi) for p in positions]).scaled(1 / eps_x)
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is to be measured; see the options of `rnn_additive.RnnAdditive`."""
-
-    examples: tuple[int, ...]
-    functions: tuple[str, ...]
-    places: tuple[str, ...]
-    features: int
-    draws: int
-    n_test: int
-    delta: float
-    grid: float
-    widths: tuple[int, ...]
-    sgd_examples: tuple[int, ...]
-    seeds: int
-    epochs: int
-    batch: int
-    rate: float
-    seed: int
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -147,7 +116,7 @@ class Case:
 
 
 def cases(
-    plan: Plan,
+    study: AdditiveOptions,
     t: int,
     eps_x: float,
     *,
@@ -155,26 +124,25 @@ def cases(
     mark: Fingerprint,
     clock: Callable[[str, str], AbstractContextManager[None]],
 ) -> Iterator[Case]:
-    """Measure every target of a plan at one length.
+    """Measure every target of a study at one length.
 
     Args:
-        plan: what.
+        study: what.
         t: number of steps.
         eps_x: norm of all tokens but the first. All norms see the same tokens, shortened.
         networks: whether to train some.
         mark: takes in the data.
         clock: times a stage by key and name.
     """
-    rng = np.random.default_rng(plan.seed)
-    directions = np.zeros((t, plan.features))
-    directions[:, :-1] = rng.standard_normal((t, plan.features - 1))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    targets = {(f, p): target(f, p, directions, eps_x) for p in plan.places for f in plan.functions}
-    n, drawn = max(*plan.examples, *(plan.sgd_examples if networks else ())), []
+    directions = unit_directions(study.seed, t, study.features)
+    targets = {(f, p): target(f, p, directions, eps_x) for p in study.places for f in study.functions}
+    n, drawn = max(*study.examples, *(study.sgd_examples if networks else ())), []
     with clock(f"kernel-{t}-{eps_x:.3g}", f"kernel, t = {t}, token norm {eps_x:.3g}"):
-        for draw in range(plan.draws):
-            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(plan.seed), t), draw)
-            x = concepts.sample(next(iter(targets.values())), n + plan.n_test, t, plan.features, key=key, eps_x=eps_x).x
+        for draw in range(study.draws):
+            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(study.seed), t), draw)
+            x = concepts.sample(
+                next(iter(targets.values())), n + study.n_test, t, study.features, key=key, eps_x=eps_x
+            ).x
             mark.add(x)
             drawn.append((x[:n], x[n:], gram(KERNEL, x[:n]), gram(KERNEL, x[n:], x[:n])))
         # all inputs have the same token norms, so kappa is known before any label
@@ -182,34 +150,35 @@ def cases(
         kappa = math.sqrt(memory_profile(KERNEL, law).kernel_diagonal)
     for (name, place), f in targets.items():
         with clock(f"{name}-{place}-{t}-{eps_x:.3g}", f"{name}, {place}, t = {t}, token norm {eps_x:.3g}"):
-            options: Any = {"delta": plan.delta, "B0": plan.grid / kappa}
-            risk = target_risk(f, KERNEL, law, n=max(plan.examples), **options)
+            options: Any = {"delta": study.delta, "B0": study.grid / kappa}
+            risk = target_risk(f, KERNEL, law, n=max(study.examples), **options)
             labels = [(np.asarray(jax.vmap(f)(x)), np.asarray(jax.vmap(f)(q))) for x, q, _, _ in drawn]
             fits = [
-                kernel_fits(K, cross, y, y_test, sorted(plan.examples), kappa=kappa, **options)
+                kernel_fits(K, cross, y, y_test, sorted(study.examples), kappa=kappa, **options)
                 for (_, _, K, cross), (y, y_test) in zip(drawn, labels, strict=True)
             ]
-            trained = _networks(plan, drawn[0], labels[0], t) if networks and place == plan.places[0] else []
+            trained = _networks(study, drawn[0], labels[0], t) if networks and place == study.places[0] else []
         x, y = drawn[0][0], labels[0][0]
-        eps = 256 * float(np.finfo(y.dtype).eps) * (1 + float(np.abs(y).max()))
-        yield Case(t, eps_x, name, place, f, risk, kappa, eps, fits, trained, (x, y, drawn[0][2]))
+        yield Case(t, eps_x, name, place, f, risk, kappa, label_error(y), fits, trained, (x, y, drawn[0][2]))
 
 
-def _networks(plan: Plan, drawn: tuple[Any, Any, Dense, Dense], labels: tuple[Any, Any], t: int) -> list[Trained]:
+def _networks(
+    study: AdditiveOptions, drawn: tuple[Any, Any, Dense, Dense], labels: tuple[Any, Any], t: int
+) -> list[Trained]:
     """Networks of all widths and seeds on the first examples, and the kernel machine trained as long."""
     (x, x_test, K, cross), (y, y_test) = drawn, labels
     found = []
-    for n in sorted(plan.sgd_examples):
+    for n in sorted(study.sgd_examples):
         part = leading(K, n)
-        lr = step_size(part, batch=plan.batch, rate=plan.rate)
-        for width in sorted(plan.widths):
-            for seed in range(plan.seeds):
+        lr = step_size(part, batch=study.batch, rate=study.rate)
+        for width in sorted(study.widths):
+            for seed in range(study.seeds):
                 fit = papers_sgd(
-                    x[:n], y[:n], x_test, y_test, width=width, lr=lr, epochs=plan.epochs, batch=plan.batch,
-                    seed=plan.seed + seed, diagonal=float(K.diag()[0]),
+                    x[:n], y[:n], x_test, y_test, width=width, lr=lr, epochs=study.epochs, batch=study.batch,
+                    seed=study.seed + seed, diagonal=float(K.diag()[0]),
                 )  # fmt: skip
                 # the network's kernel is twice the preset, see papers_network; a flow, which no step makes diverge
-                flow = predictors.flow(part, y[:n], time=2 * lr * (n // fit.batch) * plan.epochs / n)
+                flow = predictors.flow(part, y[:n], time=2 * lr * (n // fit.batch) * study.epochs / n)
                 kernel = errors(flow(np.asarray(cross, np.float64)[:, :n]), y_test)
                 found.append(Trained(fit, kernel))
     return found

@@ -12,7 +12,8 @@ from ntkseq.bounds import MemoryProfile
 from ntkseq.reports import Figure, Section, Table, learning
 from ntkseq.reports.learning import Curve
 from ntkseq.spectra import Interval
-from ntkseq.studies.rnn_additive_runs import Case, Plan, Trained
+from ntkseq.studies.rnn_additive_options import AdditiveOptions
+from ntkseq.studies.rnn_additive_runs import Case, Trained
 
 TOP = 4.0  # upper end of learning curves: bounds above it say nothing
 FAR = 1e12  # bounds of a norm beyond it are not drawn
@@ -20,22 +21,22 @@ Found = Mapping[bool, Sequence[Case]]
 SETTING = {False: "token norm 1", True: "short tokens"}
 
 
-def curves(plan: Plan, plain: Sequence[Case]) -> Section:
+def curves(study: AdditiveOptions, plain: Sequence[Case]) -> Section:
     """Test error against n, one figure per length, and a table of the networks."""
     figures, rows = [], []
     for t in sorted({case.t for case in plain}):
-        here = {name: [c for c in plain if c.t == t and c.name == name] for name in plan.functions}
+        here = {name: [c for c in plain if c.t == t and c.name == name] for name in study.functions}
 
         def one(name: str, here: Any = here) -> Any:
-            curves = [curve for case in here[name] for curve in _learnt(plan, case)]
+            curves = [curve for case in here[name] for curve in _learnt(study, case)]
             return lambda ax: learning.learning(
                 curves, ax, title=name, ylabel="mean min(1, |f - y|)", top=TOP, legend=False
             )
 
-        draw = [one(name) for name in plan.functions]
+        draw = [one(name) for name in study.functions]
         caption = (
-            f"Test error against n, t = {t}. Dots: kernel regression, mean of {plan.draws} draws, from the least to "
-            f"the largest; open: networks trained by SGD ({plan.places[0]} only). Lines are certified where solid: "
+            f"Test error against n, t = {t}. Dots: kernel regression, mean of {study.draws} draws, from the least to "
+            f"the largest; open: networks trained by SGD ({study.places[0]} only). Lines are certified where solid: "
             "thick from the norm of the target, before any label; thin from y'K^-1 y. "
             f"What lies above {TOP:g} is not shown."
         )
@@ -52,9 +53,9 @@ def curves(plan: Plan, plain: Sequence[Case]) -> Section:
     return Section("Error against examples", (), tuple(figures), (Table(header, tuple(rows), caption),))
 
 
-def _learnt(plan: Plan, case: Case) -> list[Curve]:
+def _learnt(study: AdditiveOptions, case: Case) -> list[Curve]:
     """Dots, open points and two lines of one target."""
-    k, sizes, errors = plan.places.index(case.place), case.sizes, case.mean_errors
+    k, sizes, errors = study.places.index(case.place), case.sizes, case.mean_errors
     own = [fit.bound for fit in case.fits[0]]
     curves = [
         Curve(f"kernel, {case.place}", sizes, errors.mean(axis=0), errors.min(axis=0), errors.max(axis=0), colour=k),
@@ -63,7 +64,7 @@ def _learnt(plan: Plan, case: Case) -> list[Curve]:
         Curve(f"y'K^-1 y bound, {case.place}", sizes, [math.nan if b.value is None else b.value for b in own],
               style="line", certified=all(b.certified for b in own), colour=k, thin=True),
     ]  # fmt: skip
-    for i, width in enumerate(sorted(plan.widths)):
+    for i, width in enumerate(sorted(study.widths)):
         runs = [one.network for one in case.trained if one.network.width == width]
         label = f"SGD, width {width}, {case.place}"
         if runs:
@@ -110,13 +111,13 @@ def norms(found: Found) -> Section:
     return Section("Norms", (), figures, (Table(header, tuple(rows), "Squared norms in units of 1/K(x, x)."),))
 
 
-def exponents(plan: Plan, plain: Sequence[Case]) -> Section:
+def exponents(study: AdditiveOptions, plain: Sequence[Case]) -> Section:
     """The fitted exponents of n against the length."""
     ts = sorted({case.t for case in plain})
 
     def one(place: str) -> Any:
         curves = []
-        for k, name in enumerate(plan.functions):
+        for k, name in enumerate(study.functions):
             slopes = [next(c.slope for c in plain if (c.t, c.name, c.place) == (t, name, place)) for t in ts]
             ends = [(-s.upper, -s.lower) if math.isfinite(s.lower) else (-s.estimate,) * 2 for s in slopes]
             low, high = zip(*ends, strict=True)
@@ -124,11 +125,11 @@ def exponents(plan: Plan, plain: Sequence[Case]) -> Section:
         names: Any = {"xlabel": "length t", "ylabel": "a in error ~ n^-a", "title": place}
         return lambda ax: learning.learning(curves, ax, legend=False, **names)
 
-    draw = [one(place) for place in plan.places]
+    draw = [one(place) for place in study.places]
     half = plain[0].sizes[min(len(plain[0].sizes) // 2, max(len(plain[0].sizes) - 2, 0)) :]
     caption = (
         f"Fitted exponents of the kernel's test error over n = {', '.join(map(str, half))}; 95 % intervals over "
-        f"{plan.draws} draws (Student). The bounds fall as n^-1/2."
+        f"{study.draws} draws (Student). The bounds fall as n^-1/2."
     )
     rows = tuple(
         (c.t, c.name, c.place, _shown(c.slope), float(c.mean_errors[:, -1].mean()), c.sizes[-1],
@@ -141,11 +142,11 @@ def exponents(plan: Plan, plain: Sequence[Case]) -> Section:
     return Section("Exponents", (), figures, (Table(header, rows, "Kernel regression at the largest n."),))
 
 
-def short(plan: Plan, found: Found, memory: Mapping[bool, MemoryProfile]) -> Section:
+def short(study: AdditiveOptions, found: Found, memory: Mapping[bool, MemoryProfile]) -> Section:
     """What becomes of norms, errors and memory when the later tokens are short."""
     ts, n = sorted({case.t for case in found[False]}), found[False][0].sizes[-1]
     pick = {(s, c.t, c.name, c.place): c for s, cases in found.items() for c in cases}
-    name = plan.functions[0]
+    name = study.functions[0]
 
     def norm_curves(place: str) -> Any:
         curves = []
@@ -171,7 +172,7 @@ def short(plan: Plan, found: Found, memory: Mapping[bool, MemoryProfile]) -> Sec
         Curve(SETTING[s], np.arange(1, len(one.share)), one.share[1:], colour=int(s), marker=int(s))
         for s, one in memory.items()
     ]
-    above, beside = [norm_curves(p) for p in plan.places], [error_curves(p) for p in plan.places]
+    above, beside = [norm_curves(p) for p in study.places], [error_curves(p) for p in study.places]
     names: Any = {"xlabel": "position, counted from 0", "ylabel": "linear share of K(x, x)",
                   "ticks": [2**i for i in range((max(ts) - 1).bit_length())]}  # fmt: skip
     figures = (

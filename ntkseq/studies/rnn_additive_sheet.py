@@ -13,37 +13,38 @@ from ntkseq.bounds import MemoryProfile, allen_zhu_li, wang_shen
 from ntkseq.reports import Section, Sheet
 from ntkseq.spectra import Interval
 from ntkseq.studies import rnn_additive_sections as sections
-from ntkseq.studies.rnn_additive_runs import Case, Plan
+from ntkseq.studies.rnn_additive_options import AdditiveOptions
+from ntkseq.studies.rnn_additive_runs import Case
 from ntkseq.studies.rnn_additive_sections import SETTING, Found
 from ntkseq.studies.rnn_learning import leading
 
 
-def sheet(plan: Plan, found: Found, memory: Mapping[bool, MemoryProfile]) -> Sheet:
+def sheet(study: AdditiveOptions, found: Found, memory: Mapping[bool, MemoryProfile]) -> Sheet:
     """What came of all cases, without short tokens (False) and with them (True)."""
     plain, every = found[False], [case for cases in found.values() for case in cases]
     checks = sum(len(case.fits) * len(case.sizes) for case in every)
     violations, broken = sum(case.violations for case in every), sum(case.broken for case in every)
-    shown = [case for case in plain if (case.name, case.place) == (plan.functions[0], plan.places[0])]
+    shown = [case for case in plain if (case.name, case.place) == (study.functions[0], study.places[0])]
     facts = [
         (f"{violations} of {checks}", "y'K^-1 y above the bound of |f|^2"),
         (f"{broken} of {2 * checks}", "risk bounds below the measured error"),
     ]
     facts += [(_span(case.slope), f"{case.name}, {case.place}, t = {case.t}: exponent of n") for case in shown]
     for t in dict.fromkeys((min(c.t for c in plain), max(c.t for c in plain))):
-        runs = [one for c in plain if c.t == t for one in c.trained if one.network.width == max(plan.widths)]
+        runs = [one for c in plain if c.t == t for one in c.trained if one.network.width == max(study.widths)]
         pairs = [(one.network.errors.mean, one.kernel.mean) for one in runs if one.network.diverged_at is None]
         if pairs and min(map(min, pairs)) > 0:
             ratio = math.exp(float(np.mean([math.log(network / kernel) for network, kernel in pairs])))
-            facts.append((f"{ratio:.2f}", f"t = {t}, width {max(plan.widths)}: error over kernel's"))
-    parts = [sections.curves(plan, plain), sections.norms(found), sections.exponents(plan, plain)]
+            facts.append((f"{ratio:.2f}", f"t = {t}, width {max(study.widths)}: error over kernel's"))
+    parts = [sections.curves(study, plain), sections.norms(found), sections.exponents(study, plain)]
     if True in found:
-        parts.append(sections.short(plan, found, memory))
-    parts.append(_theorems(plan, found))
+        parts.append(sections.short(study, found, memory))
+    parts.append(_theorems(study, found))
     return Sheet(
         title="Additive targets of recurrent networks",
         question="",
         facts=tuple(facts),
-        notes=tuple(_notes(plan, every)),
+        notes=tuple(_notes(study, every)),
         sections=tuple(parts),
         numbers={
             "violations": violations,
@@ -56,12 +57,12 @@ def sheet(plan: Plan, found: Found, memory: Mapping[bool, MemoryProfile]) -> She
     )
 
 
-def _notes(plan: Plan, every: Sequence[Case]) -> list[str]:
+def _notes(study: AdditiveOptions, every: Sequence[Case]) -> list[str]:
     notes = [
         "The kernel is that of the papers' W alone; bounds and kernel regression speak of it, not of a finite network. "
-        f"Each bound holds alone with probability {at_least(plan.delta)}, not all of them at once.",
+        f"Each bound holds alone with probability {at_least(study.delta)}, not all of them at once.",
         "Networks: f - f_0, the start subtracted; plain SGD on |f - f_0 - y|^2/2; the step is "
-        f"{plan.rate:g}/(lambda_max/n (1 - 1/b) + K(x, x)/b) of the limit of the network's kernel, shorter where the "
+        f"{study.rate:g}/(lambda_max/n (1 - 1/b) + K(x, x)/b) of the limit of the network's kernel, shorter where the "
         "network's own kernel is larger.",
     ]
     endless = sorted({(c.name, c.place, c.t) for c in every if not math.isfinite(c.norm)})
@@ -78,24 +79,24 @@ def _notes(plan: Plan, every: Sequence[Case]) -> list[str]:
     return notes
 
 
-def _theorems(plan: Plan, found: Found) -> Section:
+def _theorems(study: AdditiveOptions, found: Found) -> Section:
     """The two theorems at the longest sequences of the first target: rates, without a value."""
-    last = {s: [c for c in cases if (c.name, c.place) == (plan.functions[0], plan.places[0])][-1]
+    last = {s: [c for c in cases if (c.name, c.place) == (study.functions[0], study.places[0])][-1]
             for s, cases in found.items()}  # fmt: skip
-    format_of, n = last.get(True, last[False]), max(plan.examples)
+    format_of, n = last.get(True, last[False]), max(study.examples)
     said = {}
     for name, case in (("allen_zhu_li", format_of), ("wang_shen", last[False])):
         x, y, K = case.sample
-        options: dict[str, Any] = {"delta": plan.delta, "B0": plan.grid / case.kappa}
+        options: dict[str, Any] = {"delta": study.delta, "B0": study.grid / case.kappa}
         if case.fits[0][-1].norm_squared.finite:
             options["K"] = leading(K, n)
         if name == "allen_zhu_li":
-            said[name] = allen_zhu_li(case.target, x[:n], y[:n], width=max(plan.widths), **options)
+            said[name] = allen_zhu_li(case.target, x[:n], y[:n], width=max(study.widths), **options)
         else:
             said[name] = wang_shen(case.target, x[:n], y[:n], **options)
     text = (
         "Both are rates: degrees and constants of their polynomials are hidden, so no number follows from them. "
-        f"Shown for {plan.functions[0]}, {plan.places[0]}, t = {format_of.t}; our own bounds stand beside.",
+        f"Shown for {study.functions[0]}, {study.places[0]}, t = {format_of.t}; our own bounds stand beside.",
     )
     return Section("The theorems", text, bounds=said)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -201,20 +200,3 @@ def exponent(sizes: Sequence[float], values: Any, *, level: float = 0.95) -> Int
     slopes = np.log(values) @ centred / float(centred @ centred)
     mean, half = _statistics.mean(slopes, level)
     return Interval(mean - half, mean, mean + half)
-
-
-class Fingerprint:
-    """SHA-256 of arrays as they come, as the provenance of a report asks for it."""
-
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-
-    def add(self, *arrays: Any) -> None:
-        """Take in dtype, shape and bytes of some arrays."""
-        for array in map(np.ascontiguousarray, arrays):
-            self._digest.update(f"{array.dtype.str}{array.shape}".encode())
-            self._digest.update(array.tobytes())
-
-    def fingerprint(self) -> str:
-        """Of all that was taken in."""
-        return self._digest.hexdigest()

@@ -17,96 +17,11 @@ from ntkseq.bounds import Bound, MemoryProfile, Tokens, memory_profile, rademach
 from ntkseq.bounds.power_series import diagonal, expand
 from ntkseq.grams import Dense, gram
 from ntkseq.spectra import Interval
-from ntkseq.studies.rnn_additive_runs import KERNEL, function
-from ntkseq.studies.rnn_learning import Fingerprint
+from ntkseq.studies.provenance import Fingerprint
 from ntkseq.studies.rnn_nvariable_fits import Memory, crossings, memory, reached
+from ntkseq.studies.rnn_nvariable_options import NVariableOptions, Setting
 from ntkseq.studies.rnn_nvariable_solved import Learnt, Solved
-
-
-def window(t: int, variables: int, span: int, place: str) -> tuple[int, ...]:
-    """Positions of N tokens, evenly spread over a span that ends at t - 2 ("late") or begins at 1 ("early").
-
-    One token alone stands where the window begins. The first token is the same in all sequences, and the theorem of
-    allenzhu2019rnn leaves out the last one.
-
-    Raises:
-        ValueError: a window that is not inside, or has no room for N different tokens.
-    """
-    start = 1 if place == "early" else t - 2 - span
-    found = tuple(start + round(j * span / max(variables - 1, 1)) for j in range(variables))
-    if span < variables - 1 or start < 1 or start + span > t - 2:
-        raise ValueError(
-            f"{variables} tokens over a span of {span} need positions between 1 and t - 2 = {t - 2}, all different. "
-            "Take a span of at least N - 1 and at most t - 3."
-        )
-    return found
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is to be measured; see the options of `rnn_nvariable.RnnNVariable`."""
-
-    length: int
-    spans: tuple[int, ...]
-    variables: tuple[int, ...]
-    lengths: tuple[int, ...]
-    functions: tuple[str, ...]
-    examples: tuple[int, ...]
-    features: int
-    draws: int
-    n_test: int
-    eps: float
-    delta: float
-    grid: float
-    memory: int
-    fractions: tuple[float, ...]
-    seed: int
-
-    @property
-    def pair(self) -> tuple[int, int]:
-        """N and span of the sweep over lengths: the largest N up to 2, the least span."""
-        return max(n for n in (*self.variables, 1) if n <= 2), min(self.spans)
-
-    def directions(self) -> Float[np.ndarray, "N d"]:
-        """Unit directions, one per token that counts, without the first token's coordinate."""
-        found = np.zeros((max(*self.variables, 2), self.features))
-        found[:, :-1] = np.random.default_rng(self.seed).standard_normal((len(found), self.features - 1))
-        return found / np.linalg.norm(found, axis=1, keepdims=True)
-
-    def settings(self) -> dict[int, list[Setting]]:
-        """What is measured at each length, without repeats."""
-        found: dict[int, list[Setting]] = {t: [] for t in sorted({self.length, *self.lengths})}
-        for name in self.functions:
-            found[self.length] += [
-                Setting(self.length, n, span, "late", name)
-                for n in sorted(self.variables)
-                for span in sorted(self.spans)
-            ]
-            n, span = self.pair
-            for t in self.lengths:
-                found[t] += [Setting(t, n, span, place, name) for place in ("late", "early")]
-        return {t: list(dict.fromkeys(listed)) for t, listed in found.items()}
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """phi(sum_j <beta_j, x[l_j]>) over N tokens of a window, with |beta| = 1 over all of them."""
-
-    t: int
-    variables: int
-    span: int
-    place: str
-    function: str
-
-    @property
-    def positions(self) -> tuple[int, ...]:
-        """l_1..l_N, counted from 0."""
-        return window(self.t, self.variables, self.span, self.place)
-
-    def target(self, directions: Float[np.ndarray, "N d"]) -> concepts.NVariable:
-        """The target, its directions out of given unit ones."""
-        betas = directions[: self.variables] / math.sqrt(self.variables)
-        return concepts.NVariable(self.positions, betas, function(self.function))
+from ntkseq.studies.rnn_targets import KERNEL, function, label_error
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -115,7 +30,7 @@ class Case:
 
     Attributes:
         setting, target: which.
-        needed: `bounds.sample_size` for the plan's eps.
+        needed: `bounds.sample_size` for the study's eps.
         risk: `bounds.target_risk` at the largest n.
         kappa: root of K(x, x).
         label_error: how far rounding may have moved a label.
@@ -192,50 +107,49 @@ class Case:
 
 
 def cases(
-    plan: Plan, *, mark: Fingerprint, clock: Callable[[str, str], AbstractContextManager[None]]
+    study: NVariableOptions, *, mark: Fingerprint, clock: Callable[[str, str], AbstractContextManager[None]]
 ) -> Iterator[Case]:
-    """Measure every setting of a plan.
+    """Measure every setting of a study.
 
     Args:
-        plan: what.
+        study: what.
         mark: takes in the data.
         clock: times a stage by key and name.
     """
-    directions, n = plan.directions(), max(plan.examples)
-    for t, settings in plan.settings().items():
+    directions, n = study.directions(), max(study.examples)
+    for t, settings in study.settings().items():
         targets = {one: one.target(directions) for one in settings}
         with clock(f"kernel-{t}", f"kernel, t = {t}"):
             drawn = []
-            for draw in range(plan.draws):
-                key = jax.random.fold_in(jax.random.fold_in(jax.random.key(plan.seed), t), draw)
+            for draw in range(study.draws):
+                key = jax.random.fold_in(jax.random.fold_in(jax.random.key(study.seed), t), draw)
                 first = next(iter(targets.values()))
-                x = concepts.sample(first, n + plan.n_test, t, plan.features, key=key, eps_x=1.0).x
+                x = concepts.sample(first, n + study.n_test, t, study.features, key=key, eps_x=1.0).x
                 mark.add(x)
                 K, cross = gram(KERNEL, x[:n]), gram(KERNEL, x[n:], x[:n])
-                drawn.append((x[:n], x[n:], [Solved(K, cross, size) for size in sorted(plan.examples)]))
+                drawn.append((x[:n], x[n:], [Solved(K, cross, size) for size in sorted(study.examples)]))
             # all inputs have the same token norms, so kappa is known before any label
             kappa = math.sqrt(memory_profile(KERNEL, drawn[0][0]).kernel_diagonal)
         for one, f in targets.items():
             with clock(f"{one.function}-{one.variables}-{one.span}-{one.place}-{t}",
                        f"{one.function}, N = {one.variables}, span {one.span}, {one.place}, t = {t}"):  # fmt: skip
-                yield _case(plan, one, f, drawn, kappa)
+                yield _case(study, one, f, drawn, kappa)
 
 
-def _case(plan: Plan, one: Setting, f: concepts.NVariable, drawn: Sequence[Any], kappa: float) -> Case:
+def _case(study: NVariableOptions, one: Setting, f: concepts.NVariable, drawn: Sequence[Any], kappa: float) -> Case:
     x = drawn[0][0]
     law = Tokens.measured(x, rounded=True)  # `concepts.sample` divides tokens by their norms
-    options: Any = {"delta": plan.delta, "B0": plan.grid / kappa}
-    needed = sample_size(f, KERNEL, law, eps=plan.eps, **options)
-    risk = target_risk(f, KERNEL, law, n=max(plan.examples), **options)
+    options: Any = {"delta": study.delta, "B0": study.grid / kappa}
+    needed = sample_size(f, KERNEL, law, eps=study.eps, **options)
+    risk = target_risk(f, KERNEL, law, n=max(study.examples), **options)
     labels = [(np.asarray(jax.vmap(f)(x)), np.asarray(jax.vmap(f)(q))) for x, q, _ in drawn]
     fits = [[one.learn(y, y_test) for one in solved] for (_, _, solved), (y, y_test) in zip(drawn, labels, strict=True)]
     singular = tuple(one.reason for _, _, solved in drawn for one in solved if one.reason)
     last = drawn[0][2][-1]
     own = rademacher(last.part, labels[0][0], reg=last.reg, kappa=kappa, **options)
     y, tests = labels[0][0], np.concatenate([test for _, test in labels])
-    off = 256 * float(np.finfo(y.dtype).eps) * (1 + float(np.abs(y).max()))
     trivial = float(np.minimum(1.0, np.abs(tests)).mean())
-    return Case(one, f, needed, risk, kappa, off, trivial, fits, own, plan.eps, singular, (x, y, last.part))
+    return Case(one, f, needed, risk, kappa, label_error(y), trivial, fits, own, study.eps, singular, (x, y, last.part))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -259,32 +173,32 @@ class Kernel:
     needed: dict[tuple[str, str], Float[np.ndarray, " s"]]
 
 
-def remembered(plan: Plan) -> Kernel:
-    """The memory law and the coefficients of the kernel up to `plan.memory` steps."""
-    top = plan.memory
-    laws = [memory(profile([1.0] * top, [c] * top), c) for c in sorted(plan.fractions)]
+def remembered(study: NVariableOptions) -> Kernel:
+    """The memory law and the coefficients of the kernel up to `study.memory` steps."""
+    top = study.memory
+    laws = [memory(profile([1.0] * top, [c] * top), c) for c in sorted(study.fractions)]
     lengths = [top]
-    while lengths[0] >= max(16, 2 * (plan.pair[1] + 3)):
+    while lengths[0] >= max(16, 2 * (study.pair[1] + 3)):
         lengths.insert(0, lengths[0] // 2)
     late, early, shares = [], [], {}
     for t in lengths:
-        law = _common_first(t, plan.features)
+        law = _common_first(t, study.features)
         size = diagonal(KERNEL, law)
         series = expand(KERNEL, law, [[t - 2], [1]], degree=3)
         late.append(size / series.scaled[0, 1:])
         early.append(size / series.scaled[1, 1:])
         shares[t] = memory_profile(KERNEL, law).share
     needed = {}
-    for name in plan.functions:
+    for name in study.functions:
         for place in ("late", "early"):
             listed = []
             for t in lengths:
-                whole = Setting(t, *plan.pair, place, name).target(plan.directions())
+                whole = Setting(t, *study.pair, place, name).target(study.directions())
                 cubic = concepts.series.polynomial(function(name).coefficients(3).tolist())
                 f = concepts.NVariable(whole.positions, whole.betas, cubic)
-                law = _common_first(t, plan.features)
-                B0 = plan.grid / math.sqrt(diagonal(KERNEL, law))
-                listed.append(sample_size(f, KERNEL, law, eps=plan.eps, delta=plan.delta, B0=B0).value)
+                law = _common_first(t, study.features)
+                B0 = study.grid / math.sqrt(diagonal(KERNEL, law))
+                listed.append(sample_size(f, KERNEL, law, eps=study.eps, delta=study.delta, B0=B0).value)
             needed[name, place] = np.array([math.inf if one is None else one for one in listed])
     return Kernel(laws, shares, np.array(lengths, np.float64), np.array(late), np.array(early), needed)
 

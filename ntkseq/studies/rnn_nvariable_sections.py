@@ -14,7 +14,8 @@ from ntkseq.reports.learning import Curve
 from ntkseq.spectra import Interval
 from ntkseq.studies.rnn_learning import exponent
 from ntkseq.studies.rnn_nvariable_fits import late_exponent, straight
-from ntkseq.studies.rnn_nvariable_runs import Case, Kernel, Plan
+from ntkseq.studies.rnn_nvariable_options import NVariableOptions
+from ntkseq.studies.rnn_nvariable_runs import Case, Kernel
 
 NEEDED = "number of examples n"
 
@@ -38,21 +39,21 @@ class Sweep:
     certified: tuple[Any, Any]
 
 
-def sweeps(plan: Plan, found: Sequence[Case], kernel: Kernel) -> list[Sweep]:
+def sweeps(study: NVariableOptions, found: Sequence[Case], kernel: Kernel) -> list[Sweep]:
     """All sweeps of two values or more: over the span at each N, over N at each span, over t late and early."""
     made = []
-    for name in plan.functions:
+    for name in study.functions:
         here = {(c.setting.t, c.setting.variables, c.setting.span, c.setting.place): c
                 for c in found if c.setting.function == name}  # fmt: skip
-        spans, numbers, lengths = (tuple(sorted(one)) for one in (plan.spans, plan.variables, plan.lengths))
-        t = plan.length
+        spans, numbers, lengths = (tuple(sorted(one)) for one in (study.spans, study.variables, study.lengths))
+        t = study.length
         for n in numbers:
             label = f"{name}, N = {n}, t = {t}"
             made.append(_sweep(label, "l_0", spans, tuple(here[t, n, span, "late"] for span in spans)))
         for span in spans if len(numbers) > 1 else ():
             label = f"{name}, l_0 = {span}, t = {t}"
             made.append(_sweep(label, "N", numbers, tuple(here[t, n, span, "late"] for n in numbers)))
-        n, span = plan.pair
+        n, span = study.pair
         for place in ("late", "early"):
             label = f"{name}, N = {n}, l_0 = {span}, {place}"
             far = kernel.lengths, kernel.needed[name, place]
@@ -86,11 +87,11 @@ def _curves(one: Sweep, label: str, k: int) -> list[Curve]:
     return curves
 
 
-def growth(plan: Plan, swept: Sequence[Sweep], over: str) -> Section:
+def growth(study: NVariableOptions, swept: Sequence[Sweep], over: str) -> Section:
     """Sample sizes against one number, log-log and log-linear."""
     figures = []
     xlabel = {"l_0": "span l_0", "N": "number N of tokens", "t": "length t"}[over]
-    for name in plan.functions:
+    for name in study.functions:
         mine = [one for one in swept if one.over == over and one.label.startswith(f"{name},")]
         if not mine:
             continue
@@ -109,9 +110,9 @@ def growth(plan: Plan, swept: Sequence[Sweep], over: str) -> Section:
 
         both = [one(curves, "log", "straight: a power"), one(curves, "linear", "straight: exponential")]
         caption = (
-            f"Examples for an error of {plan.eps:g} against the {xlabel}, {name}. Lines: proved to be enough, before "
-            f"any label (solid: certified). Points: measured, geometric mean of {plan.draws} draws with Student's "
-            f"interval; diamonds: not all draws got there with {max(plan.examples)}."
+            f"Examples for an error of {study.eps:g} against the {xlabel}, {name}. Lines: proved to be enough, before "
+            f"any label (solid: certified). Points: measured, geometric mean of {study.draws} draws with Student's "
+            f"interval; diamonds: not all draws got there with {max(study.examples)}."
         )
         figures.append(Figure(f"needed-{over.replace('_', '')}-{name}", lambda d=both: learning.panels(d), caption,
                               wide=True))  # fmt: skip
@@ -129,7 +130,7 @@ def growth(plan: Plan, swept: Sequence[Sweep], over: str) -> Section:
     return Section(heading, text, tuple(figures))
 
 
-def table(plan: Plan, swept: Sequence[Sweep]) -> Section:
+def table(study: NVariableOptions, swept: Sequence[Sweep]) -> Section:
     """Fitted slopes of certified and measured sample sizes, and what was derived."""
     rows = []
     for one in swept:
@@ -147,7 +148,7 @@ def table(plan: Plan, swept: Sequence[Sweep]) -> Section:
             better = "power" if power.misfit < rate.misfit else "exponential"
         fitted = (line and _shown(line.slope) for line in (power, rate))
         name = f"{one.label}: over {one.over}".replace(" ", "\u00a0")
-        rows.append((name, *fitted, better, _derived(plan, one), *slopes))
+        rows.append((name, *fitted, better, _derived(study, one), *slopes))
     header = ("setting", "certified: power", "certified: rate per unit", "nearer to", "derived",
               "measured: power", "measured: rate per unit")  # fmt: skip
     caption = (
@@ -161,11 +162,11 @@ def table(plan: Plan, swept: Sequence[Sweep]) -> Section:
     return Section("Fitted growth", (), (), (Table(header, tuple(rows), caption),))
 
 
-def _derived(plan: Plan, one: Sweep) -> str | None:
+def _derived(study: NVariableOptions, one: Sweep) -> str | None:
     if one.over == "N":
         return None
     if one.over == "l_0":
-        return f"rate {_rate(plan.length):.2f}"
+        return f"rate {_rate(study.length):.2f}"
     t = float(np.mean(one.certified[0]))
     return f"rate {_rate(t):.2f}" if one.label.endswith("early") else "power 4/3, 2"
 
@@ -189,30 +190,30 @@ def sizes(found: Sequence[Case]) -> Section:
                                                   "(or were there from the first n)."),))  # fmt: skip
 
 
-def curves(plan: Plan, found: Sequence[Case]) -> Section:
+def curves(study: NVariableOptions, found: Sequence[Case]) -> Section:
     """Test errors against n at the length where N and span vary."""
     figures = []
-    for name in plan.functions:
+    for name in study.functions:
 
         def one(n: int, name: str = name) -> Any:
-            lines = [Curve(f"eps = {plan.eps:g}", sorted(plan.examples), [plan.eps] * len(plan.examples), style="line",
-                           colour=5, thin=True)]  # fmt: skip
-            for k, span in enumerate(sorted(plan.spans)):
+            lines = [Curve(f"eps = {study.eps:g}", sorted(study.examples), [study.eps] * len(study.examples),
+                           style="line", colour=5, thin=True)]  # fmt: skip
+            for k, span in enumerate(sorted(study.spans)):
                 case = next(c for c in found if (c.setting.function, c.setting.t, c.setting.variables, c.setting.span,
-                                                 c.setting.place) == (name, plan.length, n, span, "late"))  # fmt: skip
+                                                 c.setting.place) == (name, study.length, n, span, "late"))  # fmt: skip
                 e = case.errors
                 lines.append(Curve(f"span {span}", case.sizes, e.mean(axis=0), e.min(axis=0), e.max(axis=0), colour=k,
                                    marker=k))  # fmt: skip
             return lambda ax: learning.learning(lines, ax, legend=False, title=f"{name}, N = {n}",
                                                 ylabel="mean min(1, |f - y|)")  # fmt: skip
 
-        draw = [one(n) for n in sorted(plan.variables)]
-        caption = f"Test error of kernel regression, t = {plan.length}: mean and range of {plan.draws} draws."
+        draw = [one(n) for n in sorted(study.variables)]
+        caption = f"Test error of kernel regression, t = {study.length}: mean and range of {study.draws} draws."
         figures.append(Figure(f"learning-{name}", lambda d=draw: learning.panels(d), caption, wide=True))
     return Section("Error against examples", (), tuple(figures))
 
 
-def memory(plan: Plan, kernel: Kernel) -> Section:
+def memory(study: NVariableOptions, kernel: Kernel) -> Section:
     """The memory law, measured and derived; early and late positions; coefficients of the kernel."""
     lines = []
     for k, one in enumerate(kernel.laws):

@@ -12,12 +12,13 @@ from ntkseq._outward import at_least
 from ntkseq.bounds import wang_shen
 from ntkseq.reports import Section, Sheet
 from ntkseq.studies import rnn_nvariable_sections as sections
-from ntkseq.studies.rnn_nvariable_runs import Case, Kernel, Plan
+from ntkseq.studies.rnn_nvariable_options import NVariableOptions
+from ntkseq.studies.rnn_nvariable_runs import Case, Kernel
 
 
-def sheet(plan: Plan, found: Sequence[Case], kernel: Kernel) -> Sheet:
+def sheet(study: NVariableOptions, found: Sequence[Case], kernel: Kernel) -> Sheet:
     """What came of all settings, and what the kernel says without data."""
-    swept = sections.sweeps(plan, found, kernel)
+    swept = sections.sweeps(study, found, kernel)
     fits = sum(len(case.fits) * len(case.sizes) for case in found)
     violations, broken = sum(case.violations for case in found), sum(case.broken for case in found)
     facts = [
@@ -28,14 +29,14 @@ def sheet(plan: Plan, found: Sequence[Case], kernel: Kernel) -> Sheet:
         (f"{one.held.estimate:.3f} against {one.law:.3f}", f"constant of the memory law, c = {one.fraction:g}")
         for one in kernel.laws
     ]
-    parts = [sections.growth(plan, swept, over) for over in ("l_0", "N", "t")]
-    parts += [sections.table(plan, swept), sections.memory(plan, kernel), sections.curves(plan, found)]
-    parts += [sections.sizes(found), _theorem(plan, found)]
+    parts = [sections.growth(study, swept, over) for over in ("l_0", "N", "t")]
+    parts += [sections.table(study, swept), sections.memory(study, kernel), sections.curves(study, found)]
+    parts += [sections.sizes(found), _theorem(study, found)]
     return Sheet(
         title="Functions of N tokens of recurrent networks",
         question="",
         facts=tuple(facts),
-        notes=tuple(_notes(plan, found)),
+        notes=tuple(_notes(study, found)),
         sections=tuple(part for part in parts if part.figures or part.tables or part.bounds),
         numbers={
             "violations": violations,
@@ -52,10 +53,10 @@ def sheet(plan: Plan, found: Sequence[Case], kernel: Kernel) -> Sheet:
     )  # fmt: skip
 
 
-def _notes(plan: Plan, found: Sequence[Case]) -> list[str]:
+def _notes(study: NVariableOptions, found: Sequence[Case]) -> list[str]:
     notes = [
         "The kernel is that of the papers' W alone; bounds and kernel regression speak of it, not of a finite network. "
-        f"Each bound holds alone with probability {at_least(plan.delta)}, not all of them at once.",
+        f"Each bound holds alone with probability {at_least(study.delta)}, not all of them at once.",
         "Certified sample sizes rest on an upper bound of the norm, not on the norm: where they grow exponentially, "
         "that refutes no polynomial rate. No rate is claimed here.",
     ]
@@ -69,7 +70,7 @@ def _notes(plan: Plan, found: Sequence[Case]) -> list[str]:
     open_ended = sum(math.isinf(case.reached.upper) for case in found)
     if open_ended:
         notes.append(
-            f"In {open_ended} of {len(found)} settings not all draws reached {plan.eps:g} with {max(plan.examples)} "
+            f"In {open_ended} of {len(found)} settings not all draws reached {study.eps:g} with {max(study.examples)} "
             "examples: their sample size is known from below only and enters no fit."
         )
     notes += [f"Singular kernel matrix: {reason}." for reason in
@@ -77,13 +78,13 @@ def _notes(plan: Plan, found: Sequence[Case]) -> list[str]:
     return notes
 
 
-def _theorem(plan: Plan, found: Sequence[Case]) -> Section:
+def _theorem(study: NVariableOptions, found: Sequence[Case]) -> Section:
     """The theorem for the widest window of the first function: a rate, without a value."""
-    case = next(c for c in found if c.setting.place == "late" and c.setting.t == plan.length
-                and c.setting.variables == max(plan.variables) and c.setting.span == max(plan.spans))  # fmt: skip
+    case = next(c for c in found if c.setting.place == "late" and c.setting.t == study.length
+                and c.setting.variables == max(study.variables) and c.setting.span == max(study.spans))  # fmt: skip
     x, y, K = case.sample
-    n = max(plan.examples)
-    options: dict[str, Any] = {"delta": plan.delta, "B0": plan.grid / case.kappa}
+    n = max(study.examples)
+    options: dict[str, Any] = {"delta": study.delta, "B0": study.grid / case.kappa}
     if case.fits[0][-1].norm_squared.finite:
         options["K"] = K
     said = wang_shen(case.target, x[:n], y[:n], **options)

@@ -13,10 +13,10 @@ from ntkseq import bounds, kernels
 from ntkseq.bounds import Bound
 from ntkseq.grams import Dense
 from ntkseq.predictors.ridge import factorise
-from ntkseq.studies.rnn_additive_runs import KERNEL
 from ntkseq.studies.rnn_learning import EPS, Errors, KernelFit, errors, kernel_fits, leading
+from ntkseq.studies.rnn_positions_options import FIRST
+from ntkseq.studies.rnn_targets import KERNEL
 
-FIRST = 2  # the first step with a label, counted from 0; the papers' third
 CHUNK = 128  # test sequences whose kernel is computed at once
 
 

@@ -14,13 +14,13 @@ from jaxtyping import Float
 
 from ntkseq import bounds, concepts, kernels, predictors
 from ntkseq.bounds import Bound
-from ntkseq.studies.rnn_additive_runs import KERNEL, function
-from ntkseq.studies.rnn_learning import EPS, Errors, Fingerprint, KernelFit, errors, leading
-from ntkseq.studies.rnn_positions_fits import FIRST, Fit, Used, alone, by_step, cross_points, fit, points, probed, used
+from ntkseq.studies.provenance import Fingerprint
+from ntkseq.studies.rnn_learning import EPS, Errors, KernelFit, errors, leading
+from ntkseq.studies.rnn_positions_fits import Fit, Used, alone, by_step, cross_points, fit, points, probed, used
 from ntkseq.studies.rnn_positions_net import positions_sgd, step_size
+from ntkseq.studies.rnn_positions_options import FIRST, PositionsOptions
 from ntkseq.studies.rnn_sgd import NetworkFit
-
-SOURCES = ("near", "far", "all")
+from ntkseq.studies.rnn_targets import KERNEL, function, label_error, unit_directions
 
 
 def target(name: str, source: str, directions: Float[np.ndarray, "t t d"], eps_x: float) -> concepts.PositionToPosition:
@@ -39,35 +39,6 @@ def target(name: str, source: str, directions: Float[np.ndarray, "t t d"], eps_x
 def at_step(f: concepts.PositionToPosition, step: int) -> concepts.Additive:
     """The output of one step, as a function of the sequence up to that step."""
     return concepts.Additive([(part.source, part.beta, part.series) for part in f.parts if part.step == step])
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is to be measured; see the options of `rnn_positions.RnnPositions`."""
-
-    length: int
-    eps_x: float
-    examples: tuple[int, ...]
-    functions: tuple[str, ...]
-    sources: tuple[str, ...]
-    features: int
-    draws: int
-    n_test: int
-    probes: int
-    delta: float
-    grid: float
-    widths: tuple[int, ...]
-    sgd_examples: tuple[int, ...]
-    seeds: int
-    epochs: int
-    batch: int
-    rate: float
-    seed: int
-
-    @property
-    def steps(self) -> int:
-        """How many steps have a label."""
-        return self.length - FIRST
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -176,79 +147,76 @@ class Case:
 
 
 def cases(
-    plan: Plan, *, mark: Fingerprint, clock: Callable[[str, str], AbstractContextManager[None]]
+    study: PositionsOptions, *, mark: Fingerprint, clock: Callable[[str, str], AbstractContextManager[None]]
 ) -> Iterator[Case]:
-    """Measure every target of a plan. mark takes in the data; clock times a stage by key and name."""
-    rng, t = np.random.default_rng(plan.seed), plan.length
-    directions = np.zeros((t, t, plan.features))
-    directions[..., :-1] = rng.standard_normal((t, t, plan.features - 1))
-    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    targets = {(f, s): target(f, s, directions, plan.eps_x) for f in plan.functions for s in plan.sources}
-    n, drawn = max(*plan.examples, *plan.sgd_examples), []
+    """Measure every target of a study. mark takes in the data; clock times a stage by key and name."""
+    t = study.length
+    directions = unit_directions(study.seed, t, t, study.features)
+    targets = {(f, s): target(f, s, directions, study.eps_x) for f in study.functions for s in study.sources}
+    n, drawn = max(*study.examples, *study.sgd_examples), []
     with clock("kernel", "kernel between all steps"):
-        for draw in range(plan.draws):
-            key = jax.random.fold_in(jax.random.key(plan.seed), draw)
+        for draw in range(study.draws):
+            key = jax.random.fold_in(jax.random.key(study.seed), draw)
             x = concepts.sample(
-                next(iter(targets.values())), n + plan.n_test, t, plan.features, key=key, eps_x=plan.eps_x
+                next(iter(targets.values())), n + study.n_test, t, study.features, key=key, eps_x=study.eps_x
             ).x
             mark.add(x)
             tests = np.asarray(x[n:])
             if draw == 0:  # the probes stand behind the tests
-                tests = np.concatenate([tests, probed(tests, plan.probes)])
+                tests = np.concatenate([tests, probed(tests, study.probes)])
             relative = KERNEL.entry_rounding(KERNEL.prepare(x[:2]))
             K = points(kernels.every_step(KERNEL, x[:n]), relative=relative, square=True)
             drawn.append((x[:n], tests, K, cross_points(tests, x[:n])))
     for (name, source), f in targets.items():
         with clock(f"{name}-{source}", f"{name}, {source}"):
-            made = _case(plan, name, source, f, drawn)
+            made = _case(study, name, source, f, drawn)
         yield made
 
 
-def _case(plan: Plan, name: str, source: str, f: concepts.PositionToPosition, drawn: Any) -> Case:
+def _case(study: PositionsOptions, name: str, source: str, f: concepts.PositionToPosition, drawn: Any) -> Case:
     x, _, K, cross = drawn[0]
     labels = [tuple(np.asarray(jax.vmap(f)(one))[:, FIRST:, 0] for one in draw[:2]) for draw in drawn]
     y, every = labels[0]
-    n, m = max(plan.examples), plan.n_test
-    laws = [bounds.Tokens.measured(x[:, : j + 1], rounded=True) for j in range(plan.length)]  # as `sample` draws them
-    norms = [bounds.rkhs_norm(at_step(f, j), KERNEL, laws[j]) for j in range(FIRST, plan.length)]
+    n, m = max(study.examples), study.n_test
+    laws = [bounds.Tokens.measured(x[:, : j + 1], rounded=True) for j in range(study.length)]  # as `sample` draws them
+    norms = [bounds.rkhs_norm(at_step(f, j), KERNEL, laws[j]) for j in range(FIRST, study.length)]
     kappa = np.sqrt([said.constants["kernel_diagonal"] for said in norms])  # fixed by the token norms
-    options: Any = {"delta": plan.delta, "B0": plan.grid / float(kappa[-1]), "kappa": kappa}
+    options: Any = {"delta": study.delta, "B0": study.grid / float(kappa[-1]), "kappa": kappa}
     fits = [
-        [fit(gram, beside, here, there[:m], size, **options) for size in sorted(plan.examples)]
+        [fit(gram, beside, here, there[:m], size, **options) for size in sorted(study.examples)]
         for (_, _, gram, beside), (here, there) in zip(drawn, labels, strict=True)
     ]
     last = fits[0][-1]
-    steps = bounds.each_step(leading(K, n * plan.steps), y[:n], reg=last.reg, **options)
-    apart = [alone(K, cross, y, every[:m], a, n) for a in range(plan.steps)]
-    risk = bounds.every_step_risk(f, KERNEL, laws[-1], n=n, delta=plan.delta, B0=plan.grid / float(kappa[-1]))
-    trained = _networks(plan, drawn[0], labels[0]) if plan.widths else []
-    eps = 256 * float(np.finfo(y.dtype).eps) * (1 + float(np.abs(y).max()))
+    steps = bounds.each_step(leading(K, n * study.steps), y[:n], reg=last.reg, **options)
+    apart = [alone(K, cross, y, every[:m], a, n) for a in range(study.steps)]
+    risk = bounds.every_step_risk(f, KERNEL, laws[-1], n=n, delta=study.delta, B0=study.grid / float(kappa[-1]))
+    trained = _networks(study, drawn[0], labels[0]) if study.widths else []
     return Case(
-        name, source, f, fits, list(steps), apart, norms, risk, by_step(np.zeros((m, plan.steps)), every[:m]),
-        used(last.predicted[m:], every[m:], plan.probes), used(every[m:], every[m:], plan.probes), trained,
-        float(kappa[-1]), eps, (x, y),
+        name, source, f, fits, list(steps), apart, norms, risk, by_step(np.zeros((m, study.steps)), every[:m]),
+        used(last.predicted[m:], every[m:], study.probes), used(every[m:], every[m:], study.probes), trained,
+        float(kappa[-1]), label_error(y), (x, y),
     )  # fmt: skip
 
 
-def _networks(plan: Plan, drawn: Any, labels: Any) -> list[Trained]:
+def _networks(study: PositionsOptions, drawn: Any, labels: Any) -> list[Trained]:
     """Networks of all widths and seeds on the first examples, and kernel flow for as long."""
     (x, tests, K, cross), (y, every) = drawn, labels
-    found, m = [], plan.n_test
-    trace = float(np.trace(np.asarray(K.array[: plan.steps, : plan.steps], np.float64)))
-    for n in sorted(plan.sgd_examples):
-        part = leading(K, n * plan.steps)
-        lr = step_size(part, plan.steps, batch=plan.batch, rate=plan.rate)
-        updates = (n // min(plan.batch, n)) * plan.epochs
+    found, m = [], study.n_test
+    trace = float(np.trace(np.asarray(K.array[: study.steps, : study.steps], np.float64)))
+    for n in sorted(study.sgd_examples):
+        part = leading(K, n * study.steps)
+        lr = step_size(part, study.steps, batch=study.batch, rate=study.rate)
+        updates = (n // min(study.batch, n)) * study.epochs
         # the network's kernel is twice the preset, and its loss the mean over n sequences of the sum over steps
         flow = predictors.flow(part, np.asarray(y[:n], np.float64).ravel(), time=2 * lr * updates / n)
-        kernel = errors(flow(cross[: m * plan.steps, : n * plan.steps]).reshape(m, -1), every[:m])
-        for width in sorted(plan.widths):
-            for seed in range(plan.seeds):
+        kernel = errors(flow(cross[: m * study.steps, : n * study.steps]).reshape(m, -1), every[:m])
+        for width in sorted(study.widths):
+            for seed in range(study.seeds):
                 run = positions_sgd(
-                    x[:n], y[:n], tests, every, width=width, lr=lr, epochs=plan.epochs, batch=plan.batch,
-                    seed=plan.seed + seed, trace=trace,
+                    x[:n], y[:n], tests, every, width=width, lr=lr, epochs=study.epochs, batch=study.batch,
+                    seed=study.seed + seed, trace=trace,
                 )  # fmt: skip
                 f = np.asarray(run.predicted)
                 tested = dataclasses.replace(run, errors=errors(f[:m], every[:m]), predicted=f[:m])
-                found.append(Trained(tested, by_step(f[:m], every[:m]), used(f[m:], every[m:], plan.probes), kernel))
+                found.append(Trained(tested, by_step(f[:m], every[:m]), used(f[m:], every[m:], study.probes), kernel))
     return found

@@ -11,8 +11,8 @@ import numpy as np
 from ntkseq._outward import at_most
 from ntkseq.reports import Figure, Section, Table, learning
 from ntkseq.reports.learning import Curve
-from ntkseq.studies.rnn_positions_fits import FIRST
-from ntkseq.studies.rnn_positions_runs import Case, Plan, Trained
+from ntkseq.studies.rnn_positions_options import FIRST, PositionsOptions
+from ntkseq.studies.rnn_positions_runs import Case, Trained
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,20 +23,20 @@ WORDS = {"near": "the token before", "far": "the second token", "all": "all toke
 LOSS = "mean min(1, |f - y|)"
 
 
-def by_step(plan: Plan, found: Sequence[Case]) -> Section:
+def by_step(study: PositionsOptions, found: Sequence[Case]) -> Section:
     """The error at each step, at the largest n."""
     figures = []
-    n, small = max(plan.examples), max(plan.sgd_examples)
-    for name in plan.functions:
-        draw = [_panel(_steps(plan, c), c.source, "position of the output", LOSS, top=TOP) for c in _of(found, name)]
+    n, small = max(study.examples), max(study.sgd_examples)
+    for name in study.functions:
+        draw = [_panel(_steps(study, c), c.source, "position of the output", LOSS, top=TOP) for c in _of(found, name)]
         caption = (
             f"Error at each position (counted from 0), {name}. Dots: one kernel predictor of all steps, n = {n}, mean "
-            f"and range of {plan.draws} draws; squares: kernel regression fitted to that step alone. Open: one "
-            f"network for all steps by SGD, n = {small}, mean and range of {plan.seeds} starts. Solid line: certified "
+            f"and range of {study.draws} draws; squares: kernel regression fitted to that step alone. Open: one "
+            f"network for all steps by SGD, n = {small}, mean and range of {study.seeds} starts. Solid line: certified "
             f"bound of each step, all at once; above {TOP:g} not shown. Thin line: the error of f = 0."
         )
         figures.append(Figure(f"steps-{name}", lambda d=draw: learning.panels(d), caption, wide=True))
-    return Section("Error at each step", tuple(f"{one}: a step reads {WORDS[one]}." for one in plan.sources),
+    return Section("Error at each step", tuple(f"{one}: a step reads {WORDS[one]}." for one in study.sources),
                    tuple(figures))  # fmt: skip
 
 
@@ -63,9 +63,9 @@ def _linear(ax: Axes, curves: Sequence[Curve]) -> Axes:
     return ax
 
 
-def _steps(plan: Plan, case: Case) -> list[Curve]:
+def _steps(study: PositionsOptions, case: Case) -> list[Curve]:
     """Kernel, step alone, networks, bound and the error of 0 over positions."""
-    at = np.arange(FIRST, plan.length)
+    at = np.arange(FIRST, study.length)
     errors = np.array([fits[-1].by_step for fits in case.fits])
     values = [math.nan if b.value is None else b.value for b in case.steps]
     curves = [
@@ -74,8 +74,8 @@ def _steps(plan: Plan, case: Case) -> list[Curve]:
         Curve("bound of a step", at, values, style="line", certified=all(b.certified for b in case.steps)),
         Curve("f = 0", at, case.zero, style="line", colour=5, thin=True),
     ]
-    for k, width in enumerate(sorted(plan.widths)):
-        runs = _runs(case, width, max(plan.sgd_examples))
+    for k, width in enumerate(sorted(study.widths)):
+        runs = _runs(case, width, max(study.sgd_examples))
         if runs:
             e = np.array([one.by_step for one in runs])
             curves.append(Curve(f"SGD, width {width}", at, e.mean(axis=0), e.min(axis=0), e.max(axis=0),
@@ -88,14 +88,14 @@ def _runs(case: Case, width: int, n: int) -> list[Trained]:
             and one.network.diverged_at is None]  # fmt: skip
 
 
-def curves(plan: Plan, found: Sequence[Case]) -> Section:
+def curves(study: PositionsOptions, found: Sequence[Case]) -> Section:
     """The mean error over steps against n, and a table of the networks."""
     figures = []
-    for name in plan.functions:
-        draw = [_against_n(plan, case) for case in _of(found, name)]
+    for name in study.functions:
+        draw = [_against_n(study, case) for case in _of(found, name)]
         caption = (
             f"Mean error over all steps against the number n of sequences, {name}: kernel regression on all steps "
-            f"(dots, {plan.draws} draws), networks by SGD (open). Lines: bounds with sequences as the independent "
+            f"(dots, {study.draws} draws), networks by SGD (open). Lines: bounds with sequences as the independent "
             f"unit, from y'K^-1 y and from the norm of the target before any label; solid: certified. Above {TOP:g} "
             "nothing is shown."
         )
@@ -115,7 +115,7 @@ def curves(plan: Plan, found: Sequence[Case]) -> Section:
     return Section("Error against examples", (), tuple(figures), (Table(header, rows, caption),) if rows else ())
 
 
-def _against_n(plan: Plan, case: Case) -> Callable[[Axes], Axes]:
+def _against_n(study: PositionsOptions, case: Case) -> Callable[[Axes], Axes]:
     e, own = case.mean_errors, [fit.bound for fit in case.fits[0]]
     lines = [
         Curve("|f| bound", case.sizes, [case.risk_at(n) for n in case.sizes], style="line",
@@ -124,7 +124,7 @@ def _against_n(plan: Plan, case: Case) -> Callable[[Axes], Axes]:
         Curve("y'K^-1 y bound", case.sizes, [math.nan if b.value is None else b.value for b in own], style="line",
               certified=all(b.certified for b in own)),
     ]  # fmt: skip
-    for k, width in enumerate(sorted(plan.widths)):
+    for k, width in enumerate(sorted(study.widths)):
         runs = [one.network for one in case.trained if one.network.width == width]
         if runs:
             lines.append(Curve(f"SGD, width {width}", [r.n for r in runs], [r.errors.mean for r in runs],
@@ -133,11 +133,11 @@ def _against_n(plan: Plan, case: Case) -> Callable[[Axes], Axes]:
     return lambda ax: learning.learning(lines, ax, legend=False, title=case.source, ylabel=LOSS, top=TOP)
 
 
-def tokens(plan: Plan, found: Sequence[Case]) -> Section:
+def tokens(study: PositionsOptions, found: Sequence[Case]) -> Section:
     """How much of the effect of earlier tokens is learnt, against how long ago they were."""
     figures = []
-    wide, n = max(plan.widths), max(plan.sgd_examples)
-    for name in plan.functions:
+    wide, n = max(study.widths), max(study.sgd_examples)
+    for name in study.functions:
         here = _of(found, name)
         case = next((one for one in here if one.source == "all"), here[0])
         runs = _runs(case, wide, n)
@@ -146,11 +146,11 @@ def tokens(plan: Plan, found: Sequence[Case]) -> Section:
         if runs:
             gains.append((f"SGD, width {wide}", np.mean([one.used.gain for one in runs], axis=0)))
             effects.append((f"SGD, width {wide}", np.mean([one.used.effect for one in runs], axis=0)))
-        draw = [_gain(plan, title, values) for title, values in gains]
+        draw = [_gain(study, title, values) for title, values in gains]
         caption = (
             f"Replacing one token by another draw changes target and predictor: slope of the one change over the "
             f"other, {name}, {WORDS[case.source]}. 1: the effect of that token is learnt; 0: it is not. Kernel with "
-            f"n = {max(plan.examples)} sequences, networks with {n}."
+            f"n = {max(study.examples)} sequences, networks with {n}."
         )
         figures.append(Figure(f"gain-{name}", lambda d=draw: learning.panels(d), caption, wide=True))
         caption = (
@@ -161,10 +161,10 @@ def tokens(plan: Plan, found: Sequence[Case]) -> Section:
     return Section("Use of earlier tokens", (), tuple(figures))
 
 
-def _gain(plan: Plan, title: str, gain: np.ndarray) -> Callable[[Axes], Axes]:
+def _gain(study: PositionsOptions, title: str, gain: np.ndarray) -> Callable[[Axes], Axes]:
     """Gains over how many steps ago the token was, one curve per output position."""
     curves = []
-    chosen = np.unique(np.linspace(0, plan.steps - 1, min(plan.steps, 6)).round().astype(int))
+    chosen = np.unique(np.linspace(0, study.steps - 1, min(study.steps, 6)).round().astype(int))
     for k, a in enumerate(chosen):
         position = a + FIRST
         lags = np.arange(1, position)  # token i = position - lag >= 1
@@ -202,10 +202,10 @@ def _maps(effects: Sequence[tuple[str, np.ndarray]]) -> Axes:
     return row[0]
 
 
-def norms(plan: Plan, found: Sequence[Case]) -> Section:
+def norms(study: PositionsOptions, found: Sequence[Case]) -> Section:
     """What one function for all steps costs: its norm against those of the steps alone."""
     figures = []
-    for name in plan.functions:
+    for name in study.functions:
         lines = []
         for k, case in enumerate(_of(found, name)):
             unit = case.kappa**2
@@ -233,15 +233,15 @@ def norms(plan: Plan, found: Sequence[Case]) -> Section:
     header = ("function", "reads", "position", "error of 0", "error, all steps", "error, step alone",
               "bound, all steps", "y'K^-1 y, step alone", "bound of |f|^2, step alone")  # fmt: skip
     caption = (
-        f"First draw, n = {max(plan.examples)}. Norms in units of 1/K(x, x) of the last step. The bound of |f|^2 by "
+        f"First draw, n = {max(study.examples)}. Norms in units of 1/K(x, x) of the last step. The bound of |f|^2 by "
         "power series is that of one step; that of all steps must tell them apart, by the first token."
     )
     return Section("One function for all steps", (), tuple(figures), (Table(header, tuple(rows), caption),))
 
 
-def proved(plan: Plan, found: Sequence[Case]) -> Section:
+def proved(study: PositionsOptions, found: Sequence[Case]) -> Section:
     """What is proved before and after the labels are seen, and how many sequences a useful bound takes."""
-    rows, n = [], max(plan.examples)
+    rows, n = [], max(study.examples)
     for case in found:
         needed = n * (case.risk_at(n) / HALF) ** 2
         own = case.fits[0][-1].bound
@@ -251,7 +251,7 @@ def proved(plan: Plan, found: Sequence[Case]) -> Section:
     header = ("function", "reads", "bound of |f|^2 K(x, x)", "y'K^-1 y K(x, x)", "|f| bound of the error",
               "y'K^-1 y bound", "error", f"certified n for {HALF:g}")  # fmt: skip
     caption = (
-        f"All steps, n = {n}, delta = {at_most(plan.delta)}. Before any label: norm and error bound from the target "
+        f"All steps, n = {n}, delta = {at_most(study.delta)}. Before any label: norm and error bound from the target "
         f"alone, and the number of sequences for which that bound of the error is {HALF:g}."
     )
     case = found[-1]

@@ -11,11 +11,11 @@ from ntkseq._outward import at_least
 from ntkseq.bounds import allen_zhu_li
 from ntkseq.reports import Section, Sheet
 from ntkseq.studies import rnn_positions_sections as sections
-from ntkseq.studies.rnn_positions_fits import FIRST
-from ntkseq.studies.rnn_positions_runs import Case, Plan, at_step
+from ntkseq.studies.rnn_positions_options import FIRST, PositionsOptions
+from ntkseq.studies.rnn_positions_runs import Case, at_step
 
 
-def sheet(plan: Plan, found: Sequence[Case]) -> Sheet:
+def sheet(study: PositionsOptions, found: Sequence[Case]) -> Sheet:
     """What came of all targets."""
     violations, broken = sum(case.violations for case in found), sum(case.broken for case in found)
     norms = sum(len(case.alone) + sum(map(len, case.fits)) for case in found)
@@ -24,24 +24,24 @@ def sheet(plan: Plan, found: Sequence[Case]) -> Sheet:
         (f"{violations} of {norms}", "y'K^-1 y above the bound of |f|^2"),
         (f"{broken} of {checks}", "bounds below the measured error"),
     ]
-    for case in (one for one in found if one.name == plan.functions[0]):
+    for case in (one for one in found if one.name == study.functions[0]):
         e = np.mean([fits[-1].by_step for fits in case.fits], axis=0)
         facts.append((f"{e[0]:.3f}, {e[-1]:.3f}", f"{case.name}, {case.source}: error, first and last step"))
         facts.append((f"{case.price:.1f}", f"{case.name}, {case.source}: squared norm, all steps over one"))
     pairs = [(one.network.errors.mean, one.kernel.mean) for case in found for one in case.trained
-             if one.network.width == max(plan.widths) and one.network.diverged_at is None]  # fmt: skip
+             if one.network.width == max(study.widths) and one.network.diverged_at is None]  # fmt: skip
     if pairs and min(map(min, pairs)) > 0:
         ratio = math.exp(float(np.mean([math.log(network / kernel) for network, kernel in pairs])))
-        facts.append((f"{ratio:.2f}", f"width {max(plan.widths)}: error over kernel's, as long"))
+        facts.append((f"{ratio:.2f}", f"width {max(study.widths)}: error over kernel's, as long"))
     parts = [
-        sections.by_step(plan, found), sections.curves(plan, found), sections.tokens(plan, found),
-        sections.norms(plan, found), sections.proved(plan, found), _theorem(plan, found),
+        sections.by_step(study, found), sections.curves(study, found), sections.tokens(study, found),
+        sections.norms(study, found), sections.proved(study, found), _theorem(study, found),
     ]  # fmt: skip
     return Sheet(
         title="Position-to-position targets of recurrent networks",
         question="",
         facts=tuple(facts),
-        notes=tuple(_notes(plan, found)),
+        notes=tuple(_notes(study, found)),
         sections=tuple(parts),
         numbers={"violations": violations, "broken": broken, "checks": checks,
                  "cases": [_numbers(case) for case in found]},
@@ -49,11 +49,11 @@ def sheet(plan: Plan, found: Sequence[Case]) -> Sheet:
     )  # fmt: skip
 
 
-def _notes(plan: Plan, found: Sequence[Case]) -> list[str]:
+def _notes(study: PositionsOptions, found: Sequence[Case]) -> list[str]:
     notes = [
         "One predictor for all steps: its norm is that of one function of sequence and step, and bounds count "
         "sequences, not steps, as independent. Kernel of the papers' W alone; the bounds speak of kernel regression, "
-        f"not of a finite network, and each holds alone with probability {at_least(plan.delta)}.",
+        f"not of a finite network, and each holds alone with probability {at_least(study.delta)}.",
         "Networks: f - f_0, the start subtracted; plain SGD on W, the loss |f_t - f_0t - y_t|^2/2 summed over steps.",
     ]
     if unproven := [case for case in found if not math.isfinite(case.norm)]:
@@ -73,13 +73,13 @@ def _notes(plan: Plan, found: Sequence[Case]) -> list[str]:
     return notes
 
 
-def _theorem(plan: Plan, found: Sequence[Case]) -> Section:
+def _theorem(study: PositionsOptions, found: Sequence[Case]) -> Section:
     """The theorem for the last step of the first target: a rate, without a value."""
-    case, n = found[0], max(plan.examples)
+    case, n = found[0], max(study.examples)
     x, y = case.sample
     said = allen_zhu_li(
-        at_step(case.target, plan.length - 1), x[:n], y[:n, -1], width=max(plan.widths), delta=plan.delta,
-        B0=plan.grid / case.kappa,
+        at_step(case.target, study.length - 1), x[:n], y[:n, -1], width=max(study.widths), delta=study.delta,
+        B0=study.grid / case.kappa,
     )  # fmt: skip
     text = (
         "A rate: degrees and constants of its polynomials are hidden, so no number follows from it. Shown for the "

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,26 +17,10 @@ from ntkseq.spectra import FullSpectrum, ranks, spectrum
 from ntkseq.spectra.ranks.short import as_ranks
 from ntkseq.studies import chosen, regression
 from ntkseq.studies.chosen import Centre
-from ntkseq.studies.facts import facts, notes, provenance
+from ntkseq.studies.facts import facts, notes
 from ntkseq.studies.inputs import Part, Problem, problem
+from ntkseq.studies.provenance import Clock, Fingerprint, Stage, provenance
 from ntkseq.studies.spec import Study
-
-Stage = Callable[[str], AbstractContextManager[Any]]
-
-
-class Clock:
-    """Wall time by stage, and word of each stage to whoever shows progress."""
-
-    def __init__(self, stage: Stage | None) -> None:
-        self.seconds: dict[str, float] = {}
-        self._stage = stage or (lambda name: contextlib.nullcontext())
-
-    @contextlib.contextmanager
-    def __call__(self, key: str, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        with self._stage(name):
-            yield
-        self.seconds[key] = round(time.perf_counter() - start, 4)
 
 
 def run(
@@ -76,6 +57,7 @@ def run(
         if say is not None:
             for line in posed.reading:
                 say(line)
+    mark = Fingerprint(*posed.arrays)
     train, test, kernel = posed.train, posed.test, study.build()
     n, m = len(train.y), len(test.y)
     with clock("gram", f"kernel matrix {n} x {n}"):
@@ -88,7 +70,7 @@ def run(
         with clock("prediction", "prediction and bound"):
             centre = Centre.of(np.asarray(train.y, np.float64))
             reg, how = chosen.ridge(K, np.asarray(train.y, np.float64) - centre.value, eigen.trace, study.reg)
-            made = provenance(study, posed, clock.seconds)
+            made = provenance(study, mark, clock.seconds)
             more = {"reg": reg, "reg_from": how, "ranks": _ranks(eigen, reg), "provenance": made}
             return regression.report(study, posed, K, cross, eigen, centre, **more)
     signs = posed.signs(train)
@@ -112,7 +94,7 @@ def run(
         bounds=said,
         measured=measured,
         prediction=found,
-        provenance=provenance(study, posed, clock.seconds),
+        provenance=provenance(study, mark, clock.seconds),
         notes=notes(posed, eigen, found),
     )
 

@@ -194,8 +194,9 @@ def check_fields(record: Any) -> None:
     Raises:
         ValueError: a value of another type.
     """
-    for name, hint in get_type_hints(type(record)).items():
-        value = getattr(record, name)
+    hints = get_type_hints(type(record))
+    for name in (field.name for field in dataclasses.fields(record)):
+        value, hint = getattr(record, name), hints[name]
         kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         if (value is None and types.NoneType in kinds) or isinstance(value, tuple(k for k in kinds if k is Dataset)):
             continue
@@ -217,18 +218,20 @@ def _check_field(name: str, value: Any, kind: Any) -> None:
         _checks.text(name, value)
 
 
-def command_line(words: list[str], record: Any) -> str:
+def command_line(words: list[str], record: Any, usual: Any = None) -> str:
     """The words of a command, then the options of its record that are not as they stand by default.
 
     Args:
         words: the command, with the arguments that go without a name: fields without a default.
         record: a dataclass.
+        usual: a record with the defaults, where they are not those of the fields.
     """
     words = list(words)
     for field in dataclasses.fields(record):
         value, option = getattr(record, field.name), field.name.replace("_", "-")
         made = field.default_factory is not dataclasses.MISSING
         default = field.default_factory() if made else field.default  # pyright: ignore[reportCallIssue]
+        default = default if usual is None else getattr(usual, field.name)
         if default is dataclasses.MISSING or value == default:
             continue
         if isinstance(value, bool):

@@ -1,44 +1,29 @@
 """Do kernel, spectrum and effective rank stand still while recurrent networks and a transformer learn real sequences?
 
-Question: an Elman network, a GRU and a small transformer of several widths learn handwritten 3s and 8s, row by row, by
-mini-batch SGD. How far do their tangent kernels move, what becomes of the least eigenvalue and the effective rank, and
-does the network do what its linearisation at the start does? Kernel theory says: ever more so as the width grows.
-
-Command: ntkseq study training --out training-report (or --quick)
-
 Time: 20 minutes on two cores; --quick 80 seconds.
-
-Numbers to expect (3 against 8, 128 training examples, widths 64 to 1024, three seeds, float32): the kernel's relative
-drift falls as width^-0.60 [-0.73, -0.46] (Elman), -0.81 [-0.93, -0.70] (GRU), -0.67 [-1.07, -0.27] (transformer), the
-error of the linearised prediction on test data as -0.63, -0.66, -0.43. At width 64 recurrent kernels change by 1.4 to
-1.6 times their size, at 1024 by 0.2 to 0.3. The entropy rank grows where networks are narrow (Elman, width 64: 1.75
-to 2.57) and stands still where they are wide. The least eigenvalue is told from zero for wide Elman networks and
-transformers; for the GRU it is below what float32 resolves.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import jax
 
 from ntkseq import _checks
 from ntkseq.reports import Sheet
-from ntkseq.studies import named
-from ntkseq.studies.facts import facts, provenance
+from ntkseq.studies.base import NamedStudy
+from ntkseq.studies.facts import facts
 from ntkseq.studies.inputs import Problem, problem
-from ntkseq.studies.run import Clock, Stage
+from ntkseq.studies.provenance import Clock, Fingerprint
 from ntkseq.studies.spec import Reading, Study
 from ntkseq.studies.training_runs import MODELS, Runs, Task, train
 from ntkseq.studies.training_sheet import sheet
 
-QUICK: dict[str, Any] = {"widths": (32, 64, 128), "seeds": 2, "steps": 150, "n_train": 64}
-"""What --quick makes of the defaults."""
-
 
 @dataclasses.dataclass(frozen=True)
-class Training(Reading):
+class Training(NamedStudy, Reading):
     """Kernels through training: least eigenvalue, effective rank and drift of networks of several widths.
 
     Trains every model at every width from several seeds by mini-batch SGD on the squared loss of labels -1/+1, tracks
@@ -46,12 +31,29 @@ class Training(Reading):
     --rate times n / lambda_max of each network's kernel at the start. Writes report.html, report.json, arrays.npz.
     """
 
+    name = "training"
+    summary = "Kernels through training: least eigenvalue, effective rank and drift of networks of several widths."
+    question = (
+        "An Elman network, a GRU and a small transformer of several widths learn handwritten 3s and 8s, row by row, by "
+        "mini-batch SGD. How far do their tangent kernels move, what becomes of the least eigenvalue and the effective "
+        "rank, and does the network do what its linearisation at the start does? Kernel theory says: ever more so as "
+        "the width grows."
+    )
+    # 3 against 8, 128 training examples, widths 64 to 1024, three seeds, float32
+    expect = (
+        "The kernel's relative drift falls as width^-0.60 [-0.73, -0.46] (Elman), -0.81 [-0.93, -0.70] (GRU), -0.67 "
+        "[-1.07, -0.27] (transformer), the error of the linearised prediction on test data as -0.63, -0.66, -0.43. At "
+        "width 64 recurrent kernels change by 1.4 to 1.6 times their size, at 1024 by 0.2 to 0.3. The entropy rank "
+        "grows where networks are narrow (Elman, width 64: 1.75 to 2.57) and stands still where they are wide. The "
+        "least eigenvalue is told from zero for wide Elman networks and transformers; for the GRU it is below what "
+        "float32 resolves."
+    )
+    quick_values: ClassVar[Mapping[str, Any]] = {"widths": (32, 64, 128), "seeds": 2, "steps": 150, "n_train": 64}
+
+    two_or_more = ("widths",)  # for a slope
+
     quick: bool = False
     """Three widths up to 128, two seeds, 150 steps, 64 examples: under three minutes on two cores."""
-    out: str | None = None
-    """Folder to write. Default: training-report in the working directory."""
-    overwrite: bool = False
-    """Replace the files of an earlier report in --out; other files there are left alone."""
     source: str = "digits"
     """"digits" (3 against 8) or a file with sequences of two classes, as `ntkseq study FILE` takes it."""
     classes: tuple[str, ...] = ()
@@ -76,36 +78,18 @@ class Training(Reading):
     """Seed of the choice of examples and, counted up, of the networks."""
 
     def __post_init__(self) -> None:
-        named.fill(self, QUICK)
-        named.distinct(self, "models")
-        named.distinct(self, "widths", least=2)  # for a slope
-        for name in ("seeds", "steps", "batch", "n_train", "n_test"):
-            _checks.positive_int(name, getattr(self, name))
+        super().__post_init__()
         _checks.nonnegative("rate", self.rate, positive=True)
-        for model in self.models:
-            _checks.choice("models", model, tuple(MODELS))
-        for width in self.widths:
-            _checks.positive_int("widths", width)
 
-    @property
-    def command(self) -> str:
-        """The command line that asks for this study."""
-        return named.command("training", self)
-
-    def run(self, stage: Stage | None = None) -> Sheet:
-        """Train everything and put it on a sheet.
-
-        Raises:
-            OSError, ImportError: the data are not there.
-            ValueError: data that are not of two classes, or an option that does not fit them.
-        """
-        clock = Clock(stage)
+    def measure(self, clock: Clock, mark: Fingerprint) -> Sheet:
+        """Train every network and its linearisation."""
         with clock("load", "data"):
             asked = Study(
                 self.source, classes=self.classes, n_train=self.n_train, n_test=self.n_test, seed=self.seed,
                 **self.reading,
             )  # fmt: skip
             posed = problem(asked)
+            mark.add(*posed.arrays)
             task = self._task(posed)
         found: dict[str, Runs] = {}
         notes: list[str] = []
@@ -131,12 +115,8 @@ class Training(Reading):
         return dataclasses.replace(
             made,
             title=f"{posed.name}: {made.title}",
-            question=named.passage(__doc__, "Question"),
-            expect=named.passage(__doc__, "Numbers to expect"),
-            command=self.command,
             notes=(*notes, *made.notes),
             numbers={**made.numbers, "data": facts(posed)},
-            provenance=provenance(self, posed, clock.seconds),
         )
 
     def _task(self, posed: Problem) -> Task:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from ntkseq.models import Serial
+from ntkseq.studies.attention_rank import AttentionRank
 from ntkseq.studies.attention_rank_bounded import frozen, ramp, readout
-from ntkseq.studies.attention_rank_runs import KINDS, Bench, Networks, scaled
+from ntkseq.studies.attention_rank_runs import KINDS, Bench, scaled
 from ntkseq.studies.attention_rank_tasks import Examples, Task, classes
 
-ASKED = Networks(width=8, heads=2, depth=1, hidden=3, steps=20, batch=8, rate=0.03, delta=0.05)
+ASKED = AttentionRank(width=8, heads=2, depth=1, hidden=3, steps=20, batch=8, rate=0.03, delta=0.05)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from ntkseq.reports import Sheet
 from ntkseq.studies.inputs import Part, Problem
 from ntkseq.studies.maml_fewshot import KERNEL, MamlFewShot
 from ntkseq.studies.maml_fewshot_pool import Pool, pool
-from ntkseq.studies.maml_fewshot_runs import PLACES, Kernels, Plan, draw, measure, train
+from ntkseq.studies.maml_fewshot_runs import PLACES, Kernels, draw, measure, train
 from ntkseq.studies.maml_fewshot_sheet import share
 from ntkseq.training import maml
 
@@ -31,9 +31,8 @@ def problem(ragged: bool = False, classes: int = 5) -> Problem:
     return Problem("made", part.take(slice(30)), part.take(slice(30, None)), tuple("abcde"[:classes]), 0, "by hand")
 
 
-def plan(**options: object) -> Plan:
-    study = MamlFewShot(**{**SMALL, **options})  # pyright: ignore[reportArgumentType]
-    return Plan(**{field.name: getattr(study, field.name) for field in dataclasses.fields(Plan)})
+def study(**options: object) -> MamlFewShot:
+    return MamlFewShot(**{**SMALL, **options})  # pyright: ignore[reportArgumentType]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,7 @@ def ragged() -> Pool:
 
 @pytest.fixture(scope="module")
 def found(ragged: Pool) -> Kernels:
-    return measure(ragged, plan(), draw(ragged, plan(), 1, True))
+    return measure(ragged, study(), draw(ragged, study(), 1, True))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +66,7 @@ def test_a_table_of_kernel_values_is_the_kernel_of_the_sequences(ragged: Pool) -
 
 
 def test_new_classes_are_those_held_out_and_tasks_are_of_one_side(ragged: Pool) -> None:
-    drawn = draw(ragged, plan(), 1, True)
+    drawn = draw(ragged, study(), 1, True)
     for place, tasks in drawn.test.items():
         rows = np.concatenate([np.ravel(tasks.support.x), np.ravel(tasks.query)]).astype(int)
         part = ragged.split.train if place == PLACES[0] else ragged.split.test
@@ -79,7 +78,7 @@ def test_new_classes_are_those_held_out_and_tasks_are_of_one_side(ragged: Pool) 
 def test_the_meta_kernel_learns_a_rule_of_seen_classes_where_labels_are_fixed() -> None:
     """Classes are ordered along one direction, and the smaller one is always -1."""
     examples = pool(problem(), KERNEL, held=[1, 3], key=jax.random.key(0))
-    many = plan(tasks=40, test_tasks=40)
+    many = study(tasks=40, test_tasks=40)
     got = measure(examples, many, draw(examples, many, 1, False))
     assert got.accuracy["MAML: meta-kernel"]["seen classes"].value > 0.9
     assert got.reg["maml"] < max(got.spectra["maml"].spectrum.values)
@@ -100,7 +99,7 @@ def test_every_bound_is_above_what_it_bounds(found: Kernels) -> None:
 @pytest.mark.parametrize("algorithm", ["maml", "anil"])
 def test_a_wide_network_ends_where_its_kernel_says(ragged: Pool, algorithm: str) -> None:
     """SGD on all tasks at once and the flow of the kernel, for a short time; the rest falls with the width."""
-    short = plan(steps=20, outer_rate=0.1, batch=8)
+    short = study(steps=20, outer_rate=0.1, batch=8)
     found = measure(ragged, short, draw(ragged, short, 1, True))
     far, near = (train(ragged, short, found, KERNEL.finite(width), algorithm, 0) for width in (16, 1024))
     # 0.08 (MAML) and 0.055 (ANIL) were seen, 0.2 with steps half as long again
@@ -111,7 +110,7 @@ def test_a_wide_network_ends_where_its_kernel_says(ragged: Pool, algorithm: str)
 @pytest.mark.slow
 def test_tasks_of_three_classes_have_three_outputs() -> None:
     examples = pool(problem(classes=6), KERNEL, held=3, key=jax.random.key(0))
-    three = plan(ways=3)
+    three = study(ways=3)
     found = measure(examples, three, draw(examples, three, 1, True))
     net = dataclasses.replace(KERNEL.finite(8), outputs=three.outputs)
     got = train(examples, three, found, net, "maml", 0)

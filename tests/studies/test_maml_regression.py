@@ -70,7 +70,7 @@ def test_it_can_be_written_with_all_its_pictures(sheet: Sheet, tmp_path):
 
 
 def test_rates_are_shaded_where_a_condition_fails():
-    found = sweep(SMALL._plan, "log", GRID.tolist())
+    found = sweep(SMALL, "log", GRID.tolist())
     ax = plots.rates(found, ())
     shaded: dict[object, np.ndarray] = {}
     for p in ax.patches:

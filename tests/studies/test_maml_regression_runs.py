@@ -23,27 +23,27 @@ from ntkseq.studies.maml_regression_runs import (
 )
 from ntkseq.training import maml
 
-PLAN = MamlRegression(d=5, steps=80, runs=64, rates=(0.1, -0.5), n1=3, n2=2, m=4, start=1.0)._plan
+STUDY = MamlRegression(d=5, steps=80, runs=64, rates=(0.1, -0.5), n1=3, n2=2, m=4, start=1.0)
 
 
 @pytest.fixture(scope="module")
 def one() -> Course:
-    return course(PLAN, "log", -0.5, 2.0, key=jax.random.key(0))
+    return course(STUDY, "log", -0.5, 2.0, key=jax.random.key(0))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_problem_is_that_of_its_formulas(kind: str):
-    found = PLAN.problem(kind, -0.5, 3.0)
+    found = STUDY.problem(kind, -0.5, 3.0)
     assert found.spectrum[0] == 1 and (np.diff(found.spectrum) <= 0).all()
-    assert found.alpha * found.spectrum.sum() == pytest.approx(PLAN.step)
+    assert found.alpha * found.spectrum.sum() == pytest.approx(STUDY.step)
     np.testing.assert_allclose(found.start, [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5])
-    growing = [PLAN.spread * (math.log(i + 1) / math.log(2)) ** 1.5 for i in range(1, 6)]
+    growing = [STUDY.spread * (math.log(i + 1) / math.log(2)) ** 1.5 for i in range(1, 6)]
     np.testing.assert_allclose(found.spread, growing, rtol=1e-12)
-    assert (found.beta_tr, found.beta_te, found.n1, found.n2, found.m) == (-0.5, PLAN.rate_te, 3, 2, 4)
+    assert (found.beta_tr, found.beta_te, found.n1, found.n2, found.m) == (-0.5, STUDY.rate_te, 3, 2, 4)
 
 
 def test_spectra_are_what_they_are_called():
-    found = {kind: PLAN.problem(kind, 0.1, 0.0).spectrum for kind in KINDS}
+    found = {kind: STUDY.problem(kind, 0.1, 0.0).spectrum for kind in KINDS}
     np.testing.assert_allclose(found["power"], [1, 1 / 4, 1 / 9, 1 / 16, 1 / 25])
     np.testing.assert_allclose(found["levels"], [1, 1, 2 / 3, 2 / 3, 2 / 3])
     np.testing.assert_allclose(found["exponential"], np.exp(-np.arange(5) / 10))
@@ -95,14 +95,14 @@ def test_the_slope_of_a_power_law_is_its_exponent(one: Course):
     T = np.arange(1, 81)
     law = dataclasses.replace(one.exact, bias=3.0 * T**-0.7, variance=np.zeros(80))
     scale = np.geomspace(0.9, 1.1, 8)[:, None] * one.horizons**-0.4
-    exact, simulated = slopes(PLAN, dataclasses.replace(one, exact=law, batches=scale))
+    exact, simulated = slopes(STUDY, dataclasses.replace(one, exact=law, batches=scale))
     for end in (exact.lower, exact.estimate, exact.upper):
         assert end == pytest.approx(-0.7, abs=1e-10)
     assert simulated.estimate == pytest.approx(-0.4, abs=1e-10)
 
 
 def test_slopes_are_those_of_the_last_decade_and_hold_their_neighbours(one: Course):
-    exact, _ = slopes(PLAN, one)
+    exact, _ = slopes(STUDY, one)
     log_R, log_T = np.log(one.exact.total), np.log(np.arange(1, 81))
     local = [(log_R[k + 1] - log_R[k]) / (log_T[k + 1] - log_T[k]) for k in range(7, 79)]  # T = 8 .. 80
     assert exact.lower == pytest.approx(min(local)) and exact.upper == pytest.approx(max(local))
@@ -110,20 +110,20 @@ def test_slopes_are_those_of_the_last_decade_and_hold_their_neighbours(one: Cour
 
 
 def test_a_sweep_is_its_problems_one_by_one():
-    found = sweep(PLAN, "levels", [-0.4, 0.2])
+    found = sweep(STUDY, "levels", [-0.4, 0.2])
     for k, rate in enumerate((-0.4, 0.2)):
-        alone = maml.risk(PLAN.problem("levels", rate, PLAN.growths[0]), 80)
+        alone = maml.risk(STUDY.problem("levels", rate, STUDY.growths[0]), 80)
         assert found.total[k] == pytest.approx(alone.total[-1], rel=1e-12)
     assert outside(found.total, found.derived) == 0
 
 
 def test_the_limit_that_is_named_is_the_limit():
-    problem = PLAN.problem("log", 0.1, 0.0)
+    problem = STUDY.problem("log", 0.1, 0.0)
     limit = problem.alpha_max * problem.spectrum.sum()
     for share in (0.999, 1.001):
-        plan = dataclasses.replace(PLAN, step=share * limit)
+        study = dataclasses.replace(STUDY, step=share * limit)
         if share < 1:
-            assert stable(plan, plan.problem("log", 0.1, 0.0), "log").alpha > 0
+            assert stable(study, study.problem("log", 0.1, 0.0), "log").alpha > 0
         else:
             with pytest.raises(ValueError, match=f"step must be below {limit:.3g} for the spectrum 'log'"):
-                stable(plan, plan.problem("log", 0.1, 0.0), "log")
+                stable(study, study.problem("log", 0.1, 0.0), "log")

@@ -14,9 +14,10 @@ import pytest
 from ntkseq import bounds, cli, concepts, gram
 from ntkseq.reports import Sheet
 from ntkseq.studies import rnn_additive_runs as runs
-from ntkseq.studies.rnn_additive import QUICK, RnnAdditive
-from ntkseq.studies.rnn_additive_runs import KERNEL, Plan, function, profiles, target
-from ntkseq.studies.rnn_learning import Fingerprint
+from ntkseq.studies.provenance import Fingerprint
+from ntkseq.studies.rnn_additive import RnnAdditive
+from ntkseq.studies.rnn_additive_runs import profiles, target
+from ntkseq.studies.rnn_targets import KERNEL, function
 
 SMALL = RnnAdditive(
     steps=(3, 4), examples=(8, 16), functions=("linear", "sin"), places=("late", "all"), draws=2, n_test=60,
@@ -77,9 +78,8 @@ def test_short_tokens_change_kernel_and_norm_but_not_the_labels():
 
 @pytest.mark.slow
 def test_the_risk_bound_at_fewer_examples_is_that_of_the_library():
-    plan = Plan(**{f.name: getattr(SMALL, f.name) for f in dataclasses.fields(Plan)})
     quiet = lambda key, name: contextlib.nullcontext()  # noqa: E731
-    case = next(runs.cases(plan, 4, 1.0, networks=False, mark=Fingerprint(), clock=quiet))
+    case = next(runs.cases(SMALL, 4, 1.0, networks=False, mark=Fingerprint(), clock=quiet))
     x = case.sample[0]
     for n in (8, 16):
         bound = bounds.target_risk(case.target, KERNEL, x, n=n, B0=0.5 / case.kappa)
@@ -139,7 +139,7 @@ def test_the_command_line_does_it_again(sheet: Sheet, tmp_path, capsys):
 
 def test_quick_changes_what_was_not_asked_for():
     quick = RnnAdditive(quick=True, widths=(32,))
-    assert quick.widths == (32,) and quick.examples == QUICK["examples"] and quick.draws == 3
+    assert quick.widths == (32,) and quick.examples == RnnAdditive.quick_values["examples"] and quick.draws == 3
     assert quick.command == "ntkseq study rnn-additive --widths 32 --quick"
     assert RnnAdditive(quick=True).command == "ntkseq study rnn-additive --quick"
 

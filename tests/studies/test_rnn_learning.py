@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ntkseq import bounds, concepts, gram, kernels
-from ntkseq.studies.rnn_learning import Fingerprint, errors, exponent, kernel_fits, leading
+from ntkseq.studies.rnn_learning import errors, exponent, kernel_fits, leading
 
 KERNEL = kernels.Recurrent.preset("allen-zhu-li")
 TARGET = concepts.Additive([(2, [0.6, 0.8, 0.0], "sin"), (1, [0.0, 1.0, 0.0], concepts.series.polynomial([0, 1]))])
@@ -132,14 +132,3 @@ def test_the_exponent_is_that_of_a_power_law_and_its_interval_covers():
 def test_exponents_of_nothing_are_turned_away(sizes, values, message):
     with pytest.raises(ValueError, match=message):
         exponent(sizes, values)
-
-
-def test_the_fingerprint_sees_every_bit_and_the_shape():
-    def of(*arrays) -> str:
-        one = Fingerprint()
-        one.add(*arrays)
-        return one.fingerprint()
-
-    x = np.arange(6.0)
-    assert of(x) == of(x.copy()) and len(of(x)) == 64
-    assert len({of(x), of(x.reshape(2, 3)), of(x.astype(np.float32)), of(x + 1e-15), of(x, x)}) == 5

@@ -13,10 +13,11 @@ import pytest
 
 from ntkseq import bounds, cli, concepts, gram
 from ntkseq.reports import Sheet
-from ntkseq.studies.rnn_additive_runs import KERNEL
-from ntkseq.studies.rnn_learning import Fingerprint
-from ntkseq.studies.rnn_nvariable import QUICK, RnnNVariable
-from ntkseq.studies.rnn_nvariable_runs import Setting, cases, remembered, window
+from ntkseq.studies.provenance import Fingerprint
+from ntkseq.studies.rnn_nvariable import RnnNVariable
+from ntkseq.studies.rnn_nvariable_options import Setting, window
+from ntkseq.studies.rnn_nvariable_runs import cases, remembered
+from ntkseq.studies.rnn_targets import KERNEL
 
 SMALL = RnnNVariable(
     length=5, spans=(1, 2), variables=(1, 2), lengths=(4, 5), functions=("sin",), examples=(8, 16, 48), draws=2,
@@ -72,7 +73,7 @@ def test_numbers_are_those_of_the_library(sheet: Sheet):
 
 
 def test_what_is_certified_against_the_length_is_followed_to_the_end_of_memory():
-    kernel = remembered(dataclasses.replace(SMALL, memory=64)._plan)
+    kernel = remembered(dataclasses.replace(SMALL, memory=64))
     lengths, late, early = kernel.lengths, kernel.needed["sin", "late"], kernel.needed["sin", "early"]
     assert lengths.tolist() == [8, 16, 32, 64]
     powers = [np.diff(np.log(n)) / np.diff(np.log(lengths)) for n in (late, early)]
@@ -109,8 +110,8 @@ def test_tables_hold_the_fits_and_what_was_derived(sheet: Sheet):
 
 @pytest.mark.slow
 def test_a_bound_below_what_was_measured_is_counted():
-    plan = dataclasses.replace(SMALL, variables=(2,), examples=(4, 8), n_test=20, draws=1)._plan
-    one = next(cases(plan, mark=Fingerprint(), clock=lambda key, name: contextlib.nullcontext()))
+    study = dataclasses.replace(SMALL, variables=(2,), examples=(4, 8), n_test=20, draws=1)
+    one = next(cases(study, mark=Fingerprint(), clock=lambda key, name: contextlib.nullcontext()))
     assert one.broken == 0 and one.certified_n > 8 > one.errors[0, -1]
     assert dataclasses.replace(one, needed=dataclasses.replace(one.needed, value=1.0)).broken == 1
     assert dataclasses.replace(one, own=dataclasses.replace(one.own, value=1e-6)).broken == 1
@@ -149,7 +150,7 @@ def test_the_command_line_does_it_again(tmp_path, capsys):
 
 def test_quick_changes_what_was_not_asked_for():
     quick = RnnNVariable(quick=True, eps=0.1)
-    assert quick.eps == 0.1 and quick.spans == QUICK["spans"] and quick.draws == 3
+    assert quick.eps == 0.1 and quick.spans == RnnNVariable.quick_values["spans"] and quick.draws == 3
     assert quick.command == "ntkseq study rnn-nvariable --eps 0.1 --quick"
     assert RnnNVariable(quick=True, length=9).command == "ntkseq study rnn-nvariable --length 9 --quick"
     assert RnnNVariable().command == "ntkseq study rnn-nvariable"

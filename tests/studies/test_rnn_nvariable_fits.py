@@ -9,8 +9,8 @@ import pytest
 
 from ntkseq import bounds
 from ntkseq.bounds.power_series import diagonal, expand
-from ntkseq.studies.rnn_additive_runs import KERNEL
 from ntkseq.studies.rnn_nvariable_fits import crossings, late_exponent, memory, reached, straight
+from ntkseq.studies.rnn_targets import KERNEL
 
 
 def test_a_crossing_is_where_a_power_law_has_the_error():

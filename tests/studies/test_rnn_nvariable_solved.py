@@ -6,9 +6,9 @@ import jax
 import numpy as np
 
 from ntkseq import concepts, gram
-from ntkseq.studies.rnn_additive_runs import KERNEL
 from ntkseq.studies.rnn_learning import kernel_fits
 from ntkseq.studies.rnn_nvariable_solved import Solved
+from ntkseq.studies.rnn_targets import KERNEL
 
 TARGETS = [concepts.NVariable((1, 2), np.eye(2, 3) * s, name) for s, name in ((1.0, "sin"), (0.5, "exp"))]
 

@@ -11,9 +11,9 @@ import pytest
 
 from ntkseq import bounds, cli, kernels
 from ntkseq.reports import Sheet
-from ntkseq.studies.rnn_additive_runs import KERNEL
-from ntkseq.studies.rnn_positions import QUICK, RnnPositions
+from ntkseq.studies.rnn_positions import RnnPositions
 from ntkseq.studies.rnn_positions_runs import at_step, target
+from ntkseq.studies.rnn_targets import KERNEL
 
 SMALL = RnnPositions(
     length=5, examples=(6, 12), functions=("sin",), sources=("far", "all"), draws=2, n_test=60, probes=20, widths=(16,),
@@ -129,7 +129,7 @@ def test_the_command_line_does_it_again(tmp_path, capsys):
 
 def test_quick_changes_what_was_not_asked_for():
     quick = RnnPositions(quick=True, widths=(32,))
-    assert quick.widths == (32,) and quick.examples == QUICK["examples"] and quick.seeds == 2
+    assert quick.widths == (32,) and quick.examples == RnnPositions.quick_values["examples"] and quick.seeds == 2
     assert quick.command == "ntkseq study rnn-positions --widths 32 --quick"
 
 

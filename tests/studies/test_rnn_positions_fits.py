@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from ntkseq import concepts, kernels
-from ntkseq.studies.rnn_additive_runs import KERNEL
-from ntkseq.studies.rnn_learning import Fingerprint
+from ntkseq.studies.provenance import Fingerprint
 from ntkseq.studies.rnn_positions import RnnPositions
 from ntkseq.studies.rnn_positions_fits import alone, by_step, cross_points, fit, points, probed, used
-from ntkseq.studies.rnn_positions_runs import Plan, at_step, cases, target
+from ntkseq.studies.rnn_positions_runs import at_step, cases, target
+from ntkseq.studies.rnn_targets import KERNEL
 
 
 def drawn(seed, n, t, d=3):
@@ -158,8 +158,7 @@ def test_targets_read_the_token_before_the_second_or_all_and_steps_are_additive(
 def test_a_case_counts_bounds_that_do_not_hold():
     study = RnnPositions(length=4, examples=(4, 8), functions=("sin",), sources=("near",), draws=2, n_test=20, probes=4,
                          widths=(8,), sgd_examples=(4,), seeds=1, epochs=1)  # fmt: skip
-    plan = Plan(**{f.name: getattr(study, f.name) for f in dataclasses.fields(Plan)})
-    (case,) = cases(plan, mark=Fingerprint(), clock=lambda key, name: contextlib.nullcontext())
+    (case,) = cases(study, mark=Fingerprint(), clock=lambda key, name: contextlib.nullcontext())
     assert case.broken == case.violations == 0 and case.checks == 2 * 2 * 2 + 2
     low = [dataclasses.replace(b, value=1e-9) for b in case.steps]
     assert dataclasses.replace(case, steps=low).broken == 2
