@@ -15,6 +15,11 @@ def half_width(error: float, freedom: int, level: float = 0.95) -> float:
     return math.inf if freedom < 1 else float(scipy.stats.t.ppf(0.5 + 0.5 * level, freedom)) * error
 
 
+def standard_error(values: Any) -> float:
+    """Of the mean of independent numbers (m,); nan for a single number."""
+    return float(scipy.stats.sem(values)) if len(values) > 1 else math.nan
+
+
 def mean(values: Any, level: float = 0.95) -> tuple[float, float]:
     """The mean of independent numbers (m,) and the half width of Student's interval; inf for a single number.
 
@@ -24,8 +29,7 @@ def mean(values: Any, level: float = 0.95) -> tuple[float, float]:
         (2.0, 2.4841)
     """
     values = np.asarray(values, np.float64)
-    error = float(scipy.stats.sem(values)) if len(values) > 1 else math.nan
-    return float(values.mean()), half_width(error, len(values) - 1, level)
+    return float(values.mean()), half_width(standard_error(values), len(values) - 1, level)
 
 
 @dataclasses.dataclass(frozen=True)

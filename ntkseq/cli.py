@@ -241,7 +241,7 @@ def _noted(message: Any, category: type, *place: Any, **more: Any) -> None:
 
 def _worded(text: str) -> str:
     """Options of `data.load` as they are written here."""
-    from ntkseq.studies.spec import Reading
+    from ntkseq.studies.records import Reading
 
     options = "|".join(field.name for field in dataclasses.fields(Reading))
     return re.sub(rf"\b({options})='([\w-]+)'", r"--\1 \2", text)

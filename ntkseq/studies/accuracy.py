@@ -28,7 +28,7 @@ from jaxtyping import Float, Int
 from ntkseq import _checks, data, kernels
 from ntkseq.data import npz
 from ntkseq.grams import gram
-from ntkseq.studies.spec import Reading
+from ntkseq.studies.records import Reading
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 PENALTIES_UCI = tuple(10.0**k for k in range(-2, 7))

@@ -19,7 +19,8 @@ from ntkseq.studies.base import NamedStudy
 from ntkseq.studies.facts import facts
 from ntkseq.studies.inputs import problem
 from ntkseq.studies.provenance import Clock, Fingerprint
-from ntkseq.studies.spec import Reading, Study
+from ntkseq.studies.records import Reading
+from ntkseq.studies.spec import Study
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import jax
 
 from ntkseq.reports import Sheet
 from ntkseq.studies.attention_rank_bounded import Certified
-from ntkseq.studies.attention_rank_found import Found
+from ntkseq.studies.attention_rank_found import TaskRuns
 from ntkseq.studies.attention_rank_options import RankOptions
 from ntkseq.studies.attention_rank_runs import Bench, Measured
 from ntkseq.studies.attention_rank_sheet import sheet
@@ -68,7 +68,7 @@ class AttentionRank(RankOptions):
             kept = [run for run in runs if run is not None]
             if len({run.n for run in kept}) < 2:
                 raise ValueError(f"{task.name}: every transformer diverged at all n but one; lower --rate.")
-            found.append(Found(task, kept, certified, len(runs) - len(kept), 2 * len(runs) - len(certified)))
+            found.append(TaskRuns(task, kept, certified, len(runs) - len(kept), 2 * len(runs) - len(certified)))
         made = sheet(found)
         return dataclasses.replace(
             made,

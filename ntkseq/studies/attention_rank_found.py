@@ -17,7 +17,7 @@ from ntkseq.studies.attention_rank_tasks import Task
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Found:
+class TaskRuns:
     """All runs of one task.
 
     Attributes:

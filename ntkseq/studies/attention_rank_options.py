@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from ntkseq import _checks
 from ntkseq.studies.base import NamedStudy
-from ntkseq.studies.spec import Reading
+from ntkseq.studies.records import Reading
 
 TASKS = ("characters", "classes")
 

@@ -11,12 +11,12 @@ import numpy as np
 from ntkseq.reports import Figure, Section, Sheet, Table, trajectories
 from ntkseq.studies import attention_rank_plots as plots
 from ntkseq.studies.attention_rank_fits import exponent
-from ntkseq.studies.attention_rank_found import Found
+from ntkseq.studies.attention_rank_found import TaskRuns
 from ntkseq.studies.attention_rank_runs import KINDS, Measured
 from ntkseq.studies.attention_rank_verdicts import bound_section, certified_numbers
 
 
-def sheet(found: Sequence[Found]) -> Sheet:
+def sheet(found: Sequence[TaskRuns]) -> Sheet:
     """What came of all tasks."""
     tests = [(one, name) for part in found for one in part.certified for name, b in one.bounds.items() if b.certified]
     violations = sum(one.violated(name) for one, name in tests)
@@ -62,7 +62,7 @@ def sheet(found: Sequence[Found]) -> Sheet:
     )  # fmt: skip
 
 
-def _gap_section(part: Found) -> Section:
+def _gap_section(part: TaskRuns) -> Section:
     task, name = part.task, part.task.name
     sigmas = [run.sigma for run in part.runs]
     left = f" {part.fit.left_out} runs without a gap above 0 are left out." if part.fit.left_out else ""
@@ -101,7 +101,7 @@ def _gap_section(part: Found) -> Section:
     return Section(f"{name}: gap", text, figures, (Table(header, tuple(rows), "Means over seeds."),))
 
 
-def _rank_section(part: Found) -> Section:
+def _rank_section(part: TaskRuns) -> Section:
     name, sigmas = part.task.name, sorted({run.sigma for run in part.runs})
     everywhere, within = part.everywhere, part.within
     curves = {}
@@ -163,7 +163,7 @@ def _numbers(run: Measured) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _arrays(part: Found) -> dict[str, np.ndarray]:
+def _arrays(part: TaskRuns) -> dict[str, np.ndarray]:
     name = part.task.name
     arrays = {f"{name}.n": part.n, f"{name}.gap": part.gap, f"{name}.sigma": part.column(lambda r: r.sigma),
               f"{name}.seed": part.column(lambda r: r.seed),

@@ -11,13 +11,13 @@ from ntkseq.reports import Figure, Section, Table
 from ntkseq.studies import attention_rank_plots as plots
 from ntkseq.studies.attention_rank_bounded import Certified
 from ntkseq.studies.attention_rank_fits import exponent
-from ntkseq.studies.attention_rank_found import Found
+from ntkseq.studies.attention_rank_found import TaskRuns
 from ntkseq.studies.attention_rank_runs import KINDS
 
 PREDICTOR = {"head": "trained head", "frozen": "read-out, attention frozen"}
 
 
-def bound_section(part: Found) -> Section:
+def bound_section(part: TaskRuns) -> Section:
     """Certified bounds of all runs against the truth, one run of the largest n in full, and the template."""
     name = part.task.name
     by_kind = {kind: [one for one in part.certified if one.kind == kind] for kind in PREDICTOR}
@@ -78,7 +78,7 @@ def _checked(by_kind: dict[str, list[Certified]]) -> Table:
     return Table(header, tuple(rows), caption)
 
 
-def _templates(part: Found) -> Table:
+def _templates(part: TaskRuns) -> Table:
     gap, rows = part.column(lambda run: run.gap_clipped.estimate), []
     for kind in KINDS:
         values = np.array([part.template(run, kind).value for run in part.runs], float)

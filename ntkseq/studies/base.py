@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from ntkseq import _checks
 from ntkseq.reports import Sheet
 from ntkseq.studies.provenance import Clock, Fingerprint, Stage, provenance
-from ntkseq.studies.spec import check_fields, command_line
+from ntkseq.studies.records import check_fields, command_line
 
 
 @dataclasses.dataclass(frozen=True)

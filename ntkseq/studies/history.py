@@ -13,7 +13,7 @@ import numpy as np
 from ntkseq._outward import outward
 from ntkseq.reports import Figure, Section, Sheet, Table, trajectories
 from ntkseq.spectra import Interval
-from ntkseq.studies.spec import command_line
+from ntkseq.studies.records import command_line
 from ntkseq.training import History
 from ntkseq.training import Table as Rows
 

@@ -12,7 +12,8 @@ from jaxtyping import Float, Int, Shaped
 from ntkseq import _checks, data
 from ntkseq.data.splits import refuse_the_same, repeats
 from ntkseq.studies.provenance import Fingerprint
-from ntkseq.studies.spec import Reading, Study
+from ntkseq.studies.records import Reading
+from ntkseq.studies.spec import Study
 
 DIGITS_TEST = 100  # of the fixed shuffled order, as in the README
 HELD_OUT = 0.25

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ntkseq import _statistics
 from ntkseq.reports import Figure, Section, Sheet, Table, comparisons
 from ntkseq.reports.learning import Curve, learning
 from ntkseq.spectra import Interval
@@ -88,7 +90,7 @@ def _answers(study: FewShotOptions, found: Sequence[Kernels], trained: Sequence[
                 "legend": words == found[0].drawn.permuted,
             }
             caption = f"Wrong answers on tasks of new classes against shots, labels {name}."
-            figures.append(Figure(f"shots-{name}", _later(learning, _curves(study, some), **options), caption))
+            figures.append(Figure(f"shots-{name}", partial(learning, _curves(study, some), **options), caption))
     text = (
         "Adaptation alone is R y', what the infinitely wide network answers when it starts from zero and is not "
         "meta-trained. The ridge of the meta-kernel has the least error at training tasks left out.",
@@ -119,7 +121,7 @@ def _spectra(found: Sequence[Kernels]) -> Section:
         curves.append(
             Curve(SHOWN[name], np.arange(1, s.spectrum.n + 1)[clear], s.spectrum.values[clear], style="line", colour=i)
         )
-    draw = _later(
+    draw = partial(
         learning, curves, xlabel="index of the eigenvalue, largest first", ylabel="eigenvalue", ticks=(1, 10, 100)
     )
     figure = Figure(
@@ -143,7 +145,7 @@ def _networks(
             values = [[o.deviation for o in some] for some in runs]
             most = max(map(len, values))
             filled = np.array([[*row, *[math.nan] * (most - len(row))] for row in values])
-            draw = _later(
+            draw = partial(
                 comparisons.width, widths, filled, slope=slopes[a], ylabel="|F - F_kernel| / |F_kernel|, new classes"
             )
             figures.append(Figure(f"width-{a}", draw, f"Network against its limit, {SHOWN[a]}: {slopes[a].verdict}."))
@@ -190,8 +192,7 @@ def _slope(runs: Sequence[Network]) -> Laziness | None:
 def _pooled(runs: Sequence[Accuracy]) -> Accuracy:
     """Of several networks on the same tasks: the scatter over tasks of their mean."""
     per_task = np.mean([one.per_task for one in runs], axis=0)
-    n = len(per_task)
-    return Accuracy(float(per_task.mean()), float(per_task.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan, per_task)
+    return Accuracy(float(per_task.mean()), _statistics.standard_error(per_task), per_task)
 
 
 def _numbers(found: Sequence[Kernels], trained: Sequence[Network], slopes: dict[str, Laziness]) -> dict[str, Any]:
@@ -219,7 +220,3 @@ def _arrays(found: Sequence[Kernels], trained: Sequence[Network]) -> dict[str, n
         head = f"{one.drawn.shots}-shot-{'permuted' if one.drawn.permuted else 'fixed'}"
         arrays |= {f"{head}.{a}.eigenvalues": s.spectrum.values for a, s in one.spectra.items()}
     return arrays
-
-
-def _later(draw: Any, *arguments: Any, **options: Any) -> Any:
-    return lambda: draw(*arguments, **options)

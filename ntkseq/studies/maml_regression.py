@@ -12,7 +12,7 @@ from ntkseq.reports import Sheet
 from ntkseq.studies.maml_regression_adapted import adaptation
 from ntkseq.studies.maml_regression_options import RegressionOptions
 from ntkseq.studies.maml_regression_runs import Course, course, sweep
-from ntkseq.studies.maml_regression_sheet import Found, sheet
+from ntkseq.studies.maml_regression_sheet import SpectrumCourses, sheet
 from ntkseq.studies.provenance import Clock, Fingerprint
 
 GRID = np.round(np.arange(-120, 141, 5) / 100, 2)  # inner rates of training whose risk is exact, in units of 1/lam_1
@@ -62,7 +62,7 @@ class MamlRegression(RegressionOptions):
         with clock("sheet", "slopes and conditions"):
             return sheet(self, found)
 
-    def _found(self, kind: str, index: int, clock: Clock) -> Found:
+    def _found(self, kind: str, index: int, clock: Clock) -> SpectrumCourses:
         key = jax.random.fold_in(jax.random.key(self.seed), index)
         courses: dict[tuple[float, float], Course] = {}
         asked = [(rate, self.growths[0]) for rate in sorted(self.rates)] + [(self.rate, g) for g in self.growths[1:]]
@@ -74,7 +74,7 @@ class MamlRegression(RegressionOptions):
         with clock(f"{kind}-adaptation", f"{kind}: rates at test time"):
             drawn = GRID_TE[:: max(1, len(GRID_TE) // 6)].tolist()
             adapted = [adaptation(self, kind, growth, GRID_TE.tolist(), drawn) for growth in self.growths]
-        return Found(
+        return SpectrumCourses(
             kind,
             tuple(courses[self.rate, growth] for growth in self.growths),
             tuple(courses[rate, self.growths[0]] for rate in sorted(self.rates)),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from ntkseq import _statistics
 from ntkseq.studies.maml_regression_options import RegressionOptions
 from ntkseq.training import maml
 from ntkseq.training.maml import MixedRegression
@@ -73,4 +74,4 @@ def drawn_losses(problem: MixedRegression, tasks: int, *, seed: int) -> tuple[fl
         adapted = problem.beta_te / problem.m * np.einsum("kmd,km->kd", x, y)
         found.append(0.5 * (np.sum(problem.spectrum * (adapted - theta) ** 2, axis=1) + problem.noise**2))
     losses = np.concatenate(found)
-    return float(losses.mean()), float(losses.std(ddof=1) / np.sqrt(len(losses)))
+    return float(losses.mean()), _statistics.standard_error(losses)

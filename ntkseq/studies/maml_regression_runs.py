@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from ntkseq import _checks, bounds
 from ntkseq.bounds.maml_forms import Sides, effective
 from ntkseq.spectra import Interval
+from ntkseq.studies.exponents import exponent
 from ntkseq.studies.maml_regression_options import BATCHES, RegressionOptions
-from ntkseq.studies.rnn_learning import exponent
 from ntkseq.training import maml
 from ntkseq.training.maml import MixedRegression, Risk
 

@@ -25,7 +25,7 @@ from ntkseq.studies.maml_regression_runs import (
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Found:
+class SpectrumCourses:
     """What came of one spectrum.
 
     Attributes:
@@ -48,7 +48,7 @@ class Found:
         return (*self.courses, *self.diversities[1:])
 
 
-def sheet(study: RegressionOptions, found: Sequence[Found]) -> Sheet:
+def sheet(study: RegressionOptions, found: Sequence[SpectrumCourses]) -> Sheet:
     """What came of all spectra."""
     courses = [course for one in found for course in one.all]
     crossed = sum(one.outside for one in courses) + sum(outside(f.sweep.total, f.sweep.derived) for f in found)
@@ -95,7 +95,7 @@ def _asked(study: RegressionOptions) -> dict[str, Any]:
     return {name: value for name, value in dataclasses.asdict(study).items() if name not in apart}
 
 
-def target(study: RegressionOptions, one: Found) -> float:
+def target(study: RegressionOptions, one: SpectrumCourses) -> float:
     """The risk to be reached: eps times that of the start, which no rate of training changes."""
     return study.eps * float(one.courses[0].exact.total[0])
 
@@ -111,7 +111,7 @@ def diversity(one: Course | Adaptation, problem: Any) -> str:
     return f"diversity {value:.3g} (r = {one.growth:g})"
 
 
-def _section(study: RegressionOptions, one: Found) -> Section:
+def _section(study: RegressionOptions, one: SpectrumCourses) -> Section:
     by_rate = {label(course): course for course in one.courses}
     by_diversity = {diversity(course, course.problem): course for course in one.diversities}
     problems = {a.growth: course.problem for a, course in zip(one.adaptations, one.diversities, strict=True)}
@@ -168,7 +168,7 @@ def _section(study: RegressionOptions, one: Found) -> Section:
     return Section(f"Spectrum {one.kind}", text, figures, tables, said)
 
 
-def _risk_table(study: RegressionOptions, one: Found) -> Table:
+def _risk_table(study: RegressionOptions, one: SpectrumCourses) -> Table:
     rows = [
         (c.rate, c.growth, float(lower(c.derived)[-1]), float(c.exact.total[-1]), float(c.exact.bias[-1]),
          float(upper(c.derived)[-1]), float(upper(c.paper)[-1]), float(c.mean[-1]), float(c.error[-1]))
@@ -178,14 +178,14 @@ def _risk_table(study: RegressionOptions, one: Found) -> Table:
     return Table(header, tuple(rows), f"Excess risk at T = {study.steps}.")
 
 
-def _slope_table(study: RegressionOptions, one: Found) -> Table:
+def _slope_table(study: RegressionOptions, one: SpectrumCourses) -> Table:
     rows = [(c.rate, c.growth, *slopes(study, c), c.weights()[1]) for c in one.all]
     first, last = study.window
     header = ("beta_tr", "r", "slope, exact", "slope, simulated", "k*")
     return Table(header, tuple(rows), f"Fitted slopes of log risk over log T from {first} to {last}; k* at the end.")
 
 
-def _stop_table(study: RegressionOptions, one: Found) -> Table:
+def _stop_table(study: RegressionOptions, one: SpectrumCourses) -> Table:
     rows = [
         (course.rate, *(_beyond(study, at) for at in course.stopping(target(study, one)))) for course in one.courses
     ]
@@ -197,7 +197,7 @@ def _beyond(study: RegressionOptions, at: int | None) -> int | str:
     return f"> {study.steps}" if at is None else at
 
 
-def _condition_table(study: RegressionOptions, one: Found) -> Table:
+def _condition_table(study: RegressionOptions, one: SpectrumCourses) -> Table:
     """One row per form and condition that numbers decide, one column per problem."""
     cells: dict[tuple[str, str], list[str]] = {}
     for i, course in enumerate(one.all):
@@ -215,7 +215,7 @@ def _condition_table(study: RegressionOptions, one: Found) -> Table:
     )
 
 
-def _adaptation_table(study: RegressionOptions, one: Found) -> Table:
+def _adaptation_table(study: RegressionOptions, one: SpectrumCourses) -> Table:
     rows = [
         (a.growth, a.best, float(np.interp(a.best, a.rates, a.least)), a.unadapted,
          float(a.rates[np.argmin(a.trained)]), float(a.away.max()))
@@ -227,7 +227,7 @@ def _adaptation_table(study: RegressionOptions, one: Found) -> Table:
     return Table(header, tuple(rows), "Loss on a new task after adapting to it; rates after some steps are of a grid.")
 
 
-def _numbers(study: RegressionOptions, one: Found) -> dict[str, Any]:
+def _numbers(study: RegressionOptions, one: SpectrumCourses) -> dict[str, Any]:
     return {
         "target": target(study, one),
         "best_rate_of_training": float(one.sweep.rates[np.argmin(one.sweep.total)]),
@@ -238,7 +238,7 @@ def _numbers(study: RegressionOptions, one: Found) -> dict[str, Any]:
     }
 
 
-def _course_numbers(study: RegressionOptions, one: Found, course: Course) -> dict[str, Any]:
+def _course_numbers(study: RegressionOptions, one: SpectrumCourses, course: Course) -> dict[str, Any]:
     exact, simulated = slopes(study, course)
     early, at, late = course.stopping(target(study, one))
     return {
@@ -257,7 +257,7 @@ def _course_numbers(study: RegressionOptions, one: Found, course: Course) -> dic
     }
 
 
-def _arrays(found: Sequence[Found]) -> dict[str, np.ndarray]:
+def _arrays(found: Sequence[SpectrumCourses]) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     for one in found:
         for course in one.all:

@@ -10,7 +10,7 @@ import re
 import textwrap
 from typing import Annotated, Any, get_args, get_type_hints
 
-from ntkseq.studies.spec import Reading
+from ntkseq.studies.records import Reading
 
 _GROUP = "file-reading"  # options, as tyro goes on
 

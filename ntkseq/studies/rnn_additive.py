@@ -8,7 +8,7 @@ from __future__ import annotations
 from ntkseq.reports import Sheet
 from ntkseq.studies.provenance import Clock, Fingerprint
 from ntkseq.studies.rnn_additive_options import AdditiveOptions
-from ntkseq.studies.rnn_additive_runs import Case, cases, profiles
+from ntkseq.studies.rnn_additive_runs import AdditiveCase, cases, profiles
 from ntkseq.studies.rnn_additive_sheet import sheet
 
 
@@ -46,7 +46,7 @@ class RnnAdditive(AdditiveOptions):
 
     def measure(self, clock: Clock, mark: Fingerprint) -> Sheet:
         """Measure everything at every length, as it is and with short tokens."""
-        found: dict[bool, list[Case]] = {}
+        found: dict[bool, list[AdditiveCase]] = {}
         for short in (False, True) if self.short > 0 else (False,):
             found[short] = [
                 case

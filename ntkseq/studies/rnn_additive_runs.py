@@ -14,13 +14,16 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import concepts, predictors
-from ntkseq.bounds import Bound, Tokens, target_risk
+from ntkseq.bounds import Tokens, target_risk
 from ntkseq.bounds.memory import MemoryProfile, memory_profile
 from ntkseq.grams import Dense, gram
+from ntkseq.spectra import Interval
+from ntkseq.studies.exponents import exponent
 from ntkseq.studies.provenance import Fingerprint
 from ntkseq.studies.rnn_additive_options import AdditiveOptions
-from ntkseq.studies.rnn_learning import Errors, KernelFit, errors, exponent, kernel_fits, leading
-from ntkseq.studies.rnn_sgd import NetworkFit, papers_sgd, step_size
+from ntkseq.studies.rnn_cases import NormCase, Trained
+from ntkseq.studies.rnn_learning import BoundedFit, errors, kernel_fits, leading
+from ntkseq.studies.rnn_sgd import papers_sgd, step_size
 from ntkseq.studies.rnn_targets import KERNEL, function, label_error, unit_directions
 
 
@@ -36,28 +39,12 @@ def target(name: str, place: str, directions: Float[np.ndarray, "t d"], eps_x: f
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Trained:
-    """A network beside the kernel machine that was trained by gradient flow for the time lr steps.
-
-    lr is the step in the limit; a network whose own kernel is larger takes shorter ones, see `papers_sgd`.
-    """
-
-    network: NetworkFit
-    kernel: Errors
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Case:
-    """One target at one length and one norm of the later tokens.
+class AdditiveCase(NormCase[BoundedFit]):
+    """One target at one length and one norm of the later tokens; its sample is x, y and kernel matrix.
 
     Attributes:
         t, eps_x, name, place: which.
-        risk: `bounds.target_risk` at the largest n; its constants hold the norm.
-        kappa: root of K(x, x).
-        label_error: how far rounding may have moved a label.
-        fits: kernel regression, one list over n per draw.
         trained: networks, for the first draw.
-        sample: x, y, kernel matrix of the first draw, for the theorems.
     """
 
     t: int
@@ -65,51 +52,16 @@ class Case:
     name: str
     place: str
     target: concepts.Additive
-    risk: Bound
-    kappa: float
-    label_error: float
-    fits: list[list[KernelFit]]
     trained: list[Trained]
-    sample: tuple[Any, np.ndarray, Dense]
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """The numbers n of examples."""
-        return tuple(fit.n for fit in self.fits[0])
-
-    @property
-    def norm(self) -> float:
-        """The bound of |f|_K^2, in units of 1/K(x, x); inf where none is proven."""
-        return self.risk.constants["norm"] ** 2 * self.kappa**2
-
-    def risk_at(self, n: int) -> float:
-        """The risk bound at n examples: all of it goes with 1/sqrt(n) (recurrent_bounds.10)."""
-        value = self.risk.value
-        return math.inf if value is None else value * math.sqrt(self.risk.constants["n"] / n)
-
-    @property
-    def mean_errors(self) -> Float[np.ndarray, "draws s"]:
-        """Test errors of kernel regression."""
-        return np.array([[fit.errors.mean for fit in fits] for fits in self.fits])
-
-    @property
-    def violations(self) -> int:
-        """Draws and sizes where y'K^-1 y is above the bound of the norm."""
-        most = self.risk.constants["norm"] ** 2
-        return sum(fit.violates(most, label_error=self.label_error) for fits in self.fits for fit in fits)
 
     @property
     def broken(self) -> int:
         """Certified risk bounds, of both kinds, that lie below the measured error."""
-        count = 0
-        for fit in (fit for fits in self.fits for fit in fits):
-            own = fit.bound.value
-            count += fit.bound.certified and own is not None and own < fit.errors.mean
-            count += self.risk.certified and self.risk_at(fit.n) < fit.errors.mean
-        return int(count)
+        values = [(fit.bound.certified, fit.bound.value, fit.errors.mean) for fit in self.every]
+        return self.risk_broken + sum(bool(sure and value is not None and value < e) for sure, value, e in values)
 
     @property
-    def slope(self) -> Any:
+    def slope(self) -> Interval:
         """The exponent of the test error over the larger half of the sizes; see `exponent`."""
         half = min(len(self.sizes) // 2, max(len(self.sizes) - 2, 0))
         return exponent(self.sizes[half:], np.maximum(self.mean_errors[:, half:], np.finfo(np.float64).tiny))
@@ -123,7 +75,7 @@ def cases(
     networks: bool,
     mark: Fingerprint,
     clock: Callable[[str, str], AbstractContextManager[None]],
-) -> Iterator[Case]:
+) -> Iterator[AdditiveCase]:
     """Measure every target of a study at one length.
 
     Args:
@@ -159,7 +111,8 @@ def cases(
             ]
             trained = _networks(study, drawn[0], labels[0], t) if networks and place == study.places[0] else []
         x, y = drawn[0][0], labels[0][0]
-        yield Case(t, eps_x, name, place, f, risk, kappa, label_error(y), fits, trained, (x, y, drawn[0][2]))
+        sample = (x, y, drawn[0][2])
+        yield AdditiveCase(risk, kappa, label_error(y), fits, sample, t, eps_x, name, place, f, trained)
 
 
 def _networks(

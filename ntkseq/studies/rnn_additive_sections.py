@@ -11,17 +11,18 @@ import numpy as np
 from ntkseq.bounds import MemoryProfile
 from ntkseq.reports import Figure, Section, Table, learning
 from ntkseq.reports.learning import Curve
-from ntkseq.spectra import Interval
+from ntkseq.studies.exponents import cell
 from ntkseq.studies.rnn_additive_options import AdditiveOptions
-from ntkseq.studies.rnn_additive_runs import Case, Trained
+from ntkseq.studies.rnn_additive_runs import AdditiveCase
+from ntkseq.studies.rnn_cases import NETWORK_COLUMNS, bound_curve, network_curves, network_row, risk_curve, spread_curve
 
 TOP = 4.0  # upper end of learning curves: bounds above it say nothing
 FAR = 1e12  # bounds of a norm beyond it are not drawn
-Found = Mapping[bool, Sequence[Case]]
+BySetting = Mapping[bool, Sequence[AdditiveCase]]
 SETTING = {False: "token norm 1", True: "short tokens"}
 
 
-def curves(study: AdditiveOptions, plain: Sequence[Case]) -> Section:
+def curves(study: AdditiveOptions, plain: Sequence[AdditiveCase]) -> Section:
     """Test error against n, one figure per length, and a table of the networks."""
     figures, rows = [], []
     for t in sorted({case.t for case in plain}):
@@ -42,9 +43,8 @@ def curves(study: AdditiveOptions, plain: Sequence[Case]) -> Section:
         )
         figures.append(Figure(f"learning-{t}", lambda draw=draw: learning.panels(draw), caption, wide=True))
     for case in plain:
-        rows += [_network_row(case, one) for one in case.trained]
-    header = ("t", "function", "n", "width", "seed", "eta m", "steps", "error", "kernel, as long",
-              "kernel, interpolant", "training error", "moved", "own K(x, x)", "diverged at")  # fmt: skip
+        rows += [(case.t, case.name, *network_row(one, case.fits[0])) for one in case.trained]
+    header = ("t", "function", *NETWORK_COLUMNS, "own K(x, x)", "diverged at")
     caption = (
         "Networks by SGD on W (eta: step for W in the papers' parametrisation), beside kernel gradient flow for "
         "the same time and the kernel interpolant, on the same examples of the first draw. Own K(x, x): largest at the "
@@ -53,38 +53,18 @@ def curves(study: AdditiveOptions, plain: Sequence[Case]) -> Section:
     return Section("Error against examples", (), tuple(figures), (Table(header, tuple(rows), caption),))
 
 
-def _learnt(study: AdditiveOptions, case: Case) -> list[Curve]:
+def _learnt(study: AdditiveOptions, case: AdditiveCase) -> list[Curve]:
     """Dots, open points and two lines of one target."""
-    k, sizes, errors = study.places.index(case.place), case.sizes, case.mean_errors
-    own = [fit.bound for fit in case.fits[0]]
-    curves = [
-        Curve(f"kernel, {case.place}", sizes, errors.mean(axis=0), errors.min(axis=0), errors.max(axis=0), colour=k),
-        Curve(f"|f| bound, {case.place}", sizes, [case.risk_at(n) for n in sizes], style="line",
-              certified=case.risk.certified, colour=k),
-        Curve(f"y'K^-1 y bound, {case.place}", sizes, [math.nan if b.value is None else b.value for b in own],
-              style="line", certified=all(b.certified for b in own), colour=k, thin=True),
-    ]  # fmt: skip
-    for i, width in enumerate(sorted(study.widths)):
-        runs = [one.network for one in case.trained if one.network.width == width]
-        label = f"SGD, width {width}, {case.place}"
-        if runs:
-            curves.append(Curve(label, [r.n for r in runs], [r.errors.mean for r in runs],
-                                [r.errors.lower for r in runs], [r.errors.upper for r in runs], style="hollow",
-                                colour=k, marker=i + 1))  # fmt: skip
-    return curves
+    k, end = study.places.index(case.place), f", {case.place}"
+    return [
+        spread_curve(f"kernel{end}", case.sizes, case.mean_errors, colour=k),
+        risk_curve(f"|f| bound{end}", case, colour=k),
+        bound_curve(f"y'K^-1 y bound{end}", case.sizes, [fit.bound for fit in case.fits[0]], colour=k, thin=True),
+        *network_curves(case.trained, study.widths, end=end, marker=1, colour=k),
+    ]
 
 
-def _network_row(case: Case, one: Trained) -> tuple[Any, ...]:
-    run = one.network
-    best = next((fit.errors.mean for fit in case.fits[0] if fit.n == run.n), None)
-    return (
-        case.t, case.name, run.n, run.width, run.seed, 2 * run.lr, run.steps, run.errors.mean,
-        one.kernel.mean, best, run.train_error, run.moved, run.ratio,
-        run.diverged_at,
-    )  # fmt: skip
-
-
-def norms(found: Found) -> Section:
+def norms(found: BySetting) -> Section:
     """y'K^-1 y against the bound of the norm."""
     points: dict[str, Any] = {}
     rows = []
@@ -111,7 +91,7 @@ def norms(found: Found) -> Section:
     return Section("Norms", (), figures, (Table(header, tuple(rows), "Squared norms in units of 1/K(x, x)."),))
 
 
-def exponents(study: AdditiveOptions, plain: Sequence[Case]) -> Section:
+def exponents(study: AdditiveOptions, plain: Sequence[AdditiveCase]) -> Section:
     """The fitted exponents of n against the length."""
     ts = sorted({case.t for case in plain})
 
@@ -132,7 +112,7 @@ def exponents(study: AdditiveOptions, plain: Sequence[Case]) -> Section:
         f"{study.draws} draws (Student). The bounds fall as n^-1/2."
     )
     rows = tuple(
-        (c.t, c.name, c.place, _shown(c.slope), float(c.mean_errors[:, -1].mean()), c.sizes[-1],
+        (c.t, c.name, c.place, cell(c.slope), float(c.mean_errors[:, -1].mean()), c.sizes[-1],
          float(np.mean([fits[-1].errors.ceiling for fits in c.fits])), c.fits[0][-1].bound.value,
          c.risk_at(c.sizes[-1]))
         for c in plain
@@ -142,7 +122,7 @@ def exponents(study: AdditiveOptions, plain: Sequence[Case]) -> Section:
     return Section("Exponents", (), figures, (Table(header, rows, "Kernel regression at the largest n."),))
 
 
-def short(study: AdditiveOptions, found: Found, memory: Mapping[bool, MemoryProfile]) -> Section:
+def short(study: AdditiveOptions, found: BySetting, memory: Mapping[bool, MemoryProfile]) -> Section:
     """What becomes of norms, errors and memory when the later tokens are short."""
     ts, n = sorted({case.t for case in found[False]}), found[False][0].sizes[-1]
     pick = {(s, c.t, c.name, c.place): c for s, cases in found.items() for c in cases}
@@ -162,9 +142,8 @@ def short(study: AdditiveOptions, found: Found, memory: Mapping[bool, MemoryProf
     def error_curves(place: str) -> Any:
         curves = []
         for short, k in ((False, 0), (True, 1)):
-            last = [pick[short, t, name, place].mean_errors[:, -1] for t in ts]
-            curves.append(Curve(SETTING[short], ts, [e.mean() for e in last], [e.min() for e in last],
-                                [e.max() for e in last], colour=k, marker=k))  # fmt: skip
+            last = np.array([pick[short, t, name, place].mean_errors[:, -1] for t in ts]).T
+            curves.append(spread_curve(SETTING[short], ts, last, colour=k, marker=k))
         names: Any = {"xlabel": "length t", "ylabel": f"test error at n = {n}", "title": f"{name}, {place}"}
         return lambda ax: learning.learning(curves, ax, legend=False, **names)
 
@@ -194,7 +173,3 @@ def short(study: AdditiveOptions, found: Found, memory: Mapping[bool, MemoryProf
         "directions are as much longer (the papers' target looks at the unshortened tokens).",
     )
     return Section("Short tokens", text, figures, (Table(header, tuple(rows), f"Errors at n = {n}."),))
-
-
-def _shown(slope: Interval) -> Any:
-    return slope if math.isfinite(slope.lower) else slope.estimate

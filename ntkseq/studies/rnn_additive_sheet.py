@@ -11,15 +11,16 @@ import numpy as np
 from ntkseq._outward import at_least
 from ntkseq.bounds import MemoryProfile, allen_zhu_li, wang_shen
 from ntkseq.reports import Section, Sheet
-from ntkseq.spectra import Interval
 from ntkseq.studies import rnn_additive_sections as sections
+from ntkseq.studies.exponents import span
 from ntkseq.studies.rnn_additive_options import AdditiveOptions
-from ntkseq.studies.rnn_additive_runs import Case
-from ntkseq.studies.rnn_additive_sections import SETTING, Found
+from ntkseq.studies.rnn_additive_runs import AdditiveCase
+from ntkseq.studies.rnn_additive_sections import SETTING, BySetting
+from ntkseq.studies.rnn_cases import fit_notes, network_numbers, over_kernel
 from ntkseq.studies.rnn_learning import leading
 
 
-def sheet(study: AdditiveOptions, found: Found, memory: Mapping[bool, MemoryProfile]) -> Sheet:
+def sheet(study: AdditiveOptions, found: BySetting, memory: Mapping[bool, MemoryProfile]) -> Sheet:
     """What came of all cases, without short tokens (False) and with them (True)."""
     plain, every = found[False], [case for cases in found.values() for case in cases]
     checks = sum(len(case.fits) * len(case.sizes) for case in every)
@@ -29,13 +30,11 @@ def sheet(study: AdditiveOptions, found: Found, memory: Mapping[bool, MemoryProf
         (f"{violations} of {checks}", "y'K^-1 y above the bound of |f|^2"),
         (f"{broken} of {2 * checks}", "risk bounds below the measured error"),
     ]
-    facts += [(_span(case.slope), f"{case.name}, {case.place}, t = {case.t}: exponent of n") for case in shown]
+    facts += [(span(case.slope), f"{case.name}, {case.place}, t = {case.t}: exponent of n") for case in shown]
     for t in dict.fromkeys((min(c.t for c in plain), max(c.t for c in plain))):
-        runs = [one for c in plain if c.t == t for one in c.trained if one.network.width == max(study.widths)]
-        pairs = [(one.network.errors.mean, one.kernel.mean) for one in runs if one.network.diverged_at is None]
-        if pairs and min(map(min, pairs)) > 0:
-            ratio = math.exp(float(np.mean([math.log(network / kernel) for network, kernel in pairs])))
-            facts.append((f"{ratio:.2f}", f"t = {t}, width {max(study.widths)}: error over kernel's"))
+        ratio = over_kernel([one for c in plain if c.t == t for one in c.trained], max(study.widths))
+        if ratio is not None:
+            facts.append((ratio, f"t = {t}, width {max(study.widths)}: error over kernel's"))
     parts = [sections.curves(study, plain), sections.norms(found), sections.exponents(study, plain)]
     if True in found:
         parts.append(sections.short(study, found, memory))
@@ -57,7 +56,7 @@ def sheet(study: AdditiveOptions, found: Found, memory: Mapping[bool, MemoryProf
     )
 
 
-def _notes(study: AdditiveOptions, every: Sequence[Case]) -> list[str]:
+def _notes(study: AdditiveOptions, every: Sequence[AdditiveCase]) -> list[str]:
     notes = [
         "The kernel is that of the papers' W alone; bounds and kernel regression speak of it, not of a finite network. "
         f"Each bound holds alone with probability {at_least(study.delta)}, not all of them at once.",
@@ -70,16 +69,10 @@ def _notes(study: AdditiveOptions, every: Sequence[Case]) -> list[str]:
         listed = "; ".join(f"{name}, {place}, t = {t}" for name, place, t in endless)
         reason = next(c.risk.reason for c in every if not math.isfinite(c.norm))
         notes.append(f"No finite bound of the norm for {listed}: {reason}.")
-    singular = sorted({fit.reason for c in every for fits in c.fits for fit in fits if fit.reason})
-    notes += [f"Singular kernel matrix: {reason}." for reason in singular]
-    trained = [one.network for c in every for one in c.trained]
-    lost = sum(one.diverged_at is not None for one in trained)
-    if lost:
-        notes.append(f"{lost} of {len(trained)} networks diverged; lower --rate.")
-    return notes
+    return notes + fit_notes(every, [one for c in every for one in c.trained])
 
 
-def _theorems(study: AdditiveOptions, found: Found) -> Section:
+def _theorems(study: AdditiveOptions, found: BySetting) -> Section:
     """The two theorems at the longest sequences of the first target: rates, without a value."""
     last = {s: [c for c in cases if (c.name, c.place) == (study.functions[0], study.places[0])][-1]
             for s, cases in found.items()}  # fmt: skip
@@ -101,7 +94,7 @@ def _theorems(study: AdditiveOptions, found: Found) -> Section:
     return Section("The theorems", text, bounds=said)
 
 
-def _numbers(case: Case) -> dict[str, Any]:
+def _numbers(case: AdditiveCase) -> dict[str, Any]:
     return {
         "t": case.t, "eps_x": case.eps_x, "function": case.name, "place": case.place, "kernel_diagonal": case.kappa**2,
         "norm_bound": case.norm, "risk_bound": case.risk_at(case.sizes[-1]), "risk_certified": case.risk.certified,
@@ -109,15 +102,13 @@ def _numbers(case: Case) -> dict[str, Any]:
         "norm_squared": [fit.norm_squared.estimate * case.kappa**2 for fit in case.fits[0]],
         "rademacher": [fit.bound.value for fit in case.fits[0]], "violations": case.violations,
         "networks": [
-            {"n": r.n, "width": r.width, "seed": r.seed, "lr": r.lr, "steps": r.steps, "error": r.errors.mean,
-             "lower": r.errors.lower, "upper": r.errors.upper, "kernel_error": one.kernel.mean,
-             "train_error": r.train_error, "moved": r.moved, "own_diagonal": r.ratio, "diverged_at": r.diverged_at}
-            for one in case.trained for r in (one.network,)
+            {**network_numbers(one), "lower": one.network.errors.lower, "upper": one.network.errors.upper}
+            for one in case.trained
         ],
     }  # fmt: skip
 
 
-def _arrays(every: Sequence[Case]) -> dict[str, np.ndarray]:
+def _arrays(every: Sequence[AdditiveCase]) -> dict[str, np.ndarray]:
     """Errors and norms of every draw and size, losses of every network."""
     arrays: dict[str, np.ndarray] = {}
     for case in every:
@@ -127,9 +118,3 @@ def _arrays(every: Sequence[Case]) -> dict[str, np.ndarray]:
         arrays[f"{head}.norm_squared"] = np.array([[fit.norm_squared.estimate for fit in f] for f in case.fits])
         arrays |= {f"{head}.loss-{r.n}-{r.width}-{r.seed}": r.losses for r in (one.network for one in case.trained)}
     return arrays
-
-
-def _span(slope: Interval) -> str:
-    if not math.isfinite(slope.lower):
-        return f"{slope.estimate:.2f}"
-    return f"{slope.estimate:.2f} [{slope.lower:.2f}, {slope.upper:.2f}]"

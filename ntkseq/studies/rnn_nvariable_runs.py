@@ -15,50 +15,34 @@ from jaxtyping import Float
 from ntkseq import concepts
 from ntkseq.bounds import Bound, MemoryProfile, Tokens, memory_profile, rademacher, sample_size, target_risk
 from ntkseq.bounds.power_series import diagonal, expand
-from ntkseq.grams import Dense, gram
+from ntkseq.grams import gram
 from ntkseq.spectra import Interval
 from ntkseq.studies.provenance import Fingerprint
+from ntkseq.studies.rnn_cases import NormCase
+from ntkseq.studies.rnn_learning import KernelRegression, NormFit
 from ntkseq.studies.rnn_nvariable_fits import Memory, crossings, memory, reached
 from ntkseq.studies.rnn_nvariable_options import NVariableOptions, Setting
-from ntkseq.studies.rnn_nvariable_solved import Learnt, Solved
 from ntkseq.studies.rnn_targets import KERNEL, function, label_error
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Case:
-    """One setting: what is proved before any label, and what kernel regression did.
+class NVariableCase(NormCase[NormFit]):
+    """One setting; its sample is x, y and kernel matrix of the largest n, for the theorem.
 
     Attributes:
         setting, target: which.
         needed: `bounds.sample_size` for the study's eps.
-        risk: `bounds.target_risk` at the largest n.
-        kappa: root of K(x, x).
-        label_error: how far rounding may have moved a label.
         trivial: mean of min(1, |f|) over test points, the error of predicting 0.
-        fits: kernel regression, one list over n per draw.
         own: `bounds.rademacher` of the first draw at the largest n, from y'K^-1 y.
         eps: the error asked for.
-        singular: why a ridge was needed, where it was.
-        sample: x, y, kernel matrix of the first draw and the largest n, for the theorem.
     """
 
     setting: Setting
     target: concepts.NVariable
     needed: Bound
-    risk: Bound
-    kappa: float
-    label_error: float
     trivial: float
-    fits: list[list[Learnt]]
     own: Bound
     eps: float
-    singular: tuple[str, ...]
-    sample: tuple[Any, np.ndarray, Dense]
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """The numbers n of examples."""
-        return tuple(fit.n for fit in self.fits[0])
 
     @property
     def certified_n(self) -> float:
@@ -67,48 +51,26 @@ class Case:
         return math.inf if value is None else value
 
     @property
-    def norm(self) -> float:
-        """The bound of |f|_K^2, in units of 1/K(x, x)."""
-        return self.risk.constants["norm"] ** 2 * self.kappa**2
-
-    @property
-    def errors(self) -> Float[np.ndarray, "draws s"]:
-        """Test errors of kernel regression."""
-        return np.array([[fit.errors.mean for fit in fits] for fits in self.fits])
-
-    @property
     def reached(self) -> Interval:
         """The measured number of examples for eps."""
-        return reached(self.sizes, self.errors, self.eps)
+        return reached(self.sizes, self.mean_errors, self.eps)
 
     @property
     def draws_reached(self) -> Float[np.ndarray, " draws"]:
         """The same of each draw."""
-        return crossings(self.sizes, self.errors, self.eps)
-
-    @property
-    def violations(self) -> int:
-        """Draws and sizes where y'K^-1 y is above the bound of the norm."""
-        most = self.risk.constants["norm"] ** 2
-        return sum(fit.violates(most, label_error=self.label_error) for fits in self.fits for fit in fits)
+        return crossings(self.sizes, self.mean_errors, self.eps)
 
     @property
     def broken(self) -> int:
         """Certified bounds below the measured error, and certified sample sizes below the measured one."""
-        at_n = {
-            n: math.inf if self.risk.value is None else self.risk.value * math.sqrt(self.sizes[-1] / n)
-            for n in self.sizes
-        }  # fmt: skip  all of it goes with 1/sqrt(n) (recurrent_bounds.10)
         count = int(self.needed.certified and self.certified_n < self.reached.lower)
         count += self.own.certified and (self.own.value or 0.0) < self.fits[0][-1].errors.mean
-        for fit in (fit for fits in self.fits for fit in fits):
-            count += self.risk.certified and at_n[fit.n] < fit.errors.mean
-        return int(count)
+        return count + self.risk_broken
 
 
 def cases(
     study: NVariableOptions, *, mark: Fingerprint, clock: Callable[[str, str], AbstractContextManager[None]]
-) -> Iterator[Case]:
+) -> Iterator[NVariableCase]:
     """Measure every setting of a study.
 
     Args:
@@ -127,7 +89,7 @@ def cases(
                 x = concepts.sample(first, n + study.n_test, t, study.features, key=key, eps_x=1.0).x
                 mark.add(x)
                 K, cross = gram(KERNEL, x[:n]), gram(KERNEL, x[n:], x[:n])
-                drawn.append((x[:n], x[n:], [Solved(K, cross, size) for size in sorted(study.examples)]))
+                drawn.append((x[:n], x[n:], [KernelRegression(K, cross, size) for size in sorted(study.examples)]))
             # all inputs have the same token norms, so kappa is known before any label
             kappa = math.sqrt(memory_profile(KERNEL, drawn[0][0]).kernel_diagonal)
         for one, f in targets.items():
@@ -136,20 +98,24 @@ def cases(
                 yield _case(study, one, f, drawn, kappa)
 
 
-def _case(study: NVariableOptions, one: Setting, f: concepts.NVariable, drawn: Sequence[Any], kappa: float) -> Case:
+def _case(
+    study: NVariableOptions, one: Setting, f: concepts.NVariable, drawn: Sequence[Any], kappa: float
+) -> NVariableCase:
     x = drawn[0][0]
     law = Tokens.measured(x, rounded=True)  # `concepts.sample` divides tokens by their norms
     options: Any = {"delta": study.delta, "B0": study.grid / kappa}
     needed = sample_size(f, KERNEL, law, eps=study.eps, **options)
     risk = target_risk(f, KERNEL, law, n=max(study.examples), **options)
     labels = [(np.asarray(jax.vmap(f)(x)), np.asarray(jax.vmap(f)(q))) for x, q, _ in drawn]
-    fits = [[one.learn(y, y_test) for one in solved] for (_, _, solved), (y, y_test) in zip(drawn, labels, strict=True)]
-    singular = tuple(one.reason for _, _, solved in drawn for one in solved if one.reason)
+    fits = [
+        [one.fit(y, y_test) for one in machines] for (_, _, machines), (y, y_test) in zip(drawn, labels, strict=True)
+    ]
     last = drawn[0][2][-1]
     own = rademacher(last.part, labels[0][0], reg=last.reg, kappa=kappa, **options)
     y, tests = labels[0][0], np.concatenate([test for _, test in labels])
     trivial = float(np.minimum(1.0, np.abs(tests)).mean())
-    return Case(one, f, needed, risk, kappa, label_error(y), trivial, fits, own, study.eps, singular, (x, y, last.part))
+    sample = (x, y, last.part)
+    return NVariableCase(risk, kappa, label_error(y), fits, sample, one, f, needed, trivial, own, study.eps)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

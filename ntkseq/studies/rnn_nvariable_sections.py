@@ -11,11 +11,11 @@ import numpy as np
 
 from ntkseq.reports import Figure, Section, Table, learning
 from ntkseq.reports.learning import Curve
-from ntkseq.spectra import Interval
-from ntkseq.studies.rnn_learning import exponent
+from ntkseq.studies.exponents import cell, exponent
+from ntkseq.studies.rnn_cases import spread_curve
 from ntkseq.studies.rnn_nvariable_fits import late_exponent, straight
 from ntkseq.studies.rnn_nvariable_options import NVariableOptions
-from ntkseq.studies.rnn_nvariable_runs import Case, Kernel
+from ntkseq.studies.rnn_nvariable_runs import Kernel, NVariableCase
 
 NEEDED = "number of examples n"
 
@@ -35,11 +35,11 @@ class Sweep:
     label: str
     over: str
     x: tuple[int, ...]
-    cases: tuple[Case, ...]
+    cases: tuple[NVariableCase, ...]
     certified: tuple[Any, Any]
 
 
-def sweeps(study: NVariableOptions, found: Sequence[Case], kernel: Kernel) -> list[Sweep]:
+def sweeps(study: NVariableOptions, found: Sequence[NVariableCase], kernel: Kernel) -> list[Sweep]:
     """All sweeps of two values or more: over the span at each N, over N at each span, over t late and early."""
     made = []
     for name in study.functions:
@@ -61,7 +61,7 @@ def sweeps(study: NVariableOptions, found: Sequence[Case], kernel: Kernel) -> li
     return made
 
 
-def _sweep(label: str, over: str, x: tuple[int, ...], cases: tuple[Case, ...]) -> Sweep:
+def _sweep(label: str, over: str, x: tuple[int, ...], cases: tuple[NVariableCase, ...]) -> Sweep:
     return Sweep(label, over, x, cases, (np.array(x, np.float64), np.array([c.certified_n for c in cases])))
 
 
@@ -142,11 +142,11 @@ def table(study: NVariableOptions, swept: Sequence[Sweep]) -> Section:
         slopes: list[Any] = [None, None]
         if all(r.positive and r.finite for r in at):
             draws = np.array([case.draws_reached for case in one.cases]).T
-            slopes = [_shown(exponent(one.x, draws)), _shown(exponent(list(np.exp(x - x.min())), draws))]
+            slopes = [cell(exponent(one.x, draws)), cell(exponent(list(np.exp(x - x.min())), draws))]
         better = None
         if power is not None and rate is not None and len(far) > 2:
             better = "power" if power.misfit < rate.misfit else "exponential"
-        fitted = (line and _shown(line.slope) for line in (power, rate))
+        fitted = (line and cell(line.slope) for line in (power, rate))
         name = f"{one.label}: over {one.over}".replace(" ", "\u00a0")
         rows.append((name, *fitted, better, _derived(study, one), *slopes))
     header = ("setting", "certified: power", "certified: rate per unit", "nearer to", "derived",
@@ -176,21 +176,21 @@ def _rate(t: float) -> float:
     return 1.0086 * 2 / 3 * t ** (-1 / 3)
 
 
-def sizes(found: Sequence[Case]) -> Section:
+def sizes(found: Sequence[NVariableCase]) -> Section:
     """Every setting in numbers."""
     rows = []
     for case in found:
         s, last = case.setting, case.fits[0][-1]
         rows.append((s.function, s.t, s.variables, s.span, s.place, ", ".join(map(str, s.positions)), case.norm,
                      last.norm_squared.estimate * case.kappa**2, case.certified_n, case.reached,
-                     float(case.errors[:, -1].mean()), case.trivial))  # fmt: skip
+                     float(case.mean_errors[:, -1].mean()), case.trivial))  # fmt: skip
     header = ("function", "t", "N", "span", "place", "positions", "bound of |f|^2 K(x, x)",
               "y'K^-1 y K(x, x), largest n", "certified n", "measured n", "error, largest n", "error of 0")  # fmt: skip
     return Section("All settings", (), (), (Table(header, tuple(rows), "Measured n: open where not all draws got there "
                                                   "(or were there from the first n)."),))  # fmt: skip
 
 
-def curves(study: NVariableOptions, found: Sequence[Case]) -> Section:
+def curves(study: NVariableOptions, found: Sequence[NVariableCase]) -> Section:
     """Test errors against n at the length where N and span vary."""
     figures = []
     for name in study.functions:
@@ -201,9 +201,7 @@ def curves(study: NVariableOptions, found: Sequence[Case]) -> Section:
             for k, span in enumerate(sorted(study.spans)):
                 case = next(c for c in found if (c.setting.function, c.setting.t, c.setting.variables, c.setting.span,
                                                  c.setting.place) == (name, study.length, n, span, "late"))  # fmt: skip
-                e = case.errors
-                lines.append(Curve(f"span {span}", case.sizes, e.mean(axis=0), e.min(axis=0), e.max(axis=0), colour=k,
-                                   marker=k))  # fmt: skip
+                lines.append(spread_curve(f"span {span}", case.sizes, case.mean_errors, colour=k, marker=k))
             return lambda ax: learning.learning(lines, ax, legend=False, title=f"{name}, N = {n}",
                                                 ylabel="mean min(1, |f - y|)")  # fmt: skip
 
@@ -256,7 +254,7 @@ def _coefficients(kernel: Kernel) -> Table:
         ends = (
             [float(np.log(kernel.late[-1, p] / kernel.late[-2, p]) / np.log(t[-1] / t[-2]))] if len(t) > 1 else [None]
         )
-        rows.append((p + 1, late and _shown(late.slope), ends[0], late_exponent(p + 1), early and _shown(early.slope),
+        rows.append((p + 1, late and cell(late.slope), ends[0], late_exponent(p + 1), early and cell(early.slope),
                      1.0086, float(kernel.early[-1, p]), float(kernel.late[-1, p])))  # fmt: skip
     header = ("degree p", "late: power of t", "between the last two t", "derived", "early: rate in t^(2/3)", "derived",
               "K/a early, largest t", "K/a late, largest t")  # fmt: skip
@@ -271,7 +269,3 @@ def _coefficients(kernel: Kernel) -> Table:
 def _short(one: Sweep) -> str:
     """What tells a sweep from the others in its picture."""
     return one.label.split(", ")[-1] if one.over == "t" else one.label.split(", ")[1]
-
-
-def _shown(slope: Interval) -> Any:
-    return slope if math.isfinite(slope.lower) else slope.estimate

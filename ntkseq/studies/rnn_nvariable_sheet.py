@@ -12,11 +12,12 @@ from ntkseq._outward import at_least
 from ntkseq.bounds import wang_shen
 from ntkseq.reports import Section, Sheet
 from ntkseq.studies import rnn_nvariable_sections as sections
+from ntkseq.studies.rnn_cases import fit_notes
 from ntkseq.studies.rnn_nvariable_options import NVariableOptions
-from ntkseq.studies.rnn_nvariable_runs import Case, Kernel
+from ntkseq.studies.rnn_nvariable_runs import Kernel, NVariableCase
 
 
-def sheet(study: NVariableOptions, found: Sequence[Case], kernel: Kernel) -> Sheet:
+def sheet(study: NVariableOptions, found: Sequence[NVariableCase], kernel: Kernel) -> Sheet:
     """What came of all settings, and what the kernel says without data."""
     swept = sections.sweeps(study, found, kernel)
     fits = sum(len(case.fits) * len(case.sizes) for case in found)
@@ -53,7 +54,7 @@ def sheet(study: NVariableOptions, found: Sequence[Case], kernel: Kernel) -> She
     )  # fmt: skip
 
 
-def _notes(study: NVariableOptions, found: Sequence[Case]) -> list[str]:
+def _notes(study: NVariableOptions, found: Sequence[NVariableCase]) -> list[str]:
     notes = [
         "The kernel is that of the papers' W alone; bounds and kernel regression speak of it, not of a finite network. "
         f"Each bound holds alone with probability {at_least(study.delta)}, not all of them at once.",
@@ -73,12 +74,10 @@ def _notes(study: NVariableOptions, found: Sequence[Case]) -> list[str]:
             f"In {open_ended} of {len(found)} settings not all draws reached {study.eps:g} with {max(study.examples)} "
             "examples: their sample size is known from below only and enters no fit."
         )
-    notes += [f"Singular kernel matrix: {reason}." for reason in
-              sorted({reason for case in found for reason in case.singular})]  # fmt: skip
-    return notes
+    return notes + fit_notes(found)
 
 
-def _theorem(study: NVariableOptions, found: Sequence[Case]) -> Section:
+def _theorem(study: NVariableOptions, found: Sequence[NVariableCase]) -> Section:
     """The theorem for the widest window of the first function: a rate, without a value."""
     case = next(c for c in found if c.setting.place == "late" and c.setting.t == study.length
                 and c.setting.variables == max(study.variables) and c.setting.span == max(study.spans))  # fmt: skip
@@ -96,26 +95,26 @@ def _theorem(study: NVariableOptions, found: Sequence[Case]) -> Section:
     return Section("The theorem", text, bounds={"wang_shen": said})
 
 
-def _numbers(case: Case) -> dict[str, Any]:
+def _numbers(case: NVariableCase) -> dict[str, Any]:
     s = case.setting
     return {
         "function": s.function, "t": s.t, "variables": s.variables, "span": s.span, "place": s.place,
         "positions": list(s.positions), "kernel_diagonal": case.kappa**2, "norm_bound": case.norm,
         "certified_n": case.certified_n, "certified": case.needed.certified, "measured_n": case.reached,
-        "n": list(case.sizes), "error": case.errors.mean(axis=0).tolist(), "error_of_zero": case.trivial,
+        "n": list(case.sizes), "error": case.mean_errors.mean(axis=0).tolist(), "error_of_zero": case.trivial,
         "norm_squared": [fit.norm_squared.estimate * case.kappa**2 for fit in case.fits[0]],
         "rademacher": case.own.value, "violations": case.violations,
     }  # fmt: skip
 
 
-def _arrays(found: Sequence[Case], kernel: Kernel) -> dict[str, np.ndarray]:
+def _arrays(found: Sequence[NVariableCase], kernel: Kernel) -> dict[str, np.ndarray]:
     """Errors and norms of every draw and size; what the kernel remembers."""
     arrays: dict[str, np.ndarray] = {}
     for case in found:
         s = case.setting
         head = f"{s.function}-N{s.variables}-span{s.span}-{s.place}-t{s.t}"
         arrays[f"{head}.n"] = np.array(case.sizes)
-        arrays[f"{head}.error"] = case.errors
+        arrays[f"{head}.error"] = case.mean_errors
         arrays[f"{head}.norm_squared"] = np.array([[fit.norm_squared.estimate for fit in f] for f in case.fits])
     arrays |= {f"seen-c{one.fraction:g}": one.seen for one in kernel.laws}
     arrays |= {f"share-t{t}": share for t, share in kernel.shares.items()}

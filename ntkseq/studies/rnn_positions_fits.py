@@ -13,7 +13,7 @@ from ntkseq import bounds, kernels
 from ntkseq.bounds import Bound
 from ntkseq.grams import Dense
 from ntkseq.predictors.ridge import factorise
-from ntkseq.studies.rnn_learning import EPS, Errors, KernelFit, errors, kernel_fits, leading
+from ntkseq.studies.rnn_learning import EPS, BoundedFit, KernelFit, errors, kernel_fits, leading
 from ntkseq.studies.rnn_positions_options import FIRST
 from ntkseq.studies.rnn_targets import KERNEL
 
@@ -21,25 +21,16 @@ CHUNK = 128  # test sequences whose kernel is computed at once
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Fit:
-    """Kernel regression of all steps at once from n sequences.
+class StepsFit(KernelFit):
+    """Kernel regression of all steps at once from n sequences: errors of their mean; probes are predicted too.
 
     Attributes:
-        n: number of sequences.
-        errors: of the mean over steps.
         by_step: mean of min(1, |f_t - y_t|) at each step.
         bound: `bounds.every_step` of this predictor.
-        reg, reason: 0, or the ridge that a singular kernel matrix asks for, and why.
-        predicted: at the test points and all probes.
     """
 
-    n: int
-    errors: Errors
     by_step: Float[np.ndarray, " steps"]
     bound: Bound
-    reg: float
-    reason: str
-    predicted: Float[np.ndarray, "m steps"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,7 +68,7 @@ def cross_points(x: Any, other: Any) -> Float[np.ndarray, "mt ns"]:
     return np.concatenate(parts).astype(np.float64)
 
 
-def fit(K: Dense, cross: Any, y: Any, y_test: Any, n: int, **options: Any) -> Fit:
+def fit(K: Dense, cross: Any, y: Any, y_test: Any, n: int, **options: Any) -> StepsFit:
     """Fit one function to all steps of the first n sequences: the interpolant, or with the least ridge where K asks.
 
     Args:
@@ -97,7 +88,7 @@ def fit(K: Dense, cross: Any, y: Any, y_test: Any, n: int, **options: Any) -> Fi
     dual = scipy.linalg.cho_solve(factorise(np.asarray(part, np.float64), reg), labels.ravel())
     f = (cross[:, : n * steps] @ dual).reshape(-1, steps)
     m = len(y_test)
-    return Fit(n, errors(f[:m], y_test), by_step(f[:m], y_test), bound, reg, reason, f)
+    return StepsFit(n, errors(f[:m], y_test), f, reg, reason, by_step(f[:m], y_test), bound)
 
 
 def by_step(f: Float[np.ndarray, "m steps"], y: Any) -> Float[np.ndarray, " steps"]:
@@ -129,7 +120,7 @@ def used(f: Any, y: Any, k: int) -> Used:
     return Used(0.5 * np.mean(change**2, axis=1), gain)
 
 
-def alone(K: Dense, cross: Any, y: Any, y_test: Any, a: int, n: int) -> KernelFit:
+def alone(K: Dense, cross: Any, y: Any, y_test: Any, a: int, n: int) -> BoundedFit:
     """Kernel regression of one step by itself."""
     steps = y.shape[1]
     own = K.take(slice(a, None, steps))

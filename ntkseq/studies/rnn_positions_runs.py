@@ -15,11 +15,11 @@ from jaxtyping import Float
 from ntkseq import bounds, concepts, kernels, predictors
 from ntkseq.bounds import Bound
 from ntkseq.studies.provenance import Fingerprint
-from ntkseq.studies.rnn_learning import EPS, Errors, KernelFit, errors, leading
-from ntkseq.studies.rnn_positions_fits import Fit, Used, alone, by_step, cross_points, fit, points, probed, used
+from ntkseq.studies.rnn_cases import Case, Trained
+from ntkseq.studies.rnn_learning import EPS, BoundedFit, errors, leading
+from ntkseq.studies.rnn_positions_fits import StepsFit, Used, alone, by_step, cross_points, fit, points, probed, used
 from ntkseq.studies.rnn_positions_net import positions_sgd, step_size
 from ntkseq.studies.rnn_positions_options import FIRST, PositionsOptions
-from ntkseq.studies.rnn_sgd import NetworkFit
 from ntkseq.studies.rnn_targets import KERNEL, function, label_error, unit_directions
 
 
@@ -42,70 +42,38 @@ def at_step(f: concepts.PositionToPosition, step: int) -> concepts.Additive:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Trained:
-    """A network, its errors at each step and its use of tokens, beside kernel flow for the same time."""
+class TrainedSteps(Trained):
+    """The same with the network's errors at each step and its use of tokens."""
 
-    network: NetworkFit
     by_step: Float[np.ndarray, " steps"]
     used: Used
-    kernel: Errors
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Case:
-    """One target.
+class PositionsCase(Case[StepsFit]):
+    """One target: all steps at once, and each alone; kappa is that of the last step, the sample x and y.
 
     Attributes:
         name, source: which.
         target: the function.
-        fits: kernel regression, a list over n per draw.
         steps: certified bound of each step's loss at the largest n of the first draw, all at once.
         alone: kernel regression fitted to each step alone, at that n and draw.
         norms: bound of the squared norm of each step's function in the kernel of that step.
-        risk: `bounds.every_step_risk` at the largest n, before any label; its constants hold the norm of all steps.
         zero: mean of min(1, |y_t|), the error of 0.
         used, of_target: use of tokens by kernel regression at the largest n, and the target's own effects.
         trained: networks on the first draw.
-        kappa: root of K(x, x) of the last step.
-        label_error: how far rounding may have moved a label.
-        sample: sequences and labels of the first draw.
     """
 
     name: str
     source: str
     target: concepts.PositionToPosition
-    fits: list[list[Fit]]
     steps: list[Bound]
-    alone: list[KernelFit]
+    alone: list[BoundedFit]
     norms: list[Bound]
-    risk: Bound
     zero: Float[np.ndarray, " steps"]
     used: Used
     of_target: Used
-    trained: list[Trained]
-    kappa: float
-    label_error: float
-    sample: tuple[Any, np.ndarray]
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """The numbers n of sequences."""
-        return tuple(fit.n for fit in self.fits[0])
-
-    @property
-    def mean_errors(self) -> Float[np.ndarray, "draws s"]:
-        """Test errors of kernel regression, the mean over steps."""
-        return np.array([[fit.errors.mean for fit in fits] for fits in self.fits])
-
-    @property
-    def norm(self) -> float:
-        """The bound of |f|_K^2 of all steps, in units of 1/K(x, x) of the last step; inf where none is proven."""
-        return self.risk.constants["norm"] ** 2 * self.kappa**2
-
-    def risk_at(self, n: int) -> float:
-        """The risk bound at n sequences: all of it goes with 1/sqrt(n)."""
-        value = self.risk.value
-        return math.inf if value is None else value * math.sqrt(self.risk.constants["n"] / n)
+    trained: list[TrainedSteps]
 
     @property
     def violations(self) -> int:
@@ -116,7 +84,7 @@ class Case:
         count = sum(one.violates(said.value or 0.0, label_error=self.label_error)
                     for one, said in zip(self.alone, self.norms, strict=True))  # fmt: skip
         most = self.risk.constants["norm"]
-        for known in (one.bound.constants for fits in self.fits for one in fits):
+        for known in (one.bound.constants for one in self.every):
             # labels that rounding moved, by at most as much in norm as the least eigenvalue allows
             moved = math.sqrt(known["n"] * len(known["steps"])) * self.label_error
             floor = moved / math.sqrt(max(known["min_eigenvalue_lower"], known["reg"], EPS))
@@ -126,29 +94,25 @@ class Case:
     @property
     def broken(self) -> int:
         """Certified bounds below what was measured: of all steps, in every draw and n, and of each step."""
-        pairs = [(fit.bound.certified, fit.bound.value, fit.errors.mean) for fits in self.fits for fit in fits]
-        pairs += [(self.risk.certified, self.risk_at(fit.n), fit.errors.mean) for fits in self.fits for fit in fits]
+        pairs = [(fit.bound.certified, fit.bound.value, fit.errors.mean) for fit in self.every]
         pairs += [(b.certified, b.value, e) for b, e in zip(self.steps, self.fits[0][-1].by_step, strict=True)]
-        return int(sum(sure and value is not None and value < measured for sure, value, measured in pairs))
+        return self.risk_broken + sum(bool(sure and value is not None and value < e) for sure, value, e in pairs)
 
     @property
     def price(self) -> float:
         """Squared norm of the one function of all steps over the largest of a step alone, at the largest n."""
-        together, apart = (
-            self.fits[0][-1].bound.constants["norm_squared"],
-            [k.norm_squared.estimate for k in self.alone],
-        )
-        return together / max(apart) if max(apart) > 0 else math.nan
+        apart = max(one.norm_squared.estimate for one in self.alone)
+        return self.fits[0][-1].bound.constants["norm_squared"] / apart if apart > 0 else math.nan
 
     @property
     def checks(self) -> int:
         """How many bounds `broken` looks at."""
-        return 2 * sum(map(len, self.fits)) + len(self.steps)
+        return 2 * len(self.every) + len(self.steps)
 
 
 def cases(
     study: PositionsOptions, *, mark: Fingerprint, clock: Callable[[str, str], AbstractContextManager[None]]
-) -> Iterator[Case]:
+) -> Iterator[PositionsCase]:
     """Measure every target of a study. mark takes in the data; clock times a stage by key and name."""
     t = study.length
     directions = unit_directions(study.seed, t, t, study.features)
@@ -173,7 +137,7 @@ def cases(
         yield made
 
 
-def _case(study: PositionsOptions, name: str, source: str, f: concepts.PositionToPosition, drawn: Any) -> Case:
+def _case(study: PositionsOptions, name: str, source: str, f: concepts.PositionToPosition, drawn: Any) -> PositionsCase:
     x, _, K, cross = drawn[0]
     labels = [tuple(np.asarray(jax.vmap(f)(one))[:, FIRST:, 0] for one in draw[:2]) for draw in drawn]
     y, every = labels[0]
@@ -191,14 +155,13 @@ def _case(study: PositionsOptions, name: str, source: str, f: concepts.PositionT
     apart = [alone(K, cross, y, every[:m], a, n) for a in range(study.steps)]
     risk = bounds.every_step_risk(f, KERNEL, laws[-1], n=n, delta=study.delta, B0=study.grid / float(kappa[-1]))
     trained = _networks(study, drawn[0], labels[0]) if study.widths else []
-    return Case(
-        name, source, f, fits, list(steps), apart, norms, risk, by_step(np.zeros((m, study.steps)), every[:m]),
-        used(last.predicted[m:], every[m:], study.probes), used(every[m:], every[m:], study.probes), trained,
-        float(kappa[-1]), label_error(y), (x, y),
-    )  # fmt: skip
+    zero, probes = by_step(np.zeros((m, study.steps)), every[:m]), study.probes
+    uses = used(last.predicted[m:], every[m:], probes), used(every[m:], every[m:], probes)
+    common = (risk, float(kappa[-1]), label_error(y), fits, (x, y))
+    return PositionsCase(*common, name, source, f, list(steps), apart, norms, zero, *uses, trained)
 
 
-def _networks(study: PositionsOptions, drawn: Any, labels: Any) -> list[Trained]:
+def _networks(study: PositionsOptions, drawn: Any, labels: Any) -> list[TrainedSteps]:
     """Networks of all widths and seeds on the first examples, and kernel flow for as long."""
     (x, tests, K, cross), (y, every) = drawn, labels
     found, m = [], study.n_test
@@ -218,5 +181,6 @@ def _networks(study: PositionsOptions, drawn: Any, labels: Any) -> list[Trained]
                 )  # fmt: skip
                 f = np.asarray(run.predicted)
                 tested = dataclasses.replace(run, errors=errors(f[:m], every[:m]), predicted=f[:m])
-                found.append(Trained(tested, by_step(f[:m], every[:m]), used(f[m:], every[m:], study.probes), kernel))
+                at = by_step(f[:m], every[:m])
+                found.append(TrainedSteps(tested, kernel, at, used(f[m:], every[m:], study.probes)))
     return found

@@ -11,8 +11,16 @@ import numpy as np
 from ntkseq._outward import at_most
 from ntkseq.reports import Figure, Section, Table, learning
 from ntkseq.reports.learning import Curve
+from ntkseq.studies.rnn_cases import (
+    NETWORK_COLUMNS,
+    bound_curve,
+    network_curves,
+    network_row,
+    risk_curve,
+    spread_curve,
+)
 from ntkseq.studies.rnn_positions_options import FIRST, PositionsOptions
-from ntkseq.studies.rnn_positions_runs import Case, Trained
+from ntkseq.studies.rnn_positions_runs import PositionsCase, TrainedSteps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +31,7 @@ WORDS = {"near": "the token before", "far": "the second token", "all": "all toke
 LOSS = "mean min(1, |f - y|)"
 
 
-def by_step(study: PositionsOptions, found: Sequence[Case]) -> Section:
+def by_step(study: PositionsOptions, found: Sequence[PositionsCase]) -> Section:
     """The error at each step, at the largest n."""
     figures = []
     n, small = max(study.examples), max(study.sgd_examples)
@@ -40,7 +48,7 @@ def by_step(study: PositionsOptions, found: Sequence[Case]) -> Section:
                    tuple(figures))  # fmt: skip
 
 
-def _of(found: Sequence[Case], name: str) -> list[Case]:
+def _of(found: Sequence[PositionsCase], name: str) -> list[PositionsCase]:
     return [case for case in found if case.name == name]
 
 
@@ -63,32 +71,30 @@ def _linear(ax: Axes, curves: Sequence[Curve]) -> Axes:
     return ax
 
 
-def _steps(study: PositionsOptions, case: Case) -> list[Curve]:
+def _steps(study: PositionsOptions, case: PositionsCase) -> list[Curve]:
     """Kernel, step alone, networks, bound and the error of 0 over positions."""
     at = np.arange(FIRST, study.length)
     errors = np.array([fits[-1].by_step for fits in case.fits])
-    values = [math.nan if b.value is None else b.value for b in case.steps]
     curves = [
-        Curve("kernel, all steps", at, errors.mean(axis=0), errors.min(axis=0), errors.max(axis=0)),
+        spread_curve("kernel, all steps", at, errors),
         Curve("kernel, that step alone", at, [one.errors.mean for one in case.alone], colour=2, marker=1),
-        Curve("bound of a step", at, values, style="line", certified=all(b.certified for b in case.steps)),
+        bound_curve("bound of a step", at, case.steps),
         Curve("f = 0", at, case.zero, style="line", colour=5, thin=True),
     ]
     for k, width in enumerate(sorted(study.widths)):
         runs = _runs(case, width, max(study.sgd_examples))
         if runs:
-            e = np.array([one.by_step for one in runs])
-            curves.append(Curve(f"SGD, width {width}", at, e.mean(axis=0), e.min(axis=0), e.max(axis=0),
-                                style="hollow", colour=1, marker=k + 2))  # fmt: skip
+            steps, label = np.array([one.by_step for one in runs]), f"SGD, width {width}"
+            curves.append(spread_curve(label, at, steps, style="hollow", colour=1, marker=k + 2))
     return curves
 
 
-def _runs(case: Case, width: int, n: int) -> list[Trained]:
+def _runs(case: PositionsCase, width: int, n: int) -> list[TrainedSteps]:
     return [one for one in case.trained if (one.network.width, one.network.n) == (width, n)
             and one.network.diverged_at is None]  # fmt: skip
 
 
-def curves(study: PositionsOptions, found: Sequence[Case]) -> Section:
+def curves(study: PositionsOptions, found: Sequence[PositionsCase]) -> Section:
     """The mean error over steps against n, and a table of the networks."""
     figures = []
     for name in study.functions:
@@ -100,13 +106,8 @@ def curves(study: PositionsOptions, found: Sequence[Case]) -> Section:
             "nothing is shown."
         )
         figures.append(Figure(f"learning-{name}", lambda d=draw: learning.panels(d), caption, wide=True))
-    rows = tuple(
-        (c.name, c.source, r.n, r.width, r.seed, 2 * r.lr, r.steps, r.errors.mean, one.kernel.mean,
-         next((f.errors.mean for f in c.fits[0] if f.n == r.n), None), r.train_error, r.moved, r.ratio, r.diverged_at)
-        for c in found for one in c.trained for r in (one.network,)
-    )  # fmt: skip
-    header = ("function", "reads", "n", "width", "seed", "eta m", "steps", "error", "kernel, as long",
-              "kernel, interpolant", "training error", "moved", "own K", "diverged at")  # fmt: skip
+    rows = tuple((c.name, c.source, *network_row(one, c.fits[0])) for c in found for one in c.trained)
+    header = ("function", "reads", *NETWORK_COLUMNS, "own K", "diverged at")
     caption = (
         "Networks by SGD on W, the loss of a sequence summed over its steps, beside kernel gradient flow for the same "
         "time and the interpolant. Own K: K(x, x) summed over steps, largest at the start over the first sequences, in "
@@ -115,25 +116,17 @@ def curves(study: PositionsOptions, found: Sequence[Case]) -> Section:
     return Section("Error against examples", (), tuple(figures), (Table(header, rows, caption),) if rows else ())
 
 
-def _against_n(study: PositionsOptions, case: Case) -> Callable[[Axes], Axes]:
-    e, own = case.mean_errors, [fit.bound for fit in case.fits[0]]
+def _against_n(study: PositionsOptions, case: PositionsCase) -> Callable[[Axes], Axes]:
     lines = [
-        Curve("|f| bound", case.sizes, [case.risk_at(n) for n in case.sizes], style="line",
-              certified=case.risk.certified, colour=3),
-        Curve("kernel, all steps", case.sizes, e.mean(axis=0), e.min(axis=0), e.max(axis=0)),
-        Curve("y'K^-1 y bound", case.sizes, [math.nan if b.value is None else b.value for b in own], style="line",
-              certified=all(b.certified for b in own)),
-    ]  # fmt: skip
-    for k, width in enumerate(sorted(study.widths)):
-        runs = [one.network for one in case.trained if one.network.width == width]
-        if runs:
-            lines.append(Curve(f"SGD, width {width}", [r.n for r in runs], [r.errors.mean for r in runs],
-                               [r.errors.lower for r in runs], [r.errors.upper for r in runs], style="hollow",
-                               colour=1, marker=k + 2))  # fmt: skip
+        risk_curve("|f| bound", case, colour=3),
+        spread_curve("kernel, all steps", case.sizes, case.mean_errors),
+        bound_curve("y'K^-1 y bound", case.sizes, [fit.bound for fit in case.fits[0]]),
+        *network_curves(case.trained, study.widths, marker=2, colour=1),
+    ]
     return lambda ax: learning.learning(lines, ax, legend=False, title=case.source, ylabel=LOSS, top=TOP)
 
 
-def tokens(study: PositionsOptions, found: Sequence[Case]) -> Section:
+def tokens(study: PositionsOptions, found: Sequence[PositionsCase]) -> Section:
     """How much of the effect of earlier tokens is learnt, against how long ago they were."""
     figures = []
     wide, n = max(study.widths), max(study.sgd_examples)
@@ -202,7 +195,7 @@ def _maps(effects: Sequence[tuple[str, np.ndarray]]) -> Axes:
     return row[0]
 
 
-def norms(study: PositionsOptions, found: Sequence[Case]) -> Section:
+def norms(study: PositionsOptions, found: Sequence[PositionsCase]) -> Section:
     """What one function for all steps costs: its norm against those of the steps alone."""
     figures = []
     for name in study.functions:
@@ -239,7 +232,7 @@ def norms(study: PositionsOptions, found: Sequence[Case]) -> Section:
     return Section("One function for all steps", (), tuple(figures), (Table(header, tuple(rows), caption),))
 
 
-def proved(study: PositionsOptions, found: Sequence[Case]) -> Section:
+def proved(study: PositionsOptions, found: Sequence[PositionsCase]) -> Section:
     """What is proved before and after the labels are seen, and how many sequences a useful bound takes."""
     rows, n = [], max(study.examples)
     for case in found:

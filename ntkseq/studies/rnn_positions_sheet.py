@@ -11,11 +11,12 @@ from ntkseq._outward import at_least
 from ntkseq.bounds import allen_zhu_li
 from ntkseq.reports import Section, Sheet
 from ntkseq.studies import rnn_positions_sections as sections
+from ntkseq.studies.rnn_cases import fit_notes, network_numbers, over_kernel
 from ntkseq.studies.rnn_positions_options import FIRST, PositionsOptions
-from ntkseq.studies.rnn_positions_runs import Case, at_step
+from ntkseq.studies.rnn_positions_runs import PositionsCase, at_step
 
 
-def sheet(study: PositionsOptions, found: Sequence[Case]) -> Sheet:
+def sheet(study: PositionsOptions, found: Sequence[PositionsCase]) -> Sheet:
     """What came of all targets."""
     violations, broken = sum(case.violations for case in found), sum(case.broken for case in found)
     norms = sum(len(case.alone) + sum(map(len, case.fits)) for case in found)
@@ -28,11 +29,9 @@ def sheet(study: PositionsOptions, found: Sequence[Case]) -> Sheet:
         e = np.mean([fits[-1].by_step for fits in case.fits], axis=0)
         facts.append((f"{e[0]:.3f}, {e[-1]:.3f}", f"{case.name}, {case.source}: error, first and last step"))
         facts.append((f"{case.price:.1f}", f"{case.name}, {case.source}: squared norm, all steps over one"))
-    pairs = [(one.network.errors.mean, one.kernel.mean) for case in found for one in case.trained
-             if one.network.width == max(study.widths) and one.network.diverged_at is None]  # fmt: skip
-    if pairs and min(map(min, pairs)) > 0:
-        ratio = math.exp(float(np.mean([math.log(network / kernel) for network, kernel in pairs])))
-        facts.append((f"{ratio:.2f}", f"width {max(study.widths)}: error over kernel's, as long"))
+    ratio = over_kernel([one for case in found for one in case.trained], max(study.widths))
+    if ratio is not None:
+        facts.append((ratio, f"width {max(study.widths)}: error over kernel's, as long"))
     parts = [
         sections.by_step(study, found), sections.curves(study, found), sections.tokens(study, found),
         sections.norms(study, found), sections.proved(study, found), _theorem(study, found),
@@ -49,7 +48,7 @@ def sheet(study: PositionsOptions, found: Sequence[Case]) -> Sheet:
     )  # fmt: skip
 
 
-def _notes(study: PositionsOptions, found: Sequence[Case]) -> list[str]:
+def _notes(study: PositionsOptions, found: Sequence[PositionsCase]) -> list[str]:
     notes = [
         "One predictor for all steps: its norm is that of one function of sequence and step, and bounds count "
         "sequences, not steps, as independent. Kernel of the papers' W alone; the bounds speak of kernel regression, "
@@ -64,16 +63,10 @@ def _notes(study: PositionsOptions, found: Sequence[Case]) -> list[str]:
         listed = ", ".join(f"{case.name} ({case.source})" for case in endless)
         reason = next(one.reason for one in endless[0].norms if not math.isfinite(one.value or 0.0))
         notes.append(f"No finite bound of the norm at some steps for {listed}: {reason}.")
-    notes += [f"Singular kernel matrix: {reason}." for reason in
-              sorted({fit.reason for case in found for fits in case.fits for fit in fits if fit.reason})]  # fmt: skip
-    trained = [one.network for case in found for one in case.trained]
-    lost = sum(one.diverged_at is not None for one in trained)
-    if lost:
-        notes.append(f"{lost} of {len(trained)} networks diverged; lower --rate.")
-    return notes
+    return notes + fit_notes(found, [one for case in found for one in case.trained])
 
 
-def _theorem(study: PositionsOptions, found: Sequence[Case]) -> Section:
+def _theorem(study: PositionsOptions, found: Sequence[PositionsCase]) -> Section:
     """The theorem for the last step of the first target: a rate, without a value."""
     case, n = found[0], max(study.examples)
     x, y = case.sample
@@ -89,7 +82,7 @@ def _theorem(study: PositionsOptions, found: Sequence[Case]) -> Section:
     return Section("The theorem", text, bounds={"allen_zhu_li": said})
 
 
-def _numbers(case: Case) -> dict[str, object]:
+def _numbers(case: PositionsCase) -> dict[str, object]:
     last = case.fits[0][-1]
     return {
         "function": case.name, "source": case.source, "positions": [FIRST + a for a in range(len(case.zero))],
@@ -103,15 +96,12 @@ def _numbers(case: Case) -> dict[str, object]:
         "norm_bound": [math.inf if b.value is None else b.value * case.kappa**2 for b in case.norms],
         "price": case.price, "violations": case.violations, "broken": case.broken,
         "networks": [
-            {"n": r.n, "width": r.width, "seed": r.seed, "lr": r.lr, "steps": r.steps, "error": r.errors.mean,
-             "error_by_step": one.by_step.tolist(), "kernel_error": one.kernel.mean, "train_error": r.train_error,
-             "moved": r.moved, "own_diagonal": r.ratio, "diverged_at": r.diverged_at}
-            for one in case.trained for r in (one.network,)
+            {**network_numbers(one), "error_by_step": one.by_step.tolist()} for one in case.trained
         ],
     }  # fmt: skip
 
 
-def _arrays(found: Sequence[Case]) -> dict[str, np.ndarray]:
+def _arrays(found: Sequence[PositionsCase]) -> dict[str, np.ndarray]:
     """Errors of every draw, size and step, use of tokens, losses of every network."""
     arrays: dict[str, np.ndarray] = {}
     for case in found:

@@ -16,7 +16,7 @@ from ntkseq.grams.sampling import Sampling
 from ntkseq.reports.files import FLAGS
 from ntkseq.spectra import positive_definite, spectrum
 from ntkseq.spectra.ranks import Dimension
-from ntkseq.studies.spec import check_fields
+from ntkseq.studies.records import check_fields
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,8 @@ from ntkseq.studies.base import NamedStudy
 from ntkseq.studies.facts import facts
 from ntkseq.studies.inputs import Problem, problem
 from ntkseq.studies.provenance import Clock, Fingerprint
-from ntkseq.studies.spec import Reading, Study
+from ntkseq.studies.records import Reading
+from ntkseq.studies.spec import Study
 from ntkseq.studies.training_runs import MODELS, Runs, Task, train
 from ntkseq.studies.training_sheet import sheet
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def _overview(found: Mapping[str, Runs], drifts: Mapping[str, Laziness], misses:
         ):
             fit = fits[model]
             values = [[value(outcome) for outcome in runs[width]] for width in widths]
-            draw = _later(comparisons.width, widths, _filled(values), slope=fit, ylabel=label)
+            draw = partial(comparisons.width, widths, _filled(values), slope=fit, ylabel=label)
             what = "Kernel drift" if name == "drift" else "Error of the linearised prediction"
             caption = f"{what} against width, {model}: {fit.verdict}. Slope {fit.slope:.3g}, {fit.reason}."
             figures.append(Figure(f"{name}-{model}", draw, caption))
@@ -79,22 +80,20 @@ def _section(model: str, runs: Runs, task: Task) -> Section:
         for o in (narrow, wide)
         for who, curve in (("network", o.history["loss"]["train_loss"]), ("linearised", o.linear_loss))
     }
-    draw = lambda name, *arguments, **options: _later(getattr(trajectories, name), *arguments, **options)  # noqa: E731
-    figures = [
-        Figure(f"fan-{model}", draw("eigenvalues", narrow.history), f"Eigenvalues at width {narrow.width}, one seed."),
-        Figure(f"least-{model}", draw("least", ends), "The least eigenvalue with its interval, narrowest and widest."),
-        Figure(f"distance-{model}", draw("drift", ends), "Distance of kernel and parameters from the start."),
-        Figure(f"ranks-{model}", draw("ranks", ends, kinds=("entropy",)), "Effective rank of the kernel (entropy)."),
-        Figure(f"loss-{model}", draw("losses", ends), "Mean loss |f - y|^2 / 2 on training and test set."),
-        Figure(f"linear-{model}", _later(comparisons.linearised, steps, curves, ylabel="training loss"),
-               "The network and its linearisation, trained by the same batches."),
-        Figure(f"alignment-{model}", draw("alignment", ends), "Alignment of the kernel with labels and residuals."),
+    drawn: list[tuple[str, Any, str]] = [
+        ("fan", partial(trajectories.eigenvalues, narrow.history), f"Eigenvalues at width {narrow.width}, one seed."),
+        ("least", partial(trajectories.least, ends), "The least eigenvalue with its interval, narrowest and widest."),
+        ("distance", partial(trajectories.drift, ends), "Distance of kernel and parameters from the start."),
+        ("ranks", partial(trajectories.ranks, ends, kinds=("entropy",)), "Effective rank of the kernel (entropy)."),
+        ("loss", partial(trajectories.losses, ends), "Mean loss |f - y|^2 / 2 on training and test set."),
+        ("linear", partial(comparisons.linearised, steps, curves, ylabel="training loss"),
+         "The network and its linearisation, trained by the same batches."),
+        ("alignment", partial(trajectories.alignment, ends), "Alignment of the kernel with labels and residuals."),
     ]  # fmt: skip
     if "attention" in wide.history.tables:
-        figures.append(
-            Figure(f"attention-{model}", draw("attention", wide.history),
-                   f"Effective rank of attention matrices by layer, width {wide.width}; thin: heads.")
-        )  # fmt: skip
+        caption = f"Effective rank of attention matrices by layer, width {wide.width}; thin: heads."
+        drawn.append(("attention", partial(trajectories.attention, wide.history), caption))
+    figures = [Figure(f"{name}-{model}", draw, caption) for name, draw, caption in drawn]
     return Section(model, (_du(narrow, task), _du(wide, task)), tuple(figures), (_table(runs),))
 
 
@@ -178,7 +177,3 @@ def _filled(values: list[list[float]]) -> np.ndarray:
 
 def _span(fit: Laziness) -> str:
     return f"{fit.slope:.2f} [{fit.lower:.2f}, {fit.upper:.2f}]"
-
-
-def _later(draw: Any, *arguments: Any, **options: Any) -> Any:
-    return lambda: draw(*arguments, **options)

@@ -12,7 +12,7 @@ import pytest
 from ntkseq import data
 from ntkseq.studies import named
 from ntkseq.studies.base import NamedStudy
-from ntkseq.studies.spec import Reading
+from ntkseq.studies.records import Reading
 
 
 def fields(cls):

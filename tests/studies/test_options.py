@@ -10,7 +10,7 @@ import pytest
 from ntkseq import cli
 from ntkseq.studies import Study, named, options
 from ntkseq.studies.accuracy import Scored
-from ntkseq.studies.spec import Reading
+from ntkseq.studies.records import Reading
 
 
 @pytest.mark.parametrize("words", [["study"], ["accuracy"], ["study", "training"]])

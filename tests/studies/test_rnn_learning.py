@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ntkseq import bounds, concepts, gram, kernels
-from ntkseq.studies.rnn_learning import errors, exponent, kernel_fits, leading
+from ntkseq.studies.rnn_learning import KernelRegression, errors, kernel_fits, leading
 
 KERNEL = kernels.Recurrent.preset("allen-zhu-li")
 TARGET = concepts.Additive([(2, [0.6, 0.8, 0.0], "sin"), (1, [0.0, 1.0, 0.0], concepts.series.polynomial([0, 1]))])
@@ -112,23 +112,37 @@ def test_the_leading_part_has_a_rounding_of_its_own_which_holds():
     assert np.linalg.norm(np.asarray(part, np.float64) - exact, 2) <= float(part.rounding)
 
 
-def test_the_exponent_is_that_of_a_power_law_and_its_interval_covers():
-    sizes = [8, 16, 64]
-    exact = exponent(sizes, [[3 * n**-0.7 for n in sizes]] * 2)
-    assert math.isclose(exact.estimate, -0.7) and exact.resolved and exact.upper - exact.lower < 1e-12
-    rng = np.random.default_rng(0)
-    laws = -0.7 * np.log(sizes) + rng.normal(0, 0.3, (400, 3, 1)) + rng.normal(0, 0.3, (400, 3, 3)).cumsum(axis=2)
-    found = [exponent(sizes, np.exp(one)) for one in laws]  # errors of one draw hang together
-    assert abs(np.mean([one.lower <= -0.7 <= one.upper for one in found]) - 0.95) < 0.033  # 3 standard errors
-    alone = exponent(sizes, np.exp(laws[0][:1]))
-    assert math.isinf(alone.lower) and math.isinf(alone.upper) and not alone.resolved
+TARGETS = [concepts.NVariable((1, 2), np.eye(2, 3) * s, name) for s, name in ((1.0, "sin"), (0.5, "exp"))]
 
 
-@pytest.mark.parametrize(
-    ("sizes", "values", "message"),
-    [([8], [[1.0]], "two different"), ([8, 8], [[1.0, 1.0]], "two different"), ([8, 9], [[1.0, 0.0]], "must be > 0"),
-     ([8, 9], [1.0, 2.0], "two different")],
-)  # fmt: skip
-def test_exponents_of_nothing_are_turned_away(sizes, values, message):
-    with pytest.raises(ValueError, match=message):
-        exponent(sizes, values)
+def test_many_targets_get_from_one_factor_what_linear_algebra_gives_each():
+    x = concepts.sample(TARGETS[0], 60, 4, 3, key=jax.random.key(0), eps_x=1.0).x
+    K, cross = gram(KERNEL, x[:20]), gram(KERNEL, x[20:], x[:20])
+    for n in (1, 7, 20):
+        machine, matrix = KernelRegression(K, cross, n), np.asarray(K, np.float64)[:n, :n]
+        for f in TARGETS:
+            y = np.asarray(jax.vmap(f)(x))
+            labels, fit = y[:n].astype(np.float64), machine.fit(y[:20], y[20:])
+            dual = np.linalg.solve(matrix, labels)
+            np.testing.assert_allclose(fit.predicted, np.asarray(cross, np.float64)[:, :n] @ dual, rtol=1e-6, atol=1e-9)
+            assert fit.errors == errors(fit.predicted, y[20:]) and fit.n == n and fit.reg == 0
+            assert fit.norm_squared.lower < labels @ dual < fit.norm_squared.upper
+            np.testing.assert_allclose(fit.norm_squared.estimate, labels @ dual, rtol=1e-9)
+            (alone,) = kernel_fits(K, cross, y[:20], y[20:], (n,))
+            assert (alone.errors, alone.norm_squared, alone.trace) == (fit.errors, fit.norm_squared, fit.trace)
+            # labels that move by off in all move the root of y'K^-1 y by sqrt(n / least eigenvalue) at most
+            reach = np.sqrt(n / np.linalg.eigvalsh(matrix)[0])
+            assert reach <= fit.moved < 1.01 * reach
+            for limit in (0.5 * fit.norm_squared.lower, 2 * fit.norm_squared.upper):
+                flags = [fit.violates(limit, label_error=off) for off in np.geomspace(1e-6, 10, 300).tolist()]
+                assert flags[0] == (limit < fit.norm_squared.lower) and not flags[-1]
+
+
+def test_duplicates_among_many_targets_are_said_and_do_not_crash():
+    x = concepts.sample(TARGETS[0], 12, 4, 3, key=jax.random.key(0), eps_x=1.0).x
+    twice = np.concatenate([x[:6], x[:2]])
+    machine = KernelRegression(gram(KERNEL, twice), gram(KERNEL, x[6:], twice), 8)
+    assert machine.reg > 0 and "not told from zero" in machine.reason
+    y = np.asarray(jax.vmap(TARGETS[0])(twice))
+    fit = machine.fit(y, np.asarray(jax.vmap(TARGETS[0])(x[6:])))
+    assert not fit.norm_squared.finite and np.isinf(fit.norm_squared.upper) and fit.errors.mean < 1
