@@ -17,7 +17,8 @@ from ntkseq.grams.sampling import Sampling
 from ntkseq.reports import files
 from ntkseq.spectra import dense
 from ntkseq.spectra.compare import _held
-from ntkseq.studies import Stored, rnn_learning, stored
+from ntkseq.studies import Stored, stored
+from ntkseq.studies.recurrent import kernel_regression
 from ntkseq.studies.stored import _read
 
 X = np.random.default_rng(3).normal(size=(4, 2, 1)).astype(np.float32)
@@ -40,7 +41,7 @@ def from_file(K: Any, folder: Any) -> Any:
 
 WAYS: dict[str, Any] = {
     "take": lambda K, _: K.take(slice(0, 3)),
-    "leading": lambda K, _: rnn_learning.leading(K, 3),
+    "leading": lambda K, _: kernel_regression.leading(K, 3),
     "centred": lambda K, _: spectra.centred(K),
     "pickle": lambda K, _: pickle.loads(pickle.dumps(K)),
     "copy": lambda K, _: copy.deepcopy(K),

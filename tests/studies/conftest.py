@@ -11,5 +11,5 @@ HERE = pathlib.Path(__file__).parent
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.parent == HERE and "sheet" in getattr(item, "fixturenames", ()):
+        if HERE in item.path.parents and "sheet" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)

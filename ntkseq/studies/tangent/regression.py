@@ -1,0 +1,220 @@
+"""What does the report of a study say where targets are numbers? Squared errors, ridge, and the bound that holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ntkseq import bounds, predictors
+from ntkseq.grams import Dense
+from ntkseq.reports import Figure, Section, Sheet, Table, plots
+from ntkseq.reports.record import Rank
+from ntkseq.spectra import FullSpectrum
+from ntkseq.studies.tangent.inputs import Problem
+from ntkseq.studies.tangent.ridge import Centre
+from ntkseq.studies.tangent.spec import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Errors:
+    """How well kernel ridge regression predicts numbers, in the units of the targets.
+
+    Attributes:
+        test, train, loo: root of the mean squared error on test examples, training examples, and leave-one-out.
+        mean: the test error of always saying the mean of the training targets.
+    """
+
+    test: float
+    train: float
+    loo: float
+    mean: float
+
+
+def report(
+    study: Study,
+    posed: Problem,
+    K: Dense,
+    cross: Dense,
+    eigen: FullSpectrum,
+    centre: Centre,
+    *,
+    reg: float,
+    reg_from: str,
+    ranks: tuple[Rank, ...],
+    provenance: dict[str, Any],
+) -> Sheet:
+    """The report of a study on targets that are numbers.
+
+    The predictor f is kernel ridge regression on the centred targets, with the centre added back; the Rademacher bound
+    speaks of the same one, with the loss min(1, (f(x) - y)^2), and counts what the centre was chosen from.
+
+    Args:
+        study: what was asked.
+        posed: the examples.
+        K, cross: kernel of the training examples, and of test with training examples.
+        eigen: the spectrum of K.
+        centre: what targets are centred by.
+        reg, reg_from: the ridge, and how it was chosen.
+        ranks: effective ranks of K.
+        provenance: of the numbers.
+    """
+    y, y_test = np.asarray(posed.train.y, np.float64), np.asarray(posed.test.y, np.float64)
+    fit = predictors.ridge(K, y - centre.value, reg=reg)
+    predicted: Float[np.ndarray, " m"] = centre.value + np.asarray(fit(cross))
+    # who leaves an example out leaves it out of the centre, too: the targets of the others move by a constant
+    moved = predictors.ridge(K, np.ones(len(y)), reg=reg).loo_residuals
+    loo = fit.loo_residuals + (centre.value - centre.left_out(y)) * moved
+    found = Errors(_root(predicted - y_test), _root(fit.residuals), _root(loo), _root(y.mean() - y_test))
+    bound = bounds.rademacher(
+        K,
+        y - centre.value,
+        delta=study.delta,
+        B0=study.norm_grid,
+        reg=reg,
+        loss="squared",
+        tried=study.tried * centre.tried,
+    )
+    if posed.scale is not None:
+        bound = bounds_of_scaled(bound)
+    measured = {} if posed.repeated else {"rademacher": float(np.mean(np.minimum(1.0, (predicted - y_test) ** 2)))}
+    least = eigen.min_eigenvalue
+    return Sheet(
+        title=f"{posed.name}: {'neural tangent' if study.kind == 'ntk' else 'NNGP'} kernel regression",
+        question=f"How well does kernel ridge regression predict the targets? {posed.summary}. {study.describe()}.",
+        command=study.command,
+        facts=(
+            (f"{found.test:.4g}", "root mean squared test error"),
+            (f"{found.mean:.4g}", "of always saying the mean"),
+            (f"{found.loo:.4g}", "leave-one-out"),
+            (str(least), "least eigenvalue" + ("" if least.positive else ", not resolved")),
+            (f"{reg:.3g}", f"ridge, {'given' if reg_from == 'given' else 'by leave-one-out'}"),
+        ),
+        notes=_notes(posed, y, eigen, reg_from, centre),
+        sections=(
+            Section(
+                "Prediction",
+                figures=(
+                    Figure(
+                        "predictions",
+                        lambda: _predictions(predicted, y_test),
+                        "Prediction against target on the test examples; on the line both are equal.",
+                    ),
+                ),
+                tables=(
+                    Table(
+                        ("examples", "root mean squared error"),
+                        (
+                            ("test", found.test),
+                            ("test, by the mean of the training targets", found.mean),
+                            ("training", found.train),
+                            ("leave-one-out", found.loo),
+                        ),
+                    ),
+                ),
+            ),
+            Section(
+                "Spectrum",
+                figures=(
+                    Figure(
+                        "eigenvalues",
+                        lambda: plots.eigenvalues(eigen, reg=reg),
+                        "Eigenvalues of the kernel matrix of the training examples, with their errors.",
+                    ),
+                ),
+                tables=(
+                    Table(
+                        ("effective rank", "value", "definition"),
+                        tuple((rank.kind, rank.value, rank.reason or rank.formula) for rank in ranks),
+                    ),
+                ),
+            ),
+            Section("Bounds", text=(_SPOKEN, _counted(centre)), bounds={"rademacher": bound}, measured=measured),
+        ),
+        numbers={
+            "root_mean_squared_error": dataclasses.asdict(found),
+            "centre": centre.value,
+            "reg": reg,
+            "reg_from": reg_from,
+            "rkhs_norm": float(fit.rkhs_norm),
+            "effective_dimension": float(fit.effective_dimension),
+            "min_eigenvalue": least,
+            "n_train": len(y),
+            "n_test": len(y_test),
+        },
+        arrays={
+            "K": np.asarray(K.array),
+            "K_test": np.asarray(cross.array),
+            "rounding": np.asarray(K.rounding),
+            "y": y,
+            "y_test": y_test,
+            "prediction": predicted,
+            "eigenvalues": np.asarray(eigen.values),
+            "eigenvalue_errors": np.asarray(eigen.errors),
+        },
+        provenance=provenance,
+    )
+
+
+_SPOKEN = (
+    "The Rademacher bound holds for targets that are numbers, with the loss min(1, (f(x) - y)^2) in the units of the "
+    "targets. The other bounds of this package speak of two classes and are left out."
+)
+
+
+def _counted(centre: Centre) -> str:
+    return (
+        f"f is {centre} and a function of the kernel's space. {centre} is of the form k 10^e, and was chosen by the "
+        "training targets, which the bound counts as 4 (|e| + 1)(|e| + 2)(|k| + 1)(|k| + 2) = "
+        f"{centre.tried} settings: the shares of all such numbers sum to less than one."
+    )
+
+
+def _notes(posed: Problem, y: np.ndarray, eigen: FullSpectrum, reg_from: str, centre: Centre) -> tuple[str, ...]:
+    told = [f"The file: {note}." for note in posed.notes]
+    told.append(
+        f"Targets are centred: {centre}, the mean of the training targets within a 200th of their standard deviation, "
+        "is taken away before the fit and added back in every prediction."
+    )
+    if y.std() == 0:
+        told.append("All training targets are equal.")
+    if not eigen.min_eigenvalue.positive:
+        told.append("The least eigenvalue cannot be told from zero; float64 may resolve it.")
+    if reg_from != "given":
+        told.append(f"The leave-one-out error is optimistic: it chose the ridge ({reg_from}).")
+    if posed.repeated:
+        told.append(f"{posed.warning.strip()} Nothing is measured beside the bound.")
+    if posed.scale is not None:
+        told.append("Inputs were divided by the largest training norm, so the kernel depends on the sample.")
+    return tuple(told)
+
+
+def bounds_of_scaled(bound: bounds.Bound) -> bounds.Bound:
+    """The bound with the assumption that fails where inputs were divided by their largest training norm."""
+    extra = bounds.Assumption(
+        "scale",
+        "the scale of the inputs was fixed before the sample",
+        "fails",
+        "they were divided by the largest training norm",
+    )
+    return dataclasses.replace(bound, assumptions=(*bound.assumptions, extra))
+
+
+def _root(residuals: Any) -> float:
+    return float(np.sqrt(np.mean(np.square(residuals))))
+
+
+def _predictions(predicted: np.ndarray, y: np.ndarray) -> Axes:
+    ax = plots.axes()
+    ends = [min(predicted.min(), y.min()), max(predicted.max(), y.max())]
+    ax.plot(ends, ends, color=plots.FAINT, lw=1)
+    ax.plot(y, predicted, "o", ms=4, alpha=0.65, color=plots.INK, mew=0)
+    ax.set_xlabel("target")
+    ax.set_ylabel("prediction")
+    ax.grid(alpha=0.25, lw=0.5)
+    return ax
