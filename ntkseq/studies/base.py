@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args, get_type_hints
 
 from ntkseq import _checks
 from ntkseq.reports import Sheet
@@ -66,19 +66,21 @@ class NamedStudy(abc.ABC):
             if field.name in self.quick_values and getattr(self, field.name) == field.default:
                 object.__setattr__(self, field.name, self.quick_values[field.name])
         check_fields(self)
+        hints = get_type_hints(type(self))
         for field in dataclasses.fields(self):
-            self._check(field.name, getattr(self, field.name), needed=field.default != ())
+            value = getattr(self, field.name)
+            if isinstance(value, tuple) and field.default != ():
+                self._check_different(field.name, value)
+            if field.name == "seed":
+                _checks.integer("seed", value, 0, 2**32 - 1)
+            elif _counts(hints[field.name]) and value is not None:
+                for one in value if isinstance(value, tuple) else (value,):
+                    _checks.positive_int(field.name, one)
 
-    def _check(self, name: str, value: Any, *, needed: bool) -> None:
-        if name == "seed":
-            _checks.integer(name, value, 0, 2**32 - 1)
-        elif isinstance(value, tuple) and needed:
-            least, many = (2, "two or more") if name in self.two_or_more else (1, "one or more")
-            if len(value) < least or len(set(value)) != len(value):
-                raise ValueError(f"{name} must be different ones, {many}; got {value}.")
-        for one in value if isinstance(value, tuple) else (value,) if name != "seed" else ():
-            if isinstance(one, int) and not isinstance(one, bool):
-                _checks.positive_int(name, one)
+    def _check_different(self, name: str, values: tuple[Any, ...]) -> None:
+        least, many = (2, "two or more") if name in self.two_or_more else (1, "one or more")
+        if len(values) < least or len(set(values)) != len(values):
+            raise ValueError(f"{name} must be different ones, {many}; got {values}.")
 
     @property
     def command(self) -> str:
@@ -114,3 +116,8 @@ class NamedStudy(abc.ABC):
             command=self.command,
             provenance=provenance(self, mark, clock.seconds),
         )
+
+
+def _counts(hint: Any) -> bool:
+    """Whether an option of this type is a whole number, or several."""
+    return hint is int or any(map(_counts, get_args(hint)))

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 from ntkseq.reports import Sheet
@@ -70,6 +71,7 @@ def test_lists_of_options_hold_different_ones(cls, widths):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        ({"n_train": np.int64(-2)}, "n_train must be an integer >= 1"),
         ({"n_train": 0}, "n_train must be an integer >= 1; got 0"),
         ({"widths": (2, -1)}, "widths must be an integer >= 1; got -1"),
         ({"widths": (2.5,)}, "widths must be an integer"),
@@ -79,9 +81,14 @@ def test_lists_of_options_hold_different_ones(cls, widths):
         ({"seed": 2**32}, "seed must be an integer of at most"),
     ],
 )
-def test_options_are_checked_by_their_types(options, said: str):
+def test_options_that_do_not_fit_their_types_are_turned_away(options, said: str):
     with pytest.raises(ValueError, match=said):
         Example(**options)
+
+
+def test_a_whole_number_stands_for_any_other_number():
+    assert Example(rate=0).rate == 0  # no count
+    assert Example(n_train=np.int64(3)).n_train == 3
 
 
 def test_a_sheet_says_what_was_asked_and_how_to_do_it_again():

@@ -17,10 +17,9 @@ from ntkseq.spectra import FullSpectrum, ranks, spectrum
 from ntkseq.spectra.ranks.short import as_ranks
 from ntkseq.studies.provenance import Clock, Fingerprint, Stage, provenance
 from ntkseq.studies.tangent import regression
-from ntkseq.studies.tangent import ridge as chosen
 from ntkseq.studies.tangent.facts import facts, notes
 from ntkseq.studies.tangent.inputs import Part, Problem, problem
-from ntkseq.studies.tangent.ridge import Centre
+from ntkseq.studies.tangent.ridge import Centre, choose_ridge
 from ntkseq.studies.tangent.spec import Study
 
 
@@ -70,7 +69,7 @@ def run(
     if not posed.classes:
         with clock("prediction", "prediction and bound"):
             centre = Centre.of(np.asarray(train.y, np.float64))
-            reg, how = chosen.ridge(K, np.asarray(train.y, np.float64) - centre.value, eigen.trace, study.reg)
+            reg, how = choose_ridge(K, np.asarray(train.y, np.float64) - centre.value, eigen.trace, study.reg)
             made = provenance(study, mark, clock.seconds)
             more = {"reg": reg, "reg_from": how, "ranks": _ranks(eigen, reg), "provenance": made}
             return regression.report(study, posed, K, cross, eigen, centre, **more)
@@ -121,7 +120,7 @@ def _kernel_matrix(kernel: Any, study: Study, part: Part, other: Part | None = N
 def _predict(K: Dense, cross: Dense, posed: Problem, eigen: FullSpectrum, reg: float | None) -> Prediction:
     y, y_test, k = posed.train.y, posed.test.y, len(posed.classes)
     targets = posed.signs(posed.train) if k == 2 else predictors.one_hot(y, classes=np.arange(k))
-    reg, how = chosen.ridge(K, targets, eigen.trace, reg)
+    reg, how = choose_ridge(K, targets, eigen.trace, reg)
     fit = predictors.ridge(K, targets, reg=reg)
 
     def decide(scores: np.ndarray) -> np.ndarray:

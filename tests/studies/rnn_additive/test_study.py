@@ -15,7 +15,7 @@ from ntkseq import bounds, cli, concepts, gram
 from ntkseq.reports import Sheet
 from ntkseq.studies.provenance import Fingerprint
 from ntkseq.studies.recurrent.targets import KERNEL, function
-from ntkseq.studies.rnn_additive import cases as runs
+from ntkseq.studies.rnn_additive.cases import cases as measured_cases
 from ntkseq.studies.rnn_additive.cases import profiles, target
 from ntkseq.studies.rnn_additive.study import RnnAdditive
 
@@ -79,7 +79,7 @@ def test_short_tokens_change_kernel_and_norm_but_not_the_labels():
 @pytest.mark.slow
 def test_the_risk_bound_at_fewer_examples_is_that_of_the_library():
     quiet = lambda key, name: contextlib.nullcontext()  # noqa: E731
-    case = next(runs.cases(SMALL, 4, 1.0, networks=False, mark=Fingerprint(), clock=quiet))
+    case = next(measured_cases(SMALL, 4, 1.0, networks=False, mark=Fingerprint(), clock=quiet))
     x = case.sample[0]
     for n in (8, 16):
         bound = bounds.target_risk(case.target, KERNEL, x, n=n, B0=0.5 / case.kappa)

@@ -9,7 +9,7 @@ import pytest
 
 from ntkseq.grams import Dense
 from ntkseq.predictors import select_reg
-from ntkseq.studies.tangent.ridge import Centre, ridge
+from ntkseq.studies.tangent.ridge import Centre, choose_ridge
 
 RNG = np.random.default_rng(1)
 X = RNG.normal(size=20)
@@ -19,13 +19,13 @@ GRID = [10.0**k for k in range(-6, 3)]
 
 def test_inside_the_grid_the_ridge_is_that_of_least_leave_one_out_error_and_no_end_is_named():
     y = np.sin(X) + 0.3 * RNG.normal(size=20)
-    reg, how = ridge(SMOOTH, y, 20.0)
+    reg, how = choose_ridge(SMOOTH, y, 20.0)
     assert reg == select_reg(SMOOTH, y, GRID).reg
     assert how == "least leave-one-out error of 9, tr K/n times 1e-6 .. 1e2"
 
 
 def test_where_less_is_better_the_grid_goes_down():
-    reg, how = ridge(SMOOTH, np.sin(X), 20.0)
+    reg, how = choose_ridge(SMOOTH, np.sin(X), 20.0)
     below = select_reg(SMOOTH, np.sin(X), [reg, 1e-6])
     assert reg < 1e-6 and below.reg == reg and f"tr K/n times {reg:.0e} ..".replace("e-0", "e-") in how
 
@@ -39,13 +39,13 @@ def test_where_less_is_better_the_grid_goes_down():
     ],
 )
 def test_an_end_beyond_which_nothing_is_gained_is_named(shift, y, said):
-    assert said in ridge(Dense(SMOOTH.array + shift * np.eye(20), rounding=0.0), y, 20.0)[1]
+    assert said in choose_ridge(Dense(SMOOTH.array + shift * np.eye(20), rounding=0.0), y, 20.0)[1]
 
 
 def test_a_given_ridge_is_taken_and_a_zero_kernel_refused():
-    assert ridge(SMOOTH, X, 20.0, 0.5) == (0.5, "given")
+    assert choose_ridge(SMOOTH, X, 20.0, 0.5) == (0.5, "given")
     with pytest.raises(ValueError, match="the kernel is zero on these data"):
-        ridge(Dense(np.zeros((2, 2)), rounding=0.0), np.ones(2), 0.0)
+        choose_ridge(Dense(np.zeros((2, 2)), rounding=0.0), np.ones(2), 0.0)
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 3e5])
