@@ -41,9 +41,7 @@ def exponent(sizes: Sequence[float], values: Any, *, level: float = 0.95) -> Int
         )
     if not (values > 0).all():
         raise ValueError("values must be > 0, for a logarithm. Leave out the sizes where nothing is left.")
-    centred = x - x.mean()
-    slopes = np.log(values) @ centred / float(centred @ centred)
-    mean, half = _statistics.mean(slopes, level)
+    mean, half = _statistics.mean([_statistics.line(x, row).slope for row in np.log(values)], level)
     return Interval(mean - half, mean, mean + half)
 
 
