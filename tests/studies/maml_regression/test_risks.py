@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import pytest
 
+from ntkseq.studies.maml_regression.options import KINDS
 from ntkseq.studies.maml_regression.risks import (
-    KINDS,
     Course,
     course,
     lower,

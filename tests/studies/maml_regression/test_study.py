@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from ntkseq.reports import Folder, Sheet
+from ntkseq.studies.maml_regression import plots
 from ntkseq.studies.maml_regression.risks import sweep
-from ntkseq.studies.maml_regression.study import GRID, MamlRegression, plots
+from ntkseq.studies.maml_regression.study import GRID, MamlRegression
 
 SMALL = MamlRegression(
     spectra=("log",), d=6, steps=30, runs=32, rates=(0.1, 0.6), growths=(0.0, 2.0), n1=3, n2=2, m=4, start=1.0
