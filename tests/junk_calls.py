@@ -40,6 +40,7 @@ from ntkseq.data import Dataset, bundled, held_out, load, sequences, tasks, text
 from ntkseq.data import spectra as laws
 from ntkseq.interop import equinox, flax, neural_tangents
 from ntkseq.reports import comparisons, learning, trajectories
+from ntkseq.studies import named
 from ntkseq.training import maml
 
 RNG = np.random.default_rng(0)
@@ -96,6 +97,11 @@ def linear(params: Any, x: Any) -> Any:
 
 def attention(params: Any, x: Any) -> Any:
     return jax.nn.softmax(x @ params["Q"] @ x.T)[None]
+
+
+def options(study: type[Any]) -> dict[str, Any]:
+    """The options of a named study as they stand by default."""
+    return {field.name: getattr(study(), field.name) for field in dataclasses.fields(study)}
 
 
 HEADS = training.track([training.AttentionRankProbe(attention, X)], ATTENTION)
@@ -298,7 +304,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "text.windows": (text.windows, dict(codes=np.arange(10), t=3)),
     "text.encode": (text.encode, dict(text="abc")),
     "number of a rank": (ntkseq.effective_rank, dict(values=[3.0, 2.0, 1.0], rank="energy", quantile=0.9)),
-    "bibtex": (references.bibtex, dict(key="jacot2018ntk")),
+    "bibtex": (references.bibtex, dict(key="cho2009kernel")),
     "Rectifier": (activations.Rectifier, dict(positive=1.0, negative=0.0)),
     "LeakyRelu": (activations.LeakyRelu, dict(slope=0.1)),
     "Erf": (activations.Erf, dict(frequency=1.0)),
@@ -322,4 +328,5 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "interop.flax": (flax.function, dict(model=FLAX, variables=FLAX.init(KEY, FLAT[0]), batched=False)),
     "interop.equinox": (equinox.function, dict(model=EQUINOX, batched=False)),
     "interop.neural_tangents.wrap": (neural_tangents.wrap, dict(kernel_fn=lambda x1, x2, get: x1 @ (x1 if x2 is None else x2).T, kind="ntk", rounding=1e-5)),
+    **{f"study {name}": (named.find(name), options(named.find(name))) for name in named.STUDIES},
 }  # fmt: skip

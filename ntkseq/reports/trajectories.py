@@ -200,7 +200,10 @@ def alignment(histories: Histories, ax: Axes | None = None, *, table: str = "ker
 
 def attention(history: History, ax: Axes | None = None, *, table: str = "attention", kind: str = "entropy") -> Axes:
     """Effective ranks of the attention matrices by layer: the mean over heads as a line, each head as a thin one."""
-    ax, found = axes(ax), _table(history, table, f"rank_{_checks.text('kind', kind)}")
+    ax, found = axes(ax), _table(history, table)
+    ends = ("_error", "_spread", "_lower", "_upper")
+    there = [name[5:] for name in found.columns if name.startswith("rank_") and not name.endswith(ends)]
+    _checks.choice("kind", kind, tuple(there))
     values = found[f"rank_{kind}"]
     values = values.reshape(len(values), values.shape[1] if values.ndim > 1 else 1, -1)  # (r, layers, heads)
     for layer in range(values.shape[1]):

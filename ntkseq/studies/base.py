@@ -62,6 +62,7 @@ class NamedStudy(abc.ABC):
     """Replace the files of an earlier report in --out; other files there are left alone."""
 
     def __post_init__(self) -> None:
+        _checks.flag("quick", self.quick)
         for field in dataclasses.fields(self) if self.quick else ():
             if field.name in self.quick_values and getattr(self, field.name) == field.default:
                 object.__setattr__(self, field.name, self.quick_values[field.name])

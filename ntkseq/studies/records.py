@@ -36,7 +36,7 @@ class Reading:
 
 
 def check_fields(record: Any) -> None:
-    """Check the words, texts, paths, flags and whole numbers of a record by the types of its fields.
+    """Check the words, texts, paths, flags and numbers of a record by the types of its fields.
 
     Raises:
         ValueError: a value of another type.
@@ -61,6 +61,8 @@ def _check_field(name: str, value: Any, kind: Any) -> None:
         _checks.flag(name, value)
     elif kind is int:
         _checks.integer(name, value, -(2**63))
+    elif kind is float:
+        _checks.number(name, value)
     elif kind is str and not isinstance(value, os.PathLike):
         _checks.text(name, value)
 

@@ -79,9 +79,6 @@ class RegressionOptions(NamedStudy):
         for name in ("start", "step"):
             _checks.nonnegative(name, getattr(self, name), positive=True)
         _checks.probability("eps", self.eps)
-        for rate in (*self.rates, self.rate_te):
-            if not np.isfinite(rate):
-                raise ValueError(f"rates must be finite numbers; got {rate}.")
         if self.rate not in self.rates:
             raise ValueError(f"rate must be one of rates, {self.rates}; got {self.rate}. Add it to --rates.")
         if list(self.growths) != sorted(self.growths):

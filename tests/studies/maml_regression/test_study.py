@@ -95,9 +95,9 @@ def test_the_command_does_it_again():
     [
         ({"spectra": ("log", "log")}, "spectra must be different ones"),
         ({"rates": ()}, "rates must be different ones"),
-        ({"rates": (float("nan"),), "rate": float("nan")}, "rates must be finite"),
+        ({"rates": (float("nan"),), "rate": float("nan")}, "rates must be a finite number; got nan"),
         ({"rate": 0.3}, "rate must be one of rates"),
-        ({"rate_te": float("inf")}, "rates must be finite"),
+        ({"rate_te": float("inf")}, "rate_te must be a finite number; got inf"),
         ({"growths": (-1.0,)}, "growths must be"),
         ({"growths": (2.0, 0.0)}, "growths must ascend"),
         ({"d": 2}, "d must be 3 or more"),
