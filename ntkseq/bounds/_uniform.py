@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from fractions import Fraction
 
 import numpy as np
@@ -13,16 +12,6 @@ import scipy.linalg
 from ntkseq.bounds._system import System
 from ntkseq.bounds.base import STATUS, Assumption
 from ntkseq.predictors.ridge import factorise
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A loss in [0, 1]: of what it is the mean, how that is printed, its values and its Lipschitz constant."""
-
-    quantity: str
-    formula: str
-    value: Callable[[np.ndarray, np.ndarray], np.ndarray]  # of prediction and label, in [0, 1]
-    lipschitz: float
 
 
 def confidence(i: float, tried: int, delta: float, n: int, *, ceiling: bool) -> float:

@@ -160,7 +160,7 @@ def attention_rank(
         if not (0 <= i < full and 0 <= j <= d):
             raise ValueError(f"ranks must lie in 1..{full} and 0..{d}; got {_checks.shown(ranks)}.")
     chosen, tau = (int(i) + 1, int(j)), float(lost[i, j])
-    rho = at.loss.rho
+    rho = at.loss.lipschitz
     cut = Term(
         "truncation", f"{2 * rho:g} tau, tau = |w| L Bx (s_(r_V+1)(V) + |V|_op Bx^2 s_(r_W+1)(W))", 2 * rho * tau, True,
         "derived",
@@ -242,7 +242,7 @@ def attention_schatten(
         for p_W, radius_W, cost_W, entropy_W in options["W"]:
             complexity = chained(readout_entropy(at.sizes) + entropy_V + entropy_W, at.b_f, at.sizes.n)
             log_more = union + cost_V + cost_W
-            value = 2 * at.loss.rho * complexity + at.confidence(log_more)
+            value = 2 * at.loss.lipschitz * complexity + at.confidence(log_more)
             if best is None or value < best[0]:
                 best = (value, complexity, log_more, (p_V, p_W, radius_V, radius_W))
     assert best is not None

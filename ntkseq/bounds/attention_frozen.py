@@ -12,8 +12,9 @@ from ntkseq.bounds._system import EPS, independent
 from ntkseq.bounds._uniform import beforehand, within
 from ntkseq.bounds.attention_covers import rounded_up
 from ntkseq.bounds.attention_head import tokens
-from ntkseq.bounds.attention_setting import GRID, labelled, loss_named
+from ntkseq.bounds.attention_setting import GRID, labelled
 from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds.losses import named
 
 
 def frozen_attention(
@@ -70,7 +71,8 @@ def frozen_attention(
     if U.shape != (t, d):
         raise ValueError(f"U must have shape ({t}, {d}), one weight per step and feature; got {U.shape}.")
     _checks.finite("U", U)
-    y, chosen = labelled(y, n, loss), loss_named(loss, gamma)
+    chosen = named(loss, gamma)
+    y = labelled(y, n, chosen)
     delta, tried = _checks.probability("delta", delta), _checks.positive_int("tried", tried)
     if not (grid := _checks.nonnegative("grid", grid)) > 1:
         raise ValueError(f"grid must be a ratio above 1; got {grid:g}.")
@@ -86,25 +88,25 @@ def frozen_attention(
         B, cost = rounded_up(norm, grid)
     else:
         B, cost = _checks.nonnegative("radius", radius) * (1 + spread), 0.0  # room for the rounding of a norm
-    training = min(1.0, float(np.mean(chosen.value(f, y))) + chosen.rho * off)
+    training = min(1.0, float(np.mean(chosen.value(f, y))) + chosen.lipschitz * off)
 
     s = np.linalg.svd(A, compute_uv=False)
     op, fro = s[:, 0], np.sqrt(np.sum(s**2, axis=1))
     stable = np.where(op > 0, (fro / np.where(op > 0, op, 1)) ** 2, 0.0)
     by_rank = float(np.sum(stable * op**2 * np.linalg.norm(x, ord=2, axis=(1, 2)) ** 2))
     error = float(stable.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-    rho = chosen.rho
+    rho = chosen.lipschitz
     log_union = math.log(tried) + cost
     capacity = [2 * rho * B / n * math.sqrt(value) for value in (energy, by_rank)]
     terms = (
-        Term("training loss", chosen.formula, training, True, "exact", "raised by the rounding of f"),
+        Term("training loss", chosen.training(), training, True, "exact", "raised by the rounding of f"),
         Term("capacity", f"{2 * rho:g} B sqrt(sum |A_i x_i|_F^2)/n", capacity[0], True, "derived", f"B = {B:.4g}"),
         Term("confidence", "3 sqrt(log(2 union/delta)/(2n))",
              3 * math.sqrt((math.log(2 / delta) + log_union) / (2 * n)), True, "derived"),
         Term("capacity by rank", f"{2 * rho:g} B sqrt(sum srank(A_i) |A_i|_op^2 |x_i|_op^2)/n", capacity[1], True,
              "derived", f"mean stable rank {stable.mean():.4g}", counted=False),
     )  # fmt: skip
-    what = "loss, delta" + (", gamma" if loss == "margin" else "") + (", grid" if radius is None else ", radius")
+    what = "loss, delta" + (", gamma" if chosen.signs else "") + (", grid" if radius is None else ", radius")
     assumptions = [
         independent(),
         Assumption("frozen", "A is a function of x that was fixed before seeing these examples", "declared"),
@@ -115,7 +117,7 @@ def frozen_attention(
         assumptions.append(Assumption("norm", "|U|_F <= radius", within(norm, spread, B), evidence))
     return Bound(
         name="frozen attention, linear read-out",
-        quantity=chosen.quantity,
+        quantity=chosen.risk(),
         value=total(terms),
         terms=terms,
         assumptions=tuple(assumptions),

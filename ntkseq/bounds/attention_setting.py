@@ -3,51 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq.bounds import losses
 from ntkseq.bounds._system import EPS, independent
 from ntkseq.bounds._uniform import beforehand, within, worst
 from ntkseq.bounds.attention_covers import Sizes, rounded_up
 from ntkseq.bounds.attention_head import AttentionHead, tokens
 from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds.losses import Loss
 
 GRID = 2**0.125
 
 
-@dataclass(frozen=True)
-class Loss:
-    """A loss in [0, 1] and its slope rho in the prediction."""
-
-    quantity: str
-    formula: str
-    value: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    rho: float
-
-
-def loss_named(name: str, gamma: float) -> Loss:
-    """ "absolute", "squared", both clipped at 1, or "margin", which bounds the classification error."""
-    _checks.choice("loss", name, ("absolute", "squared", "margin"))
-    gamma = _checks.nonnegative("gamma", gamma, positive=True)
-    if name == "absolute":
-        return Loss("E min(1, |f(x) - y|)", "mean min(1, |f - y|)", lambda f, y: np.minimum(1, np.abs(f - y)), 1.0)
-    if name == "squared":
-        return Loss("E min(1, (f(x) - y)^2)", "mean min(1, (f - y)^2)", lambda f, y: np.minimum(1, (f - y) ** 2), 2.0)
-    formula = f"mean min(1, max(0, 1 - y f/{gamma:g}))"
-    return Loss("P(sign f(x) != y)", formula, lambda f, y: np.clip(1 - y * f / gamma, 0, 1), 1 / gamma)
-
-
-def labelled(y: Any, n: int, loss: str) -> np.ndarray:
-    """Labels (n,); -1/+1 where the loss is a margin."""
+def labelled(y: Any, n: int, loss: Loss) -> np.ndarray:
+    """Labels (n,); -1/+1 where the loss asks for them."""
     y = _checks.host("y", y)
     if y.shape != (n,):
         raise ValueError(f"y must have shape ({n},), one label per example of x; got {y.shape}.")
     y = _checks.labels("y", y, n)
-    if loss == "margin" and not np.isin(y, (-1.0, 1.0)).all():
+    if loss.signs and not np.isin(y, (-1.0, 1.0)).all():
         wrong = float(y[~np.isin(y, (-1.0, 1.0))][0])
         raise ValueError(f'y must hold -1 and +1 for loss="margin"; got {wrong:g}. Encode the two classes as -1/+1.')
     return y
@@ -92,10 +72,10 @@ class Setting:
         constants: Mapping[str, Any], references: tuple[str, ...] = (),
     ) -> Bound:  # fmt: skip
         """Training loss + 2 rho complexity + `extra` + confidence."""
-        rho = self.loss.rho
+        rho = self.loss.lipschitz
         slope = f"{2 * rho:g}"
         terms = (
-            Term("training loss", self.loss.formula, self.training, True, "exact", "raised by the rounding of f"),
+            Term("training loss", self.loss.training(), self.training, True, "exact", "raised by the rounding of f"),
             Term("capacity", f"{slope} Rad, Rad <= {formula}", 2 * rho * complexity, True, "derived", note),
             *extra,
             Term("confidence", "sqrt(log(union/delta)/(2n))", self.confidence(log_more), True, "derived"),
@@ -104,7 +84,7 @@ class Setting:
         )  # fmt: skip
         return Bound(
             name=name,
-            quantity=self.loss.quantity,
+            quantity=self.loss.risk(),
             value=total(terms),
             terms=terms,
             assumptions=self.assumptions,
@@ -133,15 +113,15 @@ def setting(
         )
     x, lengths = tokens(x, lengths)
     n = len(x)
-    y = labelled(y, n, loss)
-    chosen = loss_named(loss, gamma)
+    chosen = losses.named(loss, gamma)
+    y = labelled(y, n, chosen)
     delta, Bx = _checks.probability("delta", delta), _checks.nonnegative("Bx", Bx, positive=True)
     tried = _checks.positive_int("tried", tried)
     grid = _checks.nonnegative("grid", grid)
     if grid <= 1:
         raise ValueError(f"grid must be a ratio above 1; got {grid:g}.")
     f = head.predict(x, lengths)
-    training = min(1.0, float(np.mean(chosen.value(f, y))) + chosen.rho * head.rounding(x))
+    training = min(1.0, float(np.mean(chosen.value(f, y))) + chosen.lipschitz * head.rounding(x))
     norms = {name: head.norm(name) for name in names}
     log_union = math.log(tried)
     if radii is None:
@@ -151,7 +131,7 @@ def setting(
     else:
         limits = _declared(radii, names)
     Bx *= 1 + _room(x.shape[2])
-    assumptions = [independent(), _token_norms(x, Bx), beforehand(_chosen(loss, radii is None, more), tried)]
+    assumptions = [independent(), _token_norms(x, Bx), beforehand(_chosen(chosen, radii is None, more), tried)]
     if radii is not None:
         limits = {name: limit * (1 + head.spread(name)) for name, limit in limits.items()}  # room for a norm's rounding
         assumptions.append(_member(head, norms, limits))
@@ -193,10 +173,10 @@ def _token_norms(x: np.ndarray, Bx: float) -> Assumption:
     )
 
 
-def _chosen(loss: str, post_hoc: bool, more: str) -> str:
+def _chosen(loss: Loss, post_hoc: bool, more: str) -> str:
     listed = [
         "architecture, Bx, loss, delta",
-        "gamma" if loss == "margin" else "",
+        "gamma" if loss.signs else "",
         "grid" if post_hoc else "radii",
         more,
     ]

@@ -12,13 +12,9 @@ from ntkseq import _checks
 from ntkseq._outward import outward
 from ntkseq.bounds._svm import hard_margin
 from ntkseq.bounds._system import EPS, System, system
-from ntkseq.bounds._uniform import Loss, beforehand, confidence, multiple, ridge_dual
+from ntkseq.bounds._uniform import beforehand, confidence, multiple, ridge_dual
 from ntkseq.bounds.base import Assumption, Bound, Term, total
-
-_LOSSES = {
-    "absolute": Loss("E min(1, |f(x) - y|)", "mean min(1, |f - y|)", lambda f, y: np.minimum(1, np.abs(f - y)), 1.0),
-    "squared": Loss("E min(1, (f(x) - y)^2)", "mean min(1, (f - y)^2)", lambda f, y: np.minimum(1, (f - y) ** 2), 2.0),
-}
+from ntkseq.bounds.losses import Loss, at_margin, named
 
 
 def rademacher(
@@ -71,11 +67,11 @@ def rademacher(
         >>> print(bound.verdict)
         E min(1, |f(x) - y|) <= 0.4484 with probability at least 0.95
     """
-    _checks.choice("loss", loss, tuple(_LOSSES))
+    chosen = named(loss, among=("absolute", "squared"))
     options = _options(delta=delta, B0=B0, reg=reg, kappa=kappa, tried=tried)
     known = system(K, y)
     name = "Rademacher bound, kernel " + ("interpolant" if options.reg == 0 else f"ridge regression, reg = {reg:.3g}")
-    return _uniform(known, ridge_dual(known, known.y, options.reg), _LOSSES[loss], options, name=name)
+    return _uniform(known, ridge_dual(known, known.y, options.reg), chosen, options, name=name)
 
 
 def margin(
@@ -126,15 +122,11 @@ def margin(
     gamma = _checks.nonnegative("gamma", gamma, positive=True)
     options = _options(delta=delta, B0=B0, reg=reg, kappa=kappa, tried=tried)
     known = system(K, y, signs=True)
-    ramp = Loss(
-        "P(sign f(x) != y)",
-        f"mean min(1, max(0, 1 - y f/{gamma:g}))",
-        lambda f, y: np.clip(1.0 - y * f / gamma, 0.0, 1.0),
-        1.0 / gamma,
-    )
     dual = ridge_dual(known, known.y, options.reg) if fit == "ridge" else _svm_dual(known, options.reg)
     words = {"ridge": "ridge regression", "svm": "support vector machine"}[fit]
-    return _uniform(known, dual, ramp, options, name=f"margin bound, kernel {words}, reg = {reg:.3g}", gamma=gamma)
+    return _uniform(
+        known, dual, at_margin(gamma), options, name=f"margin bound, kernel {words}, reg = {reg:.3g}", gamma=gamma
+    )
 
 
 @dataclass(frozen=True)
@@ -192,7 +184,7 @@ def _uniform(
         capacity = 2 * loss.lipschitz * grid * kappa / math.sqrt(n)
         formulas = (f"{slope} i B0 kappa/sqrt(n)", "sqrt(log(i(i+1) tried/delta)/(2n))")
     terms_ = (
-        Term("training loss", loss.formula, training, True, "exact", "raised by the rounding of K"),
+        Term("training loss", loss.training(), training, True, "exact", "raised by the rounding of K"),
         Term(
             "capacity",
             formulas[0],
@@ -215,7 +207,7 @@ def _uniform(
         assumptions.append(_ceiling(known, kappa))
     return Bound(
         name=name,
-        quantity=loss.quantity,
+        quantity=loss.risk(),
         value=total(terms_),
         terms=terms_,
         assumptions=tuple(assumptions),

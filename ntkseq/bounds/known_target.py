@@ -10,6 +10,7 @@ from ntkseq._outward import outward
 from ntkseq.bounds._system import independent
 from ntkseq.bounds._uniform import beforehand, confidence, multiple
 from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds.losses import ABSOLUTE
 from ntkseq.bounds.rkhs import rkhs_norm
 from ntkseq.bounds.tokens import Tokens
 
@@ -64,7 +65,7 @@ def target_risk(
     )
     return Bound(
         name="risk of the kernel interpolant of a known target",
-        quantity="E min(1, |f_n(x) - f(x)|)",
+        quantity=ABSOLUTE.risk("f_n(x)", "f(x)"),
         value=total(terms),
         terms=terms,
         assumptions=(
@@ -115,7 +116,7 @@ def sample_size(
     term = Term("examples", "((2 i B0 kappa + sqrt(log(i(i+1) tried/delta)/2))/eps)^2", needed, True, "derived")
     return Bound(
         name="sample size for a known target",
-        quantity=f"least n with E min(1, |f_n(x) - f(x)|) at most {eps!r}",
+        quantity=f"least n with {one.quantity} at most {eps!r}",
         value=needed,
         terms=(term,),
         assumptions=one.assumptions,

@@ -12,20 +12,11 @@ from jaxtyping import Float
 from ntkseq import _checks
 from ntkseq._outward import outward
 from ntkseq.bounds._system import EPS, System, system
-from ntkseq.bounds._uniform import Loss, beforehand, confidence, multiple, ridge_dual
+from ntkseq.bounds._uniform import beforehand, confidence, multiple, ridge_dual
 from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds.losses import named
 
 PREDICTOR = "the meta-kernel predictor with these coefficients (not a network of finite width)"
-
-
-_LOSSES = {
-    "absolute": Loss("E min(1, |F - y|) on a new task", "mean min(1, |F - y|)",
-                      lambda f, y: np.minimum(1, np.abs(f - y)), 1.0),
-    "squared": Loss("E min(1, (F - y)^2) on a new task", "mean min(1, (F - y)^2)",
-                     lambda f, y: np.minimum(1, (f - y) ** 2), 2.0),
-    "ramp": Loss("P(sign F != y) on a new task", "mean min(1, max(0, 1 - y F))",
-                  lambda f, y: np.clip(1 - y * f, 0, 1), 1.0),
-}  # fmt: skip
 
 
 def meta_kernel(
@@ -62,7 +53,8 @@ def meta_kernel(
         kind: "derived" or "recalled".
         reg: the ridge of the predictor; 0 for the interpolant, of which alone the recalled form speaks.
         loss: "absolute", min(1, |F - y|): for labels -1/+1 it bounds the share of wrong signs, for k one-hot outputs k
-            times it bounds the share of wrong classes; "squared"; or "ramp", min(1, max(0, 1 - y F)) for labels -1/+1.
+            times it bounds the share of wrong classes; "squared"; or "margin", min(1, max(0, 1 - y F)), for labels
+            -1/+1.
         delta: the probability that the bound fails.
         B0: grid of the norm, fixed before seeing the labels.
         kappa: sup of sqrt(Phi(x, x)) over all queries of all tasks, if known. A stable inner loop that adapts all
@@ -83,7 +75,7 @@ def meta_kernel(
         E min(1, |F - y|) on a new task <= 0.3262 with probability at least 0.95
     """
     _checks.choice("kind", kind, ("derived", "recalled"))
-    _checks.choice("loss", loss, tuple(_LOSSES))
+    chosen = named(loss)
     delta, B0 = _checks.probability("delta", delta), _checks.nonnegative("B0", B0, positive=True)
     reg, tried = _checks.nonnegative("reg", reg), _checks.positive_int("tried", tried)
     kappa = None if kappa is None else _checks.nonnegative("kappa", kappa, positive=True)
@@ -93,15 +85,14 @@ def meta_kernel(
     begun = np.zeros_like(y) if start is None else _checked("start", start)
     if begun.shape != y.shape:
         raise ValueError(f"start must have the shape of labels, {y.shape}; got {begun.shape}.")
-    if loss == "ramp" and not np.isin(y, (-1.0, 1.0)).all():
-        raise ValueError('loss="ramp" needs labels -1 and +1; got others. Take loss="absolute".')
+    if chosen.signs and not np.isin(y, (-1.0, 1.0)).all():
+        raise ValueError('loss="margin" needs labels -1 and +1; got others. Take loss="absolute".')
     (N, q), outputs = y.shape[:2], y[0, 0].size
     rest = (y - begun).reshape(N * q, outputs)
     known = system(Phi, rest[:, 0], name="Phi", vectors=True)
     found = _Fit.of(known, rest, reg)
     if kind == "recalled":
         return _recalled(known, found, N, q, delta)
-    chosen = _LOSSES[loss]
     norm, training = math.inf, 1.0
     if found.dual is not None:
         norm, answers, off = found.size(known)
@@ -119,7 +110,7 @@ def meta_kernel(
         capacity = 2 * chosen.lipschitz * i * B0 * radius / math.sqrt(N)
         sure = confidence(i, tried, delta, N, ceiling=kappa is not None)
     terms = (
-        Term("training loss", chosen.formula, training, True, "exact", "raised by the rounding of Phi"),
+        Term("training loss", chosen.training("F"), training, True, "exact", "raised by the rounding of Phi"),
         Term("capacity", formulas[0], capacity, True, "derived", f"i = {i}, |f| <= {outward(norm)}, N = {N} tasks"),
         Term("confidence", formulas[1], sure, True, "derived"),
     )
@@ -134,7 +125,7 @@ def meta_kernel(
         assumptions.append(_ceiling(known, kappa))
     return Bound(
         name="meta-kernel bound, " + ("interpolant" if reg == 0 else f"ridge regression, reg = {reg:.3g}"),
-        quantity=chosen.quantity,
+        quantity=f"{chosen.risk('F')} on a new task",
         value=total(terms),
         terms=terms,
         assumptions=tuple(assumptions),

@@ -14,6 +14,7 @@ from ntkseq._outward import outward
 from ntkseq.bounds._system import EPS, System, independent, system
 from ntkseq.bounds._uniform import beforehand, confidence, multiple, ridge_dual
 from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds.losses import ABSOLUTE
 from ntkseq.grams.arrays import as_gram
 
 
@@ -159,7 +160,9 @@ def _bound(
         formulas = ("(2/T) sum_t i B0 kappa_t/sqrt(n)", "sqrt(log(i(i+1) tried/delta)/(2n))")
     size = "" if math.isnan(i) else f"i = {i}, |f| <= {outward(math.sqrt(found.norm_squared))}, all steps together"
     terms = (
-        Term("training loss", "mean min(1, |f_t - y_t|)", found.loss, True, "exact", "raised by the rounding of K"),
+        Term(
+            "training loss", ABSOLUTE.training("f_t", "y_t"), found.loss, True, "exact", "raised by the rounding of K"
+        ),
         Term("capacity", formulas[0], capacity, True, "derived", size),
         Term("confidence", formulas[1], sure, True, "derived", f"n = {n} sequences"),
     )
@@ -177,7 +180,7 @@ def _bound(
     return Bound(
         name="Rademacher bound, outputs at every step, kernel "
         + ("interpolant" if reg == 0 else f"ridge regression, reg = {reg:.3g}"),
-        quantity=f"E {where} min(1, |f_t(x) - y_t|)",
+        quantity=ABSOLUTE.risk("f_t(x)", "y_t", f"E {where}"),
         value=total(terms),
         terms=terms,
         assumptions=tuple(assumptions),
@@ -217,7 +220,7 @@ def _fitted(known: System, y: Float[np.ndarray, "n t o"], dual: np.ndarray, chos
     # exact K = computed K + E, |E| <= rounding; float64 sums over all points are off by points eps of absolute terms
     norm = float(np.sum(dual * fitted)) + known.rounding * float(np.sum(sizes**2))
     norm += 2 * points * EPS * float(np.sum(np.abs(dual) * terms))
-    losses = np.minimum(1, np.abs(fitted - labels)).reshape(y.shape)[:, chosen]
+    losses = ABSOLUTE.value(fitted, labels).reshape(y.shape)[:, chosen]
     spent = points * EPS * terms.reshape(y.shape)[:, chosen]
     count = math.sqrt(spent.shape[0] * spent.shape[1])  # |E dual| spread over the points of these steps
     loss = float(losses.mean()) + float(spent.mean()) + known.rounding * float(sizes.mean()) / count

@@ -12,6 +12,7 @@ from ntkseq._outward import outward
 from ntkseq.bounds._system import EPS, independent
 from ntkseq.bounds._uniform import beforehand, confidence, multiple
 from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds.losses import ABSOLUTE
 from ntkseq.bounds.power_series import centre, diagonal, expand
 from ntkseq.bounds.rkhs import rkhs_norm
 from ntkseq.bounds.tokens import Tokens
@@ -153,7 +154,7 @@ def every_step_risk(
     forever = Assumption("all inputs", "test inputs have the same token norms and first token as these", "declared")
     return Bound(
         name="risk of the kernel interpolant of a position-to-position target",
-        quantity="E mean_t min(1, |f_n,t(x) - f_t(x)|)",
+        quantity=ABSOLUTE.risk("f_n,t(x)", "f_t(x)", "E mean_t"),
         value=total(terms),
         terms=terms,
         assumptions=(

@@ -29,7 +29,7 @@ def phi_of(J: np.ndarray) -> np.ndarray:
     return flat @ flat.T
 
 
-@pytest.mark.parametrize(("loss", "slope"), [("absolute", 1), ("squared", 2), ("ramp", 1)])
+@pytest.mark.parametrize(("loss", "slope"), [("absolute", 1), ("squared", 2), ("margin", 1)])
 def test_the_terms_are_those_of_the_theorem(loss, slope) -> None:
     rng = np.random.default_rng(1)
     Phi, y = phi_of(features()), np.sign(rng.standard_normal((6, 3)))
@@ -38,7 +38,7 @@ def test_the_terms_are_those_of_the_theorem(loss, slope) -> None:
     F = start.ravel() + Phi @ dual
     i = math.ceil(math.sqrt(dual @ Phi @ dual) / 0.5)
     assert i > 1
-    losses = {"absolute": np.abs(F - y.ravel()), "squared": (F - y.ravel()) ** 2, "ramp": 1 - y.ravel() * F}
+    losses = {"absolute": np.abs(F - y.ravel()), "squared": (F - y.ravel()) ** 2, "margin": 1 - y.ravel() * F}
     want = [
         np.mean(np.clip(losses[loss], 0, 1)),
         2 * slope * i * 0.5 * math.sqrt(np.trace(Phi) / 3) / 6,
@@ -181,7 +181,7 @@ def test_one_task_has_a_bound_that_says_nothing() -> None:
         (lambda K, y: meta_kernel(K, y, y[:1]), r"start must have the shape of labels, \(2, 2\); got \(1, 2\)"),
         (lambda K, y: meta_kernel(K, np.ones((3, 2))), "y must have shape"),
         (lambda K, y: meta_kernel(K, np.ones((2, 0))), r"got \(2, 0\)"),
-        (lambda K, y: meta_kernel(K, 0.5 * y, loss="ramp"), "needs labels -1 and"),
+        (lambda K, y: meta_kernel(K, 0.5 * y, loss="margin"), "needs labels -1 and"),
         (lambda K, y: meta_kernel(K, y * np.nan), "labels must"),
         (lambda K, y: meta_kernel(K, y, kind="exact"), "kind must be"),
         (lambda K, y: meta_kernel(K, y, kind="recalled", reg=0.1), "speaks of the interpolant; got reg=0.1"),

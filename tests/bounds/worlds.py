@@ -137,10 +137,10 @@ def meta_kernel(rng: np.random.Generator) -> Case:
         int(rng.choice([2, 3, 8, 30])),
     )
     features, law = _features(rng, ATOMS, q, p), _law(rng)
-    loss = str(rng.choice(["absolute", "squared", "ramp"]))
+    loss = str(rng.choice(["absolute", "squared", "margin"]))
     start = np.zeros((ATOMS, q, outputs)) if rng.random() < 0.5 else 0.3 * rng.standard_normal((ATOMS, q, outputs))
     y = _labels(rng, features, outputs) + start
-    if loss == "ramp":
+    if loss == "margin":
         y = np.where(y > 0, 1.0, -1.0)
     drawn = rng.choice(ATOMS, N, p=law)
     phi = features[drawn].reshape(N * q, p)
@@ -154,7 +154,7 @@ def meta_kernel(rng: np.random.Generator) -> Case:
     value = {
         "absolute": np.minimum(1, np.abs(F - y)),
         "squared": np.minimum(1, (F - y) ** 2),
-        "ramp": np.clip(1 - y * F, 0, 1),
+        "margin": np.clip(1 - y * F, 0, 1),
     }[loss].mean(axis=(1, 2))
     return Case(said, float(law @ value), float(law @ value - value[drawn].mean()))
 

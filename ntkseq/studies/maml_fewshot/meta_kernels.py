@@ -155,7 +155,7 @@ def _bound(
         fit.labels,
         fit.start,
         reg=reg,
-        loss="ramp" if study.ways == 2 else "absolute",
+        loss="margin" if study.ways == 2 else "absolute",
         delta=study.delta,
         B0=study.grid / math.sqrt(largest),
         # stable steps shrink Phi(x, x) from Theta(x, x), whose largest value in the pool holds for all tasks
