@@ -162,9 +162,12 @@ def attention_rank(
     chosen, tau = (int(i) + 1, int(j)), float(lost[i, j])
     rho = at.loss.lipschitz
     cut = Term(
-        "truncation", f"{2 * rho:g} tau, tau = |w| L Bx (s_(r_V+1)(V) + |V|_op Bx^2 s_(r_W+1)(W))", 2 * rho * tau, True,
-        "derived",
-    )  # fmt: skip
+        "truncation",
+        f"{2 * rho:g} tau, tau = |w| L Bx (s_(r_V+1)(V) + |V|_op Bx^2 s_(r_W+1)(W))",
+        2 * rho * tau,
+        explicit=True,
+        provenance="derived",
+    )
     return at.bound(
         "rank bound of one attention head",
         float(complexity[i, j]),

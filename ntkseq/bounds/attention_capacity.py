@@ -76,9 +76,9 @@ def effective_rank_capacity(
         "capacity",
         f"{constant:g} sqrt((r_eff log({argument}) + log(1/delta))/n)",
         value,
-        False,
-        "template",
-        f"r_eff = {rank:.4g}, {kind}, {how} over {source}",
+        explicit=False,
+        provenance="template",
+        note=f"r_eff = {rank:.4g}, {kind}, {how} over {source}",
     )
     return Bound(
         name="effective rank of attention as capacity, a template",

@@ -99,13 +99,39 @@ def frozen_attention(
     log_union = math.log(tried) + cost
     capacity = [2 * rho * B / n * math.sqrt(value) for value in (energy, by_rank)]
     terms = (
-        Term("training loss", chosen.training(), training, True, "exact", "raised by the rounding of f"),
-        Term("capacity", f"{2 * rho:g} B sqrt(sum |A_i x_i|_F^2)/n", capacity[0], True, "derived", f"B = {B:.4g}"),
-        Term("confidence", "3 sqrt(log(2 union/delta)/(2n))",
-             3 * math.sqrt((math.log(2 / delta) + log_union) / (2 * n)), True, "derived"),
-        Term("capacity by rank", f"{2 * rho:g} B sqrt(sum srank(A_i) |A_i|_op^2 |x_i|_op^2)/n", capacity[1], True,
-             "derived", f"mean stable rank {stable.mean():.4g}", counted=False),
-    )  # fmt: skip
+        Term(
+            "training loss",
+            chosen.training(),
+            training,
+            explicit=True,
+            provenance="exact",
+            note="raised by the rounding of f",
+        ),
+        Term(
+            "capacity",
+            f"{2 * rho:g} B sqrt(sum |A_i x_i|_F^2)/n",
+            capacity[0],
+            explicit=True,
+            provenance="derived",
+            note=f"B = {B:.4g}",
+        ),
+        Term(
+            "confidence",
+            "3 sqrt(log(2 union/delta)/(2n))",
+            3 * math.sqrt((math.log(2 / delta) + log_union) / (2 * n)),
+            explicit=True,
+            provenance="derived",
+        ),
+        Term(
+            "capacity by rank",
+            f"{2 * rho:g} B sqrt(sum srank(A_i) |A_i|_op^2 |x_i|_op^2)/n",
+            capacity[1],
+            explicit=True,
+            provenance="derived",
+            note=f"mean stable rank {stable.mean():.4g}",
+            counted=False,
+        ),
+    )
     what = "loss, delta" + (", gamma" if chosen.signs else "") + (", grid" if radius is None else ", radius")
     assumptions = [
         independent(),

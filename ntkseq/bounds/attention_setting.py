@@ -75,13 +75,39 @@ class Setting:
         rho = self.loss.lipschitz
         slope = f"{2 * rho:g}"
         terms = (
-            Term("training loss", self.loss.training(), self.training, True, "exact", "raised by the rounding of f"),
-            Term("capacity", f"{slope} Rad, Rad <= {formula}", 2 * rho * complexity, True, "derived", note),
+            Term(
+                "training loss",
+                self.loss.training(),
+                self.training,
+                explicit=True,
+                provenance="exact",
+                note="raised by the rounding of f",
+            ),
+            Term(
+                "capacity",
+                f"{slope} Rad, Rad <= {formula}",
+                2 * rho * complexity,
+                explicit=True,
+                provenance="derived",
+                note=note,
+            ),
             *extra,
-            Term("confidence", "sqrt(log(union/delta)/(2n))", self.confidence(log_more), True, "derived"),
-            Term("trivial capacity", f"{slope} b_f, b_f = |w| L |V|_op Bx", 2 * rho * self.b_f, True, "derived",
-                 counted=False),
-        )  # fmt: skip
+            Term(
+                "confidence",
+                "sqrt(log(union/delta)/(2n))",
+                self.confidence(log_more),
+                explicit=True,
+                provenance="derived",
+            ),
+            Term(
+                "trivial capacity",
+                f"{slope} b_f, b_f = |w| L |V|_op Bx",
+                2 * rho * self.b_f,
+                explicit=True,
+                provenance="derived",
+                counted=False,
+            ),
+        )
         return Bound(
             name=name,
             quantity=self.loss.risk(),

@@ -49,10 +49,24 @@ def edelman(head: Any, n: int, t: int, *, Bx: float) -> Bound:
     C = (head.L * Bx) ** 2 * (V21 ** (2 / 3) + (W21 * head.norm("V_op") * Bx) ** (2 / 3)) ** 3
     return _rate(
         "Edelman et al. 2022, recalled",
-        Term("rate", "O~(sqrt(C log(n t)/n))", None, False, "recalled"),
+        Term("rate", "O~(sqrt(C log(n t)/n))", None, explicit=False, provenance="recalled"),
         (
-            Term("C", "(L Bx)^2 (|V|_21^(2/3) + (|W|_21 |V|_op Bx)^(2/3))^3", C, False, "recalled", counted=False),
-            Term("shape", "sqrt(C log(n t)/n)", math.sqrt(C * math.log(n * t) / n), False, "recalled", counted=False),
+            Term(
+                "C",
+                "(L Bx)^2 (|V|_21^(2/3) + (|W|_21 |V|_op Bx)^(2/3))^3",
+                C,
+                explicit=False,
+                provenance="recalled",
+                counted=False,
+            ),
+            Term(
+                "shape",
+                "sqrt(C log(n t)/n)",
+                math.sqrt(C * math.log(n * t) / n),
+                explicit=False,
+                provenance="recalled",
+                counted=False,
+            ),
         ),
         "edelman2022",
         {"n": n, "t": t, "V_21": V21, "W_21": W21, "Bx": Bx},
@@ -86,9 +100,10 @@ def trauger_tewari(head: Any, n: int) -> Bound:
     norms = {name: head.norm(name) for name in ("w_1", "V_11", "W_11")}
     return _rate(
         "Trauger & Tewari 2024, the abstract",
-        Term("rate", "O~(poly(norms)/sqrt(n)), free of t", None, False, "recalled"),
+        Term("rate", "O~(poly(norms)/sqrt(n)), free of t", None, explicit=False, provenance="recalled"),
         tuple(
-            Term(name, f"|{name[0]}|_{name[2:]}", value, True, "exact", counted=False) for name, value in norms.items()
+            Term(name, f"|{name[0]}|_{name[2:]}", value, explicit=True, provenance="exact", counted=False)
+            for name, value in norms.items()
         ),
         "trauger2024",
         {"n": n, **norms},
@@ -124,8 +139,17 @@ def truong(head: Any, n: int, *, tol: float | None = None) -> Bound:
     rank = int(np.sum(s > share * s[0]))
     return _rate(
         "Truong 2024, the abstract",
-        Term("rate", "O(1/sqrt(n)), O(log r_W), free of t", None, False, "recalled"),
-        (Term("r_W", "rank of the product of query and key weights", float(rank), True, "exact", counted=False),),
+        Term("rate", "O(1/sqrt(n)), O(log r_W), free of t", None, explicit=False, provenance="recalled"),
+        (
+            Term(
+                "r_W",
+                "rank of the product of query and key weights",
+                float(rank),
+                explicit=True,
+                provenance="exact",
+                counted=False,
+            ),
+        ),
         "truong2024",
         {"n": n, "r_W": rank},
     )
@@ -160,10 +184,21 @@ def sakai_imaizumi(head: Any, n: int, *, p: float = 1.0) -> Bound:
     return _rate(
         "Sakai & Imaizumi 2026, the abstract",
         Term(
-            "rate", "grows with Schatten norms, p chosen after training; formula not at hand", None, False, "recalled"
+            "rate",
+            "grows with Schatten norms, p chosen after training; formula not at hand",
+            None,
+            explicit=False,
+            provenance="recalled",
         ),
         tuple(
-            Term(name, f"|{name[0]}|_{'op' if name.endswith('op') else f'S{p:g}'}", value, True, "exact", counted=False)
+            Term(
+                name,
+                f"|{name[0]}|_{'op' if name.endswith('op') else f'S{p:g}'}",
+                value,
+                explicit=True,
+                provenance="exact",
+                counted=False,
+            )
             for name, value in norms.items()
         ),
         "sakai2026",

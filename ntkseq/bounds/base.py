@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class Term:
     name: str
     formula: str
     value: float | None
+    _: KW_ONLY
     explicit: bool
     provenance: str
     note: str = ""

@@ -60,17 +60,31 @@ def du(K: Any, y: Any, *, eta: float | None = None, steps: int | None = None) ->
         if not math.isfinite(exact):
             reason = f"gradient descent diverges: eta = {eta:.3g} is above 2/lambda_max = {2 / largest:.3g}"
     terms = (
-        Term("kernel gradient descent", "|(I - eta K)^k y|", exact, True, "exact", "raised by the rounding of K"),
+        Term(
+            "kernel gradient descent",
+            "|(I - eta K)^k y|",
+            exact,
+            explicit=True,
+            provenance="exact",
+            note="raised by the rounding of K",
+        ),
         Term(
             "Du et al. 2019",
             "(1 - eta lambda_0/2)^(k/2) |y|",
             rate,
-            True,
-            "recalled",
-            "asks for eta = O(lambda_0/n^2)",
+            explicit=True,
+            provenance="recalled",
+            note="asks for eta = O(lambda_0/n^2)",
             counted=False,
         ),
-        Term("transfer to finite width", "m >= poly(n, 1/lambda_0, 1/delta)", None, False, "recalled", counted=False),
+        Term(
+            "transfer to finite width",
+            "m >= poly(n, 1/lambda_0, 1/delta)",
+            None,
+            explicit=False,
+            provenance="recalled",
+            counted=False,
+        ),
     )
     return Bound(
         name="training residual of kernel gradient descent",

@@ -184,16 +184,23 @@ def _uniform(
         capacity = 2 * loss.lipschitz * grid * kappa / math.sqrt(n)
         formulas = (f"{slope} i B0 kappa/sqrt(n)", "sqrt(log(i(i+1) tried/delta)/(2n))")
     terms_ = (
-        Term("training loss", loss.training(), training, True, "exact", "raised by the rounding of K"),
+        Term(
+            "training loss",
+            loss.training(),
+            training,
+            explicit=True,
+            provenance="exact",
+            note="raised by the rounding of K",
+        ),
         Term(
             "capacity",
             formulas[0],
             capacity,
-            True,
-            "derived",
-            "" if math.isnan(i) else f"i = {i}, |f| <= {outward(norm)}",
+            explicit=True,
+            provenance="derived",
+            note="" if math.isnan(i) else f"i = {i}, |f| <= {outward(norm)}",
         ),
-        Term("confidence", formulas[1], sure, True, "derived"),
+        Term("confidence", formulas[1], sure, explicit=True, provenance="derived"),
     )
     assumptions = [
         known.independent(),

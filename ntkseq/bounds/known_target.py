@@ -60,8 +60,15 @@ def target_risk(
         capacity = 2 * i * B0 * kappa / math.sqrt(n)
         sure = confidence(i, tried, delta, n, ceiling=True)
     terms = (
-        Term("capacity", "2 i B0 kappa/sqrt(n)", capacity, True, "derived", f"i = {i}, |f| <= {outward(size)}"),
-        Term("confidence", "sqrt(log(i(i+1) tried/delta)/(2n))", sure, True, "derived"),
+        Term(
+            "capacity",
+            "2 i B0 kappa/sqrt(n)",
+            capacity,
+            explicit=True,
+            provenance="derived",
+            note=f"i = {i}, |f| <= {outward(size)}",
+        ),
+        Term("confidence", "sqrt(log(i(i+1) tried/delta)/(2n))", sure, explicit=True, provenance="derived"),
     )
     return Bound(
         name="risk of the kernel interpolant of a known target",
@@ -113,7 +120,13 @@ def sample_size(
     one = target_risk(target, kernel, x, n=1, delta=delta, B0=B0, tried=tried)
     value = one.value if one.value is not None else math.inf
     needed = float(math.ceil((value / eps) ** 2 * (1 + 1e-12))) if math.isfinite(value) else math.inf
-    term = Term("examples", "((2 i B0 kappa + sqrt(log(i(i+1) tried/delta)/2))/eps)^2", needed, True, "derived")
+    term = Term(
+        "examples",
+        "((2 i B0 kappa + sqrt(log(i(i+1) tried/delta)/2))/eps)^2",
+        needed,
+        explicit=True,
+        provenance="derived",
+    )
     return Bound(
         name="sample size for a known target",
         quantity=f"least n with {one.quantity} at most {eps!r}",

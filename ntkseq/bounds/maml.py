@@ -57,8 +57,14 @@ def maml_upper(problem: Any, steps: int, *, form: str = "derived", **constants: 
     rest = "2 sum Xi (f + 2 c s0)" if form == "paper" else "sum Xi (f + c s0)"
     provenance = "recalled" if form == "paper" else "derived"
     terms = (
-        Term("bias", factor, float(found.upper_bias), True, provenance),
-        Term("variance", f"{rest} / (1 - alpha c tr Sigma)", float(found.upper_variance), True, provenance),
+        Term("bias", factor, float(found.upper_bias), explicit=True, provenance=provenance),
+        Term(
+            "variance",
+            f"{rest} / (1 - alpha c tr Sigma)",
+            float(found.upper_variance),
+            explicit=True,
+            provenance=provenance,
+        ),
     )
     return _bound(
         f"upper bound for MAML, {form} form", problem, steps, form, found, terms, bool(found.upper_holds), False
@@ -94,8 +100,8 @@ def maml_lower(problem: Any, steps: int, *, form: str = "derived", **constants: 
     provenance = "recalled" if form == "paper" else "derived"
     note = "without the factor 1/(1 - alpha c tr Sigma), with which it is false" if form == "paper" else ""
     terms = (
-        Term("bias", parts[0], float(found.lower_bias), True, provenance),
-        Term("variance", parts[1], float(found.lower_variance), True, provenance, note),
+        Term("bias", parts[0], float(found.lower_bias), explicit=True, provenance=provenance),
+        Term("variance", parts[1], float(found.lower_variance), explicit=True, provenance=provenance, note=note),
     )
     name = "lower bound for MAML, " + ("paper's form, factor-free" if form == "paper" else "derived form")
     return _bound(name, problem, steps, form, found, terms, bool(found.lower_holds), True)

@@ -110,9 +110,23 @@ def meta_kernel(
         capacity = 2 * chosen.lipschitz * i * B0 * radius / math.sqrt(N)
         sure = confidence(i, tried, delta, N, ceiling=kappa is not None)
     terms = (
-        Term("training loss", chosen.training("F"), training, True, "exact", "raised by the rounding of Phi"),
-        Term("capacity", formulas[0], capacity, True, "derived", f"i = {i}, |f| <= {outward(norm)}, N = {N} tasks"),
-        Term("confidence", formulas[1], sure, True, "derived"),
+        Term(
+            "training loss",
+            chosen.training("F"),
+            training,
+            explicit=True,
+            provenance="exact",
+            note="raised by the rounding of Phi",
+        ),
+        Term(
+            "capacity",
+            formulas[0],
+            capacity,
+            explicit=True,
+            provenance="derived",
+            note=f"i = {i}, |f| <= {outward(norm)}, N = {N} tasks",
+        ),
+        Term("confidence", formulas[1], sure, explicit=True, provenance="derived"),
     )
     what = "kernel, inner loop, loss, delta, B0" + (", kappa" if kappa is not None else "")
     assumptions = [
@@ -182,8 +196,16 @@ def _recalled(known: System, found: _Fit, N: int, q: int, delta: float) -> Bound
     if found.dual is not None:
         fit = math.sqrt(max(float(np.sum(found.dual * (known.matrix @ found.dual))), 0.0) / N)
     terms = (
-        Term("complexity", "sqrt(Y' Phi^-1 Y / N)", fit, False, "recalled", "Y = labels - start"),
-        Term("confidence", "sqrt(log(1/delta)/N)", math.sqrt(math.log(1 / delta) / N), False, "recalled"),
+        Term(
+            "complexity", "sqrt(Y' Phi^-1 Y / N)", fit, explicit=False, provenance="recalled", note="Y = labels - start"
+        ),
+        Term(
+            "confidence",
+            "sqrt(log(1/delta)/N)",
+            math.sqrt(math.log(1 / delta) / N),
+            explicit=False,
+            provenance="recalled",
+        ),
     )
     wide = Assumption("width", "the network is wide enough to follow its meta-kernel", "unchecked")
     return Bound(

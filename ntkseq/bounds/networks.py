@@ -55,8 +55,22 @@ def arora(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0) -> Boun
         second = constant * math.sqrt(math.log(n / (least * delta)) / n)
     shown = f"{constant:g} sqrt(log(n/(lambda_0 delta))/n)"
     terms = (
-        Term("capacity", "2 sqrt(y'K^-1 y tr K)/n", first, True, "recalled", "is sqrt(2 y'K^-1 y/n) where K_ii = 1/2"),
-        Term("confidence", shown, second, False, "recalled", "lambda_0 of these data, K scaled to tr K = n/2"),
+        Term(
+            "capacity",
+            "2 sqrt(y'K^-1 y tr K)/n",
+            first,
+            explicit=True,
+            provenance="recalled",
+            note="is sqrt(2 y'K^-1 y/n) where K_ii = 1/2",
+        ),
+        Term(
+            "confidence",
+            shown,
+            second,
+            explicit=False,
+            provenance="recalled",
+            note="lambda_0 of these data, K scaled to tr K = n/2",
+        ),
     )
     return Bound(
         name="Arora et al. 2019, Theorem 5.1, plugged in",
@@ -140,8 +154,15 @@ def cao_gu(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0, depth:
     interval = "" if math.isnan(upper) else f"inf in [{lower:.6g}, {upper:.6g}]; "
     explicit = 'explicit alternative: margin(K, y, fit="svm")'
     terms = (
-        Term("margin", f"{constant:g} depth sqrt(inf tr K)/n", margin_term, False, "recalled", f"{interval}{explicit}"),
-        Term("confidence", f"{constant:g} sqrt(log(1/delta)/n)", noise, False, "recalled"),
+        Term(
+            "margin",
+            f"{constant:g} depth sqrt(inf tr K)/n",
+            margin_term,
+            explicit=False,
+            provenance="recalled",
+            note=f"{interval}{explicit}",
+        ),
+        Term("confidence", f"{constant:g} sqrt(log(1/delta)/n)", noise, explicit=False, provenance="recalled"),
     )
     return Bound(
         name="Cao & Gu 2019, plugged in",

@@ -60,8 +60,22 @@ def allen_zhu_li(
         "Allen-Zhu & Li 2019, Theorem 1, recalled",
         "E of the loss over the SGD iterates",
         (
-            Term("optimum", "OPT, least loss in the class", None, True, "recalled", "0 for labels of the class"),
-            Term("excess", "eps, once m and n are large enough", None, False, "recalled", f"asked for: {eps:g}"),
+            Term(
+                "optimum",
+                "OPT, least loss in the class",
+                None,
+                explicit=True,
+                provenance="recalled",
+                note="0 for labels of the class",
+            ),
+            Term(
+                "excess",
+                "eps, once m and n are large enough",
+                None,
+                explicit=False,
+                provenance="recalled",
+                note=f"asked for: {eps:g}",
+            ),
         ),
         (*_sizes(facts, target, R, f"R = sqrt(t), {LOW}", "C, 1/eps", width, outputs),),
         (
@@ -109,8 +123,8 @@ def wang_shen(target: Any, x: Any, y: Any, **own: Any) -> Bound:
         "Wang, Shen, Hu & Cao 2021, recalled",
         "P(sign f(x) != y)",
         (
-            Term("capacity", "O~(poly(t) sqrt(y'K^-1 y/n))", None, False, "recalled", LOW),
-            Term("confidence", "O(sqrt(log(1/delta)/n))", None, False, "recalled", LOW),
+            Term("capacity", "O~(poly(t) sqrt(y'K^-1 y/n))", None, explicit=False, provenance="recalled", note=LOW),
+            Term("confidence", "O(sqrt(log(1/delta)/n))", None, explicit=False, provenance="recalled", note=LOW),
         ),
         (),
         (Assumption("labels", "y_i = -1 or +1", "holds" if signs else "fails", facts.range),),
@@ -149,8 +163,22 @@ def panigrahi_goyal(
         "Panigrahi & Goyal 2021, recalled",
         "E of the loss over the SGD iterates",
         (
-            Term("optimum", "OPT, least loss in the class", None, True, "recalled", "0 for labels of the class"),
-            Term("excess", "eps + 1/poly(rho)", None, False, "recalled", f"asked for: eps = {eps:g}"),
+            Term(
+                "optimum",
+                "OPT, least loss in the class",
+                None,
+                explicit=True,
+                provenance="recalled",
+                note="0 for labels of the class",
+            ),
+            Term(
+                "excess",
+                "eps + 1/poly(rho)",
+                None,
+                explicit=False,
+                provenance="recalled",
+                note=f"asked for: eps = {eps:g}",
+            ),
         ),
         (*_sizes(facts, target, R, "R = 1/eps_x for O(1/eps_x)", "C, p, t, outputs, 1/eps", width, outputs),),
         (
@@ -202,7 +230,15 @@ def _sizes(facts: _Facts, target: Any, R: float, note: str, within: str, width: 
         one = complexity(target, R, kind="epsilon", eps=facts.eps)
         reason = f"; {one.reason}" if one.reason else ""
         found.append(
-            Term("ln C", "ln C_eps(Phi, R), C* = 1e4", one.log, False, "recalled", note + reason, counted=False)
+            Term(
+                "ln C",
+                "ln C_eps(Phi, R), C* = 1e4",
+                one.log,
+                explicit=False,
+                provenance="recalled",
+                note=note + reason,
+                counted=False,
+            )
         )
     for name, formula in (
         ("width", f"m >= poly({within})"),
@@ -210,13 +246,13 @@ def _sizes(facts: _Facts, target: Any, R: float, note: str, within: str, width: 
         ("steps of SGD", "Theta(p^2 C^2 poly(rho)/eps^2), eta = Theta(1/(eps rho^2 m))"),
         ("failure", "exp(-Omega(rho^2)) over the initial weights"),
     ):
-        found.append(Term(name, formula, None, False, "recalled", counted=False))
+        found.append(Term(name, formula, None, explicit=False, provenance="recalled", counted=False))
     if width is not None:
         t, outputs = facts.tokens.steps, _checks.positive_int("outputs", outputs)
         rho = 100 * t * outputs * math.log(_checks.positive_int("width", width))
-        found.append(Term("rho", "100 t outputs ln m", rho, True, "recalled", counted=False))
+        found.append(Term("rho", "100 t outputs ln m", rho, explicit=True, provenance="recalled", counted=False))
         scale = (facts.eps or 0.0) / (10 * t * rho) if rho > 0 else math.inf
-        found.append(Term("lambda", "eps/(10 t rho)", scale, True, "recalled", counted=False))
+        found.append(Term("lambda", "eps/(10 t rho)", scale, explicit=True, provenance="recalled", counted=False))
     return found
 
 
@@ -267,7 +303,17 @@ def _own(target: Any, preset: str, facts: _Facts, own: dict[str, Any]) -> list[T
             objections = (*objections, "the labels are not those of the target")
         chance = f", delta = {at_most(bound.delta or 0.0)}"
         note = BESIDE + (f"; not certified: {'; '.join(objections)}" if objections else chance)
-        terms.append(Term(name, bound.quantity, bound.value, not objections, "derived", note, counted=False))
+        terms.append(
+            Term(
+                name,
+                bound.quantity,
+                bound.value,
+                explicit=not objections,
+                provenance="derived",
+                note=note,
+                counted=False,
+            )
+        )
     return terms
 
 

@@ -233,7 +233,7 @@ def _bound(
 ) -> Bound:
     offset, first = constant
     at_zero = 0.0 if offset == 0 else (offset**2 / first if first > 0 else math.inf)
-    terms = [Term("constant", "b_0^2/a_0", at_zero, True, "derived", f"a_0 = {first:.4g}")]
+    terms = [Term("constant", "b_0^2/a_0", at_zero, explicit=True, provenance="derived", note=f"a_0 = {first:.4g}")]
     apart = len({p for group in sums for p in group}) == sum(map(len, sums))
     beyond = sum(one.beyond for one in sums.values())
     longest = max((len(one.by_degree) for one in sums.values()), default=0)
@@ -241,10 +241,16 @@ def _bound(
         where = ", ".join(map(str, group)) if len(group) <= 4 else f"{group[0]}..{group[-1]} ({len(group)})"
         formula = "sum_p b_p^2 |beta|^{2p}/a_p" if len(group) == 1 else "sum_p b_p^2 sum_alpha (p!/alpha!)^2 ../a_alpha"
         note = f"degrees 1 to {len(one.by_degree)}" + (f", beyond: {one.beyond:.2g}" if one.beyond else "")
-        terms.append(Term(f"positions {where}", formula, one.value, True, "derived", note, counted=apart))
+        terms.append(
+            Term(
+                f"positions {where}", formula, one.value, explicit=True, provenance="derived", note=note, counted=apart
+            )
+        )
     if not apart:  # groups that overlap share monomials: norms add up, not their squares
         value = sum(math.sqrt(one.value) for one in sums.values()) ** 2
-        terms.append(Term("all positions", "(sum over groups of the root)^2", value, True, "derived"))
+        terms.append(
+            Term("all positions", "(sum over groups of the root)^2", value, explicit=True, provenance="derived")
+        )
     value = total(terms)
     value = math.inf if value is None else value
     reason = ""

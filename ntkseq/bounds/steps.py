@@ -161,10 +161,15 @@ def _bound(
     size = "" if math.isnan(i) else f"i = {i}, |f| <= {outward(math.sqrt(found.norm_squared))}, all steps together"
     terms = (
         Term(
-            "training loss", ABSOLUTE.training("f_t", "y_t"), found.loss, True, "exact", "raised by the rounding of K"
+            "training loss",
+            ABSOLUTE.training("f_t", "y_t"),
+            found.loss,
+            explicit=True,
+            provenance="exact",
+            note="raised by the rounding of K",
         ),
-        Term("capacity", formulas[0], capacity, True, "derived", size),
-        Term("confidence", formulas[1], sure, True, "derived", f"n = {n} sequences"),
+        Term("capacity", formulas[0], capacity, explicit=True, provenance="derived", note=size),
+        Term("confidence", formulas[1], sure, explicit=True, provenance="derived", note=f"n = {n} sequences"),
     )
     assumptions = [
         independent(),

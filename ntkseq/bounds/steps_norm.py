@@ -90,7 +90,15 @@ def every_step_norm(target: Any, kernel: Any, x: Any) -> Bound:
             for output in sorted({part.output for part in target.parts if part.step == j})
         ]
         diagonals.append(diagonal(kernel, marked))
-        terms.append(Term(f"step {j}", "b_0^2/a'_0 + sum_p b_p^2 |beta|^{2p}/a'_p", sum(found), True, "derived"))
+        terms.append(
+            Term(
+                f"step {j}",
+                "b_0^2/a'_0 + sum_p b_p^2 |beta|^{2p}/a'_p",
+                sum(found),
+                explicit=True,
+                provenance="derived",
+            )
+        )
     value = sum(term.value or 0.0 for term in terms)
     reason = ""
     if not math.isfinite(value):
@@ -144,11 +152,11 @@ def every_step_risk(
             "capacity",
             "(2/T) sum_t i B0 kappa_t/sqrt(n)",
             capacity,
-            True,
-            "derived",
-            f"i = {i}, |f| <= {outward(size)}",
+            explicit=True,
+            provenance="derived",
+            note=f"i = {i}, |f| <= {outward(size)}",
         ),
-        Term("confidence", "sqrt(log(i(i+1) tried/delta)/(2n))", sure, True, "derived"),
+        Term("confidence", "sqrt(log(i(i+1) tried/delta)/(2n))", sure, explicit=True, provenance="derived"),
     )
     noiseless = Assumption("noiseless", "labels are y = f(x), without noise, at the steps that f feeds", "declared")
     forever = Assumption("all inputs", "test inputs have the same token norms and first token as these", "declared")

@@ -32,8 +32,8 @@ def test_it_is_never_certified_and_says_that_no_theorem_stands_behind_it():
 
 
 def test_a_template_spoils_any_bound_it_counts_in():
-    proved = Term("capacity", "b", 0.1, True, "derived")
-    assumed = Term("shape", "s", 0.1, True, "template")
+    proved = Term("capacity", "b", 0.1, explicit=True, provenance="derived")
+    assumed = Term("shape", "s", 0.1, explicit=True, provenance="template")
     bound = Bound("test", "risk", 0.2, (proved, assumed), ())
     assert not bound.certified and bound.provenance == "template"
     assert bound.objections == ("form assumed by this library, no theorem, in shape",)

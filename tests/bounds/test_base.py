@@ -12,7 +12,7 @@ from ntkseq import references
 from ntkseq.bounds import Assumption, Bound, Term
 from ntkseq.bounds.base import total
 
-EXPLICIT = Term("capacity", "2 B/sqrt(n)", 0.25, True, "derived")
+EXPLICIT = Term("capacity", "2 B/sqrt(n)", 0.25, explicit=True, provenance="derived")
 HOLDS = Assumption("labels", "|y| <= 1", "holds", "largest 1")
 DECLARED = Assumption("i.i.d.", "independent draws", "declared")
 
@@ -33,11 +33,15 @@ def test_a_bound_whose_terms_and_assumptions_all_stand_is_certified():
     ("terms", "assumptions", "why"),
     [
         (
-            [EXPLICIT, Term("noise", "O(1/sqrt(n))", 0.1, False, "derived")],
+            [EXPLICIT, Term("noise", "O(1/sqrt(n))", 0.1, explicit=False, provenance="derived")],
             [HOLDS],
             "constant taken as stated in noise",
         ),
-        ([Term("capacity", "sqrt(2 b/n)", 0.1, True, "recalled")], [HOLDS], "recalled, not verified, in capacity"),
+        (
+            [Term("capacity", "sqrt(2 b/n)", 0.1, explicit=True, provenance="recalled")],
+            [HOLDS],
+            "recalled, not verified, in capacity",
+        ),
         ([EXPLICIT], [Assumption("labels", "|y| <= 1", "fails", "largest 3")], "labels: fails"),
         ([EXPLICIT], [HOLDS, Assumption("width", "m large", "unchecked")], "width: unchecked"),
         ([EXPLICIT], [HOLDS, Assumption("rank", "K > 0", "unresolved")], "rank: unresolved"),
@@ -52,25 +56,27 @@ def test_one_objection_turns_the_bound_into_an_estimate_that_says_why(terms, ass
 
 
 def test_a_lower_bound_prints_its_own_side_rounded_down():
-    term = Term("least", "b/n", 0.123456, True, "derived")
+    term = Term("least", "b/n", 0.123456, explicit=True, provenance="derived")
     lower, upper = (make([term], delta=None, lower=side, trivial=None) for side in (True, False))
     assert lower.claim == lower.verdict == "risk >= 0.1234" and upper.verdict == "risk <= 0.1235"
     assert lower.to_dict()["lower"] is True and upper.to_dict()["lower"] is False
-    recalled = make([Term("least", "b/n", 0.123456, True, "recalled")], lower=True)
+    recalled = make([Term("least", "b/n", 0.123456, explicit=True, provenance="recalled")], lower=True)
     assert ">=" not in recalled.verdict and "estimate 0.1235" in recalled.verdict
-    negative = make([Term("least", "b/n", -0.123456, True, "derived")], delta=None, lower=True, trivial=None)
+    negative = make(
+        [Term("least", "b/n", -0.123456, explicit=True, provenance="derived")], delta=None, lower=True, trivial=None
+    )
     assert negative.verdict == "risk >= -0.1235"
 
 
 def test_a_lower_bound_says_nothing_from_its_trivial_value_down():
     for value, empty in ((0.0, True), (-1.0, True), (1e-9, False)):
-        term = Term("least", "b/n", value, True, "derived")
+        term = Term("least", "b/n", value, explicit=True, provenance="derived")
         assert make([term], lower=True, trivial=0.0).vacuous is empty
     assert not make(lower=True, trivial=None).vacuous and make(lower=True, value=math.nan).vacuous
 
 
 def test_a_number_shown_beside_the_bound_is_no_part_of_it():
-    beside = Term("rate", "O(.)", 7.0, False, "recalled", counted=False)
+    beside = Term("rate", "O(.)", 7.0, explicit=False, provenance="recalled", counted=False)
     bound = make([EXPLICIT, beside])
     assert bound.value == 0.25
     assert bound.certified
@@ -79,7 +85,10 @@ def test_a_number_shown_beside_the_bound_is_no_part_of_it():
 
 
 def test_a_rate_gives_no_number():
-    bound = make([EXPLICIT, Term("width", "poly(n)", None, False, "recalled")], reason="the source gives a rate")
+    bound = make(
+        [EXPLICIT, Term("width", "poly(n)", None, explicit=False, provenance="recalled")],
+        reason="the source gives a rate",
+    )
     assert bound.value is None
     assert not bound.certified
     assert bound.vacuous
@@ -89,7 +98,7 @@ def test_a_rate_gives_no_number():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_value_that_is_not_finite_is_never_certified(value):
-    bound = make([Term("capacity", "y'K^-1 y", value, True, "derived")], reason="K is singular")
+    bound = make([Term("capacity", "y'K^-1 y", value, explicit=True, provenance="derived")], reason="K is singular")
     assert not bound.certified
     assert bound.vacuous
     assert "K is singular" in bound.verdict
@@ -97,15 +106,15 @@ def test_a_value_that_is_not_finite_is_never_certified(value):
 
 
 def test_the_provenance_is_that_of_the_worst_term():
-    exact = Term("training loss", "mean l", 0.1, True, "exact")
-    recalled = Term("noise", "O(.)", 0.1, True, "recalled")
+    exact = Term("training loss", "mean l", 0.1, explicit=True, provenance="exact")
+    recalled = Term("noise", "O(.)", 0.1, explicit=True, provenance="recalled")
     assert make([exact]).provenance == "exact"
     assert make([exact, EXPLICIT]).provenance == "derived"
     assert make([recalled, exact, EXPLICIT]).provenance == "recalled"
 
 
 def test_a_bound_above_what_the_quantity_can_reach_is_vacuous_and_says_so():
-    big = Term("capacity", "2 B/sqrt(n)", 1.0, True, "derived")
+    big = Term("capacity", "2 B/sqrt(n)", 1.0, explicit=True, provenance="derived")
     assert make([big]).vacuous
     assert make([big]).verdict.endswith("(vacuous)")
     assert not make([big], trivial=2.0).vacuous
@@ -114,14 +123,14 @@ def test_a_bound_above_what_the_quantity_can_reach_is_vacuous_and_says_so():
 
 @pytest.mark.parametrize("value", [0.12341, 0.99999, 1.0, 1e-17, 123456.7, 0.25, 0.0])
 def test_the_printed_upper_bound_is_never_below_the_value(value):
-    verdict = make([Term("capacity", "b", value, True, "derived")], trivial=None).verdict
+    verdict = make([Term("capacity", "b", value, explicit=True, provenance="derived")], trivial=None).verdict
     printed = float(verdict.split("<= ")[1].split(" ")[0])
     assert value <= printed <= value * 1.001
 
 
 def test_the_dictionary_is_json_without_nan_and_says_what_was_lost():
     bound = make(
-        [Term("capacity", "b", math.nan, True, "derived")],
+        [Term("capacity", "b", math.nan, explicit=True, provenance="derived")],
         reason="K is singular",
         constants={"K": np.float64(2.0), "n": np.int64(3), "grid": np.array([1.0, math.inf]), "kappa": None},
         references=("bartlett2002rademacher",),
@@ -152,8 +161,13 @@ def test_a_word_that_is_no_status_or_provenance_is_refused():
     with pytest.raises(ValueError, match="unresolved"):
         Assumption("labels", "|y| <= 1", "passed")
     with pytest.raises(ValueError, match="recalled"):
-        Term("capacity", "b", 1.0, True, "known")
+        Term("capacity", "b", 1.0, explicit=True, provenance="known")
 
 
 def test_a_bound_is_cited():
     assert "Mendelson" in references.cite(make(references=("bartlett2002rademacher",)))
+
+
+def test_what_a_term_claims_is_given_by_name_only():
+    with pytest.raises(TypeError):
+        Term("capacity", "2 B/sqrt(n)", 0.25, True, "derived")  # pyright: ignore[reportCallIssue]

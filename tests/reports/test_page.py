@@ -93,7 +93,7 @@ def test_a_sheet_writes_less_or_equal_before_certified_bounds_only(sheet: str):
 
 
 def test_a_lower_bound_is_written_as_one_and_rounded_down():
-    terms = (Term("all", "formula", 0.123456, True, "derived"),)
+    terms = (Term("all", "formula", 0.123456, explicit=True, provenance="derived"),)
     least = Bound("least", "the risk", 0.123456, terms, (), trivial=0.0, lower=True)
     made = page(Sheet("Two sides", "How large?", sections=(Section("Bounds", bounds={"least": least}),)))
     (value,) = re.findall(r'<p class="value">(.*?)</p>', made, re.DOTALL)
