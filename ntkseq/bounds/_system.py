@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq._outward import at_most, interval, outward
+from ntkseq.bounds.assumptions import independent
 from ntkseq.bounds.base import Assumption
 from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.auditing import Audited
@@ -147,10 +148,3 @@ def system(K: Any, y: Any, *, name: str = "K", signs: bool = False, vectors: boo
     eigen = spectrum(K, vectors=vectors, method="dense")
     chance = K.audit.delta if isinstance(K, Audited) else 0.0
     return System(matrix, y, eigen, stated=K.stated, entrywise=K.entrywise, chance=chance)
-
-
-def independent(copies: int = 0) -> Assumption:
-    """The assumption no data can show; `copies` of them repeat another example, input and label, number for number."""
-    said = f"{copies} of the examples repeat another: drawn twice that is no harm, copied it is" if copies else ""
-    words = "the n examples and the test examples are independent draws of one law"
-    return Assumption("i.i.d.", words, "declared", said)

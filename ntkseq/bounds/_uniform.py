@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from fractions import Fraction
 
 import numpy as np
 import scipy.linalg
 
 from ntkseq.bounds._system import System
-from ntkseq.bounds.base import STATUS, Assumption
 from ntkseq.predictors.ridge import factorise
 
 
@@ -45,24 +43,3 @@ def ridge_dual(known: System, labels: np.ndarray, reg: float) -> np.ndarray | st
         return scipy.linalg.cho_solve(factorise(known.matrix, reg), labels)
     except ValueError as error:
         return str(error).rstrip(".")
-
-
-def within(upper: float, spread: float, limit: float) -> str:
-    """Whether a number in [upper (1 - spread), upper], >= 0, is at most a limit: "holds", "unresolved" or "fails"."""
-    if upper <= limit:
-        return "holds"
-    return "fails" if upper * (1 - 2 * spread) > limit else "unresolved"
-
-
-def worst(statuses: Iterable[str]) -> str:
-    """The worst of some statuses; "holds" for none."""
-    return max(statuses, key=STATUS.index, default="holds")
-
-
-def beforehand(chosen: str, tried: int) -> Assumption:
-    """The assumption that nothing was chosen by these data, inputs or labels, or is counted."""
-    listed = "one setting fixed" if tried == 1 else f"{tried} settings, which the bound counts, fixed"
-    what = f"{chosen} were chosen without these data: {listed} beforehand"
-    return Assumption(
-        "fixed beforehand", what, "declared", "the least of several bounds needs a delta divided among them"
-    )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _checks
-from ntkseq.bounds._system import independent
+from ntkseq.bounds.assumptions import independent
 from ntkseq.bounds.base import Assumption, Bound, Term, total
 from ntkseq.spectra import AttentionRanks, aggregate
 from ntkseq.spectra.ranks import EffectiveRank

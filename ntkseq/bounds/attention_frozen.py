@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _checks
-from ntkseq.bounds._system import EPS, independent
-from ntkseq.bounds._uniform import beforehand, within
+from ntkseq.bounds._system import EPS
+from ntkseq.bounds.assumptions import beforehand, independent, within
 from ntkseq.bounds.attention_covers import rounded_up
 from ntkseq.bounds.attention_head import tokens
 from ntkseq.bounds.attention_setting import GRID, labelled

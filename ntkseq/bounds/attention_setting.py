@@ -11,8 +11,8 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq.bounds import losses
-from ntkseq.bounds._system import EPS, independent
-from ntkseq.bounds._uniform import beforehand, within, worst
+from ntkseq.bounds._system import EPS
+from ntkseq.bounds.assumptions import beforehand, independent, within, worst
 from ntkseq.bounds.attention_covers import Sizes, rounded_up
 from ntkseq.bounds.attention_head import AttentionHead, tokens
 from ntkseq.bounds.base import Assumption, Bound, Term, total

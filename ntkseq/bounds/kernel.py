@@ -12,8 +12,9 @@ from ntkseq import _checks
 from ntkseq._outward import outward
 from ntkseq.bounds._svm import hard_margin
 from ntkseq.bounds._system import EPS, System, system
-from ntkseq.bounds._uniform import beforehand, confidence, multiple, ridge_dual
-from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds._uniform import confidence, multiple, ridge_dual
+from ntkseq.bounds.assumptions import beforehand, ceiling
+from ntkseq.bounds.base import Bound, Term, total
 from ntkseq.bounds.losses import Loss, at_margin, named
 
 
@@ -211,7 +212,7 @@ def _uniform(
     if options.reg == 0.0:
         assumptions.append(known.positive())
     if kappa is not None:
-        assumptions.append(_ceiling(known, kappa))
+        assumptions.append(ceiling(np.diagonal(known.matrix), kappa, known.rounding))
     return Bound(
         name=name,
         quantity=loss.risk(),
@@ -240,15 +241,4 @@ def _uniform(
 def _chosen(options: _Options, with_gamma: bool) -> str:
     return (
         "kernel, loss, delta, B0" + (", gamma" if with_gamma else "") + (", kappa" if options.kappa is not None else "")
-    )
-
-
-def _ceiling(known: System, kappa: float) -> Assumption:
-    largest = float(np.diagonal(known.matrix).max())
-    broken = largest > kappa**2 * (1 + 2 * EPS) + known.rounding
-    return Assumption(
-        "kappa",
-        f"K(x, x) <= kappa^2, kappa = {kappa!r}, for every input x",
-        "fails" if broken else "declared",
-        f"largest on these data: {largest:.4g}",
     )

@@ -7,9 +7,9 @@ from typing import Any
 
 from ntkseq import _checks
 from ntkseq._outward import outward
-from ntkseq.bounds._system import independent
-from ntkseq.bounds._uniform import beforehand, confidence, multiple
-from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds._uniform import confidence, multiple
+from ntkseq.bounds.assumptions import beforehand, independent, like_these, noiseless
+from ntkseq.bounds.base import Bound, Term, total
 from ntkseq.bounds.losses import ABSOLUTE
 from ntkseq.bounds.rkhs import rkhs_norm
 from ntkseq.bounds.tokens import Tokens
@@ -78,9 +78,9 @@ def target_risk(
         assumptions=(
             independent(),
             beforehand("target, kernel, B0, n, delta", tried),
-            _noiseless(),
+            noiseless(),
             *norm.assumptions,
-            _forever(),
+            like_these("shared parts"),
         ),
         delta=delta,
         applies_to=KERNEL,
@@ -140,11 +140,3 @@ def sample_size(
         trivial=None,
         reason=one.reason,
     )
-
-
-def _noiseless() -> Assumption:
-    return Assumption("noiseless", "labels are y = f(x), without noise", "declared")
-
-
-def _forever() -> Assumption:
-    return Assumption("all inputs", "test inputs have the same token norms and shared parts as these", "declared")

@@ -12,6 +12,7 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq.bounds import maml_forms
+from ntkseq.bounds.assumptions import gaussian
 from ntkseq.bounds.base import Assumption, Bound, Term, total
 from ntkseq.bounds.maml_forms import OUTWARD, Sides
 from ntkseq.training.maml import MixedRegression, grids
@@ -182,8 +183,8 @@ def _bound(
 
 def _law(problem: MixedRegression) -> list[Assumption]:
     if problem.surrogate:
-        return [Assumption("Gaussian inputs", "inputs are Gaussian", "unchecked", problem.surrogate)]
-    return [Assumption("Gaussian inputs", "inputs are Gaussian", "declared", "the spectrum is that of their law")]
+        return [gaussian("unchecked", problem.surrogate)]
+    return [gaussian("declared", "the spectrum is that of their law")]
 
 
 def _conditions(problem: MixedRegression, steps: int, form: str, found: Sides, lower: bool) -> list[Assumption]:

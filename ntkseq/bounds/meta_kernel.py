@@ -12,7 +12,8 @@ from jaxtyping import Float
 from ntkseq import _checks
 from ntkseq._outward import outward
 from ntkseq.bounds._system import EPS, System, system
-from ntkseq.bounds._uniform import beforehand, confidence, multiple, ridge_dual
+from ntkseq.bounds._uniform import confidence, multiple, ridge_dual
+from ntkseq.bounds.assumptions import beforehand, ceiling, independent_tasks
 from ntkseq.bounds.base import Assumption, Bound, Term, total
 from ntkseq.bounds.losses import named
 
@@ -130,13 +131,15 @@ def meta_kernel(
     )
     what = "kernel, inner loop, loss, delta, B0" + (", kappa" if kappa is not None else "")
     assumptions = [
-        _tasks(N),
+        independent_tasks(N),
         beforehand(what, tried),
         known.semidefinite(),
         known.arithmetic(),
     ]
     if kappa is not None:
-        assumptions.append(_ceiling(known, kappa))
+        assumptions.append(
+            ceiling(np.diagonal(known.matrix), kappa, known.rounding, K="Phi", inputs="every query of every task")
+        )
     return Bound(
         name="meta-kernel bound, " + ("interpolant" if reg == 0 else f"ridge regression, reg = {reg:.3g}"),
         quantity=f"{chosen.risk('F')} on a new task",
@@ -213,7 +216,7 @@ def _recalled(known: System, found: _Fit, N: int, q: int, delta: float) -> Bound
         quantity="loss on a new task",
         value=total(terms),
         terms=terms,
-        assumptions=(_tasks(N), known.semidefinite(), known.arithmetic(), wide),
+        assumptions=(independent_tasks(N), known.semidefinite(), known.arithmetic(), wide),
         delta=delta,
         applies_to="a wide network meta-trained by MAML",
         references=("wang2020meta",),
@@ -227,26 +230,6 @@ def _trace(known: System) -> float:
     e = known.entrywise
     computed = float(np.trace(known.matrix))
     return min(known.trace, computed / (1 - e)) if e is not None and 0 <= e < 1 else known.trace
-
-
-def _tasks(N: int) -> Assumption:
-    return Assumption(
-        "i.i.d. tasks",
-        f"the {N} tasks, each support with its queries, and the new task are independent draws of one law",
-        "declared",
-        "tasks cut out of one pool of examples share examples, and then are so only given that pool",
-    )
-
-
-def _ceiling(known: System, kappa: float) -> Assumption:
-    largest = float(np.diagonal(known.matrix).max())
-    broken = largest > kappa**2 * (1 + 2 * EPS) + known.rounding
-    return Assumption(
-        "kappa",
-        f"Phi(x, x) <= kappa^2, kappa = {kappa!r}, for every query of every task",
-        "fails" if broken else "declared",
-        f"largest on these data: {largest:.4g}",
-    )
 
 
 def _checked(name: str, values: Any) -> Float[np.ndarray, "N q ..."]:

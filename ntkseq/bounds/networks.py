@@ -10,7 +10,7 @@ import numpy as np
 from ntkseq import _checks
 from ntkseq.bounds._svm import hard_margin
 from ntkseq.bounds._system import EPS, System, system
-from ntkseq.bounds._uniform import beforehand
+from ntkseq.bounds.assumptions import beforehand
 from ntkseq.bounds.base import Assumption, Bound, Term, total
 
 

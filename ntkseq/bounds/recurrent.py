@@ -12,7 +12,7 @@ import numpy as np
 
 from ntkseq import _checks, _precision
 from ntkseq._outward import at_most
-from ntkseq.bounds._system import independent
+from ntkseq.bounds.assumptions import independent, noiseless
 from ntkseq.bounds.base import Assumption, Bound, Term
 from ntkseq.bounds.kernel import rademacher
 from ntkseq.bounds.known_target import target_risk
@@ -214,9 +214,9 @@ class _Facts:
         gap = float(np.max(np.abs(np.asarray(found, np.float64) - y)))
         allowed = 256 * _precision.eps(found.dtype) * (1.0 + float(np.max(np.abs(y))))
         status = "unresolved" if gap <= allowed else "fails"  # f is known to rounding only
-        noiseless = Assumption("noiseless", "y_i = f(x_i), no noise", status, f"largest difference {gap:.2g}")
         eps = None if rate_only else _checks.probability("eps", eps)
-        return cls(x, y, tokens, np.sqrt(tokens.squares), eps, noiseless)
+        said = noiseless("", status, f"largest difference {gap:.2g}")
+        return cls(x, y, tokens, np.sqrt(tokens.squares), eps, said)
 
     @property
     def range(self) -> str:

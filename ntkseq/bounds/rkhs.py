@@ -126,17 +126,11 @@ def _read(target: Any, given: Tokens) -> tuple[dict[tuple[int, ...], list[_Block
             sizes = np.array([np.linalg.norm(betas[j]) for j in seen]) * np.sqrt(tokens.varying[list(at)])
             groups.setdefault(at, []).append(_Block(weight, sizes, series))
     if given.shared is None:
-        reads = Assumption(
-            "directions",
-            "the directions of the target are orthogonal to what all inputs share",
-            "declared" if given.common.any() else "holds",
-            "" if given.common.any() else "nothing is shared",
-        )
+        status, where = ("declared", "") if given.common.any() else ("holds", "nothing is shared")
     else:
         where = f"not split off at positions {sorted(along)}, where the target reads it" if along else "split off"
-        reads = Assumption(
-            "directions", "the directions of the target are orthogonal to the shared part", "holds", where
-        )
+        status = "holds"
+    reads = Assumption("directions", "the directions of the target are orthogonal to the shared part", status, where)
     return groups, offset, tokens, reads
 
 

@@ -11,9 +11,10 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq._outward import outward
-from ntkseq.bounds._system import EPS, System, independent, system
-from ntkseq.bounds._uniform import beforehand, confidence, multiple, ridge_dual
-from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds._system import EPS, System, system
+from ntkseq.bounds._uniform import confidence, multiple, ridge_dual
+from ntkseq.bounds.assumptions import beforehand, ceiling_of_steps, independent
+from ntkseq.bounds.base import Bound, Term, total
 from ntkseq.bounds.losses import ABSOLUTE
 from ntkseq.grams.arrays import as_gram
 
@@ -180,7 +181,7 @@ def _bound(
     if reg == 0.0:
         assumptions.append(known.positive())
     if ceilings is not None:
-        assumptions.append(_below(diagonal, ceilings, known.rounding))
+        assumptions.append(ceiling_of_steps(diagonal, ceilings, known.rounding))
     where = "mean_t" if not named else f"mean over t in {chosen.tolist()} of"
     return Bound(
         name="Rademacher bound, outputs at every step, kernel "
@@ -284,14 +285,3 @@ def _points(K: Any, n: int, t: int) -> Any:
 
 def _fixed(named: bool, ceilings: np.ndarray | None) -> str:
     return "kernel, delta, B0" + (", steps" if named else "") + ("" if ceilings is None else ", kappa")
-
-
-def _below(diagonal: Float[np.ndarray, "n t"], ceilings: Float[np.ndarray, " t"], rounding: float) -> Assumption:
-    largest = diagonal.max(axis=0)
-    broken = (largest > ceilings**2 * (1 + 2 * EPS) + rounding).any()
-    return Assumption(
-        "kappa",
-        "K[t, t](x, x) <= kappa_t^2 for every input x and step t",
-        "fails" if broken else "declared",
-        f"largest ratio on these data: {float(np.max(largest / ceilings**2)):.4g}",
-    )

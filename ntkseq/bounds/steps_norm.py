@@ -9,8 +9,9 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq._outward import outward
-from ntkseq.bounds._system import EPS, independent
-from ntkseq.bounds._uniform import beforehand, confidence, multiple
+from ntkseq.bounds._system import EPS
+from ntkseq.bounds._uniform import confidence, multiple
+from ntkseq.bounds.assumptions import beforehand, independent, like_these, noiseless
 from ntkseq.bounds.base import Assumption, Bound, Term, total
 from ntkseq.bounds.losses import ABSOLUTE
 from ntkseq.bounds.power_series import centre, diagonal, expand
@@ -158,8 +159,6 @@ def every_step_risk(
         ),
         Term("confidence", "sqrt(log(i(i+1) tried/delta)/(2n))", sure, explicit=True, provenance="derived"),
     )
-    noiseless = Assumption("noiseless", "labels are y = f(x), without noise, at the steps that f feeds", "declared")
-    forever = Assumption("all inputs", "test inputs have the same token norms and first token as these", "declared")
     return Bound(
         name="risk of the kernel interpolant of a position-to-position target",
         quantity=ABSOLUTE.risk("f_n,t(x)", "f_t(x)", "E mean_t"),
@@ -168,9 +167,9 @@ def every_step_risk(
         assumptions=(
             independent(),
             beforehand("target, kernel, B0, n, delta", tried),
-            noiseless,
+            noiseless(", at the steps that f feeds"),
             *norm.assumptions,
-            forever,
+            like_these("first token"),
         ),
         delta=delta,
         applies_to="the kernel interpolant of noiseless labels of all steps (not a network of finite width)",

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks, _precision
-from ntkseq.bounds._uniform import worst
+from ntkseq.bounds.assumptions import constant_norms, worst
 from ntkseq.bounds.base import Assumption
 
 
@@ -81,9 +81,7 @@ class Tokens:
             varying=varying,
             features=data.shape[2],
             shared=shared,
-            assumption=Assumption(
-                "token norms",
-                "|x_i[t]| is the same for all inputs i, at every position t",
+            assumption=constant_norms(
                 "declared" if status == "unresolved" and rounded else status,
                 f"squared norms differ by up to {spread:.2g} of their size, {len(data)} inputs{left_open}",
             ),
@@ -109,9 +107,8 @@ class Tokens:
         if (varying < 0).any():
             t = int(np.flatnonzero(varying < 0)[0])
             raise ValueError(f"common must not exceed norms^2; got {shared[t]:g} > {sizes[t] ** 2:g} at position {t}.")
-        assumption = Assumption("token norms", "|x[t]| is the same for all inputs, at every position t", "declared")
         features = _checks.positive_int("features", features)
-        return cls(varying + shared, shared, varying, features, None, assumption)
+        return cls(varying + shared, shared, varying, features, None, constant_norms("declared"))
 
     def whole_at(self, positions: Sequence[int]) -> Tokens:
         """The same with nothing split off at these positions, as for a target that reads the shared part there."""
