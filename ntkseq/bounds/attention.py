@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from ntkseq.bounds.attention_covers import (
     rounded_up,
     schatten_entropies,
 )
-from ntkseq.bounds.attention_setting import GRID, Setting, setting
+from ntkseq.bounds.attention_setting import GRID, HeadConstants, Setting, setting
 from ntkseq.bounds.base import Bound, Term
 
 POWERS = (0.125, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
@@ -37,7 +39,7 @@ def attention_norm(
     grid: float = GRID,
     tried: int = 1,
     lengths: Any = None,
-) -> Bound:
+) -> Bound[NormHeadConstants]:
     """Bound the expected loss of an attention head by the sums of its absolute weights, with every constant.
 
         E l(f) <= mean l(f(x_i), y_i) + 2 rho Rad + sqrt(log(union/delta)/(2n))
@@ -88,7 +90,7 @@ def attention_norm(
         cover.complexity,
         "min(b_f, 4a + 12/sqrt n (sqrt Gamma log(b_f/a) + sqrt Lam (b_f - a)))",
         note=f"Gamma = {cover.Gamma:.4g}, Lam = {cover.Lam:.4g}",
-        constants={"Gamma": cover.Gamma, "Lam": cover.Lam},
+        constants=partial(NormHeadConstants, Gamma=cover.Gamma, Lam=cover.Lam),
         references=("trauger2024",),
     )
 
@@ -107,7 +109,7 @@ def attention_rank(
     grid: float = GRID,
     tried: int = 1,
     lengths: Any = None,
-) -> Bound:
+) -> Bound[RankHeadConstants]:
     """Bound the expected loss of an attention head by the numerical ranks of its value and score matrices.
 
         E l(f) <= mean l(f(x_i), y_i) + 2 rho Rad(r) + 2 rho tau(r) + sqrt(log(union/delta)/(2n))
@@ -137,7 +139,7 @@ def attention_rank(
         >>> x = np.eye(3)[None].repeat(500, 0)
         >>> head = AttentionHead([0.001], [[1.0], [0.0], [0.0]], np.zeros((3, 3)))
         >>> bound = attention_rank(head, x, np.zeros(500), Bx=1.0)
-        >>> bound.certified, bound.constants["rank_V"], bound.constants["rank_W"]
+        >>> bound.certified, bound.constants.rank_V, bound.constants.rank_W
         (True, 1, 0)
     """
     at = setting(
@@ -175,7 +177,7 @@ def attention_rank(
         note=f"r_V = {chosen[0]}, r_W = {chosen[1]}, kappa = {at.kappa:.4g}",
         log_more=0.0 if ranks is not None else math.log(lost.size),
         extra=(cut,),
-        constants={"rank_V": chosen[0], "rank_W": chosen[1], "tau": tau, "kappa": at.kappa},
+        constants=partial(RankHeadConstants, rank_V=chosen[0], rank_W=chosen[1], tau=tau, kappa=at.kappa),
         references=("truong2024",),
     )
 
@@ -193,7 +195,7 @@ def attention_schatten(
     grid: float = GRID,
     tried: int = 1,
     lengths: Any = None,
-) -> Bound:
+) -> Bound[SchattenHeadConstants]:
     """Bound the expected loss of an attention head by Schatten norms of its value and score matrices.
 
         Rad <= min over a of 4 a + 12/sqrt n int_a^b_f sqrt(log N(eps)) d eps
@@ -256,9 +258,40 @@ def attention_schatten(
         "min over a of 4a + 12/sqrt n int_a^b_f sqrt(log N)",
         note=f"p = {p_V:g} for V, {p_W:g} for W",
         log_more=log_more,
-        constants={"p_V": p_V, "p_W": p_W, "radius_V_p": radius_V, "radius_W_p": radius_W, "kappa": at.kappa},
+        constants=partial(
+            SchattenHeadConstants, p_V=p_V, p_W=p_W, radius_V_p=radius_V, radius_W_p=radius_W, kappa=at.kappa
+        ),
         references=("sakai2026",),
     )
+
+
+@dataclass(frozen=True)
+class NormHeadConstants(HeadConstants):
+    """`HeadConstants` with the numbers of the cover, log N(eps) <= Gamma/eps^2 + Lam."""
+
+    Gamma: float
+    Lam: float
+
+
+@dataclass(frozen=True)
+class RankHeadConstants(HeadConstants):
+    """`HeadConstants` with the ranks to which V and W are cut, what that loses, and the largest score of the class."""
+
+    rank_V: int
+    rank_W: int
+    tau: float
+    kappa: float
+
+
+@dataclass(frozen=True)
+class SchattenHeadConstants(HeadConstants):
+    """`HeadConstants` with p and the radius in the Schatten norm of V and of W, and the largest score of the class."""
+
+    p_V: float
+    p_W: float
+    radius_V_p: float
+    radius_W_p: float
+    kappa: float
 
 
 def _cut(at: Setting) -> np.ndarray:

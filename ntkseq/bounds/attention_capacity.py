@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ntkseq import _checks
 from ntkseq.bounds.assumptions import independent
-from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
 from ntkseq.spectra import AttentionRanks, aggregate
 from ntkseq.spectra.ranks import EffectiveRank
 from ntkseq.spectra.ranks.short import as_rank
@@ -24,7 +25,7 @@ def effective_rank_capacity(
     *,
     kind: str | EffectiveRank = "entropy",
     how: str = "mean",
-) -> Bound:
+) -> Bound[CapacityConstants]:
     """Evaluate a capacity of the form "effective rank of attention over n". Assumed by this library, never certified.
 
         constant sqrt((r_eff log(log_arg) + log(1/delta))/n)
@@ -91,11 +92,23 @@ def effective_rank_capacity(
         ),
         applies_to="no predictor in particular",
         references=("dhingra2025",),
-        constants={
-            "n": n, "r_eff": rank, "r_eff_error": error, "kind": kind, "how": how, "source": source, "delta": delta,
-            "constant": constant, "log_arg": inside,
-        },
-    )  # fmt: skip
+        constants=CapacityConstants(n, rank, error, kind, how, source, delta, constant, inside),
+    )
+
+
+@dataclass(frozen=True)
+class CapacityConstants(Constants):
+    """The effective rank with its standard error, the definition and what it was taken over, and the options."""
+
+    n: int
+    r_eff: float
+    r_eff_error: float | None
+    kind: str
+    how: str
+    source: str
+    delta: float
+    constant: float
+    log_arg: float
 
 
 def _rank(r_eff: Any, kind: str, how: str) -> tuple[float, float | None, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ntkseq.bounds.assumptions import beforehand, independent, within
 from ntkseq.bounds.attention_covers import rounded_up
 from ntkseq.bounds.attention_head import tokens
 from ntkseq.bounds.attention_setting import GRID, labelled
-from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
 from ntkseq.bounds.losses import named
 
 
@@ -30,7 +31,7 @@ def frozen_attention(
     grid: float = GRID,
     tried: int = 1,
     lengths: Any = None,
-) -> Bound:
+) -> Bound[FrozenConstants]:
     """Bound the expected loss of f(x) = <U, A(x) x>, A fixed before training: here attention ranks enter with proof.
 
         E l(f) <= mean l(f(x_i), y_i) + 2 rho Rad + 3 sqrt(log(2 union/delta)/(2n))
@@ -61,7 +62,7 @@ def frozen_attention(
         >>> import numpy as np
         >>> x = np.ones((500, 2, 3))
         >>> bound = frozen_attention(np.zeros((2, 3)), np.full((500, 2, 2), 0.5), x, np.zeros(500))
-        >>> bound.certified, round(bound.constants["stable_rank"], 3)
+        >>> bound.certified, round(bound.constants.stable_rank, 3)
         (True, 1.0)
     """
     x, lengths = tokens(x, lengths)
@@ -150,12 +151,43 @@ def frozen_attention(
         delta=delta,
         applies_to="<U, A(x) x> with these U and A, in exact arithmetic",
         references=("bartlett2002rademacher",),
-        constants={
-            "n": n, "B": B, "norm_U": norm, "rho": rho, "energy": energy, "energy_by_rank": by_rank,
-            "stable_rank": float(stable.mean()), "stable_rank_error": error,
-            "complexity": B / n * math.sqrt(energy), "log_union": log_union, **_rows(A, lengths),
-        },
+        constants=FrozenConstants(
+            n=n, B=B, norm_U=norm, rho=rho, energy=energy, energy_by_rank=by_rank, stable_rank=float(stable.mean()),
+            stable_rank_error=error, complexity=B / n * math.sqrt(energy), log_union=log_union, **_rows(A, lengths),
+        ),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FrozenConstants(Constants):
+    """Numbers of a bound for a read-out behind frozen attention.
+
+    Attributes:
+        n: the number of examples.
+        B: the radius of |U|_F, norm_U its value.
+        rho: the Lipschitz constant of the loss.
+        energy: sum_i |A_i x_i|_F^2; energy_by_rank: sum_i srank(A_i) |A_i|_op^2 |x_i|_op^2, which is no smaller.
+        stable_rank, stable_rank_error: mean over the examples, and its standard error.
+        complexity: the Rademacher complexity of the class, at most.
+        log_union: log of one over the share of delta that is left behind all unions.
+        row_error: how far sums of rows of A are from 1.
+        negative: whether an entry of A is.
+        hidden_rows: how many rows see nothing.
+    """
+
+    n: int
+    B: float
+    norm_U: float
+    rho: float
+    energy: float
+    energy_by_rank: float
+    stable_rank: float
+    stable_rank_error: float
+    complexity: float
+    log_union: float
+    row_error: float
+    negative: bool
+    hidden_rows: int
 
 
 def _attention(A: Any, n: int, t: int, lengths: np.ndarray) -> np.ndarray:

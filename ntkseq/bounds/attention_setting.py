@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ntkseq.bounds._system import EPS
 from ntkseq.bounds.assumptions import beforehand, independent, within, worst
 from ntkseq.bounds.attention_covers import Sizes, rounded_up
 from ntkseq.bounds.attention_head import AttentionHead, tokens
-from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
 from ntkseq.bounds.losses import Loss
 
 GRID = 2**0.125
@@ -31,6 +31,45 @@ def labelled(y: Any, n: int, loss: Loss) -> np.ndarray:
         wrong = float(y[~np.isin(y, (-1.0, 1.0))][0])
         raise ValueError(f'y must hold -1 and +1 for loss="margin"; got {wrong:g}. Encode the two classes as -1/+1.')
     return y
+
+
+@dataclass(frozen=True)
+class HeadConstants(Constants):
+    """Numbers of a bound for one attention head.
+
+    Attributes:
+        n, d, k: examples, features, coordinates before the read-out.
+        Bx: the largest token norm, with room for rounding.
+        L, rho: Lipschitz constants of the activation and of the loss.
+        b_f: no head of the class exceeds it.
+        complexity: the Rademacher complexity of the class, at most.
+        log_union: log of one over the share of delta that is left behind all unions.
+        norms: of the weights, by name; written to files as norm_NAME.
+        radii: their limits, which span the class; written to files as radius_NAME.
+    """
+
+    n: int
+    d: int
+    k: int
+    Bx: float
+    L: float
+    rho: float
+    b_f: float
+    complexity: float
+    log_union: float
+    norms: Mapping[str, float]
+    radii: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers by name, norms and radii among them."""
+        found: dict[str, Any] = {}
+        for name, value in super().to_dict().items():
+            within = {"norms": "norm", "radii": "radius"}.get(name)
+            found |= {name: value} if within is None else {f"{within}_{key}": one for key, one in value.items()}
+        return found
+
+
+H = TypeVar("H", bound=HeadConstants)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +108,8 @@ class Setting:
 
     def bound(
         self, name: str, complexity: float, formula: str, *, note: str = "", log_more: float = 0.0, extra: Any = (),
-        constants: Mapping[str, Any], references: tuple[str, ...] = (),
-    ) -> Bound:  # fmt: skip
+        constants: Callable[..., H], references: tuple[str, ...] = (),
+    ) -> Bound[H]:  # fmt: skip
         """Training loss + 2 rho complexity + `extra` + confidence."""
         rho = self.loss.lipschitz
         slope = f"{2 * rho:g}"
@@ -117,13 +156,10 @@ class Setting:
             delta=self.delta,
             applies_to="the attention head with these weights, in exact arithmetic",
             references=("bartlett2002rademacher", *references),
-            constants={
-                "n": self.sizes.n, "d": self.sizes.d, "k": self.sizes.k, "Bx": self.Bx, "L": self.head.L, "rho": rho,
-                "b_f": self.b_f, "complexity": complexity, "log_union": self.log_union + log_more,
-                **{f"norm_{key}": value for key, value in self.norms.items()},
-                **{f"radius_{key}": value for key, value in self.radii.items()},
-                **constants,
-            },
+            constants=constants(
+                n=self.sizes.n, d=self.sizes.d, k=self.sizes.k, Bx=self.Bx, L=self.head.L, rho=rho, b_f=self.b_f,
+                complexity=complexity, log_union=self.log_union + log_more, norms=self.norms, radii=self.radii,
+            ),
         )  # fmt: skip
 
 

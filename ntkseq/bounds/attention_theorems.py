@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ntkseq import _checks
 from ntkseq.bounds.assumptions import independent
 from ntkseq.bounds.attention_head import AttentionHead
-from ntkseq.bounds.base import Assumption, Bound, Term
+from ntkseq.bounds.base import Assumption, Bound, Constants, Term
 
 STATES = "the constants of the paper are not at hand: a rate only"
 
 
-def edelman(head: Any, n: int, t: int, *, Bx: float) -> Bound:
+def edelman(head: Any, n: int, t: int, *, Bx: float) -> Bound[EdelmanConstants]:
     """State the rate of Edelman, Goel, Kakade & Zhang for one head; it has no number.
 
         gap ~ sqrt(C log(n t)/n),    C = (L Bx)^2 (|V|_21^(2/3) + (|W|_21 |V| Bx)^(2/3))^3
@@ -69,11 +71,11 @@ def edelman(head: Any, n: int, t: int, *, Bx: float) -> Bound:
             ),
         ),
         "edelman2022",
-        {"n": n, "t": t, "V_21": V21, "W_21": W21, "Bx": Bx},
+        EdelmanConstants(n, t, V21, W21, Bx),
     )
 
 
-def trauger_tewari(head: Any, n: int) -> Bound:
+def trauger_tewari(head: Any, n: int) -> Bound[TraugerTewariConstants]:
     """State what Trauger & Tewari say of norms and length: norm-based, and free of the length; it has no number.
 
     Their cover of matrices with a bounded sum of absolute entries is proved again in (attention.4), and
@@ -106,11 +108,11 @@ def trauger_tewari(head: Any, n: int) -> Bound:
             for name, value in norms.items()
         ),
         "trauger2024",
-        {"n": n, **norms},
+        TraugerTewariConstants(n, **norms),
     )
 
 
-def truong(head: Any, n: int, *, tol: float | None = None) -> Bound:
+def truong(head: Any, n: int, *, tol: float | None = None) -> Bound[TruongConstants]:
     """State what Truong says of ranks: O(1/sqrt n) and O(log r_W), free of the length; it has no number.
 
     `attention_rank` is an explicit bound by ranks. It grows like sqrt(r), not log r.
@@ -129,7 +131,7 @@ def truong(head: Any, n: int, *, tol: float | None = None) -> Bound:
     Reference: truong2024, the abstract.
 
     Example:
-        >>> truong(AttentionHead([1.0], [[1.0]], [[2.0]]), 1000).constants["r_W"]
+        >>> truong(AttentionHead([1.0], [[1.0]], [[2.0]]), 1000).constants.r_W
         1
     """
     n = _checks.positive_int("n", n)
@@ -151,11 +153,11 @@ def truong(head: Any, n: int, *, tol: float | None = None) -> Bound:
             ),
         ),
         "truong2024",
-        {"n": n, "r_W": rank},
+        TruongConstants(n, rank),
     )
 
 
-def sakai_imaizumi(head: Any, n: int, *, p: float = 1.0) -> Bound:
+def sakai_imaizumi(head: Any, n: int, *, p: float = 1.0) -> Bound[SakaiImaizumiConstants]:
     """State what Sakai & Imaizumi say of spectra: Schatten norms with p chosen after training; it has no number.
 
     Layer by layer, under control of spectral norms, for query-key, value and feed-forward matrices. The formula was not
@@ -202,11 +204,56 @@ def sakai_imaizumi(head: Any, n: int, *, p: float = 1.0) -> Bound:
             for name, value in norms.items()
         ),
         "sakai2026",
-        {"n": n, "p": p, **norms},
+        SakaiImaizumiConstants(n, p, norms),
     )
 
 
-def _rate(name: str, stated: Term, beside: tuple[Term, ...], key: str, constants: dict[str, Any]) -> Bound:
+@dataclass(frozen=True)
+class EdelmanConstants(Constants):
+    """Numbers of examples and steps, (2,1)-norms, the largest token norm."""
+
+    n: int
+    t: int
+    V_21: float
+    W_21: float
+    Bx: float
+
+
+@dataclass(frozen=True)
+class TraugerTewariConstants(Constants):
+    """The number of examples, and sums of absolute weights."""
+
+    n: int
+    w_1: float
+    V_11: float
+    W_11: float
+
+
+@dataclass(frozen=True)
+class TruongConstants(Constants):
+    """The number of examples, and the rank of the scores."""
+
+    n: int
+    r_W: int
+
+
+@dataclass(frozen=True)
+class SakaiImaizumiConstants(Constants):
+    """The number of examples, p, and operator and Schatten norms by name."""
+
+    n: int
+    p: float
+    norms: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers by name, the norms among them."""
+        return {"n": self.n, "p": self.p, **self.norms}
+
+
+C = TypeVar("C", bound=Constants)
+
+
+def _rate(name: str, stated: Term, beside: tuple[Term, ...], key: str, constants: C) -> Bound[C]:
     return Bound(
         name=name,
         quantity="test loss - training loss",

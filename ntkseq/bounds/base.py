@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass, field
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass, field, fields
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -69,8 +69,20 @@ class Assumption:
         _checks.choice("status", self.status, STATUS)
 
 
+@dataclass(frozen=True)
+class Constants:
+    """The numbers that went into a bound or came out on the way: every family of bounds has its own record of them."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers by name, as they are written to files."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+C_co = TypeVar("C_co", bound=Constants, covariant=True)
+
+
 @dataclass(frozen=True, eq=False)
-class Bound:
+class Bound(Generic[C_co]):
     """A bound with its terms and assumptions; it prints `<=`, or `>=`, only when every one of them stands.
 
     Attributes:
@@ -82,7 +94,8 @@ class Bound:
         delta: the probability that it fails; None for a statement without chance.
         applies_to: the predictor it speaks of.
         references: reference keys, for `ntkseq.references.cite`.
-        constants: the numbers that went in or came out on the way.
+        constants: the numbers that went in or came out on the way, a record of the family of the bound:
+            `bound.constants.n`.
         trivial: the quantity cannot exceed this, so a value from there on says nothing; None: no such level.
         reason: why `value` is None or NaN.
         lower: whether the quantity is at least `value`; otherwise it is at most that.
@@ -96,7 +109,7 @@ class Bound:
     delta: float | None = None
     applies_to: str = "kernel predictor"
     references: tuple[str, ...] = ()
-    constants: Mapping[str, Any] = field(default_factory=dict)
+    constants: C_co = field(default_factory=Constants)  # pyright: ignore[reportAssignmentType]
     trivial: float | None = 1.0
     reason: str = ""
     lower: bool = False
@@ -193,7 +206,7 @@ class Bound:
             entry |= {"note": t.note, "counted": t.counted} | _json_number("value", t.value)
             terms.append(entry)
         constants: dict[str, Any] = {}
-        for name, value in self.constants.items():
+        for name, value in self.constants.to_dict().items():
             constants |= _json_number(name, value)
         return {
             "name": self.name,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ntkseq import _checks
 from ntkseq.bounds._system import EPS, System, system
-from ntkseq.bounds.base import Assumption, Bound, Term
+from ntkseq.bounds.base import Assumption, Bound, Constants, Term
 
 
-def du(K: Any, y: Any, *, eta: float | None = None, steps: int | None = None) -> Bound:
+def du(K: Any, y: Any, *, eta: float | None = None, steps: int | None = None) -> Bound[DescentConstants]:
     """Bound the training residual of gradient descent in the kernel regime, exactly, after `steps` steps.
 
         |f_k - y| = |(I - eta K)^k y|     for gradient descent on |f - y|^2 / 2 from f_0 = 0
@@ -104,17 +105,22 @@ def du(K: Any, y: Any, *, eta: float | None = None, steps: int | None = None) ->
         ),
         applies_to="gradient descent with a fixed kernel (a network only as its width -> infinity)",
         references=("du2019provably", "arora2019finegrained"),
-        constants={
-            "n": known.n,
-            "eta": eta,
-            "steps": steps,
-            "lambda_0": known.lower,
-            "lambda_max": largest,
-            "start": start,
-        },
+        constants=DescentConstants(known.n, eta, steps, known.lower, largest, start),
         trivial=start,
         reason=reason,
     )
+
+
+@dataclass(frozen=True)
+class DescentConstants(Constants):
+    """The number of examples, step size and steps, ends of the spectrum of K (outwards), and |y|."""
+
+    n: int
+    eta: float
+    steps: int | None
+    lambda_0: float
+    lambda_max: float
+    start: float
 
 
 def _step_size(eta: float, known: System) -> str:

@@ -14,7 +14,7 @@ from ntkseq.bounds._svm import hard_margin
 from ntkseq.bounds._system import EPS, System, system
 from ntkseq.bounds._uniform import confidence, multiple, ridge_dual
 from ntkseq.bounds.assumptions import beforehand, ceiling
-from ntkseq.bounds.base import Bound, Term, total
+from ntkseq.bounds.base import Bound, Constants, Term, total
 from ntkseq.bounds.losses import Loss, at_margin, named
 
 
@@ -28,7 +28,7 @@ def rademacher(
     loss: str = "absolute",
     kappa: float | None = None,
     tried: int = 1,
-) -> Bound:
+) -> Bound[KernelConstants]:
     """Bound the expected loss of the kernel interpolant (reg = 0) or of kernel ridge regression, rigorously.
 
     With probability at least 1 - delta over the n examples, for every f in the function space of the kernel,
@@ -86,7 +86,7 @@ def margin(
     fit: str = "ridge",
     kappa: float | None = None,
     tried: int = 1,
-) -> Bound:
+) -> Bound[MarginConstants]:
     """Bound the classification error of sign(f) for a kernel predictor f through its margin, rigorously.
 
         P(sign f(x) != y) <= mean min(1, max(0, 1 - y_i f(x_i)/gamma)) + (2/gamma) i B0 sqrt(tr K)/n
@@ -131,6 +131,37 @@ def margin(
 
 
 @dataclass(frozen=True)
+class KernelConstants(Constants):
+    """Numbers of a bound for a kernel predictor.
+
+    Attributes:
+        n: the number of examples.
+        norm_squared: |f|^2, raised by its rounding.
+        i: the step of the grid of the norm, the least with |f| <= i B0.
+        B0, reg, kappa, tried: as given.
+        trace: tr K, raised by its rounding.
+        min_eigenvalue_lower: lower end of the least eigenvalue of K.
+    """
+
+    n: int
+    norm_squared: float
+    i: float
+    B0: float
+    trace: float
+    reg: float
+    kappa: float | None
+    tried: int
+    min_eigenvalue_lower: float
+
+
+@dataclass(frozen=True)
+class MarginConstants(KernelConstants):
+    """`KernelConstants` and the margin."""
+
+    gamma: float
+
+
+@dataclass(frozen=True)
 class _Options:
     delta: float
     B0: float
@@ -159,8 +190,8 @@ def _svm_dual(known: System, reg: float) -> np.ndarray | str:
 
 
 def _uniform(
-    known: System, dual: np.ndarray | str, loss: Loss, options: _Options, *, name: str, **constants: Any
-) -> Bound:
+    known: System, dual: np.ndarray | str, loss: Loss, options: _Options, *, name: str, gamma: float | None = None
+) -> Bound[Any]:
     """(bounds.3) for f = sum_j dual_j K(., x_j), whatever the coefficients are."""
     n, kappa = known.n, options.kappa
     if isinstance(dual, str):
@@ -205,7 +236,7 @@ def _uniform(
     )
     assumptions = [
         known.independent(),
-        beforehand(_chosen(options, "gamma" in constants), options.tried),
+        beforehand(_chosen(options, gamma is not None), options.tried),
         known.semidefinite(),
         known.arithmetic(),
     ]
@@ -213,6 +244,17 @@ def _uniform(
         assumptions.append(known.positive())
     if kappa is not None:
         assumptions.append(ceiling(np.diagonal(known.matrix), kappa, known.rounding))
+    numbers: dict[str, Any] = {
+        "n": n,
+        "norm_squared": norm_squared,
+        "i": i,
+        "B0": options.B0,
+        "trace": known.trace,
+        "reg": options.reg,
+        "kappa": kappa,
+        "tried": options.tried,
+        "min_eigenvalue_lower": known.lower,
+    }
     return Bound(
         name=name,
         quantity=loss.risk(),
@@ -222,18 +264,7 @@ def _uniform(
         delta=options.delta,
         applies_to="the kernel predictor with these coefficients (not a network of finite width)",
         references=("bartlett2002rademacher",),
-        constants={
-            "n": n,
-            "norm_squared": norm_squared,
-            "i": i,
-            "B0": options.B0,
-            "trace": known.trace,
-            "reg": options.reg,
-            "kappa": kappa,
-            "tried": options.tried,
-            "min_eigenvalue_lower": known.lower,
-            **constants,
-        },
+        constants=KernelConstants(**numbers) if gamma is None else MarginConstants(**numbers, gamma=gamma),
         reason=dual if isinstance(dual, str) else "",
     )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from ntkseq import _checks
 from ntkseq._outward import outward
 from ntkseq.bounds._uniform import confidence, multiple
 from ntkseq.bounds.assumptions import beforehand, independent, like_these, noiseless
-from ntkseq.bounds.base import Bound, Term, total
+from ntkseq.bounds.base import Bound, Constants, Term, total
 from ntkseq.bounds.losses import ABSOLUTE
 from ntkseq.bounds.rkhs import rkhs_norm
 from ntkseq.bounds.tokens import Tokens
@@ -19,7 +20,7 @@ KERNEL = "the kernel interpolant of noiseless labels (not a network of finite wi
 
 def target_risk(
     target: Any, kernel: Any, x: Any, *, n: int | None = None, delta: float = 0.05, B0: float = 1.0, tried: int = 1
-) -> Bound:
+) -> Bound[RiskConstants]:
     """Bound the test loss of the kernel interpolant of a target before any label is seen, rigorously.
 
         E min(1, |f_n - f|) <= 2 i B0 kappa/sqrt(n) + sqrt(log(i (i+1) tried/delta)/(2n)),    i = max(1, ceil(|f|/B0))
@@ -53,7 +54,7 @@ def target_risk(
         n = len(x)
     n = _checks.positive_int("n", n)
     norm = rkhs_norm(target, kernel, x)
-    size, kappa = math.sqrt(norm.value or 0.0), math.sqrt(norm.constants["kernel_diagonal"])
+    size, kappa = math.sqrt(norm.value or 0.0), math.sqrt(norm.constants.kernel_diagonal)
     capacity = sure = i = math.inf
     if math.isfinite(size):
         i = multiple(size, B0)
@@ -85,14 +86,14 @@ def target_risk(
         delta=delta,
         applies_to=KERNEL,
         references=("bartlett2002rademacher", "wang2021rnn"),
-        constants={"n": n, "norm": size, "i": i, "B0": B0, "kappa": kappa, "tried": tried},
+        constants=RiskConstants(n, size, i, B0, kappa, tried),
         reason=norm.reason,
     )
 
 
 def sample_size(
     target: Any, kernel: Any, x: Any, *, eps: float, delta: float = 0.05, B0: float = 1.0, tried: int = 1
-) -> Bound:
+) -> Bound[SampleSizeConstants]:
     """Bound the number of examples after which the kernel interpolant of a target errs by at most eps.
 
         n >= ((2 i B0 kappa + sqrt(log(i (i+1) tried/delta)/2)) / eps)^2
@@ -136,7 +137,40 @@ def sample_size(
         delta=one.delta,
         applies_to=KERNEL,
         references=one.references,
-        constants={**one.constants, "eps": eps, "n": needed},
+        constants=SampleSizeConstants(**{**one.constants.to_dict(), "n": needed}, eps=eps),
         trivial=None,
         reason=one.reason,
     )
+
+
+@dataclass(frozen=True)
+class RiskConstants(Constants):
+    """Numbers of a bound before any label is seen.
+
+    Attributes:
+        n: the number of examples.
+        norm: the bound of |f|.
+        i: the step of the grid of the norm, the least with norm <= i B0.
+        B0, tried: as given.
+        kappa: the root of K(x, x).
+    """
+
+    n: int
+    norm: float
+    i: float
+    B0: float
+    kappa: float
+    tried: int
+
+
+@dataclass(frozen=True)
+class SampleSizeConstants(Constants):
+    """As `RiskConstants`, with the number of examples that suffices, inf where none is known, and the accuracy."""
+
+    n: float
+    norm: float
+    i: float
+    B0: float
+    kappa: float
+    tried: int
+    eps: float

@@ -13,7 +13,7 @@ import numpy as np
 from ntkseq import _checks
 from ntkseq.bounds import maml_forms
 from ntkseq.bounds.assumptions import gaussian
-from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
 from ntkseq.bounds.maml_forms import OUTWARD, Sides
 from ntkseq.training.maml import MixedRegression, grids
 
@@ -21,7 +21,7 @@ FORMS = ("derived", "paper")
 QUANTITY = "E excess risk of the averaged iterate"
 
 
-def maml_upper(problem: Any, steps: int, *, form: str = "derived", **constants: Any) -> Bound:
+def maml_upper(problem: Any, steps: int, *, form: str = "derived", **constants: Any) -> Bound[MamlConstants]:
     """Bound the excess risk after `steps` steps from above.
 
         derived   sum Xi start^2/mu / (2 alpha^2 T) + sum Xi (f + c s0) / (1 - alpha c tr Sigma)             (maml.14)
@@ -72,7 +72,7 @@ def maml_upper(problem: Any, steps: int, *, form: str = "derived", **constants: 
     )
 
 
-def maml_lower(problem: Any, steps: int, *, form: str = "derived", **constants: Any) -> Bound:
+def maml_lower(problem: Any, steps: int, *, form: str = "derived", **constants: Any) -> Bound[MamlConstants]:
     """Bound the excess risk after `steps` steps from below.
 
         derived   sum mu_te [start^2 (1-a^T)^2/x^2 + alpha^2 pi V_T(a)/((1-a^2) T^2)] / 2                    (maml.15)
@@ -138,7 +138,7 @@ def maml_sides(
     found = [_sides(one, horizons, form, constants) for one in problems]
     names = [field.name for field in dataclasses.fields(Sides) if field.name != "constants"]
     stacked = {name: np.stack([getattr(one, name) for one in found]) for name in names}
-    return Sides(**{name: a.reshape(*shape, *horizons.shape) for name, a in stacked.items()}, constants={})
+    return Sides(**{name: a.reshape(*shape, *horizons.shape) for name, a in stacked.items()}, constants=None)
 
 
 def _found(problem: Any, steps: Any, form: Any, constants: dict[str, Any]) -> tuple[int, Sides]:
@@ -162,10 +162,15 @@ def _sides(problem: Any, T: np.ndarray, form: Any, constants: dict[str, Any]) ->
 
 def _bound(
     name: str, problem: MixedRegression, steps: int, form: str, found: Sides, terms: Any, holds: bool, lower: bool
-) -> Bound:
+) -> Bound[MamlConstants]:
     assumptions = [*_law(problem), *_conditions(problem, steps, form, found, lower)]
     failed = [a.statement for a in assumptions if a.status in ("fails", "unresolved")]
-    known = {key: value for key, value in found.constants.items() if key != "share"}
+    given = found.constants
+    if isinstance(given, maml_forms.Paper):
+        numbers = PaperConstants(steps, problem.alpha, problem.alpha_max, **dataclasses.asdict(given))
+    else:
+        assert given is not None  # the two sides of one problem
+        numbers = MamlConstants(steps, problem.alpha, problem.alpha_max, given.c, given.f)
     return Bound(
         name=name,
         quantity=f"{QUANTITY}, T = {steps}",
@@ -174,11 +179,32 @@ def _bound(
         assumptions=tuple(assumptions),
         applies_to="MAML on linear models with Gaussian inputs, averaged SGD, one fresh task per step",
         references=("huang2022maml",),
-        constants={"T": steps, "alpha": problem.alpha, "alpha_max": problem.alpha_max, **known},
+        constants=numbers,
         trivial=0.0 if lower else None,
         reason="" if holds else f"a condition fails: {'; '.join(failed)}",
         lower=lower,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class MamlConstants(Constants):
+    """Steps, step size and its limit, and the c and f of the form."""
+
+    T: int
+    alpha: float
+    alpha_max: float
+    c: float
+    f: float
+
+
+@dataclasses.dataclass(frozen=True)
+class PaperConstants(MamlConstants):
+    """`MamlConstants` with what the paper's form has besides: g, C, the limit of its step size, and b1."""
+
+    g: float
+    C: float
+    alpha_limit: float
+    b1: float
 
 
 def _law(problem: MixedRegression) -> list[Assumption]:
@@ -206,13 +232,14 @@ def _conditions(problem: MixedRegression, steps: int, form: str, found: Sides, l
         most = alpha * float(mu.max(initial=0.0))
         listed.append(below("monotone", "alpha mu_max <= 1", most))
         if not lower:
-            share = found.constants["share"]
-            listed.append(below("step size", "alpha c tr Sigma < 1", share))
+            assert isinstance(found.constants, maml_forms.Derived)
+            listed.append(below("step size", "alpha c tr Sigma < 1", found.constants.share))
         return listed
     for which, beta in (("beta_tr", problem.beta_tr), ("beta_te", problem.beta_te)):
         inside = Fraction(abs(beta)) * Fraction(lam_1) < 1  # of the numbers that were given, exactly
         listed.append(one(which, f"|{which}| lambda_1 < 1", inside, f"{abs(beta) * lam_1:.4g}"))
-    share = alpha * found.constants["c"] * total_variance
+    assert isinstance(found.constants, maml_forms.Paper)
+    share = alpha * found.constants.c * total_variance
     listed.append(below("step size", "0 < alpha c tr Sigma < 1", share if share > 0 else math.inf, f"{share:.4g}"))
     listed.append(one("commuting", "E[x x' Sigma x x'] commutes with Sigma", True, "so it is for Gaussian inputs"))
     constants = "c1 (fourth moments), b1, sigma_x (tails), C (higher moments) are those of the inputs"

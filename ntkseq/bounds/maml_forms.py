@@ -17,9 +17,31 @@ OUTWARD = 1e-12
 """Sums of positive terms are moved outwards by this share, more than their rounding."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Derived:
+    """c and f of (maml.13), and the share alpha c tr Sigma, which must stay below 1."""
+
+    c: float
+    f: float
+    share: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Paper:
+    """The constants of the paper's form, recalled. (maml.16)"""
+
+    c: float
+    f: float
+    g: float
+    C: float
+    alpha_limit: float
+    b1: float
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sides:
-    """Bounds at some horizons, of their shape, as bias and variance; with the constants behind them.
+    """Bounds at some horizons, of their shape, as bias and variance; with the constants of the form, None for several
+    problems at once.
 
     `upper_holds`, `lower_holds`: whether the conditions of the form hold; where not, the numbers are NaN.
     """
@@ -30,7 +52,7 @@ class Sides:
     lower_variance: Float[np.ndarray, "..."]
     upper_holds: np.ndarray
     lower_holds: np.ndarray
-    constants: dict[str, float]
+    constants: Derived | Paper | None
 
 
 def effective(problem: MixedRegression, T: Any) -> Float[np.ndarray, "... d"]:
@@ -59,12 +81,11 @@ def derived(problem: MixedRegression, T: Any) -> Sides:
     alpha, mu, lam, weights = problem.alpha, problem.mu_tr, problem.spectrum, problem.mu_te
     squares = problem.start**2
     c, f = (value * (1 + OUTWARD) for value in derived_constants(problem))  # 1 - alpha c tr Sigma may be small
-    constants = {"c": c, "f": f}
     shape = T.shape
     if not problem.d or alpha == 0:  # nothing moves: the risk is that of the start
         fixed = np.full(shape, 0.5 * float(np.sum(weights * squares)))
         yes = np.ones(shape, bool)
-        return Sides(fixed, np.zeros(shape), fixed, np.zeros(shape), yes, yes, constants | {"share": 0.0})
+        return Sides(fixed, np.zeros(shape), fixed, np.zeros(shape), yes, yes, Derived(c, f, 0.0))
     share = alpha * c * float(lam.sum())
     x = alpha * T[..., None] * mu
     Xi = effective(problem, T)
@@ -86,7 +107,7 @@ def derived(problem: MixedRegression, T: Any) -> Sides:
         lower_variance=np.where(lower_holds, lower_variance * (1 - OUTWARD), np.nan),
         upper_holds=upper_holds,
         lower_holds=lower_holds,
-        constants=constants | {"share": share},
+        constants=Derived(c, f, share),
     )
 
 
@@ -110,7 +131,7 @@ def _kept(alpha: float, mu: np.ndarray, pi: np.ndarray, T: np.ndarray) -> np.nda
 
 def paper_constants(
     problem: MixedRegression, *, c1: float = 3.0, b1: float = 1.0, sigma_x: float = 1.0, C: float | None = None
-) -> dict[str, float]:
+) -> Paper:
     """c, f, g, C and the limit of the step size in the paper's form, recalled. (maml.16)"""
     lam, beta, noise = problem.spectrum, abs(problem.beta_tr), problem.noise**2
     th, squares = problem.spread**2, float(np.sum(lam**2))
@@ -124,7 +145,7 @@ def paper_constants(
     if problem.beta_tr <= 0:
         g += b1 * beta**2 * noise * squares / problem.n1
     total = float(lam.sum())
-    return {"c": c, "f": f, "g": g, "C": C, "alpha_limit": 1 / (c * total) if total else math.inf, "b1": b1}
+    return Paper(c, f, g, C, alpha_limit=1 / (c * total) if total else math.inf, b1=b1)
 
 
 def paper(problem: MixedRegression, T: Any, **given: Any) -> Sides:
@@ -132,18 +153,18 @@ def paper(problem: MixedRegression, T: Any, **given: Any) -> Sides:
     T = np.asarray(T, np.float64)
     constants = paper_constants(problem, **given)
     alpha, mu, lam, squares = problem.alpha, problem.mu_tr, problem.spectrum, problem.start**2
-    c, b1 = constants["c"], constants["b1"]
+    c, b1 = constants.c, constants.b1
     lam_1 = float(lam.max(initial=0.0))
     valid = bool(
-        problem.d and alpha > 0 and mu.min() > 0 and alpha < constants["alpha_limit"]
+        problem.d and alpha > 0 and mu.min() > 0 and alpha < constants.alpha_limit
         and abs(problem.beta_tr) * lam_1 < 1 and abs(problem.beta_te) * lam_1 < 1
     )  # fmt: skip
     Xi = effective(problem, T)
     with np.errstate(divide="ignore", invalid="ignore"):
         s0 = np.sum(np.minimum(1, 1 / (alpha * T[..., None] * mu)) * lam * squares, axis=-1)
         bias = np.sum(Xi * squares / mu, axis=-1) / (alpha**2 * T)
-        upper = 2 / (1 - alpha * c * lam.sum()) * np.sum(Xi, axis=-1) * (constants["f"] + 2 * c * s0)
-        lower = np.sum(Xi, axis=-1) * (constants["g"] / 100 + b1 / 1000 * s0) / problem.n2
+        upper = 2 / (1 - alpha * c * lam.sum()) * np.sum(Xi, axis=-1) * (constants.f + 2 * c * s0)
+        lower = np.sum(Xi, axis=-1) * (constants.g / 100 + b1 / 1000 * s0) / problem.n2
     holds, below = np.full(T.shape, valid), np.asarray(valid & (T >= 2))
     return Sides(
         upper_bias=np.where(holds, 2 * bias, np.nan),

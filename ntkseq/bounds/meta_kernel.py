@@ -14,7 +14,7 @@ from ntkseq._outward import outward
 from ntkseq.bounds._system import EPS, System, system
 from ntkseq.bounds._uniform import confidence, multiple, ridge_dual
 from ntkseq.bounds.assumptions import beforehand, ceiling, independent_tasks
-from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
 from ntkseq.bounds.losses import named
 
 PREDICTOR = "the meta-kernel predictor with these coefficients (not a network of finite width)"
@@ -32,7 +32,7 @@ def meta_kernel(
     B0: float = 1.0,
     kappa: float | None = None,
     tried: int = 1,
-) -> Bound:
+) -> Bound[MetaConstants]:
     """Bound the loss of `predictors.few_shot` at the queries of a new task, rigorously (kind "derived").
 
     With probability at least 1 - delta over the N tasks of q queries each, for all F = start + sum_j dual_j Phi(., x_j)
@@ -149,10 +149,41 @@ def meta_kernel(
         delta=delta,
         applies_to=PREDICTOR,
         references=("bartlett2002rademacher", "wang2020meta"),
-        constants={"N": N, "q": q, "outputs": outputs, "norm": norm, "i": i, "B0": B0, "trace": trace, "reg": reg,
-                   "kappa": kappa, "tried": tried},
+        constants=MetaKernelConstants(
+            N=N, q=q, outputs=outputs, norm=norm, i=i, B0=B0, trace=trace, reg=reg, kappa=kappa, tried=tried
+        ),
         reason=found.reason,
-    )  # fmt: skip
+    )
+
+
+@dataclass(frozen=True)
+class MetaConstants(Constants):
+    """N tasks of q queries each."""
+
+    N: int
+    q: int
+
+
+@dataclass(frozen=True)
+class MetaKernelConstants(MetaConstants):
+    """Numbers of the derived bound.
+
+    Attributes:
+        outputs: of the predictor.
+        norm: the largest norm of an output, raised by its rounding.
+        i: the step of the grid of the norm, the least with norm <= i B0.
+        B0, reg, kappa, tried: as given.
+        trace: tr Phi, raised by its rounding.
+    """
+
+    outputs: int
+    norm: float
+    i: float
+    B0: float
+    trace: float
+    reg: float
+    kappa: float | None
+    tried: int
 
 
 @dataclass(frozen=True)
@@ -194,7 +225,7 @@ class _Fit:
         return math.sqrt(max(float(squares.max(initial=0.0)), 0.0)), answers, off
 
 
-def _recalled(known: System, found: _Fit, N: int, q: int, delta: float) -> Bound:
+def _recalled(known: System, found: _Fit, N: int, q: int, delta: float) -> Bound[MetaConstants]:
     fit = math.inf
     if found.dual is not None:
         fit = math.sqrt(max(float(np.sum(found.dual * (known.matrix @ found.dual))), 0.0) / N)
@@ -220,7 +251,7 @@ def _recalled(known: System, found: _Fit, N: int, q: int, delta: float) -> Bound
         delta=delta,
         applies_to="a wide network meta-trained by MAML",
         references=("wang2020meta",),
-        constants={"N": N, "q": q},
+        constants=MetaConstants(N, q),
         reason=found.reason,
     )
 

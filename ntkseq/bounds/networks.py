@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ from ntkseq import _checks
 from ntkseq.bounds._svm import hard_margin
 from ntkseq.bounds._system import EPS, System, system
 from ntkseq.bounds.assumptions import beforehand
-from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
 
 
-def arora(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0) -> Bound:
+def arora(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0) -> Bound[AroraConstants]:
     """Evaluate the fine-grained bound of Arora et al. for a wide network trained to the end, as recalled.
 
         E l <= 2 sqrt(y'K^-1 y tr K)/n + constant sqrt(log(n/(lambda_0 delta))/n)
@@ -91,25 +92,18 @@ def arora(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0) -> Boun
         delta=delta,
         applies_to="trained network, width -> infinity",
         references=("arora2019finegrained",),
-        constants={
-            "n": n,
-            "norm_squared": estimate,
-            "norm_squared_upper": norm_squared,
-            "trace": trace,
-            "lambda_0": least,
-            "constant": constant,
-        },
+        constants=AroraConstants(n, estimate, norm_squared, trace, least, constant),
         reason="" if known.resolved else known.singular,
     )
 
 
-def cao_gu(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0, depth: int = 1) -> Bound:
+def cao_gu(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0, depth: int = 1) -> Bound[CaoGuConstants]:
     """Evaluate the bound of Cao & Gu for one pass of SGD, as recalled.
 
         E P(sign f(x) != y) <= constant depth sqrt(inf tr K)/n + constant sqrt(log(1/delta)/n),
         inf = min over y~ with y_i y~_i >= 1 of y~' K^-1 y~
 
-    The infimum is a hard-margin support vector machine and is solved as one; `constants` holds the interval it lies
+    The infimum is a hard-margin support vector machine and is solved as one; `constants` has the interval it lies
     in, from duality. The source writes sqrt(inf/n) in its own scaling of the kernel; here K counts as scaled to
     tr K = n, so that the value does not change under K -> cK, and `constant` stands for what is left.
     `margin(K, y, fit="svm")` is the explicit bound for the same function.
@@ -133,7 +127,7 @@ def cao_gu(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0, depth:
     Example:
         >>> import numpy as np
         >>> bound = cao_gu(np.array([[2.0, 1.0], [1.0, 2.0]]), [1, 1])
-        >>> round(bound.constants["infimum"], 6)
+        >>> round(bound.constants.infimum, 6)
         0.666667
     """
     delta = _checks.probability("delta", delta)
@@ -182,18 +176,39 @@ def cao_gu(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0, depth:
         delta=delta,
         applies_to="trained network, width -> infinity",
         references=("cao2019sgd",),
-        constants={
-            "n": n,
-            "infimum": 0.5 * (lower + upper),
-            "infimum_lower": lower,
-            "infimum_upper": upper,
-            "support": support,
-            "trace": known.trace,
-            "constant": constant,
-            "depth": depth,
-        },
+        constants=CaoGuConstants(n, 0.5 * (lower + upper), lower, upper, support, known.trace, constant, depth),
         reason=reason,
     )
+
+
+@dataclass(frozen=True)
+class AroraConstants(Constants):
+    """The number of examples, y'K^-1 y as computed and from above, tr K, lambda_0 of K scaled to tr K = n/2, and the
+    constant taken for that of the source.
+    """
+
+    n: int
+    norm_squared: float
+    norm_squared_upper: float
+    trace: float
+    lambda_0: float
+    constant: float
+
+
+@dataclass(frozen=True)
+class CaoGuConstants(Constants):
+    """The number of examples, the infimum as the middle of its interval, the number of support vectors, tr K, and what
+    was taken for constant and depth of the source.
+    """
+
+    n: int
+    infimum: float
+    infimum_lower: float
+    infimum_upper: float
+    support: float
+    trace: float
+    constant: float
+    depth: int
 
 
 def _bounded(known: System) -> Assumption:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ import numpy as np
 from ntkseq import _checks, _precision
 from ntkseq._outward import at_most
 from ntkseq.bounds.assumptions import independent, noiseless
-from ntkseq.bounds.base import Assumption, Bound, Term
+from ntkseq.bounds.base import Assumption, Bound, Constants, Term
 from ntkseq.bounds.kernel import rademacher
 from ntkseq.bounds.known_target import target_risk
 from ntkseq.bounds.tokens import Tokens, same_norm
@@ -26,7 +26,7 @@ BESIDE = "proved here, for the kernel predictor"
 
 def allen_zhu_li(
     target: Any, x: Any, y: Any, *, eps: float = 0.1, width: int | None = None, outputs: int = 1, **own: Any
-) -> Bound:
+) -> Bound[AllenZhuLiConstants]:
     """State the theorem of Allen-Zhu & Li with its checkable assumptions; it has no number.
 
         E loss of the SGD iterates <= OPT + eps,    m >= poly(C, 1/eps), n >= poly(C, 1/eps, log m)
@@ -84,12 +84,12 @@ def allen_zhu_li(
             _loss_range(facts),
         ),
         _own(target, "allen-zhu-li", facts, own),
-        {"eps": eps, "R": R},
+        AllenZhuLiConstants(len(facts.y), eps, R),
         ("allenzhu2019rnn", "panigrahi2021rnn"),
     )
 
 
-def wang_shen(target: Any, x: Any, y: Any, **own: Any) -> Bound:
+def wang_shen(target: Any, x: Any, y: Any, **own: Any) -> Bound[WangShenConstants]:
     """State what is known here of the theorems of Wang, Shen, Hu & Cao; they have no number.
 
         P(sign f(x) != y) <= O~(poly(t) sqrt(y'K^-1 y/n)) + O(sqrt(log(1/delta)/n))
@@ -115,9 +115,9 @@ def wang_shen(target: Any, x: Any, y: Any, **own: Any) -> Bound:
     _kind(target, (Additive, NVariable), "wang_shen")
     facts = _Facts.of(target, x, y, None, rate_only=True, K=own.get("K"))
     signs = bool(np.isin(facts.y, (-1.0, 1.0)).all())
-    constants = {"steps": facts.tokens.steps}
+    constants = WangShenConstants(len(facts.y), facts.tokens.steps)
     if isinstance(target, NVariable):
-        constants |= {"variables": target.variables, "span": target.span}
+        constants = NVariableConstants(**constants.to_dict(), variables=target.variables, span=target.span)
     return _report(
         facts,
         "Wang, Shen, Hu & Cao 2021, recalled",
@@ -136,7 +136,7 @@ def wang_shen(target: Any, x: Any, y: Any, **own: Any) -> Bound:
 
 def panigrahi_goyal(
     target: Any, x: Any, y: Any, *, eps: float = 0.1, width: int | None = None, outputs: int = 1, **own: Any
-) -> Bound:
+) -> Bound[PanigrahiGoyalConstants]:
     """State the theorem of Panigrahi & Goyal with its checkable assumptions; it has no number.
 
         E loss of the SGD iterates <= OPT + eps + 1/poly(rho),    m, n >= poly(C, p, t, outputs, 1/eps)
@@ -187,9 +187,44 @@ def panigrahi_goyal(
             _loss_range(facts),
         ),
         _own(target, "panigrahi-goyal", facts, own),
-        {"eps": eps, "R": R, "terms": len(target.series)},
+        PanigrahiGoyalConstants(len(facts.y), eps, R, terms=len(target.series)),
         ("panigrahi2021rnn",),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class AllenZhuLiConstants(Constants):
+    """The number of examples, the accuracy asked for, and the radius of the complexity."""
+
+    n: int
+    eps: float
+    R: float
+
+
+@dataclasses.dataclass(frozen=True)
+class PanigrahiGoyalConstants(AllenZhuLiConstants):
+    """`AllenZhuLiConstants` and the number of terms of the target."""
+
+    terms: int
+
+
+@dataclasses.dataclass(frozen=True)
+class WangShenConstants(Constants):
+    """Numbers of examples and steps."""
+
+    n: int
+    steps: int
+
+
+@dataclasses.dataclass(frozen=True)
+class NVariableConstants(WangShenConstants):
+    """`WangShenConstants` with the number of tokens that the target reads, and how far they are apart."""
+
+    variables: int
+    span: int
+
+
+C = TypeVar("C", bound=Constants)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -293,7 +328,7 @@ def _own(target: Any, preset: str, facts: _Facts, own: dict[str, Any]) -> list[T
         raise ValueError(f"unknown options {sorted(unknown)}; there are K, delta, B0, tried.")
     K = own.pop("K", None)
     risk = target_risk(target, Recurrent.preset(preset), facts.x, **own)
-    found = [("from |f|_K", risk)]
+    found: list[tuple[str, Bound]] = [("from |f|_K", risk)]
     if K is not None:
         found.append(("from y'K^-1 y", rademacher(K, facts.y, **own)))
     terms = []
@@ -325,9 +360,9 @@ def _report(
     beside: tuple[Term, ...],
     assumptions: tuple[Assumption, ...],
     own: list[Term],
-    constants: dict[str, Any],
+    constants: C,
     references: tuple[str, ...],
-) -> Bound:
+) -> Bound[C]:
     hidden = Assumption("width, steps", "as large as the paper asks", "unchecked", "degrees and constants are hidden")
     return Bound(
         name=name,
@@ -337,7 +372,7 @@ def _report(
         assumptions=(independent(), facts.noiseless, *assumptions, hidden),
         applies_to="trained recurrent network, width -> infinity",
         references=references,
-        constants={"n": len(facts.y), **constants},
+        constants=constants,
         reason="the paper states a rate only",
     )
 

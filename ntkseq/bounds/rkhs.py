@@ -13,7 +13,7 @@ from scipy.special import gammaln
 
 from ntkseq import _checks
 from ntkseq.bounds._system import EPS
-from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
 from ntkseq.bounds.power_series import Expansion, centre, diagonal, expand
 from ntkseq.bounds.tokens import Tokens, as_tokens
 from ntkseq.concepts import Additive, NVariable, Series, WholeSequence
@@ -23,7 +23,7 @@ ENOUGH = 1e-6  # the share of the norm that may come from the looser bound beyon
 FURTHEST = (500, 4000)  # degrees up to which that looser bound is added term by term
 
 
-def rkhs_norm(target: Any, kernel: Any, x: Any, *, degree: int | None = None) -> Bound:
+def rkhs_norm(target: Any, kernel: Any, x: Any, *, degree: int | None = None) -> Bound[NormConstants]:
     """Bound the squared norm of a target in the function space of the last read-out relu kernel.
 
     With K = sum_alpha a_alpha prod_j y_j^alpha_j (see `power_series.expand`) and Taylor coefficients b of the target,
@@ -41,8 +41,8 @@ def rkhs_norm(target: Any, kernel: Any, x: Any, *, degree: int | None = None) ->
         degree: up to which coefficients are computed exactly; None chooses.
 
     Returns:
-        Bound of |f|^2, one term per group of positions; inf with the reason where no bound is proven. `constants`:
-        "norm" (its root), "by_degree", "beyond" (what comes from beyond the degree), "kernel_diagonal".
+        Bound of |f|^2, one term per group of positions; inf with the reason where no bound is proven. `constants` has
+        the norm (its root), what each degree adds, what comes from beyond the degree, and K(x, x).
 
     Raises:
         ValueError: a target or a kernel without a power series, positions or features that the inputs do not have.
@@ -70,6 +70,23 @@ def rkhs_norm(target: Any, kernel: Any, x: Any, *, degree: int | None = None) ->
                 break
         sums |= found  # pyright: ignore[reportPossiblyUnboundVariable]  a group has a degree to try
     return _bound(given, reads, sums, (offset, first), diagonal(kernel, tokens))
+
+
+@dataclass(frozen=True)
+class NormConstants(Constants):
+    """Numbers of a bound of the norm.
+
+    Attributes:
+        norm: the bound of |f|.
+        by_degree: what degrees 0, 1, ... add to |f|^2.
+        beyond: what comes from beyond the degree.
+        kernel_diagonal: K(x, x).
+    """
+
+    norm: float
+    by_degree: tuple[float, ...]
+    beyond: float
+    kernel_diagonal: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +241,7 @@ def _bound(
     sums: dict[tuple[int, ...], _Sum],
     constant: tuple[float, float],
     kernel_diagonal: float,
-) -> Bound:
+) -> Bound[NormConstants]:
     offset, first = constant
     at_zero = 0.0 if offset == 0 else (offset**2 / first if first > 0 else math.inf)
     terms = [Term("constant", "b_0^2/a_0", at_zero, explicit=True, provenance="derived", note=f"a_0 = {first:.4g}")]
@@ -264,12 +281,12 @@ def _bound(
         assumptions=(given.assumption, reads),
         applies_to="the function f itself, for inputs with these token norms",
         references=("wang2021rnn",),
-        constants={
-            "norm": math.sqrt(value),
-            "by_degree": [at_zero, *map(float, np.sum(padded, axis=0))] if padded else [at_zero],
-            "beyond": beyond,
-            "kernel_diagonal": kernel_diagonal,
-        },
+        constants=NormConstants(
+            norm=math.sqrt(value),
+            by_degree=(at_zero, *map(float, np.sum(padded, axis=0))) if padded else (at_zero,),
+            beyond=beyond,
+            kernel_diagonal=kernel_diagonal,
+        ),
         trivial=None,
         reason=reason,
     )

@@ -14,7 +14,7 @@ from ntkseq._outward import outward
 from ntkseq.bounds._system import EPS, System, system
 from ntkseq.bounds._uniform import confidence, multiple, ridge_dual
 from ntkseq.bounds.assumptions import beforehand, ceiling_of_steps, independent
-from ntkseq.bounds.base import Bound, Term, total
+from ntkseq.bounds.base import Bound, Constants, Term, total
 from ntkseq.bounds.losses import ABSOLUTE
 from ntkseq.grams.arrays import as_gram
 
@@ -29,7 +29,7 @@ def every_step(
     reg: float = 0.0,
     kappa: Any = None,
     tried: int = 1,
-) -> Bound:
+) -> Bound[StepsConstants]:
     """Bound the expected loss of one kernel predictor with outputs at every step, rigorously.
 
     f(x) = (f_1, .., f_t) is one function of the space of the kernel K[i, j, t, s] of outputs at steps t and s, as a
@@ -83,7 +83,7 @@ def every_step(
 
 def each_step(
     K: Any, y: Any, *, delta: float = 0.05, B0: float = 1.0, reg: float = 0.0, kappa: Any = None, tried: int = 1
-) -> tuple[Bound, ...]:
+) -> tuple[Bound[StepsConstants], ...]:
     """Bound the expected loss of every single step, all at once: `every_step(K, y, steps=[t], tried=tried T)` for each.
 
     One function is fitted to all steps. With probability at least 1 - delta all of these bounds hold together.
@@ -106,6 +106,34 @@ def each_step(
     options = dataclasses.replace(options, tried=options.tried * y.shape[1])
     dual = ridge_dual(known, y.reshape(-1, y.shape[2]), options.reg)
     return tuple(_bound(known, y, dual, np.array([a]), options, named=True) for a in range(y.shape[1]))
+
+
+@dataclasses.dataclass(frozen=True)
+class StepsConstants(Constants):
+    """Numbers of a bound for outputs at every step.
+
+    Attributes:
+        n: the number of sequences.
+        steps: those whose loss is bounded.
+        outputs: of a step.
+        norm_squared: |f|^2 of the one function of all steps, raised by its rounding.
+        i: the step of the grid of the norm, the least with |f| <= i B0.
+        B0, reg, kappa, tried: as given, kappa for every step.
+        trace_by_step: sum_j K[j, j, t, t], raised by its rounding.
+        min_eigenvalue_lower: lower end of the least eigenvalue of K.
+    """
+
+    n: int
+    steps: tuple[int, ...]
+    outputs: int
+    norm_squared: float
+    i: float
+    B0: float
+    trace_by_step: tuple[float, ...]
+    reg: float
+    kappa: tuple[float, ...] | None
+    tried: int
+    min_eigenvalue_lower: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +171,7 @@ def _bound(
     options: _Options,
     *,
     named: bool,
-) -> Bound:
+) -> Bound[StepsConstants]:
     """The bound of the mean loss over the chosen steps; `named` where they are not simply all of them."""
     n, t, outputs = y.shape
     B0, reg = options.B0, options.reg
@@ -193,19 +221,19 @@ def _bound(
         delta=options.delta,
         applies_to="the kernel predictor of all steps with these coefficients (not a network of finite width)",
         references=("bartlett2002rademacher", "allenzhu2019rnn"),
-        constants={
-            "n": n,
-            "steps": chosen.tolist(),
-            "outputs": outputs,
-            "norm_squared": found.norm_squared,
-            "i": i,
-            "B0": B0,
-            "trace_by_step": (diagonal.sum(axis=0) + n * known.rounding).tolist(),
-            "reg": reg,
-            "kappa": None if ceilings is None else ceilings.tolist(),
-            "tried": options.tried,
-            "min_eigenvalue_lower": known.lower,
-        },
+        constants=StepsConstants(
+            n=n,
+            steps=tuple(chosen.tolist()),
+            outputs=outputs,
+            norm_squared=found.norm_squared,
+            i=i,
+            B0=B0,
+            trace_by_step=tuple((diagonal.sum(axis=0) + n * known.rounding).tolist()),
+            reg=reg,
+            kappa=None if ceilings is None else tuple(ceilings.tolist()),
+            tried=options.tried,
+            min_eigenvalue_lower=known.lower,
+        ),
         reason=found.reason,
     )
 

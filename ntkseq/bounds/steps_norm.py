@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ntkseq._outward import outward
 from ntkseq.bounds._system import EPS
 from ntkseq.bounds._uniform import confidence, multiple
 from ntkseq.bounds.assumptions import beforehand, independent, like_these, noiseless
-from ntkseq.bounds.base import Assumption, Bound, Term, total
+from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
 from ntkseq.bounds.losses import ABSOLUTE
 from ntkseq.bounds.power_series import centre, diagonal, expand
 from ntkseq.bounds.rkhs import rkhs_norm
@@ -24,7 +25,7 @@ DEGREES = (32, 160)  # tried for a series that does not end
 ENOUGH = 1e-6  # the share that may come from beyond the degree
 
 
-def every_step_norm(target: Any, kernel: Any, x: Any) -> Bound:
+def every_step_norm(target: Any, kernel: Any, x: Any) -> Bound[StepsNormConstants]:
     """Bound the squared norm of a position-to-position target in the space of the kernel of all steps.
 
     One function f = (f_1, .., f_t) of sequence and step must tell steps apart. It can, by the first token: let that be
@@ -50,8 +51,8 @@ def every_step_norm(target: Any, kernel: Any, x: Any) -> Bound:
         x: inputs (n, t, d), or a `Tokens` that declares their norms; all token norms above 0.
 
     Returns:
-        Bound of |f|^2, one term per step; inf with the reason where no bound is proven. `constants`: "norm",
-        "steps", "kernel_diagonal" (K[t, t](x, x) of these steps).
+        Bound of |f|^2, one term per step; inf with the reason where no bound is proven. `constants` has
+        the norm (its root), the steps, and K[t, t](x, x) of these steps.
 
     Raises:
         ValueError: another target, a part that reads the first token, a kernel without such a series, sequences that
@@ -115,7 +116,7 @@ def every_step_norm(target: Any, kernel: Any, x: Any) -> Bound:
         assumptions=first,
         applies_to="the function f itself, of all steps, for inputs with these token norms",
         references=("allenzhu2019rnn",),
-        constants={"norm": math.sqrt(value), "steps": steps, "kernel_diagonal": diagonals},
+        constants=StepsNormConstants(math.sqrt(value), tuple(steps), tuple(diagonals)),
         trivial=None,
         reason=reason,
     )
@@ -123,7 +124,7 @@ def every_step_norm(target: Any, kernel: Any, x: Any) -> Bound:
 
 def every_step_risk(
     target: Any, kernel: Any, x: Any, *, n: int, delta: float = 0.05, B0: float = 1.0, tried: int = 1
-) -> Bound:
+) -> Bound[StepsRiskConstants]:
     """Bound the test loss of the kernel interpolant of a position-to-position target before any label is seen.
 
         E mean_t min(1, |f_n,t - f_t|) <= (2/T) sum_t i B0 kappa_t/sqrt(n) + sqrt(log(i (i+1) tried/delta)/(2n))
@@ -142,7 +143,7 @@ def every_step_risk(
     n, tried = _checks.positive_int("n", n), _checks.positive_int("tried", tried)
     delta, B0 = _checks.probability("delta", delta), _checks.nonnegative("B0", B0, positive=True)
     norm = every_step_norm(target, kernel, x)
-    size, kappa = norm.constants["norm"], np.sqrt(norm.constants["kernel_diagonal"])
+    size, kappa = norm.constants.norm, np.sqrt(norm.constants.kernel_diagonal)
     capacity = sure = i = math.inf
     if math.isfinite(size):
         i = multiple(size, B0)
@@ -174,9 +175,30 @@ def every_step_risk(
         delta=delta,
         applies_to="the kernel interpolant of noiseless labels of all steps (not a network of finite width)",
         references=("bartlett2002rademacher", "allenzhu2019rnn"),
-        constants={"n": n, "norm": size, "i": i, "B0": B0, "kappa": kappa.tolist(), "tried": tried},
+        constants=StepsRiskConstants(n, size, i, B0, tuple(kappa.tolist()), tried),
         reason=norm.reason,
     )
+
+
+@dataclass(frozen=True)
+class StepsNormConstants(Constants):
+    """The bound of |f|, the steps that the target feeds, and K[t, t](x, x) of these steps."""
+
+    norm: float
+    steps: tuple[int, ...]
+    kernel_diagonal: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class StepsRiskConstants(Constants):
+    """As `known_target.RiskConstants`, with the root of K[t, t](x, x) of every step that the target feeds."""
+
+    n: int
+    norm: float
+    i: float
+    B0: float
+    kappa: tuple[float, ...]
+    tried: int
 
 
 def _first(x: Any) -> tuple[np.ndarray, tuple[Assumption, ...]]:
@@ -216,11 +238,11 @@ def _source(f: Additive, kernel: Any, marked: Tokens, bare: Tokens, step: int) -
     found = math.inf
     for degree in DEGREES if f.degree is None else (max(f.degree, 1),):
         with_first, without = (rkhs_norm(f, kernel, law, degree=degree).constants for law in (marked, bare))
-        one, two = (np.asarray(c["by_degree"][1:], np.float64) for c in (with_first, without))
+        one, two = (np.asarray(c.by_degree[1:], np.float64) for c in (with_first, without))
         share = np.where(one > 0, (1 + _slack(kernel, step, degree)) * one / np.where(two > 0, two, 1.0), 0.0)
         # one = c/a, two = c/a0, share = a0/a: c/(a - a0) = one/(1 - share)
         inside = float(np.sum(np.where(share < 1, one / np.where(share < 1, 1 - share, 1.0), math.inf)))
-        beyond = float(without["beyond"])
+        beyond = float(without.beyond)
         if beyond > 0:
             head = expand(kernel, bare, [[0]], degree=1).head
             grows = float(head.slopes[0, 0]) * head.cosine * (2 * degree + 1) / head.sine_squared

@@ -40,8 +40,8 @@ def test_the_terms_add_up_and_the_bound_is_certified(bound):
     assert found.certified and found.provenance == "derived" and found.delta == 0.1
     assert found.value == sum(t.value for t in found.terms if t.counted)
     assert term(found, "training loss").value == pytest.approx(0.1)
-    assert found.constants["complexity"] <= found.constants["b_f"]
-    assert term(found, "capacity").value == 2 * found.constants["complexity"]
+    assert found.constants.complexity <= found.constants.b_f
+    assert term(found, "capacity").value == 2 * found.constants.complexity
     assert status(found, "Bx") == status(found, "i.i.d.") == "declared" and status(found, "sigma") == "holds"
     found.to_dict()
     assert "<=" in str(found)
@@ -64,8 +64,8 @@ def test_truncation_has_the_numbers_of_the_theory_file():
     x, y = inputs(), np.zeros(40)
     for ranks, tau in (((1, 1), 0.650447441802525), ((2, 1), 0.3005946856227609), ((2, 3), 0.0)):
         found = attention_rank(GOLDEN, x, y, Bx=1.0, ranks=ranks)
-        assert found.constants["tau"] == pytest.approx(tau, rel=1e-12)
-        assert term(found, "truncation").value == 2 * found.constants["tau"]
+        assert found.constants.tau == pytest.approx(tau, rel=1e-12)
+        assert term(found, "truncation").value == 2 * found.constants.tau
 
 
 def test_cutting_singular_values_moves_the_head_by_at_most_tau():
@@ -80,7 +80,7 @@ def test_cutting_singular_values_moves_the_head_by_at_most_tau():
             U, s, Vt = np.linalg.svd(matrix, full_matrices=False)
             cut.append(U[:, :r] * s[:r] @ Vt[:r])
         x, y = inputs(4, 5, d, seed), np.zeros(4)
-        tau = attention_rank(AttentionHead(w, V, W), x, y, Bx=1.0, ranks=(r_V, r_W)).constants["tau"]
+        tau = attention_rank(AttentionHead(w, V, W), x, y, Bx=1.0, ranks=(r_V, r_W)).constants.tau
         gap = np.abs(AttentionHead(w, V, W).predict(x) - AttentionHead(w, *cut).predict(x)).max()
         assert gap <= tau + 1e-12
 
@@ -95,14 +95,14 @@ def test_the_chosen_ranks_are_the_best_of_all():
     for ranks in itertools.product((1, 2, 3), (0, 1, 2, 3)):
         fixed = attention_rank(AttentionHead(w, V, W), x, np.zeros(len(x)), Bx=1.0, ranks=ranks)
         capacity_and_cut[ranks] = term(fixed, "capacity").value + term(fixed, "truncation").value
-    assert capacity_and_cut[found.constants["rank_V"], found.constants["rank_W"]] == min(capacity_and_cut.values())
-    assert found.constants["rank_V"] == 2 and found.constants["rank_W"] == 1
+    assert capacity_and_cut[found.constants.rank_V, found.constants.rank_W] == min(capacity_and_cut.values())
+    assert found.constants.rank_V == 2 and found.constants.rank_W == 1
 
 
 def test_the_rank_bound_keeps_the_norms_of_the_uncut_weights():
     small = attention_rank(GOLDEN, inputs(), np.zeros(40), Bx=1.0, ranks=(1, 0))
-    assert small.constants["radius_W_op"] >= np.linalg.norm(GOLDEN.W, 2)
-    assert small.constants["b_f"] >= np.linalg.norm(GOLDEN.w) * np.linalg.norm(GOLDEN.V, 2)
+    assert small.constants.radii["W_op"] >= np.linalg.norm(GOLDEN.W, 2)
+    assert small.constants.b_f >= np.linalg.norm(GOLDEN.w) * np.linalg.norm(GOLDEN.V, 2)
 
 
 @pytest.mark.parametrize("bound", BOUNDS)
@@ -111,12 +111,12 @@ def test_more_examples_and_smaller_weights_give_less(bound):
     values = []
     for repeats in (200, 2000, 20000):
         many = np.tile(x[:, -1:], (repeats, 1, 1))
-        values.append(bound(GOLDEN, many, np.zeros(len(many)), Bx=1.0).constants["complexity"])
+        values.append(bound(GOLDEN, many, np.zeros(len(many)), Bx=1.0).constants.complexity)
     assert values[0] >= values[1] > values[2] or (bound is attention_norm and values[0] >= values[1] >= values[2])
     small = AttentionHead(GOLDEN.w / 8, GOLDEN.V, GOLDEN.W)
     assert (
-        bound(small, many, np.zeros(len(many)), Bx=1.0).constants["complexity"]
-        < bound(GOLDEN, many, np.zeros(len(many)), Bx=1.0).constants["complexity"]
+        bound(small, many, np.zeros(len(many)), Bx=1.0).constants.complexity
+        < bound(GOLDEN, many, np.zeros(len(many)), Bx=1.0).constants.complexity
     )
 
 
@@ -143,23 +143,23 @@ def test_units_of_the_tokens_and_the_place_of_a_factor_do_not_matter(bound):
     steeper = bound(AttentionHead(small.w / 2, small.V, small.W, sigma=activations.Rectifier(2.0, 0.0)), x, y, Bx=1.0)
     for other in (longer, steeper):
         assert term(other, "training loss").value == pytest.approx(term(base, "training loss").value, rel=1e-9)
-        assert other.constants["b_f"] == pytest.approx(base.constants["b_f"], rel=1e-12)
+        assert other.constants.b_f == pytest.approx(base.constants.b_f, rel=1e-12)
         if bound is not attention_schatten:  # there the union over radii may choose another power
-            assert other.constants["complexity"] == pytest.approx(base.constants["complexity"], rel=1e-9)
+            assert other.constants.complexity == pytest.approx(base.constants.complexity, rel=1e-9)
         if bound is attention_norm:  # its complexity is b_f here
-            assert other.constants["Gamma"] == pytest.approx(base.constants["Gamma"], rel=1e-9)
-    assert bound is attention_norm or base.constants["complexity"] < base.constants["b_f"]
+            assert other.constants.Gamma == pytest.approx(base.constants.Gamma, rel=1e-9)
+    assert bound is attention_norm or base.constants.complexity < base.constants.b_f
     if bound is attention_schatten:
         cases = (
             (small, x, 1.0),
             (AttentionHead(small.w, small.V / 2, small.W / 4), 2 * x, 2.0),
             (AttentionHead(small.w / 2, small.V, small.W, sigma=activations.Rectifier(2.0, 0.0)), x, 1.0),
         )
-        same = [bound(head, data, y, Bx=Bx, powers=(0.5,)).constants["complexity"] for head, data, Bx in cases]
+        same = [bound(head, data, y, Bx=Bx, powers=(0.5,)).constants.complexity for head, data, Bx in cases]
         assert same == pytest.approx([same[0]] * 3, rel=1e-9)
     if bound is attention_rank:
-        assert longer.constants["tau"] == pytest.approx(base.constants["tau"], rel=1e-9)
-        assert steeper.constants["tau"] == pytest.approx(base.constants["tau"], rel=1e-9)
+        assert longer.constants.tau == pytest.approx(base.constants.tau, rel=1e-9)
+        assert steeper.constants.tau == pytest.approx(base.constants.tau, rel=1e-9)
 
 
 @pytest.mark.parametrize("bound", BOUNDS)
@@ -181,7 +181,7 @@ def test_no_random_head_of_the_class_fits_random_signs_better_than_the_complexit
             scores = np.einsum("nti,ij,nj->nt", x, W, x[:, -1])
             p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
             best.append(np.linalg.norm(signs @ np.einsum("nt,ntd->nd", p, x)) / n * 0.5 * 0.8)
-    assert max(best) <= found.constants["complexity"]
+    assert max(best) <= found.constants.complexity
 
 
 def test_a_single_head_network_is_bounded_through_its_weights():
@@ -219,12 +219,12 @@ def test_losses_have_their_slopes():
 def test_the_powers_are_the_best_pair_and_their_choice_is_counted():
     x, y = np.tile(inputs(50, 2), (1000, 1, 1)), np.zeros(50_000)
     best = attention_schatten(GOLDEN, x, y, Bx=1.0, powers=(0.5, 2.0))
-    pair = best.constants["p_V"], best.constants["p_W"]
+    pair = best.constants.p_V, best.constants.p_W
     assert set(pair) <= {0.5, 2.0}
     alone = [attention_schatten(GOLDEN, x, y, Bx=1.0, powers=(p,)) for p in (0.5, 2.0)]
     costs = sum(rounded_up(GOLDEN.norm(name), 2**0.125)[1] for name in ("w_2", "V_op", "W_op"))
     costs += sum(rounded_up(GOLDEN.norm(f"{part}_{p}"), 2**0.125)[1] for part, p in zip("VW", pair, strict=True))
-    assert best.constants["log_union"] == pytest.approx(costs + math.log(4), rel=1e-12)
+    assert best.constants.log_union == pytest.approx(costs + math.log(4), rel=1e-12)
     assert best.value - term(best, "confidence").value <= min(b.value for b in alone)
 
 

@@ -47,9 +47,9 @@ def test_definition_and_aggregation_are_recorded_and_matter():
     for kind in ("stable", "entropy"):
         for how in ("mean", "max", "sum"):
             found = effective_rank_capacity(ranks, 50, kind=kind, how=how)
-            assert found.constants["r_eff"] == pytest.approx(float(getattr(np, how)(means[kind])))
-            assert found.constants["kind"] == kind and found.constants["how"] == how
-            assert found.constants["r_eff_error"] > 0
+            assert found.constants.r_eff == pytest.approx(float(getattr(np, how)(means[kind])))
+            assert found.constants.kind == kind and found.constants.how == how
+            assert found.constants.r_eff_error > 0
             assert "means of 12 examples" in found.terms[0].note
     with pytest.raises(ValueError, match="kind must be one of"):
         effective_rank_capacity(ranks, 50, kind="participation")
@@ -59,7 +59,7 @@ def test_it_falls_with_n_and_grows_with_the_rank():
     values = [effective_rank_capacity(2.0, n).value for n in (10, 100, 1000, 10**6)]
     assert (np.diff(values) < 0).all()
     assert effective_rank_capacity(4.0, 100).value > effective_rank_capacity(2.0, 100).value
-    assert effective_rank_capacity([1.0, 5.0], 100, how="max").constants["r_eff"] == 5.0
+    assert effective_rank_capacity([1.0, 5.0], 100, how="max").constants.r_eff == 5.0
 
 
 @pytest.mark.parametrize(

@@ -32,16 +32,16 @@ def test_the_terms_equal_their_loops():
     f = [sum(U[a] @ (A[i, a] @ x[i]) for a in range(4)) for i in range(30)]
     assert term(found, "training loss").value == pytest.approx(np.mean(np.minimum(1, np.abs(f - y))), rel=1e-10)
     energy = sum(np.linalg.norm(A[i] @ x[i]) ** 2 for i in range(30))
-    assert found.constants["energy"] == pytest.approx(energy, rel=1e-10)
+    assert found.constants.energy == pytest.approx(energy, rel=1e-10)
     assert term(found, "capacity").value == pytest.approx(2 * 5 / 30 * math.sqrt(energy), rel=1e-10)
     assert term(found, "confidence").value == pytest.approx(3 * math.sqrt(math.log(20) / 60), rel=1e-12)
     ranks = [np.linalg.norm(a) ** 2 / np.linalg.norm(a, 2) ** 2 for a in A]
     by_rank = sum(
         r * np.linalg.norm(a, 2) ** 2 * np.linalg.norm(b, 2) ** 2 for r, a, b in zip(ranks, A, x, strict=True)
     )
-    assert found.constants["energy_by_rank"] == pytest.approx(by_rank, rel=1e-10) and by_rank >= energy
-    np.testing.assert_allclose(found.constants["stable_rank"], np.mean(effective_ranks(A, "stable")), rtol=1e-5)
-    assert found.constants["stable_rank_error"] == pytest.approx(np.std(ranks, ddof=1) / math.sqrt(30), rel=1e-10)
+    assert found.constants.energy_by_rank == pytest.approx(by_rank, rel=1e-10) and by_rank >= energy
+    np.testing.assert_allclose(found.constants.stable_rank, np.mean(effective_ranks(A, "stable")), rtol=1e-5)
+    assert found.constants.stable_rank_error == pytest.approx(np.std(ranks, ddof=1) / math.sqrt(30), rel=1e-10)
     assert found.certified and found.provenance == "derived"
 
 
@@ -52,27 +52,27 @@ def test_the_rademacher_complexity_by_monte_carlo_is_not_above_the_bound():
     signs = np.random.default_rng(1).choice([-1.0, 1.0], size=(4000, 50))
     sups = np.linalg.norm((signs @ (A @ x).reshape(50, -1)), axis=1) / 50
     mean, error = sups.mean(), sups.std() / math.sqrt(4000)
-    assert mean - 3 * error <= found.constants["complexity"]
-    assert mean + 3 * error >= 0.9 * found.constants["complexity"]  # and it is not far from it
+    assert mean - 3 * error <= found.constants.complexity
+    assert mean + 3 * error >= 0.9 * found.constants.complexity  # and it is not far from it
 
 
 def test_low_rank_attention_has_a_smaller_bound_by_rank():
     U, _, x, y = made()
     uniform, identity = np.full((30, 4, 4), 0.25), np.broadcast_to(np.eye(4), (30, 4, 4))
     low, high = (frozen_attention(U, A, x, y) for A in (uniform, identity))
-    assert low.constants["stable_rank"] == pytest.approx(1.0) and high.constants["stable_rank"] == pytest.approx(4.0)
+    assert low.constants.stable_rank == pytest.approx(1.0) and high.constants.stable_rank == pytest.approx(4.0)
     assert term(high, "capacity by rank").value == pytest.approx(2 * term(low, "capacity by rank").value)
 
 
 def test_norms_and_examples_change_it_as_they_should():
     U, A, x, y = made()
     base = frozen_attention(U, A, x, y)
-    assert frozen_attention(3 * U, A, x, y).constants["complexity"] > 2 * base.constants["complexity"]
+    assert frozen_attention(3 * U, A, x, y).constants.complexity > 2 * base.constants.complexity
     four = frozen_attention(U, np.tile(A, (4, 1, 1)), np.tile(x, (4, 1, 1)), np.tile(y, 4))
-    assert four.constants["complexity"] == pytest.approx(base.constants["complexity"] / 2)
+    assert four.constants.complexity == pytest.approx(base.constants.complexity / 2)
     order = np.random.default_rng(0).permutation(30)
     assert frozen_attention(U, A[order], x[order], y[order]).value == pytest.approx(base.value, rel=1e-12)
-    assert math.exp(-base.constants["log_union"]) < 1
+    assert math.exp(-base.constants.log_union) < 1
 
 
 def test_what_stands_behind_a_sequence_is_never_looked_at():
@@ -90,20 +90,20 @@ def test_what_stands_behind_a_sequence_is_never_looked_at():
 def test_hidden_rows_and_rows_that_are_no_probabilities_are_said():
     U, A, x, y = made()
     good = frozen_attention(U, A, x, y).constants
-    assert good["row_error"] < 1e-12 and not good["negative"] and good["hidden_rows"] == 0
+    assert good.row_error < 1e-12 and not good.negative and good.hidden_rows == 0
     A[3, 2] = 0.0
     A[4] *= -2.0
     found = frozen_attention(U, A, x, y)
     assert found.certified  # the proof asks for no probabilities
-    assert found.constants["hidden_rows"] == 1 and found.constants["negative"]
-    assert found.constants["row_error"] == pytest.approx(3.0)
+    assert found.constants.hidden_rows == 1 and found.constants.negative
+    assert found.constants.row_error == pytest.approx(3.0)
 
 
 def test_one_token_and_a_zero_read_out_are_no_special_case():
     U, A, x, y = made(t=1)
-    assert frozen_attention(U, A, x, y).constants["stable_rank"] == 1.0
+    assert frozen_attention(U, A, x, y).constants.stable_rank == 1.0
     zero = frozen_attention(0 * U, 0 * A, x, y)
-    assert zero.constants["complexity"] == 0.0 and zero.constants["stable_rank"] == 0.0
+    assert zero.constants.complexity == 0.0 and zero.constants.stable_rank == 0.0
 
 
 def test_a_read_out_beyond_its_radius_is_no_bound():

@@ -44,8 +44,8 @@ def test_the_sizes_beside_are_those_of_the_weights():
 
 def test_the_tolerance_of_the_rank_is_relative():
     head = AttentionHead([1.0], [[1.0], [0.0]], [[100.0, 0.0], [0.0, 1.0]])
-    assert truong(head, 10).constants["r_W"] == 2 and truong(head, 10, tol=0.02).constants["r_W"] == 1
-    assert truong(AttentionHead([1.0], [[1.0]], [[0.0]]), 10).constants["r_W"] == 0
+    assert truong(head, 10).constants.r_W == 2 and truong(head, 10, tol=0.02).constants.r_W == 1
+    assert truong(AttentionHead([1.0], [[1.0]], [[0.0]]), 10).constants.r_W == 0
 
 
 def test_bad_arguments_are_turned_away():

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
-from ntkseq import references
+from ntkseq import bounds, references
 from ntkseq.bounds import Assumption, Bound, Term
-from ntkseq.bounds.base import total
+from ntkseq.bounds.base import Constants, total
 
 EXPLICIT = Term("capacity", "2 B/sqrt(n)", 0.25, explicit=True, provenance="derived")
 HOLDS = Assumption("labels", "|y| <= 1", "holds", "largest 1")
 DECLARED = Assumption("i.i.d.", "independent draws", "declared")
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers(Constants):
+    K: Any
+    n: Any
+    grid: Any
+    kappa: Any
 
 
 def make(terms=(EXPLICIT,), assumptions=(HOLDS, DECLARED), **changes):
@@ -132,7 +142,7 @@ def test_the_dictionary_is_json_without_nan_and_says_what_was_lost():
     bound = make(
         [Term("capacity", "b", math.nan, explicit=True, provenance="derived")],
         reason="K is singular",
-        constants={"K": np.float64(2.0), "n": np.int64(3), "grid": np.array([1.0, math.inf]), "kappa": None},
+        constants=Numbers(np.float64(2.0), np.int64(3), np.array([1.0, math.inf]), None),
         references=("bartlett2002rademacher",),
     )
     entry = json.loads(json.dumps(bound.to_dict(), allow_nan=False))
@@ -171,3 +181,17 @@ def test_a_bound_is_cited():
 def test_what_a_term_claims_is_given_by_name_only():
     with pytest.raises(TypeError):
         Term("capacity", "2 B/sqrt(n)", 0.25, True, "derived")  # pyright: ignore[reportCallIssue]
+
+
+def test_the_constants_of_every_bound_are_a_record_and_written_by_name():
+    K, y = 0.5 * np.eye(4) + 0.5, np.array([1.0, -1.0, 1.0, 1.0])
+    bound = bounds.margin(K, y, gamma=0.5, reg=0.1)
+    assert bound.constants.gamma == bound.to_dict()["constants"]["gamma"] == 0.5
+    plain = bounds.rademacher(K, y).to_dict()["constants"]
+    assert "gamma" not in plain and plain["n"] == 4
+    head = bounds.AttentionHead([0.5], [[1.0], [0.5]], 0.1 * np.eye(2))
+    seen = bounds.attention_rank(head, np.ones((4, 3, 2)), y, Bx=2.0)
+    there = seen.to_dict()["constants"]
+    assert there["norm_V_op"] == seen.constants.norms["V_op"] and there["radius_V_op"] == seen.constants.radii["V_op"]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        bound.constants.n = 5  # pyright: ignore[reportAttributeAccessIssue]

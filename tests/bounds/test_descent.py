@@ -41,7 +41,7 @@ def test_the_default_leaves_at_most_a_hundredth_of_the_labels():
     bound = du(K, y)
     constants = bound.constants
     assert bound.value <= 0.01 * np.linalg.norm(y)
-    assert descend(K, y, constants["eta"], constants["steps"]) <= bound.value * (1 + 1e-9)
+    assert descend(K, y, constants.eta, constants.steps) <= bound.value * (1 + 1e-9)
 
 
 def test_the_bound_holds_for_every_matrix_within_the_rounding(x64):
@@ -63,7 +63,7 @@ def test_the_recalled_rate_stands_beside_and_is_the_weaker_one():
     bound = du(K, y, steps=50)
     rate = next(term for term in bound.terms if term.name == "Du et al. 2019")
     least = np.linalg.eigvalsh(K)[0]
-    expected = (1 - 0.5 * bound.constants["eta"] * least) ** 25 * np.linalg.norm(y)
+    expected = (1 - 0.5 * bound.constants.eta * least) ** 25 * np.linalg.norm(y)
     assert rate.value == pytest.approx(expected, rel=1e-9)
     assert rate.provenance == "recalled" and not rate.counted
     assert rate.value >= bound.value

@@ -47,8 +47,8 @@ def status(bound, name):
 
 def test_the_terms_on_the_golden_kernel_are_the_golden_numbers():
     bound = rademacher(GOLDEN, LABELS, delta=0.3)  # |f| = 1.006, so i = 2 and 2 i (i+1)/0.3 = 2/0.05
-    assert bound.constants["norm_squared"] == pytest.approx(1.0115521450705445, rel=1e-12)
-    assert bound.constants["i"] == 2
+    assert bound.constants.norm_squared == pytest.approx(1.0115521450705445, rel=1e-12)
+    assert bound.constants.i == 2
     assert named(bound, "confidence").value == pytest.approx(2.3523008270990564, rel=1e-12)
     assert named(bound, "capacity").value == pytest.approx(4 * math.sqrt(13.189241555306019) / 3, rel=1e-12)
     assert named(bound, "training loss").value < 1e-13
@@ -93,7 +93,7 @@ def test_the_training_loss_of_a_ridge_fit_is_that_of_its_residuals():
     residuals = np.abs(fit.residuals)
     bound = rademacher(GOLDEN, LABELS, reg=2.0)
     assert named(bound, "training loss").value == pytest.approx(np.minimum(1, residuals).mean(), rel=1e-10)
-    assert bound.constants["norm_squared"] == pytest.approx(fit.rkhs_norm**2, rel=1e-10)
+    assert bound.constants.norm_squared == pytest.approx(fit.rkhs_norm**2, rel=1e-10)
     squared = rademacher(GOLDEN, LABELS, reg=2.0, loss="squared")
     assert named(squared, "training loss").value == pytest.approx(np.minimum(1, residuals**2).mean(), rel=1e-10)
     assert named(squared, "capacity").value == pytest.approx(2 * named(bound, "capacity").value)
@@ -118,9 +118,9 @@ def test_the_rounding_of_the_gram_raises_the_bound_by_what_it_may_hide(x64):
         losses.append(np.minimum(1, np.abs(exact @ dual - LABELS)).mean())
     bound = rademacher(Dense(jnp.asarray(GOLDEN), rounding=rounding), LABELS, reg=reg)
     plain = rademacher(GOLDEN, LABELS, reg=reg)
-    assert plain.constants["norm_squared"] < max(norms) <= bound.constants["norm_squared"]
+    assert plain.constants.norm_squared < max(norms) <= bound.constants.norm_squared
     assert named(plain, "training loss").value < max(losses) <= named(bound, "training loss").value
-    assert bound.constants["norm_squared"] < 1.2 * max(norms)
+    assert bound.constants.norm_squared < 1.2 * max(norms)
 
 
 @pytest.mark.parametrize("function", [rademacher, margin])
@@ -151,7 +151,7 @@ def test_a_float32_gram_is_bounded_with_its_own_rounding():
     assert not bare.certified and "rounding: unchecked" in bare.objections
     loss = named(bound, "training loss").value  # what float32 entries may hide
     assert 1e-8 < loss < 1e-6
-    assert bound.constants["norm_squared"] == pytest.approx(1.0115521450705445, rel=1e-6)
+    assert bound.constants.norm_squared == pytest.approx(1.0115521450705445, rel=1e-6)
 
 
 def test_a_matrix_that_is_no_kernel_is_not_certified():
@@ -184,7 +184,7 @@ def test_the_support_vector_machine_has_the_smaller_norm_at_the_same_margin():
     interpolant, machine = margin(K, y, B0=0.1), margin(K, y, B0=0.1, fit="svm")
     assert machine.certified and machine.value < interpolant.value
     assert named(machine, "training loss").value < 1e-6
-    assert machine.constants["norm_squared"] < 0.5 * interpolant.constants["norm_squared"]
+    assert machine.constants.norm_squared < 0.5 * interpolant.constants.norm_squared
 
 
 def simulate(bound_of, risk_of, n, noise, draws=50):

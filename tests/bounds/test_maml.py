@@ -70,9 +70,9 @@ def test_bounds_are_the_numbers_of_the_theory_file():
     assert lower.value == pytest.approx(0.2668131574750087, rel=1e-11)
     assert [t.value for t in upper.terms] == pytest.approx([0.4043663368998742, 0.04964431719546998], rel=1e-11)
     assert [t.value for t in lower.terms] == pytest.approx([0.26565871610474046, 0.0011544413702682652], rel=1e-11)
-    assert upper.constants["c"] == pytest.approx(0.642066925700966, rel=1e-11)
-    assert upper.constants["f"] == pytest.approx(0.27964747178260274, rel=1e-11)
-    assert upper.constants["alpha_max"] == golden().alpha_max
+    assert upper.constants.c == pytest.approx(0.642066925700966, rel=1e-11)
+    assert upper.constants.f == pytest.approx(0.27964747178260274, rel=1e-11)
+    assert upper.constants.alpha_max == golden().alpha_max
     Xi = [0.0160218941303565, 0.01635638732910156, 0.00592084426879883, 0.0017666088104248]
     np.testing.assert_allclose(maml_forms.effective(golden(), 50), Xi, rtol=1e-12)
 
@@ -82,15 +82,15 @@ def test_the_papers_form_has_the_numbers_of_the_theory_file():
     upper, lower = maml_upper(problem, 50, form="paper"), maml_lower(problem, 50, form="paper")
     assert upper.value == pytest.approx(3.729665882252618, rel=1e-12)
     known = {"c": 35.99871636302519, "f": 12.175391555820784, "g": 0.4943896484375, "C": 1.1978969515137268}
-    assert {name: upper.constants[name] for name in known} == pytest.approx(known, rel=1e-12)
-    assert upper.constants["alpha_limit"] == pytest.approx(0.01481534307931957, rel=1e-12)
-    factor = 1 / (1 - 0.01 / upper.constants["alpha_limit"])  # which the recalled form has and this one leaves out
+    assert {name: getattr(upper.constants, name) for name in known} == pytest.approx(known, rel=1e-12)
+    assert upper.constants.alpha_limit == pytest.approx(0.01481534307931957, rel=1e-12)
+    factor = 1 / (1 - 0.01 / upper.constants.alpha_limit)  # which the recalled form has and this one leaves out
     bias, variance = (term.value for term in lower.terms)
     assert bias + factor * variance == pytest.approx(0.010083592277393172, rel=1e-12)
 
 
 def test_the_papers_lower_form_with_its_factor_would_be_false():
-    limit = maml_upper(golden(alpha=0.01), 50, form="paper").constants["alpha_limit"]
+    limit = maml_upper(golden(alpha=0.01), 50, form="paper").constants.alpha_limit
     problem = golden(start=0.0, alpha=0.99 * limit)
     exact = maml.risk(problem, 200).total[-1]
     assert exact == pytest.approx(3.604510921431412e-4, rel=1e-11)

@@ -78,7 +78,7 @@ def test_outputs_share_the_largest_norm_and_their_mean_is_bounded() -> None:
     a, b, c = map(values, (both, first, second))
     assert a[0] == pytest.approx((b[0] + c[0]) / 2)
     assert a[1] == pytest.approx(max(b[1], c[1]))
-    assert both.constants["norm"] == pytest.approx(max(first.constants["norm"], second.constants["norm"]))
+    assert both.constants.norm == pytest.approx(max(first.constants.norm, second.constants.norm))
 
 
 def adapted(tasks: Tasks, steps: int = 3, lr: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
@@ -127,14 +127,14 @@ def test_a_singular_kernel_fits_what_lies_in_its_range_and_nothing_else() -> Non
     J = features(N=4, q=3, P=5)  # 12 queries, rank 5
     inside = (J @ np.ones(5)).reshape(4, 3)
     bound = meta_kernel(phi_of(J), inside)
-    assert bound.certified and bound.constants["norm"] == pytest.approx(5**0.5, rel=1e-6)  # w = 1 is the least
+    assert bound.certified and bound.constants.norm == pytest.approx(5**0.5, rel=1e-6)  # w = 1 is the least
     assert values(bound)[0] == pytest.approx(0.0, abs=1e-6)
     for kind in ("derived", "recalled"):
         outside = meta_kernel(phi_of(J), inside + np.eye(4, 3), kind=kind)
         assert outside.value == math.inf and "outside its range as" in outside.reason and not outside.certified
         assert "no value" in outside.verdict
     nothing = meta_kernel(np.zeros((4, 4)), np.zeros((2, 2)))
-    assert nothing.constants["norm"] == 0 and nothing.constants["i"] == 1
+    assert nothing.constants.norm == 0 and nothing.constants.i == 1
     assert meta_kernel(np.zeros((4, 4)), np.ones((2, 2))).value == math.inf
 
 
@@ -157,11 +157,11 @@ def test_what_rounding_hides_is_added() -> None:
         computed = exact + noise
         dual = np.linalg.solve(computed + 0.2 * np.eye(18), y.ravel())
         bound = meta_kernel(Dense(computed, rounding=1e-3), y, reg=0.2)
-        assert bound.constants["norm"] >= math.sqrt(dual @ exact @ dual)
+        assert bound.constants.norm >= math.sqrt(dual @ exact @ dual)
         assert values(bound)[0] >= np.minimum(1, np.abs(exact @ dual - y.ravel())).mean()
-        assert bound.constants["trace"] >= np.trace(exact)
+        assert bound.constants.trace >= np.trace(exact)
     near = meta_kernel(Dense(exact, rounding=1e-3, entrywise=1e-6), y, reg=0.2)
-    assert np.trace(exact) < near.constants["trace"] < np.trace(exact) + 1e-4
+    assert np.trace(exact) < near.constants.trace < np.trace(exact) + 1e-4
 
 
 def test_a_kernel_above_kappa_is_said() -> None:

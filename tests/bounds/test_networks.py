@@ -29,8 +29,8 @@ def status(bound, name):
 
 def test_arora_on_the_golden_kernel_gives_the_golden_numbers():
     bound = arora(GOLDEN, LABELS)
-    assert bound.constants["norm_squared"] == pytest.approx(1.0115521450705445, rel=1e-12)
-    assert bound.constants["trace"] == pytest.approx(13.189241555306019, rel=1e-12)
+    assert bound.constants.norm_squared == pytest.approx(1.0115521450705445, rel=1e-12)
+    assert bound.constants.trace == pytest.approx(13.189241555306019, rel=1e-12)
     assert bound.terms[0].value == pytest.approx(2.435077510710068, rel=1e-12)
     least = 1.8596302346205358 * 1.5 / 13.189241555306019
     assert bound.terms[1].value == pytest.approx(math.sqrt(math.log(3 / (least * 0.05)) / 3), rel=1e-12)
@@ -59,9 +59,9 @@ def test_no_value_depends_on_the_units_of_the_kernel(factor):
 def test_the_infimum_on_the_golden_kernel_is_the_golden_number():
     bound = cao_gu(GOLDEN, SIGNS)
     found = bound.constants
-    assert found["infimum"] == pytest.approx(1.4480755851381077, rel=1e-12)
-    assert found["infimum_lower"] <= 1.4480755851381077 * (1 + 1e-14)
-    assert found["infimum_upper"] >= 1.4480755851381077 * (1 - 1e-14)
+    assert found.infimum == pytest.approx(1.4480755851381077, rel=1e-12)
+    assert found.infimum_lower <= 1.4480755851381077 * (1 + 1e-14)
+    assert found.infimum_upper >= 1.4480755851381077 * (1 - 1e-14)
     margin_term = math.sqrt(1.4480755851381077 * 13.189241555306019) / 3
     assert bound.terms[0].value == pytest.approx(margin_term, rel=1e-12)
     assert bound.terms[1].value == pytest.approx(math.sqrt(math.log(20) / 3), rel=1e-12)
@@ -97,7 +97,7 @@ def test_the_rounding_of_the_gram_raises_the_norm_by_what_it_may_hide(x64):
         E = E + E.T
         norms.append(LABELS @ np.linalg.solve(GOLDEN + rounding * E / np.linalg.norm(E, 2), LABELS))
     found = arora(Dense(jnp.asarray(GOLDEN), rounding=rounding), LABELS).constants
-    assert found["norm_squared"] < max(norms) <= found["norm_squared_upper"] < 1.3 * max(norms)
+    assert found.norm_squared < max(norms) <= found.norm_squared_upper < 1.3 * max(norms)
 
 
 @pytest.mark.parametrize("function", [arora, cao_gu])

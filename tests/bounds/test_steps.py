@@ -67,7 +67,7 @@ def test_terms_are_the_formula():
     confidence = 3 * math.sqrt(math.log(2 * i * (i + 1) * 3 / delta) / (2 * n))
     assert named(bound, "confidence").value == pytest.approx(confidence, rel=1e-12)
     assert bound.value == pytest.approx(loss + capacity + confidence, rel=1e-9)
-    assert bound.constants["norm_squared"] == pytest.approx(norm**2, rel=1e-9)
+    assert bound.constants.norm_squared == pytest.approx(norm**2, rel=1e-9)
 
 
 def test_known_ceilings_of_the_steps_sharpen_it():
@@ -75,7 +75,7 @@ def test_known_ceilings_of_the_steps_sharpen_it():
     K, y = kernel_of(rng, 12, 3), rng.normal(size=(12, 3))
     ceilings = np.sqrt(np.einsum("iitt->it", K).max(axis=0) * 1.1)
     bound = every_step(K, y, kappa=ceilings, B0=0.5)
-    i = bound.constants["i"]
+    i = bound.constants.i
     assert named(bound, "capacity").value == pytest.approx(2 * i * 0.5 * ceilings.mean() / math.sqrt(12), rel=1e-9)
     assert named(bound, "confidence").value == pytest.approx(math.sqrt(math.log(i * (i + 1) / 0.05) / 24), rel=1e-9)
     assert bound.certified and status(bound, "kappa") == "declared"
@@ -88,7 +88,7 @@ def test_the_loss_of_some_steps_pays_for_the_norm_of_all():
     K, y = kernel_of(rng, 20, 4), rng.normal(size=(20, 4))
     whole = every_step(K, y, reg=1.0)
     parts = [every_step(K, y, reg=1.0, steps=[a]) for a in range(4)]
-    assert {part.constants["norm_squared"] for part in parts} == {whole.constants["norm_squared"]}
+    assert {part.constants.norm_squared for part in parts} == {whole.constants.norm_squared}
     for name in ("training loss", "capacity"):
         assert np.mean([named(part, name).value for part in parts]) == pytest.approx(named(whole, name).value)
     assert named(parts[0], "capacity").value < named(parts[3], "capacity").value  # its diagonal is smaller
@@ -110,8 +110,8 @@ def test_the_bounds_of_each_step_are_those_of_single_steps_with_all_of_them_coun
 def test_one_function_of_all_steps_has_a_larger_norm_than_each_step_alone():
     rng = np.random.default_rng(4)
     K, y = kernel_of(rng, 10, 3), rng.normal(size=(10, 3))
-    joint = every_step(K, y).constants["norm_squared"]
-    alone = [every_step(K[:, :, a : a + 1, a : a + 1], y[:, a : a + 1]).constants["norm_squared"] for a in range(3)]
+    joint = every_step(K, y).constants.norm_squared
+    alone = [every_step(K[:, :, a : a + 1, a : a + 1], y[:, a : a + 1]).constants.norm_squared for a in range(3)]
     assert max(alone) < joint
 
 
@@ -120,8 +120,8 @@ def test_norms_of_several_outputs_add_up_and_their_losses_are_averaged():
     K, y = kernel_of(rng, 10, 2), rng.normal(size=(10, 2, 3))
     whole = every_step(K, y, reg=0.5)
     parts = [every_step(K, y[:, :, o], reg=0.5) for o in range(3)]
-    summed = sum(part.constants["norm_squared"] for part in parts)
-    assert whole.constants["norm_squared"] == pytest.approx(summed, rel=1e-9) and whole.constants["outputs"] == 3
+    summed = sum(part.constants.norm_squared for part in parts)
+    assert whole.constants.norm_squared == pytest.approx(summed, rel=1e-9) and whole.constants.outputs == 3
     loss = np.mean([named(part, "training loss").value for part in parts])
     assert named(whole, "training loss").value == pytest.approx(loss, rel=1e-9)
 
@@ -149,15 +149,15 @@ def test_the_rounding_of_the_gram_raises_norm_trace_and_loss_by_what_it_may_hide
         traces.append(np.diagonal(exact).reshape(n, t).sum(axis=0))
     given = Dense(jnp.asarray(matrix), rounding=rounding)
     bound, plain = every_step(given, y, reg=reg), every_step(matrix, y, reg=reg)
-    assert plain.constants["norm_squared"] < max(norms) <= bound.constants["norm_squared"]
+    assert plain.constants.norm_squared < max(norms) <= bound.constants.norm_squared
     assert named(plain, "training loss").value < np.max(np.mean(losses, axis=1)) <= named(bound, "training loss").value
     for a in range(t):
         one = named(every_step(given, y, reg=reg, steps=[a]), "training loss").value
         assert max(loss[a] for loss in losses) <= one
-        assert max(trace[a] for trace in traces) <= bound.constants["trace_by_step"][a]
-        assert max(trace[a] for trace in traces) > plain.constants["trace_by_step"][a]
+        assert max(trace[a] for trace in traces) <= bound.constants.trace_by_step[a]
+        assert max(trace[a] for trace in traces) > plain.constants.trace_by_step[a]
     worst = max(np.sqrt(trace).mean() for trace in traces)
-    assert named(bound, "capacity").value >= 2 * bound.constants["i"] * worst / n
+    assert named(bound, "capacity").value >= 2 * bound.constants.i * worst / n
 
 
 def test_duplicate_sequences_with_different_labels_give_nan_with_advice():
@@ -175,7 +175,7 @@ def test_a_step_whose_kernel_is_zero_is_singular():
     x = np.random.default_rng(9).normal(size=(4, 3, 2)).astype(np.float32)
     K = kernels.every_step(PAPER, x)
     y = np.ones((4, 3))
-    assert math.isnan(every_step(K, y).constants["norm_squared"])  # W plays no role before the second step
+    assert math.isnan(every_step(K, y).constants.norm_squared)  # W plays no role before the second step
     later = as_gram(K).take(np.arange(12).reshape(4, 3)[:, 1:].ravel())
     assert every_step(later, y[:, 1:]).certified
     with pytest.warns(PrecisionWarning, match="K holds float32 numbers of unknown rounding"):

@@ -120,8 +120,8 @@ def test_terms_are_the_coefficients_that_contain_the_first_token():
             wanted += coefficients[p] ** 2 * beta ** (2 * p) / (with_first[p] - without[p])
     with_first, without = (expand(PAPER, one, [[1]], degree=1).coefficients[0] for one in (law(4, features=2), bare))
     wanted += 0.3**2 / (with_first[0] - without[0])
-    assert found.value == pytest.approx(wanted, rel=1e-9) and found.constants["steps"] == [3]
-    assert found.constants["kernel_diagonal"] == pytest.approx([3.0])
+    assert found.value == pytest.approx(wanted, rel=1e-9) and found.constants.steps == (3,)
+    assert found.constants.kernel_diagonal == pytest.approx([3.0])
 
 
 def test_parts_that_share_step_and_token_add_their_norms_and_outputs_their_squares():

@@ -67,7 +67,7 @@ def test_tokens_that_were_divided_by_their_norms_are_within_one():
     x /= np.linalg.norm(x, axis=2, keepdims=True)
     assert (np.linalg.norm(x, axis=2) > 1).any()  # by a rounding, for which the bound pays
     bound = bounds.attention_norm(HEAD, x, np.resize(Y, 200), Bx=1.0)
-    assert bound.certified and bound.constants["Bx"] > 1
+    assert bound.certified and bound.constants.Bx > 1
     far = bounds.attention_norm(HEAD, x * (1 + 1e-13), np.resize(Y, 200), Bx=1.0)
     assert next(a.status for a in far.assumptions if a.name == "Bx") == "fails"
 

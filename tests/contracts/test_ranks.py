@@ -136,7 +136,7 @@ def test_a_rank_of_ones_own_goes_wherever_a_rank_is_asked_for(tmp_path: pathlib.
     matrices = jax.vmap(lambda x: look(1.0, x))(x)
     mean = np.mean([np.sum(np.linalg.svd(A[0], compute_uv=False) > 0.5) for A in np.asarray(matrices, np.float64)])
     assert found.layers[0].mean["above_0_5"] == pytest.approx(mean) and "above_0_5" in str(found)
-    assert bounds.effective_rank_capacity(found, 10, kind=mine).constants["r_eff"] == pytest.approx(mean)
+    assert bounds.effective_rank_capacity(found, 10, kind=mine).constants.r_eff == pytest.approx(mean)
 
     probes = (
         training.AttentionRankProbe(look, x, kinds=(mine,), every=1),

@@ -121,7 +121,7 @@ def sweep(study: RegressionOptions, kind: str, rates: Sequence[float]) -> Sweep:
 
 def _stacked(found: Sequence[Sides]) -> Sides:
     names = [field.name for field in dataclasses.fields(Sides) if field.name != "constants"]
-    return Sides(**{name: np.stack([getattr(one, name) for one in found]) for name in names}, constants={})
+    return Sides(**{name: np.stack([getattr(one, name) for one in found]) for name in names}, constants=None)
 
 
 def slopes(study: RegressionOptions, one: Course) -> tuple[Interval, Interval]:

@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq.bounds import Bound
+from ntkseq.bounds.known_target import RiskConstants
+from ntkseq.bounds.steps_norm import StepsRiskConstants
 from ntkseq.reports.learning import Curve
 from ntkseq.studies.recurrent.kernel_regression import Errors, KernelFit, NormFit
 from ntkseq.studies.recurrent.sgd import NetworkFit
@@ -42,7 +44,7 @@ class Case(Generic[Fit]):
         sample: x, y, and what else the theorems take, of the first draw.
     """
 
-    risk: Bound
+    risk: Bound[RiskConstants] | Bound[StepsRiskConstants]
     kappa: float
     label_error: float
     fits: list[list[Fit]]
@@ -61,12 +63,12 @@ class Case(Generic[Fit]):
     @property
     def norm(self) -> float:
         """The bound of |f|_K^2, in units of 1/K(x, x); inf where none is proven."""
-        return self.risk.constants["norm"] ** 2 * self.kappa**2
+        return self.risk.constants.norm**2 * self.kappa**2
 
     def risk_at(self, n: int) -> float:
         """The risk bound at n examples: all of it goes with 1/sqrt(n) (recurrent_bounds.10)."""
         value = self.risk.value
-        return math.inf if value is None else value * math.sqrt(self.risk.constants["n"] / n)
+        return math.inf if value is None else value * math.sqrt(self.risk.constants.n / n)
 
     @property
     def mean_errors(self) -> Float[np.ndarray, "draws s"]:
@@ -86,7 +88,7 @@ class NormCase(Case[FitOfNorm]):
     @property
     def violations(self) -> int:
         """Draws and sizes where y'K^-1 y is above the bound of the norm."""
-        most = self.risk.constants["norm"] ** 2
+        most = self.risk.constants.norm**2
         return sum(fit.violates(most, label_error=self.label_error) for fit in self.every)
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from ntkseq import bounds, concepts, kernels, predictors
 from ntkseq.bounds import Bound
+from ntkseq.bounds.rkhs import NormConstants
 from ntkseq.studies.provenance import Fingerprint
 from ntkseq.studies.recurrent.cases import Case, Trained
 from ntkseq.studies.recurrent.kernel_regression import EPS, BoundedFit, errors, leading
@@ -79,7 +80,7 @@ class PositionsCase(Case[StepsFit]):
     target: concepts.PositionToPosition
     steps: list[Bound]
     alone: list[BoundedFit]
-    norms: list[Bound]
+    norms: list[Bound[NormConstants]]
     zero: Float[np.ndarray, " steps"]
     used: Used
     of_target: Used
@@ -93,12 +94,12 @@ class PositionsCase(Case[StepsFit]):
         """
         count = sum(one.violates(said.value or 0.0, label_error=self.label_error)
                     for one, said in zip(self.alone, self.norms, strict=True))  # fmt: skip
-        most = self.risk.constants["norm"]
+        most = self.risk.constants.norm
         for known in (one.bound.constants for one in self.every):
             # labels that rounding moved, by at most as much in norm as the least eigenvalue allows
-            moved = math.sqrt(known["n"] * len(known["steps"])) * self.label_error
-            floor = moved / math.sqrt(max(known["min_eigenvalue_lower"], known["reg"], EPS))
-            count += math.sqrt(known["norm_squared"]) > most + floor
+            moved = math.sqrt(known.n * len(known.steps)) * self.label_error
+            floor = moved / math.sqrt(max(known.min_eigenvalue_lower, known.reg, EPS))
+            count += math.sqrt(known.norm_squared) > most + floor
         return int(count)
 
     @property
@@ -112,7 +113,7 @@ class PositionsCase(Case[StepsFit]):
     def price(self) -> float:
         """Squared norm of the one function of all steps over the largest of a step alone, at the largest n."""
         apart = max(one.norm_squared.estimate for one in self.alone)
-        return self.fits[0][-1].bound.constants["norm_squared"] / apart if apart > 0 else math.nan
+        return self.fits[0][-1].bound.constants.norm_squared / apart if apart > 0 else math.nan
 
     @property
     def checks(self) -> int:
@@ -154,7 +155,7 @@ def _case(study: PositionsOptions, name: str, source: str, f: concepts.PositionT
     n, m = max(study.examples), study.n_test
     laws = [bounds.Tokens.measured(x[:, : j + 1], rounded=True) for j in range(study.length)]  # as `sample` draws them
     norms = [bounds.rkhs_norm(at_step(f, j), KERNEL, laws[j]) for j in range(FIRST, study.length)]
-    kappa = np.sqrt([said.constants["kernel_diagonal"] for said in norms])  # fixed by the token norms
+    kappa = np.sqrt([said.constants.kernel_diagonal for said in norms])  # fixed by the token norms
     options: Any = {"delta": study.delta, "B0": study.grid / float(kappa[-1]), "kappa": kappa}
     fits = [
         [fit(gram, beside, here, there[:m], size, **options) for size in sorted(study.examples)]

@@ -202,7 +202,7 @@ def norms(study: PositionsOptions, found: Sequence[PositionsCase]) -> Section:
         lines = []
         for k, case in enumerate(_of(found, name)):
             unit = case.kappa**2
-            size = [fit.bound.constants["norm_squared"] * unit for fit in case.fits[0]]
+            size = [fit.bound.constants.norm_squared * unit for fit in case.fits[0]]
             alone = max(one.norm_squared.estimate for one in case.alone) * unit
             lines.append(Curve(f"all steps, {case.source}", case.sizes, size, colour=k, marker=k))
             lines.append(Curve(f"largest of a step alone, {case.source}", case.sizes[-1:], [alone], style="hollow",
@@ -238,7 +238,7 @@ def proved(study: PositionsOptions, found: Sequence[PositionsCase]) -> Section:
     for case in found:
         needed = n * (case.risk_at(n) / HALF) ** 2
         own = case.fits[0][-1].bound
-        rows.append((case.name, case.source, case.norm, own.constants["norm_squared"] * case.kappa**2, case.risk_at(n),
+        rows.append((case.name, case.source, case.norm, own.constants.norm_squared * case.kappa**2, case.risk_at(n),
                      own.value, float(case.mean_errors[:, -1].mean()), math.ceil(needed) if math.isfinite(needed) else
                      math.inf))  # fmt: skip
     header = ("function", "reads", "bound of |f|^2 K(x, x)", "y'K^-1 y K(x, x)", "|f| bound of the error",

@@ -91,7 +91,7 @@ def _numbers(case: PositionsCase) -> dict[str, object]:
         "error_of_zero": case.zero.tolist(), "bound": [fit.bound.value for fit in case.fits[0]],
         "norm_bound_all": case.norm, "risk_bound": case.risk_at(case.sizes[-1]), "risk_certified": case.risk.certified,
         "certified": [fit.bound.certified for fit in case.fits[0]], "bound_by_step": [b.value for b in case.steps],
-        "norm_squared": [fit.bound.constants["norm_squared"] * case.kappa**2 for fit in case.fits[0]],
+        "norm_squared": [fit.bound.constants.norm_squared * case.kappa**2 for fit in case.fits[0]],
         "norm_squared_alone": [one.norm_squared.estimate * case.kappa**2 for one in case.alone],
         "norm_bound": [math.inf if b.value is None else b.value * case.kappa**2 for b in case.norms],
         "price": case.price, "violations": case.violations, "broken": case.broken,

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from ntkseq import bounds, kernels
 from ntkseq.bounds import Bound
+from ntkseq.bounds.steps import StepsConstants
 from ntkseq.grams import Dense
 from ntkseq.predictors.ridge import factorise
 from ntkseq.studies.recurrent.kernel_regression import EPS, BoundedFit, KernelFit, errors, kernel_fits, leading
@@ -30,7 +31,7 @@ class StepsFit(KernelFit):
     """
 
     by_step: Float[np.ndarray, " steps"]
-    bound: Bound
+    bound: Bound[StepsConstants]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -92,7 +92,7 @@ def test_every_bound_is_above_what_it_bounds(found: Kernels) -> None:
         bound = found.bounds[name]
         assert bound.certified and bound.value is not None and bound.value > measured
         assert not found.bounds[f"{name}, recalled"].certified
-    assert found.bounds["MAML"].constants["kappa"] is not None and found.bounds["ANIL"].constants["kappa"] is None
+    assert found.bounds["MAML"].constants.kappa is not None and found.bounds["ANIL"].constants.kappa is None
 
 
 @pytest.mark.slow

@@ -87,7 +87,7 @@ def test_the_risk_bound_at_fewer_examples_is_that_of_the_library():
     assert case.sizes == (8, 16) and not case.trained and case.broken == case.violations == 0
     low = dataclasses.replace(case, risk=dataclasses.replace(case.risk, value=1e-6, constants=case.risk.constants))
     assert low.broken == 4  # a bound that does not hold is counted, for every draw and size
-    small = {**case.risk.constants, "norm": 1e-3}
+    small = dataclasses.replace(case.risk.constants, norm=1e-3)
     assert dataclasses.replace(case, risk=dataclasses.replace(case.risk, constants=small)).violations == 4
 
 
