@@ -126,6 +126,31 @@ def every_step(rng: np.random.Generator) -> Case:
     return Case(said, float(law @ losses), float(law @ losses - losses[drawn].mean()))
 
 
+def kernel(rng: np.random.Generator, which: str = "rademacher") -> Case:
+    """`bounds.rademacher` of ridge regression, or `bounds.margin` of it or of a support vector machine."""
+    p, n, law = int(rng.integers(1, 5)), int(rng.choice([2, 8, 30, 100])), _law(rng)
+    features = _features(rng, ATOMS, p)
+    y = _labels(rng, features, 1)[:, 0]
+    drawn = rng.choice(ATOMS, n, p=law)
+    phi = features[drawn]
+    scale = float(np.mean(np.sum(features**2, axis=-1)))
+    kappa = float(np.sqrt(np.max(np.sum(features**2, axis=-1)))) * (1 + 1e-12) if rng.random() < 0.5 else None
+    options: dict[str, Any] = {"delta": float(rng.choice(DELTAS)), "B0": 10.0 ** rng.uniform(-2, 2), "kappa": kappa}
+    options["reg"] = max(_reg(rng, scale), 1e-9 * scale)
+    if which == "margin":
+        y, gamma = np.where(y > 0, 1.0, -1.0), float(rng.choice([0.1, 1.0]))
+        said = bounds.margin(phi @ phi.T, y[drawn], gamma=gamma, **options)
+    else:
+        loss = str(rng.choice(["absolute", "squared"]))
+        said = bounds.rademacher(phi @ phi.T, y[drawn], loss=loss, **options)
+    f = (features @ _ridge(phi, y[drawn][:, None], options["reg"]))[:, 0]
+    if which == "margin":
+        surrogate = np.clip(1 - y * f / gamma, 0, 1)
+        return Case(said, float(law @ (y * f <= 0)), float(law @ surrogate - surrogate[drawn].mean()))
+    value = np.minimum(1, np.abs(f - y) ** (2 if loss == "squared" else 1))
+    return Case(said, float(law @ value), float(law @ value - value[drawn].mean()))
+
+
 def meta_kernel(rng: np.random.Generator) -> Case:
     """`bounds.meta_kernel`, tasks of 1 to 3 queries as atoms, features of queries given their supports explicit."""
     if rng.random() < 0.05:

@@ -61,6 +61,9 @@ def test_larger_queries_at_the_start_make_attention_sharper(bench: Bench):
 
 
 def test_certified_bounds_stay_above_the_test_loss(bench: Bench):
+    """With 40 examples all four are above 1, which no loss exceeds: this shows that they speak of the head and of the
+    loss that were measured. The next test has a bound that says something.
+    """
     head, lazy = bench.certify(40, 0, 1.0, 0)
     assert (head.kind, lazy.kind) == ("head", "frozen")
     assert set(head.bounds) == {"norms", "ranks of weights", "Schatten norms"} and set(lazy.bounds) == {
@@ -72,6 +75,19 @@ def test_certified_bounds_stay_above_the_test_loss(bench: Bench):
             training = next(term.value for term in bound.terms if term.name == "training loss")
             assert training == pytest.approx(one.train, abs=1e-3)
             assert one.allowed(name) > one.gap.estimate
+
+
+def test_where_the_bound_of_frozen_attention_says_something_it_is_above_the_loss_and_near_it():
+    n = 20_000  # one token, always 1; one label in five is -1
+    signs = np.where(np.arange(n) % 5 == 0, -1.0, 1.0).astype(np.float32)
+    part = Examples(np.ones((n, 1, 1), np.float32), np.zeros(n, np.int32), signs)
+    found = frozen((n, 0, 1.0), np.ones((n, 1, 1)), part, np.ones((n, 1, 1)), part, delta=0.05)
+    bound = found.bounds["frozen attention"]
+    assert found.test.estimate == pytest.approx(0.2 + 0.8 * 0.4, abs=0.01)  # f is the mean of the labels, 0.6
+    assert bound.certified and not bound.vacuous and not found.violated("frozen attention")
+    assert found.test.estimate <= bound.value <= 1.2 * found.test.estimate
+    halved = dataclasses.replace(found, bounds={"frozen attention": dataclasses.replace(bound, value=bound.value / 2)})
+    assert halved.violated("frozen attention")
 
 
 def test_a_bound_that_is_too_low_counts_as_violated(bench: Bench):

@@ -87,10 +87,16 @@ def test_the_meta_kernel_learns_a_rule_of_seen_classes_where_labels_are_fixed() 
 
 
 def test_every_bound_is_above_what_it_bounds(found: Kernels) -> None:
+    """Of 8 tasks both are above 1, which the loss cannot exceed: this shows which loss, tasks and kappa they speak of.
+    In tests/contracts/test_bounds.py `meta_kernel` is near a loss that is known.
+    """
     assert set(found.measured) == {"MAML", "ANIL"}
     for name, measured in found.measured.items():
         bound = found.bounds[name]
         assert bound.certified and bound.value is not None and bound.value > measured
+        assert (
+            bound.vacuous and bound.constants.N == 8 and bound.constants.q == found.fits[name.lower()].labels.shape[1]
+        )
         assert not found.bounds[f"{name}, recalled"].certified
     assert found.bounds["MAML"].constants.kappa is not None and found.bounds["ANIL"].constants.kappa is None
 
