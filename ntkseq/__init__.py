@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         kernels,
         models,
         predictors,
+        risks,
         spectra,
         training,
     )
@@ -45,6 +46,7 @@ __all__ = [
     "models",
     "predictors",
     "ridge",
+    "risks",
     "spectra",
     "spectrum",
     "training",

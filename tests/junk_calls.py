@@ -32,6 +32,7 @@ from ntkseq import (
     predictors,
     references,
     reports,
+    risks,
     spectra,
     studies,
     training,
@@ -61,7 +62,7 @@ TABLE = pathlib.Path(tempfile.mkdtemp()) / "walks.csv"
 TABLE.write_text("0.1,0.2,1\n0.3,0.1,2\n0.5,0.1,2\n")
 TASKS = tasks.sinusoids(3, shots=2, queries=2, key=KEY)
 META = kernels.Meta(DENSE, kernels.GD(steps=1, lr=0.1))
-PROBLEM = maml.MixedRegression([1.0, 0.5], 1.0, noise=0.5, n1=4, n2=3, alpha=0.05)
+PROBLEM = risks.MixedRegression([1.0, 0.5], 1.0, noise=0.5, n1=4, n2=3, alpha=0.05)
 LEARNER = maml.learner(lambda params, x: params["W"] * x, lr=0.1)
 ADDITIVE = concepts.Additive([(0, [0.6, 0.8], concepts.series.polynomial([0, 1]))])
 STEPS = concepts.PositionToPosition([(1, 2, 0, [0.6, 0.8], concepts.series.polynomial([0, 1]))])
@@ -237,15 +238,15 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "FewShot.select_reg": (predictors.few_shot(META, TASKS, reg=0.1).select_reg, dict(regs=[0.1, 1.0])),
     "gaussian_process": (predictors.gaussian_process, dict(K=A, y=Y, noise=0.1)),
     "GaussianProcess.variance": (predictors.gaussian_process(A, Y, noise=0.1).variance, dict(K_cross=A, K_query=np.diag(A))),
-    "MixedRegression": (maml.MixedRegression, dict(spectrum=[1.0, 0.5], start=1.0, spread=0.1, noise=0.5, n1=4, n2=3, m=2, beta_tr=0.1, beta_te=0.1, alpha=0.05)),
-    "MixedRegression.of": (maml.MixedRegression.of, dict(Sigma=A, start=np.ones(4), Sigma_theta=A)),
-    "MixedRegression.of_kernel": (maml.MixedRegression.of_kernel, dict(K=A, residual=Y)),
-    "maml.risk": (maml.risk, dict(problem=PROBLEM, steps=3)),
-    "maml.limit": (maml.limit, dict(problem=PROBLEM)),
-    "maml.grid": (maml.grid, dict(problem=PROBLEM, horizons=[1, 2], axes={"alpha": [0.05, 0.1]})),
-    "maml.simulate": (maml.simulate, dict(problem=PROBLEM, steps=3, runs=2, key=KEY, horizons=[1, 3])),
-    "maml.operator": (maml.operator, dict(spectrum=[1.0, 0.5], beta=0.1, n=3, F=[2.0, 2.0], k4=3.0)),
-    "maml.fourth_moment": (maml.fourth_moment, dict(K=A)),
+    "MixedRegression": (risks.MixedRegression, dict(spectrum=[1.0, 0.5], start=1.0, spread=0.1, noise=0.5, n1=4, n2=3, m=2, beta_tr=0.1, beta_te=0.1, alpha=0.05)),
+    "MixedRegression.of": (risks.MixedRegression.of, dict(Sigma=A, start=np.ones(4), Sigma_theta=A)),
+    "MixedRegression.of_kernel": (risks.MixedRegression.of_kernel, dict(K=A, residual=Y)),
+    "risks.risk": (risks.risk, dict(problem=PROBLEM, steps=3)),
+    "risks.limit": (risks.limit, dict(problem=PROBLEM)),
+    "risks.grid": (risks.grid, dict(problem=PROBLEM, horizons=[1, 2], axes={"alpha": [0.05, 0.1]})),
+    "risks.simulate": (risks.simulate, dict(problem=PROBLEM, steps=3, runs=2, key=KEY, horizons=[1, 3])),
+    "risks.operator": (risks.operator, dict(spectrum=[1.0, 0.5], beta=0.1, n=3, F=[2.0, 2.0], k4=3.0)),
+    "risks.fourth_moment": (risks.fourth_moment, dict(K=A)),
     "maml.learner": (maml.learner, dict(apply=linear, lr=0.1, steps=1, algorithm="maml", head="W", reg=None)),
     "maml.fit": (maml.fit, dict(f=LEARNER, params={"W": np.ones(1, np.float32)}, tasks=TASKS, lr=0.1, batch=2, steps=1, key=KEY)),
     "maml.accuracy": (maml.accuracy, dict(f=LEARNER, params={"W": np.ones(1, np.float32)}, tasks=TASKS)),

@@ -14,7 +14,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "ntkseq"
 LAYERS = (
     ("references", "activations"),  # and every top-level file that begins with an underscore
     ("blocks",),
-    ("models", "concepts", "data"),
+    ("models", "concepts", "data", "risks"),
     ("kernels",),
     ("empirical",),
     ("grams",),

@@ -30,6 +30,7 @@ SURFACE = {
         "models",
         "predictors",
         "ridge",
+        "risks",
         "spectra",
         "spectrum",
         "training",
@@ -70,6 +71,10 @@ SURFACE = {
         "early_stopping", "few_shot", "flow", "gaussian_process", "one_hot", "ridge", "ridge_cg", "select_reg",
     ],
     "ntkseq.reports": ["Figure", "Folder", "Prediction", "Rank", "Report", "Section", "Sheet", "Table"],
+    "ntkseq.risks": [
+        "Grid", "MixedRegression", "Risk", "Simulated", "fourth_moment", "grid", "limit", "operator", "risk",
+        "simulate",
+    ],
     "ntkseq.spectra": [
         "AttentionRanks", "Auto", "ClassStructure", "Comparison", "Curve", "Decay", "Full", "FullSpectrum", "Interval",
         "LayerRanks", "LowRank", "MatrixFree", "MetaSpectrum", "PartialSpectrum", "SampledRank", "Score",
@@ -86,6 +91,7 @@ SURFACE = {
         "Linearised", "LossProbe", "MovementProbe", "Probe", "Table", "Tape", "Trained", "deviation", "fit",
         "laziness", "linearised", "maml", "sgd", "track",
     ],
+    "ntkseq.training.maml": ["Accuracy", "Learner", "accuracy", "fit", "learner", "scored"],
 }  # fmt: skip
 
 ROOMS = sorted("ntkseq." + path.parent.name for path in pathlib.Path(ntkseq.__file__).parent.glob("*/__init__.py"))

@@ -7,9 +7,8 @@ import numpy as np
 
 from benchmarks.report import Report
 from benchmarks.timing import measure, measure_in_turn
-from ntkseq import bounds
+from ntkseq import bounds, risks
 from ntkseq.data import spectra
-from ntkseq.training import maml
 
 
 def run(quick: bool) -> Report:
@@ -20,16 +19,16 @@ def run(quick: bool) -> Report:
     return report
 
 
-def problem(d: int) -> maml.MixedRegression:
+def problem(d: int) -> risks.MixedRegression:
     """A power law with different tasks."""
     lam = spectra.power_law(d)
-    return maml.MixedRegression(lam, 1.0, 0.3, 0.5, n1=10, n2=5, m=20, beta_tr=0.2, alpha=0.05)
+    return risks.MixedRegression(lam, 1.0, 0.3, 0.5, n1=10, n2=5, m=20, beta_tr=0.2, alpha=0.05)
 
 
 def exact(report: Report, d: int, steps: int, *, quick: bool) -> None:
     """All horizons, beside the recursion in a loop over steps: bias, then variance; and both in one loop."""
     given = problem(d)
-    curve = maml.risk(given, steps)
+    curve = risks.risk(given, steps)
     apart = max(
         np.max(np.abs(curve.bias / looped(given, steps, "bias")[:, 0] - 1)),
         np.max(np.abs(curve.variance[1:] / looped(given, steps, "variance")[1:, 0] - 1)),
@@ -44,7 +43,7 @@ def exact(report: Report, d: int, steps: int, *, quick: bool) -> None:
         return given.with_().alpha_max
 
     calls = {
-        "ours": lambda: maml.risk(given, steps), "moments": moments, "loops": loops,
+        "ours": lambda: risks.risk(given, steps), "moments": moments, "loops": loops,
         "one loop": lambda: looped(given, steps, "both"),
     }  # fmt: skip
     times = measure_in_turn(calls, repeats=5)
@@ -60,7 +59,7 @@ def exact(report: Report, d: int, steps: int, *, quick: bool) -> None:
     report.add("  both derived bounds there", measure(lambda: bounds.maml_sides(given, horizons)).median, "s")
 
 
-def looped(given: maml.MixedRegression, steps: int, part: str) -> np.ndarray:
+def looped(given: risks.MixedRegression, steps: int, part: str) -> np.ndarray:
     """(maml.9) step by step, in float64; its products of matrix and vector are the BLAS's."""
     alpha, mu, Q, a = given.alpha, given.mu_tr, given.moments.Q, 1 - given.alpha * given.mu_tr
     noise = given.moments.pi
@@ -79,12 +78,12 @@ def looped(given: maml.MixedRegression, steps: int, part: str) -> np.ndarray:
 def simulation(report: Report, d: int, steps: int, runs: int, *, quick: bool) -> None:
     """All runs at once, beside a loop over runs and steps, of which a few runs are timed."""
     given, few = problem(d), 4
-    truth = maml.risk(given, steps).total[-1]
-    found = maml.simulate(given, steps, runs, key=jax.random.key(0))
+    truth = risks.risk(given, steps).total[-1]
+    found = risks.simulate(given, steps, runs, key=jax.random.key(0))
     away = abs(found.mean[-1] - truth) / found.error[-1]
     report.add(f"simulation, d = {d}, T = {steps}, {runs} runs: standard errors away", float(away), "", most=4.0)
     calls = {
-        "ours": lambda: maml.simulate(given, steps, runs, key=jax.random.key(1)),
+        "ours": lambda: risks.simulate(given, steps, runs, key=jax.random.key(1)),
         "loop": lambda: simulated(given, steps, few),
     }
     times = measure_in_turn(calls, repeats=3)
@@ -93,7 +92,7 @@ def simulation(report: Report, d: int, steps: int, runs: int, *, quick: bool) ->
     report.add("    times runs, over ours", times["loop"].median / few * runs / times["ours"].median, "x")
 
 
-def simulated(given: maml.MixedRegression, steps: int, runs: int) -> np.ndarray:
+def simulated(given: risks.MixedRegression, steps: int, runs: int) -> np.ndarray:
     """(maml.2) and (maml.3) run after run, step after step."""
     rng, n1, n2, found = np.random.default_rng(0), given.n1, given.n2, np.empty(runs)
     root = np.sqrt(given.spectrum)

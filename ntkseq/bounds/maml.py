@@ -15,7 +15,7 @@ from ntkseq.bounds import maml_forms
 from ntkseq.bounds.assumptions import gaussian
 from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
 from ntkseq.bounds.maml_forms import OUTWARD, Sides
-from ntkseq.training.maml import MixedRegression, grids
+from ntkseq.risks import MixedRegression, grids
 
 FORMS = ("derived", "paper")
 QUANTITY = "E excess risk of the averaged iterate"
@@ -32,7 +32,7 @@ def maml_upper(problem: Any, steps: int, *, form: str = "derived", **constants: 
     second from assumption constants of the paper, recalled.
 
     Args:
-        problem: see `training.maml.MixedRegression`; one made by `of_kernel` says that its inputs are no Gaussians.
+        problem: see `risks.MixedRegression`; one made by `of_kernel` says that its inputs are no Gaussians.
         steps: T.
         form: "derived", certified where its conditions hold, or "paper", never certified.
         **constants: of the paper's form: c1 (3), b1 (1), sigma_x (1), the values of Gaussian inputs, and C (computed).
@@ -47,10 +47,10 @@ def maml_upper(problem: Any, steps: int, *, form: str = "derived", **constants: 
     Reference: huang2022maml; derived: maml.12 to maml.14.
 
     Example:
-        >>> from ntkseq.training import maml
-        >>> problem = maml.MixedRegression([1.0, 0.5, 0.25], 1.0, noise=0.5, n1=4, n2=3, beta_tr=0.3, alpha=0.05)
+        >>> from ntkseq import risks
+        >>> problem = risks.MixedRegression([1.0, 0.5, 0.25], 1.0, noise=0.5, n1=4, n2=3, beta_tr=0.3, alpha=0.05)
         >>> bound = maml_upper(problem, 50)
-        >>> bound.certified, bool(bound.value > maml.risk(problem, 50).total[-1])
+        >>> bound.certified, bool(bound.value > risks.risk(problem, 50).total[-1])
         (True, True)
     """
     steps, found = _found(problem, steps, form, constants)
@@ -87,10 +87,10 @@ def maml_lower(problem: Any, steps: int, *, form: str = "derived", **constants: 
     Reference: huang2022maml; derived: maml.15.
 
     Example:
-        >>> from ntkseq.training import maml
-        >>> problem = maml.MixedRegression([1.0, 0.5, 0.25], 1.0, noise=0.5, n1=4, n2=3, beta_tr=0.3, alpha=0.05)
+        >>> from ntkseq import risks
+        >>> problem = risks.MixedRegression([1.0, 0.5, 0.25], 1.0, noise=0.5, n1=4, n2=3, beta_tr=0.3, alpha=0.05)
         >>> bound = maml_lower(problem, 50)
-        >>> bound.certified, bool(bound.value < maml.risk(problem, 50).total[-1])
+        >>> bound.certified, bool(bound.value < risks.risk(problem, 50).total[-1])
         (True, True)
     """
     steps, found = _found(problem, steps, form, constants)
@@ -116,18 +116,18 @@ def maml_sides(
     Args:
         problem, form, **constants: as for `maml_upper`.
         horizons: T, any shape, integers of 1 or more.
-        axes: numbers of the problem that vary -> their values, as for `training.maml.grid`; all combinations are taken.
+        axes: numbers of the problem that vary -> their values, as for `risks.grid`; all combinations are taken.
 
     Returns:
         Sides, whose arrays have one axis for each of `axes` and then the shape of horizons. Without axes it has the
         constants behind the bounds, too.
 
     Raises:
-        ValueError: horizons below 1; as for `maml_upper` and `training.maml.grid`.
+        ValueError: horizons below 1; as for `maml_upper` and `risks.grid`.
 
     Example:
-        >>> from ntkseq.training import maml
-        >>> problem = maml.MixedRegression([1.0, 0.5], 1.0, noise=0.5, n1=4, n2=3, alpha=0.05)
+        >>> from ntkseq import risks
+        >>> problem = risks.MixedRegression([1.0, 0.5], 1.0, noise=0.5, n1=4, n2=3, alpha=0.05)
         >>> maml_sides(problem, [10, 100], axes={"beta_tr": [-0.3, 0.0, 0.3]}).upper_bias.shape
         (3, 2)
     """
@@ -148,7 +148,7 @@ def _found(problem: Any, steps: Any, form: Any, constants: dict[str, Any]) -> tu
 
 def _sides(problem: Any, T: np.ndarray, form: Any, constants: dict[str, Any]) -> Sides:
     if not isinstance(problem, MixedRegression):
-        raise ValueError(f"problem must be a training.maml.MixedRegression; got {type(problem).__name__}.")
+        raise ValueError(f"problem must be a risks.MixedRegression; got {type(problem).__name__}.")
     _checks.choice("form", form, FORMS)
     if form == "derived":
         if constants:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq.training.maml import MixedRegression
-from ntkseq.training.maml.moments import second_of_quadratic
+from ntkseq.risks import MixedRegression
+from ntkseq.risks.moments import second_of_quadratic
 
 EPS = float(np.finfo(np.float64).eps)
 OUTWARD = 1e-12

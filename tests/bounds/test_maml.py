@@ -8,9 +8,9 @@ import math
 import numpy as np
 import pytest
 
+from ntkseq import risks
 from ntkseq.bounds import maml_forms, maml_lower, maml_sides, maml_upper
-from ntkseq.training import maml
-from ntkseq.training.maml import MixedRegression
+from ntkseq.risks import MixedRegression
 
 
 def golden(**changes) -> MixedRegression:
@@ -45,7 +45,7 @@ def outside(seed: int, count: int) -> list[tuple[int, str]]:
     for k in range(count):
         problem = some(rng, 2.0, 0.999)
         steps = int(rng.choice([3, 40, 300]))
-        exact, sides = maml.risk(problem, steps).total, maml_sides(problem, np.arange(1, steps + 1))
+        exact, sides = risks.risk(problem, steps).total, maml_sides(problem, np.arange(1, steps + 1))
         assert sides.upper_holds.all() and sides.lower_holds.all()
         slack = 1e-12 * exact  # the exact risk is a sum of up to 300 rounded terms
         if (sides.upper_bias + sides.upper_variance < exact - slack).any():
@@ -92,7 +92,7 @@ def test_the_papers_form_has_the_numbers_of_the_theory_file():
 def test_the_papers_lower_form_with_its_factor_would_be_false():
     limit = maml_upper(golden(alpha=0.01), 50, form="paper").constants.alpha_limit
     problem = golden(start=0.0, alpha=0.99 * limit)
-    exact = maml.risk(problem, 200).total[-1]
+    exact = risks.risk(problem, 200).total[-1]
     assert exact == pytest.approx(3.604510921431412e-4, rel=1e-11)
     lower = maml_lower(problem, 200, form="paper")
     assert lower.value < exact < lower.value / (1 - 0.99)
@@ -105,7 +105,7 @@ def test_the_papers_forms_hold_where_they_speak():
         problem = some(rng, 0.95, 1.0)
         problem = problem.with_(alpha=problem.alpha * 0.02)
         horizons = np.array([1, 2, 9, 100])
-        sides, exact = maml_sides(problem, horizons, form="paper"), maml.risk(problem, 100).total[horizons - 1]
+        sides, exact = maml_sides(problem, horizons, form="paper"), risks.risk(problem, 100).total[horizons - 1]
         holds, below = sides.upper_holds, sides.lower_holds
         spoken += int(below.sum())
         assert not below[0]  # T = 1
@@ -167,7 +167,7 @@ def test_lower_bounds_fall_silent_alone():
 
 def test_at_one_step_and_without_steps_the_lower_bound_is_exact():
     problem = golden()
-    assert maml_lower(problem, 1).value == pytest.approx(maml.risk(problem, 1).total[0], rel=1e-11)
+    assert maml_lower(problem, 1).value == pytest.approx(risks.risk(problem, 1).total[0], rel=1e-11)
     still = golden(alpha=0.0)
     value = 0.5 * np.sum(still.mu_te * still.start**2)
     for bound in (maml_upper(still, 9), maml_lower(still, 9)):

@@ -17,12 +17,11 @@ import jax
 import numpy as np
 import pytest
 
-from ntkseq import bounds, cite, concepts, gram, kernels
+from ntkseq import bounds, cite, concepts, gram, kernels, risks
 from ntkseq.activations import LeakyRelu
 from ntkseq.bounds import AttentionHead, Bound, Tokens
 from ntkseq.bounds.base import total
 from ntkseq.concepts import series
-from ntkseq.training import maml
 from tests.bounds import worlds
 
 Draw = tuple[Bound, float]  # the bound, and the truth of its quantity
@@ -180,18 +179,18 @@ def meta_trained(rng: np.random.Generator, bound: Callable[..., Bound]) -> Draw:
     """The exact risk of MAML on linear regression, by its recursion."""
     d, steps = int(rng.integers(1, 9)), int(rng.choice([1, 3, 40, 300]))
     spectrum = np.arange(1.0, d + 1) ** -rng.uniform(0.5, 3)
-    problem = maml.MixedRegression(
+    problem = risks.MixedRegression(
         spectrum, rng.standard_normal(d), 0.1, noise=0.5, n1=4, n2=3, beta_tr=float(rng.uniform(-0.5, 0.5))
     )
     problem = problem.with_(alpha=float(rng.uniform(0.02, 0.2)) / (2 + float(problem.mu_tr.max()) + spectrum.sum()))
-    return bound(problem, steps), float(maml.risk(problem, steps).total[-1])
+    return bound(problem, steps), float(risks.risk(problem, steps).total[-1])
 
 
-KNOWN = maml.MixedRegression(1 / np.arange(1.0, 51) ** 2, 0.3, 0.1, noise=0.5, n1=10, n2=10, beta_tr=0.2, alpha=0.02)
+KNOWN = risks.MixedRegression(1 / np.arange(1.0, 51) ** 2, 0.3, 0.1, noise=0.5, n1=10, n2=10, beta_tr=0.2, alpha=0.02)
 
 
 def known_maml(bound: Callable[..., Bound]) -> Draw:
-    return bound(KNOWN, 1000), float(maml.risk(KNOWN, 1000).total[-1])
+    return bound(KNOWN, 1000), float(risks.risk(KNOWN, 1000).total[-1])
 
 
 @dataclasses.dataclass(frozen=True)

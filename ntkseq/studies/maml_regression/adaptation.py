@@ -8,10 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import _statistics
+from ntkseq import _statistics, risks
+from ntkseq.risks import MixedRegression
 from ntkseq.studies.maml_regression.options import RegressionOptions
-from ntkseq.training import maml
-from ntkseq.training.maml import MixedRegression
 
 CHUNK = 200  # tasks drawn at once
 
@@ -54,7 +53,7 @@ def adaptation(
     problem = study.problem(kind, study.rate, growth)
     least = np.array([problem.with_(beta_te=rate).irreducible for rate in rates])
     three = [-1.0, 0.0, 1.0]  # a risk is quadratic in beta_te, as mu_te is
-    known = maml.grid(problem, [study.early], {"beta_te": three}).total[:, 0]
+    known = risks.grid(problem, [study.early], {"beta_te": three}).total[:, 0]
     excess = np.polyval(np.polyfit(three, known, 2), rates)
     tasks = max(CHUNK, study.runs * 5)
     losses = [drawn_losses(problem.with_(beta_te=rate), tasks, seed=study.seed) for rate in drawn]

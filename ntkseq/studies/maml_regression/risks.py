@@ -10,13 +10,12 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from ntkseq import _checks, bounds
+from ntkseq import _checks, bounds, risks
 from ntkseq.bounds.maml_forms import Sides, effective
+from ntkseq.risks import MixedRegression, Risk
 from ntkseq.spectra import Interval
 from ntkseq.studies.exponents import exponent
 from ntkseq.studies.maml_regression.options import BATCHES, RegressionOptions
-from ntkseq.training import maml
-from ntkseq.training.maml import MixedRegression, Risk
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,12 +92,12 @@ def course(study: RegressionOptions, kind: str, rate: float, growth: float, *, k
     problem = stable(study, study.problem(kind, rate, growth), kind)
     all_horizons, at = np.arange(1, study.steps + 1), study.horizons
     share = _checks.positive_int("runs / 8", study.runs // BATCHES)
-    found = [maml.simulate(problem, study.steps, share, key=k, horizons=at) for k in jax.random.split(key, BATCHES)]
+    found = [risks.simulate(problem, study.steps, share, key=k, horizons=at) for k in jax.random.split(key, BATCHES)]
     return Course(
         problem,
         rate,
         growth,
-        maml.risk(problem, study.steps),
+        risks.risk(problem, study.steps),
         bounds.maml_sides(problem, all_horizons),
         bounds.maml_sides(problem, all_horizons, form="paper"),
         at,
@@ -111,8 +110,8 @@ def sweep(study: RegressionOptions, kind: str, rates: Sequence[float]) -> Sweep:
     """The least diverse tasks at the last horizon, over inner rates."""
     first, T = study.problem(kind, study.rate, study.growths[0]), np.asarray(study.steps)
     problems = [stable(study, first.with_(beta_tr=float(rate)), kind) for rate in rates]  # each keeps its moments
-    risks = [maml.risk(problem, study.steps) for problem in problems]
-    bias, variance = ([float(getattr(risk, part)[-1]) for risk in risks] for part in ("bias", "variance"))
+    curves = [risks.risk(problem, study.steps) for problem in problems]
+    bias, variance = ([float(getattr(risk, part)[-1]) for risk in curves] for part in ("bias", "variance"))
     derived, paper = (
         _stacked([bounds.maml_sides(problem, T, form=form) for problem in problems]) for form in ("derived", "paper")
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ntkseq import risks
 from ntkseq.studies.maml_regression.adaptation import adaptation, drawn_losses
 from ntkseq.studies.maml_regression.study import MamlRegression
-from ntkseq.training import maml
 
 STUDY = MamlRegression(d=5, steps=80, runs=64, rates=(0.1, -0.5), n1=3, n2=2, m=4, start=1.0)
 
@@ -29,6 +29,6 @@ def test_losses_after_adaptation_have_their_least_at_the_best_rate():
     assert rates[int(np.argmin(found.least))] == pytest.approx(nearest)
     assert found.unadapted == pytest.approx(found.least[rates.index(0.0)])
     k = rates.index(0.5)
-    excess = maml.risk(STUDY.problem("log", STUDY.rate, 1.0).with_(beta_te=0.5), STUDY.early).total[-1]
+    excess = risks.risk(STUDY.problem("log", STUDY.rate, 1.0).with_(beta_te=0.5), STUDY.early).total[-1]
     assert STUDY.early == 4 and found.trained[k] - found.least[k] == pytest.approx(excess, rel=1e-9)
     assert (found.away < 4).all()

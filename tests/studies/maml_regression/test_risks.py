@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from ntkseq import risks
 from ntkseq.studies.maml_regression.options import KINDS
 from ntkseq.studies.maml_regression.risks import (
     Course,
@@ -21,7 +22,6 @@ from ntkseq.studies.maml_regression.risks import (
     upper,
 )
 from ntkseq.studies.maml_regression.study import MamlRegression
-from ntkseq.training import maml
 
 STUDY = MamlRegression(d=5, steps=80, runs=64, rates=(0.1, -0.5), n1=3, n2=2, m=4, start=1.0)
 
@@ -79,7 +79,7 @@ def test_stopping_times_are_first_crossings_and_bracketed(one: Course):
 def test_weights_are_split_where_steps_have_learnt(one: Course):
     p, counts = one.problem, []
     for T in (20, 40, 80):
-        shorter = maml.Risk(one.exact.bias[:T], one.exact.variance[:T], True)
+        shorter = risks.Risk(one.exact.bias[:T], one.exact.variance[:T], True)
         Xi, count = dataclasses.replace(one, exact=shorter).weights()
         expected = [
             te / (T * mu) if p.alpha * T * mu >= 1 else T * p.alpha**2 * mu * te
@@ -112,7 +112,7 @@ def test_slopes_are_those_of_the_last_decade_and_hold_their_neighbours(one: Cour
 def test_a_sweep_is_its_problems_one_by_one():
     found = sweep(STUDY, "levels", [-0.4, 0.2])
     for k, rate in enumerate((-0.4, 0.2)):
-        alone = maml.risk(STUDY.problem("levels", rate, STUDY.growths[0]), 80)
+        alone = risks.risk(STUDY.problem("levels", rate, STUDY.growths[0]), 80)
         assert found.total[k] == pytest.approx(alone.total[-1], rel=1e-12)
     assert outside(found.total, found.derived) == 0
 

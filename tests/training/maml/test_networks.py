@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from ntkseq import empirical, kernels, models
+from ntkseq import empirical, kernels, models, risks
 from ntkseq.data.tasks import Support, Tasks, linear_regression, sinusoids
 from ntkseq.training import maml
 from tests.marks import few
@@ -52,7 +52,7 @@ def test_every_algorithm_learns_sine_waves(algorithm, reg) -> None:
 
 def test_the_average_of_the_iterates_is_that_of_the_theory(x64) -> None:
     """One pass of averaged SGD from w_0: the mean excess risk over runs is the exact one within its error."""
-    problem = maml.MixedRegression([1.0, 0.5], [0.7, -0.3], 0.3, noise=0.2, n1=3, n2=2, beta_tr=0.2, alpha=0.1)
+    problem = risks.MixedRegression([1.0, 0.5], [0.7, -0.3], 0.3, noise=0.2, n1=3, n2=2, beta_tr=0.2, alpha=0.1)
     f = maml.learner(linear, lr=0.2 / 3)
     values = []
     for seed in range(60):
@@ -71,7 +71,7 @@ def test_the_average_of_the_iterates_is_that_of_the_theory(x64) -> None:
             key=jax.random.key(0),
         )
         values.append(float(np.sum(problem.mu_te * np.asarray(trained.average) ** 2) / 2))
-    exact = maml.risk(problem, 20).total[-1]
+    exact = risks.risk(problem, 20).total[-1]
     assert abs(np.mean(values) - exact) < 4 * np.std(values) / np.sqrt(59)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntkseq.training.maml import low_rank, moments
+from ntkseq.risks import low_rank, moments
 
 
 def test_the_mixing_of_coordinates_is_that_of_the_moments():

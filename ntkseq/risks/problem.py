@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
-from ntkseq.training.maml import moments
+from ntkseq.risks import moments
 
 RANK = 1e-10
 """Eigenvalues of a kernel up to this share of the largest are taken for rounding."""

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ntkseq.training.maml import fourth_moment, moments, operator
+from ntkseq.risks import fourth_moment, moments, operator
 
 LAM = np.array([1.3, 0.6, 0.2])
 

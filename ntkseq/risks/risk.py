@@ -14,8 +14,8 @@ import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks
-from ntkseq.training.maml import low_rank
-from ntkseq.training.maml.problem import MixedRegression
+from ntkseq.risks import low_rank
+from ntkseq.risks.problem import MixedRegression
 
 BLOCK = 64
 """Steps at once: more make the triangular systems dearer, fewer the calls."""

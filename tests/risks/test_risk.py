@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ntkseq.training import maml
-from ntkseq.training.maml import MixedRegression
-from ntkseq.training.maml.risk import BLOCK
+from ntkseq import risks
+from ntkseq.risks import MixedRegression
+from ntkseq.risks.risk import BLOCK
 
 
 def golden(**changes) -> MixedRegression:
@@ -46,7 +46,7 @@ def looped(problem: MixedRegression, steps: int, start: np.ndarray, noise: np.nd
 
 
 def test_risks_are_the_numbers_of_the_theory_file():
-    curve = maml.risk(golden(), 1000)
+    curve = risks.risk(golden(), 1000)
     for T, bias, variance in (
         (1, 0.50345703125, 0.0),
         (2, 0.49538903359698283, 3.623699234397101e-05),
@@ -57,8 +57,8 @@ def test_risks_are_the_numbers_of_the_theory_file():
         assert curve.bias[T - 1] == pytest.approx(bias, rel=1e-12)
         assert curve.variance[T - 1] == pytest.approx(variance, rel=1e-12)
     assert (curve.stopping(0.1), curve.stopping(0.01), curve.stopping(1e-9)) == (189, 861, None)
-    assert maml.limit(golden()) == pytest.approx(0.4843125386166703, rel=1e-12)
-    small = maml.limit(golden(alpha=1e-9))
+    assert risks.limit(golden()) == pytest.approx(0.4843125386166703, rel=1e-12)
+    small = risks.limit(golden(alpha=1e-9))
     assert small == pytest.approx(0.4767579929803916, rel=1e-7)
 
 
@@ -67,7 +67,7 @@ def test_the_trade_off_in_the_inner_rate_is_that_of_the_theory_file():
     start = np.where(lam == 1, 0.3 / np.sqrt(6), 0.3 / np.sqrt(54))
     problem = MixedRegression(lam, start, np.sqrt(0.05), 1.0, n1=20, n2=5, m=20, beta_te=0.2, alpha=0.03)
     rates = [-0.6, -0.4, -0.2, 0, 0.2, 0.4, 0.6, 0.8, 0.95]
-    found = maml.grid(problem, [200], {"beta_tr": rates})
+    found = risks.grid(problem, [200], {"beta_tr": rates})
     bias = [
         0.00238286586315535, 0.002590846279751923, 0.0028749323134513766, 0.0033754807655291203,
         0.0044410404890054085, 0.006547951658341495, 0.009063970206823145, 0.00942287818107107, 0.007798866587128942,
@@ -84,7 +84,7 @@ def test_the_trade_off_in_the_inner_rate_is_that_of_the_theory_file():
 @pytest.mark.parametrize("seed", range(8))
 def test_blocks_of_steps_are_the_double_sum_over_iterates(seed: int):
     problem, none = some(seed), np.zeros(12)
-    curve = maml.risk(problem, 70)
+    curve = risks.risk(problem, 70)
     assert BLOCK < 70
     np.testing.assert_allclose(curve.bias, looped(problem, 70, problem.start**2, none), rtol=1e-10)
     np.testing.assert_allclose(curve.variance, looped(problem, 70, none, problem.moments.pi), rtol=1e-10)
@@ -92,7 +92,7 @@ def test_blocks_of_steps_are_the_double_sum_over_iterates(seed: int):
 
 @pytest.mark.parametrize("steps", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])
 def test_a_longer_run_begins_like_a_shorter_one(steps: int):
-    long, short = maml.risk(some(1), 4 * BLOCK), maml.risk(some(1), steps)
+    long, short = risks.risk(some(1), 4 * BLOCK), risks.risk(some(1), steps)
     assert short.total.shape == (steps,)
     np.testing.assert_allclose(short.bias, long.bias[:steps], rtol=1e-12)
     np.testing.assert_allclose(short.variance, long.variance[:steps], rtol=1e-12)
@@ -117,7 +117,7 @@ def test_without_an_inner_step_it_is_averaged_sgd_on_regression():
         found.append(0.5 * np.trace(Sigma @ both) / (t + 1) ** 2)
         cross = (np.eye(d) - alpha * Sigma) @ (cross + C)  # sum over s <= t of E delta_{t+1} delta_s'
         C = C - alpha * (Sigma @ C + C @ Sigma) + alpha**2 * squared(C) + added
-    np.testing.assert_allclose(maml.risk(problem, T).total, found, rtol=1e-11)
+    np.testing.assert_allclose(risks.risk(problem, T).total, found, rtol=1e-11)
 
 
 def test_units_of_the_inputs_do_not_matter():
@@ -126,38 +126,38 @@ def test_units_of_the_inputs_do_not_matter():
         spectrum=k * problem.spectrum, start=problem.start / np.sqrt(k), spread=problem.spread / np.sqrt(k),
         alpha=problem.alpha / k, beta_tr=problem.beta_tr / k, beta_te=problem.beta_te / k,
     )  # fmt: skip
-    np.testing.assert_allclose(maml.risk(scaled, 100).bias, maml.risk(problem, 100).bias, rtol=1e-12)
-    np.testing.assert_allclose(maml.risk(scaled, 100).variance, maml.risk(problem, 100).variance, rtol=1e-12)
+    np.testing.assert_allclose(risks.risk(scaled, 100).bias, risks.risk(problem, 100).bias, rtol=1e-12)
+    np.testing.assert_allclose(risks.risk(scaled, 100).variance, risks.risk(problem, 100).variance, rtol=1e-12)
 
 
 def test_horizons_times_risk_tend_to_their_limit():
     problem = golden(alpha=0.5)
-    assert 10**5 * maml.risk(problem, 10**5).variance[-1] == pytest.approx(maml.limit(problem), rel=1e-3)
+    assert 10**5 * risks.risk(problem, 10**5).variance[-1] == pytest.approx(risks.limit(problem), rel=1e-3)
 
 
 def test_a_step_size_of_zero_stays_at_the_start():
     problem = golden(alpha=0.0)
-    curve = maml.risk(problem, 100)
+    curve = risks.risk(problem, 100)
     np.testing.assert_allclose(curve.bias, 0.5 * np.sum(problem.mu_te * problem.start**2), rtol=1e-13)
-    assert not curve.variance.any() and curve.stable and maml.limit(problem) == np.inf
+    assert not curve.variance.any() and curve.stable and risks.limit(problem) == np.inf
 
 
 def test_an_unstable_step_size_is_said_and_never_ends_in_nan():
     problem = golden(alpha=3.0)
-    curve = maml.risk(problem, 5000)
+    curve = risks.risk(problem, 5000)
     assert not curve.stable and not np.isnan(curve.total).any() and curve.total[-1] == np.inf
-    assert maml.limit(problem) == np.inf
+    assert risks.limit(problem) == np.inf
     assert curve.total[20] > curve.total[10] > curve.total[1]
 
 
 def test_a_grid_is_its_problems_one_by_one():
     problem = golden()
-    found = maml.grid(problem, [1, 7, 80], {"beta_tr": [-0.3, 0.5], "n2": [1, 4], "alpha": [0.01, 0.1, 2.0]})
+    found = risks.grid(problem, [1, 7, 80], {"beta_tr": [-0.3, 0.5], "n2": [1, 4], "alpha": [0.01, 0.1, 2.0]})
     assert found.total.shape == (2, 2, 3, 3) and found.stable.shape == (2, 2, 3)
     for index in np.ndindex(2, 2, 3):
         i, j, k = index
         one = problem.with_(beta_tr=[-0.3, 0.5][i], n2=[1, 4][j], alpha=[0.01, 0.1, 2.0][k])
-        curve = maml.risk(one, 80)
+        curve = risks.risk(one, 80)
         np.testing.assert_array_equal(found.total[index], curve.total[[0, 6, 79]])
         assert found.stable[index] == curve.stable
     assert found.stable.any() and not found.stable.all()
@@ -166,11 +166,11 @@ def test_a_grid_is_its_problems_one_by_one():
 def test_grids_and_horizons_that_make_no_sense_are_refused():
     for horizons in ([0, 1], [2, 2], [], [[1]], [1.5]):
         with pytest.raises(ValueError, match="horizons"):
-            maml.grid(golden(), horizons, {"alpha": [0.1]})
+            risks.grid(golden(), horizons, {"alpha": [0.1]})
     for axes in ({"spectrum": [1.0]}, {"alpha": 0.1}, {"alpha": []}):
         with pytest.raises(ValueError, match="axes"):
-            maml.grid(golden(), [1], axes)
+            risks.grid(golden(), [1], axes)
     with pytest.raises(ValueError, match="steps"):
-        maml.risk(golden(), 0)
+        risks.risk(golden(), 0)
     with pytest.raises(ValueError, match="eps"):
-        maml.risk(golden(), 5).stopping(0.0)
+        risks.risk(golden(), 5).stopping(0.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ntkseq.training import maml
-from ntkseq.training.maml import MixedRegression
+from ntkseq import risks
+from ntkseq.risks import MixedRegression
 
 
 def golden(**changes) -> MixedRegression:
@@ -57,7 +57,7 @@ def test_a_rotated_problem_is_the_same_problem():
     turned = MixedRegression.of(V @ np.diag(problem.spectrum) @ V.T, V @ problem.start, V @ tasks @ V.T, **rest)
     plain = problem.with_(spread=np.sqrt(np.diag(tasks)))
     np.testing.assert_allclose(turned.spread, plain.spread, rtol=1e-12)
-    np.testing.assert_allclose(maml.risk(turned, 30).total, maml.risk(plain, 30).total, rtol=1e-11)
+    np.testing.assert_allclose(risks.risk(turned, 30).total, risks.risk(plain, 30).total, rtol=1e-11)
     assert not MixedRegression.of(np.diag([2.0, 1.0]), 1.0).spread.any()  # without Sigma_theta: one task
 
 
@@ -66,16 +66,16 @@ def test_directions_without_variance_are_dropped_and_change_nothing():
                   spread=np.sqrt([0.1, 5, 0.2, 0.3, 0.4, 5]))  # fmt: skip
     assert (more.d, more.dropped) == (4, 2)
     assert more.with_(alpha=0.1).dropped == 2
-    np.testing.assert_array_equal(maml.risk(more, 20).total, maml.risk(golden(), 20).total)
+    np.testing.assert_array_equal(risks.risk(more, 20).total, risks.risk(golden(), 20).total)
     nothing = MixedRegression([0.0, 0.0], 1.0, noise=1.0)
-    assert nothing.d == 0 and not maml.risk(nothing, 5).total.any() and maml.limit(nothing) == 0
+    assert nothing.d == 0 and not risks.risk(nothing, 5).total.any() and risks.limit(nothing) == 0
     assert nothing.alpha_max == np.inf
 
 
 def test_the_step_size_limit_separates_growth_from_decay():
     problem = golden()
     for factor, settles in ((0.99, True), (1.01, False)):
-        curve = maml.risk(problem.with_(alpha=factor * problem.alpha_max, noise=0.0, spread=0.0), 40_000)
+        curve = risks.risk(problem.with_(alpha=factor * problem.alpha_max, noise=0.0, spread=0.0), 40_000)
         sums = curve.bias * np.arange(1, 40_001) ** 2
         assert curve.stable is settles
         assert bool(sums[-1] < 1.001 * sums[20_000]) == settles

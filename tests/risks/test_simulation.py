@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from ntkseq.training import maml
-from ntkseq.training.maml import MixedRegression
+from ntkseq import risks
+from ntkseq.risks import MixedRegression
 
 SPECTRA = {
     "power": np.arange(1.0, 21) ** -1.5, "exponential": np.exp(-0.5 * np.arange(20)),
@@ -27,8 +27,8 @@ def case(spectrum: str, beta: float, alpha: float) -> MixedRegression:
 @pytest.mark.parametrize(("spectrum", "beta", "alpha"), [("exponential", 0.5, 0.1), ("two levels", -0.5, 0.03)])
 def test_runs_agree_with_the_exact_risk(spectrum: str, beta: float, alpha: float):
     problem = case(spectrum, beta, alpha)
-    found = maml.simulate(problem, 60, 300, key=jax.random.key(0), horizons=[1, 20, 60])
-    exact = maml.risk(problem, 60).total[found.horizons - 1]
+    found = risks.simulate(problem, 60, 300, key=jax.random.key(0), horizons=[1, 20, 60])
+    exact = risks.risk(problem, 60).total[found.horizons - 1]
     assert found.mean[0] == pytest.approx(exact[0], rel=1e-5) and found.error[0] < 1e-6 * exact[0]
     assert (np.abs(found.mean - exact) < 4 * found.error + 1e-5 * exact).all()
     assert (found.error[1:] < 0.1 * exact[1:]).all()
@@ -40,33 +40,33 @@ def test_runs_agree_with_the_exact_risk(spectrum: str, beta: float, alpha: float
 )
 def test_runs_agree_with_the_exact_risk_on_a_grid(spectrum: str, beta: float, alpha: float):
     problem = case(spectrum, beta, alpha)
-    found = maml.simulate(problem, 200, 400, key=jax.random.key(0))
-    assert abs(found.mean[-1] - maml.risk(problem, 200).total[-1]) < 4 * found.error[-1]
+    found = risks.simulate(problem, 200, 400, key=jax.random.key(0))
+    assert abs(found.mean[-1] - risks.risk(problem, 200).total[-1]) < 4 * found.error[-1]
 
 
 def test_the_error_is_the_spread_of_repeated_simulations():
     problem = case("exponential", 0.5, 0.1)
-    exact = maml.risk(problem, 30).total[-1]
-    found = [maml.simulate(problem, 30, 60, key=jax.random.key(k)) for k in range(60)]
+    exact = risks.risk(problem, 30).total[-1]
+    found = [risks.simulate(problem, 30, 60, key=jax.random.key(k)) for k in range(60)]
     z = np.array([(one.mean[-1] - exact) / one.error[-1] for one in found])
     assert 0.7 < np.sqrt(np.mean(z**2)) < 1.3  # 60 draws: 3 standard errors are 0.27
 
 
 def test_looking_more_often_changes_nothing():
     problem = case("power", 0.2, 0.1)
-    once = maml.simulate(problem, 40, 5, key=jax.random.key(1))
-    often = maml.simulate(problem, 40, 5, key=jax.random.key(1), horizons=[3, 17, 40])
+    once = risks.simulate(problem, 40, 5, key=jax.random.key(1))
+    often = risks.simulate(problem, 40, 5, key=jax.random.key(1), horizons=[3, 17, 40])
     np.testing.assert_allclose(often.mean[-1], once.mean[-1], rtol=1e-6)
-    assert once.runs == 5 and np.isnan(maml.simulate(problem, 3, 1, key=jax.random.key(0)).error).all()
+    assert once.runs == 5 and np.isnan(risks.simulate(problem, 3, 1, key=jax.random.key(0)).error).all()
 
 
 def test_a_run_that_diverges_is_not_hidden():
     problem = case("power", 0.2, 60.0)
-    assert not np.isfinite(maml.simulate(problem, 400, 3, key=jax.random.key(0)).mean[-1])
+    assert not np.isfinite(risks.simulate(problem, 400, 3, key=jax.random.key(0)).mean[-1])
 
 
 def test_horizons_that_make_no_sense_are_refused():
     problem = case("power", 0.2, 0.1)
     for horizons, said in (([5, 5], "ascending"), ([0, 2], "ascending"), ([11], "exceed"), ([1.5], "integers")):
         with pytest.raises(ValueError, match=said):
-            maml.simulate(problem, 10, 2, key=jax.random.key(0), horizons=horizons)
+            risks.simulate(problem, 10, 2, key=jax.random.key(0), horizons=horizons)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ntkseq import _checks
-from ntkseq.training.maml.problem import MixedRegression
+from ntkseq.risks.problem import MixedRegression
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ def simulate(problem: MixedRegression, steps: int, runs: int = 400, *, key: Any,
         >>> import jax
         >>> problem = MixedRegression([1.0, 0.5], 1.0, noise=0.5, n1=4, n2=3, beta_tr=0.3, alpha=0.05)
         >>> found = simulate(problem, 20, runs=50, key=jax.random.key(0))
-        >>> from ntkseq.training.maml import risk
+        >>> from ntkseq.risks import risk
         >>> exact = risk(problem, 20).total[-1]
         >>> bool(abs(found.mean[-1] - exact) < 4 * found.error[-1])
         True
