@@ -29,6 +29,7 @@ from ntkseq import (
     grams,
     kernels,
     models,
+    norms,
     predictors,
     references,
     reports,
@@ -68,8 +69,8 @@ ADDITIVE = concepts.Additive([(0, [0.6, 0.8], concepts.series.polynomial([0, 1])
 STEPS = concepts.PositionToPosition([(1, 2, 0, [0.6, 0.8], concepts.series.polynomial([0, 1]))])
 SEQUENCE = concepts.WholeSequence(betas=np.full((1, 3, 2), 0.5), series=concepts.series.polynomial([0, 1]))
 PAPER = kernels.Recurrent.preset("allen-zhu-li")
-LAW = bounds.Tokens.declared([1.0] * 3, features=2)
-MARKED = bounds.Tokens.declared([1.0] * 3, common=[1.0, 0.0, 0.0], features=2)
+LAW = norms.Tokens.declared([1.0] * 3, features=2)
+MARKED = norms.Tokens.declared([1.0] * 3, common=[1.0, 0.0, 0.0], features=2)
 OF_STEPS = np.einsum("ij,ts->ijts", A, np.array([[1.0, 0.5], [0.5, 1.0]]))
 COLUMNS = {
     "least": [1.0, 0.4],
@@ -254,15 +255,15 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "maml_upper": (bounds.maml_upper, dict(problem=PROBLEM, steps=3, form="derived")),
     "maml_lower": (bounds.maml_lower, dict(problem=PROBLEM, steps=3, form="paper")),
     "maml_sides": (bounds.maml_sides, dict(problem=PROBLEM, horizons=[1, 2], form="derived", axes={"alpha": [0.05, 0.1]})),
-    "Tokens.declared": (bounds.Tokens.declared, dict(norms=[1.0, 1.0], common=[1.0, 0.0], features=2)),
-    "Tokens.measured": (bounds.Tokens.measured, dict(x=X)),
-    "memory_profile": (bounds.memory_profile, dict(kernel=PAPER, x=LAW)),
-    "rkhs_norm": (bounds.rkhs_norm, dict(target=ADDITIVE, kernel=PAPER, x=LAW, degree=2)),
+    "Tokens.declared": (norms.Tokens.declared, dict(norms=[1.0, 1.0], common=[1.0, 0.0], features=2)),
+    "Tokens.measured": (norms.Tokens.measured, dict(x=X)),
+    "memory_profile": (norms.memory_profile, dict(kernel=PAPER, x=LAW)),
+    "rkhs_norm": (norms.rkhs_norm, dict(target=ADDITIVE, kernel=PAPER, x=LAW, degree=2)),
     "target_risk": (bounds.target_risk, dict(target=ADDITIVE, kernel=PAPER, x=LAW, n=4, delta=0.1, B0=1.0, tried=1)),
     "sample_size": (bounds.sample_size, dict(target=ADDITIVE, kernel=PAPER, x=LAW, eps=0.1, delta=0.1, B0=1.0, tried=1)),
     "every_step of a bound": (bounds.every_step, dict(K=OF_STEPS, y=np.ones((4, 2)), steps=[0], delta=0.1, B0=1.0, reg=0.1, kappa=2.0, tried=1)),
     "each_step": (bounds.each_step, dict(K=OF_STEPS, y=np.ones((4, 2)), delta=0.1, B0=1.0, reg=0.1, kappa=2.0, tried=1)),
-    "every_step_norm": (bounds.every_step_norm, dict(target=STEPS, kernel=PAPER, x=MARKED)),
+    "every_step_norm": (norms.every_step_norm, dict(target=STEPS, kernel=PAPER, x=MARKED)),
     "every_step_risk": (bounds.every_step_risk, dict(target=STEPS, kernel=PAPER, x=MARKED, n=4, delta=0.1, B0=1.0, tried=1)),
     "allen_zhu_li": (bounds.allen_zhu_li, dict(target=ADDITIVE, x=X, y=Y, eps=0.1, width=8, outputs=1)),
     "wang_shen": (bounds.wang_shen, dict(target=ADDITIVE, x=X, y=Y, delta=0.1, B0=1.0, tried=1, K=A)),

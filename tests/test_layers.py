@@ -16,7 +16,7 @@ LAYERS = (
     ("blocks",),
     ("models", "concepts", "data", "risks"),
     ("kernels",),
-    ("empirical",),
+    ("empirical", "norms"),
     ("grams",),
     ("spectra",),
     ("predictors", "training"),

@@ -28,6 +28,7 @@ SURFACE = {
         "kernels",
         "lazy",
         "models",
+        "norms",
         "predictors",
         "ridge",
         "risks",
@@ -36,12 +37,11 @@ SURFACE = {
         "training",
     ],
     "ntkseq.bounds": [
-        "Assumption", "AttentionHead", "Bound", "MemoryProfile", "Term", "Tokens", "Trajectory", "allen_zhu_li",
-        "along", "arora", "attention_norm", "attention_rank", "attention_schatten", "cao_gu", "du", "each_step",
-        "edelman", "effective_rank_capacity", "every_step", "every_step_norm", "every_step_risk", "frozen_attention",
-        "maml_lower", "maml_sides", "maml_upper", "margin", "memory_profile", "meta_kernel", "panigrahi_goyal",
-        "rademacher", "rkhs_norm", "sakai_imaizumi", "sample_size", "target_risk", "trauger_tewari", "truong",
-        "wang_shen",
+        "Assumption", "AttentionHead", "Bound", "Term", "Trajectory", "allen_zhu_li", "along", "arora",
+        "attention_norm", "attention_rank", "attention_schatten", "cao_gu", "du", "each_step", "edelman",
+        "effective_rank_capacity", "every_step", "every_step_risk", "frozen_attention", "maml_lower", "maml_sides",
+        "maml_upper", "margin", "meta_kernel", "panigrahi_goyal", "rademacher", "sakai_imaizumi", "sample_size",
+        "target_risk", "trauger_tewari", "truong", "wang_shen",
     ],
     "ntkseq.concepts": [
         "Additive", "Complexity", "NVariable", "PositionToPosition", "Sample", "Series", "Target", "WholeSequence",
@@ -66,6 +66,7 @@ SURFACE = {
     "ntkseq.models": [
         "Bidirectional", "Dense", "Gated", "LeakyRecurrent", "Model", "Recurrent", "Serial", "adapt", "squared_error",
     ],
+    "ntkseq.norms": ["MemoryProfile", "Tokens", "every_step_norm", "memory_profile", "rkhs_norm"],
     "ntkseq.predictors": [
         "Estimates", "FewShot", "Flow", "GaussianProcess", "IterativeRidge", "Ridge", "Selection", "Stopping",
         "early_stopping", "few_shot", "flow", "gaussian_process", "one_hot", "ridge", "ridge_cg", "select_reg",

@@ -1,32 +1,26 @@
 """What can be said about the test loss? Bounds with their terms, assumptions, and what could not be checked."""
 
+from ntkseq._bound import Assumption, Bound, Term
 from ntkseq.bounds.attention import attention_norm, attention_rank, attention_schatten
 from ntkseq.bounds.attention_capacity import effective_rank_capacity
 from ntkseq.bounds.attention_frozen import frozen_attention
 from ntkseq.bounds.attention_head import AttentionHead
 from ntkseq.bounds.attention_theorems import edelman, sakai_imaizumi, trauger_tewari, truong
-from ntkseq.bounds.base import Assumption, Bound, Term
 from ntkseq.bounds.descent import du
 from ntkseq.bounds.kernel import margin, rademacher
-from ntkseq.bounds.known_target import sample_size, target_risk
+from ntkseq.bounds.known_target import every_step_risk, sample_size, target_risk
 from ntkseq.bounds.maml import maml_lower, maml_sides, maml_upper
-from ntkseq.bounds.memory import MemoryProfile, memory_profile
 from ntkseq.bounds.meta_kernel import meta_kernel
 from ntkseq.bounds.networks import arora, cao_gu
 from ntkseq.bounds.recurrent import allen_zhu_li, panigrahi_goyal, wang_shen
-from ntkseq.bounds.rkhs import rkhs_norm
 from ntkseq.bounds.steps import each_step, every_step
-from ntkseq.bounds.steps_norm import every_step_norm, every_step_risk
-from ntkseq.bounds.tokens import Tokens
 from ntkseq.bounds.trajectory import Trajectory, along
 
 __all__ = [
     "Assumption",
     "AttentionHead",
     "Bound",
-    "MemoryProfile",
     "Term",
-    "Tokens",
     "Trajectory",
     "allen_zhu_li",
     "along",
@@ -40,18 +34,15 @@ __all__ = [
     "edelman",
     "effective_rank_capacity",
     "every_step",
-    "every_step_norm",
     "every_step_risk",
     "frozen_attention",
     "maml_lower",
     "maml_sides",
     "maml_upper",
     "margin",
-    "memory_profile",
     "meta_kernel",
     "panigrahi_goyal",
     "rademacher",
-    "rkhs_norm",
     "sakai_imaizumi",
     "sample_size",
     "target_risk",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq.bounds.base import STATUS, Assumption
+from ntkseq._bound import Assumption
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -17,11 +15,6 @@ def within(upper: float, spread: float, limit: float) -> str:
     if upper <= limit:
         return "holds"
     return "fails" if upper * (1 - 2 * spread) > limit else "unresolved"
-
-
-def worst(statuses: Iterable[str]) -> str:
-    """The worst of some statuses; "holds" for none."""
-    return max(statuses, key=STATUS.index, default="holds")
 
 
 def independent(copies: int = 0) -> Assumption:
@@ -85,12 +78,6 @@ def noiseless(where: str = "", status: str = "declared", evidence: str = "") -> 
 def like_these(shared: str) -> Assumption:
     """The assumption that what was read off these inputs holds for all: token norms, and what is `shared`."""
     return Assumption("all inputs", f"test inputs have the same token norms and {shared} as these", "declared")
-
-
-def constant_norms(status: str, evidence: str = "") -> Assumption:
-    """The assumption that the norm of a token depends on its position alone."""
-    words = "|x_i[t]| is the same for all inputs i, at every position t"
-    return Assumption("token norms", words, status, evidence)
 
 
 def gaussian(status: str, evidence: str) -> Assumption:

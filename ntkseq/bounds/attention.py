@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._bound import Bound, Term
 from ntkseq.bounds.attention_covers import (
     chained,
     norm_cover,
@@ -21,7 +22,6 @@ from ntkseq.bounds.attention_covers import (
     schatten_entropies,
 )
 from ntkseq.bounds.attention_setting import GRID, HeadConstants, Setting, setting
-from ntkseq.bounds.base import Bound, Term
 
 POWERS = (0.125, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 

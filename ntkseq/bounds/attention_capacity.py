@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._bound import Assumption, Bound, Constants, Term, total
 from ntkseq.bounds.assumptions import independent
-from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
 from ntkseq.spectra import AttentionRanks, aggregate
 from ntkseq.spectra.ranks import EffectiveRank
 from ntkseq.spectra.ranks.short import as_rank

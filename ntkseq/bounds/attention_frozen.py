@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _checks
-from ntkseq.bounds._system import EPS
+from ntkseq._bound import Assumption, Bound, Constants, Term, total
 from ntkseq.bounds.assumptions import beforehand, independent, within
 from ntkseq.bounds.attention_covers import rounded_up
 from ntkseq.bounds.attention_head import tokens
 from ntkseq.bounds.attention_setting import GRID, labelled
-from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
 from ntkseq.bounds.losses import named
+from ntkseq.bounds.system import EPS
 
 
 def frozen_attention(

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._bound import Assumption, Bound, Constants, Term, total, worst
 from ntkseq.bounds import losses
-from ntkseq.bounds._system import EPS
-from ntkseq.bounds.assumptions import beforehand, independent, within, worst
+from ntkseq.bounds.assumptions import beforehand, independent, within
 from ntkseq.bounds.attention_covers import Sizes, rounded_up
 from ntkseq.bounds.attention_head import AttentionHead, tokens
-from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
 from ntkseq.bounds.losses import Loss
+from ntkseq.bounds.system import EPS
 
 GRID = 2**0.125
 

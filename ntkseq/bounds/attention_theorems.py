@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._bound import Assumption, Bound, Constants, Term
 from ntkseq.bounds.assumptions import independent
 from ntkseq.bounds.attention_head import AttentionHead
-from ntkseq.bounds.base import Assumption, Bound, Constants, Term
 
 STATES = "the constants of the paper are not at hand: a rate only"
 

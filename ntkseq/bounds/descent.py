@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _checks
-from ntkseq.bounds._system import EPS, System, system
-from ntkseq.bounds.base import Assumption, Bound, Constants, Term
+from ntkseq._bound import Assumption, Bound, Constants, Term
+from ntkseq.bounds.system import EPS, System, system
 
 
 def du(K: Any, y: Any, *, eta: float | None = None, steps: int | None = None) -> Bound[DescentConstants]:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._bound import Bound, Constants, Term, total
 from ntkseq._outward import outward
-from ntkseq.bounds._svm import hard_margin
-from ntkseq.bounds._system import EPS, System, system
-from ntkseq.bounds._uniform import confidence, multiple, ridge_dual
 from ntkseq.bounds.assumptions import beforehand, ceiling
-from ntkseq.bounds.base import Bound, Constants, Term, total
 from ntkseq.bounds.losses import Loss, at_margin, named
+from ntkseq.bounds.svm import hard_margin
+from ntkseq.bounds.system import EPS, System, system
+from ntkseq.bounds.uniform import confidence, multiple, ridge_dual
 
 
 def rademacher(

@@ -6,14 +6,17 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ntkseq import _checks
+from ntkseq._bound import Bound, Constants, Term, total
 from ntkseq._outward import outward
-from ntkseq.bounds._uniform import confidence, multiple
 from ntkseq.bounds.assumptions import beforehand, independent, like_these, noiseless
-from ntkseq.bounds.base import Bound, Constants, Term, total
 from ntkseq.bounds.losses import ABSOLUTE
-from ntkseq.bounds.rkhs import rkhs_norm
-from ntkseq.bounds.tokens import Tokens
+from ntkseq.bounds.uniform import confidence, multiple
+from ntkseq.norms.every_step import every_step_norm
+from ntkseq.norms.rkhs import rkhs_norm
+from ntkseq.norms.tokens import Tokens
 
 KERNEL = "the kernel interpolant of noiseless labels (not a network of finite width)"
 
@@ -25,14 +28,14 @@ def target_risk(
 
         E min(1, |f_n - f|) <= 2 i B0 kappa/sqrt(n) + sqrt(log(i (i+1) tried/delta)/(2n)),    i = max(1, ceil(|f|/B0))
 
-    with |f| from `rkhs_norm` and kappa^2 = K(x, x), which constant token norms fix. It is (bounds.4) for every function
-    of at most the norm of f, of which the interpolant f_n of y_i = f(x_i) is one; `rademacher(K, y, kappa=...)` puts
-    the measured y'K^-1 y in its place, which is smaller.
+    with |f| from `norms.rkhs_norm` and kappa^2 = K(x, x), which constant token norms fix. It is (bounds.4) for every
+    function of at most the norm of f, of which the interpolant f_n of y_i = f(x_i) is one; `rademacher(K, y,
+    kappa=...)` puts the measured y'K^-1 y in its place, which is smaller.
 
     Args:
-        target: the labels' function, see `rkhs_norm`.
+        target: the labels' function, see `norms.rkhs_norm`.
         kernel: a `kernels.Recurrent` of the relu family with the last read-out.
-        x: inputs (n, t, d), or a `Tokens`.
+        x: inputs (n, t, d), or a `norms.Tokens`.
         n: number of examples; None: those of x.
         delta: the probability that the bound fails.
         B0: grid of the norm, fixed beforehand.
@@ -42,7 +45,7 @@ def target_risk(
         Bound; inf with the reason where the norm has no finite bound.
 
     Raises:
-        ValueError: as `rkhs_norm`; no n where x is a `Tokens`.
+        ValueError: as `norms.rkhs_norm`; no n where x is a `norms.Tokens`.
 
     Reference: bartlett2002rademacher for the ingredients; recurrent_bounds.10.
     """
@@ -99,7 +102,7 @@ def sample_size(
         n >= ((2 i B0 kappa + sqrt(log(i (i+1) tried/delta)/2)) / eps)^2
 
     Args:
-        target, kernel, x: as in `target_risk`; x may be a `Tokens`.
+        target, kernel, x: as in `target_risk`; x may be a `norms.Tokens`.
         eps: the wanted expected loss min(1, |f_n - f|), in (0, 1).
         delta: the probability that it is missed.
         B0: grid of the norm, fixed beforehand.
@@ -143,6 +146,64 @@ def sample_size(
     )
 
 
+def every_step_risk(
+    target: Any, kernel: Any, x: Any, *, n: int, delta: float = 0.05, B0: float = 1.0, tried: int = 1
+) -> Bound[StepsRiskConstants]:
+    """Bound the test loss of the kernel interpolant of a position-to-position target before any label is seen.
+
+        E mean_t min(1, |f_n,t - f_t|) <= (2/T) sum_t i B0 kappa_t/sqrt(n) + sqrt(log(i (i+1) tried/delta)/(2n))
+
+    over the steps that the target feeds, with i = max(1, ceil(|f|/B0)), |f| of `norms.every_step_norm` and
+    kappa_t^2 = K[t, t](x, x); see `every_step`.
+
+    Args:
+        target, kernel, x: as in `norms.every_step_norm`.
+        n: number of sequences.
+        delta, B0, tried: as in `target_risk`.
+
+    Returns:
+        Bound; inf with the reason where the norm has no finite bound.
+    """
+    n, tried = _checks.positive_int("n", n), _checks.positive_int("tried", tried)
+    delta, B0 = _checks.probability("delta", delta), _checks.nonnegative("B0", B0, positive=True)
+    norm = every_step_norm(target, kernel, x)
+    size, kappa = norm.constants.norm, np.sqrt(norm.constants.kernel_diagonal)
+    capacity = sure = i = math.inf
+    if math.isfinite(size):
+        i = multiple(size, B0)
+        capacity = 2 * i * B0 * float(kappa.mean()) / math.sqrt(n)
+        sure = confidence(i, tried, delta, n, ceiling=True)
+    terms = (
+        Term(
+            "capacity",
+            "(2/T) sum_t i B0 kappa_t/sqrt(n)",
+            capacity,
+            explicit=True,
+            provenance="derived",
+            note=f"i = {i}, |f| <= {outward(size)}",
+        ),
+        Term("confidence", "sqrt(log(i(i+1) tried/delta)/(2n))", sure, explicit=True, provenance="derived"),
+    )
+    return Bound(
+        name="risk of the kernel interpolant of a position-to-position target",
+        quantity=ABSOLUTE.risk("f_n,t(x)", "f_t(x)", "E mean_t"),
+        value=total(terms),
+        terms=terms,
+        assumptions=(
+            independent(),
+            beforehand("target, kernel, B0, n, delta", tried),
+            noiseless(", at the steps that f feeds"),
+            *norm.assumptions,
+            like_these("first token"),
+        ),
+        delta=delta,
+        applies_to="the kernel interpolant of noiseless labels of all steps (not a network of finite width)",
+        references=("bartlett2002rademacher", "allenzhu2019rnn"),
+        constants=StepsRiskConstants(n, size, i, B0, tuple(kappa.tolist()), tried),
+        reason=norm.reason,
+    )
+
+
 @dataclass(frozen=True)
 class RiskConstants(Constants):
     """Numbers of a bound before any label is seen.
@@ -174,3 +235,15 @@ class SampleSizeConstants(Constants):
     kappa: float
     tried: int
     eps: float
+
+
+@dataclass(frozen=True)
+class StepsRiskConstants(Constants):
+    """As `RiskConstants`, with the root of K[t, t](x, x) of every step that the target feeds."""
+
+    n: int
+    norm: float
+    i: float
+    B0: float
+    kappa: tuple[float, ...]
+    tried: int

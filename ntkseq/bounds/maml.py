@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._bound import Assumption, Bound, Constants, Term, total
 from ntkseq.bounds import maml_forms
 from ntkseq.bounds.assumptions import gaussian
-from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
 from ntkseq.bounds.maml_forms import OUTWARD, Sides
 from ntkseq.risks import MixedRegression, grids
 

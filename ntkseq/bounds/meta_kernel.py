@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._bound import Assumption, Bound, Constants, Term, total
 from ntkseq._outward import outward
-from ntkseq.bounds._system import EPS, System, system
-from ntkseq.bounds._uniform import confidence, multiple, ridge_dual
 from ntkseq.bounds.assumptions import beforehand, ceiling, independent_tasks
-from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
 from ntkseq.bounds.losses import named
+from ntkseq.bounds.system import EPS, System, system
+from ntkseq.bounds.uniform import confidence, multiple, ridge_dual
 
 PREDICTOR = "the meta-kernel predictor with these coefficients (not a network of finite width)"
 

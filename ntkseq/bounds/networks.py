@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _checks
-from ntkseq.bounds._svm import hard_margin
-from ntkseq.bounds._system import EPS, System, system
+from ntkseq._bound import Assumption, Bound, Constants, Term, total
 from ntkseq.bounds.assumptions import beforehand
-from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
+from ntkseq.bounds.svm import hard_margin
+from ntkseq.bounds.system import EPS, System, system
 
 
 def arora(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0) -> Bound[AroraConstants]:

@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks, _precision
+from ntkseq._bound import Assumption, Bound, Constants, Term
 from ntkseq._outward import at_most
 from ntkseq.bounds.assumptions import independent, noiseless
-from ntkseq.bounds.base import Assumption, Bound, Constants, Term
 from ntkseq.bounds.kernel import rademacher
 from ntkseq.bounds.known_target import target_risk
-from ntkseq.bounds.tokens import Tokens, same_norm
 from ntkseq.concepts import Additive, NVariable, WholeSequence, complexity
 from ntkseq.kernels import Recurrent
+from ntkseq.norms.tokens import Tokens, same_norm
 
 LOW = "recalled with low confidence"
 BESIDE = "proved here, for the kernel predictor"
@@ -96,7 +96,7 @@ def wang_shen(target: Any, x: Any, y: Any, **own: Any) -> Bound[WangShenConstant
 
     Of the paper the abstract was at hand: additive targets without a small token norm, and functions of N tokens with N
     or their span small, are learnt from almost polynomially many examples in t. The exponents of t, N and the span are
-    not known here, and for early tokens `rkhs_norm` grows faster than any polynomial in t.
+    not known here, and for early tokens `norms.rkhs_norm` grows faster than any polynomial in t.
 
     Args:
         target: the labels' function, a `concepts.Additive` or `NVariable`.

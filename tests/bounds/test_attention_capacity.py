@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ntkseq import spectra
+from ntkseq._bound import PROVENANCE, Bound, Term
 from ntkseq.bounds.attention_capacity import effective_rank_capacity
-from ntkseq.bounds.base import PROVENANCE, Bound, Term
 
 
 def test_it_is_its_formula():

@@ -10,7 +10,7 @@ import pytest
 
 from ntkseq._notices import PrecisionWarning
 from ntkseq.bounds import margin, rademacher
-from ntkseq.bounds._svm import hard_margin
+from ntkseq.bounds.svm import hard_margin
 from ntkseq.grams.base import Dense
 from ntkseq.predictors import ridge
 

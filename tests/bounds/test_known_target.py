@@ -11,9 +11,9 @@ import pytest
 from ntkseq import concepts, kernels
 from ntkseq.bounds.kernel import rademacher
 from ntkseq.bounds.known_target import sample_size, target_risk
-from ntkseq.bounds.rkhs import rkhs_norm
-from ntkseq.bounds.tokens import Tokens
 from ntkseq.concepts import series
+from ntkseq.norms.rkhs import rkhs_norm
+from ntkseq.norms.tokens import Tokens
 
 PAPER = kernels.Recurrent.preset("allen-zhu-li")
 LINEAR = series.polynomial([0.0, 1.0])

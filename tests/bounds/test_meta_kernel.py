@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkseq.bounds.base import Bound
+from ntkseq._bound import Bound
 from ntkseq.bounds.meta_kernel import meta_kernel
 from ntkseq.data.tasks import Tasks, linear_regression
 from ntkseq.grams.base import Dense

@@ -12,8 +12,8 @@ from ntkseq import concepts, kernels
 from ntkseq.bounds.kernel import rademacher
 from ntkseq.bounds.known_target import target_risk
 from ntkseq.bounds.recurrent import allen_zhu_li, panigrahi_goyal, wang_shen
-from ntkseq.bounds.tokens import Tokens
 from ntkseq.concepts import series
+from ntkseq.norms.tokens import Tokens
 
 T, D, EPS_X = 4, 3, 0.1
 TARGET = concepts.Additive([(1, [1.0, 0.0, 0.0], "sin"), (2, [0.0, 1.0, 0.0], "sin")])

@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg
 import scipy.optimize
 
-from ntkseq.bounds._svm import hard_margin
+from ntkseq.bounds.svm import hard_margin
 
 
 def problem(seed, n, rank_floor=1e-2):

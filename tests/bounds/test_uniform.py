@@ -10,7 +10,7 @@ import pytest
 
 from ntkseq import bounds
 from ntkseq.bounds import AttentionHead
-from ntkseq.bounds._uniform import confidence, multiple
+from ntkseq.bounds.uniform import confidence, multiple
 
 K, X = 0.5 * np.eye(6) + 0.5, np.eye(3)[None].repeat(6, 0)
 HEAD = AttentionHead([0.5], [[1.0], [0.5], [0.25]], 0.1 * np.eye(3))

@@ -17,11 +17,12 @@ import jax
 import numpy as np
 import pytest
 
-from ntkseq import bounds, cite, concepts, gram, kernels, risks
+from ntkseq import bounds, cite, concepts, gram, kernels, norms, risks
+from ntkseq._bound import total
 from ntkseq.activations import LeakyRelu
-from ntkseq.bounds import AttentionHead, Bound, Tokens
-from ntkseq.bounds.base import total
+from ntkseq.bounds import AttentionHead, Bound
 from ntkseq.concepts import series
+from ntkseq.norms import Tokens
 from tests.bounds import worlds
 
 Draw = tuple[Bound, float]  # the bound, and the truth of its quantity
@@ -104,7 +105,7 @@ def circle(rng: np.random.Generator) -> Draw:
     seen = np.abs(values) > 1e-12 * np.abs(values).max()
     # what the grid folds onto a coefficient raises it, so the norm is no larger than it says
     truth = float(np.sum(np.abs(values[seen]) ** 2 / spectrum[seen]))
-    return bounds.rkhs_norm(f, RNN, Tokens.declared([1.0, 1.0], features=2)), truth
+    return norms.rkhs_norm(f, RNN, Tokens.declared([1.0, 1.0], features=2)), truth
 
 
 def known_steps(rng: np.random.Generator, n: int = 30) -> Draw:
@@ -120,7 +121,7 @@ def known_steps(rng: np.random.Generator, n: int = 30) -> Draw:
     y = np.asarray(jax.vmap(f)(x), np.float64)[:, 1:, 0].ravel()
     K = np.asarray(kernels.every_step(RNN, x))[:, :, 1:, 1:].transpose(0, 2, 1, 3).reshape(2 * n, 2 * n)
     law = Tokens.declared([1.0] * 3, common=[1.0, 0, 0], features=3)
-    return bounds.every_step_norm(f, RNN, law), float(y @ np.linalg.solve(K, y))
+    return norms.every_step_norm(f, RNN, law), float(y @ np.linalg.solve(K, y))
 
 
 def axes(n: int, seed: int, which: str) -> tuple[Any, Tokens, float, Any]:
@@ -261,11 +262,11 @@ ROWS = {
         lambda: bounds.every_step_risk(SECOND, SUM, PAIR, n=10),
     ),
     "rkhs_norm": Row(
-        circle, lambda: circle(np.random.default_rng(2)), 1.6, lambda: bounds.rkhs_norm(FIRST, RNN, ONE)
+        circle, lambda: circle(np.random.default_rng(2)), 1.6, lambda: norms.rkhs_norm(FIRST, RNN, ONE)
     ),
     "every_step_norm": Row(
         known_steps, lambda: known_steps(np.random.default_rng(10)), 2.5,
-        lambda: bounds.every_step_norm(SECOND, SUM, PAIR),
+        lambda: norms.every_step_norm(SECOND, SUM, PAIR),
     ),
     "du": Row(
         descended, lambda: descended(np.random.default_rng(0)), 1 + 1e-9,
@@ -327,7 +328,7 @@ of_all = pytest.mark.parametrize("name", sorted(set(ROWS) | set(ESTIMATES)))
 
 
 def test_every_public_bound_has_a_row():
-    public = {name for name in bounds.__all__ if name.islower()}
+    public = {name for name in [*bounds.__all__, *norms.__all__] if name.islower()}
     assert set(ROWS) | set(ESTIMATES) | NO_BOUND == public
 
 

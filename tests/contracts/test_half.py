@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import ntkseq
-from ntkseq import bounds, kernels
+from ntkseq import kernels, norms
 from ntkseq._notices import PrecisionWarning
-from ntkseq.bounds.tokens import same_norm
+from ntkseq.norms.tokens import same_norm
 from tests.marks import few
 
 KERNELS = {
@@ -45,5 +45,5 @@ def test_an_array_in_half_precision_has_the_rank_and_the_norms_of_its_numbers(dt
     x = jnp.ones((2, 3, 4), dtype) / 3
     for held in (x, np.asarray(x)):
         assert same_norm(np.asarray(held).reshape(6, 4)) == "holds"
-        tokens = bounds.Tokens.measured(held)
+        tokens = norms.Tokens.measured(held)
         np.testing.assert_allclose(tokens.squares, np.sum(np.asarray(x[0], np.float64) ** 2, axis=1), rtol=1e-12)

@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 
 from ntkseq import _checks
 from ntkseq.data import spectra
+from ntkseq.risks import MixedRegression
 from ntkseq.studies.base import NamedStudy
-from ntkseq.training.maml import MixedRegression
 
 KINDS = {
     "log": "i^-1 log(i + 1)^-2",

@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq.bounds import Bound
-from ntkseq.bounds.known_target import RiskConstants
-from ntkseq.bounds.steps_norm import StepsRiskConstants
+from ntkseq.bounds.known_target import RiskConstants, StepsRiskConstants
 from ntkseq.reports.learning import Curve
 from ntkseq.studies.recurrent.kernel_regression import Errors, KernelFit, NormFit
 from ntkseq.studies.recurrent.sgd import NetworkFit

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import concepts, predictors
-from ntkseq.bounds import Tokens, target_risk
-from ntkseq.bounds.memory import MemoryProfile, memory_profile
+from ntkseq.bounds import target_risk
 from ntkseq.grams import Dense, gram
+from ntkseq.norms import MemoryProfile, Tokens, memory_profile
 from ntkseq.spectra import Interval
 from ntkseq.studies.exponents import exponent
 from ntkseq.studies.provenance import Fingerprint

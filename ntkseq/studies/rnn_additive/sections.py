@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ntkseq.bounds import MemoryProfile
+from ntkseq.norms import MemoryProfile
 from ntkseq.reports import Figure, Section, Table, learning
 from ntkseq.reports.learning import Curve
 from ntkseq.studies.exponents import cell

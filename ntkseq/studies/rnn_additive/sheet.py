@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ntkseq._outward import at_least
-from ntkseq.bounds import MemoryProfile, allen_zhu_li, wang_shen
+from ntkseq.bounds import allen_zhu_li, wang_shen
+from ntkseq.norms import MemoryProfile
 from ntkseq.reports import Section, Sheet
 from ntkseq.studies.exponents import span
 from ntkseq.studies.recurrent.cases import fit_notes, network_numbers, over_kernel

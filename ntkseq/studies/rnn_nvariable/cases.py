@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import concepts
-from ntkseq.bounds import Bound, MemoryProfile, Tokens, memory_profile, rademacher, sample_size, target_risk
-from ntkseq.bounds.power_series import diagonal, expand
+from ntkseq.bounds import Bound, rademacher, sample_size, target_risk
 from ntkseq.grams import gram
+from ntkseq.norms import MemoryProfile, Tokens, memory_profile
+from ntkseq.norms.power_series import diagonal, expand
 from ntkseq.spectra import Interval
 from ntkseq.studies.provenance import Fingerprint
 from ntkseq.studies.recurrent.cases import NormCase

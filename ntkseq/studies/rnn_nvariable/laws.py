@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _statistics
-from ntkseq.bounds import MemoryProfile
-from ntkseq.bounds.memory import RATE
+from ntkseq.norms import MemoryProfile
+from ntkseq.norms.memory import RATE
 from ntkseq.spectra import Interval
 
 

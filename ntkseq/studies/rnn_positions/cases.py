@@ -14,7 +14,8 @@ from jaxtyping import Float
 
 from ntkseq import bounds, concepts, kernels, predictors
 from ntkseq.bounds import Bound
-from ntkseq.bounds.rkhs import NormConstants
+from ntkseq.norms import Tokens, rkhs_norm
+from ntkseq.norms.rkhs import NormConstants
 from ntkseq.studies.provenance import Fingerprint
 from ntkseq.studies.recurrent.cases import Case, Trained
 from ntkseq.studies.recurrent.kernel_regression import EPS, BoundedFit, errors, leading
@@ -153,8 +154,8 @@ def _case(study: PositionsOptions, name: str, source: str, f: concepts.PositionT
     labels = [tuple(np.asarray(jax.vmap(f)(one))[:, FIRST:, 0] for one in draw[:2]) for draw in drawn]
     y, every = labels[0]
     n, m = max(study.examples), study.n_test
-    laws = [bounds.Tokens.measured(x[:, : j + 1], rounded=True) for j in range(study.length)]  # as `sample` draws them
-    norms = [bounds.rkhs_norm(at_step(f, j), KERNEL, laws[j]) for j in range(FIRST, study.length)]
+    laws = [Tokens.measured(x[:, : j + 1], rounded=True) for j in range(study.length)]  # as `sample` draws them
+    norms = [rkhs_norm(at_step(f, j), KERNEL, laws[j]) for j in range(FIRST, study.length)]
     kappa = np.sqrt([said.constants.kernel_diagonal for said in norms])  # fixed by the token norms
     options: Any = {"delta": study.delta, "B0": study.grid / float(kappa[-1]), "kappa": kappa}
     fits = [

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from ntkseq import bounds, concepts, gram, kernels
+from ntkseq import concepts, gram, kernels, norms
 from ntkseq.studies.recurrent.kernel_regression import KernelRegression, errors, kernel_fits, leading
 
 KERNEL = kernels.Recurrent.preset("allen-zhu-li")
@@ -68,7 +68,7 @@ def test_the_interval_of_the_norm_holds_that_of_the_float64_kernel():
 
 def test_the_measured_norm_is_below_the_power_series_bound_and_the_error_below_the_risk_bound():
     x, y, x_test, y_test = drawn(64, 100)
-    norm = bounds.rkhs_norm(TARGET, KERNEL, x).value
+    norm = norms.rkhs_norm(TARGET, KERNEL, x).value
     assert norm is not None
     fits = kernel_fits(gram(KERNEL, x), gram(KERNEL, x_test, x), y, y_test, (8, 32, 64), kappa=math.sqrt(3))
     assert [fit.violates(norm) for fit in fits] == [False] * 3

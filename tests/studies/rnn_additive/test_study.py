@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from ntkseq import bounds, cli, concepts, gram
+from ntkseq import bounds, cli, concepts, gram, norms
 from ntkseq.reports import Sheet
 from ntkseq.studies.provenance import Fingerprint
 from ntkseq.studies.recurrent.targets import KERNEL, function
@@ -60,8 +60,8 @@ def test_numbers_are_those_of_the_library(sheet: Sheet):
     directions[:, :3] = rng.standard_normal((4, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     f = target("sin", "all", directions, 1.0)
-    law = bounds.Tokens.declared([1.0] * 4, common=[1.0, 0, 0, 0], features=4)
-    norm = bounds.rkhs_norm(f, KERNEL, law)
+    law = norms.Tokens.declared([1.0] * 4, common=[1.0, 0, 0, 0], features=4)
+    norm = norms.rkhs_norm(f, KERNEL, law)
     assert norm.value is not None and math.isclose(case["norm_bound"], norm.value * 3, rel_tol=1e-5)  # K(x, x) = 3
     risk = bounds.target_risk(f, KERNEL, law, n=16, B0=0.5 / 3**0.5)
     assert risk.value is not None and math.isclose(case["risk_bound"], risk.value, rel_tol=1e-5)
@@ -108,8 +108,8 @@ def test_places_are_the_last_but_one_the_second_and_all_between():
 
 def test_the_memory_of_the_sheet_is_that_of_the_tokens(sheet: Sheet):
     assert sheet.numbers["memory_share"]["short tokens"] == profiles(4, 4**-1.5, 4).share.tolist()
-    law = bounds.Tokens.declared([1, 0.5, 0.5], common=[1, 0, 0], features=2)
-    np.testing.assert_allclose(profiles(3, 0.5, 2).share, bounds.memory_profile(KERNEL, law).share, rtol=1e-6)
+    law = norms.Tokens.declared([1, 0.5, 0.5], common=[1, 0, 0], features=2)
+    np.testing.assert_allclose(profiles(3, 0.5, 2).share, norms.memory_profile(KERNEL, law).share, rtol=1e-6)
 
 
 def test_its_pictures_can_be_drawn_and_theorems_have_no_value(sheet: Sheet):

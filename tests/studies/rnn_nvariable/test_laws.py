@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from ntkseq import bounds
-from ntkseq.bounds.power_series import diagonal, expand
+from ntkseq import norms
+from ntkseq.norms.power_series import diagonal, expand
 from ntkseq.studies.recurrent.targets import KERNEL
 from ntkseq.studies.rnn_nvariable.laws import crossings, late_exponent, memory, reached, straight
 
@@ -88,8 +88,7 @@ def test_the_memory_law_comes_nearer_with_the_length(c: float):
         total = squares * (math.sqrt(1 - rho * rho) + rho * (math.pi - math.acos(rho))) / math.pi
     exact = -np.cumsum(seen)
     fits = {
-        t: memory(bounds.memory_profile(KERNEL, bounds.Tokens.declared([1.0] * t, common=[c] * t)), c)
-        for t in (32, 200)
+        t: memory(norms.memory_profile(KERNEL, norms.Tokens.declared([1.0] * t, common=[c] * t)), c) for t in (32, 200)
     }
     np.testing.assert_allclose(-np.log(fits[200].seen), exact, rtol=1e-9)
     np.testing.assert_allclose(fits[200].local, math.log(exact[199] / exact[99]) / math.log(2), rtol=1e-9)
@@ -101,13 +100,13 @@ def test_the_memory_law_comes_nearer_with_the_length(c: float):
 
 def test_a_law_of_too_few_steps_is_turned_away():
     with pytest.raises(ValueError, match="16 steps or more"):
-        memory(bounds.memory_profile(KERNEL, bounds.Tokens.declared([1.0] * 8)), 0.0)
+        memory(norms.memory_profile(KERNEL, norms.Tokens.declared([1.0] * 8)), 0.0)
 
 
 def test_late_coefficients_fall_as_derived():
     found = {}
     for t in (512, 2048):
-        law = bounds.Tokens.declared([1.0] * t, common=[1.0] + [0.0] * (t - 1))
+        law = norms.Tokens.declared([1.0] * t, common=[1.0] + [0.0] * (t - 1))
         found[t] = diagonal(KERNEL, law) / expand(KERNEL, law, [[t - 2]], degree=4).scaled[0, 1:]
     slopes = np.log(found[2048] / found[512]) / math.log(4)
     np.testing.assert_allclose(slopes, [late_exponent(p) for p in (1, 2, 3, 4)], atol=0.05)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from ntkseq import bounds, cli, concepts, gram
+from ntkseq import bounds, cli, concepts, gram, norms
 from ntkseq.reports import Sheet
 from ntkseq.studies.provenance import Fingerprint
 from ntkseq.studies.recurrent.targets import KERNEL
@@ -60,7 +60,7 @@ def test_numbers_are_those_of_the_library(sheet: Sheet):
     directions[:, :3] = np.random.default_rng(0).standard_normal((2, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     f = concepts.NVariable((1, 3), directions / 2**0.5, "sin")
-    law = bounds.Tokens.declared([1.0] * 5, common=[1.0] + [0.0] * 4, features=4)
+    law = norms.Tokens.declared([1.0] * 5, common=[1.0] + [0.0] * 4, features=4)
     size = 5 * 4 / 4  # K(x, x)
     needed = bounds.sample_size(f, KERNEL, law, eps=0.3, B0=0.1 / size**0.5).value
     assert needed is not None and math.isclose(case["certified_n"], needed, rel_tol=1e-5)
@@ -83,8 +83,8 @@ def test_what_is_certified_against_the_length_is_followed_to_the_end_of_memory()
 
 def test_late_and_early_coefficients_are_those_of_the_memory_profile(sheet: Sheet):
     for row, t in enumerate(sheet.arrays["lengths"].astype(int)):
-        law = bounds.Tokens.declared([1.0] * t, common=[1.0] + [0.0] * (t - 1))
-        share = bounds.memory_profile(KERNEL, law).share
+        law = norms.Tokens.declared([1.0] * t, common=[1.0] + [0.0] * (t - 1))
+        share = norms.memory_profile(KERNEL, law).share
         np.testing.assert_allclose(sheet.arrays["late"][row, 0], 1 / share[-2], rtol=1e-10)
         np.testing.assert_allclose(sheet.arrays["early"][row, 0], 1 / share[1], rtol=1e-10)
         np.testing.assert_array_equal(sheet.arrays[f"share-t{t}"], share)

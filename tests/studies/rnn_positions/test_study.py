@@ -9,7 +9,7 @@ import shlex
 import numpy as np
 import pytest
 
-from ntkseq import bounds, cli, kernels
+from ntkseq import bounds, cli, kernels, norms
 from ntkseq.reports import Sheet
 from ntkseq.studies.recurrent.targets import KERNEL
 from ntkseq.studies.rnn_positions.cases import at_step, target
@@ -62,13 +62,13 @@ def test_numbers_are_those_of_the_library(sheet: Sheet):
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
     f = target("sin", "all", directions, 1.0)
     assert math.isclose(case["kernel_diagonal"], 5 * 4 / 4, rel_tol=1e-5)
-    law = bounds.Tokens.declared([1.0] * 5, common=[1.0, 0, 0, 0, 0], features=4)
-    norm, risk = bounds.every_step_norm(f, KERNEL, law), bounds.every_step_risk(f, KERNEL, law, n=12, B0=0.5 / 5**0.5)
+    law = norms.Tokens.declared([1.0] * 5, common=[1.0, 0, 0, 0, 0], features=4)
+    norm, risk = norms.every_step_norm(f, KERNEL, law), bounds.every_step_risk(f, KERNEL, law, n=12, B0=0.5 / 5**0.5)
     assert norm.value is not None and math.isclose(case["norm_bound_all"], norm.value * 5, rel_tol=1e-5)
     assert risk.value is not None and math.isclose(case["risk_bound"], risk.value, rel_tol=1e-5)
     for j in (2, 3, 4):
-        law = bounds.Tokens.declared([1.0] * (j + 1), common=[1.0] + [0.0] * j, features=4)
-        norm = bounds.rkhs_norm(at_step(f, j), KERNEL, law).value
+        law = norms.Tokens.declared([1.0] * (j + 1), common=[1.0] + [0.0] * j, features=4)
+        norm = norms.rkhs_norm(at_step(f, j), KERNEL, law).value
         assert norm is not None and math.isclose(case["norm_bound"][j - 2], norm * 5, rel_tol=1e-5)
 
 

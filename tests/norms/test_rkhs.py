@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from ntkseq import concepts, kernels
-from ntkseq.bounds.power_series import expand
-from ntkseq.bounds.rkhs import rkhs_norm
-from ntkseq.bounds.tokens import Tokens
 from ntkseq.concepts import series
+from ntkseq.norms.power_series import expand
+from ntkseq.norms.rkhs import rkhs_norm
+from ntkseq.norms.tokens import Tokens
 
 PAPER = kernels.Recurrent.preset("allen-zhu-li")
 LAW = Tokens.declared([1.0] * 4, common=[1.0, 0, 0, 0], features=3)

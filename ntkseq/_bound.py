@@ -238,6 +238,11 @@ def total(terms: Iterable[Term]) -> float | None:
     return float(sum(numbers)) if len(numbers) == len(values) else None
 
 
+def worst(statuses: Iterable[str]) -> str:
+    """The worst of some statuses; "holds" for none."""
+    return max(statuses, key=STATUS.index, default="holds")
+
+
 def _number(value: float | None) -> str:
     return "rate only" if value is None else f"{value:.4g}"
 

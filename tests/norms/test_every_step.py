@@ -1,4 +1,4 @@
-"""Tests of `ntkseq.bounds.steps_norm`: the norm of a function with an output at every step, before any label."""
+"""Tests of `ntkseq.norms.every_step`: the norm of a function with an output at every step, and the risk it bounds."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from ntkseq import concepts, kernels
-from ntkseq.bounds import steps_norm
-from ntkseq.bounds.power_series import expand
+from ntkseq.bounds.known_target import every_step_risk
 from ntkseq.bounds.steps import every_step
-from ntkseq.bounds.steps_norm import every_step_norm, every_step_risk
-from ntkseq.bounds.tokens import Tokens
 from ntkseq.concepts import series
+from ntkseq.norms import every_step as norm_of_steps
+from ntkseq.norms.every_step import every_step_norm
+from ntkseq.norms.power_series import expand
+from ntkseq.norms.tokens import Tokens
 from tests.marks import few
 
 PAPER = kernels.Recurrent.preset("allen-zhu-li")
@@ -136,7 +137,7 @@ def test_what_comes_from_beyond_the_degree_is_an_upper_bound(monkeypatch):
     f = concepts.PositionToPosition([(2, 4, 0, [0.0, 0.5], "exp")])
     whole = every_step_norm(f, PAPER, law(5, features=2)).value
     for degree in (4, 8, 16):
-        monkeypatch.setattr(steps_norm, "DEGREES", (degree,))
+        monkeypatch.setattr(norm_of_steps, "DEGREES", (degree,))
         early = every_step_norm(f, PAPER, law(5, features=2)).value
         # the exponential series to that degree
         cut = series.polynomial([1 / math.factorial(p) for p in range(degree + 1)])

@@ -10,9 +10,9 @@ import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._bound import Assumption
 from ntkseq._outward import at_most, interval, outward
 from ntkseq.bounds.assumptions import independent
-from ntkseq.bounds.base import Assumption
 from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.auditing import Audited
 from ntkseq.spectra import FullSpectrum, spectrum

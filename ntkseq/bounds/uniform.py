@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import scipy.linalg
 
-from ntkseq.bounds._system import System
+from ntkseq.bounds.system import System
 from ntkseq.predictors.ridge import factorise
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkseq import _checks
-from ntkseq.bounds._relu_series import Algebra, dual, multi_indices, network
-from ntkseq.bounds.tokens import Tokens
+from ntkseq.norms.relu_series import Algebra, dual, multi_indices, network
+from ntkseq.norms.tokens import Tokens
 
 
 @dataclass(frozen=True, eq=False)

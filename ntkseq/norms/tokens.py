@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks, _precision
-from ntkseq.bounds.assumptions import constant_norms, worst
-from ntkseq.bounds.base import Assumption
+from ntkseq._bound import Assumption, worst
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +80,7 @@ class Tokens:
             varying=varying,
             features=data.shape[2],
             shared=shared,
-            assumption=constant_norms(
+            assumption=_constant(
                 "declared" if status == "unresolved" and rounded else status,
                 f"squared norms differ by up to {spread:.2g} of their size, {len(data)} inputs{left_open}",
             ),
@@ -108,7 +107,7 @@ class Tokens:
             t = int(np.flatnonzero(varying < 0)[0])
             raise ValueError(f"common must not exceed norms^2; got {shared[t]:g} > {sizes[t] ** 2:g} at position {t}.")
         features = _checks.positive_int("features", features)
-        return cls(varying + shared, shared, varying, features, None, constant_norms("declared"))
+        return cls(varying + shared, shared, varying, features, None, _constant("declared"))
 
     def whole_at(self, positions: Sequence[int]) -> Tokens:
         """The same with nothing split off at these positions, as for a target that reads the shared part there."""
@@ -146,6 +145,12 @@ def same_norm(tokens: Float[np.ndarray, "m d"], eps: float | None = None, norm: 
 def as_tokens(x: Any) -> Tokens:
     """Tokens as they are, or measured on data."""
     return x if isinstance(x, Tokens) else Tokens.measured(x)
+
+
+def _constant(status: str, evidence: str = "") -> Assumption:
+    """The assumption that the norm of a token depends on its position alone."""
+    words = "|x_i[t]| is the same for all inputs i, at every position t"
+    return Assumption("token norms", words, status, evidence)
 
 
 def _vector(name: str, value: Any, length: int | None) -> np.ndarray:

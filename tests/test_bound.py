@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ntkseq import bounds, references
+from ntkseq._bound import Constants, total
 from ntkseq.bounds import Assumption, Bound, Term
-from ntkseq.bounds.base import Constants, total
 
 EXPLICIT = Term("capacity", "2 B/sqrt(n)", 0.25, explicit=True, provenance="derived")
 HOLDS = Assumption("labels", "|y| <= 1", "holds", "largest 1")

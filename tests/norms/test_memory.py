@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ntkseq import kernels
-from ntkseq.bounds.memory import memory_profile
-from ntkseq.bounds.tokens import Tokens
+from ntkseq.norms.memory import memory_profile
+from ntkseq.norms.tokens import Tokens
 
 PAPER = kernels.Recurrent.preset("allen-zhu-li")
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ntkseq import activations, kernels
-from ntkseq.bounds._relu_series import multi_indices
-from ntkseq.bounds.power_series import centre, diagonal, expand
-from ntkseq.bounds.tokens import Tokens
+from ntkseq.norms.power_series import centre, diagonal, expand
+from ntkseq.norms.relu_series import multi_indices
+from ntkseq.norms.tokens import Tokens
 from tests.marks import few
 
 PAPER = kernels.Recurrent.preset("allen-zhu-li")

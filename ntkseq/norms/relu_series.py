@@ -36,6 +36,8 @@ def multi_indices(variables: int, degree: int) -> Int[np.ndarray, "m v"]:
 
 @dataclass(frozen=True, eq=False)
 class Dual:
+    """E[phi phi] and E[phi' phi'] as series, and what they are at the centre."""
+
     covariance: np.ndarray
     slope: np.ndarray
     gap: Any
@@ -47,6 +49,8 @@ class Dual:
 
 @dataclass(frozen=True, eq=False)
 class Network:
+    """The squared scales of a relu recurrent kernel, layer by layer, and what of it is trained."""
+
     w2: np.ndarray
     u2: np.ndarray
     b2: np.ndarray

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ntkseq.bounds.tokens import Tokens, same_norm
+from ntkseq.norms.tokens import Tokens, same_norm
 
 
 def sphere(rng, *shape):

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import activations
-from ntkseq.bounds.base import Assumption
-from ntkseq.bounds.power_series import centre_decay, diagonal, expand
-from ntkseq.bounds.tokens import as_tokens
+from ntkseq._bound import Assumption
+from ntkseq.norms.power_series import centre_decay, diagonal, expand
+from ntkseq.norms.tokens import as_tokens
 
 RATE = 1.0086  # of the law, [derived, asymptotic]; see docs/theory/recurrent-bounds.md
 
@@ -66,7 +66,7 @@ def memory_profile(kernel: Any, x: Any) -> MemoryProfile:
 
     Example:
         >>> from ntkseq import kernels
-        >>> from ntkseq.bounds.tokens import Tokens
+        >>> from ntkseq.norms.tokens import Tokens
         >>> profile = memory_profile(kernels.Recurrent.preset("allen-zhu-li"), Tokens.declared([1.0] * 16))
         >>> first, last = profile.share[0], profile.share[-1]
         >>> print(f"{1 / first:.3g}, {1 / last:.3g}")

@@ -9,17 +9,12 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _checks
-from ntkseq._outward import outward
-from ntkseq.bounds._system import EPS
-from ntkseq.bounds._uniform import confidence, multiple
-from ntkseq.bounds.assumptions import beforehand, independent, like_these, noiseless
-from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
-from ntkseq.bounds.losses import ABSOLUTE
-from ntkseq.bounds.power_series import centre, diagonal, expand
-from ntkseq.bounds.rkhs import rkhs_norm
-from ntkseq.bounds.tokens import Tokens
+from ntkseq._bound import Assumption, Bound, Constants, Term
 from ntkseq.concepts import Additive, PositionToPosition
 from ntkseq.kernels import Recurrent
+from ntkseq.norms.power_series import centre, diagonal, expand
+from ntkseq.norms.rkhs import EPS, rkhs_norm
+from ntkseq.norms.tokens import Tokens
 
 DEGREES = (32, 160)  # tried for a series that does not end
 ENOUGH = 1e-6  # the share that may come from beyond the degree
@@ -122,64 +117,6 @@ def every_step_norm(target: Any, kernel: Any, x: Any) -> Bound[StepsNormConstant
     )
 
 
-def every_step_risk(
-    target: Any, kernel: Any, x: Any, *, n: int, delta: float = 0.05, B0: float = 1.0, tried: int = 1
-) -> Bound[StepsRiskConstants]:
-    """Bound the test loss of the kernel interpolant of a position-to-position target before any label is seen.
-
-        E mean_t min(1, |f_n,t - f_t|) <= (2/T) sum_t i B0 kappa_t/sqrt(n) + sqrt(log(i (i+1) tried/delta)/(2n))
-
-    over the steps that the target feeds, with i = max(1, ceil(|f|/B0)), |f| of `every_step_norm` and kappa_t^2 =
-    K[t, t](x, x); see `every_step`.
-
-    Args:
-        target, kernel, x: as in `every_step_norm`.
-        n: number of sequences.
-        delta, B0, tried: as in `target_risk`.
-
-    Returns:
-        Bound; inf with the reason where the norm has no finite bound.
-    """
-    n, tried = _checks.positive_int("n", n), _checks.positive_int("tried", tried)
-    delta, B0 = _checks.probability("delta", delta), _checks.nonnegative("B0", B0, positive=True)
-    norm = every_step_norm(target, kernel, x)
-    size, kappa = norm.constants.norm, np.sqrt(norm.constants.kernel_diagonal)
-    capacity = sure = i = math.inf
-    if math.isfinite(size):
-        i = multiple(size, B0)
-        capacity = 2 * i * B0 * float(kappa.mean()) / math.sqrt(n)
-        sure = confidence(i, tried, delta, n, ceiling=True)
-    terms = (
-        Term(
-            "capacity",
-            "(2/T) sum_t i B0 kappa_t/sqrt(n)",
-            capacity,
-            explicit=True,
-            provenance="derived",
-            note=f"i = {i}, |f| <= {outward(size)}",
-        ),
-        Term("confidence", "sqrt(log(i(i+1) tried/delta)/(2n))", sure, explicit=True, provenance="derived"),
-    )
-    return Bound(
-        name="risk of the kernel interpolant of a position-to-position target",
-        quantity=ABSOLUTE.risk("f_n,t(x)", "f_t(x)", "E mean_t"),
-        value=total(terms),
-        terms=terms,
-        assumptions=(
-            independent(),
-            beforehand("target, kernel, B0, n, delta", tried),
-            noiseless(", at the steps that f feeds"),
-            *norm.assumptions,
-            like_these("first token"),
-        ),
-        delta=delta,
-        applies_to="the kernel interpolant of noiseless labels of all steps (not a network of finite width)",
-        references=("bartlett2002rademacher", "allenzhu2019rnn"),
-        constants=StepsRiskConstants(n, size, i, B0, tuple(kappa.tolist()), tried),
-        reason=norm.reason,
-    )
-
-
 @dataclass(frozen=True)
 class StepsNormConstants(Constants):
     """The bound of |f|, the steps that the target feeds, and K[t, t](x, x) of these steps."""
@@ -187,18 +124,6 @@ class StepsNormConstants(Constants):
     norm: float
     steps: tuple[int, ...]
     kernel_diagonal: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class StepsRiskConstants(Constants):
-    """As `known_target.RiskConstants`, with the root of K[t, t](x, x) of every step that the target feeds."""
-
-    n: int
-    norm: float
-    i: float
-    B0: float
-    kappa: tuple[float, ...]
-    tried: int
 
 
 def _first(x: Any) -> tuple[np.ndarray, tuple[Assumption, ...]]:

@@ -12,12 +12,12 @@ import numpy as np
 from scipy.special import gammaln
 
 from ntkseq import _checks
-from ntkseq.bounds._system import EPS
-from ntkseq.bounds.base import Assumption, Bound, Constants, Term, total
-from ntkseq.bounds.power_series import Expansion, centre, diagonal, expand
-from ntkseq.bounds.tokens import Tokens, as_tokens
+from ntkseq._bound import Assumption, Bound, Constants, Term, total
 from ntkseq.concepts import Additive, NVariable, Series, WholeSequence
+from ntkseq.norms.power_series import Expansion, centre, diagonal, expand
+from ntkseq.norms.tokens import Tokens, as_tokens
 
+EPS = float(np.finfo(np.float64).eps)
 DEGREES = ((32, 160), (16, 28, 40), (8, 14), (6, 9), (4, 6))  # tried for 1, 2, ... variables; more variables: 1
 ENOUGH = 1e-6  # the share of the norm that may come from the looser bound beyond the degree
 FURTHEST = (500, 4000)  # degrees up to which that looser bound is added term by term
