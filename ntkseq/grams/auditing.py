@@ -31,7 +31,7 @@ def audit(
     delta: float = 1e-6,
     seed: int = 0,
 ) -> Audited:
-    """The same matrix with the rounding that it has, in place of the one that it might have.
+    """Tighten `K.rounding`: random entries, computed again in float64, tell how large the errors are.
 
     A kernel states |K_ij - exact_ij| <= e d_i d_j with d_i = sqrt(K_ii), which is what the worst entry may do. Here
     random pairs, drawn with probability d_i^2 d_j^2 / (sum d^2)^2, are computed again in float64. With
@@ -75,28 +75,28 @@ def audit(
     _checks.outside("x", x, "")
     pairs = _checks.positive_int("pairs", pairs)
     delta = _checks.probability("delta", delta)
-    array, stated = _held(K)
-    again = _again(kernel, x, lengths, array.dtype)
-    if again.size.shape != (array.shape[0],):
+    array, stated = _auditable(K)
+    reference = _reference(kernel, x, lengths, array.dtype)
+    if reference.size.shape != (array.shape[0],):
         raise ValueError(
-            f"K must be the Gram matrix of x; got K of shape {array.shape} and {again.size.size} examples. Pass what "
-            "gram(kernel, x) was called with."
+            f"K must be the Gram matrix of x; got K of shape {array.shape} and {reference.size.size} examples. Pass "
+            "what gram(kernel, x) was called with."
         )
-    own = again.rounding
-    look = Audit(array, again, (stated + own) / (1.0 - own), own, pairs, delta, _checks.seed("seed", seed))
-    trace = float(np.sum(again.size**2))
-    sample = look.draw(again.size**2, stream=0)
-    norm = look.entrywise * trace * float(np.sqrt(above(sample.square, pairs, delta / 2)))
+    e = reference.rounding
+    record = Audit(array, reference, (stated + e) / (1.0 - e), pairs, delta, _checks.seed("seed", seed))
+    trace = float(np.sum(reference.size**2))
+    sample = record.draw(reference.size**2, stream=0)
+    norm = record.entrywise * trace * float(np.sqrt(above(sample.square, pairs, delta / 2)))
     return Audited(
         K.array,
-        rounding=min((norm + own * trace) * (1.0 + 1e-9), float(np.asarray(K.rounding))),
+        rounding=min((norm + e * trace) * (1.0 + 1e-9), float(np.asarray(K.rounding))),
         symmetric=True,
         frobenius=bool(K.frobenius),
         entrywise=K.entrywise,
         estimated=K.estimated,
         sampling=K.sampling,
         stated=K.stated,
-        audit=look,
+        audit=record,
     )
 
 
@@ -141,15 +141,14 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Audit:
-    """A matrix, the kernel that made it in float64, and what is known of their difference.
+    """A matrix, the same in float64 entry by entry, and what is known of their difference.
 
-    `entrywise` bounds |matrix_ij - float64_ij| / (d_i d_j), and `own` |float64_ij - exact_ij| / (d_i d_j).
+    `entrywise` bounds |matrix_ij - float64_ij| / (d_i d_j).
     """
 
     array: Any
-    again: Again
+    reference: Reference
     entrywise: float
-    own: float
     pairs: int
     delta: float
     seed: int
@@ -157,11 +156,11 @@ class Audit:
     @property
     def size(self) -> Float[np.ndarray, " n"]:
         """d_i, the roots of the diagonal."""
-        return self.again.size
+        return self.reference.size
 
     def take(self, index: Int[np.ndarray, " k"], array: Any) -> Audit:
         """The audit of some examples, whose matrix is `array`."""
-        return dataclasses.replace(self, array=np.asarray(array), again=self.again.take(index))
+        return dataclasses.replace(self, array=np.asarray(array), reference=self.reference.take(index))
 
     def draw(self, weight: Float[np.ndarray, " n"], stream: int) -> Sample:
         """Independent pairs with probability weight_i weight_j / (sum weight)^2, and their errors.
@@ -183,7 +182,7 @@ class Audit:
         # each pair once, however often it is drawn
         code, back = np.unique(np.minimum(i, j) * n + np.maximum(i, j), return_inverse=True)
         rows, columns = np.divmod(code, n)
-        gap = np.asarray(self.array)[rows, columns].astype(np.float64) - self.again(rows, columns)
+        gap = np.asarray(self.array)[rows, columns].astype(np.float64) - self.reference(rows, columns)
         scale = self.entrywise * self.size[rows] * self.size[columns]
         error = gap / np.where(scale > 0, scale, 1.0)
         if not (np.abs(error) <= 1.0).all():
@@ -197,8 +196,8 @@ class Audit:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Again:
-    """Entries of a Gram matrix in float64, pair by pair."""
+class Reference:
+    """Entries of a Gram matrix in float64, pair by pair; `rounding` bounds |float64_ij - exact_ij| / (d_i d_j)."""
 
     kernel: Kernel
     side: Side
@@ -206,11 +205,11 @@ class Again:
     size: Float[np.ndarray, " n"]
     rounding: float
 
-    def take(self, index: Int[np.ndarray, " k"]) -> Again:
+    def take(self, index: Int[np.ndarray, " k"]) -> Reference:
         """Some of the examples."""
         with jax.enable_x64(True):
             side = jax.tree.map(lambda leaf: leaf[index], self.side)
-        return Again(self.kernel, side, self.diagonal[index], self.size[index], self.rounding)
+        return Reference(self.kernel, side, self.diagonal[index], self.size[index], self.rounding)
 
     def __call__(self, i: Int[np.ndarray, " m"], j: Int[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         """The kernel of examples i and j, pair by pair."""
@@ -235,7 +234,7 @@ class Again:
         return int(np.clip(_BYTES // (2 * wide), 1, _BATCH))
 
 
-def _again(kernel: Any, x: Any, lengths: Any, dtype: Any) -> Again:
+def _reference(kernel: Any, x: Any, lengths: Any, dtype: Any) -> Reference:
     """The kernel and its inputs, rounded as they were for K and then held in float64."""
     if not isinstance(kernel, Kernel):
         raise ValueError(f"kernel must be an ntkseq Kernel; got {type(kernel).__name__}. See ntkseq.kernels.")
@@ -252,7 +251,7 @@ def _again(kernel: Any, x: Any, lengths: Any, dtype: Any) -> Again:
         raise ValueError(
             f"the kernel must compute in float64 to be audited; got {pair.diagonal.dtype}. It casts to a fixed dtype."
         )
-    return Again(there, pair.left, diagonal, np.sqrt(np.maximum(diagonal, 0.0)), rounding)
+    return Reference(there, pair.left, diagonal, np.sqrt(np.maximum(diagonal, 0.0)), rounding)
 
 
 @jax.jit
@@ -264,7 +263,7 @@ def _pairs(kernel: Kernel, side: Side, i: jax.Array, j: jax.Array) -> jax.Array:
     return jax.vmap(one)(i, j)
 
 
-def _held(K: Any) -> tuple[np.ndarray, float]:
+def _auditable(K: Any) -> tuple[np.ndarray, float]:
     """The entries of a Gram that may be audited, and its bound of their errors."""
     if not isinstance(K, Dense):
         kind = type(K).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 from collections.abc import Callable
@@ -15,8 +16,6 @@ import numpy as np
 
 from ntkseq import _devices
 from ntkseq.grams import tiles
-
-_compiled: set[Any] = set()
 
 
 def cores() -> int:
@@ -54,9 +53,9 @@ def run(task: tiles.Task, workers: int, tick: Callable[[int], Any]) -> tuple[jax
     batches = task.plan.batches()
     shapes = _shapes((task.kernel, task.left, task.right))
     key = (jax.tree.structure(task.kernel), shapes, size, task.plan.batch, x64)
-    if key not in _compiled:
+    if (program := _program(key)).empty:
         work(next(batches))  # compiles; threads that start together would compile the same program each
-        _compiled.add(key)
+        program.empty = False
     running = [_pool(workers, os.getpid()).submit(work, pairs) for pairs in batches]
     try:
         for one in running:
@@ -67,6 +66,19 @@ def run(task: tiles.Task, workers: int, tick: Callable[[int], Any]) -> tuple[jax
     if symmetric:
         np.fill_diagonal(values, np.asarray(task.diagonal))
     return _devices.placed(values, task.diagonal), not overflow.is_set()  # jnp.asarray would copy
+
+
+@dataclasses.dataclass
+class _Program:
+    """Whether the tiles of one kernel, shape and dtype still have to be compiled."""
+
+    empty: bool = True
+
+
+@lru_cache(maxsize=256)
+def _program(key: Any) -> _Program:
+    """The same object for the same key; where that was long not asked for a new one, so that memory stays bounded."""
+    return _Program()
 
 
 @lru_cache(maxsize=4)

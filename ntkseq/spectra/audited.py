@@ -52,7 +52,7 @@ def bounds(
     """
     n, m = values.size, audit.pairs
     sizes = audit.size * np.sqrt(unit)
-    exact = audit.own * float(np.sum(sizes**2))
+    exact = audit.reference.rounding * float(np.sum(sizes**2))
     norm = norm + exact  # from float64, not from the exact matrix
     k, weights = _plan(values, vectors, sizes, audit, norm)
     low = vectors[:, :k]

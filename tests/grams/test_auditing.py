@@ -85,7 +85,7 @@ def test_a_part_is_audited_as_the_whole_and_says_so_wherever_it_goes():
     assert "but for probability 0.0001" in str(A.take(slice(3, 5)).take([1]))
     i, j = part.audit.draw(np.ones(5), stream=1).i, np.arange(5)
     assert i.max() == 4
-    np.testing.assert_allclose(part.audit.again(j, j[::-1]), want[j, j[::-1]], rtol=1e-12)
+    np.testing.assert_allclose(part.audit.reference(j, j[::-1]), want[j, j[::-1]], rtol=1e-12)
     found = ntkseq.spectrum(part)
     assert "but for probability 0.0001" in found.method
     assert np.all(np.abs(found.values - np.linalg.eigvalsh(want)[::-1]) <= found.errors)
@@ -134,10 +134,10 @@ def test_the_same_seed_gives_the_same_rounding_and_streams_differ():
 
 def test_pairs_are_drawn_as_often_as_their_weights_say_and_never_where_they_are_zero():
     x, K, _ = known()
-    look = grams.audit(K, KERNEL, x, pairs=40_000).audit
+    audit = grams.audit(K, KERNEL, x, pairs=40_000).audit
     weight = np.zeros(N)
     weight[[1, 2, 30]] = 1.0, 5.0, 2.0
-    sample = look.draw(weight, stream=3)
+    sample = audit.draw(weight, stream=3)
     counts = np.zeros((N, N))
     np.add.at(counts, (sample.i, sample.j), 1)
     np.testing.assert_allclose(counts / 40_000, np.outer(weight, weight) / 64, atol=0.012)  # 5 standard deviations
@@ -145,10 +145,10 @@ def test_pairs_are_drawn_as_often_as_their_weights_say_and_never_where_they_are_
 
 def test_errors_of_a_sample_are_those_of_the_entries():
     x, K, exact = known()
-    look = grams.audit(K, KERNEL, x, pairs=300).audit
-    sample = look.draw(np.ones(N), stream=1)
+    audit = grams.audit(K, KERNEL, x, pairs=300).audit
+    sample = audit.draw(np.ones(N), stream=1)
     d = np.sqrt(np.diagonal(exact))
-    want = (np.asarray(K, np.float64) - exact)[sample.i, sample.j] / (look.entrywise * d[sample.i] * d[sample.j])
+    want = (np.asarray(K, np.float64) - exact)[sample.i, sample.j] / (audit.entrywise * d[sample.i] * d[sample.j])
     np.testing.assert_allclose(sample.error, want, atol=1e-7)  # float64 in tiles of another shape, in units of e
     assert np.abs(want).max() > 1e-3
 

@@ -12,12 +12,12 @@ from scipy import stats
 
 import ntkseq
 from ntkseq import grams, kernels
-from ntkseq.grams.auditing import Again, Audit, Audited
+from ntkseq.grams.auditing import Audit, Audited, Reference
 from ntkseq.spectra import audited, spectrum
 from ntkseq.spectra.audited import _coupling, _deviation
 
 
-class Exact(Again):
+class Exact(Reference):
     """A matrix that is known, in place of a kernel in float64."""
 
     def __init__(self, exact: np.ndarray):
@@ -71,10 +71,10 @@ def test_every_exact_eigenvalue_lies_within_its_bounds(part: int):
         E = errors(rng, exact, e)
         held = exact + E
         pairs = int(rng.choice([50, 400, 3000]))
-        look = Audit(held, Exact(exact), e * (1 + 1e-6), 0.0, pairs, 1e-2, trial)
+        audit = Audit(held, Exact(exact), e * (1 + 1e-6), pairs, 1e-2, trial)
         values, vectors = np.linalg.eigh(held)
         norm = float(np.linalg.norm(E)) * 1.001 + 1e-300
-        low, high = audited.bounds(values, vectors, look, 1.0, norm)
+        low, high = audited.bounds(values, vectors, audit, 1.0, norm)
         truth = np.linalg.eigvalsh(exact)
         slack = 1e-13 * n * truth[-1]
         assert (low - slack <= truth).all() and (truth <= high + slack).all(), trial
@@ -94,9 +94,9 @@ def test_errors_between_the_followed_vectors_and_the_others_are_not_forgotten(
     E[0, 1:] = E[1:, 0] = 0.9 * e
     exact = held - E
     monkeypatch.setattr(audited, "_plan", lambda *given: (k, np.ones(k)))
-    look = Audit(held, Exact(exact), e, 0.0, 100_000, 1e-3, 0)
+    audit = Audit(held, Exact(exact), e, 100_000, 1e-3, 0)
     values, vectors = np.linalg.eigh(held)
-    low, high = audited.bounds(values, vectors, look, 1.0, float(np.linalg.norm(E)))
+    low, high = audited.bounds(values, vectors, audit, 1.0, float(np.linalg.norm(E)))
     truth = np.linalg.eigvalsh(exact)
     assert (low <= truth + 1e-12).all() and (truth <= high + 1e-12).all()
     assert truth[0] < 1.0 - 1e-4
@@ -117,11 +117,11 @@ def test_bounds_scale_with_the_matrix():
     rng = np.random.default_rng(0)
     exact = matrix(rng, 20)
     held = exact + errors(rng, exact, 1e-5)
-    look = Audit(held, Exact(exact), 2e-5, 0.0, 1000, 1e-6, 0)
+    audit = Audit(held, Exact(exact), 2e-5, 1000, 1e-6, 0)
     values, vectors = np.linalg.eigh(held)
     norm = float(np.linalg.norm(held - exact))
-    one = audited.bounds(values, vectors, look, 1.0, norm)
-    other = audited.bounds(values / 4, vectors, look, 0.25, norm / 4)
+    one = audited.bounds(values, vectors, audit, 1.0, norm)
+    other = audited.bounds(values / 4, vectors, audit, 0.25, norm / 4)
     np.testing.assert_allclose(np.array(one) / 4, other, rtol=1e-9, atol=1e-12 * values[-1])
 
 
