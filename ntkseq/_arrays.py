@@ -12,9 +12,14 @@ from ntkseq import _devices, _notices
 from ntkseq._values import is_concrete, shown, why
 
 
+def traced(x: Any) -> bool:
+    """Whether `x`, an array or a pytree of arrays, holds a tracer."""
+    return any(isinstance(leaf, jax.Array) and not is_concrete(leaf) for leaf in jax.tree.leaves(x))
+
+
 def outside(name: str, x: Any, does: str) -> None:
     """Raise if `x` holds a tracer, for what runs on the host; `does` says what to do instead."""
-    if any(isinstance(leaf, jax.Array) and not is_concrete(leaf) for leaf in jax.tree.leaves(x)):
+    if traced(x):
         raise ValueError(
             f"{name} is needed as numbers on the host; got a tracer. Call this outside jit, vmap and grad{does}."
         )

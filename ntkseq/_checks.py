@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from ntkseq._arrays import outside as outside
 from ntkseq._arrays import real as real
 from ntkseq._arrays import shape as shape
 from ntkseq._arrays import tokens_or_floats as tokens_or_floats
+from ntkseq._arrays import traced as traced
 from ntkseq._arrays import unmasked as unmasked
 from ntkseq._values import choice as choice
 from ntkseq._values import flag as flag
@@ -194,38 +196,64 @@ def targets(name: str, y: Any, n: int) -> np.ndarray:
     return y
 
 
-def entries(K: Any) -> Any:
-    """The entries of a Gram in the dtype in which it holds them; an array or list as it is."""
-    held = getattr(K, "array", None)
-    if isinstance(held, (np.ndarray, jax.Array)):
-        return held  # dense() of NumPy float64 entries rounds them to float32 unless JAX is in 64-bit mode
-    return np.asarray(K) if hasattr(K, "dense") else K  # a lazy one says so if it is too large for that
+def square(name: str, shape: tuple[int, ...], symmetric: bool = True) -> None:
+    """Check the shape of a Gram of examples with themselves, and where entries are not looked at, its symmetry."""
+    if len(shape) != 2 or shape[0] != shape[1] or not symmetric:
+        said = f"shape {shape}" + ("" if symmetric else ", symmetric=False")
+        raise ValueError(
+            f"{name} must be square and symmetric, the Gram matrix of one set of inputs with itself; got {said}. Pass "
+            "gram(kernel, x); one between queries and training examples goes into the fitted predictor, and the "
+            "singular values of any other matrix into effective_rank."
+        )
+    if shape[0] == 0:
+        raise ValueError(f"{name} must have at least one row; got shape {shape}. Check that the data is not empty.")
 
 
-def symmetric(name: str, K: Any) -> np.ndarray:
-    """Check a Gram of examples with themselves and return it dense in host float64, made exactly symmetric.
+def norm(A: np.ndarray) -> float:
+    """|A|_F of an array in float64 whose squares may leave its range."""
+    shift = _exponent(A)
+    return float(np.ldexp(np.linalg.norm(np.ldexp(A, -shift)), shift))
 
-    What is asymmetric within the rounding of K (or of a product of length n in its dtype) is averaged away.
+
+def _exponent(A: np.ndarray) -> int:
+    return int(np.frexp(np.abs(A).max(initial=0.0))[1])
+
+
+def symmetric(name: str, A: Any) -> np.ndarray:
+    """Check a square matrix and return it in host float64, exactly symmetric; see `symmetrised`."""
+    given = host(name, A)
+    finite(name, numbers(name, given))
+    return symmetrised(name, given)[0]
+
+
+def symmetrised(name: str, A: np.ndarray, rounding: Callable[[], float] = float) -> tuple[np.ndarray, float]:
+    """(A + A') / 2 of finite numbers in host float64, and |A - A'|_F, which is no more than rounding explains.
+
+    Args:
+        name: of A in messages.
+        A: (n, n).
+        rounding: finds how far A may be off in spectral norm, for one that products of length n do not explain.
     """
-    given = host(name, entries(K))
-    if given.ndim != 2 or given.shape[0] != given.shape[1] or given.shape[0] == 0:
+    square(name, A.shape)
+    eps = float(jnp.finfo(A.dtype).eps) if jnp.issubdtype(A.dtype, jnp.floating) else 0.0
+    dense = A.astype(np.float64)
+    if np.array_equal(dense, dense.T):
+        return dense, 0.0
+    n, shift = len(dense), _exponent(dense)
+    unit = np.ldexp(dense, -shift)  # entries up to 1, exact: no square over- or underflows
+    size, gap = float(np.linalg.norm(unit)), float(np.linalg.norm(unit - unit.T))
+    allowed = n * eps * size
+    if gap > allowed:  # an exact A is symmetric, so |A - A'|_F <= sqrt(n) |A - A'|_2 <= 2 sqrt(n) rounding
+        allowed = max(allowed, 2.0 * n**0.5 * float(np.ldexp(rounding(), -shift)))
+    if gap > allowed:
+        i, j = np.unravel_index(int(np.abs(unit - unit.T).argmax()), A.shape)
         raise ValueError(
-            f"{name} must be square, the Gram matrix of the training examples with themselves; got shape "
-            f"{given.shape}. The matrix between test and training examples goes into the fitted predictor instead."
+            f"{name} must be symmetric; got |K - K'|_F / |K|_F = {gap / size:.2g}, where rounding explains "
+            f"{allowed / size:.2g}; the largest difference is between entries ({i}, {j}) and ({j}, {i}). If it is "
+            f"rounding, pass ({name} + {name}.T) / 2 with its error, grams.Dense(..., rounding=...); if not, {name} is "
+            "not of one set of inputs with itself."
         )
-    if given.dtype.kind != "f":
-        raise ValueError(f"{name} must be a matrix of floats; got dtype {given.dtype}. Cast it to float64.")
-    dense = given.astype(np.float64)
-    finite(name, dense)
-    n, norm, gap = len(dense), float(np.linalg.norm(dense)), float(np.linalg.norm(dense - dense.T))
-    # an exact K is symmetric, so |K - K'|_F <= sqrt(n) |K - K'|_2 <= 2 sqrt(n) rounding
-    stated = 2.0 * n**0.5 * float(getattr(K, "rounding", 0.0))
-    if gap > max(stated, n * float(np.finfo(given.dtype).eps) * norm):
-        raise ValueError(
-            f"{name} must be symmetric; got |K - K'| / |K| = {gap / norm:.2g}, more than rounding explains. "
-            "Pass the kernel of one set of inputs with itself."
-        )
-    return 0.5 * (dense + dense.T)
+    return np.ldexp(0.5 * (unit + unit.T), shift), float(np.ldexp(gap, shift))
 
 
 def rounding(name: str, value: Any) -> None:

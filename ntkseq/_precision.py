@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def product(subscripts: str, *operands: jax.Array) -> jax.Array:
@@ -38,6 +39,12 @@ def safe_sqrt(x: jax.Array) -> jax.Array:
 def x64() -> bool:
     """Whether JAX is in its 64-bit mode, in this thread."""
     return jnp.result_type(float) == jnp.float64
+
+
+def handed(values: Any) -> Any:
+    """An array for JAX; for NumPy where JAX, in its 32-bit mode, would round float64 to float32."""
+    wide = values.dtype == np.float64 and not x64()
+    return np.asarray(values) if wide else jnp.asarray(values)
 
 
 def setting(x64: bool) -> Any:

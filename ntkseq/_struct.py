@@ -44,6 +44,14 @@ def struct(cls: type[T]) -> type[T]:
     return cls
 
 
+def unchecked(cls: type[T], **fields: Any) -> T:
+    """An object of a `struct` whose fields were checked before: `__post_init__` does not run."""
+    obj = object.__new__(cls)
+    for field in dataclasses.fields(cls):  # pyright: ignore[reportArgumentType]
+        object.__setattr__(obj, field.name, fields.get(field.name, field.default))
+    return obj
+
+
 def replace(obj: T, **changes: Any) -> T:
     """A copy of `obj` with some fields changed."""
     return dataclasses.replace(obj, **changes)  # pyright: ignore[reportArgumentType]

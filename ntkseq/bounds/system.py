@@ -13,9 +13,9 @@ from ntkseq import _checks
 from ntkseq._bound import Assumption
 from ntkseq._outward import at_most, interval, outward
 from ntkseq.bounds.assumptions import independent
-from ntkseq.grams.arrays import as_gram
-from ntkseq.grams.auditing import Audited
-from ntkseq.spectra import FullSpectrum, spectrum
+from ntkseq.grams.arrays import symmetric
+from ntkseq.spectra import FullSpectrum
+from ntkseq.spectra.dense import dense_spectrum
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -139,12 +139,10 @@ def system(K: Any, y: Any, *, name: str = "K", signs: bool = False, vectors: boo
     Raises:
         ValueError: K not square, symmetric and finite; y not (n,) numbers; with `signs`, y not -1/+1.
     """
-    matrix = _checks.symmetric(name, K)
-    K = as_gram(K, name)
-    y = _checks.labels("y", y, len(matrix))
+    held = symmetric(K, name)
+    y = _checks.labels("y", y, len(held.matrix))
     if signs and not np.isin(y, (-1.0, 1.0)).all():
         wrong = float(y[~np.isin(y, (-1.0, 1.0))][0])
         raise ValueError(f"y must hold class labels -1 and +1; got {wrong:g}. Encode the two classes as -1/+1.")
-    eigen = spectrum(K, vectors=vectors, method="dense")
-    chance = K.audit.delta if isinstance(K, Audited) else 0.0
-    return System(matrix, y, eigen, stated=K.stated, entrywise=K.entrywise, chance=chance)
+    eigen, gram = dense_spectrum(held, vectors=vectors), held.gram
+    return System(held.matrix, y, eigen, stated=gram.stated, entrywise=gram.entrywise, chance=gram.chance)

@@ -149,7 +149,7 @@ def convergence(
     if len(set(widths)) != len(widths) or len(widths) < 2:
         raise ValueError(f"widths must be two or more different widths; got {widths}.")
     keys = _keys(keys)
-    exact = _checks.real("limit", _checks.entries(limit))
+    exact = _checks.real("limit", limit)
     size = float(np.linalg.norm(exact))
     if size == 0.0:
         raise ValueError("limit must not vanish: deviations are relative to it.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -42,6 +43,15 @@ class Gram(ArrayProtocol, abc.ABC):
     """A `grams.sampling.Sampling` if the kernel is a Monte Carlo estimate: `rounding` then holds its error."""
     stated: bool = True
     """Whether who computed the entries states `rounding`; False where only their dtype was known, see `as_gram`."""
+    by_product: bool = False
+    """Whether `rounding` is that of each product with a unit vector by itself, and not of one matrix."""
+    audit: Any = None
+    """The `grams.auditing.Audit` of the entries that were computed again; None without one."""
+
+    @property
+    def chance(self) -> float:
+        """With what probability `rounding` is too small: that of the audit, 0 without one."""
+        return 0.0 if self.audit is None else float(self.audit.delta)
 
     @property
     @abc.abstractmethod
@@ -64,7 +74,23 @@ class Gram(ArrayProtocol, abc.ABC):
 
     @abc.abstractmethod
     def norm_fro(self) -> float:
-        """The Frobenius norm, summed in float64."""
+        """The Frobenius norm, summed in float64; inf where products alone do not tell it.
+
+        Where the entries are not held, the first product tells it as well; before, it takes a pass over them.
+        """
+
+    def known_norm(self) -> float | None:
+        """`norm_fro` where it takes no pass over the entries; None elsewhere."""
+        norm = self.norm_fro()
+        return norm if math.isfinite(norm) else None
+
+    def norm_error(self) -> float:
+        """How far `norm_fro` may be off where it comes of a difference, beyond 4 n eps of itself; 0 elsewhere."""
+        return 0.0
+
+    def known_trace(self) -> float | None:
+        """The trace, summed in float64; None where products alone do not tell it."""
+        return float(np.sum(np.asarray(self.diag(), np.float64)))
 
     @abc.abstractmethod
     def diag(self) -> Float[Array | np.ndarray, " k"]:
@@ -77,6 +103,11 @@ class Gram(ArrayProtocol, abc.ABC):
     @abc.abstractmethod
     def dense(self) -> Float[Array | np.ndarray, "n m"]:
         """All entries, where and in the dtype in which they are held."""
+
+    def hold(self) -> Dense:
+        """The same matrix with all entries held, computed where they are not."""
+        known = {name: getattr(self, name) for name in ("frobenius", "entrywise", "estimated", "sampling", "stated")}
+        return Dense(self.dense(), self.rounding, self.symmetric, **known)
 
     @property
     def T(self) -> Gram:
@@ -164,6 +195,9 @@ class Dense(Gram):
     def norm_fro(self) -> float:
         return float(np.linalg.norm(np.asarray(self.array, np.float64)))
 
+    def hold(self) -> Dense:
+        return self
+
     def diag(self) -> Float[Array | np.ndarray, " k"]:
         return self._here().diagonal()
 
@@ -206,8 +240,7 @@ class Dense(Gram):
 
     def _here(self) -> Any:
         """The entries for JAX, or for NumPy where JAX would round them."""
-        wide = self.array.dtype == np.float64 and not _precision.x64()
-        return np.asarray(self.array) if wide else jnp.asarray(self.array)
+        return _precision.handed(self.array)
 
     def __getstate__(self) -> dict[str, Any]:
         """In NumPy: JAX would read float64 back as float32 where it is in its 32-bit mode."""
@@ -226,6 +259,14 @@ class Dense(Gram):
         kind = "symmetric, " if self.symmetric else ""
         error = "rounding" if self.sampling is None else "sampling error"
         return f"Dense({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, {error} {float(self.rounding):.1e})"
+
+
+def rows_by_products(K: Gram, which: Any) -> Float[np.ndarray, "k n"]:
+    """Some rows of a symmetric matrix: its products with unit vectors."""
+    index = np.arange(K.shape[0])[which].reshape(-1)
+    unit = np.zeros((K.shape[0], len(index)))
+    unit[index, np.arange(len(index))] = 1.0
+    return K.times(unit).T
 
 
 def column_block(V: Any, shape: tuple[int, int]) -> tuple[np.ndarray, bool]:

@@ -13,19 +13,25 @@ from ntkseq.grams import digits
 from ntkseq.grams.sampling import Sampling
 
 
-def of_array(K: Any, name: str) -> dict[str, Any]:
-    """The arguments of a `grams.Dense` that holds K: see `grams.as_gram`, with its errors and its warning."""
+def array(K: Any, name: str, *, whole_numbers: bool = False) -> Any:
+    """K as an array of finite floats with 2 or 4 axes, see `grams.as_gram`; also of integers, which float64 holds."""
     _checks.outside(name, K, "")
-    array = checked(K, name, (2, 4))
+    return checked(K, name, (2, 4), whole_numbers=whole_numbers)
+
+
+def stated(array: Any, name: str) -> dict[str, Any]:
+    """The fields of a `grams.Dense` that holds a checked array, which warns where its rounding is not known."""
     matrix = array if array.ndim == 2 else flat(array)
     return {"array": matrix} | known(matrix, name, _provenance.recall(array))
 
 
-def checked(K: Any, name: str, axes: tuple[int, ...] = (2,)) -> Any:
+def checked(K: Any, name: str, axes: tuple[int, ...] = (2,), *, whole_numbers: bool = False) -> Any:
     """K as an array of finite floats, or a tracer, with so many axes."""
     array = K if isinstance(K, (jax.Array, np.ndarray)) else _checks.host(name, K)
     _checks.unmasked(name, array)
     _checks.not_a_key(name, array)
+    if whole_numbers and array.dtype.kind in "iub":
+        array = np.asarray(array, np.float64)
     if array.ndim not in axes or not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(
             f"{name} must be a matrix of floats, shape (n, m); got shape {array.shape}, dtype {array.dtype}."

@@ -45,7 +45,7 @@ class LazyTasks(Lazy):
         (M, p, b), k = self.theirs.shape, V.shape[1]
         inside = np.matmul(self.theirs.transpose(0, 2, 1), V.reshape(M, p, k)).reshape(M * b, k)
         product = self._points().times(inside).reshape(*self.mine.shape[::2], k)
-        found = np.matmul(self.mine, product).reshape(-1, k)
+        found = np.matmul(self.mine, product).reshape(self.shape[0], k)
         return found[:, 0] if single else found
 
     def norm_fro(self) -> float:
@@ -109,7 +109,7 @@ class LazyTasks(Lazy):
             raise meta.overflow()
         values = values.astype(self.dtype)
         with _precision.setting(self.sides.x64):
-            return self.sides.handed(jnp.asarray(values))
+            return _precision.handed(jnp.asarray(values))
 
     def __repr__(self) -> str:
         return super().__repr__().replace(type(self.sides.kernel).__name__, "Meta", 1)

@@ -6,12 +6,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, _precision
-from ntkseq.grams.base import Gram, column_block
+from ntkseq.grams.base import Gram, column_block, rows_by_products
 
 _PROBES = 4
 _SAFETY = 8.0
@@ -52,6 +51,7 @@ class Operator(Gram):
     block: bool = True
     symmetric = True
     held = False
+    by_product = True
 
     def __post_init__(self) -> None:
         _checks.function("product", self.product, "of a block of vectors")
@@ -99,16 +99,16 @@ class Operator(Gram):
         """Not known without all entries: inf."""
         return float("inf")
 
-    def diag(self) -> Float[Array, " k"]:
+    def known_trace(self) -> float | None:
+        return None if self.diagonal is None else super().known_trace()
+
+    def diag(self) -> Float[Array | np.ndarray, " k"]:
         if self.diagonal is None:
             raise ValueError("the diagonal of this Operator is not known. Pass diagonal= when it is made.")
-        return jnp.asarray(self.diagonal, jnp.result_type(float))
+        return _precision.handed(self.diagonal)
 
-    def rows(self, which: Any) -> Float[Array, "k m"]:
-        index = np.arange(self.n)[which].reshape(-1)
-        unit = np.zeros((self.n, len(index)))
-        unit[index, np.arange(len(index))] = 1.0
-        return jnp.asarray(self.times(unit).T, jnp.result_type(float))
+    def rows(self, which: Any) -> Float[Array | np.ndarray, "k m"]:
+        return _precision.handed(rows_by_products(self, which))
 
     def dense(self) -> np.ndarray:
         return self.times(np.eye(self.n))

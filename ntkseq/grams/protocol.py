@@ -84,7 +84,7 @@ class ArrayProtocol:
             return np.moveaxis(self._part((index[1],)), -1, 0)
         which = np.arange(self.shape[0])[index[0]]
         rows, back = np.unique(which, return_inverse=True)
-        self._room(len(rows), "an index")
+        self.room("an index", len(rows))
         found = self.rows(rows) if len(rows) else np.zeros((0, self.shape[1]), self.dtype)
         back = back.reshape(which.shape)
         if len(index) == 2 and not isinstance(index[0], slice):
@@ -113,13 +113,12 @@ class ArrayProtocol:
         Raises:
             ValueError: they are not held and take more than 1 GiB; the message says that `doing` needs them.
         """
-        self._room(self.shape[0], doing)
-        array = self.dense()
-        wide = array.dtype == np.float64 and not _precision.x64()
-        return np.asarray(array) if wide else jnp.asarray(array)
+        self.room(doing)
+        return _precision.handed(self.dense())
 
-    def _room(self: Any, rows: int, doing: str) -> None:
-        needed = rows * self.shape[1] * np.dtype(self.dtype).itemsize
+    def room(self: Any, doing: str, rows: int | None = None) -> None:
+        """Raise where all entries, or those of some rows, are not held and take more than 1 GiB; `doing` needs them."""
+        needed = (self.shape[0] if rows is None else rows) * self.shape[1] * np.dtype(self.dtype).itemsize
         if not self.held and needed > IMPLICIT:
             raise ValueError(
                 f"this Gram is lazy, and as an array it takes {_memory.text(needed)}, which `{doing}` needs. Use its "
@@ -128,11 +127,11 @@ class ArrayProtocol:
             )
 
     def __jax_array__(self) -> jax.Array:
-        self._room(len(self), "asarray")
+        self.room("asarray")
         return jnp.asarray(self.dense())  # pyright: ignore[reportAttributeAccessIssue]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        self._room(len(self), "asarray")
+        self.room("asarray")
         made = np.asarray(self.dense(), dtype=dtype)  # pyright: ignore[reportAttributeAccessIssue]
         return made.copy() if copy else made
 

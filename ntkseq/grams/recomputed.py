@@ -60,6 +60,9 @@ class Lazy(Gram):
         self._norm = float(np.sqrt(found.squares))
         return found.product[:, 0] if single else found.product
 
+    def known_norm(self) -> float | None:
+        return self._norm
+
     def norm_fro(self) -> float:
         if self._norm is None:
             self.times(np.zeros((self.shape[1], 0)))
@@ -68,7 +71,7 @@ class Lazy(Gram):
 
     def diag(self) -> Float[Array | np.ndarray, " k"]:
         if self.symmetric:
-            return self.sides.handed(self.sides.diagonal)
+            return _precision.handed(self.sides.diagonal)
         raise ValueError("the diagonal of a cross Gram is not held; got x2. Take lazy(kernel, x).diag().")
 
     def rows(self, which: Any) -> Float[Array | np.ndarray, "k m"]:
@@ -79,14 +82,14 @@ class Lazy(Gram):
         if self.symmetric:
             with _precision.setting(self.sides.x64):
                 values = values.at[np.arange(len(index)), index].set(self.sides.diagonal[index])
-        return self.sides.handed(values)
+        return _precision.handed(values)
 
     def dense(self) -> Float[Array | np.ndarray, "n m"]:
         values, finite = self.sides.values(self.tile, self.workers, lambda count: None)
         if not finite:
             raise sides.overflow(self.dtype)
         self.sides.remember(values, self.entrywise)
-        return self.sides.handed(values)
+        return _precision.handed(values)
 
     def _transposed(self) -> Lazy:
         pair = self.sides.turned()

@@ -46,10 +46,6 @@ class Sides:
                 sides = jax.tree.map(jnp.asarray, value) if name in ("left", "right", "diagonal") else value
                 object.__setattr__(self, name, sides)
 
-    def handed(self, values: jax.Array) -> Any:
-        """An array as it leaves: float64 goes to NumPy where JAX, in its 32-bit mode, would round it to float32."""
-        return np.asarray(values) if values.dtype == jnp.float64 and not _precision.x64() else values
-
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the matrix of all pairs."""

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq.grams.arrays import symmetric
 from ntkseq.grams.base import Dense
 from ntkseq.grams.gram import gram as gram_of
 from ntkseq.kernels import tasks as taking
@@ -80,7 +81,7 @@ class FewShot:
         if not candidates.size:
             raise ValueError("regs must hold at least one candidate; got none.")
         (N, q), n = self.labels.shape[:2], self.gram.shape[0]
-        w, U = np.linalg.eigh(_checks.symmetric("gram", self.gram))
+        w, U = np.linalg.eigh(symmetric(self.gram, "gram").matrix)
         turned = U.T @ (self.labels - self.start).reshape(n, -1)
         blocks, errors = U.reshape(N, q, n), np.full(candidates.size, np.nan)
         for i, reg in enumerate(candidates):

@@ -12,8 +12,7 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq._filters import Clock
-from ntkseq.grams.arrays import as_gram
-from ntkseq.grams.base import Dense, Gram
+from ntkseq.grams.arrays import at_hand, products, symmetric
 from ntkseq.predictors.krylov_flow import apply
 from ntkseq.predictors.ridge import predict
 from ntkseq.spectra.dense import dense_spectrum
@@ -110,11 +109,9 @@ def flow(
     clock = _clock(time, steps, lr)
     tol, most = _checks.nonnegative("tol", tol), _checks.positive_int("most", most)
     _checks.choice("method", method, ("auto", "dense", "matrix-free"))
-    held = not isinstance(K, Gram) or isinstance(K, Dense)
-    shape = K.shape if isinstance(K, Gram) else _checks.shape("K", K)
-    if len(shape) != 2 or shape[0] != shape[1]:
-        raise ValueError(f"K must be square, the Gram matrix of the training examples with themselves; got {shape}.")
-    n = shape[0]
+    held = at_hand(K)
+    K = symmetric(K) if held else K
+    n = K.shape[0]
     y = _checks.targets("y", y, n)
     start = np.zeros_like(y) if f0 is None else _checks.targets("f0", f0, n)
     if start.shape != y.shape:
@@ -122,11 +119,11 @@ def flow(
     rest = (y - start).reshape(n, -1)
     if method == "dense" or (method == "auto" and held and n <= DENSE):
         return _dense(K, y, start, rest, clock)
-    gram = as_gram(K)
     if not math.isfinite(clock.time):
         raise ValueError(
             'time = inf needs method="dense"; from products alone take ridge(K, y, reg=...), or a finite time.'
         )
+    gram = products(K)
     found = apply(gram, rest, clock, tol=tol, most=most)
     if not found.converged:
         warnings.warn(
@@ -227,7 +224,7 @@ def early_stopping(K: Any, y: Any, K_validation: Any, y_validation: Any, times: 
     assert eigen.vectors is not None
     n = eigen.n
     y = _checks.targets("y", y, n)
-    cross = _checks.numbers("K_validation", _checks.entries(K_validation))
+    cross = _checks.numbers("K_validation", K_validation)
     if cross.ndim != 2 or cross.shape[1] != n:
         raise ValueError(f"K_validation must have shape (m, {n}), one row per validation example; got {cross.shape}.")
     _checks.finite("K_validation", cross)

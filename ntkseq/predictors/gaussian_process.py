@@ -12,8 +12,7 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq._outward import at_most
-from ntkseq.grams.arrays import as_gram
-from ntkseq.grams.auditing import Audited
+from ntkseq.grams.arrays import Symmetric, as_gram, symmetric
 from ntkseq.grams.base import Gram
 from ntkseq.predictors.ridge import factorise, predict
 
@@ -90,11 +89,12 @@ class GaussianProcess:
             K_cross: kernel values of the queries with the training examples, (q, n): `gram(kernel, xq, x)`.
             K_query: of each query with itself, (q,), `kernel.diag(xq)`; or the Gram matrix of the queries.
         """
-        own = _checks.numbers("K_query", _checks.entries(K_query))
-        if own.ndim == 1:
-            own, known = _checks.labels("K_query", own, len(own)), None
+        shape, known = _checks.shape("K_query", K_query), None
+        if len(shape) == 1:
+            own = _checks.labels("K_query", K_query, *shape)
         else:
-            own, known = np.diagonal(_checks.symmetric("K_query", K_query)), as_gram(K_query, "K_query")
+            known = symmetric(K_query, "K_query")
+            own = np.diagonal(known.matrix)
         cross, gram = self._cross(K_cross)
         if len(own) != len(cross):
             raise ValueError(f"K_query must be of the {len(cross)} queries of K_cross; got {len(own)}.")
@@ -104,7 +104,7 @@ class GaussianProcess:
         errors = self._own(own, known) + 2.0 * length * moved + length**2 * self._rounding + delta**2 / self.noise
         size = np.abs(own) + 2.0 * length * np.linalg.norm(cross, axis=1) + length**2 * self._scale
         errors = errors + 2.0 * _EPS * len(self._matrix) * size
-        return Estimates(np.maximum(values, 0.0), errors, self._why(gram, known))
+        return Estimates(np.maximum(values, 0.0), errors, self._why(gram, None if known is None else known.gram))
 
     def covariance(self, K_cross: Any, K_query: Any) -> Estimates:
         """The covariance of the function between queries, (q, q); that of new targets has `noise` on its diagonal.
@@ -113,7 +113,8 @@ class GaussianProcess:
             K_cross: kernel values of the queries with the training examples, (q, n): `gram(kernel, xq, x)`.
             K_query: the Gram matrix of the queries, (q, q): `gram(kernel, xq)`.
         """
-        query, known = _checks.symmetric("K_query", K_query), as_gram(K_query, "K_query")
+        known = symmetric(K_query, "K_query")
+        query = known.matrix
         cross, gram = self._cross(K_cross)
         if len(query) != len(cross):
             raise ValueError(f"K_query must be of the {len(cross)} queries of K_cross; got {len(query)}.")
@@ -121,16 +122,16 @@ class GaussianProcess:
         w, length, delta, moved = self._solved(cross, self._rows(gram, own))
         both = w @ cross.T
         values = query - both - both.T + w @ self._times(w).T
-        rounding = float(known.rounding)
-        if known.entrywise is not None:
+        rounding = known.rounding
+        if known.gram.entrywise is not None:
             size = np.sqrt(np.maximum(own, 0.0))
-            rounding = np.minimum(rounding, float(known.entrywise) * np.outer(size, size))
+            rounding = np.minimum(rounding, float(known.gram.entrywise) * np.outer(size, size))
         errors = rounding + np.outer(length, moved) + np.outer(moved, length)
         errors = errors + np.outer(length, length) * self._rounding + np.outer(delta, delta) / self.noise
         norms = np.linalg.norm(cross, axis=1)
         size = np.abs(query) + 2.0 * np.outer(norms, length) + 2.0 * np.outer(length, norms)
         errors = errors + 2.0 * _EPS * len(self._matrix) * (size + np.outer(length, length) * self._scale)
-        return Estimates(0.5 * (values + values.T), errors, self._why(gram, known))
+        return Estimates(0.5 * (values + values.T), errors, self._why(gram, known.gram))
 
     @property
     def _scale(self) -> float:
@@ -142,9 +143,7 @@ class GaussianProcess:
     def _cross(self, K_cross: Any) -> tuple[np.ndarray, Gram]:
         predict(self.dual, K_cross)  # which says what is wrong with its shape
         gram = as_gram(K_cross, "K_cross")
-        cross = np.asarray(_checks.entries(K_cross), np.float64)
-        _checks.finite("K_cross", cross)
-        return cross, gram
+        return np.asarray(gram, np.float64), gram
 
     def _rows(self, gram: Gram, own: np.ndarray | None) -> Any:
         """How far the row of each query in K_cross is off."""
@@ -154,10 +153,10 @@ class GaussianProcess:
         trace = float(np.trace(self._matrix))
         return np.minimum(rounding, float(gram.entrywise) * np.sqrt(np.maximum(own, 0.0) * max(trace, 0.0)))
 
-    def _own(self, own: np.ndarray, known: Gram | None) -> np.ndarray:
+    def _own(self, own: np.ndarray, known: Symmetric | None) -> np.ndarray:
         """How far the kernel of a query with itself is off: as far as that of a training example may be."""
-        e = self._entrywise if known is None else known.entrywise
-        norm = self._rounding if known is None else float(known.rounding)
+        e = self._entrywise if known is None else known.gram.entrywise
+        norm = self._rounding if known is None else known.rounding
         return np.full(len(own), norm) if e is None else float(e) * np.abs(own)
 
     def _solved(self, cross: np.ndarray, moved: Any) -> tuple[np.ndarray, ...]:
@@ -212,10 +211,11 @@ def gaussian_process(K: Any, y: Any, *, noise: float) -> GaussianProcess:
         >>> posterior.variance(np.array([[1.0, 0.0]]), [1.0]).values.round(12).tolist()
         [0.5]
     """
-    matrix, noise = _checks.symmetric("K", K), _checks.nonnegative("noise", noise, positive=True)
-    y = _checks.targets("y", y, len(matrix))
-    gram, factor, n = as_gram(K), factorise(matrix, noise), len(matrix)
-    dual, r = scipy.linalg.cho_solve(factor, y), float(gram.rounding)
+    held, noise = symmetric(K), _checks.nonnegative("noise", noise, positive=True)
+    matrix, n = held.matrix, len(held.matrix)
+    y = _checks.targets("y", y, n)
+    gram, r, factor = held.gram, held.rounding, factorise(matrix, noise)
+    dual = scipy.linalg.cho_solve(factor, y)
     values = np.linalg.eigvalsh(matrix) + noise
     solver = n * _EPS * float(np.abs(values).max())
     low, high = np.maximum(values - r - solver, noise), values + r + solver
@@ -242,6 +242,6 @@ def gaussian_process(K: Any, y: Any, *, noise: float) -> GaussianProcess:
 def _why(gram: Gram) -> str:
     if not gram.stated:
         return "an array of unknown rounding; pass gram(kernel, x)"
-    if isinstance(gram, Audited):
-        return f"the rounding was audited, and holds but for probability {at_most(gram.audit.delta, 2)}"
+    if gram.chance:
+        return f"the rounding was audited, and holds but for probability {at_most(gram.chance, 2)}"
     return gram.estimated or ("the kernel is a Monte Carlo estimate" if gram.sampling is not None else "")

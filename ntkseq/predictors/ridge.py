@@ -12,7 +12,8 @@ from jaxtyping import Float
 
 from ntkseq import _checks, _precision
 from ntkseq._struct import static, struct
-from ntkseq.spectra import spectrum
+from ntkseq.grams.arrays import symmetric
+from ntkseq.spectra.dense import dense_spectrum
 
 
 @struct
@@ -93,8 +94,7 @@ def predict(dual: Any, K_cross: Any) -> Any:
     if len(shape) != 2 or shape[1] != n:
         turned = " That looks transposed: pass gram(kernel, x_query, x_train)." if shape[:1] == (n,) else ""
         raise ValueError(f"K_cross must have shape (n_query, {n}), one row per query; got {shape}.{turned}")
-    K_cross = _checks.entries(K_cross)
-    if all(map(_checks.is_concrete, (K_cross, dual))):
+    if not _checks.traced((K_cross, dual)):
         # coefficients are large and of both signs when reg is small: the sum needs all of float64
         values = _checks.numbers("K_cross", K_cross)
         _checks.finite("K_cross", values)
@@ -127,10 +127,11 @@ def ridge(K: Any, y: Any, *, reg: float) -> Ridge:
         >>> fit.dual.round(12).tolist()
         [0.5, -0.5]
     """
-    matrix, reg = _checks.symmetric("K", K), _checks.nonnegative("reg", reg)
+    held, reg = symmetric(K), _checks.nonnegative("reg", reg)
+    matrix = held.matrix
     y, outputs = _targets(y, len(matrix))
     if reg == 0.0:
-        least = spectrum(K, vectors=False, method="dense").min_eigenvalue
+        least = dense_spectrum(held, vectors=False).min_eigenvalue
         if not least.positive:
             raise ValueError(
                 "reg = 0 asks for the interpolant, which needs a positive definite K; its least eigenvalue lies in "
@@ -220,7 +221,7 @@ def select_reg(K: Any, y: Any, regs: Any) -> Selection:
     Raises:
         ValueError: no candidate given, or none that K allows.
     """
-    matrix = _checks.symmetric("K", K)
+    matrix = symmetric(K).matrix
     n = len(matrix)
     y, outputs = _targets(y, n)
     candidates = _checks.each("regs", regs)

@@ -147,7 +147,7 @@ class MixedRegression:
         Raises:
             ValueError: K not symmetric or without positive eigenvalue, a residual of another length.
         """
-        K = _checks.symmetric("K", _checks.entries(K))
+        K = _checks.symmetric("K", K)
         N = len(K)
         residual = _vector("residual", residual, N)
         lam, U = np.linalg.eigh(K / N)

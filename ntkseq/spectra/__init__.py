@@ -1,5 +1,6 @@
 """What are the eigenvalues of a Gram matrix, how sure are they, and what do they say?"""
 
+from ntkseq.grams.centred import centred
 from ntkseq.spectra import ranks
 from ntkseq.spectra.alignment import Curve
 from ntkseq.spectra.attention import AttentionRanks, LayerRanks, attention_ranks
@@ -17,7 +18,7 @@ from ntkseq.spectra.methods import Auto, Full, MatrixFree
 from ntkseq.spectra.nystrom import nystrom
 from ntkseq.spectra.partial import PartialSpectrum
 from ntkseq.spectra.spectrum import spectrum
-from ntkseq.spectra.structure import ClassStructure, centred, classwise
+from ntkseq.spectra.structure import ClassStructure, classwise
 
 __all__ = [
     "AttentionRanks",

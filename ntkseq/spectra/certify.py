@@ -9,7 +9,7 @@ import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks
-from ntkseq.grams.arrays import as_gram
+from ntkseq.grams.arrays import symmetric
 
 _U = 0.5 * float(np.finfo(np.float64).eps)
 
@@ -34,8 +34,8 @@ def positive_definite(K: Any) -> bool:
         >>> positive_definite(np.array([[2.0, 1.0], [1.0, 2.0]])), positive_definite(np.ones((2, 2)))
         (True, False)
     """
-    A = _checks.symmetric("K", K)
-    return above(A, _checks.nonnegative("rounding of K", as_gram(K).rounding))
+    held = symmetric(K)
+    return above(held.matrix, _checks.nonnegative("rounding of K", held.rounding))
 
 
 def above(A: Float[np.ndarray, "n n"], bound: float) -> bool:

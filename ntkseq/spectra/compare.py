@@ -12,8 +12,7 @@ import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks
-from ntkseq.grams.arrays import as_gram
-from ntkseq.grams.base import Dense, Gram
+from ntkseq.grams.arrays import Symmetric, at_hand, symmetric
 from ntkseq.spectra.dense import dense_spectrum
 from ntkseq.spectra.full import FullSpectrum
 from ntkseq.spectra.interval import Interval
@@ -75,21 +74,20 @@ def compare(K1: Any, K2: Any, *, k: int = 10) -> Comparison:
         >>> compare(2.0 * np.eye(3), np.eye(3), k=1).frobenius.estimate
         1.0
     """
-    grams = [_held(K) for K in (K1, K2)]
-    A, B = (_checks.symmetric(name, K) for name, K in zip(("K1", "K2"), grams, strict=True))
+    held = [_held(K, name) for name, K in (("K1", K1), ("K2", K2))]
+    A, B = (one.matrix for one in held)
     if A.shape != B.shape:
         raise ValueError(f"K1 and K2 must be of the same examples; got shapes {A.shape} and {B.shape}.")
     n = len(A)
     k = min(_checks.positive_int("k", k), n)
-    spectral = [float(K.rounding) for K in grams]
-    frobenius = [r if K.frobenius else math.sqrt(n) * r for r, K in zip(spectral, grams, strict=True)]
+    spectral, frobenius = [one.rounding for one in held], [one.frobenius for one in held]
     sizes = [float(np.linalg.norm(M)) for M in (A, B)]
     if min(sizes) == 0:
         raise ValueError("K1 and K2 must not be zero: their directions are compared.")
     relative = relative_distance(A, B, frobenius)
     norm = float(np.linalg.norm(A - B, 2))
     moved = sum(spectral) + 1e-15 * n * sum(sizes)
-    first, second = (dense_spectrum(K) for K in grams)
+    first, second = map(dense_spectrum, held)
     ratio, resolved = _log_ratio(first, second)
     angles, error = leading_angles(first, second, k)
     return Comparison(
@@ -115,16 +113,13 @@ def relative_distance(A: np.ndarray, B: np.ndarray, errors: Sequence[float]) -> 
     )
 
 
-def _held(K: Any) -> Gram:
-    if isinstance(K, Gram) and not isinstance(K, Dense):
-        if K.shape[0] > MOST:
-            raise ValueError(
-                f"a comparison needs all entries, and n = {K.shape[0]} is more than {MOST}. Compare on fewer examples, "
-                "or pass grams.Dense(K.dense(), rounding=K.rounding) if you mean it."
-            )
-        known = {"frobenius": K.frobenius, "entrywise": K.entrywise, "estimated": K.estimated, "sampling": K.sampling}
-        return Dense(K.dense(), rounding=K.rounding, stated=K.stated, **known)
-    return as_gram(K)
+def _held(K: Any, name: str) -> Symmetric:
+    if not at_hand(K) and K.shape[0] > MOST:
+        raise ValueError(
+            f"a comparison needs all entries, and n = {K.shape[0]} is more than {MOST}. Compare on fewer examples, or "
+            f"pass {name}.hold() if you mean it."
+        )
+    return symmetric(K, name, whole=True)
 
 
 def _without_mean(A: np.ndarray) -> np.ndarray:

@@ -9,9 +9,29 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ntkseq.grams.arrays import products
+from ntkseq.grams.base import Gram
+
 _U = 0.5 * float(np.finfo(np.float64).eps)
 
 Product = Callable[[np.ndarray], np.ndarray]
+_RANGE = 1e120  # of entries whose products have squares that are summed without scaling
+
+
+def summable(K: Any) -> Gram:
+    """A symmetric Gram or array for its products, if their squares can be summed.
+
+    Raises:
+        ValueError: not symmetric; entries that are held are too large or too small.
+    """
+    gram = products(K)
+    largest = float(np.abs(gram.dense()).max()) if gram.held else 0.0
+    if largest > _RANGE or 0.0 < largest < 1.0 / _RANGE:
+        raise ValueError(
+            f"the largest entry of K is {largest:.2g}; sums of squares of products would leave the range of float64. "
+            'Scale K, or take method="dense", which scales by itself.'
+        )
+    return gram
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

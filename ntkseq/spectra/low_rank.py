@@ -12,7 +12,6 @@ from ntkseq import _checks
 from ntkseq._struct import static, struct
 from ntkseq.grams.base import Gram, column_block
 from ntkseq.spectra.interval import Interval
-from ntkseq.spectra.matrix_free import known_norm, known_trace
 from ntkseq.spectra.quadrature import trace_bounds
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -175,14 +174,14 @@ def assess(
     # z^T (S + below) z of the probes, not negative, and its uncertainty
     seen, unsure = np.sum(probes * left, axis=0) + below * lengths**2, (noise + linear) * lengths**2
     # the trace of S: of K, of its rounding (|tr E| <= sqrt(n) |E|_F), of N, and of the sums
-    trace, mass = known_trace(K), float(np.sum(values))
+    trace, mass = K.known_trace(), float(np.sum(values))
     missed, off = math.nan, math.inf
     if trace is not None:
         missed = trace - mass
         off = math.sqrt(n) * frobenius + orthogonality * mass + 4.0 * n * _EPS * (abs(trace) + mass)
     square = math.inf
-    if known_norm(K) is not None:  # |S|_F^2 = |K|_F^2 - |N|_F^2 - 2 tr N S
-        square = (norm + frobenius) ** 2 * (1.0 + 8.0 * n * _EPS)
+    if K.known_norm() is not None:  # |S|_F^2 = |K|_F^2 - |N|_F^2 - 2 tr N S
+        square = (norm + K.norm_error() + frobenius) ** 2 * (1.0 + 8.0 * n * _EPS)
         square += 2.0 * below * mass - float(np.sum(values**2)) * (1.0 - 4.0 * orthogonality)
     if indefinite or (seen + unsure < 0).any() or missed + off < -n * below or square < 0:
         indefinite = True

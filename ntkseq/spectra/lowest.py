@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq.grams.base import Dense, Gram
+from ntkseq.grams.base import Gram
 from ntkseq.spectra.entrywise import SHARES
 
 
@@ -40,11 +38,10 @@ def bounds(
     b, rounding = values.size, float(K.rounding)
     lower = np.array([_below(value, edge, residual) for value in values]) - rounding
     upper = values + rounding
-    e, diagonal = K.entrywise, _diagonal(K)
-    if e is not None and b and diagonal is not None:
-        n = len(vectors)
-        # the diagonal of a float64 Gram may come in float32
-        wider = 1.0 + 8.0 * n * float(np.finfo(np.float64).eps) + 2.0 * float(np.finfo(np.float32).eps)
+    e, n = K.entrywise, len(vectors)
+    diagonal = np.zeros(0) if e is None or not b else np.asarray(K.diag(), np.float64)
+    if e is not None and diagonal.size and (diagonal >= 0).all():
+        wider = 1.0 + 8.0 * n * float(np.finfo(np.float64).eps)
         d, whole = np.sqrt(diagonal), wider * float(np.sum(diagonal))
         sizes = np.sqrt(np.cumsum(vectors**2, axis=1))  # of the rows of the first 1, 2, ... vectors
         seen = e * wider * (d @ sizes) ** 2  # e a^2
@@ -61,9 +58,3 @@ def bounds(
 def _below(value: float, edge: float, residual: float) -> float:
     """A lower bound of the eigenvalue of a Ritz value, coupled by `residual` to others above `edge`."""
     return min(value, edge) - moved(residual, edge - value)
-
-
-def _diagonal(K: Gram) -> np.ndarray | None:
-    own: Any = np.asarray(K.array).diagonal() if isinstance(K, Dense) else K.diag() if K.entrywise is not None else None
-    own = None if own is None else np.asarray(own, np.float64)
-    return None if own is None or not (own >= 0).all() else own

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _checks
-from ntkseq.grams.base import Dense, Gram
-from ntkseq.grams.operator import Operator
+from ntkseq.grams.base import Gram
 from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.krylov import pairs, ritz
 from ntkseq.spectra.lowest import bounds, moved
@@ -60,15 +59,15 @@ def matrix_free(
     least = min(k_smallest, max(n - k, 0))
     rounding = _checks.nonnegative("rounding of K", K.rounding)
     floor = 0.1 * rounding
-    ends = [pairs(K.times, n, k, tol=tol, floor=floor, norm=known_norm(K), most=most, seed=seed)]
-    norm = known_norm(K) or 3.0 * math.sqrt(n) * float(np.abs(ends[0].values).max())
+    ends = [pairs(K.times, n, k, tol=tol, floor=floor, norm=K.known_norm(), most=most, seed=seed)]
+    norm = K.known_norm() or 3.0 * math.sqrt(n) * float(np.abs(ends[0].values).max())
     if least:
         small = max(floor, 4.0 * n * _U * norm)
         ends.append(
             pairs(K.times, n, least, least=True, tol=1e-3, floor=small, norm=norm, most=most, seed=seed, columns=1024)
         )
     held = ritz(K.times, np.concatenate([one.vectors for one in ends], axis=1), norm, k) if least else ends[0]
-    product, residual, trace = held.product, held.residual, known_trace(K)
+    product, residual, trace = held.product, held.residual, K.known_trace()
     rest = tail(
         K.times,
         held.vectors,
@@ -77,13 +76,14 @@ def matrix_free(
         floor=-rounding,
         trace=trace,
         norm_fro=K.norm_fro(),
+        norm_error=K.norm_error(),
         noise=product,
         probes=probes,
         steps=steps,
         delta=delta,
         seed=(seed, 1),
     )
-    frobenius = rounding if getattr(K, "frobenius", False) else math.sqrt(n) * rounding
+    frobenius = rounding if K.frobenius else math.sqrt(n) * rounding
     count = sum(one.products for one in ends) + max(len(nodes) for nodes in rest.rule.nodes)
     above, below = held.parts
     # one end at a time: the pairs of the other belong to the rest, which their residual widens
@@ -110,7 +110,7 @@ def matrix_free(
         norm_fro=K.norm_fro() if math.isfinite(K.norm_fro()) else math.nan,
         rounding=rounding,
         product=product,
-        frobenius=frobenius,
+        frobenius=frobenius + K.norm_error(),
         spectral=rounding + residual + product,
         nuclear=math.sqrt(n) * frobenius + 2.0 * math.sqrt(2.0 * held.values.size) * residual + n * product,
         tail=rest,
@@ -145,21 +145,3 @@ def _narrowed(least: Interval, low: np.ndarray, high: np.ndarray) -> Interval:
 
 def _ordered(lower: float, estimate: float, upper: float) -> Interval:
     return Interval(float(lower), float(estimate), float(upper))
-
-
-def known_norm(K: Gram) -> float | None:
-    """The Frobenius norm where it is held already; a lazy Gram learns it with its first product."""
-    norm = getattr(K, "_norm", None) if hasattr(K, "_norm") else K.norm_fro()
-    return norm if norm is not None and math.isfinite(norm) else None
-
-
-def known_trace(K: Gram) -> float | None:
-    """The sum of the diagonal, None where it is not known."""
-    if isinstance(K, Dense):  # diag() of float64 entries is float32 where JAX is not in 64-bit mode
-        return float(np.trace(np.asarray(K.array), dtype=np.float64))
-    if isinstance(K, Operator):
-        return None if K.diagonal is None else float(np.sum(K.diagonal))
-    try:
-        return float(np.sum(np.asarray(K.diag(), np.float64)))
-    except ValueError:
-        return None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from typing import Any
 
 from ntkseq import _checks, _memory
 from ntkseq._struct import replace
-from ntkseq.grams.arrays import as_gram
-from ntkseq.grams.base import Dense, Gram
 from ntkseq.spectra.base import Spectrum
-from ntkseq.spectra.dense import dense_spectrum, held
+from ntkseq.spectra.dense import dense_spectrum
 from ntkseq.spectra.full import FullSpectrum
+from ntkseq.spectra.krylov import summable
 from ntkseq.spectra.matrix_free import matrix_free
 from ntkseq.spectra.partial import PartialSpectrum
 
@@ -104,7 +104,7 @@ class MatrixFree(Method):
             object.__setattr__(self, name, value)
 
     def spectrum(self, K: Any, *, vectors: bool, why: str = "matrix-free: ") -> PartialSpectrum:
-        gram = _square(K) if isinstance(K, Gram) and not isinstance(K, Dense) else held(K)
+        gram = summable(K)
         found = matrix_free(gram, **dataclasses.asdict(self), vectors=vectors, why=why)
         return replace(found, method=f"{found.method}; rounding of K {gram.estimated}") if gram.estimated else found
 
@@ -134,12 +134,10 @@ class Auto(Method):
             raise ValueError(f"beyond must be a MatrixFree(...); got {_checks.shown(self.beyond)}.")
 
     def spectrum(self, K: Any, *, vectors: bool, why: str = "") -> Spectrum:
-        if not isinstance(K, Gram) and getattr(K, "ndim", 0) == 4 and _checks.is_concrete(K):
-            K = as_gram(K)  # over outputs or steps: all in one
-        shape = tuple(getattr(K, "shape", ()))
-        if len(shape) != 2 or shape[0] <= self.rows:
+        shape = _checks.shape("K", K)
+        n = math.prod(shape[::2])  # (n, n), or over outputs or steps (n, n, o, o)
+        if n <= self.rows:
             return Full().spectrum(K, vectors=vectors)
-        n = shape[0]
         why = f"matrix-free, as n = {n} > {self.rows} (dense: {_memory.text(80.0 * n * n)}): "
         return self.beyond.spectrum(K, vectors=vectors, why=why)
 
@@ -155,13 +153,3 @@ def as_method(method: Any) -> Method:
         ValueError: an unknown name, a class in place of an object.
     """
     return _checks.named("method", method, Method, SHORT, "spectra.MatrixFree(k=20)")
-
-
-def _square(K: Gram) -> Gram:
-    """A Gram that is not held, if it has eigenvalues."""
-    if K.shape[0] != K.shape[1] or not K.symmetric:
-        raise ValueError(
-            f"K must be square and symmetric to have eigenvalues; got shape {K.shape}, symmetric={K.symmetric}. Pass "
-            "the Gram matrix of one set of inputs, lazy(kernel, x)."
-        )
-    return K

@@ -9,11 +9,9 @@ import numpy as np
 import scipy.linalg
 
 from ntkseq import _checks
-from ntkseq.grams.base import Dense, Gram
-from ntkseq.grams.operator import Operator
-from ntkseq.spectra.dense import held
+from ntkseq.grams.base import Gram
+from ntkseq.spectra.krylov import summable
 from ntkseq.spectra.low_rank import LowRank, assess
-from ntkseq.spectra.matrix_free import known_norm
 
 _EPS = float(np.finfo(np.float64).eps)
 _TINY = float(np.finfo(np.float64).tiny) / _EPS
@@ -66,7 +64,7 @@ def nystrom(
         _checks.integer(name, value, 0)
         for name, value in (("oversample", oversample), ("power", power), ("probes", probes))
     )
-    gram = _semidefinite(K)
+    gram = summable(K)
     n = gram.shape[0]
     rank, columns = min(rank, n), min(rank + oversample, n)
     rounding = _checks.nonnegative("rounding of K", gram.rounding)
@@ -81,8 +79,7 @@ def nystrom(
     Y, seen = image[:, :columns], image[:, columns:]
     norm = _norm(gram, Y) if norm is None else norm
     product = 2.0 * n * _EPS * norm
-    # an Operator's rounding is that of each product; any other Gram's is that of one matrix
-    each = isinstance(gram, Operator)
+    each = gram.by_product
     columnwise = math.sqrt(columns) * (2.0 * product + (rounding if each else 0.0))
     lost = columnwise + (0.0 if each else rounding)
     least = float(np.linalg.eigvalsh(0.5 * (Q.T @ Y + Y.T @ Q))[0])
@@ -112,7 +109,7 @@ def nystrom(
 
 def _norm(K: Gram, image: np.ndarray) -> float:
     """The Frobenius norm of K, or three times an estimate from K Q for a random Q of any columns."""
-    known = known_norm(K)
+    known = K.known_norm()
     return 3.0 * math.sqrt(len(image) / image.shape[1]) * float(np.linalg.norm(image)) if known is None else known
 
 
@@ -133,15 +130,3 @@ def _factor(Q: np.ndarray, Y: np.ndarray, lost: float, shift: float) -> tuple[np
         except np.linalg.LinAlgError:
             pass
         shift *= 2.0
-
-
-def _semidefinite(K: Any) -> Gram:
-    """What has products and is symmetric."""
-    if not isinstance(K, Gram) or isinstance(K, Dense):
-        return held(K)
-    if K.shape[0] != K.shape[1] or not K.symmetric:
-        raise ValueError(
-            f"K must be square and symmetric to be approximated from one side; got shape {K.shape}, "
-            f"symmetric={K.symmetric}. Pass the Gram matrix of one set of inputs, lazy(kernel, x)."
-        )
-    return K

@@ -50,7 +50,7 @@ class PartialSpectrum(Spectrum):
     product: float
     """Bound of the rounding of a product with a unit vector."""
     frobenius: float
-    """Upper estimate of |held - exact| in Frobenius norm."""
+    """How far `norm_fro` may be from that of the exact matrix."""
     spectral: float
     """How far an eigenvalue of pairs and rest, side by side, can be from the exact one: rounding and residuals."""
     nuclear: float

@@ -20,13 +20,13 @@ eigenvalue that is not zero: below an eigenvalue with e_i >= 1 nothing is said o
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import scipy.stats
 from jaxtyping import Float
 
 from ntkseq._struct import static, struct
+from ntkseq.grams.base import Gram
 from ntkseq.grams.sampling import Sampling
 from ntkseq.kernels.parts import MISS
 
@@ -79,9 +79,9 @@ class Sampled:
         return f"{share} ({known}{enough}); calibrated, not proved"
 
 
-def of(K: Any, relative: Float[np.ndarray, " n"] | None) -> Sampled | None:
+def of(K: Gram, relative: Float[np.ndarray, " n"] | None) -> Sampled | None:
     """What a spectrum says of the sampling of K; None where nothing is sampled."""
-    known: Sampling | None = getattr(K, "sampling", None)
+    known: Sampling | None = K.sampling
     if known is None:
         return None
     count = 0 if known.batches is None else len(known.batches)

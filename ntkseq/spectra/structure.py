@@ -1,4 +1,4 @@
-"""What does a Gram matrix say about its classes, and what is left of it without the mean?"""
+"""Means of a Gram matrix within and between classes."""
 
 from __future__ import annotations
 
@@ -6,92 +6,10 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from ntkseq import _checks
-from ntkseq.grams.arrays import as_gram
-from ntkseq.grams.base import Dense, Gram, column_block
-from ntkseq.grams.sampling import kept
-
-
-def centred(K: Any) -> Gram:
-    """The Gram matrix of the features with their mean removed: H K H, H = I - 1 1'/n.
-
-    Args:
-        K: a Gram or an array (n, n), symmetric. A lazy one stays lazy: two small sums around each product.
-
-    Returns:
-        A `grams.Dense` in host float64, or a `Centred`; its rounding is that of K, since |H| = 1.
-
-    Raises:
-        ValueError: not a symmetric matrix of finite floats.
-    """
-    if isinstance(K, Gram) and not isinstance(K, Dense):
-        if K.shape[0] != K.shape[1] or not K.symmetric:
-            raise ValueError(f"K must be square and symmetric to be centred; got shape {K.shape}.")
-        return Centred(K)
-    gram, A = as_gram(K), _checks.symmetric("K", K)
-    A = A - A.mean(axis=0)
-    A = A - A.mean(axis=1, keepdims=True)
-    own = 4.0 * len(A) ** 0.5 * float(np.finfo(np.float64).eps) * float(np.linalg.norm(np.asarray(gram.dense())))
-    rounding = float(gram.rounding) + own
-    known = kept(gram, "the matrix was centred")
-    return Dense(0.5 * (A + A.T), rounding=rounding, frobenius=gram.frobenius, **known)  # pyright: ignore
-
-
-@dataclasses.dataclass(eq=False)
-class Centred(Gram):
-    """H K H of a Gram that is not held. Made by `centred`."""
-
-    whole: Gram
-    symmetric = True
-    _means: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        self.rounding = self.whole.rounding
-        self.frobenius = self.whole.frobenius
-        for name, value in kept(self.whole, "the matrix was centred").items():
-            setattr(self, name, value)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.whole.shape
-
-    def times(self, V: Any) -> Float[np.ndarray, "n ..."]:
-        V, single = column_block(V, self.shape)
-        out = self.whole.times(V - V.mean(axis=0))
-        out -= out.mean(axis=0)
-        return out[:, 0] if single else out
-
-    def norm_fro(self) -> float:
-        """|H K H|_F^2 = |K|_F^2 - 2 |K 1|^2/n + (1'K1)^2/n^2."""
-        n, sums = self.shape[0], self.means() * self.shape[0]
-        square = self.whole.norm_fro() ** 2 - 2.0 * float(sums @ sums) / n + float(sums.sum() / n) ** 2
-        return float(np.sqrt(max(square, 0.0)))
-
-    def means(self) -> Float[np.ndarray, " n"]:
-        """The mean of each row of K; one product, once."""
-        if self._means is None:
-            self._means = self.whole.times(np.ones(self.shape[0])) / self.shape[0]
-        return self._means
-
-    def diag(self) -> Float[Array, " k"]:
-        import jax.numpy as jnp
-
-        means = self.means()
-        values = np.asarray(self.whole.diag(), np.float64) - 2.0 * means + means.mean()
-        return jnp.asarray(values, jnp.result_type(float))
-
-    def rows(self, which: Any) -> Float[Array, "k m"]:
-        import jax.numpy as jnp
-
-        index = np.arange(self.shape[0])[which].reshape(-1)
-        unit = np.zeros((self.shape[0], len(index)))
-        unit[index, np.arange(len(index))] = 1.0
-        return jnp.asarray(self.times(unit).T, jnp.result_type(float))
-
-    def dense(self) -> np.ndarray:
-        return np.asarray(centred(np.asarray(self.whole, np.float64)).dense())
+from ntkseq.grams.arrays import products
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -139,10 +57,8 @@ def classwise(K: Any, labels: Any) -> ClassStructure:
     Raises:
         ValueError: labels of another shape, or one class only.
     """
-    gram = as_gram(K)
+    gram = products(K)
     n = gram.shape[0]
-    if isinstance(gram, Dense):
-        _checks.symmetric("K", gram)
     labels = _checks.names("labels", labels)
     if labels.shape != (n,):
         raise ValueError(f"labels must have shape ({n},), one per example of the Gram matrix; got {labels.shape}.")
@@ -151,8 +67,7 @@ def classwise(K: Any, labels: Any) -> ClassStructure:
         raise ValueError(f"labels must hold two classes or more; got {classes.size}.")
     member = (which[:, None] == np.arange(classes.size)).astype(np.float64)
     sums = member.T @ gram.times(member)  # (c, c)
-    held = isinstance(gram, Dense)
-    own = np.asarray(gram.array, np.float64).diagonal() if held else np.asarray(gram.diag(), np.float64)
+    own = np.asarray(gram.diag(), np.float64)
     block = sums / np.outer(counts, counts)
     within = float(own.sum() - np.sum(np.diagonal(sums) / counts))
     between = float(np.sum(np.diagonal(sums) / counts) - sums.sum() / n)

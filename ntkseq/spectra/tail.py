@@ -64,6 +64,7 @@ def tail(
     floor: float,
     trace: float | None,
     norm_fro: float,
+    norm_error: float = 0.0,
     noise: float,
     probes: int,
     steps: int,
@@ -80,6 +81,7 @@ def tail(
         floor: no eigenvalue of A is below this: -rounding for a matrix that is semi-definite but for rounding.
         trace: of A, None: not known.
         norm_fro: of A, inf: not known.
+        norm_error: how far that is off, beyond the rounding of its sum.
         noise: bound of the rounding of a product with a unit vector.
         probes, steps, delta, seed: Gaussian probes, Lanczos steps of each, failure probability, seed.
     """
@@ -107,6 +109,7 @@ def tail(
     if math.isfinite(norm_fro):
         squares = max(norm_fro**2 - float(np.sum(values**2)) - 2.0 * residual_fro**2, 0.0)
         squares_error = rounding * norm_fro**2 + 4.0 * residual_fro * noise
+        squares_error += (2.0 * norm_fro + norm_error) * norm_error
         upper = math.sqrt(squares + squares_error)
     if trace is not None:  # sum of the others >= (left - 1) floor
         upper = min(upper, rest + rest_error - (left - 1) * floor)

@@ -68,7 +68,7 @@ def stored(asked: Stored, *, say: Callable[[str], Any] | None = None) -> list[st
     found = spectrum(K, vectors=False, method=asked.method)
     lines = str(found).splitlines()
     if matrix.shape[0] <= 20_000:
-        words = "" if isinstance(K, Dense) else ", if each entry was rounded once"
+        words = ", if each entry was rounded once" if rounding is None else ""
         lines.append(f"  {'positive definite':<17} {_certain(K, words)}")
     if asked.ridge is not None:
         lines.append(

@@ -94,7 +94,7 @@ class Linearised:
     def __init__(self, K: Any, f0: Any, y: Any, K_probe: Any = None, f0_probe: Any = None) -> None:
         for name, given in (("K", K), ("K_probe", K_probe), ("f0_probe", f0_probe)):
             _checks.outside(name, given, "")
-        K = _checks.floating("K", _checks.entries(K))
+        K = _checks.floating("K", K)
         if K.ndim not in (2, 4) or K.shape[0] != K.shape[1] or 0 in K.shape:
             raise ValueError(f"K must have shape (n, n) or (n, n, o, o), n training examples; got {K.shape}.")
         n, dtype = len(K), wide(K.dtype)
@@ -109,7 +109,7 @@ class Linearised:
             raise ValueError("give K_probe and f0_probe together, or neither: the kernel and where the outputs start.")
         cross = begin = None
         if K_probe is not None:
-            cross = _checks.floating("K_probe", _checks.entries(K_probe))
+            cross = _checks.floating("K_probe", K_probe)
             if cross.ndim != K.ndim or cross.shape[1:] != K.shape[1:] or not len(cross):
                 wanted = ("m", *K.shape[1:])
                 raise ValueError(

@@ -13,10 +13,9 @@ import pytest
 import ntkseq
 from ntkseq import bounds, gram, grams, kernels, predictors, spectra
 from ntkseq._struct import replace
+from ntkseq.grams.arrays import products
 from ntkseq.grams.sampling import Sampling
 from ntkseq.reports import files
-from ntkseq.spectra import dense
-from ntkseq.spectra.compare import _held
 from ntkseq.studies import Stored, stored
 from ntkseq.studies.recurrent import kernel_regression
 from ntkseq.studies.stored import _read
@@ -50,8 +49,8 @@ WAYS: dict[str, Any] = {
     "tree": lambda K, _: jax.tree.map(lambda leaf: leaf, K),
     "jit": lambda K, _: jax.jit(lambda G: G)(K),
     "replace": lambda K, _: replace(K, rounding=2 * float(K.rounding)),
-    "compare": lambda K, _: _held(K),
-    "matrix-free": lambda K, _: dense.held(K),
+    "held": lambda K, _: K.hold(),
+    "matrix-free": lambda K, _: products(K),
     "audit": lambda K, _: grams.audit(K, EXACT, X, pairs=50),
     "entries": lambda K, _: grams.Dense(np.asarray(K), entrywise=1e-3, **files_of(K)),
     "file": from_file,
@@ -90,7 +89,7 @@ def made(kernel: Any) -> dict[str, Any]:
         "a block": grams.as_gram(ntkseq.gram(kernel, X)[:3, :3]),
         "lazy": lazy,
         "lazy, pickled": pickle.loads(pickle.dumps(lazy)),
-        "lazy, held": _held(lazy),
+        "lazy, held": lazy.hold(),
         "lazy, centred": spectra.centred(lazy),
         "out of jit": grams.computed(jax.jit(kernel)(X), kernel, X),
         "out of jit, against others": grams.computed(jax.jit(kernel)(X, X[:2]), kernel, X, X[:2]),

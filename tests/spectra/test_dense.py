@@ -178,10 +178,10 @@ def test_an_asymmetric_matrix_is_turned_away_unless_its_rounding_explains_it():
     [
         (np.zeros((3, 2)), r"K must be square .* got shape \(3, 2\)"),
         (np.zeros((0, 0)), r"at least one row; got shape \(0, 0\)"),
-        (np.zeros(3), r"matrix of real numbers, shape \(n, n\); got shape \(3,\)"),
+        (np.zeros(3), r"matrix of floats, shape \(n, m\); got shape \(3,\)"),
         (np.array([[1.0, np.nan], [np.nan, 1.0]]), r"K must be finite; got 2 NaN or infinite"),
         (np.array([[np.inf]]), r"K must be finite"),
-        (np.eye(2, dtype=complex), r"matrix of real numbers"),
+        (np.eye(2, dtype=complex), r"matrix of floats"),
     ],
 )
 def test_bad_matrices_are_turned_away_at_the_door(bad, message: str):
