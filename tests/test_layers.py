@@ -51,6 +51,14 @@ MEASURES_IN_X64 = (
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 
+def test_the_page_on_architecture_and_its_picture_show_every_room():
+    docs = PACKAGE.parent / "docs"
+    page, picture = ((docs / name).read_text(encoding="utf-8") for name in ("architecture.md", "images/rooms.svg"))
+    rooms = [room for rooms in LAYERS for room in rooms] + ["interop"]
+    assert [room for room in rooms if f">{room}</text>" not in picture] == []
+    assert [room for room in rooms if room != "cli" and f"`{room}`" not in page] == []
+
+
 def room_of(file: str) -> str:
     """The room of a file, by its path below ntkseq/: 'kernels/base.py' -> 'kernels', '_checks.py' -> '_checks'."""
     return file.split("/")[0].removesuffix(".py")

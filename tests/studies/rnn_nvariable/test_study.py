@@ -112,7 +112,7 @@ def test_tables_hold_the_fits_and_what_was_derived(sheet: Sheet):
 def test_a_bound_below_what_was_measured_is_counted():
     study = dataclasses.replace(SMALL, variables=(2,), examples=(4, 8), n_test=20, draws=1)
     one = next(cases(study, mark=Fingerprint(), clock=lambda key, name: contextlib.nullcontext()))
-    assert one.broken == 0 and one.certified_n > 8 > one.errors[0, -1]
+    assert one.broken == 0 and one.certified_n > 8 > one.mean_errors[0, -1]
     assert dataclasses.replace(one, needed=dataclasses.replace(one.needed, value=1.0)).broken == 1
     assert dataclasses.replace(one, own=dataclasses.replace(one.own, value=1e-6)).broken == 1
     assert dataclasses.replace(one, risk=dataclasses.replace(one.risk, value=1e-6)).broken == 2
