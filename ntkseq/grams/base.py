@@ -107,7 +107,10 @@ class Gram(ArrayProtocol, abc.ABC):
     def hold(self) -> Dense:
         """The same matrix with all entries held, computed where they are not."""
         known = {name: getattr(self, name) for name in ("frobenius", "entrywise", "estimated", "sampling", "stated")}
-        return Dense(self.dense(), self.rounding, self.symmetric, **known)
+        rounding = float(self.rounding)
+        if self.by_product:  # every column is a product, and off by as much: |E|_2 <= |E|_F <= sqrt(n) rounding
+            rounding, known["frobenius"] = math.nextafter(rounding * math.sqrt(self.shape[1]), math.inf), True
+        return Dense(self.dense(), rounding, self.symmetric, **known)
 
     @property
     def T(self) -> Gram:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ntkseq.grams import Operator
+from ntkseq.spectra import Full, spectrum
 
 
 def matrix(n: int = 12, seed: int = 0) -> np.ndarray:
@@ -60,3 +61,19 @@ def test_an_unknown_diagonal_is_said():
     with pytest.raises(ValueError, match="Pass diagonal="):
         Operator(lambda V: V, 4).diag()
     assert Operator(lambda V: V, 4, diagonal=np.ones(4)).diag().tolist() == [1.0] * 4
+
+
+def test_an_operator_that_is_held_is_off_by_the_error_of_every_column():
+    """Each product may be off on its own: the matrix of n of them is off by up to sqrt(n) times as much."""
+    n, rounding = 16, 1e-3
+    direction = np.ones(n) / np.sqrt(n)
+
+    def product(V):  # off by `rounding` times |v|, in a direction that is no linear map's
+        return 2 * V + rounding * direction[:, None] * np.linalg.norm(V, axis=0)
+
+    K = Operator(product, n, rounding, dtype=np.float64)
+    held = K.hold()
+    off = np.linalg.norm(np.asarray(held.array, np.float64) - 2 * np.eye(n), 2)
+    assert 3.9 * rounding < off <= held.rounding <= 4.1 * rounding
+    largest = spectrum(K, Full()).max_eigenvalue
+    assert largest.lower <= 2.0 <= largest.upper
