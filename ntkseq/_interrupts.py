@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ AGAIN = 0.05
 """Seconds after which an interruption that was swallowed is tried again."""
 
 _asked = False
+_leave: tuple[bytes, int] | None = None
 
 
 def asked() -> bool:
@@ -31,6 +33,20 @@ def look() -> None:
 
 
 @contextlib.contextmanager
+def leaving(line: str, code: int) -> Iterator[None]:
+    """An interruption that is watched for ends the process here: one line on standard error, and an exit code.
+
+    For the time while modules load and nothing is open: an extension in C prints what is raised while it loads.
+    """
+    global _leave
+    _leave = f"{line}\n".encode(), code
+    try:
+        yield
+    finally:
+        _leave = None
+
+
+@contextlib.contextmanager
 def watched() -> Iterator[None]:
     """Ctrl-C and SIGTERM raise KeyboardInterrupt and are remembered; only where signals may be set.
 
@@ -43,6 +59,9 @@ def watched() -> Iterator[None]:
 
     def stop(number: int, frame: object) -> None:
         global _asked
+        if _leave is not None:
+            os.write(2, _leave[0])
+            os._exit(_leave[1])
         _asked = True
         raise KeyboardInterrupt
 
@@ -53,7 +72,7 @@ def watched() -> Iterator[None]:
         if not isinstance(lost.exc_value, KeyboardInterrupt):
             dropped(lost)
             return
-        timer = threading.Timer(AGAIN, signal.raise_signal, [signal.SIGINT])
+        timer = threading.Timer(AGAIN, _interrupt_main)
         timer.daemon = True
         timer.start()
 
@@ -71,3 +90,11 @@ def watched() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         _asked = False
+
+
+def _interrupt_main() -> None:
+    """Ctrl-C for the main thread, which may sleep or wait: only a signal of its own wakes it."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        signal.raise_signal(signal.SIGINT)

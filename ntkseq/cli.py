@@ -69,11 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    # late, so that Ctrl-C while they load is answered as well
-    from ntkseq import references
-    from ntkseq.studies import Stored, Study
-    from ntkseq.studies.accuracy import Scored
-    from ntkseq.studies.history import Recorded
+    with _interrupts.leaving(f"ntkseq: {STOPPED}", INTERRUPTED):
+        from ntkseq import references
+        from ntkseq.studies import Stored, Study
+        from ntkseq.studies.accuracy import Scored
+        from ntkseq.studies.history import Recorded
 
     asked = _parse_named(words[1], words[2:]) if _is_named(words) else _parse(words)
     if isinstance(asked, int):

@@ -54,7 +54,7 @@ def test_the_command_prints_them(file, capsys):
     ("change", "message"),
     [
         ({"array": "nope"}, "holds no array 'nope'; it holds K, rounding, other, short"),
-        ({"array": "other"}, "K must be a Gram or a matrix"),
+        ({"array": "other"}, "K must be a matrix of floats"),
         ({"rounding": -1.0}, "rounding must be a finite number >= 0"),
         ({"file": "nope.npz"}, "no such file"),
     ],
