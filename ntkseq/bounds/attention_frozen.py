@@ -100,14 +100,7 @@ def frozen_attention(
     log_union = math.log(tried) + cost
     capacity = [2 * rho * B / n * math.sqrt(value) for value in (energy, by_rank)]
     terms = (
-        Term(
-            "training loss",
-            chosen.training(),
-            training,
-            explicit=True,
-            provenance="exact",
-            note="raised by the rounding of f",
-        ),
+        chosen.measured(training, "f"),
         Term(
             "capacity",
             f"{2 * rho:g} B sqrt(sum |A_i x_i|_F^2)/n",

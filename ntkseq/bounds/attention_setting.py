@@ -114,14 +114,7 @@ class Setting:
         rho = self.loss.lipschitz
         slope = f"{2 * rho:g}"
         terms = (
-            Term(
-                "training loss",
-                self.loss.training(),
-                self.training,
-                explicit=True,
-                provenance="exact",
-                note="raised by the rounding of f",
-            ),
+            self.loss.measured(self.training, "f"),
             Term(
                 "capacity",
                 f"{slope} Rad, Rad <= {formula}",

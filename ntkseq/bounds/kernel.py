@@ -216,14 +216,7 @@ def _uniform(
         capacity = 2 * loss.lipschitz * grid * kappa / math.sqrt(n)
         formulas = (f"{slope} i B0 kappa/sqrt(n)", "sqrt(log(i(i+1) tried/delta)/(2n))")
     terms_ = (
-        Term(
-            "training loss",
-            loss.training(),
-            training,
-            explicit=True,
-            provenance="exact",
-            note="raised by the rounding of K",
-        ),
+        loss.measured(training, "K"),
         Term(
             "capacity",
             formulas[0],

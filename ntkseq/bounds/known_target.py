@@ -58,22 +58,7 @@ def target_risk(
     n = _checks.positive_int("n", n)
     norm = rkhs_norm(target, kernel, x)
     size, kappa = math.sqrt(norm.value or 0.0), math.sqrt(norm.constants.kernel_diagonal)
-    capacity = sure = i = math.inf
-    if math.isfinite(size):
-        i = multiple(size, B0)
-        capacity = 2 * i * B0 * kappa / math.sqrt(n)
-        sure = confidence(i, tried, delta, n, ceiling=True)
-    terms = (
-        Term(
-            "capacity",
-            "2 i B0 kappa/sqrt(n)",
-            capacity,
-            explicit=True,
-            provenance="derived",
-            note=f"i = {i}, |f| <= {outward(size)}",
-        ),
-        Term("confidence", "sqrt(log(i(i+1) tried/delta)/(2n))", sure, explicit=True, provenance="derived"),
-    )
+    i, terms = _terms("2 i B0 kappa/sqrt(n)", size, kappa, n=n, delta=delta, B0=B0, tried=tried)
     return Bound(
         name="risk of the kernel interpolant of a known target",
         quantity=ABSOLUTE.risk("f_n(x)", "f(x)"),
@@ -168,22 +153,8 @@ def every_step_risk(
     delta, B0 = _checks.probability("delta", delta), _checks.nonnegative("B0", B0, positive=True)
     norm = every_step_norm(target, kernel, x)
     size, kappa = norm.constants.norm, np.sqrt(norm.constants.kernel_diagonal)
-    capacity = sure = i = math.inf
-    if math.isfinite(size):
-        i = multiple(size, B0)
-        capacity = 2 * i * B0 * float(kappa.mean()) / math.sqrt(n)
-        sure = confidence(i, tried, delta, n, ceiling=True)
-    terms = (
-        Term(
-            "capacity",
-            "(2/T) sum_t i B0 kappa_t/sqrt(n)",
-            capacity,
-            explicit=True,
-            provenance="derived",
-            note=f"i = {i}, |f| <= {outward(size)}",
-        ),
-        Term("confidence", "sqrt(log(i(i+1) tried/delta)/(2n))", sure, explicit=True, provenance="derived"),
-    )
+    formula = "(2/T) sum_t i B0 kappa_t/sqrt(n)"
+    i, terms = _terms(formula, size, float(kappa.mean()), n=n, delta=delta, B0=B0, tried=tried)
     return Bound(
         name="risk of the kernel interpolant of a position-to-position target",
         quantity=ABSOLUTE.risk("f_n,t(x)", "f_t(x)", "E mean_t"),
@@ -247,3 +218,19 @@ class StepsRiskConstants(Constants):
     B0: float
     kappa: tuple[float, ...]
     tried: int
+
+
+def _terms(
+    formula: str, size: float, kappa: float, *, n: int, delta: float, B0: float, tried: int
+) -> tuple[float, tuple[Term, Term]]:
+    """The step of the grid that holds a norm, and capacity and confidence there; inf where the norm is."""
+    capacity = sure = i = math.inf
+    if math.isfinite(size):
+        i = multiple(size, B0)
+        capacity = 2 * i * B0 * kappa / math.sqrt(n)
+        sure = confidence(i, tried, delta, n, ceiling=True)
+    note = f"i = {i}, |f| <= {outward(size)}"
+    return i, (
+        Term("capacity", formula, capacity, explicit=True, provenance="derived", note=note),
+        Term("confidence", "sqrt(log(i(i+1) tried/delta)/(2n))", sure, explicit=True, provenance="derived"),
+    )

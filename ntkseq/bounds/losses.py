@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._bound import Term
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Loss:
     def training(self, f: str = "f", y: str = "y") -> str:
         """The mean over the examples, as printed."""
         return f"mean {self.size.format(f=f, y=y)}"
+
+    def measured(self, value: float, rounded: str, f: str = "f", y: str = "y") -> Term:
+        """The mean over the examples as a term of a bound, raised by the rounding of what is `rounded`."""
+        note = f"raised by the rounding of {rounded}"
+        return Term("training loss", self.training(f, y), value, explicit=True, provenance="exact", note=note)
 
     @property
     def signs(self) -> bool:

@@ -111,14 +111,7 @@ def meta_kernel(
         capacity = 2 * chosen.lipschitz * i * B0 * radius / math.sqrt(N)
         sure = confidence(i, tried, delta, N, ceiling=kappa is not None)
     terms = (
-        Term(
-            "training loss",
-            chosen.training("F"),
-            training,
-            explicit=True,
-            provenance="exact",
-            note="raised by the rounding of Phi",
-        ),
+        chosen.measured(training, "Phi", "F"),
         Term(
             "capacity",
             formulas[0],

@@ -23,6 +23,15 @@ from ntkseq.norms.tokens import Tokens, same_norm
 LOW = "recalled with low confidence"
 BESIDE = "proved here, for the kernel predictor"
 
+OPTIMUM = Term(
+    "optimum",
+    "OPT, least loss in the class",
+    None,
+    explicit=True,
+    provenance="recalled",
+    note="0 for labels of the class",
+)
+
 
 def allen_zhu_li(
     target: Any, x: Any, y: Any, *, eps: float = 0.1, width: int | None = None, outputs: int = 1, **own: Any
@@ -60,14 +69,7 @@ def allen_zhu_li(
         "Allen-Zhu & Li 2019, Theorem 1, recalled",
         "E of the loss over the SGD iterates",
         (
-            Term(
-                "optimum",
-                "OPT, least loss in the class",
-                None,
-                explicit=True,
-                provenance="recalled",
-                note="0 for labels of the class",
-            ),
+            OPTIMUM,
             Term(
                 "excess",
                 "eps, once m and n are large enough",
@@ -163,14 +165,7 @@ def panigrahi_goyal(
         "Panigrahi & Goyal 2021, recalled",
         "E of the loss over the SGD iterates",
         (
-            Term(
-                "optimum",
-                "OPT, least loss in the class",
-                None,
-                explicit=True,
-                provenance="recalled",
-                note="0 for labels of the class",
-            ),
+            OPTIMUM,
             Term(
                 "excess",
                 "eps + 1/poly(rho)",

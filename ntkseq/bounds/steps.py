@@ -189,14 +189,7 @@ def _bound(
         formulas = ("(2/T) sum_t i B0 kappa_t/sqrt(n)", "sqrt(log(i(i+1) tried/delta)/(2n))")
     size = "" if math.isnan(i) else f"i = {i}, |f| <= {outward(math.sqrt(found.norm_squared))}, all steps together"
     terms = (
-        Term(
-            "training loss",
-            ABSOLUTE.training("f_t", "y_t"),
-            found.loss,
-            explicit=True,
-            provenance="exact",
-            note="raised by the rounding of K",
-        ),
+        ABSOLUTE.measured(found.loss, "K", "f_t", "y_t"),
         Term("capacity", formulas[0], capacity, explicit=True, provenance="derived", note=size),
         Term("confidence", formulas[1], sure, explicit=True, provenance="derived", note=f"n = {n} sequences"),
     )
