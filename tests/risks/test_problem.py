@@ -7,15 +7,7 @@ import pytest
 
 from ntkseq import risks
 from ntkseq.risks import MixedRegression
-
-
-def golden(**changes) -> MixedRegression:
-    """The problem of the theory file's reference numbers."""
-    given = {
-        "spectrum": [1, 0.5, 0.25, 0.125], "start": [1, -0.5, 0.25, 2.0], "spread": np.sqrt([0.1, 0.2, 0.3, 0.4]),
-        "noise": 0.5, "n1": 4, "n2": 3, "m": 5, "beta_tr": 0.3, "beta_te": 0.4, "alpha": 0.05,
-    }  # fmt: skip
-    return MixedRegression(**(given | changes))
+from tests.risks.problems import golden
 
 
 def test_operators_and_limits_are_the_numbers_of_the_theory_file():

@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import shlex
 
 import jax
 import numpy as np
 import pytest
 
-from ntkseq import bounds, cli, concepts, gram, norms
+from ntkseq import bounds, concepts, gram, norms
 from ntkseq.reports import Sheet
 from ntkseq.studies.provenance import Fingerprint
 from ntkseq.studies.recurrent.targets import KERNEL, function
 from ntkseq.studies.rnn_additive.cases import cases as measured_cases
 from ntkseq.studies.rnn_additive.cases import profiles, target
 from ntkseq.studies.rnn_additive.study import RnnAdditive
+from tests.studies.reruns import assert_the_command_does_it_again
 
 SMALL = RnnAdditive(
     steps=(3, 4), examples=(8, 16), functions=("linear", "sin"), places=("late", "all"), draws=2, n_test=60,
@@ -122,19 +122,8 @@ def test_its_pictures_can_be_drawn_and_theorems_have_no_value(sheet: Sheet):
 
 def test_the_command_line_does_it_again(sheet: Sheet, tmp_path, capsys):
     one = dataclasses.replace(SMALL, steps=(3,), functions=("linear",), places=("late",), short=0.0)
-    words = shlex.split(one.command)
-    assert words[:3] == ["ntkseq", "study", "rnn-additive"]
-    first = one.run()
-    assert cli.main([*words[1:], "--out", str(tmp_path / "again")]) == 0
-    capsys.readouterr()
-    again = np.load(tmp_path / "again" / "arrays.npz")
-    assert sorted(again.files) == sorted(first.arrays)
-    for name, array in first.arrays.items():
-        np.testing.assert_array_equal(again[name], array)
-    other = dataclasses.replace(one, seed=1).run()
-    key = "linear-late-t3-plain.error"
-    assert not np.array_equal(other.arrays[key], first.arrays[key])
-    assert other.provenance["data_sha256"] != first.provenance["data_sha256"]
+    assert_the_command_does_it_again(one, "linear-late-t3-plain.error", tmp_path, capsys)
+    assert one.name == "rnn-additive"
 
 
 def test_quick_changes_what_was_not_asked_for():

@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import shlex
 
 import jax
 import numpy as np
 import pytest
 
-from ntkseq import bounds, cli, concepts, gram, norms
+from ntkseq import bounds, concepts, gram, norms
 from ntkseq.reports import Sheet
 from ntkseq.studies.provenance import Fingerprint
 from ntkseq.studies.recurrent.targets import KERNEL
 from ntkseq.studies.rnn_nvariable.cases import cases, remembered
 from ntkseq.studies.rnn_nvariable.options import Setting, window
 from ntkseq.studies.rnn_nvariable.study import RnnNVariable
+from tests.studies.reruns import assert_the_command_does_it_again
 
 SMALL = RnnNVariable(
     length=5, spans=(1, 2), variables=(1, 2), lengths=(4, 5), functions=("sin",), examples=(8, 16, 48), draws=2,
@@ -133,19 +133,8 @@ def test_targets_have_directions_of_norm_one_together():
 @pytest.mark.slow
 def test_the_command_line_does_it_again(tmp_path, capsys):
     one = dataclasses.replace(SMALL, variables=(2,), examples=(4, 8), n_test=20, draws=1)
-    words = shlex.split(one.command)
-    assert words[:3] == ["ntkseq", "study", "rnn-nvariable"]
-    first = one.run()
-    assert cli.main([*words[1:], "--out", str(tmp_path / "again")]) == 0
-    capsys.readouterr()
-    again = np.load(tmp_path / "again" / "arrays.npz")
-    assert sorted(again.files) == sorted(first.arrays)
-    for name, array in first.arrays.items():
-        np.testing.assert_array_equal(again[name], array)
-    other = dataclasses.replace(one, seed=1).run()
-    key = "sin-N2-span2-late-t5.error"
-    assert not np.array_equal(other.arrays[key], first.arrays[key])
-    assert other.provenance["data_sha256"] != first.provenance["data_sha256"]
+    assert_the_command_does_it_again(one, "sin-N2-span2-late-t5.error", tmp_path, capsys)
+    assert one.name == "rnn-nvariable"
 
 
 def test_quick_changes_what_was_not_asked_for():
