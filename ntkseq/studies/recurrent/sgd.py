@@ -33,25 +33,30 @@ def papers_network(width: int, d_out: int = 1) -> models.Recurrent:
     )  # fmt: skip
 
 
-def step_size(K: Any, *, batch: int, rate: float = 1.0, factor: float = 2.0) -> float:
-    """A step of SGD on the mean over a batch of |f - y|^2 / 2 that is stable in the kernel limit for rate < 2 or so.
+def step_size(K: Any, steps: int = 1, *, batch: int, rate: float = 1.0, factor: float = 2.0) -> float:
+    """A step of SGD on the mean over a batch of sum_t |f_t - y_t|^2 / 2 that is stable in the kernel limit.
 
-        lr = rate / (factor (lambda_max(K)/n (1 - 1/b) + max_i K_ii/b)),    b = min(batch, n)
+        lr = rate / (factor (lambda_max(K)/n (1 - 1/b) + max_i lambda_max(K_ii)/b)),    b = min(batch, n)
 
-    With b = n it is a little below rate / lambda_max of the mean loss, whose limit of stability is 2.
+    K_ii is the block of the outputs of example i. With b = n it is a little below rate / lambda_max of the mean loss,
+    whose limit of stability is 2.
 
     Args:
-        K: Gram matrix of the training examples.
+        K: Gram matrix of the training examples, (n steps, n steps), the outputs of an example next to each other.
+        steps: outputs of an example.
         batch: examples per step.
-        rate: in units of the inverse of that curvature.
+        rate: in units of the inverse of that curvature; 2 or so is the edge of stability.
         factor: what the network's kernel is in units of K; 2 for `papers_network`.
     """
     rate = _checks.nonnegative("rate", rate, positive=True)
     matrix = np.asarray(K, np.float64)
-    n = len(matrix)
+    points = len(matrix)
+    n = points // steps
     b = min(_checks.positive_int("batch", batch), n)
-    top = float(scipy.linalg.eigvalsh(matrix, subset_by_index=(n - 1, n - 1))[0])
-    return rate / (factor * (top / n * (1 - 1 / b) + float(np.diagonal(matrix).max()) / b))
+    top = float(scipy.linalg.eigvalsh(matrix, subset_by_index=(points - 1, points - 1))[0])
+    own = matrix.reshape(n, steps, n, steps)[np.arange(n), :, np.arange(n)]  # (n, steps, steps)
+    largest = float(np.linalg.eigvalsh(own)[:, -1].max())
+    return rate / (factor * (top / n * (1 - 1 / b) + largest / b))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -19,8 +19,9 @@ from ntkseq.norms.rkhs import NormConstants
 from ntkseq.studies.provenance import Fingerprint
 from ntkseq.studies.recurrent.cases import Case, Trained
 from ntkseq.studies.recurrent.kernel_regression import EPS, BoundedFit, errors, leading
+from ntkseq.studies.recurrent.sgd import step_size
 from ntkseq.studies.recurrent.targets import KERNEL, function, label_error, unit_directions
-from ntkseq.studies.rnn_positions.network import positions_sgd, step_size
+from ntkseq.studies.rnn_positions.network import positions_sgd
 from ntkseq.studies.rnn_positions.options import FIRST, PositionsOptions
 from ntkseq.studies.rnn_positions.step_regression import (
     StepsFit,

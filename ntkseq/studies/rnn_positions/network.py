@@ -10,9 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 
-from ntkseq import _checks
 from ntkseq.studies.recurrent.sgd import NetworkFit, learn, papers_network
 
 PROBED = 16  # sequences whose own kernel is looked at before training
@@ -40,30 +38,6 @@ def network(width: int, first: int) -> Callable[..., Any]:
         return v * width**-0.5 * jnp.matmul(states[first:], V[0], precision="highest")
 
     return f
-
-
-def step_size(K: Any, steps: int, *, batch: int, rate: float = 1.0) -> float:
-    """A step of SGD on the mean over a batch of sum_t |f_t - y_t|^2 / 2 that is stable in the kernel limit.
-
-        lr = rate / (2 (lambda_max(K)/n (1 - 1/b) + max_i lambda_max(K_ii)/b)),    b = min(batch, n)
-
-    as `recurrent.sgd.step_size`, with the block K_ii of the steps of one sequence in place of its diagonal entry.
-
-    Args:
-        K: (n steps, n steps), the steps of a sequence next to each other.
-        steps: outputs of a sequence.
-        batch: sequences of a step.
-        rate: in units of the inverse of that curvature; 2 is the edge of stability.
-    """
-    rate = _checks.nonnegative("rate", rate, positive=True)
-    matrix = np.asarray(K, np.float64)
-    points = len(matrix)
-    n = points // steps
-    b = min(_checks.positive_int("batch", batch), n)
-    top = float(scipy.linalg.eigvalsh(matrix, subset_by_index=(points - 1, points - 1))[0])
-    own = matrix.reshape(n, steps, n, steps)[np.arange(n), :, np.arange(n)]  # (n, steps, steps)
-    largest = float(np.linalg.eigvalsh(own)[:, -1].max())
-    return rate / (2 * (top / n * (1 - 1 / b) + largest / b))
 
 
 def positions_sgd(

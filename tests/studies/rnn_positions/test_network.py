@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ntkseq import kernels
-from ntkseq.studies.recurrent.sgd import papers_network
-from ntkseq.studies.rnn_positions.network import _squares, network, positions_sgd, step_size
+from ntkseq.studies.recurrent.sgd import papers_network, step_size
+from ntkseq.studies.rnn_positions.network import _squares, network, positions_sgd
 
 PAPER = kernels.Recurrent.preset("allen-zhu-li")
 
