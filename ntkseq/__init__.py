@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ntkseq.predictors import ridge
     from ntkseq.references import cite
     from ntkseq.spectra import effective_rank, spectrum
-    from ntkseq.training import fit
+    from ntkseq.training import tune
 
 __version__ = "0.1.0"
 
@@ -38,7 +38,6 @@ __all__ = [
     "data",
     "effective_rank",
     "empirical",
-    "fit",
     "gram",
     "grams",
     "interop",
@@ -52,12 +51,13 @@ __all__ = [
     "spectra",
     "spectrum",
     "training",
+    "tune",
 ]
 
 _VERBS = {
     "cite": "references",
     "effective_rank": "spectra",
-    "fit": "training",
+    "tune": "training",
     "gram": "grams",
     "lazy": "grams",
     "ridge": "predictors",

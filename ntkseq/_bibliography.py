@@ -302,4 +302,51 @@ ENTRIES = {
     "dhingra2025": Entry(
         "misc", "Dhingra, Aviral", "Provable Generalization in Overparameterized Neural Nets", 2025, "", "2508.17256"
     ),
+    "lee2019wide": Entry(
+        "inproceedings",
+        "Lee, Jaehoon and Xiao, Lechao and Schoenholz, Samuel S. and Bahri, Yasaman and Novak, Roman and "
+        "Sohl-Dickstein, Jascha and Pennington, Jeffrey",
+        "Wide Neural Networks of Any Depth Evolve as Linear Models Under Gradient Descent",
+        2019,
+        _NEURIPS,
+        "1902.06720",
+    ),
+    "chizat2019lazy": Entry(
+        "inproceedings",
+        "Chizat, Lenaic and Oyallon, Edouard and Bach, Francis",
+        "On Lazy Training in Differentiable Programming",
+        2019,
+        _NEURIPS,
+        "1812.07956",
+    ),
+    "rudelson2007": Entry(
+        "article",
+        "Rudelson, Mark and Vershynin, Roman",
+        "Sampling from Large Matrices: An Approach through Geometric Functional Analysis",
+        2007,
+        "Journal of the ACM",
+    ),
+    "tropp2015": Entry(
+        "article",
+        "Tropp, Joel A.",
+        "An Introduction to Matrix Concentration Inequalities",
+        2015,
+        "Foundations and Trends in Machine Learning",
+        "1501.01571",
+    ),
+    "gao2017": Entry(
+        "misc",
+        "Gao, Peiran and Trautmann, Eric and Yu, Byron and Santhanam, Gopal and Ryu, Stephen and Shenoy, Krishna and "
+        "Ganguli, Surya",
+        "A Theory of Multineuronal Dimensionality, Dynamics and Measurement",
+        2017,
+        "",
+    ),
+    "zhang2005": Entry(
+        "article",
+        "Zhang, Tong",
+        "Learning Bounds for Kernel Regression Using Effective Data Dimensionality",
+        2005,
+        "Neural Computation",
+    ),
 }

@@ -250,8 +250,8 @@ def symmetrised(name: str, A: np.ndarray, rounding: Callable[[], float] = float)
         raise ValueError(
             f"{name} must be symmetric; got |K - K'|_F / |K|_F = {gap / size:.2g}, where rounding explains "
             f"{allowed / size:.2g}; the largest difference is between entries ({i}, {j}) and ({j}, {i}). If it is "
-            f"rounding, pass ({name} + {name}.T) / 2 with its error, grams.Dense(..., rounding=...); if not, {name} is "
-            "not of one set of inputs with itself."
+            f"rounding, pass ({name} + {name}.T) / 2 with its error, grams.DenseGram(..., rounding=...); if not, "
+            f"{name} is not of one set of inputs with itself."
         )
     return np.ldexp(0.5 * (unit + unit.T), shift), float(np.ldexp(gap, shift))
 

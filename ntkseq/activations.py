@@ -13,6 +13,8 @@ from jaxtyping import Array, Float
 from ntkseq import _checks
 from ntkseq._struct import static, struct
 
+__all__ = ["Activation", "Erf", "Gelu", "Identity", "LeakyRelu", "Rectifier", "Sine", "Smooth", "get", "names"]
+
 
 class Activation(abc.ABC):
     """A scalar function applied coordinatewise. A frozen pytree: its parameters are leaves."""

@@ -12,6 +12,8 @@ from ntkseq import _checks, activations
 from ntkseq._layers import check_letters
 from ntkseq._struct import static, struct
 
+__all__ = ["Attention", "Block", "LayerNorm", "Linear", "Nonlinearity", "Positions", "Residual"]
+
 
 class Block:
     """One part of a network on tokens."""

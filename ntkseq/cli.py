@@ -17,7 +17,7 @@ from ntkseq import _interrupts, _printed
 
 if TYPE_CHECKING:
     from ntkseq.studies import Stored, Study
-    from ntkseq.studies.accuracy import Scored
+    from ntkseq.studies.accuracies import Scored
     from ntkseq.studies.base import NamedStudy
     from ntkseq.studies.history import Recorded
 
@@ -72,7 +72,7 @@ def _dispatch(words: list[str]) -> int:
     with _interrupts.leaving(f"ntkseq: {STOPPED}", INTERRUPTED):
         from ntkseq import references
         from ntkseq.studies import Stored, Study
-        from ntkseq.studies.accuracy import Scored
+        from ntkseq.studies.accuracies import Scored
         from ntkseq.studies.history import Recorded
 
     asked = _parse_named(words[1], words[2:]) if _is_named(words) else _parse(words)
@@ -97,7 +97,7 @@ def _parse(words: list[str]) -> Any:
     import tyro
 
     from ntkseq.studies import Stored, Study, named, options
-    from ntkseq.studies.accuracy import Scored
+    from ntkseq.studies.accuracies import Scored
     from ntkseq.studies.history import Recorded
 
     commands = {

@@ -11,6 +11,8 @@ from typing import Any
 from ntkseq._bibliography import ENTRIES, VENUE
 from ntkseq._values import shown
 
+__all__ = ["KEYS", "bibtex", "cite", "keys_of"]
+
 KEYS = tuple(ENTRIES)
 """Every known reference key."""
 

@@ -41,7 +41,7 @@ def answers(x, y, params, lengths):
         "rank": ntkseq.effective_rank(ntk(x)),
         "ridge": predictors.ridge(K, y, reg=1e-3)(np.asarray(K)),
         "bound": bounds.rademacher(K, y, delta=0.05).value,
-        "tracked": history["kernel"]["largest"],
+        "tracked": history["kernel"]["max_eigenvalue"],
     }
 
 

@@ -270,7 +270,7 @@ def test_the_check_finds_an_import_upwards_or_sideways(file: str, source: str):
     ("file", "source"),
     [
         (
-            "grams/gram.py",
+            "grams/entries.py",
             "from ntkseq import _checks, kernels\nfrom .base import Gram\nfrom ntkseq.grams import tiles",
         ),
         ("activations.py", "from ntkseq import _checks"),
@@ -287,11 +287,11 @@ def test_the_check_passes_imports_downwards(file: str, source: str):
 @pytest.mark.parametrize(
     ("file", "source", "uses"),
     [
-        ("grams/gram.py", "from jax._src import core", 1),
-        ("grams/gram.py", "import jax\nx = jax._src.core.Tracer", 3),
-        ("grams/gram.py", "from jax import util", 1),
-        ("grams/gram.py", "import jax\nx = jax.core.Tracer", 2),
-        ("grams/gram.py", "from jax.extend import core", 1),
+        ("grams/entries.py", "from jax._src import core", 1),
+        ("grams/entries.py", "import jax\nx = jax._src.core.Tracer", 3),
+        ("grams/entries.py", "from jax import util", 1),
+        ("grams/entries.py", "import jax\nx = jax.core.Tracer", 2),
+        ("grams/entries.py", "from jax.extend import core", 1),
         ("_checks.py", "import jax\nx = jax.core.Tracer", 2),
         ("empirical/trace.py", "from jax.extend import core", 0),
         ("interop/neural_tangents.py", "import jax.core", 0),
@@ -312,4 +312,4 @@ def test_the_check_finds_private_parts_of_jax(file: str, source: str, uses: int)
     ],
 )
 def test_the_check_finds_the_x64_switch(source: str):
-    assert len(precision_switches("grams/gram.py", source)) == 1
+    assert len(precision_switches("grams/entries.py", source)) == 1

@@ -13,12 +13,12 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 NUMBERS = (
     "tests/test_twofloat.py",
-    "tests/training/test_fit.py",
+    "tests/training/test_tuning.py",
     "tests/kernels/duals/test_closed.py",
     "tests/kernels/test_chordal.py",
     "tests/spectra/test_dense.py",
     "tests/spectra/test_residuals.py",
-    "tests/predictors/test_ridge.py",
+    "tests/predictors/test_kernel_ridge.py",
     "tests/bounds/test_kernel.py",
 )
 """Test files that compare floating-point numbers and compile little."""

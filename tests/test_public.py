@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pathlib
 import subprocess
 import sys
@@ -13,98 +14,156 @@ import ntkseq
 
 SURFACE = {
     "ntkseq": [
-        "activations",
-        "blocks",
-        "bounds",
-        "cite",
-        "concepts",
-        "data",
-        "effective_rank",
-        "empirical",
-        "fit",
-        "gram",
-        "grams",
-        "interop",
-        "kernels",
-        "lazy",
-        "models",
-        "norms",
-        "predictors",
-        "ridge",
-        "risks",
-        "spectra",
-        "spectrum",
-        "training",
+        "activations", "blocks", "bounds", "cite", "concepts", "data", "effective_rank", "empirical", "gram",
+        "grams", "interop", "kernels", "lazy", "models", "norms", "predictors", "ridge", "risks", "spectra",
+        "spectrum", "training", "tune",
     ],
+    "ntkseq.activations": [
+        "Activation", "Erf", "Gelu", "Identity", "LeakyRelu", "Rectifier", "Sine", "Smooth", "get", "names",
+    ],
+    "ntkseq.blocks": ["Attention", "Block", "LayerNorm", "Linear", "Nonlinearity", "Positions", "Residual"],
     "ntkseq.bounds": [
-        "Assumption", "AttentionHead", "Bound", "Term", "Trajectory", "allen_zhu_li", "along", "arora",
-        "attention_norm", "attention_rank", "attention_schatten", "cao_gu", "du", "each_step", "edelman",
-        "effective_rank_capacity", "every_step", "every_step_risk", "frozen_attention", "maml_lower", "maml_sides",
-        "maml_upper", "margin", "meta_kernel", "panigrahi_goyal", "rademacher", "sakai_imaizumi", "sample_size",
-        "target_risk", "trauger_tewari", "truong", "wang_shen",
+        "Assumption", "AttentionHead", "Bound", "Term", "Trajectory", "allen_zhu_li2019", "arora2019",
+        "attention_norm", "attention_rank", "attention_schatten", "cao_gu2019", "du2019", "edelman2022",
+        "effective_rank_capacity", "every_step_risk", "frozen_attention", "learning_speed", "maml_lower",
+        "maml_sides", "maml_upper", "margin", "meta_kernel", "panigrahi_goyal2021", "rademacher",
+        "rademacher_each_step", "rademacher_steps", "sakai_imaizumi2026", "sample_size", "target_risk",
+        "trauger_tewari2024", "truong2024", "wang_shen2021",
     ],
     "ntkseq.concepts": [
-        "Additive", "Complexity", "NVariable", "PositionToPosition", "Sample", "Series", "Target", "WholeSequence",
-        "complexity", "sample", "series",
+        "Additive", "Complexity", "NVariable", "PositionToPosition", "Sample", "Series", "Target",
+        "WholeSequence", "complexity", "sample", "series",
     ],
-    "ntkseq.data": [
-        "Dataset", "bundled", "files", "held_out", "load", "sequences", "spectra", "tasks", "text",
+    "ntkseq.concepts.series": [
+        "Series", "cos", "erf", "exp", "geometric", "get", "names", "polynomial", "sigmoid", "sin", "softplus",
+        "tanh",
     ],
+    "ntkseq.data": ["Dataset", "bundled", "eigenvalues", "files", "held_out", "load", "sequences", "tasks", "text"],
+    "ntkseq.data.bundled": ["digits"],
+    "ntkseq.data.eigenvalues": ["exponential", "power_law", "spread", "two_levels", "two_levels_at"],
+    "ntkseq.data.files": ["Doubt", "load"],
+    "ntkseq.data.held_out": ["Classes", "Part", "by_class"],
+    "ntkseq.data.sequences": [
+        "count_ones", "delay", "near_duplicates", "parity", "ragged", "teacher_sum", "unit_tokens",
+    ],
+    "ntkseq.data.tasks": ["Support", "Tasks", "few_shot_tasks", "linear_regression", "sinusoids"],
+    "ntkseq.data.text": ["decode", "descriptions", "encode", "one_hot_letters", "placed", "read", "windows"],
     "ntkseq.empirical": [
         "AttentionWeights", "Average", "Convergence", "NTK", "Plan", "Taylor", "attention_weights", "average",
         "calibrate", "convergence", "linearize", "taylor",
     ],
     "ntkseq.grams": [
-        "Audited", "Dense", "Gram", "Lazy", "Operator", "PrecisionWarning", "as_gram", "audit", "computed", "gram",
-        "lazy",
+        "AuditedGram", "DenseGram", "Gram", "LazyGram", "Operator", "PrecisionWarning", "as_gram", "audit",
+        "computed", "gram", "lazy",
     ],
     "ntkseq.interop": ["equinox", "flax", "neural_tangents"],
+    "ntkseq.interop.equinox": ["function", "stateful"],
+    "ntkseq.interop.flax": ["function", "stateful"],
+    "ntkseq.interop.neural_tangents": ["load", "wrap"],
     "ntkseq.kernels": [
-        "Attention", "Bidirectional", "Dense", "Flow", "GD", "Gated", "Kernel", "LeakyRecurrent", "LinearRecurrent",
-        "Meta", "Prox", "Recurrent", "Scaled", "Serial", "Sum", "Transformer", "every_step",
+        "Attention", "Bidirectional", "Dense", "Flow", "GD", "Gated", "Kernel", "LeakyRecurrent",
+        "LinearRecurrent", "Meta", "Prox", "Recurrent", "Scaled", "Serial", "Sum", "Transformer", "every_step",
     ],
     "ntkseq.models": [
-        "Bidirectional", "Dense", "Gated", "LeakyRecurrent", "Model", "Recurrent", "Serial", "adapt", "squared_error",
+        "Bidirectional", "Dense", "Gated", "LeakyRecurrent", "Model", "Recurrent", "Serial", "adapt",
+        "squared_error",
     ],
     "ntkseq.norms": ["MemoryProfile", "Tokens", "every_step_norm", "memory_profile", "rkhs_norm"],
     "ntkseq.predictors": [
-        "Estimates", "FewShot", "Flow", "GaussianProcess", "IterativeRidge", "Ridge", "Selection", "Stopping",
-        "early_stopping", "few_shot", "flow", "gaussian_process", "one_hot", "ridge", "ridge_cg", "select_reg",
+        "Estimates", "FewShot", "GaussianProcess", "GradientFlow", "IterativeRidge", "Ridge", "Selection",
+        "Stopping", "early_stopping", "few_shot", "gaussian_process", "gradient_flow", "one_hot", "ridge",
+        "ridge_cg", "select_reg",
     ],
+    "ntkseq.references": ["KEYS", "bibtex", "cite", "keys_of"],
     "ntkseq.reports": ["Figure", "Folder", "Prediction", "Rank", "Report", "Section", "Sheet", "Table"],
+    "ntkseq.reports.comparisons": ["linearised", "width"],
+    "ntkseq.reports.learning": ["LearningCurve", "below", "learning", "panels"],
+    "ntkseq.reports.trajectories": [
+        "alignment", "attention", "drift", "leading_eigenvalues", "losses", "min_eigenvalue", "ranks",
+        "rotation",
+    ],
     "ntkseq.risks": [
         "Grid", "MixedRegression", "Risk", "Simulated", "fourth_moment", "grid", "limit", "operator", "risk",
         "simulate",
     ],
     "ntkseq.spectra": [
-        "AttentionRanks", "Auto", "ClassStructure", "Comparison", "Curve", "Decay", "Full", "FullSpectrum", "Interval",
-        "LayerRanks", "LowRank", "MatrixFree", "MetaSpectrum", "PartialSpectrum", "SampledRank", "Score",
-        "Spectrum", "aggregate", "attention_ranks", "centred", "classwise", "compare", "condition_score",
-        "effective_rank", "effective_ranks", "meta_spectra", "nystrom", "positive_definite", "ranks", "sampled",
-        "spectrum",
+        "AlignmentCurve", "AttentionRanks", "Auto", "ClassStructure", "Comparison", "Decay", "Full",
+        "FullSpectrum", "Interval", "LayerRanks", "LowRank", "MatrixFree", "MetaSpectrum", "PartialSpectrum",
+        "SampledRank", "Score", "Spectrum", "aggregate", "attention_ranks", "centred", "classwise", "compare",
+        "condition_score", "effective_rank", "effective_ranks", "meta_spectra", "nystrom", "positive_definite",
+        "ranks", "sampled", "spectrum",
     ],
     "ntkseq.spectra.ranks": [
-        "Dimension", "EffectiveRank", "Energy", "Entropy", "Intrinsic", "Numerical", "Participation", "Stable", "Tail",
+        "Dimension", "EffectiveRank", "Energy", "Entropy", "Intrinsic", "Numerical", "Participation", "Stable",
+        "Tail",
     ],
     "ntkseq.studies": ["Accuracy", "Stored", "Study", "accuracy", "run", "stored"],
     "ntkseq.training": [
-        "AttentionRankProbe", "Batches", "Deviation", "Fitted", "History", "KernelProbe", "Laziness", "LinearRun",
-        "Linearised", "LossProbe", "MovementProbe", "Probe", "Table", "Tape", "Trained", "deviation", "fit",
-        "laziness", "linearised", "maml", "sgd", "track",
+        "AttentionRankProbe", "Batches", "Deviation", "History", "KernelProbe", "Laziness", "LinearRun",
+        "Linearised", "LossProbe", "MovementProbe", "Probe", "ProbeTable", "Tape", "Trained", "Tuned",
+        "deviation", "laziness", "linearised", "maml", "sgd", "track", "tune",
     ],
-    "ntkseq.training.maml": ["Accuracy", "Learner", "accuracy", "fit", "learner", "scored"],
+    "ntkseq.training.maml": ["FewShotAccuracy", "Learner", "few_shot_accuracy", "learner", "meta_train", "scored"],
+    "ntkseq.training.sgd": ["Trained", "train"],
 }  # fmt: skip
 
 ROOMS = sorted("ntkseq." + path.parent.name for path in pathlib.Path(ntkseq.__file__).parent.glob("*/__init__.py"))
+PACKAGE = pathlib.Path(ntkseq.__file__).parent
+
+# one name for two things on purpose: a finite network and its limit, and functions of modules that mirror each other
+TWICE = {
+    "Attention": {"blocks", "kernels"}, "Bidirectional": {"kernels", "models"}, "Dense": {"kernels", "models"},
+    "Gated": {"kernels", "models"}, "LeakyRecurrent": {"kernels", "models"}, "Recurrent": {"kernels", "models"},
+    "Serial": {"kernels", "models"}, "function": {"interop"}, "get": {"activations", "concepts"},
+    "linearised": {"reports", "training"}, "load": {"data", "interop"}, "names": {"activations", "concepts"},
+    "ranks": {"reports", "spectra"}, "stateful": {"interop"},
+}  # fmt: skip
 
 
-def test_every_room_is_listed():
-    assert sorted(name for name in SURFACE if name.count(".") == 1) == ROOMS
+def listed() -> set[str]:
+    """Rooms, and every module below one that says what of it is public, but for rooms within rooms that are private."""
+    public = {"ntkseq", *ROOMS}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        if path.name != "__init__.py" and "\n__all__ = " in path.read_text(encoding="utf-8"):
+            public.add(".".join(parts))
+    return public
+
+
+def test_every_room_and_every_module_that_names_what_is_public_is_listed():
+    below = {name for name in SURFACE if (PACKAGE.parent / name.replace(".", "/")).is_dir()}
+    assert listed() - below == set(SURFACE) - below and set(ROOMS) <= below
 
 
 @pytest.mark.parametrize("name", SURFACE)
 def test_the_public_names_are_these(name: str):
     assert sorted(importlib.import_module(name).__all__) == SURFACE[name]
+
+
+def test_no_two_public_things_have_one_name():
+    things: dict[str, dict[int, str]] = {}
+    for room, names in SURFACE.items():
+        for name in names:
+            thing = getattr(importlib.import_module(room), name)
+            things.setdefault(name, {}).setdefault(id(thing), room)
+    twice = {name: {room.split(".")[1] for room in rooms.values()} for name, rooms in things.items() if len(rooms) > 1}
+    assert twice == TWICE
+
+
+def test_no_public_name_hides_a_module_of_its_own_room():
+    hidden = []
+    for room, names in SURFACE.items():
+        folder = PACKAGE.parent / room.replace(".", "/")
+        for name in names:
+            thing = getattr(importlib.import_module(room), name)
+            if (folder / f"{name}.py").exists() and not inspect.ismodule(thing):
+                hidden.append(f"{room}.{name}")
+    assert hidden == []
+
+
+def test_the_page_on_the_api_shows_every_room_and_module():
+    page = (PACKAGE.parent / "docs" / "api.md").read_text(encoding="utf-8")
+    assert [name for name in SURFACE if name.count(".") and f"::: {name}\n" not in page] == []
 
 
 @pytest.mark.parametrize("name", SURFACE)

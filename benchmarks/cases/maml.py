@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.report import Report
 from benchmarks.timing import measure, measure_in_turn
 from ntkseq import bounds, risks
-from ntkseq.data import spectra
+from ntkseq.data import eigenvalues
 
 
 def run(quick: bool) -> Report:
@@ -21,7 +21,7 @@ def run(quick: bool) -> Report:
 
 def problem(d: int) -> risks.MixedRegression:
     """A power law with different tasks."""
-    lam = spectra.power_law(d)
+    lam = eigenvalues.power_law(d)
     return risks.MixedRegression(lam, 1.0, 0.3, 0.5, n1=10, n2=5, m=20, beta_tr=0.2, alpha=0.05)
 
 

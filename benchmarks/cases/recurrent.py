@@ -171,7 +171,7 @@ def real_data(report: Report) -> None:
     if not folder or not Path(folder).is_dir():
         print("   real data: set NTKSEQ_DATA to the folder of data sets to measure accuracies")
         return
-    from ntkseq.studies.accuracy import accuracy
+    from ntkseq.studies.accuracies import accuracy
 
     for name, reference in REFERENCE.items():
         found = accuracy(Path(folder, f"{name}.npz"))

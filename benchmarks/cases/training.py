@@ -44,7 +44,7 @@ def probes(report: Report, width: int, examples: int, steps: int) -> None:
     watch = (training.KernelProbe(net.apply, x[:examples], y=y[:examples], every=EVERY),)
 
     def fit(*probes: training.Probe) -> Any:
-        return sgd.fit(
+        return sgd.train(
             net.apply, params, (x, y), lr=lr, batch=BATCH, steps=steps, key=jax.random.key(2), probes=probes
         ).params
 
@@ -86,14 +86,14 @@ def loops(report: Report, width: int, steps: int) -> None:
         return now
 
     def ours() -> Any:
-        return sgd.fit(net.apply, params, (x, y), lr=lr, batch=BATCH, steps=steps, key=key).params
+        return sgd.train(net.apply, params, (x, y), lr=lr, batch=BATCH, steps=steps, key=key).params
 
     apart = max(
         float(jnp.max(jnp.abs(a - b))) for a, b in zip(jax.tree.leaves(plain()), jax.tree.leaves(ours()), strict=True)
     )
-    report.add(f"sgd.fit beside a loop of optax, width {width}: difference", apart, "", most=1e-3)
+    report.add(f"sgd.train beside a loop of optax, width {width}: difference", apart, "", most=1e-3)
     times = measure_in_turn({"plain": plain, "ours": ours}, repeats=5)
-    report.add("  a step of sgd.fit", times["ours"].median / steps, "s")
+    report.add("  a step of sgd.train", times["ours"].median / steps, "s")
     report.add("  over a step of the loop", times["ours"].median / times["plain"].median, "x", most=1.1)
 
 

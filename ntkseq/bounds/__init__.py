@@ -5,16 +5,16 @@ from ntkseq.bounds.attention import attention_norm, attention_rank, attention_sc
 from ntkseq.bounds.attention_capacity import effective_rank_capacity
 from ntkseq.bounds.attention_frozen import frozen_attention
 from ntkseq.bounds.attention_head import AttentionHead
-from ntkseq.bounds.attention_theorems import edelman, sakai_imaizumi, trauger_tewari, truong
-from ntkseq.bounds.descent import du
+from ntkseq.bounds.attention_theorems import edelman2022, sakai_imaizumi2026, trauger_tewari2024, truong2024
+from ntkseq.bounds.descent import du2019
 from ntkseq.bounds.kernel import margin, rademacher
 from ntkseq.bounds.known_target import every_step_risk, sample_size, target_risk
 from ntkseq.bounds.maml import maml_lower, maml_sides, maml_upper
-from ntkseq.bounds.meta_kernel import meta_kernel
-from ntkseq.bounds.networks import arora, cao_gu
-from ntkseq.bounds.recurrent import allen_zhu_li, panigrahi_goyal, wang_shen
-from ntkseq.bounds.steps import each_step, every_step
-from ntkseq.bounds.trajectory import Trajectory, along
+from ntkseq.bounds.meta_learning import meta_kernel
+from ntkseq.bounds.networks import arora2019, cao_gu2019
+from ntkseq.bounds.recurrent import allen_zhu_li2019, panigrahi_goyal2021, wang_shen2021
+from ntkseq.bounds.steps import rademacher_each_step, rademacher_steps
+from ntkseq.bounds.trajectory import Trajectory, learning_speed
 
 __all__ = [
     "Assumption",
@@ -22,31 +22,31 @@ __all__ = [
     "Bound",
     "Term",
     "Trajectory",
-    "allen_zhu_li",
-    "along",
-    "arora",
+    "allen_zhu_li2019",
+    "arora2019",
     "attention_norm",
     "attention_rank",
     "attention_schatten",
-    "cao_gu",
-    "du",
-    "each_step",
-    "edelman",
+    "cao_gu2019",
+    "du2019",
+    "edelman2022",
     "effective_rank_capacity",
-    "every_step",
     "every_step_risk",
     "frozen_attention",
+    "learning_speed",
     "maml_lower",
     "maml_sides",
     "maml_upper",
     "margin",
     "meta_kernel",
-    "panigrahi_goyal",
+    "panigrahi_goyal2021",
     "rademacher",
-    "sakai_imaizumi",
+    "rademacher_each_step",
+    "rademacher_steps",
+    "sakai_imaizumi2026",
     "sample_size",
     "target_risk",
-    "trauger_tewari",
-    "truong",
-    "wang_shen",
+    "trauger_tewari2024",
+    "truong2024",
+    "wang_shen2021",
 ]

@@ -17,7 +17,7 @@ from ntkseq.bounds.attention_head import AttentionHead
 STATES = "the constants of the paper are not at hand: a rate only"
 
 
-def edelman(head: Any, n: int, t: int, *, Bx: float) -> Bound[EdelmanConstants]:
+def edelman2022(head: Any, n: int, t: int, *, Bx: float) -> Bound[EdelmanConstants]:
     """State the rate of Edelman, Goel, Kakade & Zhang for one head; it has no number.
 
         gap ~ sqrt(C log(n t)/n),    C = (L Bx)^2 (|V|_21^(2/3) + (|W|_21 |V| Bx)^(2/3))^3
@@ -40,7 +40,7 @@ def edelman(head: Any, n: int, t: int, *, Bx: float) -> Bound[EdelmanConstants]:
 
     Example:
         >>> import numpy as np
-        >>> bound = edelman(AttentionHead([1.0], [[1.0]], [[0.0]]), 1000, 8, Bx=1.0)
+        >>> bound = edelman2022(AttentionHead([1.0], [[1.0]], [[0.0]]), 1000, 8, Bx=1.0)
         >>> bound.value is None
         True
     """
@@ -75,7 +75,7 @@ def edelman(head: Any, n: int, t: int, *, Bx: float) -> Bound[EdelmanConstants]:
     )
 
 
-def trauger_tewari(head: Any, n: int) -> Bound[TraugerTewariConstants]:
+def trauger_tewari2024(head: Any, n: int) -> Bound[TraugerTewariConstants]:
     """State what Trauger & Tewari say of norms and length: norm-based, and free of the length; it has no number.
 
     Their cover of matrices with a bounded sum of absolute entries is proved again in (attention.4), and
@@ -94,7 +94,7 @@ def trauger_tewari(head: Any, n: int) -> Bound[TraugerTewariConstants]:
     Reference: trauger2024, the abstract.
 
     Example:
-        >>> trauger_tewari(AttentionHead([1.0], [[1.0]], [[0.0]]), 1000).certified
+        >>> trauger_tewari2024(AttentionHead([1.0], [[1.0]], [[0.0]]), 1000).certified
         False
     """
     n = _checks.positive_int("n", n)
@@ -112,7 +112,7 @@ def trauger_tewari(head: Any, n: int) -> Bound[TraugerTewariConstants]:
     )
 
 
-def truong(head: Any, n: int, *, tol: float | None = None) -> Bound[TruongConstants]:
+def truong2024(head: Any, n: int, *, tol: float | None = None) -> Bound[TruongConstants]:
     """State what Truong says of ranks: O(1/sqrt n) and O(log r_W), free of the length; it has no number.
 
     `attention_rank` is an explicit bound by ranks. It grows like sqrt(r), not log r.
@@ -131,7 +131,7 @@ def truong(head: Any, n: int, *, tol: float | None = None) -> Bound[TruongConsta
     Reference: truong2024, the abstract.
 
     Example:
-        >>> truong(AttentionHead([1.0], [[1.0]], [[2.0]]), 1000).constants.r_W
+        >>> truong2024(AttentionHead([1.0], [[1.0]], [[2.0]]), 1000).constants.r_W
         1
     """
     n = _checks.positive_int("n", n)
@@ -157,7 +157,7 @@ def truong(head: Any, n: int, *, tol: float | None = None) -> Bound[TruongConsta
     )
 
 
-def sakai_imaizumi(head: Any, n: int, *, p: float = 1.0) -> Bound[SakaiImaizumiConstants]:
+def sakai_imaizumi2026(head: Any, n: int, *, p: float = 1.0) -> Bound[SakaiImaizumiConstants]:
     """State what Sakai & Imaizumi say of spectra: Schatten norms with p chosen after training; it has no number.
 
     Layer by layer, under control of spectral norms, for query-key, value and feed-forward matrices. The formula was not
@@ -177,7 +177,7 @@ def sakai_imaizumi(head: Any, n: int, *, p: float = 1.0) -> Bound[SakaiImaizumiC
     Reference: sakai2026, the abstract.
 
     Example:
-        >>> sakai_imaizumi(AttentionHead([1.0], [[1.0]], [[2.0]]), 1000).vacuous
+        >>> sakai_imaizumi2026(AttentionHead([1.0], [[1.0]], [[2.0]]), 1000).vacuous
         True
     """
     n, p = _checks.positive_int("n", n), _checks.nonnegative("p", p, positive=True)

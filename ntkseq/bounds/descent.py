@@ -13,7 +13,7 @@ from ntkseq._bound import Assumption, Bound, Constants, Term
 from ntkseq.bounds.system import EPS, System, system
 
 
-def du(K: Any, y: Any, *, eta: float | None = None, steps: int | None = None) -> Bound[DescentConstants]:
+def du2019(K: Any, y: Any, *, eta: float | None = None, steps: int | None = None) -> Bound[DescentConstants]:
     """Bound the training residual of gradient descent in the kernel regime, exactly, after `steps` steps.
 
         |f_k - y| = |(I - eta K)^k y|     for gradient descent on |f - y|^2 / 2 from f_0 = 0
@@ -38,7 +38,7 @@ def du(K: Any, y: Any, *, eta: float | None = None, steps: int | None = None) ->
 
     Example:
         >>> import numpy as np
-        >>> bound = du(np.diag([1.0, 0.5]), [1.0, 1.0], eta=1.0, steps=2)
+        >>> bound = du2019(np.diag([1.0, 0.5]), [1.0, 1.0], eta=1.0, steps=2)
         >>> bound.certified, round(bound.value, 6)
         (True, 0.25)
     """

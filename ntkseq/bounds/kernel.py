@@ -93,7 +93,7 @@ def margin(
                           + 3 sqrt(log(2 i (i+1) tried/delta) / (2n)),     i = max(1, ceil(|f| / B0))
 
     `fit="svm"` is the function of least norm with all margins >= 1 (reg > 0: with squared hinge losses): the explicit
-    alternative to `cao_gu`.
+    alternative to `cao_gu2019`.
 
     Args:
         K: Gram matrix of the training examples, (n, n).

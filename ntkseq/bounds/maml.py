@@ -125,6 +125,8 @@ def maml_sides(
     Raises:
         ValueError: horizons below 1; as for `maml_upper` and `risks.grid`.
 
+    Reference: huang2022maml.
+
     Example:
         >>> from ntkseq import risks
         >>> problem = risks.MixedRegression([1.0, 0.5], 1.0, noise=0.5, n1=4, n2=3, alpha=0.05)

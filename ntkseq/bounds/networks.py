@@ -15,7 +15,7 @@ from ntkseq.bounds.svm import hard_margin
 from ntkseq.bounds.system import EPS, System, system
 
 
-def arora(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0) -> Bound[AroraConstants]:
+def arora2019(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0) -> Bound[AroraConstants]:
     """Evaluate the fine-grained bound of Arora et al. for a wide network trained to the end, as recalled.
 
         E l <= 2 sqrt(y'K^-1 y tr K)/n + constant sqrt(log(n/(lambda_0 delta))/n)
@@ -40,7 +40,7 @@ def arora(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0) -> Boun
 
     Example:
         >>> import numpy as np
-        >>> bound = arora(0.5 * np.eye(400), np.ones(400))
+        >>> bound = arora2019(0.5 * np.eye(400), np.ones(400))
         >>> bound.certified, round(bound.terms[0].value, 3)
         (False, 2.0)
     """
@@ -97,7 +97,7 @@ def arora(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0) -> Boun
     )
 
 
-def cao_gu(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0, depth: int = 1) -> Bound[CaoGuConstants]:
+def cao_gu2019(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0, depth: int = 1) -> Bound[CaoGuConstants]:
     """Evaluate the bound of Cao & Gu for one pass of SGD, as recalled.
 
         E P(sign f(x) != y) <= constant depth sqrt(inf tr K)/n + constant sqrt(log(1/delta)/n),
@@ -126,7 +126,7 @@ def cao_gu(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0, depth:
 
     Example:
         >>> import numpy as np
-        >>> bound = cao_gu(np.array([[2.0, 1.0], [1.0, 2.0]]), [1, 1])
+        >>> bound = cao_gu2019(np.array([[2.0, 1.0], [1.0, 2.0]]), [1, 1])
         >>> round(bound.constants.infimum, 6)
         0.666667
     """

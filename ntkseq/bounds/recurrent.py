@@ -33,7 +33,7 @@ OPTIMUM = Term(
 )
 
 
-def allen_zhu_li(
+def allen_zhu_li2019(
     target: Any, x: Any, y: Any, *, eps: float = 0.1, width: int | None = None, outputs: int = 1, **own: Any
 ) -> Bound[AllenZhuLiConstants]:
     """State the theorem of Allen-Zhu & Li with its checkable assumptions; it has no number.
@@ -61,7 +61,7 @@ def allen_zhu_li(
 
     Reference: allenzhu2019rnn, Theorem 1, recalled; its factors rho, lambda, eta as panigrahi2021rnn states them.
     """
-    _kind(target, (Additive,), "allen_zhu_li")
+    _kind(target, (Additive,), "allen_zhu_li2019")
     facts = _Facts.of(target, x, y, eps, K=own.get("K"))
     R = math.sqrt(facts.tokens.steps)
     return _report(
@@ -91,7 +91,7 @@ def allen_zhu_li(
     )
 
 
-def wang_shen(target: Any, x: Any, y: Any, **own: Any) -> Bound[WangShenConstants]:
+def wang_shen2021(target: Any, x: Any, y: Any, **own: Any) -> Bound[WangShenConstants]:
     """State what is known here of the theorems of Wang, Shen, Hu & Cao; they have no number.
 
         P(sign f(x) != y) <= O~(poly(t) sqrt(y'K^-1 y/n)) + O(sqrt(log(1/delta)/n))
@@ -104,7 +104,7 @@ def wang_shen(target: Any, x: Any, y: Any, **own: Any) -> Bound[WangShenConstant
         target: the labels' function, a `concepts.Additive` or `NVariable`.
         x: inputs (n, t, d).
         y: labels (n,); the theorem is for -1/+1.
-        **own: `K`, `delta`, `B0`, `tried` of the bounds beside it, see `allen_zhu_li`.
+        **own: `K`, `delta`, `B0`, `tried` of the bounds beside it, see `allen_zhu_li2019`.
 
     Returns:
         Bound without a value, never certified.
@@ -114,7 +114,7 @@ def wang_shen(target: Any, x: Any, y: Any, **own: Any) -> Bound[WangShenConstant
 
     Reference: wang2021rnn, the abstract; the form of the bound is recalled with low confidence.
     """
-    _kind(target, (Additive, NVariable), "wang_shen")
+    _kind(target, (Additive, NVariable), "wang_shen2021")
     facts = _Facts.of(target, x, y, None, rate_only=True, K=own.get("K"))
     signs = bool(np.isin(facts.y, (-1.0, 1.0)).all())
     constants = WangShenConstants(len(facts.y), facts.tokens.steps)
@@ -136,7 +136,7 @@ def wang_shen(target: Any, x: Any, y: Any, **own: Any) -> Bound[WangShenConstant
     )
 
 
-def panigrahi_goyal(
+def panigrahi_goyal2021(
     target: Any, x: Any, y: Any, *, eps: float = 0.1, width: int | None = None, outputs: int = 1, **own: Any
 ) -> Bound[PanigrahiGoyalConstants]:
     """State the theorem of Panigrahi & Goyal with its checkable assumptions; it has no number.
@@ -147,15 +147,15 @@ def panigrahi_goyal(
 
     Args:
         target: a `concepts.WholeSequence`.
-        x, y, eps, width, outputs: as for `allen_zhu_li`; the last token has norm 1, too.
-        **own: as for `allen_zhu_li`, with the preset "panigrahi-goyal".
+        x, y, eps, width, outputs: as for `allen_zhu_li2019`; the last token has norm 1, too.
+        **own: as for `allen_zhu_li2019`, with the preset "panigrahi-goyal".
 
     Returns:
-        As `allen_zhu_li`.
+        As `allen_zhu_li2019`.
 
     Reference: panigrahi2021rnn.
     """
-    _kind(target, (WholeSequence,), "panigrahi_goyal")
+    _kind(target, (WholeSequence,), "panigrahi_goyal2021")
     facts = _Facts.of(target, x, y, eps, K=own.get("K"))
     inner = facts.norms[1:-1]
     R = 1 / float(inner.max()) if len(inner) and inner.max() > 0 else math.inf

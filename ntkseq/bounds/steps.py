@@ -19,7 +19,7 @@ from ntkseq.bounds.uniform import confidence, multiple, ridge_dual
 from ntkseq.grams.arrays import as_gram
 
 
-def every_step(
+def rademacher_steps(
     K: Any,
     y: Any,
     *,
@@ -70,7 +70,7 @@ def every_step(
     Example:
         >>> import numpy as np
         >>> K = np.einsum("ij,ts->ijts", 0.5 * np.eye(400) + 0.5, np.array([[1.0, 0.5], [0.5, 1.0]]))
-        >>> print(every_step(K, np.ones((400, 2))).verdict)
+        >>> print(rademacher_steps(K, np.ones((400, 2))).verdict)
         E mean_t min(1, |f_t(x) - y_t|) <= 0.4484 with probability at least 0.95
     """
     options = _options(delta=delta, B0=B0, reg=reg, kappa=kappa, tried=tried)
@@ -81,23 +81,26 @@ def every_step(
     )
 
 
-def each_step(
+def rademacher_each_step(
     K: Any, y: Any, *, delta: float = 0.05, B0: float = 1.0, reg: float = 0.0, kappa: Any = None, tried: int = 1
 ) -> tuple[Bound[StepsConstants], ...]:
-    """Bound the expected loss of every single step, all at once: `every_step(K, y, steps=[t], tried=tried T)` for each.
+    """Bound the expected loss of every single step, all at once.
 
-    One function is fitted to all steps. With probability at least 1 - delta all of these bounds hold together.
+    For each of the T steps it is `rademacher_steps(K, y, steps=[t], tried=tried T)`. One function
+    is fitted to all steps. With probability at least 1 - delta all of these bounds hold together.
 
     Args:
-        K, y, delta, B0, reg, kappa, tried: see `every_step`.
+        K, y, delta, B0, reg, kappa, tried: see `rademacher_steps`.
 
     Returns:
         t bounds, one for each step of y.
 
+    Reference: bartlett2002rademacher.
+
     Example:
         >>> import numpy as np
         >>> K = np.einsum("ij,ts->ijts", 0.5 * np.eye(400) + 0.5, np.array([[1.0, 0.5], [0.5, 1.0]]))
-        >>> first, second = each_step(K, np.ones((400, 2)))
+        >>> first, second = rademacher_each_step(K, np.ones((400, 2)))
         >>> first.certified and second.certified
         True
     """

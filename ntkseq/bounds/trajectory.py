@@ -16,7 +16,7 @@ REFERENCES = ("du2019provably",)
 _EPS = float(np.finfo(np.float64).eps)
 _LOSS = 64.0 * float(np.finfo(np.float32).eps)
 """What rounding may add to an observed residual: losses are sums in float32 as a rule."""
-_COLUMNS = ("least", "least_lower", "least_upper", "largest", "largest_error")
+_COLUMNS = ("min_eigenvalue", "min_eigenvalue_lower", "min_eigenvalue_upper", "max_eigenvalue", "max_eigenvalue_error")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Trajectory:
         status: of lambda_min >= lambda_0/2 for the training set, "holds", "fails" or "unresolved" per record;
             never "holds" where lambda_0 itself cannot be told from zero.
         probe_status: the same for the kernel of the probe set with its own start.
-        least: lambda_min of the probe set at the records.
+        min_eigenvalue: lambda_min of the probe set at the records.
         start: lambda_0 of the training set; its lower end is 0 where only the probe set is known.
         observed: |r_s| / |r_0| from the losses, or None.
         lr, n, whole: as given.
@@ -53,7 +53,7 @@ class Trajectory:
     recalled: Float[np.ndarray, " r"]
     status: tuple[str, ...]
     probe_status: tuple[str, ...]
-    least: Float[np.ndarray, " r"]
+    min_eigenvalue: Float[np.ndarray, " r"]
     start: Interval
     observed: Float[np.ndarray, " r"] | None
     lr: float
@@ -85,7 +85,7 @@ class Trajectory:
         ]
         observed = np.full(len(self.steps), np.nan) if self.observed is None else self.observed
         for i in _shown(len(self.steps)):
-            numbers = (self.least[i], self.rate[i], self.factor[i], self.recalled[i], observed[i])
+            numbers = (self.min_eigenvalue[i], self.rate[i], self.factor[i], self.recalled[i], observed[i])
             cells = "  ".join(f"{'-' if math.isnan(x) else format(x, '.4g'):>10}" for x in numbers)
             own = "" if self.whole else f" (probe set: {self.probe_status[i]})"
             lines.append(f"  {self.steps[i]:>8}  {cells}  {self.status[i]}{own}")
@@ -112,7 +112,7 @@ class Trajectory:
         return [*remarks, "  not certified: the kernel between records is not known"]
 
 
-def along(table: Any, *, lr: float, n: int, whole: bool, start: Any = None, losses: Any = None) -> Trajectory:
+def learning_speed(table: Any, *, lr: float, n: int, whole: bool, start: Any = None, losses: Any = None) -> Trajectory:
     """What the kernels along a tracked run say of the speed of learning, and of the assumption of Du et al.
 
         |r_s| ~ product over j < s of max(|1 - lr lambda_min(j)/n|, |1 - lr lambda_max(j)/n|) |r_0| or less,
@@ -125,7 +125,7 @@ def along(table: Any, *, lr: float, n: int, whole: bool, start: Any = None, loss
     *whole* set's lambda_0 proves that the assumption fails, which needs `start`; that it holds is never seen.
 
     Args:
-        table: a `training.Table` of a `training.KernelProbe`, from step 0 on.
+        table: a `training.ProbeTable` of a `training.KernelProbe`, from step 0 on.
         lr: learning rate of the run.
         n: size of the training set.
         whole: whether the probe set is the training set, all of it; False: a part.
@@ -141,18 +141,24 @@ def along(table: Any, *, lr: float, n: int, whole: bool, start: Any = None, loss
 
     Example:
         >>> import numpy as np
-        >>> from ntkseq.training.history import Table
-        >>> columns = {"least": [1.0, 0.4], "least_lower": [0.9, 0.3], "least_upper": [1.1, 0.41]}
-        >>> columns |= {"largest": [2.0, 2.0], "largest_error": [0.1, 0.1]}
-        >>> table = Table(np.array([0, 10]), {name: np.array(column) for name, column in columns.items()})
-        >>> run = along(table, lr=0.2, n=2, whole=True)
+        >>> from ntkseq.training.history import ProbeTable
+        >>> columns = {
+        ...     "min_eigenvalue": [1.0, 0.4],
+        ...     "min_eigenvalue_lower": [0.9, 0.3],
+        ...     "min_eigenvalue_upper": [1.1, 0.41],
+        ... }
+        >>> columns |= {"max_eigenvalue": [2.0, 2.0], "max_eigenvalue_error": [0.1, 0.1]}
+        >>> table = ProbeTable(np.array([0, 10]), {name: np.array(column) for name, column in columns.items()})
+        >>> run = learning_speed(table, lr=0.2, n=2, whole=True)
         >>> run.status, run.first_failure, run.factor.round(3).tolist()
         (('holds', 'fails'), 10, [1.0, 0.349])
     """
     lr, n = _checks.nonnegative("lr", lr, positive=True), _checks.positive_int("n", n)
     whole = _checks.flag("whole", whole)
     steps, columns = _columns(table)
-    low, middle, high = (float(columns[name][0]) for name in ("least_lower", "least", "least_upper"))
+    low, middle, high = (
+        float(columns[name][0]) for name in ("min_eigenvalue_lower", "min_eigenvalue", "min_eigenvalue_upper")
+    )
     own = Interval(low, middle, high)
     if isinstance(start, Interval):
         first = start
@@ -162,10 +168,12 @@ def along(table: Any, *, lr: float, n: int, whole: bool, start: Any = None, loss
         number = _checks.nonnegative("start", start)
         first = Interval(number, number, number)
     x = {name: lr * column / n for name, column in columns.items()}
-    rate = np.maximum(np.abs(1 - x["least"]), np.abs(1 - x["largest"]))
-    ends = (x["largest"] - x["largest_error"], x["largest"] + x["largest_error"])
-    low = np.maximum(_least(x["least_lower"], x["least_upper"]), _least(*ends))
-    high = np.max(np.abs([1 - x["least_lower"], 1 - x["least_upper"], 1 - ends[0], 1 - ends[1]]), axis=0)
+    rate = np.maximum(np.abs(1 - x["min_eigenvalue"]), np.abs(1 - x["max_eigenvalue"]))
+    ends = (x["max_eigenvalue"] - x["max_eigenvalue_error"], x["max_eigenvalue"] + x["max_eigenvalue_error"])
+    low = np.maximum(_least(x["min_eigenvalue_lower"], x["min_eigenvalue_upper"]), _least(*ends))
+    high = np.max(
+        np.abs([1 - x["min_eigenvalue_lower"], 1 - x["min_eigenvalue_upper"], 1 - ends[0], 1 - ends[1]]), axis=0
+    )
     touch = 4.0 * _EPS * (1.0 + ends[1])  # of 1 - x
     low, high = np.maximum(low - touch, 0.0), high + touch
     if not whole:
@@ -189,7 +197,7 @@ def along(table: Any, *, lr: float, n: int, whole: bool, start: Any = None, loss
         recalled=recalled,
         status=_status(columns, first, whole),
         probe_status=_status(columns, own, True),
-        least=columns["least"],
+        min_eigenvalue=columns["min_eigenvalue"],
         start=first,
         observed=observed,
         lr=lr,
@@ -241,7 +249,7 @@ def _product(rate: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 def _status(columns: dict[str, np.ndarray], start: Interval, whole: bool) -> tuple[str, ...]:
     words = []
-    for low, high in zip(columns["least_lower"], columns["least_upper"], strict=True):
+    for low, high in zip(columns["min_eigenvalue_lower"], columns["min_eigenvalue_upper"], strict=True):
         if high < 0.5 * start.lower:
             words.append("fails")
         elif whole and start.lower > 0 and low >= 0.5 * start.upper:

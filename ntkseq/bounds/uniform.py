@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 
 from ntkseq.bounds.system import System
-from ntkseq.predictors.ridge import factorise
+from ntkseq.predictors.kernel_ridge import factorise
 
 
 def confidence(i: float, tried: int, delta: float, n: int, *, ceiling: bool) -> float:

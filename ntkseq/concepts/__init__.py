@@ -2,7 +2,7 @@
 
 from ntkseq.concepts import series
 from ntkseq.concepts._target import Target
-from ntkseq.concepts.complexity import Complexity, complexity
+from ntkseq.concepts.complexities import Complexity, complexity
 from ntkseq.concepts.sampling import Sample, sample
 from ntkseq.concepts.series import Series
 from ntkseq.concepts.steps import PositionToPosition

@@ -16,6 +16,21 @@ from ntkseq.activations import Activation
 from ntkseq.concepts import _sums
 from ntkseq.concepts._families import FAMILIES, NOT_ANALYTIC
 
+__all__ = [
+    "Series",
+    "cos",
+    "erf",
+    "exp",
+    "geometric",
+    "get",
+    "names",
+    "polynomial",
+    "sigmoid",
+    "sin",
+    "softplus",
+    "tanh",
+]
+
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)

@@ -15,9 +15,6 @@ from ntkseq._struct import replace, static, struct
 from ntkseq.concepts import _target
 from ntkseq.concepts._target import Parts, Target
 from ntkseq.concepts.series import Series, get
-from ntkseq.concepts.steps import Link, PositionToPosition
-
-__all__ = ["Additive", "Link", "NVariable", "Part", "PositionToPosition", "WholeSequence"]
 
 _UNIT = 1e-6  # a norm is called 1 within this: directions may have been made in float32
 

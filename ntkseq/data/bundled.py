@@ -11,6 +11,8 @@ from jaxtyping import Array, Float, Shaped
 
 from ntkseq import _checks
 
+__all__ = ["digits"]
+
 #: Seed of the one shuffle of `digits`. The stream of numpy's legacy generator is frozen, so the order never changes.
 SHUFFLE_SEED = 0
 

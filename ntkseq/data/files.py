@@ -18,6 +18,8 @@ from ntkseq.data.dataset import Dataset
 from ntkseq.data.labels import encode, number
 from ntkseq.data.splits import LAYOUTS, MAX_BYTES, Columns, Found, Split, check_size, joined, shown
 
+__all__ = ["Doubt", "load"]
+
 SUFFIXES = (".npz", ".csv", ".tsv", ".ts", ".arff", ".txt")
 
 

@@ -12,6 +12,8 @@ from jaxtyping import Array, Float, Int, Real
 from ntkseq import _checks
 from ntkseq.data.splits import repeats
 
+__all__ = ["Classes", "Part", "by_class"]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Part:
@@ -46,7 +48,7 @@ class Classes:
 
 
 def by_class(x: Any, y: Any, *, held_out: Any, key: jax.Array | None = None, lengths: Any = None) -> Classes:
-    """Split labelled examples by class, so that tasks of `data.tasks.few_shot` at test time are of new classes.
+    """Split labelled examples by class, so that tasks of `data.tasks.few_shot_tasks` at test time are of new classes.
 
     Args:
         x: (n, ...) examples.
@@ -68,7 +70,7 @@ def by_class(x: Any, y: Any, *, held_out: Any, key: jax.Array | None = None, len
         >>> parts = by_class(x, y, held_out=(7, 8, 9))
         >>> parts.train.classes
         (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
-        >>> new = tasks.few_shot(parts.test.x, parts.test.y, ways=3, shots=1, key=jax.random.key(0))
+        >>> new = tasks.few_shot_tasks(parts.test.x, parts.test.y, ways=3, shots=1, key=jax.random.key(0))
     """
     x, lengths = _checks.examples("x", x, lengths)
     y = _checks.labels("y", y, x.shape[0])

@@ -13,6 +13,8 @@ from jaxtyping import Array, Float, Int
 
 from ntkseq import _checks
 
+__all__ = ["count_ones", "delay", "near_duplicates", "parity", "ragged", "teacher_sum", "unit_tokens"]
+
 
 def unit_tokens(n: int, t: int, d: int, *, key: jax.Array, dtype: Any = None) -> Float[Array, "n t d"]:
     """Tokens drawn uniformly from the unit sphere in d dimensions.

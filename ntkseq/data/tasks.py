@@ -12,6 +12,8 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 
+__all__ = ["Support", "Tasks", "few_shot_tasks", "linear_regression", "sinusoids"]
+
 
 class Support(NamedTuple):
     """What a learner adapts to: inputs x (N, s, ...) and labels y (N, s) or (N, s, k)."""
@@ -43,7 +45,7 @@ class Tasks(NamedTuple):
         return self.support, self.query
 
 
-def few_shot(
+def few_shot_tasks(
     x: Any,
     y: Any,
     *,
@@ -81,9 +83,9 @@ def few_shot(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from ntkseq.data.tasks import few_shot
+        >>> from ntkseq.data.tasks import few_shot_tasks
         >>> x, y = jnp.arange(12.0).reshape(6, 2), jnp.array([0, 0, 0, 1, 1, 1])
-        >>> (xs, ys), xq = few_shot(x, y, shots=2, queries=1, tasks=4, key=jax.random.key(0)).inputs
+        >>> (xs, ys), xq = few_shot_tasks(x, y, shots=2, queries=1, tasks=4, key=jax.random.key(0)).inputs
         >>> xs.shape, ys[0].tolist(), xq.shape
         ((4, 4, 2), [-1.0, -1.0, 1.0, 1.0], (4, 2, 2))
     """

@@ -12,6 +12,8 @@ from jaxtyping import Float, Int
 
 from ntkseq import _checks
 
+__all__ = ["decode", "descriptions", "encode", "one_hot_letters", "placed", "read", "windows"]
+
 ALPHABET = " abcdefghijklmnopqrstuvwxyz0.,:;()'\"-/_#"
 """The characters that `encode` knows: "0" stands for every digit, the last one for all that is not here."""
 
@@ -121,7 +123,7 @@ def windows(codes: Int[np.ndarray, " length"], t: int) -> tuple[Int[np.ndarray, 
     return rows[:, :t], rows[:, t]
 
 
-def one_hot(codes: Int[np.ndarray, "*n"], *, positions: bool = False) -> Float[np.ndarray, "*n d"]:
+def one_hot_letters(codes: Int[np.ndarray, "*n"], *, positions: bool = False) -> Float[np.ndarray, "*n d"]:
     """Tokens of length 1: a unit vector per character; with positions, one for its place behind it, both over sqrt 2.
 
     Args:

@@ -2,19 +2,19 @@
 
 from ntkseq._notices import PrecisionWarning
 from ntkseq.grams.arrays import as_gram
-from ntkseq.grams.auditing import Audited, audit
-from ntkseq.grams.base import Dense, Gram
-from ntkseq.grams.computed import computed
-from ntkseq.grams.gram import gram
-from ntkseq.grams.lazy import lazy
+from ntkseq.grams.auditing import AuditedGram, audit
+from ntkseq.grams.base import DenseGram, Gram
+from ntkseq.grams.entries import gram
+from ntkseq.grams.foreign import computed
+from ntkseq.grams.on_demand import lazy
 from ntkseq.grams.operator import Operator
-from ntkseq.grams.recomputed import Lazy
+from ntkseq.grams.recomputed import LazyGram
 
 __all__ = [
-    "Audited",
-    "Dense",
+    "AuditedGram",
+    "DenseGram",
     "Gram",
-    "Lazy",
+    "LazyGram",
     "Operator",
     "PrecisionWarning",
     "as_gram",

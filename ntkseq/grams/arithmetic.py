@@ -127,7 +127,7 @@ def _both(K: Any, L: Any, sign: int) -> Any:
 def _made(
     array: Any, rounding: float, symmetric: bool, frobenius: bool, e: float | None, *of: Any, sampling: Any = None
 ) -> dict[str, Any]:
-    """The arguments of the `grams.Dense` that it is, with what else is known of those it is made of."""
+    """The arguments of the `grams.DenseGram` that it is, with what else is known of those it is made of."""
     known = [gram.sampling for gram in of if gram.sampling is not None]
     if known and sampling is None:
         sampling = changed(known[0], "it is made of a sampled Gram by arithmetic")

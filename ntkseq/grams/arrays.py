@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from ntkseq import _checks, _struct
 from ntkseq.grams import facts
-from ntkseq.grams.base import Dense, Gram
+from ntkseq.grams.base import DenseGram, Gram
 
 
 def as_gram(K: Any, name: str = "K") -> Gram:
@@ -36,8 +36,8 @@ def as_gram(K: Any, name: str = "K") -> Gram:
     return K if isinstance(K, Gram) else _stated(facts.array(K, name), name)
 
 
-def _stated(array: Any, name: str) -> Dense:
-    return _struct.unchecked(Dense, **facts.stated(array, name))
+def _stated(array: Any, name: str) -> DenseGram:
+    return _struct.unchecked(DenseGram, **facts.stated(array, name))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,9 +62,9 @@ class Symmetric:
         return self.matrix.shape  # pyright: ignore[reportReturnType]
 
     @cached_property
-    def gram(self) -> Dense:
+    def gram(self) -> DenseGram:
         """What is known of the entries as they came; of an array it is found here, with its warning."""
-        return self.given if isinstance(self.given, Dense) else _stated(self.given, self.name)
+        return self.given if isinstance(self.given, DenseGram) else _stated(self.given, self.name)
 
     @cached_property
     def rounding(self) -> float:
@@ -87,10 +87,10 @@ class Symmetric:
         """Upper estimate of |matrix - exact| in Frobenius norm."""
         return self.rounding if self.gram.frobenius else math.sqrt(len(self.matrix)) * self.rounding
 
-    def products(self) -> Dense:
+    def products(self) -> DenseGram:
         """`matrix` as a Gram, for its products with vectors."""
         known = {name: getattr(self.gram, name) for name in ("frobenius", "estimated", "sampling", "stated")}
-        return _struct.unchecked(Dense, array=self.matrix, rounding=self.rounding, **known)
+        return _struct.unchecked(DenseGram, array=self.matrix, rounding=self.rounding, **known)
 
 
 def symmetric(K: Any, name: str = "K", *, whole: bool = False) -> Symmetric:

@@ -13,7 +13,7 @@ from ntkseq import _checks, _precision
 from ntkseq._outward import at_most
 from ntkseq._struct import static, struct
 from ntkseq.grams import sides
-from ntkseq.grams.base import Dense, Gram
+from ntkseq.grams.base import DenseGram, Gram
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.span import widened
 
@@ -30,7 +30,7 @@ def audit(
     pairs: int = 20_000,
     delta: float = 1e-6,
     seed: int = 0,
-) -> Audited:
+) -> AuditedGram:
     """Tighten `K.rounding`: random entries, computed again in float64, tell how large the errors are.
 
     A kernel states |K_ij - exact_ij| <= e d_i d_j with d_i = sqrt(K_ii), which is what the worst entry may do. Here
@@ -57,7 +57,7 @@ def audit(
         seed: of the pairs.
 
     Returns:
-        A `grams.Audited`, a `Dense` whose entries are those of K.
+        A `grams.AuditedGram`, a `DenseGram` whose entries are those of K.
 
     Raises:
         ValueError: K is not a held, symmetric Gram of these inputs; it states no finite bound of its entries; or an
@@ -87,7 +87,7 @@ def audit(
     trace = float(np.sum(reference.size**2))
     sample = record.draw(reference.size**2, stream=0)
     norm = record.entrywise * trace * float(np.sqrt(above(sample.square, pairs, delta / 2)))
-    return Audited(
+    return AuditedGram(
         K.array,
         rounding=min((norm + e * trace) * (1.0 + 1e-9), float(np.asarray(K.rounding))),
         symmetric=True,
@@ -101,7 +101,7 @@ def audit(
 
 
 @struct
-class Audited(Dense):
+class AuditedGram(DenseGram):
     """A Gram matrix some of whose entries were computed again in float64. Made by `audit`."""
 
     audit: Any = static(default=None)
@@ -109,7 +109,7 @@ class Audited(Dense):
     def proved_rounding(self) -> float:
         return float(self.entrywise) * float(np.sum(np.asarray(self.array).diagonal().astype(np.float64)))
 
-    def take(self, which: Any) -> Audited:
+    def take(self, which: Any) -> AuditedGram:
         """Some of the examples, audited as all of them are: the rounding of a part is that of the whole, at most.
 
         Whenever the rounding of the whole holds, that of every part does: both fail with the same probability `delta`.
@@ -118,7 +118,7 @@ class Audited(Dense):
         index = self._examples(which)
         part = super().take(index)
         fields = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
-        return Audited(**fields, audit=self.audit.take(index, part.array))
+        return AuditedGram(**fields, audit=self.audit.take(index, part.array))
 
     def __repr__(self) -> str:
         chance = at_most(self.audit.delta, 2)
@@ -265,7 +265,7 @@ def _pairs(kernel: Kernel, side: Side, i: jax.Array, j: jax.Array) -> jax.Array:
 
 def _auditable(K: Any) -> tuple[np.ndarray, float]:
     """The entries of a Gram that may be audited, and its bound of their errors."""
-    if not isinstance(K, Dense):
+    if not isinstance(K, DenseGram):
         kind = type(K).__name__
         hint = "Hold it: gram(kernel, x)." if isinstance(K, Gram) else "Pass what gram(kernel, x) returned."
         raise ValueError(f"K must be a Gram matrix that is held; got {kind}. {hint}")

@@ -24,9 +24,9 @@ class Gram(ArrayProtocol, abc.ABC):
     `rounding` is an upper estimate of |computed - exact| in spectral norm. A Gram goes wherever an array goes. A number
     times a Gram, a Gram plus a number, -K, K.T, and sums and differences of two Grams are Grams with the rounding that
     follows; everything else (K * A with an array A, K @ v, K**2, K.mean()) is a plain array or number, of whose
-    rounding nothing is known. To add c I: K + grams.Dense(c * np.eye(n), rounding=0.0).
+    rounding nothing is known. To add c I: K + grams.DenseGram(c * np.eye(n), rounding=0.0).
 
-    Where the entries are not held (`Lazy`, `Operator`), loops and indices compute the rows they need; K @ v, `sum`,
+    Where the entries are not held (`LazyGram`, `Operator`), loops and indices compute the rows they need; K @ v, `sum`,
     `mean` and `trace` take products or the diagonal; what needs all entries is refused beyond 1 GiB.
     """
 
@@ -104,13 +104,13 @@ class Gram(ArrayProtocol, abc.ABC):
     def dense(self) -> Float[Array | np.ndarray, "n m"]:
         """All entries, where and in the dtype in which they are held."""
 
-    def hold(self) -> Dense:
+    def hold(self) -> DenseGram:
         """The same matrix with all entries held, computed where they are not."""
         known = {name: getattr(self, name) for name in ("frobenius", "entrywise", "estimated", "sampling", "stated")}
         rounding = float(self.rounding)
         if self.by_product:  # every column is a product, and off by as much: |E|_2 <= |E|_F <= sqrt(n) rounding
             rounding, known["frobenius"] = math.nextafter(rounding * math.sqrt(self.shape[1]), math.inf), True
-        return Dense(self.dense(), rounding, self.symmetric, **known)
+        return DenseGram(self.dense(), rounding, self.symmetric, **known)
 
     @property
     def T(self) -> Gram:
@@ -122,7 +122,7 @@ class Gram(ArrayProtocol, abc.ABC):
 
     def _holding(self, **known: Any) -> Gram:
         """A Gram of other entries, as arithmetic makes it."""
-        return Dense(**known)
+        return DenseGram(**known)
 
     def proved_rounding(self) -> float:
         """The rounding without what holds but for some probability."""
@@ -134,13 +134,13 @@ class Gram(ArrayProtocol, abc.ABC):
 
 
 UNKNOWN = "unknown"
-"""The rounding of a `Dense` that was left out."""
+"""The rounding of a `DenseGram` that was left out."""
 
 _ROWS = 512  # rows of a Dense that are in float64 at a time
 
 
 @struct
-class Dense(Gram):
+class DenseGram(Gram):
     """A Gram matrix held as one array. Without `rounding`: what `as_gram` says of the array. 0 means: it is exact."""
 
     array: Float[Array | np.ndarray, "n m"]
@@ -198,7 +198,7 @@ class Dense(Gram):
     def norm_fro(self) -> float:
         return float(np.linalg.norm(np.asarray(self.array, np.float64)))
 
-    def hold(self) -> Dense:
+    def hold(self) -> DenseGram:
         return self
 
     def diag(self) -> Float[Array | np.ndarray, " k"]:
@@ -207,7 +207,7 @@ class Dense(Gram):
     def rows(self, which: Any) -> Float[Array | np.ndarray, "k m"]:
         return self._here()[np.asarray(which) if isinstance(which, list) else which]
 
-    def take(self, which: Any) -> Dense:
+    def take(self, which: Any) -> DenseGram:
         """The Gram matrix of some of the examples, chosen by an index array or slice, with its own rounding."""
         index = self._examples(which)
         array = self._here()[np.ix_(index, index)]
@@ -215,7 +215,7 @@ class Dense(Gram):
         if self.entrywise is not None:  # |E|_F <= e tr K
             rounding = min(rounding, float(self.entrywise) * float(np.trace(np.asarray(array, np.float64))))
         known = kept(self, "it is that of some of the examples")
-        return Dense(array, rounding, True, self.frobenius, self.entrywise, **known)
+        return DenseGram(array, rounding, True, self.frobenius, self.entrywise, **known)
 
     def _examples(self, which: Any) -> np.ndarray:
         """The numbers of the examples that `take` is asked for."""
@@ -229,9 +229,9 @@ class Dense(Gram):
             raise ValueError("take chooses different examples of a symmetric Gram matrix. Index a cross Gram yourself.")
         return index
 
-    def _transposed(self) -> Dense:
+    def _transposed(self) -> DenseGram:
         known = kept(self, "it is that of the transpose") | {"sampling": self.sampling}
-        return Dense(self._here().T, self.rounding, False, self.frobenius, self.entrywise, **known)
+        return DenseGram(self._here().T, self.rounding, False, self.frobenius, self.entrywise, **known)
 
     def _part(self, index: tuple[Any, ...]) -> Any:
         """A block of some examples with themselves, K[:9, :9], keeps its rounding."""

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, _precision
 from ntkseq.grams.arrays import at_hand, symmetric
-from ntkseq.grams.base import Dense, Gram, column_block, rows_by_products
+from ntkseq.grams.base import DenseGram, Gram, column_block, rows_by_products
 from ntkseq.grams.sampling import kept
 
 _WHY = "the matrix was centred"
@@ -25,18 +25,18 @@ def centred(K: Any) -> Gram:
         K: a Gram or an array (n, n), symmetric. A lazy one stays lazy: two small sums around each product.
 
     Returns:
-        A `grams.Dense` in host float64, or a `Centred`; its rounding is that of K, since |H| = 1.
+        A `grams.DenseGram` in host float64, or a `CentredGram`; its rounding is that of K, since |H| = 1.
 
     Raises:
         ValueError: not a symmetric matrix of finite floats.
     """
     if not at_hand(K):
         _checks.square("K", K.shape, K.symmetric)
-        return Centred(K)
+        return CentredGram(K)
     held = symmetric(K)
     rounding = 4.0 * len(held.matrix) ** 0.5 * _EPS * float(np.linalg.norm(held.matrix))
     known = kept(held.gram, _WHY)
-    return Dense(without_mean(held.matrix), held.rounding + rounding, frobenius=held.gram.frobenius, **known)
+    return DenseGram(without_mean(held.matrix), held.rounding + rounding, frobenius=held.gram.frobenius, **known)
 
 
 def without_mean(A: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
@@ -47,7 +47,7 @@ def without_mean(A: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
 
 
 @dataclasses.dataclass(eq=False)
-class Centred(Gram):
+class CentredGram(Gram):
     """H K H of a Gram that is not held. Made by `centred`."""
 
     of: Gram

@@ -20,7 +20,7 @@ def array(K: Any, name: str, *, whole_numbers: bool = False) -> Any:
 
 
 def stated(array: Any, name: str) -> dict[str, Any]:
-    """The fields of a `grams.Dense` that holds a checked array, which warns where its rounding is not known."""
+    """The fields of a `grams.DenseGram` that holds a checked array, which warns where its rounding is not known."""
     matrix = array if array.ndim == 2 else flat(array)
     return {"array": matrix} | known(matrix, name, _provenance.recall(array))
 
@@ -84,7 +84,7 @@ def _bare(array: Any, name: str) -> dict[str, Any]:
         _notices.warn(
             f"{name} holds {dtype} numbers of unknown rounding, which count as rounded once. If a kernel made it, pass "
             "gram(kernel, x), or grams.computed(K, kernel, x) for what left jit or NumPy; or state its error in norm, "
-            "grams.Dense(K, rounding=...)."
+            "grams.DenseGram(K, rounding=...)."
         )
     wide = A.astype(np.float64)
     square = A.shape[0] == A.shape[1]

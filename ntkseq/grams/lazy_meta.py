@@ -12,14 +12,14 @@ from jaxtyping import Array, Float
 from ntkseq import _checks, _precision
 from ntkseq.grams import meta, sampling
 from ntkseq.grams.base import column_block
-from ntkseq.grams.recomputed import Lazy
+from ntkseq.grams.recomputed import LazyGram
 from ntkseq.kernels.base import Scaled
 
 _ROWS = 1 << 24  # entries of the base kernel that are held at once for rows
 
 
 @dataclasses.dataclass(eq=False)
-class LazyTasks(Lazy):
+class LazyTasks(LazyGram):
     """The meta-kernel P Theta P', Theta the lazy Gram of the points of all tasks, P the rows [I, -R] of each.
 
     Every point is prepared once, and a product takes one pass over (N (q + s))^2 pairs of points; by rows that carry
@@ -90,8 +90,8 @@ class LazyTasks(Lazy):
         known = {"rounding": factor * self.rounding * e / self.entrywise, "entrywise": e, "_norm": None}
         return dataclasses.replace(self, mine=factor * self.mine, own=own, **known)
 
-    def _points(self) -> Lazy:
-        return Lazy(self.sides, 0.0, 0.0, self.tile, self.workers, self.progress)
+    def _points(self) -> LazyGram:
+        return LazyGram(self.sides, 0.0, 0.0, self.tile, self.workers, self.progress)
 
     def _some(self, tasks: np.ndarray) -> list[np.ndarray]:
         """Tasks, so many at a time that their points' rows may be held."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from ntkseq import _checks, _progress
 from ntkseq.grams import sampling, sides
-from ntkseq.grams.base import Dense
+from ntkseq.grams.base import DenseGram
 from ntkseq.kernels import meta_rounding, signed
 from ntkseq.kernels.base import Kernel, Scaled
 from ntkseq.kernels.meta import Meta
@@ -36,7 +36,7 @@ def of_tasks(
     tile: int | None,
     workers: int | None,
     progress: bool | None,
-) -> Dense:
+) -> DenseGram:
     """The meta-kernel between all queries of all tasks, task by task, with an upper estimate of its rounding.
 
     One Gram matrix of the base kernel between all points, by its tiles, and the sums over each task's support in
@@ -80,7 +80,7 @@ def of_tasks(
     e, rounding = stated(kernel, (left, mine), None if same else (right, theirs), phi.dtype)
     of = sampling.Sampling(why="what is behind an inner loop is no mean of batches") if kernel.sampled else None
     known = {"frobenius": True, "entrywise": e, "estimated": kernel.estimated, "sampling": of}
-    return Dense(jax.device_put(phi, _device(left)), rounding, same, **known)
+    return DenseGram(jax.device_put(phi, _device(left)), rounding, same, **known)
 
 
 def posed(kernel: Meta, tasks: Any, tasks2: Any, lengths: Any, lengths2: Any) -> tuple[Points, Points, sides.Sides]:
@@ -170,10 +170,10 @@ def _device(points: Points) -> Any:
     return next(iter(jax.tree.leaves(points.base)[0].devices()))
 
 
-def _times(gram: Dense, factor: float) -> Dense:
+def _times(gram: DenseGram, factor: float) -> DenseGram:
     """A Gram matrix times a number >= 0, rounded once more per entry."""
     values = np.asarray(gram.array, np.float64) * factor
     array = jax.device_put(values.astype(gram.dtype))
     assert gram.entrywise is not None
     known = {"frobenius": True, "entrywise": 1.01 * gram.entrywise, "estimated": gram.estimated}
-    return Dense(array, 1.01 * factor * float(gram.rounding), gram.symmetric, **known, sampling=gram.sampling)
+    return DenseGram(array, 1.01 * factor * float(gram.rounding), gram.symmetric, **known, sampling=gram.sampling)

@@ -7,13 +7,13 @@ import numpy as np
 
 from ntkseq import _devices
 from ntkseq.grams import sampling, sides
-from ntkseq.grams.base import Dense
+from ntkseq.grams.base import DenseGram
 from ntkseq.grams.facts import flat
 
 _ROWS = 512  # where the kernel has no wish
 
 
-def all_outputs(pair: sides.Sides, tile: int | None) -> Dense:
+def all_outputs(pair: sides.Sides, tile: int | None) -> DenseGram:
     """The matrix of all outputs: in one piece, or where the examples are many, some rows of it after the other."""
     kernel, left, right = pair.kernel, pair.left, pair.right
     rows, n = tile or kernel.tile_rows(left) or _ROWS, len(pair.diagonal) // (pair.outputs or 1)
@@ -38,4 +38,4 @@ def all_outputs(pair: sides.Sides, tile: int | None) -> Dense:
         sampling.Sampling(why="the kernel between all outputs is not taken in batches") if kernel.sampled else None
     )
     known = {"frobenius": True, "entrywise": e, "estimated": kernel.estimated, "sampling": sampled}
-    return Dense(held, pair.rounding(e), pair.symmetric, **known)
+    return DenseGram(held, pair.rounding(e), pair.symmetric, **known)

@@ -15,7 +15,7 @@ from ntkseq.grams.base import Gram, column_block
 
 
 @dataclasses.dataclass(eq=False)
-class Lazy(Gram):
+class LazyGram(Gram):
     """A Gram matrix that recomputes its tiles in each product. Made by `lazy`."""
 
     sides: sides.Sides
@@ -91,11 +91,11 @@ class Lazy(Gram):
         self.sides.remember(values, self.entrywise)
         return _precision.handed(values)
 
-    def _transposed(self) -> Lazy:
+    def _transposed(self) -> LazyGram:
         pair = self.sides.turned()
         return dataclasses.replace(self, sides=pair, entrywise=pair.entry_rounding())
 
-    def multiple(self, factor: float) -> Lazy | None:
+    def multiple(self, factor: float) -> LazyGram | None:
         """The lazy Gram of `factor` times the kernel; None where its diagonal would underflow."""
         pair = self.sides.times(factor)
         own = np.asarray(pair.diagonal, np.float64)

@@ -11,6 +11,8 @@ from ntkseq import _guests
 from ntkseq._calls import takes_length
 from ntkseq.interop.functions import AVERAGES, DROPOUT, Function, Stateful, missing
 
+__all__ = ["function", "stateful"]
+
 
 def function(
     model: Any, *, call: Callable[[Any, Any], Any] | None = None, batched: bool = False

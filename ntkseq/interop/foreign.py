@@ -20,7 +20,7 @@ class Foreign(Kernel):
     """A kernel function of neural-tangents as a `Kernel`: see `wrap`, which makes one.
 
     Its hyper-parameters sit inside `kernel_fn`, so this kernel has no leaves: `jax.grad` with respect to it is empty,
-    a change of a scale is another kernel and compiles again, and `ntkseq.fit` has nothing to train but a factor, as in
+    a change of a scale is another kernel and compiles again, and `ntkseq.tune` has nothing to train but a factor, as in
     `1.0 * kernel`. Gradients with respect to the inputs are those of neural-tangents.
     """
 

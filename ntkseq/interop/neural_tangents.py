@@ -24,6 +24,8 @@ import jax.interpreters.ad
 
 from ntkseq.interop.foreign import Foreign
 
+__all__ = ["load", "wrap"]
+
 _GUEST = "neural_tangents"
 _INSTALL = "pip install frozendict && pip install --no-deps neural-tangents==0.6.5"
 _COVERED = "0.10 to 0.12"

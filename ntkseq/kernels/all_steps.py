@@ -30,8 +30,8 @@ def every_step(
     over s takes. The sum over t and s is the kernel with read="sum", the entry at the ends that with read="last",
     the sum over t = s that with read="steps".
 
-    The array goes into `bounds.every_step` as it is, with its rounding; the matrix over all steps, which is another
-    array, is `grams.computed(K, kernel, x)`.
+    The array goes into `bounds.rademacher_steps` as it is, with its rounding; the matrix over all steps, which is
+    another array, is `grams.computed(K, kernel, x)`.
 
     Args:
         kernel: a `kernels.Recurrent`; its `read` plays no role. With direction "reversed" or "both" the output at

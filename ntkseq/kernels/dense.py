@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
-from ntkseq._layers import check_letters
+from ntkseq._layers import check_letters, per_layer, scalar
 from ntkseq._struct import static, struct
 from ntkseq.kernels import rounding, scans
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.cells import CovarianceCell
-from ntkseq.kernels.layers import Layers, all_finite, per_layer, scalar
+from ntkseq.kernels.layers import Layers, all_finite
 from ntkseq.kernels.recurrent import cell_of
 
 

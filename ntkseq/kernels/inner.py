@@ -90,6 +90,8 @@ class GD(Inner):
 
     Raises:
         ValueError: steps not an integer >= 0, a step size that is not a finite number, unknown reduction.
+
+    Reference: finn2017maml.
     """
 
     steps: int = static(default=1)
@@ -147,6 +149,8 @@ class Flow(Inner):
 
     Raises:
         ValueError: a time that is negative or no number, a cutoff outside [0, 1).
+
+    Reference: wang2020meta.
     """
 
     time: Any = np.inf
@@ -199,6 +203,8 @@ class Prox(Inner):
 
     Raises:
         ValueError: reg not a finite number > 0.
+
+    Reference: rajeswaran2019imaml.
     """
 
     reg: Any = 1.0

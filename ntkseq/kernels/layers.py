@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ntkseq import _twofloat as tf
-from ntkseq._layers import GROUPS, check_train, per_layer, scalar
 from ntkseq._precision import safe_sqrt
 from ntkseq._struct import static, struct
 from ntkseq.activations import Activation
@@ -159,18 +158,3 @@ def read_weights(read: str, inside: Bool[Array, "n t"], lengths: Array, dtype: A
 def all_finite(tree: Any) -> Array:
     """Whether every number in a pytree of arrays is finite."""
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
-
-
-__all__ = [
-    "GROUPS",
-    "Layers",
-    "Variances",
-    "all_finite",
-    "check_train",
-    "homogeneous_variances",
-    "per_layer",
-    "read_weights",
-    "scalar",
-    "shift",
-    "variances",
-]

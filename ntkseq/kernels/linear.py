@@ -11,10 +11,10 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, _precision
 from ntkseq import _twofloat as tf
-from ntkseq._layers import check_letters
+from ntkseq._layers import check_letters, scalar
 from ntkseq._struct import static, struct
 from ntkseq.kernels.base import Kernel, Side
-from ntkseq.kernels.layers import all_finite, scalar
+from ntkseq.kernels.layers import all_finite
 
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v")
 

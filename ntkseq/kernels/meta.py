@@ -237,7 +237,7 @@ class Meta(Kernel):
         Raises:
             ValueError: an inner loop that is not `GD`, an `inner_kernel` of one's own, a base without `finite`.
         """
-        from ntkseq.models.adapt import adapt, squared_error
+        from ntkseq.models.adaptation import adapt, squared_error
 
         if not isinstance(self.inner, GD):
             raise ValueError(

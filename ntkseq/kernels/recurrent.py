@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
+from ntkseq._layers import check_train, per_layer, scalar
 from ntkseq._struct import static, struct
 from ntkseq._twofloat import Two, split
 from ntkseq.kernels import duals, presets, rounding, scans
@@ -17,7 +18,7 @@ from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.cells import Cell, CovarianceCell
 from ntkseq.kernels.chordal import second_moment
 from ntkseq.kernels.chordal_cell import ChordalCell
-from ntkseq.kernels.layers import Layers, all_finite, check_train, per_layer, scalar
+from ntkseq.kernels.layers import Layers, all_finite
 
 READS = ("last", "mean", "sum", "steps")
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v", "sigma_h")

@@ -11,12 +11,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, blocks
+from ntkseq._layers import scalar
 from ntkseq._precision import product, safe_sqrt
 from ntkseq._struct import static, struct
 from ntkseq.kernels import jolts, passes, presets, scans, serial_group, tokens
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.chordal import unfold
-from ntkseq.kernels.layers import all_finite, read_weights, scalar
+from ntkseq.kernels.layers import all_finite, read_weights
 from ntkseq.kernels.matrix_normal import GROUPS
 from ntkseq.kernels.parts import Parts, student
 from ntkseq.kernels.root_attention import sampled, seeded

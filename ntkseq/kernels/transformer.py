@@ -70,6 +70,8 @@ def Transformer(
         read, sigma_v, train_v, input_scale, kind: as in `kernels.Serial`.
         **attention: arguments of `blocks.Attention`.
 
+    Reference: hron2020attention.
+
     Example:
         >>> import jax.numpy as jnp
         >>> from ntkseq.blocks import Positions

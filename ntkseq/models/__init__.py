@@ -1,6 +1,6 @@
 """Networks of finite width in NTK parametrisation: one example in, (o,) out. Their limits are in `ntkseq.kernels`."""
 
-from ntkseq.models.adapt import adapt, squared_error
+from ntkseq.models.adaptation import adapt, squared_error
 from ntkseq.models.base import Model
 from ntkseq.models.bidirectional import Bidirectional
 from ntkseq.models.dense import Dense

@@ -43,6 +43,8 @@ class Bidirectional(Model):
     Raises:
         ValueError: counts below 1, negative or non-finite scales, unknown words, train letters out of place.
 
+    Reference: yang2020tp2.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq.models.bidirectional import Bidirectional

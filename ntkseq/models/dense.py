@@ -36,6 +36,8 @@ class Dense(Model):
     Raises:
         ValueError: counts below 1, negative or non-finite scales, unknown words, train letters out of place.
 
+    Reference: jacot2018.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq import models

@@ -46,6 +46,8 @@ class Gated(Model):
     Raises:
         ValueError: counts below 1, negative or non-finite scales, unknown words, train letters out of place.
 
+    Reference: yang2020tp2.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq import models

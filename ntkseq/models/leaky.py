@@ -40,6 +40,8 @@ class LeakyRecurrent(Model):
     Raises:
         ValueError: counts below 1, negative or non-finite scales, unknown words, train letters out of place.
 
+    Reference: yang2020tp2.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq.models.leaky import LeakyRecurrent

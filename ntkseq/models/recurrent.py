@@ -47,6 +47,8 @@ class Recurrent(Model):
     Raises:
         ValueError: counts below 1, negative or non-finite scales, unknown words, train letters out of place.
 
+    Reference: yang2020tp2; alemohammad2021rntk.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq import models

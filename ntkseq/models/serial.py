@@ -43,6 +43,8 @@ class Serial(Model):
     Raises:
         ValueError: something that is no block, counts below 1, negative or non-finite scales, unknown words.
 
+    Reference: hron2020attention; yang2020tp2.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq import models

@@ -11,8 +11,8 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq.grams.base import Gram
-from ntkseq.predictors.ridge import predict
-from ntkseq.spectra.nystrom import nystrom
+from ntkseq.predictors.kernel_ridge import predict
+from ntkseq.spectra.landmarks import nystrom
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,6 +29,8 @@ class IterativeRidge:
         reg: the ridge.
         products: with blocks of vectors, those of the preconditioner included.
         converged: whether the tolerance was reached; if not, `error` says how far it got.
+
+    Reference: frangella2023 (the preconditioner).
     """
 
     y: Float[np.ndarray, "n ..."]
@@ -49,7 +51,7 @@ class IterativeRidge:
 
 
 def ridge_cg(
-    K: Gram, y: Any, *, reg: float, rank: int = 32, tol: float = 1e-8, most: int = 500, seed: Any = 0
+    K: Gram, y: Any, *, reg: float, rank: int = 32, tol: float = 1e-8, max_iterations: int = 500, seed: Any = 0
 ) -> IterativeRidge:
     """Kernel ridge regression for a Gram that is not held: (K + reg) dual = y by preconditioned conjugate gradients.
 
@@ -66,7 +68,7 @@ def ridge_cg(
         reg: the ridge, larger than the rounding of K.
         rank: pairs of the preconditioner; from two products with blocks of rank + 8 vectors.
         tol: residual of the system relative to |y|.
-        most: steps at most; too few end in a warning and `converged` False.
+        max_iterations: steps at most; too few end in a warning and `converged` False.
         seed: of the preconditioner.
 
     Raises:
@@ -87,7 +89,7 @@ def ridge_cg(
         )
     targets = _checks.targets("y", y, n)
     right = targets.reshape(n, -1)
-    rank, most = _checks.positive_int("rank", rank), _checks.positive_int("most", most)
+    rank, max_iterations = _checks.positive_int("rank", rank), _checks.positive_int("max_iterations", max_iterations)
     tol = _checks.nonnegative("tol", tol)
     top = nystrom(K, rank, power=1, probes=0, seed=seed)
     shrink = (top.values[-1] + reg) / (top.values + reg) - 1.0
@@ -100,7 +102,7 @@ def ridge_cg(
     p, rz = z.copy(), np.sum(r * z, axis=0)
     enough = tol * np.linalg.norm(right, axis=0)
     steps = 0
-    while steps < most and (np.linalg.norm(r, axis=0) > enough).any():
+    while steps < max_iterations and (np.linalg.norm(r, axis=0) > enough).any():
         image = K.times(p) + reg * p
         curvature = np.sum(p * image, axis=0)
         alpha = np.where(curvature > 0, rz / np.where(curvature > 0, curvature, 1.0), 0.0)
@@ -116,7 +118,7 @@ def ridge_cg(
     error = (float(np.linalg.norm(true)) + rounding * size + slack) / (reg - rounding)
     if not converged:
         warnings.warn(
-            f"ridge_cg did not converge in {steps} steps; error {error:.2g}. Raise most=, rank= or reg=.",
+            f"ridge_cg did not converge in {steps} steps; error {error:.2g}. Raise max_iterations=, rank= or reg=.",
             RuntimeWarning,
             stacklevel=2,
         )

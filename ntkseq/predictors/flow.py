@@ -13,16 +13,16 @@ from jaxtyping import Float
 from ntkseq import _checks
 from ntkseq._filters import Clock
 from ntkseq.grams.arrays import at_hand, products, symmetric
+from ntkseq.predictors.kernel_ridge import predict
 from ntkseq.predictors.krylov_flow import apply
-from ntkseq.predictors.ridge import predict
 from ntkseq.spectra.dense import dense_spectrum
 
 DENSE = 4096
-"""Rows of a held Gram up to which `flow` takes its eigenvectors unasked."""
+"""Rows of a held Gram up to which `gradient_flow` takes its eigenvectors unasked."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Flow:
+class GradientFlow:
     """A network in the kernel regime, trained on |f - y|^2 / 2 for some time: f = f0 + K(., x) dual.
 
     Attributes:
@@ -33,6 +33,8 @@ class Flow:
         time: t, or lr times steps.
         method: how it was computed, and why.
         converged: whether the method reached its tolerance; if not, `error` says how far it got.
+
+    Reference: jacot2018.
     """
 
     y: Float[np.ndarray, "n ..."]
@@ -63,10 +65,10 @@ class Flow:
         return predict(self.dual, K_cross) + f0
 
     def __repr__(self) -> str:
-        return f"Flow(n={len(self.y)}, time={self.time:.4g}, loss={self.loss:.4g}, error={self.error:.1e})"
+        return f"GradientFlow(n={len(self.y)}, time={self.time:.4g}, loss={self.loss:.4g}, error={self.error:.1e})"
 
 
-def flow(
+def gradient_flow(
     K: Any,
     y: Any,
     *,
@@ -76,8 +78,8 @@ def flow(
     f0: Any = None,
     method: str = "auto",
     tol: float = 1e-8,
-    most: int = 200,
-) -> Flow:
+    max_iterations: int = 200,
+) -> GradientFlow:
     """Train the kernel machine by gradient flow for a time, or by steps of gradient descent, from its closed form.
 
     Of the loss |f - y|^2 / 2, a sum over examples:
@@ -93,7 +95,7 @@ def flow(
         f0: outputs before training, shape of y; None: 0.
         method: "dense" (eigenvectors), "matrix-free" (products), or "auto": dense up to n = 4096 if the Gram is held.
         tol: matrix-free: error of the coefficients, relative.
-        most: matrix-free: products at most; too few end in a warning and `converged` False.
+        max_iterations: matrix-free: products at most; too few end in a warning and `converged` False.
 
     Raises:
         ValueError: neither or both of time and steps; a rate at which descent diverges; shapes that do not fit;
@@ -103,11 +105,11 @@ def flow(
 
     Example:
         >>> import numpy as np
-        >>> flow(np.diag([2.0, 1.0]), [1.0, 1.0], time=1.0).fitted.round(4).tolist()
+        >>> gradient_flow(np.diag([2.0, 1.0]), [1.0, 1.0], time=1.0).fitted.round(4).tolist()
         [0.8647, 0.6321]
     """
     clock = _clock(time, steps, lr)
-    tol, most = _checks.nonnegative("tol", tol), _checks.positive_int("most", most)
+    tol, max_iterations = _checks.nonnegative("tol", tol), _checks.positive_int("max_iterations", max_iterations)
     _checks.choice("method", method, ("auto", "dense", "matrix-free"))
     held = at_hand(K)
     K = symmetric(K) if held else K
@@ -124,20 +126,21 @@ def flow(
             'time = inf needs method="dense"; from products alone take ridge(K, y, reg=...), or a finite time.'
         )
     gram = products(K)
-    found = apply(gram, rest, clock, tol=tol, most=most)
+    found = apply(gram, rest, clock, tol=tol, most=max_iterations)
     if not found.converged:
         warnings.warn(
-            f"flow did not converge in {found.products} products; error {found.error:.2g}. Raise most= or tol=.",
+            f"gradient_flow did not converge in {found.products} products; error {found.error:.2g}. "
+            "Raise max_iterations= or tol=.",
             RuntimeWarning,
             stacklevel=2,
         )
     fitted = start + gram.times(found.dual).reshape(y.shape)
     error = found.error + _rounded(gram.rounding, clock, found.dual)
     text = f"matrix-free, {found.products} products (n = {n}{'' if held else ', not held'})"
-    return Flow(y, found.dual.reshape(y.shape), fitted, error, clock.time, text, found.converged)
+    return GradientFlow(y, found.dual.reshape(y.shape), fitted, error, clock.time, text, found.converged)
 
 
-def _dense(K: Any, y: np.ndarray, start: np.ndarray, rest: np.ndarray, clock: Clock) -> Flow:
+def _dense(K: Any, y: np.ndarray, start: np.ndarray, rest: np.ndarray, clock: Clock) -> GradientFlow:
     eigen = dense_spectrum(K)
     assert eigen.vectors is not None
     if not eigen.semidefinite:
@@ -162,7 +165,7 @@ def _dense(K: Any, y: np.ndarray, start: np.ndarray, rest: np.ndarray, clock: Cl
         error = _rounded(worst, clock, dual)
     else:  # |K^-1 - exact| |r| <= worst / lower |a|
         error = worst / eigen.min_eigenvalue.lower * float(np.linalg.norm(dual))
-    return Flow(y, dual.reshape(y.shape), fitted, error, clock.time, f"dense, all eigenvectors (n = {len(y)})")
+    return GradientFlow(y, dual.reshape(y.shape), fitted, error, clock.time, f"dense, all eigenvectors (n = {len(y)})")
 
 
 def _rounded(rounding: Any, clock: Clock, dual: np.ndarray) -> float:
@@ -194,6 +197,8 @@ class Stopping:
         times: the candidates, as given.
         errors: mean squared error at the validation examples, per candidate.
         train_errors: at the training examples.
+
+    Reference: jacot2018 (the flow).
     """
 
     time: float
@@ -219,6 +224,8 @@ def early_stopping(K: Any, y: Any, K_validation: Any, y_validation: Any, times: 
 
     Raises:
         ValueError: shapes that do not fit, no candidate, K indefinite.
+
+    Reference: jacot2018 (the flow).
     """
     eigen = dense_spectrum(K)
     assert eigen.vectors is not None

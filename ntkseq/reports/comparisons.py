@@ -11,10 +11,12 @@ from ntkseq import _checks
 from ntkseq.reports.plots import FAINT, INK, WARM, axes, plain
 from ntkseq.reports.trajectories import COLOURS, DASHES, finish, steps_axis
 from ntkseq.spectra import Interval
-from ntkseq.training.laziness import Laziness
+from ntkseq.training.lazy_training import Laziness
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+__all__ = ["linearised", "width"]
 
 
 def width(

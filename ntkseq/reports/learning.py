@@ -15,11 +15,13 @@ from ntkseq.reports.trajectories import COLOURS, finish
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+__all__ = ["LearningCurve", "below", "learning", "panels"]
+
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Curve:
+class LearningCurve:
     """Values over sizes: measured ones as points, proved ones as a line.
 
     Attributes:
@@ -61,7 +63,7 @@ class Curve:
 
 
 def learning(
-    curves: Sequence[Curve],
+    curves: Sequence[LearningCurve],
     ax: Axes | None = None,
     *,
     xlabel: str = "number of examples n",
@@ -86,7 +88,7 @@ def learning(
     """
     curves = _checks.listed("curves", curves, "learning.Curve")
     for one in curves:
-        _checks.kind("curves", one, Curve)
+        _checks.kind("curves", one, LearningCurve)
     if not curves:
         raise ValueError("curves must hold one or more; got none.")
     _words(xlabel=xlabel, ylabel=ylabel, title=title)
@@ -232,7 +234,7 @@ def _decades(ax: Axes) -> None:
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _limits(ax: Axes, curves: Sequence[Curve], top: float | None) -> None:
+def _limits(ax: Axes, curves: Sequence[LearningCurve], top: float | None) -> None:
     """From a little below the least point to `top`; intervals down to zero leave the picture."""
     points = np.concatenate([np.asarray(one.y, np.float64) for one in curves])
     points = points[np.isfinite(points) & (points > 0)]

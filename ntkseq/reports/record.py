@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from ntkseq._outward import interval, percents
 from ntkseq.bounds import Bound
-from ntkseq.grams import Dense
+from ntkseq.grams import DenseGram
 from ntkseq.spectra import FullSpectrum, Interval
 
 SCHEMA = "ntkseq-report-1"
@@ -103,8 +103,8 @@ class Report:
     data: Mapping[str, Any]
     kernel: str
     problem: str
-    gram: Dense
-    cross: Dense
+    gram: DenseGram
+    cross: DenseGram
     y: Int[np.ndarray, " n"]
     y_test: Int[np.ndarray, " m"]
     classes: tuple[str, ...]
@@ -164,7 +164,7 @@ class Report:
             f"leave-one-out {100 * p.loo_error:.2f} %, majority class {100 * p.majority_error:.2f} %",
             f"ridge        {p.reg:.3g}, {p.reg_from}",
             f"bounds on    {self.problem}",
-            *(f"{key:<12} {bound_line(self.bounds[key])}" for key in ("rademacher", "arora") if key in self.bounds),
+            *(f"{key:<12} {bound_line(self.bounds[key])}" for key in ("rademacher", "arora2019") if key in self.bounds),
             f"certified    {', '.join(certified) or 'none'}; not certified: "
             + (", ".join(k for k in self.bounds if k not in certified) or "none"),
         ]

@@ -10,10 +10,12 @@ import numpy as np
 from ntkseq import _checks
 from ntkseq.reports.plots import INK, WARM, axes, plain
 from ntkseq.training.history import History
-from ntkseq.training.tables import Table
+from ntkseq.training.tables import ProbeTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+__all__ = ["alignment", "attention", "drift", "leading_eigenvalues", "losses", "min_eigenvalue", "ranks", "rotation"]
 
 Histories: TypeAlias = History | Mapping[str, History]
 """One history, or several to be overlaid, by the label that the legend shows."""
@@ -26,7 +28,7 @@ ACROSS = 80  # letters of a small legend that stand beside each other
 SPAN = 40  # steps from the first measured to the last beyond which a linear axis would squeeze the beginning
 
 
-def eigenvalues(history: History, ax: Axes | None = None, *, table: str = "kernel") -> Axes:
+def leading_eigenvalues(history: History, ax: Axes | None = None, *, table: str = "kernel") -> Axes:
     """The largest eigenvalues and the least one with its interval, over the steps.
 
     A triangle marks the upper end where the least eigenvalue is not told from zero.
@@ -36,16 +38,28 @@ def eigenvalues(history: History, ax: Axes | None = None, *, table: str = "kerne
         ax: where to draw.
         table: its name.
     """
-    ax, found = axes(ax), _table(history, table, "top", "top_error", "least", "least_lower", "least_upper", "resolved")
-    steps, top, least = found.steps, found["top"], found["least"]
+    ax, found = (
+        axes(ax),
+        _table(
+            history,
+            table,
+            "top",
+            "top_error",
+            "min_eigenvalue",
+            "min_eigenvalue_lower",
+            "min_eigenvalue_upper",
+            "resolved",
+        ),
+    )
+    steps, top, least = found.steps, found["top"], found["min_eigenvalue"]
     for k in range(top.shape[1])[::-1]:
         shade = _between(INK, "#a9cce3", k / max(top.shape[1] - 1, 1))
         label = f"largest {top.shape[1]}" if top.shape[1] > 1 else "largest"
         _band(ax, steps, top[:, k], found["top_error"][:, k], shade, label=label if k == 0 else None)
     clear = found["resolved"].astype(bool)
-    upper = found["least_upper"]
-    floor = _floor(found["least_lower"][clear], least[clear], upper, top)
-    low, high = np.maximum(found["least_lower"], floor), np.maximum(upper, floor)
+    upper = found["min_eigenvalue_upper"]
+    floor = _floor(found["min_eigenvalue_lower"][clear], least[clear], upper, top)
+    low, high = np.maximum(found["min_eigenvalue_lower"], floor), np.maximum(upper, floor)
     ax.fill_between(steps, low, high, color=WARM, alpha=0.22, lw=0)
     ax.plot(steps, np.where(clear, least, np.nan), color=WARM, lw=1.6, marker=".", ms=4, label="least, its interval")
     if (~clear).any():
@@ -55,15 +69,23 @@ def eigenvalues(history: History, ax: Axes | None = None, *, table: str = "kerne
     return steps_axis(ax, steps, "eigenvalue of K")
 
 
-def least(histories: Histories, ax: Axes | None = None, *, table: str = "kernel") -> Axes:
+def min_eigenvalue(histories: Histories, ax: Axes | None = None, *, table: str = "kernel") -> Axes:
     """The least eigenvalues of one or more runs with their intervals; triangles where it is not told from zero."""
     ax, all_steps = axes(ax), []
-    found = [_table(one, table, "least", "least_lower", "least_upper", "resolved") for _, one in _each(histories)]
-    floor = _floor(*(t["least_lower"][t["resolved"].astype(bool)] for t in found), *(t["least_upper"] for t in found))
+    found = [
+        _table(one, table, "min_eigenvalue", "min_eigenvalue_lower", "min_eigenvalue_upper", "resolved")
+        for _, one in _each(histories)
+    ]
+    floor = _floor(
+        *(t["min_eigenvalue_lower"][t["resolved"].astype(bool)] for t in found),
+        *(t["min_eigenvalue_upper"] for t in found),
+    )
     for i, ((label, _), one) in enumerate(zip(_each(histories), found, strict=True)):
-        clear, high = one["resolved"].astype(bool), np.maximum(one["least_upper"], floor)
-        ax.fill_between(one.steps, np.maximum(one["least_lower"], floor), high, color=_colour(i), alpha=0.2, lw=0)
-        shown = np.where(clear, one["least"], np.nan)
+        clear, high = one["resolved"].astype(bool), np.maximum(one["min_eigenvalue_upper"], floor)
+        ax.fill_between(
+            one.steps, np.maximum(one["min_eigenvalue_lower"], floor), high, color=_colour(i), alpha=0.2, lw=0
+        )
+        shown = np.where(clear, one["min_eigenvalue"], np.nan)
         ax.plot(one.steps, shown, color=_colour(i), lw=1.6, marker=".", ms=4, label=label or "least eigenvalue")
         ax.plot(one.steps[~clear], high[~clear], "v", ms=5, color=_colour(i), mfc="white")
         all_steps.append(one.steps)
@@ -222,7 +244,7 @@ def _key(ax: Axes, names: tuple[str, ...]) -> None:
         ax.plot([], [], color=NEUTRAL, ls=DASHES[j % 4], lw=1.6, label=name)
 
 
-def _table(history: Any, table: str, *columns: str, name: str = "table") -> Table:
+def _table(history: Any, table: str, *columns: str, name: str = "table") -> ProbeTable:
     """A table of a history that has these columns.
 
     Raises:

@@ -2,8 +2,8 @@
 
 from ntkseq.risks.grids import Grid, grid
 from ntkseq.risks.moments import fourth_moment, operator
+from ntkseq.risks.population import Risk, limit, risk
 from ntkseq.risks.problem import MixedRegression
-from ntkseq.risks.risk import Risk, limit, risk
 from ntkseq.risks.simulation import Simulated, simulate
 
 __all__ = [

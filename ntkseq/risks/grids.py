@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkseq import _checks
+from ntkseq.risks.population import risk
 from ntkseq.risks.problem import MixedRegression
-from ntkseq.risks.risk import risk
 
 AXES = ("noise", "n1", "n2", "m", "beta_tr", "beta_te", "alpha")
 """What may vary over a grid: the numbers of a problem."""

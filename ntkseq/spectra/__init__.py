@@ -2,30 +2,30 @@
 
 from ntkseq.grams.centred import centred
 from ntkseq.spectra import ranks
-from ntkseq.spectra.alignment import Curve
+from ntkseq.spectra.alignment import AlignmentCurve
 from ntkseq.spectra.attention import AttentionRanks, LayerRanks, attention_ranks
 from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.certify import positive_definite
-from ntkseq.spectra.compare import Comparison, compare
+from ntkseq.spectra.comparison import Comparison, compare
 from ntkseq.spectra.decay import Decay
 from ntkseq.spectra.effective import effective_rank, effective_ranks
+from ntkseq.spectra.eigenvalues import spectrum
 from ntkseq.spectra.full import FullSpectrum
 from ntkseq.spectra.heads import SampledRank, aggregate, sampled
 from ntkseq.spectra.interval import Interval
+from ntkseq.spectra.landmarks import nystrom
 from ntkseq.spectra.low_rank import LowRank
 from ntkseq.spectra.meta import MetaSpectrum, Score, condition_score, meta_spectra
 from ntkseq.spectra.methods import Auto, Full, MatrixFree
-from ntkseq.spectra.nystrom import nystrom
 from ntkseq.spectra.partial import PartialSpectrum
-from ntkseq.spectra.spectrum import spectrum
 from ntkseq.spectra.structure import ClassStructure, classwise
 
 __all__ = [
+    "AlignmentCurve",
     "AttentionRanks",
     "Auto",
     "ClassStructure",
     "Comparison",
-    "Curve",
     "Decay",
     "Full",
     "FullSpectrum",

@@ -22,7 +22,7 @@ _EPS = float(np.finfo(np.float64).eps)
 
 
 @struct
-class Curve:
+class AlignmentCurve:
     """Shares of |y|^2, each known to lie in [lower, upper], and the best estimate of each."""
 
     at: Float[np.ndarray, " m"]
@@ -32,7 +32,7 @@ class Curve:
     upper: Float[np.ndarray, " m"]
 
     def __repr__(self) -> str:
-        return f"Curve({self.at.size} shares, widest {float(np.max(self.upper - self.lower)):.2g})"
+        return f"AlignmentCurve({self.at.size} shares, widest {float(np.max(self.upper - self.lower)):.2g})"
 
 
 def kernel_target(part: PartialSpectrum, y: Any) -> Interval:
@@ -54,7 +54,7 @@ def kernel_target(part: PartialSpectrum, y: Any) -> Interval:
     return Interval(lower, min(max(energy / part.norm_fro, lower), upper), upper)
 
 
-def leading(part: PartialSpectrum, vectors: Float[np.ndarray, "n k"], y: Any) -> Curve:
+def leading(part: PartialSpectrum, vectors: Float[np.ndarray, "n k"], y: Any) -> AlignmentCurve:
     """The share of |y|^2 in the eigenvectors of the k largest eigenvalues, k = 1, 2, ...
 
     Let V hold k Ritz vectors, theta the least of their values, R their residual for the exact matrix, and l >= its
@@ -76,10 +76,10 @@ def leading(part: PartialSpectrum, vectors: Float[np.ndarray, "n k"], y: Any) ->
     # a share only grows with k: within a cluster, where no single angle is known, its ends still bound it
     lower = np.maximum.accumulate(np.maximum(lower, 0.0))
     upper = np.minimum.accumulate(np.minimum(upper + slack, 1.0)[::-1])[::-1]
-    return Curve(np.arange(1.0, k + 1.0), lower, np.clip(shares, lower, upper), upper)
+    return AlignmentCurve(np.arange(1.0, k + 1.0), lower, np.clip(shares, lower, upper), upper)
 
 
-def above(part: PartialSpectrum, y: Any, levels: Any, steps: Any) -> Curve:
+def above(part: PartialSpectrum, y: Any, levels: Any, steps: Any) -> AlignmentCurve:
     """The share of |y|^2 in the eigenvectors of all eigenvalues >= level, by Lanczos from y: (numerics.15)."""
     y = direction(y, part.n)
     steps = _checks.positive_int("steps", steps)
@@ -110,7 +110,7 @@ def above(part: PartialSpectrum, y: Any, levels: Any, steps: Any) -> Curve:
     lower = np.where(at <= part.least.lower, 1.0, np.maximum(lower - slack, 0.0))
     upper = np.where(at > largest, 0.0, np.minimum(upper + slack, 1.0))
     middle = np.array([np.sum(rule.weights[0][rule.nodes[0] >= level]) for level in at])
-    return Curve(at, lower, np.clip(middle, lower, upper), upper)
+    return AlignmentCurve(at, lower, np.clip(middle, lower, upper), upper)
 
 
 def _share(rule: Rule, level: float, near: float) -> tuple[float, float]:

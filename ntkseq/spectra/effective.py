@@ -15,9 +15,9 @@ from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.base import Gram
 from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.clipping import nonnegative
+from ntkseq.spectra.eigenvalues import spectrum
 from ntkseq.spectra.ranks import EffectiveRank
 from ntkseq.spectra.ranks.short import as_rank
-from ntkseq.spectra.spectrum import spectrum
 
 
 def effective_rank(values: Any, rank: str | EffectiveRank = "entropy", **number: Any) -> float:

@@ -26,6 +26,8 @@ class FullSpectrum(Spectrum):
     `errors[i]` is an upper estimate of |values[i] - exact|, where exact is the i-th largest eigenvalue of the exact
     matrix: it holds the error of the solver and the rounding of the Gram matrix (Weyl's inequality). Nothing is
     clipped: an eigenvalue that comes out negative stays negative.
+
+    Reference: anderson1999, section 4.7; parlett1998, chapter 10.
     """
 
     values: Float[np.ndarray, " n"]

@@ -10,8 +10,8 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq.grams.arrays import as_gram
-from ntkseq.grams.base import Dense
-from ntkseq.grams.gram import gram as gram_of
+from ntkseq.grams.base import DenseGram
+from ntkseq.grams.entries import gram as gram_of
 from ntkseq.kernels import tasks as taking
 from ntkseq.kernels.base import Kernel
 from ntkseq.kernels.inner import Inner
@@ -51,7 +51,7 @@ class MetaSpectrum:
     """The spectrum of one meta-kernel between all queries, and how well its meta-batches are conditioned."""
 
     algorithm: str
-    gram: Dense
+    gram: DenseGram
     spectrum: FullSpectrum
     score: Score
 
@@ -109,7 +109,7 @@ def meta_spectra(
     return found
 
 
-def condition_score(gram: Dense, *, queries: int, batch: int = 3) -> Score:
+def condition_score(gram: DenseGram, *, queries: int, batch: int = 3) -> Score:
     """The condition number of the meta-kernel averaged over meta-batches, the score of MetaNTK-NAS.
 
     Small is said to mean a network that is quick to meta-train. The authors' code takes 5 ways, one support and one

@@ -25,6 +25,8 @@ class PartialSpectrum(Spectrum):
     Every statement is about the exact matrix: it holds the rounding of the Gram, and fails with probability at most
     `delta` (over the random probes, whatever the matrix). That the matrix is semi-definite is taken from its being a
     kernel's; where a negative eigenvalue beyond rounding is met, `semidefinite` is False.
+
+    Reference: parlett1998, chapters 10 to 13; golub2010; laurent2000.
     """
 
     values: Float[np.ndarray, " k"]
@@ -108,7 +110,7 @@ class PartialSpectrum(Spectrum):
         """
         return alignment.kernel_target(self, y)
 
-    def alignment_curve_interval(self, y: Any) -> alignment.Curve:
+    def alignment_curve_interval(self, y: Any) -> alignment.AlignmentCurve:
         """`alignment_curve` with bounds: how far the exact eigenvectors can be turned against those that were found.
 
         Where eigenvalue k + 1 is as large as eigenvalue k, within their errors, the share of the first k is bounded by
@@ -118,7 +120,7 @@ class PartialSpectrum(Spectrum):
         """
         return alignment.leading(self, self._vectors(), y)
 
-    def share_above(self, y: Any, levels: Any = None, *, steps: int = 32) -> alignment.Curve:
+    def share_above(self, y: Any, levels: Any = None, *, steps: int = 32) -> alignment.AlignmentCurve:
         """Task-model alignment: the share of |y|^2 in the eigenvectors of all eigenvalues >= level.
 
         Bounded from both sides by Lanczos from y (the inequalities of Chebyshev, Markov and Stieltjes), which takes

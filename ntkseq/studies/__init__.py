@@ -1,7 +1,7 @@
 """Which whole questions are answered by one command? Studies: from data to a report."""
 
-from ntkseq.studies.accuracy import Accuracy, accuracy
-from ntkseq.studies.stored import Stored, stored
+from ntkseq.studies.accuracies import Accuracy, accuracy
+from ntkseq.studies.stored_grams import Stored, stored
 from ntkseq.studies.tangent.run import run
 from ntkseq.studies.tangent.spec import Study
 

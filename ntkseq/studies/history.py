@@ -15,9 +15,12 @@ from ntkseq.reports import Figure, Section, Sheet, Table, trajectories
 from ntkseq.spectra import Interval
 from ntkseq.studies.records import command_line
 from ntkseq.training import History
-from ntkseq.training import Table as Rows
+from ntkseq.training import ProbeTable as Rows
 
-NEEDED = {"kernel": ("least", "least_lower", "least_upper", "resolved", "top", "top_error"), "movement": ("relative",)}
+NEEDED = {
+    "kernel": ("min_eigenvalue", "min_eigenvalue_lower", "min_eigenvalue_upper", "resolved", "top", "top_error"),
+    "movement": ("relative",),
+}
 """Columns that a table must have to be drawn as what its probe says it is."""
 MOST_POINTS = 1000  # of a curve that is drawn as lines; more of them make a page of megabytes
 MOST_ROWS = 12  # of a table on the page; all rows are in arrays.npz
@@ -67,8 +70,8 @@ def sheet(history: History, *, title: str = "A training run", command: str = "")
 
     Example:
         >>> import numpy as np
-        >>> from ntkseq.training import History, Table
-        >>> loss = Table(np.array([0, 10]), {"train_loss": np.array([1.0, 0.1])})
+        >>> from ntkseq.training import History, ProbeTable
+        >>> loss = ProbeTable(np.array([0, 10]), {"train_loss": np.array([1.0, 0.1])})
         >>> sheet(History({"loss": loss}, {"loss": {"kind": "loss"}})).facts
         (('1 → 0.1', 'train loss, step 0 to 10'),)
     """
@@ -137,7 +140,9 @@ def _kernel(history: History, name: str) -> Section:
 
 def least_eigenvalue(table: Rows, row: int) -> Interval:
     """The least eigenvalue in one row of the table of a kernel."""
-    lower, estimate, upper = (float(table[name][row]) for name in ("least_lower", "least", "least_upper"))
+    lower, estimate, upper = (
+        float(table[name][row]) for name in ("min_eigenvalue_lower", "min_eigenvalue", "min_eigenvalue_upper")
+    )
     return Interval(lower, estimate, upper)
 
 
@@ -230,7 +235,7 @@ def _facts(kind: str, name: str, table: Rows) -> list[tuple[str, str]]:
 def _notes(kind: str, name: str, table: Rows) -> list[str]:
     if kind != "kernel" or table["resolved"].all():
         return []
-    lost = int(np.isnan(table["least"]).sum())
+    lost = int(np.isnan(table["min_eigenvalue"]).sum())
     hidden = int((~table["resolved"].astype(bool)).sum()) - lost
     notes = []
     if hidden:
@@ -245,7 +250,7 @@ def _notes(kind: str, name: str, table: Rows) -> list[str]:
 
 def _least(table: Rows, i: int) -> str:
     """The least eigenvalue; its upper end where it is not told from zero."""
-    value, upper = float(table["least"][i]), float(table["least_upper"][i])
+    value, upper = float(table["min_eigenvalue"][i]), float(table["min_eigenvalue_upper"][i])
     return f"{value:.3g}" if table["resolved"][i] or not upper > 0 else f"below {outward(upper, digits=3)}"
 
 

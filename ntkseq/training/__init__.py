@@ -3,22 +3,21 @@
 from ntkseq.training import maml, sgd
 from ntkseq.training.attention_probe import AttentionRankProbe
 from ntkseq.training.batches import Batches
-from ntkseq.training.fit import Fitted, fit
 from ntkseq.training.history import History, track
 from ntkseq.training.kernel_probe import KernelProbe
-from ntkseq.training.laziness import Deviation, Laziness, deviation, laziness
-from ntkseq.training.linearised import Linearised, LinearRun, linearised
+from ntkseq.training.lazy_training import Deviation, Laziness, deviation, laziness
+from ntkseq.training.linear_training import Linearised, LinearRun, linearised
 from ntkseq.training.loss_probe import LossProbe
 from ntkseq.training.probes import MovementProbe, Probe
 from ntkseq.training.sgd import Trained
-from ntkseq.training.tables import Table
+from ntkseq.training.tables import ProbeTable
 from ntkseq.training.tape import Tape
+from ntkseq.training.tuning import Tuned, tune
 
 __all__ = [
     "AttentionRankProbe",
     "Batches",
     "Deviation",
-    "Fitted",
     "History",
     "KernelProbe",
     "Laziness",
@@ -27,14 +26,15 @@ __all__ = [
     "LossProbe",
     "MovementProbe",
     "Probe",
-    "Table",
+    "ProbeTable",
     "Tape",
     "Trained",
+    "Tuned",
     "deviation",
-    "fit",
     "laziness",
     "linearised",
     "maml",
     "sgd",
     "track",
+    "tune",
 ]

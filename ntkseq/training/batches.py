@@ -76,7 +76,7 @@ class Batches:
         return self.n // self.size
 
     @property
-    def most(self) -> int:
+    def max_steps(self) -> int:
         """How many steps there are."""
         return self.per_epoch if self.order == "once" else MOST_STEPS
 
@@ -120,9 +120,9 @@ class Batches:
         Raises:
             ValueError: no such steps.
         """
-        if not 0 <= first <= last <= self.most:
+        if not 0 <= first <= last <= self.max_steps:
             raise ValueError(
-                f"first and last must be steps with 0 <= first <= last <= {self.most}; got {first} and {last}."
+                f"first and last must be steps with 0 <= first <= last <= {self.max_steps}; got {first} and {last}."
             )
         return np.asarray(_rows(self, jnp.int32(first), int(last) - int(first)))
 

@@ -15,7 +15,7 @@ from ntkseq import _checks
 from ntkseq.training import history_files
 from ntkseq.training.probes import Probe, beside
 from ntkseq.training.state import check_like, check_state, shapes_of, warn_of_held
-from ntkseq.training.tables import EMPTY, Table
+from ntkseq.training.tables import EMPTY, ProbeTable
 
 if TYPE_CHECKING:
     from ntkseq.training.tape import Tape
@@ -48,11 +48,11 @@ class History:
     A network whose training moves more than its parameters, such as running averages, has them passed along:
     `track(probes, params, state)`, `history.update(step, params, state)`.
 
-    `history["kernel"]["least"]` is a column; `history["kernel"].steps` are its steps. Inside `jax.jit` or `lax.scan`
-    carry a `tape` instead.
+    `history["kernel"]["min_eigenvalue"]` is a column; `history["kernel"].steps` are its steps. Inside `jax.jit` or
+    `lax.scan` carry a `tape` instead.
     """
 
-    tables: Mapping[str, Table]
+    tables: Mapping[str, ProbeTable]
     """By the name of the probe."""
     about: Mapping[str, Mapping[str, Any]]
     """What each probe was set to, in words and numbers that JSON holds."""
@@ -65,7 +65,7 @@ class History:
     like_state: Any = None
     """What is passed along beside them, likewise; None where nothing is."""
 
-    def __getitem__(self, name: str) -> Table:
+    def __getitem__(self, name: str) -> ProbeTable:
         if name not in self.tables:
             raise KeyError(f"no table {name!r}; there are {', '.join(sorted(self.tables)) or 'none'}.")
         return self.tables[name]
@@ -215,7 +215,7 @@ class History:
         return step
 
     @staticmethod
-    def _after(step: int, table: Table) -> None:
+    def _after(step: int, table: ProbeTable) -> None:
         if len(table) and step < table.steps[-1]:
             raise ValueError(f"step must not go back; got {step} after {table.steps[-1]}. Track each run by itself.")
 
@@ -224,7 +224,7 @@ class History:
             raise ValueError("this history has no probes: it was loaded from a file, and can be read only.")
 
     @staticmethod
-    def _logged(step: int, table: Table, row: dict[str, float]) -> Table:
+    def _logged(step: int, table: ProbeTable, row: dict[str, float]) -> ProbeTable:
         if len(table) and set(row) != set(table.columns):
             raise ValueError(f"the logged names must stay the same, {sorted(table.columns)}; got {sorted(row)}.")
         return table if len(table) and table.steps[-1] == step else table.with_row(step, row)

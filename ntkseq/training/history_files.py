@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _files
-from ntkseq.training.tables import Table
+from ntkseq.training.tables import ProbeTable
 
 FORMAT = "ntkseq history 1"
 
 
-def flat(tables: Mapping[str, Table]) -> dict[str, np.ndarray]:
+def flat(tables: Mapping[str, ProbeTable]) -> dict[str, np.ndarray]:
     """All tables as arrays named "table/NAME/COLUMN"; the steps as column "steps of rows" are "table/NAME/#"."""
     arrays = {}
     for name, table in tables.items():
@@ -25,7 +25,7 @@ def flat(tables: Mapping[str, Table]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def tables_of(arrays: Mapping[str, np.ndarray]) -> dict[str, Table]:
+def tables_of(arrays: Mapping[str, np.ndarray]) -> dict[str, ProbeTable]:
     """The tables that `flat` took apart.
 
     Raises:
@@ -41,11 +41,11 @@ def tables_of(arrays: Mapping[str, np.ndarray]) -> dict[str, Table]:
         steps = columns.pop("#", None)
         if steps is None or any(values.shape[:1] != steps.shape for values in columns.values()):
             raise ValueError(f"table {name!r} has columns that do not fit its steps.")
-        tables[name] = Table(steps, columns)
+        tables[name] = ProbeTable(steps, columns)
     return tables
 
 
-def save(path: str | os.PathLike[str], tables: Mapping[str, Table], about: Mapping[str, Any]) -> None:
+def save(path: str | os.PathLike[str], tables: Mapping[str, ProbeTable], about: Mapping[str, Any]) -> None:
     """See `History.save`."""
     path = pathlib.Path(path)
     settings = {"format": FORMAT, "about": dict(about)}
@@ -63,7 +63,7 @@ def save(path: str | os.PathLike[str], tables: Mapping[str, Table], about: Mappi
         raise ValueError(f"a history is saved as .npz or .json; got {path.name!r}.")
 
 
-def load(path: str | os.PathLike[str]) -> tuple[dict[str, Table], dict[str, Any]]:
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, ProbeTable], dict[str, Any]]:
     """See `History.load`."""
     path = pathlib.Path(path)
     if not path.is_file():
@@ -82,7 +82,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Table], dict[str, Any]
         raise ValueError(f"{path} is no history that this version reads: {type(error).__name__} {error}.") from None
 
 
-def _from_json(held: Any) -> tuple[dict[str, Table], dict[str, Any]]:
+def _from_json(held: Any) -> tuple[dict[str, ProbeTable], dict[str, Any]]:
     if held["format"] != FORMAT:
         raise ValueError(f"its format is {held['format']!r}")
     tables = {}
@@ -91,11 +91,11 @@ def _from_json(held: Any) -> tuple[dict[str, Table], dict[str, Any]]:
         arrays = {column: _array(values) for column, values in columns.items()}
         if any(values.shape[:1] != steps.shape for values in arrays.values()):
             raise ValueError(f"table {name!r} has columns that do not fit its steps")
-        tables[name] = Table(steps, arrays)
+        tables[name] = ProbeTable(steps, arrays)
     return tables, held["about"]
 
 
-def frame(table: Table) -> Any:
+def frame(table: ProbeTable) -> Any:
     """See `History.to_pandas`."""
     try:
         import pandas  # pyright: ignore[reportMissingImports]

@@ -18,9 +18,9 @@ from ntkseq._calls import takes_length
 from ntkseq._struct import static, struct
 from ntkseq.empirical import NTK
 from ntkseq.empirical.function import selected
-from ntkseq.grams.base import Dense
+from ntkseq.grams.base import DenseGram
 from ntkseq.grams.facts import flat
-from ntkseq.spectra.compare import cosine, leading_angles, relative_distance
+from ntkseq.spectra.comparison import cosine, leading_angles, relative_distance
 from ntkseq.spectra.dense import dense_spectrum
 from ntkseq.spectra.full import FullSpectrum
 from ntkseq.spectra.interval import Interval
@@ -42,9 +42,9 @@ class KernelProbe(Probe):
 
     Columns, a row per step:
 
-    - `least`, `least_lower`, `least_upper`: the least eigenvalue and an interval that holds the exact one (rounding of
-      the kernel and of the solver); `resolved`: whether it excludes zero; `largest`, `largest_error`; `condition`;
-      `trace`; `top`, `top_error` (k); `rounding`: upper estimate of |K - exact|.
+    - `min_eigenvalue`, `min_eigenvalue_lower`, `min_eigenvalue_upper`: the least eigenvalue and an interval that holds
+      the exact one (rounding of the kernel and of the solver); `resolved`: whether it excludes zero; `max_eigenvalue`,
+      `max_eigenvalue_error`; `condition`; `trace`; `top`, `top_error` (k); `rounding`: upper estimate of |K - exact|.
     - `rank_entropy`, `rank_stable`, `rank_participation`, or those of `ranks`: each with `_lower` and `_upper`.
     - `distance`: |K - K_0|_F / |K_0|_F, with `distance_error`; `rotation`: the largest angle between the leading k
       eigenspaces now and at the start, radians, with `rotation_error` (pi / 2 where the k-th gap is not resolved).
@@ -181,12 +181,12 @@ class KernelProbe(Probe):
         rounding = float(gram.rounding)
         least, largest = eigen.min_eigenvalue, eigen.max_eigenvalue
         row: dict[str, Any] = {
-            "least": least.estimate,
-            "least_lower": least.lower,
-            "least_upper": least.upper,
+            "min_eigenvalue": least.estimate,
+            "min_eigenvalue_lower": least.lower,
+            "min_eigenvalue_upper": least.upper,
             "resolved": least.positive,
-            "largest": largest.estimate,
-            "largest_error": float(eigen.errors[0]),
+            "max_eigenvalue": largest.estimate,
+            "max_eigenvalue_error": float(eigen.errors[0]),
             "condition": eigen.condition.estimate,
             "trace": eigen.trace,
             "top": eigen.values[: self.k],
@@ -223,7 +223,16 @@ class KernelProbe(Probe):
 
     def _blank(self, outputs: np.ndarray) -> dict[str, Any]:
         """The row of a kernel that is not finite."""
-        names = ("least", "least_lower", "least_upper", "largest", "largest_error", "condition", "trace", "rounding")
+        names = (
+            "min_eigenvalue",
+            "min_eigenvalue_lower",
+            "min_eigenvalue_upper",
+            "max_eigenvalue",
+            "max_eigenvalue_error",
+            "condition",
+            "trace",
+            "rounding",
+        )
         names += ("sharpness", "distance", "distance_error", "rotation", "rotation_error")
         names += ("alignment", "alignment_residual", "alignment_error")
         names += tuple(
@@ -270,13 +279,13 @@ def _symmetric(K: np.ndarray) -> np.ndarray:
     return 0.5 * (K + K.T)
 
 
-def _gram(K: np.ndarray, e: float) -> Dense | None:
+def _gram(K: np.ndarray, e: float) -> DenseGram | None:
     """With |E_ij| <= e sqrt(K_ii K_jj), so |E|_F <= e tr K; None if there is none."""
     if not np.isfinite(K).all() or not math.isfinite(e):
         return None
     rounding = e * float(np.trace(K))
     known = {"frobenius": True, "entrywise": e, "estimated": MEASURED}
-    return Dense(K, rounding=rounding, **known)  # pyright: ignore[reportArgumentType]
+    return DenseGram(K, rounding=rounding, **known)  # pyright: ignore[reportArgumentType]
 
 
 def _ranks(eigen: FullSpectrum, ranks: dict[str, EffectiveRank]) -> dict[str, float]:

@@ -175,6 +175,8 @@ class MovementProbe(Probe):
 
     Raises:
         ValueError: no period.
+
+    Reference: chizat2019lazy (what moves little is lazy).
     """
 
     every: Any = static(default=100)

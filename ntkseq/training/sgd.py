@@ -23,6 +23,8 @@ from ntkseq.training.history import History, begin
 from ntkseq.training.run import Run, identity
 from ntkseq.training.state import warn_of_fixed
 
+__all__ = ["Trained", "train"]
+
 CHECKPOINT_EVERY = 1000
 
 
@@ -52,7 +54,7 @@ class Trained:
         return f"Trained({self.step} steps{went}{end})"
 
 
-def fit(
+def train(
     f: Callable[..., Any],
     params: Any,
     data: Any,
@@ -126,7 +128,7 @@ def fit(
         >>> net = models.Recurrent(width=16)
         >>> x, y = jax.random.normal(jax.random.key(0), (8, 4, 2)), jnp.array([1.0, -1, 1, -1, 1, -1, 1, -1])
         >>> params = net.init(jax.random.key(1), x[0])
-        >>> trained = sgd.fit(net.apply, params, (x, y), lr=0.1, batch=4, epochs=20, key=jax.random.key(2))
+        >>> trained = sgd.train(net.apply, params, (x, y), lr=0.1, batch=4, epochs=20, key=jax.random.key(2))
         >>> trained.step, bool(trained.losses[-1] < trained.losses[0])
         (40, True)
     """
@@ -211,10 +213,11 @@ def _steps(steps: Any, epochs: Any, batches: Batches) -> int:
     if steps is None:
         steps = _checks.positive_int("epochs", epochs) * batches.per_epoch
     steps = _checks.positive_int("steps", steps)
-    if steps > batches.most:
-        why = f"{batches.n} examples are {batches.most} batches of {batches.size}, each used once. Pass order='shuffle'"
+    if steps > batches.max_steps:
+        why = f"{batches.n} examples are {batches.max_steps} batches of {batches.size}, each used once"
         raise ValueError(
-            f"steps must be at most {batches.most}; got {steps}" + (f": {why}." if batches.order == "once" else ".")
+            f"steps must be at most {batches.max_steps}; got {steps}"
+            + (f": {why}. Pass order='shuffle'." if batches.order == "once" else ".")
         )
     return steps
 

@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Table:
+class ProbeTable:
     """What one probe wrote: a row per step at which it looked."""
 
     steps: Int[np.ndarray, " r"]
@@ -34,18 +34,18 @@ class Table:
 
     def __repr__(self) -> str:
         at = f"steps {self.steps[0]} to {self.steps[-1]}" if len(self.steps) else "no steps"
-        return f"Table({len(self)} rows, {at}; columns {', '.join(self.columns) or 'none'})"
+        return f"ProbeTable({len(self)} rows, {at}; columns {', '.join(self.columns) or 'none'})"
 
     def __len__(self) -> int:
         return len(self.steps)
 
-    def with_row(self, step: int, row: Mapping[str, Any]) -> Table:
+    def with_row(self, step: int, row: Mapping[str, Any]) -> ProbeTable:
         """One row more."""
         columns = {}
         for name, value in row.items():
             new = np.asarray(value)[None]
             columns[name] = np.concatenate([self.columns[name], new]) if len(self.steps) else new
-        return Table(np.append(self.steps, np.int64(step)), columns)
+        return ProbeTable(np.append(self.steps, np.int64(step)), columns)
 
 
-EMPTY = Table(np.zeros(0, np.int64), {})
+EMPTY = ProbeTable(np.zeros(0, np.int64), {})

@@ -9,13 +9,18 @@ import pytest
 
 from ntkseq import references
 from ntkseq.bounds.attention_head import AttentionHead
-from ntkseq.bounds.attention_theorems import edelman, sakai_imaizumi, trauger_tewari, truong
+from ntkseq.bounds.attention_theorems import edelman2022, sakai_imaizumi2026, trauger_tewari2024, truong2024
 
 HEAD = AttentionHead([1.0, -2.0], [[3.0, 0.0], [4.0, 1.0]], [[2.0, 0.0], [0.0, 0.0]])
 
 
 def reports():
-    return edelman(HEAD, 1000, 8, Bx=2.0), trauger_tewari(HEAD, 1000), truong(HEAD, 1000), sakai_imaizumi(HEAD, 1000)
+    return (
+        edelman2022(HEAD, 1000, 8, Bx=2.0),
+        trauger_tewari2024(HEAD, 1000),
+        truong2024(HEAD, 1000),
+        sakai_imaizumi2026(HEAD, 1000),
+    )
 
 
 def named(bound, name):
@@ -44,19 +49,19 @@ def test_the_sizes_beside_are_those_of_the_weights():
 
 def test_the_tolerance_of_the_rank_is_relative():
     head = AttentionHead([1.0], [[1.0], [0.0]], [[100.0, 0.0], [0.0, 1.0]])
-    assert truong(head, 10).constants.r_W == 2 and truong(head, 10, tol=0.02).constants.r_W == 1
-    assert truong(AttentionHead([1.0], [[1.0]], [[0.0]]), 10).constants.r_W == 0
+    assert truong2024(head, 10).constants.r_W == 2 and truong2024(head, 10, tol=0.02).constants.r_W == 1
+    assert truong2024(AttentionHead([1.0], [[1.0]], [[0.0]]), 10).constants.r_W == 0
 
 
 def test_bad_arguments_are_turned_away():
-    for report in (trauger_tewari, truong, sakai_imaizumi):
+    for report in (trauger_tewari2024, truong2024, sakai_imaizumi2026):
         with pytest.raises(ValueError, match=r"must be a bounds\.AttentionHead"):
             report(None, 10)
         with pytest.raises(ValueError, match="n must be an integer"):
             report(HEAD, 0)
     with pytest.raises(ValueError, match="t must be an integer"):
-        edelman(HEAD, 10, 0, Bx=1.0)
+        edelman2022(HEAD, 10, 0, Bx=1.0)
     with pytest.raises(ValueError, match="Bx must be"):
-        edelman(HEAD, 10, 3, Bx=-1.0)
+        edelman2022(HEAD, 10, 3, Bx=-1.0)
     with pytest.raises(ValueError, match="p must be"):
-        sakai_imaizumi(HEAD, 10, p=0.0)
+        sakai_imaizumi2026(HEAD, 10, p=0.0)

@@ -11,7 +11,7 @@ import pytest
 from ntkseq._notices import PrecisionWarning
 from ntkseq.bounds import margin, rademacher
 from ntkseq.bounds.svm import hard_margin
-from ntkseq.grams.base import Dense
+from ntkseq.grams.base import DenseGram
 from ntkseq.predictors import ridge
 
 # "relu last" of the theory's golden numbers: the tangent kernel of a ReLU recurrent network at three inputs
@@ -116,7 +116,7 @@ def test_the_rounding_of_the_gram_raises_the_bound_by_what_it_may_hide(x64):
         exact = GOLDEN + rounding * E / np.linalg.norm(E, 2)
         norms.append(dual @ exact @ dual)
         losses.append(np.minimum(1, np.abs(exact @ dual - LABELS)).mean())
-    bound = rademacher(Dense(jnp.asarray(GOLDEN), rounding=rounding), LABELS, reg=reg)
+    bound = rademacher(DenseGram(jnp.asarray(GOLDEN), rounding=rounding), LABELS, reg=reg)
     plain = rademacher(GOLDEN, LABELS, reg=reg)
     assert plain.constants.norm_squared < max(norms) <= bound.constants.norm_squared
     assert named(plain, "training loss").value < max(losses) <= named(bound, "training loss").value
@@ -137,14 +137,14 @@ def test_duplicate_inputs_with_different_labels_give_nan_with_advice(function):
 
 def test_an_interpolant_hidden_by_rounding_is_refused(x64):
     K = np.array([[1.0, 0.999], [0.999, 1.0]])  # least eigenvalue 1e-3
-    assert math.isnan(rademacher(Dense(jnp.asarray(K), rounding=2e-3), [1.0, -1.0]).value)
-    assert rademacher(Dense(jnp.asarray(K), rounding=1e-4), [1.0, -1.0]).certified
+    assert math.isnan(rademacher(DenseGram(jnp.asarray(K), rounding=2e-3), [1.0, -1.0]).value)
+    assert rademacher(DenseGram(jnp.asarray(K), rounding=1e-4), [1.0, -1.0]).certified
 
 
 def test_a_float32_gram_is_bounded_with_its_own_rounding():
     array = jnp.asarray(GOLDEN, jnp.float32)
     once = 0.5 * float(jnp.finfo(jnp.float32).eps) * float(np.linalg.norm(GOLDEN))
-    bound = rademacher(Dense(array, rounding=once), LABELS)
+    bound = rademacher(DenseGram(array, rounding=once), LABELS)
     assert bound.certified
     with pytest.warns(PrecisionWarning, match="K holds float32 numbers of unknown rounding"):
         bare = rademacher(array, LABELS)

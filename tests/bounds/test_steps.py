@@ -13,9 +13,9 @@ import pytest
 from ntkseq import concepts, kernels
 from ntkseq._notices import PrecisionWarning
 from ntkseq.bounds.kernel import rademacher
-from ntkseq.bounds.steps import each_step, every_step
+from ntkseq.bounds.steps import rademacher_each_step, rademacher_steps
 from ntkseq.grams import as_gram
-from ntkseq.grams.base import Dense
+from ntkseq.grams.base import DenseGram
 from tests.marks import few
 
 PAPER = kernels.Recurrent.preset("allen-zhu-li")
@@ -39,7 +39,7 @@ def status(bound, name):
 def test_with_one_step_it_is_the_bound_for_one_output(options):
     rng = np.random.default_rng(0)
     K, y = kernel_of(rng, 30, 1), rng.normal(size=30)
-    one, other = every_step(K, y[:, None], **options), rademacher(K[:, :, 0, 0], y, **options)
+    one, other = rademacher_steps(K, y[:, None], **options), rademacher(K[:, :, 0, 0], y, **options)
     assert one.certified and other.certified
     for term, same in zip(one.terms, other.terms, strict=True):
         assert term.value == pytest.approx(same.value, rel=1e-9)
@@ -49,7 +49,7 @@ def test_terms_are_the_formula():
     rng = np.random.default_rng(1)
     n, t, reg, B0, delta = 12, 3, 0.4, 0.5, 0.1
     K, y = kernel_of(rng, n, t), rng.normal(size=(n, t))
-    bound = every_step(K, y, reg=reg, B0=B0, delta=delta, tried=3)
+    bound = rademacher_steps(K, y, reg=reg, B0=B0, delta=delta, tried=3)
     matrix, labels = np.zeros((n * t, n * t)), np.zeros(n * t)
     for i in range(n):
         for a in range(t):
@@ -74,20 +74,20 @@ def test_known_ceilings_of_the_steps_sharpen_it():
     rng = np.random.default_rng(2)
     K, y = kernel_of(rng, 12, 3), rng.normal(size=(12, 3))
     ceilings = np.sqrt(np.einsum("iitt->it", K).max(axis=0) * 1.1)
-    bound = every_step(K, y, kappa=ceilings, B0=0.5)
+    bound = rademacher_steps(K, y, kappa=ceilings, B0=0.5)
     i = bound.constants.i
     assert named(bound, "capacity").value == pytest.approx(2 * i * 0.5 * ceilings.mean() / math.sqrt(12), rel=1e-9)
     assert named(bound, "confidence").value == pytest.approx(math.sqrt(math.log(i * (i + 1) / 0.05) / 24), rel=1e-9)
     assert bound.certified and status(bound, "kappa") == "declared"
-    low = every_step(K, y, kappa=np.where(np.arange(3) == 1, 0.5 * ceilings, ceilings))
+    low = rademacher_steps(K, y, kappa=np.where(np.arange(3) == 1, 0.5 * ceilings, ceilings))
     assert status(low, "kappa") == "fails" and not low.certified
 
 
 def test_the_loss_of_some_steps_pays_for_the_norm_of_all():
     rng = np.random.default_rng(3)
     K, y = kernel_of(rng, 20, 4), rng.normal(size=(20, 4))
-    whole = every_step(K, y, reg=1.0)
-    parts = [every_step(K, y, reg=1.0, steps=[a]) for a in range(4)]
+    whole = rademacher_steps(K, y, reg=1.0)
+    parts = [rademacher_steps(K, y, reg=1.0, steps=[a]) for a in range(4)]
     assert {part.constants.norm_squared for part in parts} == {whole.constants.norm_squared}
     for name in ("training loss", "capacity"):
         assert np.mean([named(part, name).value for part in parts]) == pytest.approx(named(whole, name).value)
@@ -101,8 +101,8 @@ def test_the_bounds_of_each_step_are_those_of_single_steps_with_all_of_them_coun
     K, y = kernel_of(rng, 20, 4), rng.normal(size=(20, 4))
     kappa = 2 * np.sqrt(np.einsum("iitt->it", K).max(axis=0))
     for tried, reg, given in ((1, 0.5, None), (2, 0.0, kappa)):
-        found = each_step(K, y, reg=reg, kappa=given, tried=tried)
-        wanted = [every_step(K, y, steps=[a], reg=reg, kappa=given, tried=4 * tried) for a in range(4)]
+        found = rademacher_each_step(K, y, reg=reg, kappa=given, tried=tried)
+        wanted = [rademacher_steps(K, y, steps=[a], reg=reg, kappa=given, tried=4 * tried) for a in range(4)]
         assert [str(bound) for bound in found] == [str(bound) for bound in wanted]
         assert all(bound.certified for bound in found)
 
@@ -110,16 +110,16 @@ def test_the_bounds_of_each_step_are_those_of_single_steps_with_all_of_them_coun
 def test_one_function_of_all_steps_has_a_larger_norm_than_each_step_alone():
     rng = np.random.default_rng(4)
     K, y = kernel_of(rng, 10, 3), rng.normal(size=(10, 3))
-    joint = every_step(K, y).constants.norm_squared
-    alone = [every_step(K[:, :, a : a + 1, a : a + 1], y[:, a : a + 1]).constants.norm_squared for a in range(3)]
+    joint = rademacher_steps(K, y).constants.norm_squared
+    alone = [rademacher_steps(K[:, :, a : a + 1, a : a + 1], y[:, a : a + 1]).constants.norm_squared for a in range(3)]
     assert max(alone) < joint
 
 
 def test_norms_of_several_outputs_add_up_and_their_losses_are_averaged():
     rng = np.random.default_rng(5)
     K, y = kernel_of(rng, 10, 2), rng.normal(size=(10, 2, 3))
-    whole = every_step(K, y, reg=0.5)
-    parts = [every_step(K, y[:, :, o], reg=0.5) for o in range(3)]
+    whole = rademacher_steps(K, y, reg=0.5)
+    parts = [rademacher_steps(K, y[:, :, o], reg=0.5) for o in range(3)]
     summed = sum(part.constants.norm_squared for part in parts)
     assert whole.constants.norm_squared == pytest.approx(summed, rel=1e-9) and whole.constants.outputs == 3
     loss = np.mean([named(part, "training loss").value for part in parts])
@@ -130,7 +130,7 @@ def test_a_gram_of_all_points_is_the_same_as_the_kernel_by_steps():
     rng = np.random.default_rng(6)
     K, y = kernel_of(rng, 8, 3), rng.normal(size=(8, 3))
     matrix = K.transpose(0, 2, 1, 3).reshape(24, 24)
-    assert every_step(matrix, y, reg=0.1).value == every_step(K, y, reg=0.1).value
+    assert rademacher_steps(matrix, y, reg=0.1).value == rademacher_steps(K, y, reg=0.1).value
 
 
 def test_the_rounding_of_the_gram_raises_norm_trace_and_loss_by_what_it_may_hide(x64):
@@ -147,12 +147,12 @@ def test_the_rounding_of_the_gram_raises_norm_trace_and_loss_by_what_it_may_hide
         off = np.minimum(1, np.abs(exact @ dual - y.ravel())).reshape(n, t)
         losses.append(off.mean(axis=0))
         traces.append(np.diagonal(exact).reshape(n, t).sum(axis=0))
-    given = Dense(jnp.asarray(matrix), rounding=rounding)
-    bound, plain = every_step(given, y, reg=reg), every_step(matrix, y, reg=reg)
+    given = DenseGram(jnp.asarray(matrix), rounding=rounding)
+    bound, plain = rademacher_steps(given, y, reg=reg), rademacher_steps(matrix, y, reg=reg)
     assert plain.constants.norm_squared < max(norms) <= bound.constants.norm_squared
     assert named(plain, "training loss").value < np.max(np.mean(losses, axis=1)) <= named(bound, "training loss").value
     for a in range(t):
-        one = named(every_step(given, y, reg=reg, steps=[a]), "training loss").value
+        one = named(rademacher_steps(given, y, reg=reg, steps=[a]), "training loss").value
         assert max(loss[a] for loss in losses) <= one
         assert max(trace[a] for trace in traces) <= bound.constants.trace_by_step[a]
         assert max(trace[a] for trace in traces) > plain.constants.trace_by_step[a]
@@ -165,21 +165,21 @@ def test_duplicate_sequences_with_different_labels_give_nan_with_advice():
     K = kernel_of(rng, 5, 2)
     twice = np.array([0, 1, 2, 3, 4, 0])
     K, y = K[np.ix_(twice, twice)], rng.normal(size=(6, 2))
-    bound = every_step(K, y)
+    bound = rademacher_steps(K, y)
     assert bound.value is not None and math.isnan(bound.value) and "duplicate" in bound.reason
     assert not bound.certified and "no value" in bound.verdict
-    assert every_step(K, y, reg=0.1).certified
+    assert rademacher_steps(K, y, reg=0.1).certified
 
 
 def test_a_step_whose_kernel_is_zero_is_singular():
     x = np.random.default_rng(9).normal(size=(4, 3, 2)).astype(np.float32)
     K = kernels.every_step(PAPER, x)
     y = np.ones((4, 3))
-    assert math.isnan(every_step(K, y).constants.norm_squared)  # W plays no role before the second step
+    assert math.isnan(rademacher_steps(K, y).constants.norm_squared)  # W plays no role before the second step
     later = as_gram(K).take(np.arange(12).reshape(4, 3)[:, 1:].ravel())
-    assert every_step(later, y[:, 1:]).certified
+    assert rademacher_steps(later, y[:, 1:]).certified
     with pytest.warns(PrecisionWarning, match="K holds float32 numbers of unknown rounding"):
-        assert not every_step(K[:, :, 1:, 1:], y[:, 1:]).certified  # a slice is another array
+        assert not rademacher_steps(K[:, :, 1:, 1:], y[:, 1:]).certified  # a slice is another array
 
 
 def experiment(seed, n, t, noise, reg, test=300) -> Any:
@@ -201,8 +201,8 @@ def experiment(seed, n, t, noise, reg, test=300) -> Any:
     f = cross.transpose(0, 2, 1, 3).reshape(-1, points) @ dual
     losses = np.minimum(1, np.abs(f.reshape(test, t - 2) - y[n:])).mean(axis=0)
     kappa = math.sqrt(t * (t - 1) / 4)  # of the last step, at least that of the others
-    bound = [every_step(K, y[:n], reg=reg, B0=0.1, kappa=kappa)]
-    bound += [every_step(K, y[:n], reg=reg, B0=0.1, kappa=kappa, steps=[a]) for a in range(t - 2)]
+    bound = [rademacher_steps(K, y[:n], reg=reg, B0=0.1, kappa=kappa)]
+    bound += [rademacher_steps(K, y[:n], reg=reg, B0=0.1, kappa=kappa, steps=[a]) for a in range(t - 2)]
     return bound, [losses.mean(), *losses]
 
 
@@ -240,16 +240,16 @@ def test_the_bound_is_not_vacuous_with_enough_sequences(x64):
 def test_options_outside_their_range_are_refused(options, message):
     K = kernel_of(np.random.default_rng(0), 4, 2)
     with pytest.raises(ValueError, match=message):
-        every_step(K, np.ones((4, 2)), **options)
+        rademacher_steps(K, np.ones((4, 2)), **options)
 
 
 def test_wrong_data_are_refused_at_the_door():
     K = kernel_of(np.random.default_rng(0), 4, 2)
     with pytest.raises(ValueError, match="a label at every step"):
-        every_step(K, np.ones(4))
+        rademacher_steps(K, np.ones(4))
     with pytest.raises(ValueError, match=r"K must have shape \(4, 4, 3, 3\)"):
-        every_step(K, np.ones((4, 3)))
+        rademacher_steps(K, np.ones((4, 3)))
     with pytest.raises(ValueError, match=r"or \(12, 12\)"):
-        every_step(np.eye(8), np.ones((4, 3)))
+        rademacher_steps(np.eye(8), np.ones((4, 3)))
     with pytest.raises(ValueError, match="y"):
-        every_step(K, np.full((4, 2), np.nan))
+        rademacher_steps(K, np.full((4, 2), np.nan))

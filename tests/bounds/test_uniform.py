@@ -36,7 +36,9 @@ def test_a_chance_below_the_range_of_floats_has_a_finite_price():
 SAID = {
     "rademacher": (bounds.rademacher(K, Y, kappa=1.0), ("kernel", "loss", "delta", "B0", "kappa")),
     "margin": (bounds.margin(K, Y), ("kernel", "loss", "delta", "B0", "gamma")),
-    "every_step": (bounds.every_step(np.eye(12), Y.reshape(6, 1).repeat(2, 1), steps=[1]), ("kernel", "B0", "steps")),
+    "rademacher_steps": (
+        bounds.rademacher_steps(np.eye(12), Y.reshape(6, 1).repeat(2, 1), steps=[1]), ("kernel", "B0", "steps"),
+    ),
     "meta_kernel": (bounds.meta_kernel(np.eye(6), Y.reshape(3, 2), kappa=1.0), ("kernel", "loss", "B0", "kappa")),
     "attention_norm": (bounds.attention_norm(HEAD, X, Y, Bx=1.0, loss="margin"), ("Bx", "loss", "gamma", "grid")),
     "attention_rank": (bounds.attention_rank(HEAD, X, Y, Bx=1.0, ranks=(1, 0)), ("Bx", "ranks", "architecture")),

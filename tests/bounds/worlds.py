@@ -91,7 +91,7 @@ def overfitted(rng: np.random.Generator, which: str) -> Case:
     y = np.full((n, t), 0.5)
     options: dict[str, Any] = {"reg": reg, "delta": delta, "B0": 0.5 * math.sqrt(n), "kappa": 1.0}
     if which == "steps":  # one direction for all steps of an example
-        said = bounds.every_step(np.einsum("ij,ts->ijts", K, np.ones((t, t))), y, **options)
+        said = bounds.rademacher_steps(np.einsum("ij,ts->ijts", K, np.ones((t, t))), y, **options)
     else:
         said = bounds.meta_kernel(np.kron(K, np.ones((t, t))), y, **options)
     count = np.bincount(drawn, minlength=atoms) * t
@@ -100,7 +100,7 @@ def overfitted(rng: np.random.Generator, which: str) -> Case:
 
 
 def every_step(rng: np.random.Generator) -> Case:
-    """`bounds.every_step`, outputs at 1 to 3 steps, features of (sequence, step) explicit."""
+    """`bounds.rademacher_steps`, outputs at 1 to 3 steps, features of (sequence, step) explicit."""
     if rng.random() < 0.05:
         return overfitted(rng, "steps")
     t, p, outputs, n = (
@@ -119,7 +119,7 @@ def every_step(rng: np.random.Generator) -> Case:
     kappa = None if kappa is None or not (kappa > 0).all() else kappa
     steps = None if rng.random() < 0.7 else [int(rng.integers(t))]
     options: dict[str, Any] = {"delta": float(rng.choice(DELTAS)), "B0": 10.0 ** rng.uniform(-2, 2), "reg": reg}
-    said = bounds.every_step(K, y[drawn], kappa=kappa, steps=steps, **options)
+    said = bounds.rademacher_steps(K, y[drawn], kappa=kappa, steps=steps, **options)
     weights = _ridge(phi, y[drawn].reshape(n * t, outputs), reg)
     losses = np.minimum(1, np.abs(features @ weights - y))
     losses = (losses if steps is None else losses[:, steps]).mean(axis=(1, 2))

@@ -47,7 +47,7 @@ def coin(bound: Callable[..., Bound], truth: float, **options: Any) -> Draw:
 
 def coin_of_steps() -> Draw:
     n = 300
-    said = bounds.every_step(np.ones((n, n, 2, 2)), COIN[:n, None].repeat(2, 1), reg=0.1, kappa=1.0, B0=0.6)
+    said = bounds.rademacher_steps(np.ones((n, n, 2, 2)), COIN[:n, None].repeat(2, 1), reg=0.1, kappa=1.0, B0=0.6)
     return said, OFF
 
 
@@ -62,7 +62,7 @@ def each(rng: np.random.Generator) -> Draw:
     p, n, t = int(rng.integers(1, 4)), int(rng.choice([8, 30])), 3
     atoms, y = rng.standard_normal((worlds.ATOMS, t, p)), rng.uniform(-1, 1, (worlds.ATOMS, t))
     drawn, reg = rng.integers(worlds.ATOMS, size=n), 0.1
-    said = bounds.each_step(np.einsum("itp,jsp->ijts", atoms[drawn], atoms[drawn]), y[drawn], reg=reg)[-1]
+    said = bounds.rademacher_each_step(np.einsum("itp,jsp->ijts", atoms[drawn], atoms[drawn]), y[drawn], reg=reg)[-1]
     phi = atoms[drawn].reshape(-1, p)
     weights = np.linalg.solve(phi.T @ phi + reg * np.eye(p), phi.T @ y[drawn].ravel())
     return said, float(np.mean(np.minimum(1, np.abs(atoms[:, -1] @ weights - y[:, -1]))))
@@ -71,7 +71,7 @@ def each(rng: np.random.Generator) -> Draw:
 def coin_of_each_step() -> Draw:
     n = 300
     K = np.ones((n, n, 2, 2))
-    return bounds.each_step(K, COIN[:n, None].repeat(2, 1), reg=0.1, kappa=1.0, B0=0.6)[0], OFF
+    return bounds.rademacher_each_step(K, COIN[:n, None].repeat(2, 1), reg=0.1, kappa=1.0, B0=0.6)[0], OFF
 
 
 # Of attention the class is small, so that the noise of the labels is what the bound is near to.
@@ -173,7 +173,7 @@ def descended(rng: np.random.Generator) -> Draw:
     f = np.zeros(n, np.longdouble)
     for _ in range(k):
         f = f - np.longdouble(eta) * (K.astype(np.longdouble) @ (f - y))
-    return bounds.du(K, y, eta=eta, steps=k), float(np.linalg.norm((f - y).astype(np.float64)))
+    return bounds.du2019(K, y, eta=eta, steps=k), float(np.linalg.norm((f - y).astype(np.float64)))
 
 
 def meta_trained(rng: np.random.Generator, bound: Callable[..., Bound]) -> Draw:
@@ -223,12 +223,15 @@ ROWS = {
         partial(played, partial(worlds.kernel, which="margin")), partial(coin, bounds.margin, WRONG, gamma=0.5), 2.0,
         lambda: bounds.margin(TWO, SIGNS),
     ),
-    "every_step": Row(
+    "rademacher_steps": Row(
         partial(played, worlds.every_step), coin_of_steps, 1.6,
-        lambda: bounds.every_step(np.ones((2, 2, 1, 1)), SIGNS[:, None], reg=1.0),
+        lambda: bounds.rademacher_steps(np.ones((2, 2, 1, 1)), SIGNS[:, None], reg=1.0),
     ),
-    "each_step": Row(
-        each, coin_of_each_step, 1.6, lambda: bounds.each_step(np.ones((2, 2, 1, 1)), SIGNS[:, None], reg=1.0)[0]
+    "rademacher_each_step": Row(
+        each,
+        coin_of_each_step,
+        1.6,
+        lambda: bounds.rademacher_each_step(np.ones((2, 2, 1, 1)), SIGNS[:, None], reg=1.0)[0],
     ),
     "meta_kernel": Row(
         partial(played, worlds.meta_kernel), coin_of_tasks, 1.6, lambda: bounds.meta_kernel(TWO, SIGNS[:, None])
@@ -268,9 +271,9 @@ ROWS = {
         known_steps, lambda: known_steps(np.random.default_rng(10)), 2.5,
         lambda: norms.every_step_norm(SECOND, SUM, PAIR),
     ),
-    "du": Row(
+    "du2019": Row(
         descended, lambda: descended(np.random.default_rng(0)), 1 + 1e-9,
-        lambda: bounds.du(np.ones((2, 2)), SIGNS, eta=0.5, steps=3),
+        lambda: bounds.du2019(np.ones((2, 2)), SIGNS, eta=0.5, steps=3),
     ),
     "maml_upper": Row(
         partial(meta_trained, bound=bounds.maml_upper), partial(known_maml, bounds.maml_upper), 1.7,
@@ -287,21 +290,21 @@ Y = np.sin(X[:, 1, 0])
 WHOLE = concepts.WholeSequence("sin", np.eye(3)[:2] / math.sqrt(2), start=1)
 
 ESTIMATES: dict[str, Callable[[], Bound]] = {
-    "arora": lambda: bounds.arora(TWO, SIGNS),
-    "cao_gu": lambda: bounds.cao_gu(TWO, SIGNS),
+    "arora2019": lambda: bounds.arora2019(TWO, SIGNS),
+    "cao_gu2019": lambda: bounds.cao_gu2019(TWO, SIGNS),
     "meta_kernel": lambda: bounds.meta_kernel(TWO, SIGNS[:, None], kind="recalled"),
     "maml_upper": lambda: bounds.maml_upper(KNOWN, 1000, form="paper"),
     "maml_lower": lambda: bounds.maml_lower(KNOWN, 1000, form="paper"),
     "effective_rank_capacity": lambda: bounds.effective_rank_capacity([3.0], 100),
-    "edelman": lambda: bounds.edelman(HEAD, 100, 3, Bx=1.0),
-    "trauger_tewari": lambda: bounds.trauger_tewari(HEAD, 100),
-    "truong": lambda: bounds.truong(HEAD, 100),
-    "sakai_imaizumi": lambda: bounds.sakai_imaizumi(HEAD, 100),
-    "allen_zhu_li": lambda: bounds.allen_zhu_li(TARGET, X, Y),
-    "wang_shen": lambda: bounds.wang_shen(TARGET, X, Y),
-    "panigrahi_goyal": lambda: bounds.panigrahi_goyal(WHOLE, X, Y),
+    "edelman2022": lambda: bounds.edelman2022(HEAD, 100, 3, Bx=1.0),
+    "trauger_tewari2024": lambda: bounds.trauger_tewari2024(HEAD, 100),
+    "truong2024": lambda: bounds.truong2024(HEAD, 100),
+    "sakai_imaizumi2026": lambda: bounds.sakai_imaizumi2026(HEAD, 100),
+    "allen_zhu_li2019": lambda: bounds.allen_zhu_li2019(TARGET, X, Y),
+    "wang_shen2021": lambda: bounds.wang_shen2021(TARGET, X, Y),
+    "panigrahi_goyal2021": lambda: bounds.panigrahi_goyal2021(WHOLE, X, Y),
 }
-NO_BOUND = {"along", "maml_sides", "memory_profile"}  # functions that return something else
+NO_BOUND = {"learning_speed", "maml_sides", "memory_profile"}  # functions that return something else
 
 _draws: dict[str, list[Draw]] = {}
 

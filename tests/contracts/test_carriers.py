@@ -14,7 +14,7 @@ import pytest
 import ntkseq
 from ntkseq import grams, kernels, spectra
 from ntkseq.grams.arrays import products, symmetric
-from ntkseq.grams.centred import Centred
+from ntkseq.grams.centred import CentredGram
 from ntkseq.grams.lazy_meta import LazyTasks
 
 N = 9
@@ -78,23 +78,25 @@ def half(n: int) -> int:
     return (n + 1) // 2
 
 
-def gram(n: int) -> grams.Dense:
+def gram(n: int) -> grams.DenseGram:
     return ntkseq.gram(KERNEL, sequences(n))
 
 
-def lazy(n: int) -> grams.Lazy:
+def lazy(n: int) -> grams.LazyGram:
     return ntkseq.lazy(KERNEL, sequences(n), tile=4)
 
 
 # name: the Gram of n examples, and the exact matrix
 CARRIERS: dict[str, tuple[Callable[[int], Any], Callable[[int], np.ndarray]]] = {
-    "Dense, JAX float32": (gram, exact),
-    "Dense, JAX float64": (lambda n: doubled(ntkseq.gram, n), exact),
-    "Dense, NumPy float32": (lambda n: grams.computed(np.asarray(gram(n)), KERNEL, sequences(n)), exact),
-    "Dense, NumPy float64": (lambda n: grams.Dense(exact(n)), exact),
-    "Dense, exact": (lambda n: grams.Dense(np.asarray(gram(n)), rounding=0.0), lambda n: np.asarray(gram(n), float)),
-    "Dense, an array with its origin": (lambda n: grams.as_gram(KERNEL(sequences(n))), exact),
-    "Dense of tasks": (lambda n: ntkseq.gram(INNER, tasks(n)), lambda n: wide(INNER, tasks(n))),
+    "DenseGram, JAX float32": (gram, exact),
+    "DenseGram, JAX float64": (lambda n: doubled(ntkseq.gram, n), exact),
+    "DenseGram, NumPy float32": (lambda n: grams.computed(np.asarray(gram(n)), KERNEL, sequences(n)), exact),
+    "DenseGram, NumPy float64": (lambda n: grams.DenseGram(exact(n)), exact),
+    "DenseGram, exact": (
+        lambda n: grams.DenseGram(np.asarray(gram(n)), rounding=0.0), lambda n: np.asarray(gram(n), float),
+    ),
+    "DenseGram, an array with its origin": (lambda n: grams.as_gram(KERNEL(sequences(n))), exact),
+    "DenseGram of tasks": (lambda n: ntkseq.gram(INNER, tasks(n)), lambda n: wide(INNER, tasks(n))),
     "Lazy": (lazy, exact),
     "Lazy, float64": (lambda n: doubled(ntkseq.lazy, n), exact),
     "Lazy, another kernel": (lambda n: ntkseq.lazy(OTHER, vectors(n)), lambda n: wide(OTHER, vectors(n))),
@@ -176,7 +178,7 @@ def test_trace_and_norm_are_summed_in_float64(carrier: Any) -> None:
         assert trace == pytest.approx(np.trace(A), rel=1e-13, abs=4 * len(A) * EPS * np.trace(np.abs(true)) + 1e-14)
         assert abs(trace - np.trace(true)) <= len(A) * K.rounding
     if np.isfinite(norm):
-        of = K.of.norm_fro() if isinstance(K, Centred) else norm  # a difference of squares
+        of = K.of.norm_fro() if isinstance(K, CentredGram) else norm  # a difference of squares
         assert abs(norm**2 - np.linalg.norm(A) ** 2) <= 8 * len(A) * (EPS + once(K)) * of**2
         assert K.known_norm() == norm  # by now no pass is needed
     else:
@@ -249,7 +251,7 @@ def test_multiples_and_sums_are_grams_whose_rounding_holds(carrier: Any) -> None
 def test_copies_through_pickle_and_through_a_pytree_are_the_same(carrier: Any) -> None:
     K, A, _ = carrier
     copies = [pickle.loads(pickle.dumps(K))]
-    if isinstance(K, grams.Dense):  # what is held is a pytree
+    if isinstance(K, grams.DenseGram):  # what is held is a pytree
         copies.append(jax.tree.map(lambda leaf: leaf, K))
     for copy in copies:
         assert type(copy) is type(K) and copy.rounding == K.rounding and copy.dtype == K.dtype
@@ -259,13 +261,13 @@ def test_copies_through_pickle_and_through_a_pytree_are_the_same(carrier: Any) -
 def test_numbers_that_are_not_finite_are_refused_in_words() -> None:
     bad = np.full((2, 2), np.nan)
     with pytest.raises(ValueError, match="array must be finite; got 4 NaN"):
-        grams.Dense(bad, rounding=0.0)
+        grams.DenseGram(bad, rounding=0.0)
     with pytest.raises(ValueError, match="K must be finite; got 4 NaN"):
         grams.as_gram(bad)
     with pytest.raises(ValueError, match="what product returned must be finite"):
         grams.Operator(lambda V: V * np.nan, 2, rounding=0.0).times(np.ones(2))
     with pytest.raises(ValueError, match="overflow"):
         ntkseq.lazy(KERNEL, 1e25 * sequences(3)).dense()
-    rebuilt = jax.tree.map(lambda leaf: leaf * np.nan, grams.Dense(np.eye(2), rounding=0.0))
+    rebuilt = jax.tree.map(lambda leaf: leaf * np.nan, grams.DenseGram(np.eye(2), rounding=0.0))
     with pytest.raises(ValueError, match="K must be finite"):
         ntkseq.spectrum(rebuilt)

@@ -18,7 +18,7 @@ from ntkseq.grams.sampling import Sampling
 from ntkseq.reports import files
 from ntkseq.studies import Stored, stored
 from ntkseq.studies.recurrent import kernel_regression
-from ntkseq.studies.stored import _read
+from ntkseq.studies.stored_grams import _read
 
 X = np.random.default_rng(3).normal(size=(4, 2, 1)).astype(np.float32)
 Y = np.array([1.0, -1.0, 1.0, -1.0])
@@ -35,7 +35,7 @@ def from_file(K: Any, folder: Any) -> Any:
     """What `ntkseq spectrum` reads of a kernel.npz that a study wrote."""
     np.savez(folder / "kernel.npz", K=np.asarray(K.array), rounding=np.float64(K.rounding), **files.flags(K))
     array, rounding, said = _read(Stored(str(folder / "kernel.npz")))
-    return grams.Dense(array, rounding=rounding, **said)
+    return grams.DenseGram(array, rounding=rounding, **said)
 
 
 WAYS: dict[str, Any] = {
@@ -52,7 +52,7 @@ WAYS: dict[str, Any] = {
     "held": lambda K, _: K.hold(),
     "matrix-free": lambda K, _: products(K),
     "audit": lambda K, _: grams.audit(K, EXACT, X, pairs=50),
-    "entries": lambda K, _: grams.Dense(np.asarray(K), entrywise=1e-3, **files_of(K)),
+    "entries": lambda K, _: grams.DenseGram(np.asarray(K), entrywise=1e-3, **files_of(K)),
     "file": from_file,
 }
 
@@ -84,7 +84,7 @@ def made(kernel: Any) -> dict[str, Any]:
         "gram": ntkseq.gram(kernel, X),
         "its array": grams.as_gram(ntkseq.gram(kernel, X).array),
         "in one piece": grams.as_gram(kernel(X)),
-        "wrapped": grams.Dense(kernel(X)),
+        "wrapped": grams.DenseGram(kernel(X)),
         "against others": grams.as_gram(kernel(X, X[:2])),
         "a block": grams.as_gram(ntkseq.gram(kernel, X)[:3, :3]),
         "lazy": lazy,
@@ -156,7 +156,7 @@ def test_an_operator_whose_rounding_was_measured_says_so() -> None:
 
 def test_a_pickle_of_before_counts_as_unknown() -> None:
     state = ntkseq.gram(EXACT, X).__getstate__()
-    old = object.__new__(grams.Dense)
+    old = object.__new__(grams.DenseGram)
     old.__setstate__({name: value for name, value in state.items() if name not in ("stated", "estimated", "sampling")})
     assert known(old) == (False, False, False)
     assert not bounds.rademacher(old, Y, reg=0.1, kappa=3.0).certified

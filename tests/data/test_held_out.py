@@ -43,7 +43,9 @@ def test_a_number_draws_classes_by_the_key() -> None:
 def test_tasks_of_the_test_side_have_no_class_of_the_train_side() -> None:
     x, y = labelled(6)
     parts = held_out.by_class(x, y, held_out=3, key=KEY)
-    cut = [tasks.few_shot(p.x, p.y, ways=2, shots=1, queries=2, tasks=30, key=KEY) for p in (parts.train, parts.test)]
+    cut = [
+        tasks.few_shot_tasks(p.x, p.y, ways=2, shots=1, queries=2, tasks=30, key=KEY) for p in (parts.train, parts.test)
+    ]
     seen, new = ({*np.ravel(t.support.x[:, :, 0]), *np.ravel(t.query[:, :, 0])} for t in cut)
     assert not seen & new and len(seen) == len(new) == 3
 

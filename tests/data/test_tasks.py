@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ntkseq.data.held_out import by_class
-from ntkseq.data.tasks import few_shot, linear_regression, sinusoids
+from ntkseq.data.tasks import few_shot_tasks, linear_regression, sinusoids
 
 KEY = jax.random.key(0)
 
@@ -21,7 +21,7 @@ def labelled(classes: int = 3, each: int = 6) -> tuple[np.ndarray, np.ndarray]:
 
 def test_two_ways_keep_their_signs_and_share_no_example_between_support_and_query() -> None:
     x, y = labelled(2)
-    tasks = few_shot(x, 2 * y - 1, shots=2, queries=3, tasks=20, key=KEY)
+    tasks = few_shot_tasks(x, 2 * y - 1, shots=2, queries=3, tasks=20, key=KEY)
     (xs, ys), xq = tasks.inputs
     assert xs.shape == (20, 4, 2) and ys.shape == (20, 4) and xq.shape == (20, 6, 2) and tasks.labels.shape == (20, 6)
     np.testing.assert_array_equal(ys, 2 * xs[..., 0] - 1)
@@ -34,7 +34,7 @@ def test_two_ways_keep_their_signs_and_share_no_example_between_support_and_quer
 
 def test_more_ways_are_one_hot_in_the_order_of_the_classes() -> None:
     x, y = labelled(5)
-    tasks = few_shot(x, 10 * y, shots=1, queries=2, ways=3, tasks=60, key=KEY)
+    tasks = few_shot_tasks(x, 10 * y, shots=1, queries=2, ways=3, tasks=60, key=KEY)
     (xs, ys), xq = tasks.inputs
     np.testing.assert_array_equal(ys, np.broadcast_to(np.eye(3), (60, 3, 3)))
     classes = np.asarray(xs[..., 0])
@@ -45,7 +45,7 @@ def test_more_ways_are_one_hot_in_the_order_of_the_classes() -> None:
 
 def test_permuted_labels_fit_support_and_query_of_a_task_and_change_between_tasks() -> None:
     x, y = labelled(2)
-    tasks = few_shot(x, y, shots=1, tasks=20, permute=True, key=KEY)
+    tasks = few_shot_tasks(x, y, shots=1, tasks=20, permute=True, key=KEY)
     sign = np.asarray(tasks.support.y * (2 * tasks.support.x[..., 0] - 1))
     assert (np.abs(sign.sum(axis=1)) == 2).all() and len(np.unique(sign)) == 2
     np.testing.assert_array_equal(sign, tasks.labels * (2 * tasks.query[..., 0] - 1))
@@ -55,11 +55,11 @@ def test_lengths_and_dtype_go_with_their_sequences_and_keys_decide_the_draw(x64)
     x = jnp.asarray(np.random.default_rng(0).standard_normal((8, 4, 2)), jnp.float32)
     lengths = np.arange(8) % 4 + 1
     x = x.at[:, 0, 0].set(jnp.asarray(lengths, jnp.float32))
-    tasks = few_shot(x, np.arange(8) // 4, shots=2, tasks=5, lengths=lengths, key=KEY)
+    tasks = few_shot_tasks(x, np.arange(8) // 4, shots=2, tasks=5, lengths=lengths, key=KEY)
     np.testing.assert_array_equal(tasks.lengths[0], tasks.support.x[:, :, 0, 0])
     np.testing.assert_array_equal(tasks.lengths[1], tasks.query[:, :, 0, 0])
     assert {a.dtype for a in (tasks.support.x, tasks.support.y, tasks.query, tasks.labels)} == {jnp.dtype("float32")}
-    again, other = (few_shot(x, np.arange(8) // 4, shots=2, tasks=5, key=k) for k in (KEY, jax.random.key(1)))
+    again, other = (few_shot_tasks(x, np.arange(8) // 4, shots=2, tasks=5, key=k) for k in (KEY, jax.random.key(1)))
     np.testing.assert_array_equal(again.query, tasks.query)
     assert np.any(np.asarray(other.query != tasks.query))
 
@@ -101,16 +101,16 @@ def test_linear_tasks_without_noise_answer_to_their_theta(x64) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x, y: few_shot(x, y, shots=0, key=KEY), "shots must be an integer >= 1; got 0"),
+        (lambda x, y: few_shot_tasks(x, y, shots=0, key=KEY), "shots must be an integer >= 1; got 0"),
         (
-            lambda x, y: few_shot(x, y, shots=4, queries=3, key=KEY),
+            lambda x, y: few_shot_tasks(x, y, shots=4, queries=3, key=KEY),
             r"shots \+ queries = 4 \+ 3 examples; class 0 has 6",
         ),
-        (lambda x, y: few_shot(x, y, shots=1, ways=4, key=KEY), r"ways must lie in 2\.\.3.*got 4"),
-        (lambda x, y: few_shot(x, y, shots=1, ways=1, key=KEY), r"ways must lie in 2\.\.3.*got 1"),
-        (lambda x, y: few_shot(x, y[:-1], shots=1, key=KEY), "y must have shape"),
-        (lambda x, y: few_shot(x[:, 0], y, shots=1, key=KEY), "x must have shape"),
-        (lambda x, y: few_shot(x, y, shots=1, lengths=y, key=KEY), "lengths belong to sequences"),
+        (lambda x, y: few_shot_tasks(x, y, shots=1, ways=4, key=KEY), r"ways must lie in 2\.\.3.*got 4"),
+        (lambda x, y: few_shot_tasks(x, y, shots=1, ways=1, key=KEY), r"ways must lie in 2\.\.3.*got 1"),
+        (lambda x, y: few_shot_tasks(x, y[:-1], shots=1, key=KEY), "y must have shape"),
+        (lambda x, y: few_shot_tasks(x[:, 0], y, shots=1, key=KEY), "x must have shape"),
+        (lambda x, y: few_shot_tasks(x, y, shots=1, lengths=y, key=KEY), "lengths belong to sequences"),
         (lambda x, y: sinusoids(2, shots=1, queries=1, key=KEY, phase=(1.0, 0.0)), "phase must be a range"),
         (lambda x, y: sinusoids(2, shots=1, queries=1, key=KEY, reach=0.0), "reach must be a finite number > 0"),
         (lambda x, y: linear_regression(2, 1, 1, [1.0, -1.0], key=KEY), "spectrum must be"),
@@ -126,11 +126,11 @@ def test_what_does_not_fit_is_refused_in_one_sentence(call, message) -> None:
 
 def test_token_numbers_stay_integers_and_bring_their_lengths() -> None:
     x, y = np.arange(48).reshape(12, 4) % 7, np.repeat([0, 1], 6)
-    tasks = few_shot(x, y, shots=2, queries=1, tasks=3, key=jax.random.key(0), lengths=np.arange(12) % 4 + 1)
+    tasks = few_shot_tasks(x, y, shots=2, queries=1, tasks=3, key=jax.random.key(0), lengths=np.arange(12) % 4 + 1)
     assert jnp.issubdtype(tasks.query.dtype, jnp.integer) and tasks.labels.dtype == jnp.float32
     assert (
         tasks.lengths[1].shape == (3, 2)
         and by_class(x, np.arange(12) % 4, held_out=(0, 1)).train.x.dtype == tasks.query.dtype
     )
     with pytest.raises(ValueError, match="x must fit int32"):
-        few_shot(x + 2**40, y, shots=2, key=jax.random.key(0))
+        few_shot_tasks(x + 2**40, y, shots=2, key=jax.random.key(0))

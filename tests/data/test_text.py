@@ -41,7 +41,7 @@ def test_a_text_that_is_not_longer_than_a_window_is_refused(t, message):
 
 def test_tokens_have_length_one_and_know_their_place():
     codes = text.encode("abca")
-    plain, placed = text.one_hot(codes), text.one_hot(codes, positions=True)
+    plain, placed = text.one_hot_letters(codes), text.one_hot_letters(codes, positions=True)
     assert plain.shape == (4, len(text.ALPHABET)) and placed.shape == (4, len(text.ALPHABET) + 4)
     np.testing.assert_array_equal(plain.argmax(axis=1), codes)
     assert (np.sum(placed.astype(np.float64) ** 2, axis=1) <= 1).all()

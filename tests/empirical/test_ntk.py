@@ -220,7 +220,7 @@ def test_complex_examples_and_booleans_have_one_kernel_everywhere() -> None:
         largest = ntkseq.spectrum(gram).max_eigenvalue
         assert largest.lower <= np.linalg.eigvalsh(exact)[-1] <= largest.upper
         row = training.track([training.KernelProbe(f, x, every=1)], params)["kernel"]
-        assert row["largest"][0] - row["largest_error"][0] <= np.linalg.eigvalsh(exact)[-1]
+        assert row["max_eigenvalue"][0] - row["max_eigenvalue_error"][0] <= np.linalg.eigvalsh(exact)[-1]
 
 
 def test_a_complex_leaf_may_be_held_and_is_not_trained() -> None:

@@ -105,7 +105,7 @@ def test_dropout_in_an_attention_that_is_probed_is_refused():
 
 def test_dropout_is_refused_by_the_training_too():
     with pytest.raises(ValueError, match="random mask"):
-        training.sgd.fit(MASKED["plain"], PARAMS, (X, np.zeros((4, 6), np.float32)), lr=0.1, steps=1, key=KEY)
+        training.sgd.train(MASKED["plain"], PARAMS, (X, np.zeros((4, 6), np.float32)), lr=0.1, steps=1, key=KEY)
 
 
 def test_a_network_of_ours_draws_nothing():

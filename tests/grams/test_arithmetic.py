@@ -34,7 +34,7 @@ def both(which: str = "K", cross: bool = False):
     return K, exact, own
 
 
-def holds(made: grams.Dense, exact: np.ndarray, entry: bool = True) -> None:
+def holds(made: grams.DenseGram, exact: np.ndarray, entry: bool = True) -> None:
     error = np.asarray(made.array, np.float64) - exact
     assert np.linalg.norm(error) <= made.rounding < 1e-3 * np.linalg.norm(exact)
     assert made.frobenius and made.stated
@@ -69,7 +69,7 @@ def test_a_power_of_two_and_a_transpose_add_nothing():
     assert K.T is K
     cross = both(cross=True)[0]
     assert cross.T.shape == (3, 6) and cross.T.rounding == cross.rounding and cross.T.entrywise == cross.entrywise
-    assert (2 * grams.Dense(np.eye(3), rounding=0.0)).rounding == 0.0
+    assert (2 * grams.DenseGram(np.eye(3), rounding=0.0)).rounding == 0.0
 
 
 def test_sums_and_differences_carry_both_roundings():
@@ -92,16 +92,16 @@ def test_a_gram_plus_a_number_on_every_entry(c):
 
 def test_a_ridge_as_an_exact_gram_keeps_what_is_known_of_the_entries():
     K, exact, _ = both()
-    ridge = grams.Dense(np.float32(0.3) * np.eye(6, dtype=np.float32), rounding=0.0)
+    ridge = grams.DenseGram(np.float32(0.3) * np.eye(6, dtype=np.float32), rounding=0.0)
     holds(K + ridge, exact + np.float64(np.float32(0.3)) * np.eye(6))
-    wide = K + grams.Dense(0.3 * np.eye(6), rounding=0.0)  # in float64, as NumPy has it
+    wide = K + grams.DenseGram(0.3 * np.eye(6), rounding=0.0)  # in float64, as NumPy has it
     assert np.asarray(wide.array).dtype == np.float64
     holds(wide, exact + 0.3 * np.eye(6))
 
 
 def test_an_exact_matrix_that_is_no_kernel_does_not_lend_its_diagonal():
     K, _, _ = both()
-    odd = grams.Dense(np.asarray([[-1.0, 3.0], [3.0, 1.0]], np.float32), rounding=0.0)
+    odd = grams.DenseGram(np.asarray([[-1.0, 3.0], [3.0, 1.0]], np.float32), rounding=0.0)
     assert (K.take([0, 1]) + odd).entrywise is None and (odd + odd).entrywise is None
 
 
@@ -117,7 +117,7 @@ def test_what_leaves_the_range_of_the_dtype_is_not_given_a_rounding():
 
 def test_what_is_said_of_the_parts_is_said_of_what_is_made_of_them():
     K, _, _ = both()
-    guess = grams.Dense(np.asarray(K), rounding=1e-3, estimated="measured")
+    guess = grams.DenseGram(np.asarray(K), rounding=1e-3, estimated="measured")
     assert (K + guess).estimated == (2 * guess).estimated == (guess - 1).estimated == "measured"
     with pytest.warns(PrecisionWarning):
         bare = grams.as_gram(np.asarray(K))
@@ -127,7 +127,7 @@ def test_what_is_said_of_the_parts_is_said_of_what_is_made_of_them():
 def test_a_multiple_of_a_sampled_gram_keeps_its_batches_and_a_sum_says_why_it_has_none():
     batches = np.stack([np.eye(2), 3 * np.eye(2)]).astype(np.float32)
     of = grams.sampling.Sampling(batches, samples=10)
-    K = grams.Dense(2 * np.eye(2, dtype=np.float32), rounding=0.5, entrywise=0.2, frobenius=True, sampling=of)
+    K = grams.DenseGram(2 * np.eye(2, dtype=np.float32), rounding=0.5, entrywise=0.2, frobenius=True, sampling=of)
     np.testing.assert_array_equal((0.5 * K).sampling.batches, 0.5 * batches)
     assert (0.5 * K).sampling.samples == 10
     for made in (K + K, -K, K + 1):
@@ -146,28 +146,28 @@ def test_an_audit_is_not_taken_for_a_bound():
     K = grams.gram(KERNEL, x)
     audited = grams.audit(K, KERNEL, x, pairs=2000, delta=0.1)
     assert audited.rounding < K.rounding
-    assert (2 * audited).rounding >= 2 * K.rounding * (1 - 1e-6) and type(2 * audited) is grams.Dense
+    assert (2 * audited).rounding >= 2 * K.rounding * (1 - 1e-6) and type(2 * audited) is grams.DenseGram
 
 
 def test_multiples_of_lazy_grams_are_lazy():
     x = inputs()
     K, (_, exact, _) = grams.lazy(KERNEL, x), both()
     made = K / 3
-    assert isinstance(made, grams.Lazy) and isinstance(0.1 * K, grams.Lazy)
+    assert isinstance(made, grams.LazyGram) and isinstance(0.1 * K, grams.LazyGram)
     error = np.asarray(made, np.float64) - exact / 3
     assert np.linalg.norm(error) <= made.rounding < 1e-3
     assert (np.abs(error) <= made.entrywise * np.sqrt(np.outer(*[exact.diagonal() / 3] * 2))).all()
     assert made.norm_fro() == pytest.approx(np.linalg.norm(exact) / 3, rel=1e-5)
     cross = grams.lazy(KERNEL, x, x[:3])
     np.testing.assert_allclose(cross.T.times(np.ones(6)), np.asarray(cross, np.float64).sum(0), rtol=1e-6)
-    assert not isinstance(K * 1e-40, grams.Lazy)  # would underflow without a word
+    assert not isinstance(K * 1e-40, grams.LazyGram)  # would underflow without a word
 
 
 def test_what_the_operation_itself_rounds_is_in_the_rounding():
     """Of exact matrices nothing else is: a margin that a kernel leaves does not hide it."""
     a, b = np.random.default_rng(5).standard_normal((2, 6, 9))
     one, two = ((m @ m.T).astype(np.float32) for m in (a, b))
-    K, L = (grams.Dense(jnp.asarray(m), rounding=0.0, frobenius=True, entrywise=0.0) for m in (one, two))
+    K, L = (grams.DenseGram(jnp.asarray(m), rounding=0.0, frobenius=True, entrywise=0.0) for m in (one, two))
     one, two = (m.astype(np.float64) for m in (one, two))
     for made, exact in (
         *((c * K, c * one) for c in (0.1, 3.0, 1 / 3)),

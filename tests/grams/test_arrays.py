@@ -26,14 +26,14 @@ VERBS: dict[str, Callable[[Any], Any]] = {
     "interpolant": lambda K: ntkseq.ridge(K, Y, reg=0.0).dual,
     "select_reg": lambda K: predictors.select_reg(K, Y, [0.1, 1.0]).loo_errors,
     "gaussian_process": lambda K: predictors.gaussian_process(K, Y, noise=0.1).dual,
-    "flow": lambda K: predictors.flow(K, Y, time=1.0).dual,
-    "flow, matrix-free": lambda K: predictors.flow(K, Y, time=1.0, method="matrix-free").dual,
+    "flow": lambda K: predictors.gradient_flow(K, Y, time=1.0).dual,
+    "flow, matrix-free": lambda K: predictors.gradient_flow(K, Y, time=1.0, method="matrix-free").dual,
     "early_stopping": lambda K: predictors.early_stopping(K, Y, np.ones((1, 4)), [1.0], [1.0]).errors,
     "rademacher": lambda K: bounds.rademacher(K, Y, reg=0.1).value,
-    "arora": lambda K: bounds.arora(K, Y).value,
+    "arora2019": lambda K: bounds.arora2019(K, Y).value,
 }
 MATRIX = np.array([[9, 1, 2, 0], [1, 8, 0, 3], [2, 0, 7, 1], [0, 3, 1, 9]])
-EXACT = grams.Dense(MATRIX.astype(np.float64), rounding=0.0)
+EXACT = grams.DenseGram(MATRIX.astype(np.float64), rounding=0.0)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -79,11 +79,11 @@ def test_what_is_no_gram_matrix_is_refused_in_the_same_words(verb: str, bad: np.
 
 def test_what_is_averaged_away_widens_the_rounding_and_no_more_than_that() -> None:
     A = EXACT.array + 1e-9 * np.eye(4, k=1)
-    held = symmetric(grams.Dense(A, rounding=2e-9))
+    held = symmetric(grams.DenseGram(A, rounding=2e-9))
     np.testing.assert_array_equal(held.matrix, (A + A.T) / 2)
     assert held.asymmetry == pytest.approx(1e-9 * np.sqrt(6), rel=1e-6)
     assert held.rounding == pytest.approx(2e-9, rel=1e-4) and held.gram.rounding == 2e-9
-    wider = symmetric(grams.Dense(A, rounding=7e-10))
+    wider = symmetric(grams.DenseGram(A, rounding=7e-10))
     assert wider.rounding == pytest.approx(0.5 * wider.asymmetry, rel=1e-4)
     assert wider.rounding > wider.gram.rounding
 

@@ -29,7 +29,7 @@ def examples() -> np.ndarray:
 
 
 @functools.cache
-def known() -> tuple[np.ndarray, grams.Dense, np.ndarray]:
+def known() -> tuple[np.ndarray, grams.DenseGram, np.ndarray]:
     """Examples, their Gram in float32 and its entries in float64."""
     x = examples()
     return x, ntkseq.gram(KERNEL, x), double(KERNEL, x)
@@ -95,7 +95,7 @@ def test_a_part_is_audited_as_the_whole_and_says_so_wherever_it_goes():
     assert process.estimated == "the rounding was audited, and holds but for probability 0.0001"
 
 
-def planted(kind: str, seed: int, e: float = 1e-3) -> tuple[grams.Dense, float]:
+def planted(kind: str, seed: int, e: float = 1e-3) -> tuple[grams.DenseGram, float]:
     """A Gram with errors that are made to be missed, within |E_ij| <= e d_i d_j, and their norm."""
     rng = np.random.default_rng(seed)
     exact = known()[2]
@@ -112,7 +112,7 @@ def planted(kind: str, seed: int, e: float = 1e-3) -> tuple[grams.Dense, float]:
     held = exact + e * E * np.outer(d, d)
     norm = float(np.linalg.norm(held.astype(np.float32) - exact))
     stated = dict(rounding=e * float(np.sum(d**2)), symmetric=True, frobenius=True, entrywise=e)
-    return grams.Dense(held.astype(np.float32), **stated), norm  # pyright: ignore[reportArgumentType]
+    return grams.DenseGram(held.astype(np.float32), **stated), norm  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("kind", ["even", "few", "signs", "row"])
@@ -205,12 +205,12 @@ def test_what_cannot_be_audited_is_turned_away_at_the_door():
     with pytest.raises(ValueError, match="symmetric=False"):
         grams.audit(ntkseq.gram(KERNEL, x, x[:5]), KERNEL, x)
     with pytest.raises(ValueError, match=r"got entrywise=None. Compute in float64"):
-        grams.audit(grams.Dense(np.eye(N, dtype=np.float32), rounding=0.0), KERNEL, x)
+        grams.audit(grams.DenseGram(np.eye(N, dtype=np.float32), rounding=0.0), KERNEL, x)
     with pytest.raises(ValueError, match="pairs must be an integer >= 1"):
         grams.audit(K, KERNEL, x, pairs=0)
     with pytest.raises(ValueError, match="delta must lie strictly between"):
         grams.audit(K, KERNEL, x, delta=1.0)
     with jax.enable_x64(True):
-        fine = grams.Dense(jnp.eye(N, dtype=jnp.float64), entrywise=1e-15)
+        fine = grams.DenseGram(jnp.eye(N, dtype=jnp.float64), entrywise=1e-15)
         with pytest.raises(ValueError, match="coarser than float64"):
             grams.audit(fine, KERNEL, x.astype(np.float64))

@@ -15,7 +15,7 @@ def matrix(n: int = 5, dtype: str = "float32") -> np.ndarray:
 
 
 def test_a_dense_gram_goes_wherever_an_array_goes():
-    K = grams.Dense(jnp.asarray(matrix()), rounding=1e-6)
+    K = grams.DenseGram(jnp.asarray(matrix()), rounding=1e-6)
     assert K.shape == (5, 5) and len(K) == 5 and K.ndim == 2
     np.testing.assert_array_equal(np.asarray(K), matrix())
     np.testing.assert_allclose(jnp.trace(jnp.asarray(K)), np.trace(matrix()), rtol=1e-6)
@@ -24,14 +24,14 @@ def test_a_dense_gram_goes_wherever_an_array_goes():
 
 
 def test_rows_diagonal_and_product_are_those_of_the_matrix():
-    K, v = grams.Dense(jnp.asarray(matrix()), rounding=1e-6), jnp.arange(5.0)
+    K, v = grams.DenseGram(jnp.asarray(matrix()), rounding=1e-6), jnp.arange(5.0)
     np.testing.assert_allclose(K.mv(v), matrix() @ np.arange(5.0), rtol=1e-5)
     np.testing.assert_array_equal(K.diag(), np.diag(matrix()))
     np.testing.assert_array_equal(K.rows(jnp.array([3, 0])), matrix()[[3, 0]])
 
 
 def test_a_dense_gram_is_a_pytree_that_keeps_its_symmetry():
-    K = jax.tree.map(lambda leaf: leaf, grams.Dense(jnp.asarray(matrix()), rounding=0.5, symmetric=False))
+    K = jax.tree.map(lambda leaf: leaf, grams.DenseGram(jnp.asarray(matrix()), rounding=0.5, symmetric=False))
     assert not K.symmetric and K.rounding == 0.5
     assert "5 x 5" in repr(K)
 
@@ -89,7 +89,7 @@ def test_what_a_kernel_returns_states_what_its_gram_states():
         lambda K, x: jax.jit(KERNEL)(x),
         lambda K, x: np.asarray(K).astype(np.float16),
         lambda K, x: K.astype(jnp.bfloat16),
-        lambda K, x: grams.Dense(np.asarray(K)),
+        lambda K, x: grams.DenseGram(np.asarray(K)),
     ],
     ids=["NumPy", "float64 of float32", "a block", "made symmetric", "jit", "float16", "bfloat16", "Dense"],
 )
@@ -128,7 +128,7 @@ def test_some_examples_keep_the_rounding_of_their_entries():
 @pytest.mark.parametrize("copy", [lambda K: K, lambda K: pickle.loads(pickle.dumps(K))], ids=["itself", "pickled"])
 def test_a_float64_gram_stays_float64_outside_the_64_bit_mode(copy):
     with jax.enable_x64(True):
-        K = grams.Dense(jnp.asarray(matrix(dtype="float64")), rounding=1e-15)
+        K = grams.DenseGram(jnp.asarray(matrix(dtype="float64")), rounding=1e-15)
         there = copy(K)
     exact, here = matrix(dtype="float64"), copy(K)
     for held in (there, here):
@@ -152,4 +152,4 @@ def test_a_float64_gram_stays_float64_outside_the_64_bit_mode(copy):
 )
 def test_a_gram_of_what_is_no_matrix_is_refused_when_it_is_made(changes: dict, message: str):
     with pytest.raises(ValueError, match=message):
-        grams.Dense(**({"array": np.eye(2), "rounding": 0.0} | changes))
+        grams.DenseGram(**({"array": np.eye(2), "rounding": 0.0} | changes))

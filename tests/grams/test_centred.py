@@ -8,7 +8,7 @@ import pytest
 
 import ntkseq
 from ntkseq import kernels
-from ntkseq.grams import Dense, Operator
+from ntkseq.grams import DenseGram, Operator
 from ntkseq.spectra import MatrixFree, centred, spectrum
 
 
@@ -31,7 +31,7 @@ class LazyLike(Operator):
 def test_centring_is_removing_the_mean_of_the_features():
     X = features()
     Z = X - X.mean(axis=0)
-    found = centred(Dense(X @ X.T, rounding=1e-6))  # pyright: ignore[reportArgumentType]
+    found = centred(DenseGram(X @ X.T, rounding=1e-6))  # pyright: ignore[reportArgumentType]
     np.testing.assert_allclose(found.dense(), Z @ Z.T, atol=1e-12)
     assert 1e-6 <= found.rounding < 1.001e-6
 

@@ -41,8 +41,8 @@ def test_loops_over_the_rows_end_and_give_the_rows(kind):
 def test_a_loop_over_a_lazy_gram_holds_a_block_of_rows_at_a_time(monkeypatch):
     K, held = made("Lazy"), []
     monkeypatch.setattr(sys.modules["ntkseq.grams.protocol"], "_BLOCK", 2 * 5 * 4)
-    rows = grams.Lazy.rows
-    monkeypatch.setattr(grams.Lazy, "rows", lambda self, which: held.append(which) or rows(self, which))
+    rows = grams.LazyGram.rows
+    monkeypatch.setattr(grams.LazyGram, "rows", lambda self, which: held.append(which) or rows(self, which))
     np.testing.assert_allclose(np.stack(list(K)), np.asarray(K), rtol=1e-6)
     assert held == [slice(0, 2), slice(2, 4), slice(3, 5)]
 

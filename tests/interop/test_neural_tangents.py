@@ -344,7 +344,7 @@ def test_gram_spectrum_ridge_and_bound_run_on_images(x64, stax) -> None:
     assert ntkseq.spectrum(K).min_eigenvalue.resolved
     fit = ntkseq.ridge(K, y, reg=1e-3)
     np.testing.assert_allclose(fit(K), y, atol=0.1)
-    assert np.isfinite(bounds.arora(K, y).value)
+    assert np.isfinite(bounds.arora2019(K, y).value)
 
 
 @needs_guest

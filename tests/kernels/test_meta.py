@@ -15,7 +15,7 @@ from ntkseq.kernels import Dense, Recurrent
 from ntkseq.kernels.base import Kernel
 from ntkseq.kernels.inner import GD, Flow, Prox
 from ntkseq.kernels.meta import Meta
-from ntkseq.models.adapt import adapt, squared_error
+from ntkseq.models.adaptation import adapt, squared_error
 from tests.marks import few
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from ntkseq import concepts, kernels
 from ntkseq.bounds.known_target import every_step_risk
-from ntkseq.bounds.steps import every_step
+from ntkseq.bounds.steps import rademacher_steps
 from ntkseq.concepts import series
 from ntkseq.norms import every_step as norm_of_steps
 from ntkseq.norms.every_step import every_step_norm
@@ -189,7 +189,7 @@ def test_the_risk_bound_is_its_formula_and_above_the_measured_error(x64):
     f_n = points(kernels.every_step(PAPER, x[n:], x[:n]), 2) @ np.linalg.solve(points(K, 2), y[:n].ravel())
     error = np.minimum(1, np.abs(f_n.reshape(-1, 2) - y[n:])).mean()
     assert bound.certified and bound.value is not None and error <= bound.value < 0.5
-    own = every_step(np.asarray(K)[:, :, 2:, 2:], y[:n], B0=0.1, delta=0.1, tried=2, kappa=kappa)
+    own = rademacher_steps(np.asarray(K)[:, :, 2:, 2:], y[:n], B0=0.1, delta=0.1, tried=2, kappa=kappa)
     assert own.value is not None and error <= own.value <= bound.value  # y'K^-1 y is below the bound of the norm
 
 

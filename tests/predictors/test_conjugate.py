@@ -44,7 +44,7 @@ def test_the_error_holds_in_hundreds_of_cases_converged_or_not():
         exact = np.linalg.solve(A + reg * np.eye(n), y)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            found = ridge_cg(operator(A + E, 0.1001 * reg), y, reg=reg, rank=3, most=int(rng.integers(1, 60)))
+            found = ridge_cg(operator(A + E, 0.1001 * reg), y, reg=reg, rank=3, max_iterations=int(rng.integers(1, 60)))
         assert np.linalg.norm(found.dual - exact) <= found.error
 
 
@@ -59,7 +59,7 @@ def test_the_preconditioner_saves_steps():
 def test_no_convergence_is_a_warning_and_a_flag():
     A = np.diag(np.linspace(0.0, 1, 100))
     with pytest.warns(RuntimeWarning, match="did not converge in 1 steps"):
-        assert not ridge_cg(operator(A), np.ones(100), reg=1e-6, rank=1, most=1).converged
+        assert not ridge_cg(operator(A), np.ones(100), reg=1e-6, rank=1, max_iterations=1).converged
 
 
 def test_bad_input_is_turned_away():

@@ -11,8 +11,8 @@ import scipy.linalg
 
 import ntkseq
 from ntkseq import kernels
-from ntkseq.grams import Dense, Operator
-from ntkseq.predictors import early_stopping, flow, ridge
+from ntkseq.grams import DenseGram, Operator
+from ntkseq.predictors import early_stopping, gradient_flow, ridge
 
 
 def matrix(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -32,7 +32,7 @@ def test_flow_is_the_matrix_exponential(method: str):
     rng = np.random.default_rng(0)
     A, y, f0 = matrix(9, rng), rng.standard_normal((9, 2)), rng.standard_normal((9, 2))
     for time in (1e-3, 0.1, 3.0):
-        found = flow(A, y, time=time, f0=f0, method=method, tol=1e-12)
+        found = gradient_flow(A, y, time=time, f0=f0, method=method, tol=1e-12)
         decay = scipy.linalg.expm(-A * time)
         np.testing.assert_allclose(found.fitted, y - decay @ (y - f0), atol=1e-9)
         np.testing.assert_allclose(A @ found.dual, found.fitted - f0, atol=1e-9)
@@ -48,14 +48,14 @@ def test_descent_is_the_loop(method: str):
         f, a = np.zeros(7), np.zeros(7)
         for _ in range(steps):
             a, f = a + lr * (y - f), f + lr * A @ (y - f)
-        found = flow(A, y, steps=steps, lr=lr, method=method, tol=1e-12)
+        found = gradient_flow(A, y, steps=steps, lr=lr, method=method, tol=1e-12)
         np.testing.assert_allclose(found.dual, a, rtol=1e-9)
         np.testing.assert_allclose(found.fitted, f, rtol=1e-9)
 
 
 def test_descent_beyond_one_over_lambda_swings_as_the_loop_does():
     A, y = np.diag([1.0, 0.5]), np.ones(2)
-    found = flow(A, y, steps=3, lr=1.8)
+    found = gradient_flow(A, y, steps=3, lr=1.8)
     np.testing.assert_allclose(y - found.fitted, [(1 - 1.8) ** 3, (1 - 0.9) ** 3])
 
 
@@ -69,10 +69,10 @@ def test_the_error_holds_in_hundreds_of_hard_cases_and_is_of_use(lr):
         size = np.linalg.eigvalsh(A)[-1]
         steps = int(10 ** rng.uniform(0, 4))
         clock = {"time": float(10 ** rng.uniform(-2, 4) / size)} if lr is None else {"steps": steps, "lr": lr / size}
-        exact = flow(A, y, method="dense", **clock)
+        exact = gradient_flow(A, y, method="dense", **clock)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
-            found = flow(operator(A), y, tol=1e-10, most=int(rng.integers(1, 20)), **clock)
+            found = gradient_flow(operator(A), y, tol=1e-10, max_iterations=int(rng.integers(1, 20)), **clock)
         away = float(np.linalg.norm(found.dual - exact.dual))
         assert away <= found.error + exact.error
         if away > 1e-9 * np.linalg.norm(exact.dual):
@@ -90,9 +90,9 @@ def test_the_rounding_of_the_gram_counts():
         E = E + E.T
         E *= 1e-4 * size / np.linalg.norm(E, 2)
         time = float(10 ** rng.uniform(-1, 3) / size)
-        held = Dense(A + E, rounding=1.0001e-4 * size)  # pyright: ignore[reportArgumentType]
+        held = DenseGram(A + E, rounding=1.0001e-4 * size)  # pyright: ignore[reportArgumentType]
         for method in ("dense", "matrix-free"):
-            found, exact = flow(held, y, time=time, method=method), flow(A, y, time=time)
+            found, exact = gradient_flow(held, y, time=time, method=method), gradient_flow(A, y, time=time)
             assert np.linalg.norm(found.dual - exact.dual) <= found.error
 
 
@@ -100,11 +100,11 @@ def test_infinite_time_is_the_interpolant_where_there_is_one():
     rng = np.random.default_rng(4)
     X = rng.standard_normal((6, 9))
     A, y = X @ X.T, rng.standard_normal(6)
-    np.testing.assert_allclose(flow(A, y, time=np.inf).dual, ridge(A, y, reg=0.0).dual, rtol=1e-9)
+    np.testing.assert_allclose(gradient_flow(A, y, time=np.inf).dual, ridge(A, y, reg=0.0).dual, rtol=1e-9)
     with pytest.raises(ValueError, match="interpolant, and the least eigenvalue cannot be told from zero"):
-        flow(np.ones((3, 3)), np.ones(3), time=np.inf)
+        gradient_flow(np.ones((3, 3)), np.ones(3), time=np.inf)
     with pytest.raises(ValueError, match='needs method="dense"'):
-        flow(operator(A), y, time=np.inf)
+        gradient_flow(operator(A), y, time=np.inf)
 
 
 def test_a_lazy_gram_trains_as_the_held_one_and_predicts():
@@ -112,7 +112,7 @@ def test_a_lazy_gram_trains_as_the_held_one_and_predicts():
     kernel = kernels.Recurrent(sigma_w=1.2)
     y = np.sign(np.random.default_rng(0).standard_normal(50))
     held, lazy = (make(kernel, x[:50]) for make in (ntkseq.gram, ntkseq.lazy))
-    a, b = flow(held, y, time=0.3), flow(lazy, y, time=0.3)
+    a, b = gradient_flow(held, y, time=0.3), gradient_flow(lazy, y, time=0.3)
     assert np.linalg.norm(a.dual - b.dual) <= a.error + b.error and b.converged
     assert "dense" in a.method and "not held" in b.method
     cross = ntkseq.gram(kernel, x[50:], x[:50])
@@ -127,7 +127,7 @@ def test_early_stopping_finds_the_least_error_among_the_candidates():
     y = signal + 2 * rng.standard_normal(80)
     times = np.logspace(-3, 5, 17)
     found = early_stopping(K[:50, :50], y[:50], K[50:, :50], signal[50:], times)
-    direct = [np.mean((flow(K[:50, :50], y[:50], time=t)(K[50:, :50]) - signal[50:]) ** 2) for t in times]
+    direct = [np.mean((gradient_flow(K[:50, :50], y[:50], time=t)(K[50:, :50]) - signal[50:]) ** 2) for t in times]
     np.testing.assert_allclose(found.errors, direct, rtol=1e-8)
     assert found.time == times[np.argmin(direct)] and 0 < np.argmin(direct) < 16
     assert (np.diff(found.train_errors) <= 1e-12).all()
@@ -136,7 +136,7 @@ def test_early_stopping_finds_the_least_error_among_the_candidates():
 def test_no_convergence_is_a_warning_and_a_flag():
     A = np.diag(np.linspace(0.01, 1, 50))
     with pytest.warns(RuntimeWarning, match="did not converge in 2 products"):
-        found = flow(operator(A), np.ones(50), time=100.0, most=2)
+        found = gradient_flow(operator(A), np.ones(50), time=100.0, max_iterations=2)
     assert not found.converged
 
 
@@ -154,16 +154,16 @@ def test_no_convergence_is_a_warning_and_a_flag():
 )
 def test_bad_options_are_turned_away(options, message: str):
     with pytest.raises(ValueError, match=message):
-        flow(np.diag([2.0, 1.0]), [1.0, 1.0], **options)
+        gradient_flow(np.diag([2.0, 1.0]), [1.0, 1.0], **options)
 
 
 def test_bad_matrices_are_turned_away():
     with pytest.raises(ValueError, match="must be square"):
-        flow(np.ones((2, 3)), [1.0, 1.0], time=1.0)
+        gradient_flow(np.ones((2, 3)), [1.0, 1.0], time=1.0)
     with pytest.raises(ValueError, match="positive semi-definite"):
-        flow(np.diag([1.0, -1.0]), [1.0, 1.0], time=1.0)
+        gradient_flow(np.diag([1.0, -1.0]), [1.0, 1.0], time=1.0)
     with pytest.raises(ValueError, match="above 1 / lambda_max"):
-        flow(operator(np.diag([2.0, 1.0])), [1.0, 1.0], steps=3, lr=0.6)
+        gradient_flow(operator(np.diag([2.0, 1.0])), [1.0, 1.0], steps=3, lr=0.6)
     with pytest.raises(ValueError, match="at least one candidate"):
         early_stopping(np.eye(2), [1.0, 1.0], np.eye(2), [1.0, 1.0], [])
     with pytest.raises(ValueError, match=r"K_validation must have shape \(m, 2\)"):

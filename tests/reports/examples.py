@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import bounds
-from ntkseq.grams import Dense
+from ntkseq.grams import DenseGram
 from ntkseq.reports import Figure, Prediction, Rank, Report, Section, Sheet, Table, plots
 from ntkseq.spectra import Interval, spectrum
 
@@ -24,13 +24,13 @@ def report(*, classes=("a", "b"), name="made", singular=False) -> Report:
     K, cross = z[:6] @ z[:6].T + np.ones((6, 6)), z[6:] @ z[:6].T + 1.0
     k = len(classes)
     y, y_test = np.arange(6) % k, np.arange(4) % k
-    gram = Dense(jnp.asarray(K, jnp.float32), rounding=1e-5)
+    gram = DenseGram(jnp.asarray(K, jnp.float32), rounding=1e-5)
     eigen = spectrum(gram)
     signs = np.where(y == 1, 1.0, -1.0)
     said = {
         "rademacher": bounds.rademacher(gram, signs, reg=0.1),
-        "arora": bounds.arora(gram, signs),
-        "du": bounds.du(gram, signs),
+        "arora2019": bounds.arora2019(gram, signs),
+        "du2019": bounds.du2019(gram, signs),
     }
     scores = np.array([0.5, -0.5, 0.1, -2.0]) if k == 2 else np.eye(k)[y_test]
     prediction = Prediction(
@@ -60,7 +60,7 @@ def report(*, classes=("a", "b"), name="made", singular=False) -> Report:
         kernel="a made kernel",
         problem=f"class {classes[0]!r} is -1, class {classes[1]!r} is +1",
         gram=gram,
-        cross=Dense(jnp.asarray(cross, jnp.float32), rounding=1e-6, symmetric=False),
+        cross=DenseGram(jnp.asarray(cross, jnp.float32), rounding=1e-6, symmetric=False),
         y=y,
         y_test=y_test,
         classes=tuple(classes),

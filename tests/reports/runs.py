@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ntkseq.training.history import History, Table
+from ntkseq.training.history import History, ProbeTable
 
 N = 32
 
@@ -21,8 +21,9 @@ def history(*, every=100, last=2000, speed=1.0, seed=0, attention=True, classify
     least = least + error * rng.uniform(-0.5, 0.5, r)
     distance = 0.5 * speed * (1 - np.exp(-5 * s))
     kernel = {
-        "least": least, "least_lower": least - error, "least_upper": least + error, "resolved": least > error,
-        "largest": top[:, 0], "largest_error": 1e-4 * top[:, 0], "condition": top[:, 0] / least,
+        "min_eigenvalue": least, "min_eigenvalue_lower": least - error, "min_eigenvalue_upper": least + error,
+        "resolved": least > error,
+        "max_eigenvalue": top[:, 0], "max_eigenvalue_error": 1e-4 * top[:, 0], "condition": top[:, 0] / least,
         "trace": top.sum(1) * 1.1, "top": top, "top_error": 1e-4 * top,
         "rounding": error, "alignment": 0.2 + 0.5 * s, "alignment_residual": 0.2 * np.exp(-3 * s),
         "alignment_error": np.full(r, 1e-4), "outputs": np.zeros((r, N, 1)),
@@ -48,6 +49,6 @@ def history(*, every=100, last=2000, speed=1.0, seed=0, attention=True, classify
             for end, size in (("", 1.0), ("_spread", 0.1), ("_error", 0.02))
         }
     return History(
-        {name: Table(steps, columns) for name, columns in tables.items()},
+        {name: ProbeTable(steps, columns) for name, columns in tables.items()},
         {name: {"kind": name, "every": every or 1, "n": N} for name in tables},
     )

@@ -7,7 +7,7 @@ import pytest
 
 from ntkseq.reports import comparisons
 from ntkseq.spectra import Interval
-from ntkseq.training.laziness import laziness
+from ntkseq.training.lazy_training import laziness
 
 WIDTHS = np.array([256.0, 64.0, 1024.0])
 DRIFTS = 2.0 * WIDTHS[:, None] ** -0.5 * np.array([[0.5, 2.0]])  # geometric mean: factor 1

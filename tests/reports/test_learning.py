@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ntkseq.reports import learning
-from ntkseq.reports.learning import Curve
+from ntkseq.reports.learning import LearningCurve
 
 SIZES = [8, 32, 128]
 
@@ -19,10 +19,10 @@ def line(ax, start):
 def test_points_have_their_intervals_and_lines_say_whether_they_are_certified():
     ax = learning.learning(
         [
-            Curve("kernel", SIZES, [0.5, 0.2, 0.1], [0.4, 0.1, 0.0], [0.6, 0.3, 0.2]),
-            Curve("network", SIZES, [0.6, 0.3, 0.2], style="hollow"),
-            Curve("proved", SIZES, [2.0, 1.0, 0.5], style="line"),
-            Curve("not proved", SIZES, [1.0, 0.5, 0.25], style="line", certified=False, thin=True),
+            LearningCurve("kernel", SIZES, [0.5, 0.2, 0.1], [0.4, 0.1, 0.0], [0.6, 0.3, 0.2]),
+            LearningCurve("network", SIZES, [0.6, 0.3, 0.2], style="hollow"),
+            LearningCurve("proved", SIZES, [2.0, 1.0, 0.5], style="line"),
+            LearningCurve("not proved", SIZES, [1.0, 0.5, 0.25], style="line", certified=False, thin=True),
         ]
     )
     assert line(ax, "kernel").get_ydata().tolist() == [0.5, 0.2, 0.1]
@@ -36,14 +36,16 @@ def test_points_have_their_intervals_and_lines_say_whether_they_are_certified():
 
 
 def test_what_is_not_positive_and_finite_is_left_out():
-    ax = learning.learning([Curve("a", SIZES, [np.inf, 0.0, 0.1]), Curve("b", SIZES, [np.nan, 1.0, -1.0])])
+    ax = learning.learning(
+        [LearningCurve("a", SIZES, [np.inf, 0.0, 0.1]), LearningCurve("b", SIZES, [np.nan, 1.0, -1.0])]
+    )
     assert line(ax, "a").get_xdata().tolist() == [128.0] and line(ax, "b").get_xdata().tolist() == [32.0]
 
 
 def test_a_label_is_listed_once():
-    ax = learning.learning([Curve("a", SIZES, [1, 2, 3]), Curve("a", SIZES, [2, 3, 4])])
+    ax = learning.learning([LearningCurve("a", SIZES, [1, 2, 3]), LearningCurve("a", SIZES, [2, 3, 4])])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a"]
-    assert learning.learning([Curve("a", SIZES, [1, 2, 3])], legend=False).get_legend() is None
+    assert learning.learning([LearningCurve("a", SIZES, [1, 2, 3])], legend=False).get_legend() is None
 
 
 def test_points_are_shown_against_the_diagonal():
@@ -55,7 +57,9 @@ def test_points_are_shown_against_the_diagonal():
 
 def test_panels_share_axis_and_legend():
     def one(scale):
-        return lambda ax: learning.learning([Curve("a", SIZES, np.array([1.0, 2, 3]) * scale)], ax, legend=False)
+        return lambda ax: learning.learning(
+            [LearningCurve("a", SIZES, np.array([1.0, 2, 3]) * scale)], ax, legend=False
+        )
 
     ax = learning.panels([one(1.0), one(100.0)])
     left, right = ax.figure.axes
@@ -66,13 +70,13 @@ def test_panels_share_axis_and_legend():
 
 
 def test_five_panels_stand_in_two_rows():
-    ax = learning.panels([lambda ax: learning.learning([Curve("a", SIZES, [1, 2, 3])], ax, legend=False)] * 5)
+    ax = learning.panels([lambda ax: learning.learning([LearningCurve("a", SIZES, [1, 2, 3])], ax, legend=False)] * 5)
     assert len(ax.figure.axes) == 5
     assert len({round(one.get_position().y0, 2) for one in ax.figure.axes}) == 2
 
 
 def test_an_axis_of_hardly_a_decade_has_plain_numbers():
-    ax = learning.learning([Curve("a", SIZES, [0.15, 0.2, 0.6])])
+    ax = learning.learning([LearningCurve("a", SIZES, [0.15, 0.2, 0.6])])
     ax.figure.canvas.draw()
     inside = [text.get_text() for text in ax.get_yticklabels() if 0.09 < text.get_position()[1] < 0.96]
     assert inside == ["0.1", "0.2", "0.5"]
@@ -85,13 +89,13 @@ def test_an_axis_of_hardly_a_decade_has_plain_numbers():
         (lambda: learning.learning([]), "curves must hold"),
         (lambda: learning.panels([]), "draw must hold"),
         (lambda: learning.below({"a": ([np.inf], [1.0])}, xlabel="", ylabel=""), "finite bound"),
-        (lambda: Curve("a", SIZES, [1.0]), "one shape"),
-        (lambda: Curve("a", SIZES, SIZES, low=SIZES), "low and high"),
-        (lambda: Curve("a", SIZES, SIZES, style="bars"), "style must be"),
-        (lambda: Curve("a", SIZES, np.ma.masked_greater(SIZES, 0)), "y must have no masked entries"),
-        (lambda: Curve("a", SIZES, [1j] * len(SIZES)), "y must be real numbers"),
+        (lambda: LearningCurve("a", SIZES, [1.0]), "one shape"),
+        (lambda: LearningCurve("a", SIZES, SIZES, low=SIZES), "low and high"),
+        (lambda: LearningCurve("a", SIZES, SIZES, style="bars"), "style must be"),
+        (lambda: LearningCurve("a", SIZES, np.ma.masked_greater(SIZES, 0)), "y must have no masked entries"),
+        (lambda: LearningCurve("a", SIZES, [1j] * len(SIZES)), "y must be real numbers"),
         (lambda: learning.below([1.0], xlabel="", ylabel=""), "points must be a dict"),
-        (lambda: learning.learning([Curve("a", SIZES, SIZES)], top=np.nan), "top must be a finite number"),
+        (lambda: learning.learning([LearningCurve("a", SIZES, SIZES)], top=np.nan), "top must be a finite number"),
         (lambda: learning.panels([lambda ax: ax], height=-1.0), "height must be a finite number > 0"),
         (lambda: learning.panels("draw"), "draw must be a list of functions of axes"),
     ],

@@ -144,7 +144,7 @@ def test_paragraphs_end_at_empty_lines():
 
 def test_a_bound_without_a_value_is_said_to_have_none():
     singular = examples.report(singular=True)
-    assert verdict(singular.bounds["arora"]) == "no value"
+    assert verdict(singular.bounds["arora2019"]) == "no value"
     made = page(singular)
     assert "no value" in made and "not told from zero" in made
     assert ">nan<" not in made.lower()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ntkseq.grams import Dense
+from ntkseq.grams import DenseGram
 from ntkseq.reports import plots
 from ntkseq.spectra import Interval, spectrum
 from tests.reports import examples
@@ -25,7 +25,7 @@ def test_a_large_kernel_is_shown_with_fewer_cells():
 
 
 def test_an_eigenvalue_that_is_not_told_from_zero_is_marked_by_its_upper_end():
-    eigen = spectrum(Dense(np.diag([1.0, 0.1, -1e-17]).astype(np.float32), rounding=6e-8))
+    eigen = spectrum(DenseGram(np.diag([1.0, 0.1, -1e-17]).astype(np.float32), rounding=6e-8))
     ax = plots.eigenvalues(eigen)
     (marked,) = [line for line in ax.lines if line.get_marker() == "v"]
     assert marked.get_xdata().tolist() == [3]
@@ -42,11 +42,11 @@ def test_bars_add_up_to_the_bound_in_units_of_its_trivial_level():
 def test_only_estimates_are_hatched():
     bounds = examples.report().bounds
     assert {p.get_hatch() for p in plots.bound_bars({"r": bounds["rademacher"]}).patches} == {None}
-    assert {p.get_hatch() for p in plots.bound_bars({"a": bounds["arora"]}).patches} == {"////"}
+    assert {p.get_hatch() for p in plots.bound_bars({"a": bounds["arora2019"]}).patches} == {"////"}
 
 
 def test_a_bound_without_a_value_has_no_bar():
-    ax = plots.bound_bars({"arora": examples.report(singular=True).bounds["arora"]})
+    ax = plots.bound_bars({"arora2019": examples.report(singular=True).bounds["arora2019"]})
     assert not ax.patches and "no value" in ax.texts[0].get_text()
 
 

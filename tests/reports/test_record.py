@@ -17,7 +17,7 @@ def test_the_keys_that_readers_rely_on_are_there():
     found = examples.report().to_dict()
     assert {"min_eigenvalue", "effective_rank", "bounds", "prediction", "provenance"} <= set(found)
     assert set(found["min_eigenvalue"]) == {"lower", "estimate", "upper", "resolved"}
-    assert set(found["bounds"]) == {"rademacher", "arora", "du"}
+    assert set(found["bounds"]) == {"rademacher", "arora2019", "du2019"}
     assert found["effective_rank"]["r_1"]["estimate"] is None
 
 
@@ -26,7 +26,7 @@ def test_bounds_without_a_value_are_null_in_strict_json():
     text = json.dumps(found, allow_nan=False)
     assert json.loads(text) == found
     assert found["min_eigenvalue"]["resolved"] is False
-    assert found["bounds"]["arora"]["value"] is None and "zero" in found["bounds"]["arora"]["reason"]
+    assert found["bounds"]["arora2019"]["value"] is None and "zero" in found["bounds"]["arora2019"]["reason"]
     assert found["condition"]["upper"] is None and found["condition"]["upper_note"] == "inf"
 
 
@@ -41,15 +41,15 @@ def test_the_summary_has_at_most_ten_lines_and_writes_less_or_equal_only_where_c
     made = examples.report()
     lines = made.summary()
     assert len(lines) <= 10
-    assert made.bounds["rademacher"].certified and not made.bounds["arora"].certified
+    assert made.bounds["rademacher"].certified and not made.bounds["arora2019"].certified
     (certified,) = [line for line in lines if line.startswith("rademacher")]
-    (estimate,) = [line for line in lines if line.startswith("arora")]
+    (estimate,) = [line for line in lines if line.startswith("arora2019")]
     assert "<=" in certified
     assert "estimate" in estimate and "not certified" in estimate
 
 
 def test_a_bound_without_a_value_says_why():
-    assert "cannot be told from zero" in bound_line(examples.report(singular=True).bounds["arora"])
+    assert "cannot be told from zero" in bound_line(examples.report(singular=True).bounds["arora2019"])
 
 
 @pytest.mark.parametrize("value", [1.23401, 0.99999, 2.5859999, 1e-7 / 3, 123456.0, 9.9999])

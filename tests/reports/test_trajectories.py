@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ntkseq.reports import trajectories
-from ntkseq.training.history import Table
+from ntkseq.training.history import ProbeTable
 from tests.reports import runs
 
 RUN = runs.history()
@@ -17,7 +17,7 @@ TWO = {"narrow": runs.history(seed=1), "wide": runs.history(speed=0.2, every=0)}
 
 
 def with_columns(history, table, **columns):
-    changed = Table(history[table].steps, {**history[table].columns, **columns})
+    changed = ProbeTable(history[table].steps, {**history[table].columns, **columns})
     return dataclasses.replace(history, tables={**history.tables, table: changed})
 
 
@@ -34,22 +34,22 @@ def band(ax, i=0):
 
 
 def test_the_fan_has_a_line_per_eigenvalue_at_its_values():
-    ax = trajectories.eigenvalues(RUN)
+    ax = trajectories.leading_eigenvalues(RUN)
     shown = [one.get_ydata() for one in ax.lines[:6]][::-1]
     assert np.array_equal(np.stack(shown, axis=1), RUN["kernel"]["top"])
     assert np.array_equal(ax.lines[0].get_xdata(), RUN["kernel"].steps)
 
 
 def test_the_band_of_the_least_eigenvalue_is_its_interval():
-    ax = trajectories.eigenvalues(RUN)
+    ax = trajectories.leading_eigenvalues(RUN)
     kernel = RUN["kernel"]
     edges = np.array(band(ax, 6))
-    assert np.allclose(edges[:, 1], kernel["least_upper"])
+    assert np.allclose(edges[:, 1], kernel["min_eigenvalue_upper"])
     floor = ax.get_ylim()[0]
-    assert np.allclose(edges[:, 0], np.maximum(kernel["least_lower"], floor))
+    assert np.allclose(edges[:, 0], np.maximum(kernel["min_eigenvalue_lower"], floor))
 
 
-@pytest.mark.parametrize("draw", [trajectories.eigenvalues, trajectories.least])
+@pytest.mark.parametrize("draw", [trajectories.leading_eigenvalues, trajectories.min_eigenvalue])
 def test_a_least_eigenvalue_that_is_not_told_from_zero_is_a_triangle_and_no_point(draw):
     kernel = RUN["kernel"]
     hidden = ~kernel["resolved"]
@@ -57,14 +57,14 @@ def test_a_least_eigenvalue_that_is_not_told_from_zero_is_a_triangle_and_no_poin
     ax = draw(RUN)
     (marked,) = [one for one in ax.lines if one.get_marker() == "v" and len(one.get_xdata())]
     assert np.array_equal(marked.get_xdata(), kernel.steps[hidden])
-    assert np.allclose(marked.get_ydata(), kernel["least_upper"][hidden])
+    assert np.allclose(marked.get_ydata(), kernel["min_eigenvalue_upper"][hidden])
     (curve,) = [one for one in ax.lines if (one.get_label() or "").startswith("least")]
     assert np.array_equal(np.isnan(curve.get_ydata()), hidden)
     assert any("not told from zero" in text.get_text() for text in ax.get_legend().get_texts())
 
 
 def test_without_unresolved_steps_nothing_is_said_of_zero():
-    ax = trajectories.least(runs.history(unresolved=False))
+    ax = trajectories.min_eigenvalue(runs.history(unresolved=False))
     assert not any("zero" in text.get_text() for text in ax.get_legend().get_texts())
 
 
@@ -110,7 +110,7 @@ def test_losses_and_errors_are_told_apart_and_sets_keep_their_names():
 
 
 def test_the_training_set_comes_first_whatever_the_order_in_the_file():
-    turned = Table(RUN["loss"].steps, {name: RUN["loss"][name] for name in ("test_loss", "train_loss")})
+    turned = ProbeTable(RUN["loss"].steps, {name: RUN["loss"][name] for name in ("test_loss", "train_loss")})
     ax = trajectories.losses(dataclasses.replace(RUN, tables={"loss": turned}))
     assert [one.get_label() for one in ax.lines] == ["train", "test"]
 
@@ -133,7 +133,7 @@ def test_attention_has_a_thick_line_per_layer_at_the_mean_over_heads():
 
 
 OVERLAID = (
-    trajectories.least, trajectories.drift, trajectories.rotation, trajectories.ranks, trajectories.losses,
+    trajectories.min_eigenvalue, trajectories.drift, trajectories.rotation, trajectories.ranks, trajectories.losses,
     trajectories.alignment,
 )  # fmt: skip
 
@@ -146,7 +146,7 @@ def test_several_runs_are_overlaid_with_their_labels_and_a_colour_each(draw):
     assert set(TWO["wide"]["kernel"].steps) == set(line(ax, "wide").get_xdata())
 
 
-@pytest.mark.parametrize("draw", [*OVERLAID, trajectories.eigenvalues, trajectories.attention])
+@pytest.mark.parametrize("draw", [*OVERLAID, trajectories.leading_eigenvalues, trajectories.attention])
 def test_each_draws_into_the_axes_that_it_is_given_and_saves(draw, tmp_path):
     figure = Figure(layout="constrained")
     ax = figure.subplots()
@@ -157,7 +157,7 @@ def test_each_draws_into_the_axes_that_it_is_given_and_saves(draw, tmp_path):
         assert legend.get_window_extent().y0 >= ax.get_window_extent().y1
 
 
-@pytest.mark.parametrize("draw", [*OVERLAID, trajectories.eigenvalues, trajectories.attention])
+@pytest.mark.parametrize("draw", [*OVERLAID, trajectories.leading_eigenvalues, trajectories.attention])
 def test_a_run_that_blew_up_is_drawn_as_far_as_it_has_numbers(draw, tmp_path):
     lost = dict(RUN.tables)
     for name, table in lost.items():
@@ -165,7 +165,7 @@ def test_a_run_that_blew_up_is_drawn_as_far_as_it_has_numbers(draw, tmp_path):
         for key, values in table.columns.items():
             columns[key] = values.copy()
             columns[key][3:] = False if values.dtype == bool else np.nan
-        lost[name] = Table(table.steps, columns)
+        lost[name] = ProbeTable(table.steps, columns)
     draw(dataclasses.replace(RUN, tables=lost)).figure.savefig(tmp_path / "a.svg")
 
 
@@ -176,24 +176,24 @@ def test_the_step_axis_shows_0_and_is_logarithmic_only_where_steps_span_much():
 
 
 def test_a_run_of_one_row_can_be_drawn(tmp_path):
-    first = {name: Table(t.steps[:1], {k: v[:1] for k, v in t.columns.items()}) for name, t in RUN.tables.items()}
-    for draw in (*OVERLAID, trajectories.eigenvalues, trajectories.attention):
+    first = {name: ProbeTable(t.steps[:1], {k: v[:1] for k, v in t.columns.items()}) for name, t in RUN.tables.items()}
+    for draw in (*OVERLAID, trajectories.leading_eigenvalues, trajectories.attention):
         draw(dataclasses.replace(RUN, tables=first)).figure.savefig(tmp_path / "a.svg")
 
 
 def test_nothing_to_draw_is_refused():
     with pytest.raises(ValueError, match="one or more; got an empty mapping"):
-        trajectories.least({})
+        trajectories.min_eigenvalue({})
 
 
 @pytest.mark.parametrize(
     ("draw", "words"),
     [
         (
-            lambda: trajectories.least(RUN, table="kernle"),
+            lambda: trajectories.min_eigenvalue(RUN, table="kernle"),
             "table must be a table of the history, .*'kernel'.*; got 'kernle'",
         ),
-        (lambda: trajectories.least(RUN, table="loss"), "table 'loss' has no column 'least'; it has"),
+        (lambda: trajectories.min_eigenvalue(RUN, table="loss"), "table 'loss' has no column 'least'; it has"),
         (lambda: trajectories.ranks(RUN, kinds=("rank",)), "table 'kernel' has no column 'rank_rank'"),
         (lambda: trajectories.ranks(RUN, kinds="stable"), "kinds must be a list of names of effective ranks"),
         (lambda: trajectories.ranks(RUN, kinds=()), "kinds must name one or more"),

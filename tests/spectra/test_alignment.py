@@ -10,7 +10,7 @@ import pytest
 
 import ntkseq
 from ntkseq import kernels
-from ntkseq.grams import Dense, Operator
+from ntkseq.grams import DenseGram, Operator
 from ntkseq.spectra import MatrixFree, spectrum
 
 N = 120
@@ -25,7 +25,7 @@ def part(lam: np.ndarray = LAM, rounding: float = 0.0, seed: int = 0, vectors: b
     if rounding:
         E = np.random.default_rng(seed).standard_normal((N, N))
         A = A + rounding * (E + E.T) / np.linalg.norm(E + E.T, 2)
-    K = Dense((A + A.T) / 2, rounding=rounding + 1e-14)  # pyright: ignore[reportArgumentType]
+    K = DenseGram((A + A.T) / 2, rounding=rounding + 1e-14)  # pyright: ignore[reportArgumentType]
     return spectrum(K, MatrixFree(**{"k": 8, "tol": 1e-9, **options}), vectors=vectors)
 
 

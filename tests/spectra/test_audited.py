@@ -12,7 +12,7 @@ from scipy import stats
 
 import ntkseq
 from ntkseq import grams, kernels
-from ntkseq.grams.auditing import Audit, Audited, Reference
+from ntkseq.grams.auditing import Audit, AuditedGram, Reference
 from ntkseq.spectra import audited, spectrum
 from ntkseq.spectra.audited import _coupling, _deviation
 
@@ -180,6 +180,6 @@ def test_a_spectrum_says_that_pairs_were_looked_at_and_how_likely_it_is_wrong():
     kernel = kernels.Recurrent(sigma_w=1.4)
     A = grams.audit(ntkseq.gram(kernel, x), kernel, x, pairs=300, delta=1e-4)
     s = spectrum(A)
-    assert isinstance(A, Audited) and "300 pairs" in s.method and "probability 0.0001" in s.method
+    assert isinstance(A, AuditedGram) and "300 pairs" in s.method and "probability 0.0001" in s.method
     assert spectrum(A).errors.tolist() == s.errors.tolist()  # the same pairs
     assert s.rounding == pytest.approx(A.rounding, rel=1e-6)

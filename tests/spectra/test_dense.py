@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ntkseq.grams.base import Dense
+from ntkseq.grams.base import DenseGram
 from ntkseq.spectra import spectrum
 from tests.spectra.truths import brownian, declared, holds, reflected, second_difference
 
@@ -74,7 +74,7 @@ def test_float64_entries_are_not_rounded_to_float32_when_x64_is_off():
 @pytest.mark.usefixtures("x64")
 def test_a_jax_float64_gram_keeps_its_declared_rounding():
     A, exact = second_difference(20)
-    s = spectrum(Dense(jnp.asarray(A), rounding=jnp.asarray(1e-9)))
+    s = spectrum(DenseGram(jnp.asarray(A), rounding=jnp.asarray(1e-9)))
     assert s.rounding == pytest.approx(1e-9)
     assert ((s.errors >= 1e-9) & (s.errors <= 1.02e-9)).all()
     assert np.abs(s.values - exact).max() < 1e-14
@@ -191,10 +191,10 @@ def test_bad_matrices_are_turned_away_at_the_door(bad, message: str):
 
 def test_a_traced_gram_is_turned_away():
     with pytest.raises(ValueError, match="K is needed as numbers on the host; got a tracer"):
-        jax.jit(lambda x: spectrum(Dense(x)).values)(jnp.eye(2))
+        jax.jit(lambda x: spectrum(DenseGram(x)).values)(jnp.eye(2))
 
 
 def test_a_matrix_of_unknown_rounding_has_a_spectrum_that_says_so():
-    s = spectrum(Dense(np.diag([3.0, 2.0, 1.0]), rounding=float("inf")))
+    s = spectrum(DenseGram(np.diag([3.0, 2.0, 1.0]), rounding=float("inf")))
     assert "not resolved: 1 in [-inf, inf]" in str(s) and "condition         at least 1\n" in str(s)
     assert s.condition.lower == 1.0 and s.condition.upper == float("inf") and "+- inf" in repr(s)

@@ -7,7 +7,7 @@ import pytest
 
 import ntkseq
 from ntkseq import kernels
-from ntkseq.grams import Dense
+from ntkseq.grams import DenseGram
 from ntkseq.spectra import entrywise, spectrum
 
 
@@ -46,7 +46,7 @@ def test_every_exact_eigenvalue_lies_within_its_bounds(near: bool):
         low, high = entrywise.bounds(*np.linalg.eigh(held), own, stated)
         slack = 1e-13 * n * truth[-1]
         assert (low - slack <= truth).all() and (truth <= high + slack).all(), trial
-        s = spectrum(Dense(held, rounding=stated * own.sum(), entrywise=stated))  # pyright: ignore[reportArgumentType]
+        s = spectrum(DenseGram(held, rounding=stated * own.sum(), entrywise=stated))  # pyright: ignore[reportArgumentType]
         assert (np.abs(s.values[::-1] - truth) <= s.errors[::-1] + slack).all(), trial
 
 
@@ -70,5 +70,5 @@ def test_one_example_and_the_norm_itself_are_the_ends():
 
 def test_a_gram_that_states_nothing_is_bounded_by_its_norm():
     A = np.diag([3.0, 2.0, 1.0])
-    np.testing.assert_allclose(spectrum(Dense(A, rounding=0.1)).errors, 0.1, rtol=1e-9)  # pyright: ignore
-    assert (spectrum(Dense(A, rounding=0.6, entrywise=0.1)).errors[-1] < 0.21).all()  # pyright: ignore
+    np.testing.assert_allclose(spectrum(DenseGram(A, rounding=0.1)).errors, 0.1, rtol=1e-9)  # pyright: ignore
+    assert (spectrum(DenseGram(A, rounding=0.6, entrywise=0.1)).errors[-1] < 0.21).all()  # pyright: ignore

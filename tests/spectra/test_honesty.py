@@ -11,7 +11,7 @@ import math
 import numpy as np
 import pytest
 
-from ntkseq.grams import Dense, Operator
+from ntkseq.grams import DenseGram, Operator
 from ntkseq.spectra import MatrixFree, nystrom, positive_definite, spectrum
 from ntkseq.spectra.ranks import Dimension, Entropy, Intrinsic, Numerical, Participation, Stable
 
@@ -67,7 +67,7 @@ def violations(seed: int) -> tuple[list[str], float]:
     if method == "operator":
         K = Operator(lambda V: held @ V, n, rounding=rounding, diagonal=np.diagonal(held), dtype=np.float64)
     else:
-        K = Dense(held, rounding=rounding)  # pyright: ignore[reportArgumentType]
+        K = DenseGram(held, rounding=rounding)  # pyright: ignore[reportArgumentType]
     if method == "dense":
         s = spectrum(K, method="dense")
     else:

@@ -8,7 +8,7 @@ import pytest
 
 import ntkseq
 from ntkseq import kernels
-from ntkseq.grams import Dense
+from ntkseq.grams import DenseGram
 from ntkseq.spectra import MatrixFree, lowest, spectrum
 from ntkseq.spectra.matrix_free import matrix_free
 
@@ -37,7 +37,7 @@ def test_the_least_eigenvalues_lie_within_their_bounds(part: int):
         e = 10.0 ** rng.uniform(-8, -3)
         held = rounded(rng, A, e, V[:, 0])
         stated = e / (1 - e)
-        K = Dense(held, rounding=stated * np.trace(held), frobenius=True, entrywise=stated)  # pyright: ignore
+        K = DenseGram(held, rounding=stated * np.trace(held), frobenius=True, entrywise=stated)  # pyright: ignore
         k, least, most, steps = (int(rng.integers(*ends)) for ends in ((1, 5), (1, 4), (2, 80), (4, 30)))
         s = matrix_free(K, k=k, k_smallest=least, max_iterations=most, steps=steps, seed=seed)
         slack = 1e-14 * n * truth[-1]
@@ -47,7 +47,7 @@ def test_the_least_eigenvalues_lie_within_their_bounds(part: int):
 
 
 def test_exact_pairs_give_the_norm_or_what_the_vectors_see_whichever_is_less():
-    K = Dense(np.diag([1e-3, 1.0, 2.0, 4.0]), rounding=7e-3, entrywise=1e-3)  # pyright: ignore
+    K = DenseGram(np.diag([1e-3, 1.0, 2.0, 4.0]), rounding=7e-3, entrywise=1e-3)  # pyright: ignore
     low, high = lowest.bounds(K, np.array([1e-3]), np.eye(4)[:, :1], residual=0.0, edge=1.0, product=0.0)
     # the vector sits on an example of size 1e-3: e a^2 = 1e-6
     assert high[0] == pytest.approx(1e-3 + 1e-6) and low[0] == pytest.approx(1e-3 - 1e-6 / 0.99)

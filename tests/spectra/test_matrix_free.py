@@ -8,7 +8,7 @@ import pytest
 
 import ntkseq
 from ntkseq import kernels
-from ntkseq.grams import Dense, Operator
+from ntkseq.grams import DenseGram, Operator
 from ntkseq.spectra import MatrixFree, spectrum
 from ntkseq.spectra.ranks import Dimension
 
@@ -163,4 +163,4 @@ def test_a_cross_gram_has_no_spectrum():
     x = jax.random.normal(jax.random.key(0), (8, 4, 2))
     with pytest.raises(ValueError, match="square and symmetric"):
         spectrum(ntkseq.lazy(kernels.Recurrent(), x, x), method="matrix-free")
-    assert Dense(np.eye(2)).norm_fro() == pytest.approx(np.sqrt(2))
+    assert DenseGram(np.eye(2)).norm_fro() == pytest.approx(np.sqrt(2))

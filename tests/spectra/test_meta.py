@@ -11,7 +11,7 @@ import pytest
 
 from ntkseq import kernels
 from ntkseq._struct import static, struct
-from ntkseq.grams.base import Dense
+from ntkseq.grams.base import DenseGram
 from ntkseq.kernels.base import Kernel
 from ntkseq.spectra.meta import condition_score, meta_spectra
 
@@ -56,7 +56,7 @@ def test_the_score_is_the_mean_over_batches_of_whole_tasks() -> None:
     rng = np.random.default_rng(0)
     J = rng.standard_normal((14, 30))  # 7 tasks of 2 queries; the last is left over
     K = J @ J.T
-    score = condition_score(Dense(K), queries=2, batch=3)
+    score = condition_score(DenseGram(K), queries=2, batch=3)
     want = [np.linalg.cond(K[:6, :6]), np.linalg.cond(K[6:12, 6:12])]
     np.testing.assert_allclose([c.estimate for c in score.conditions], want, rtol=1e-9)
     assert score.value == pytest.approx(np.mean(want)) and score.error == pytest.approx(np.std(want, ddof=1) / 2**0.5)
@@ -65,10 +65,10 @@ def test_the_score_is_the_mean_over_batches_of_whole_tasks() -> None:
 
 def test_a_batch_below_the_rounding_is_not_resolved() -> None:
     K = np.diag([1.0, 0.5, 1.0, 1e-9])
-    score = condition_score(Dense(K, rounding=1e-6, entrywise=None), queries=1, batch=2)
+    score = condition_score(DenseGram(K, rounding=1e-6, entrywise=None), queries=1, batch=2)
     assert score.resolved == 1 and score.conditions[0].finite and score.conditions[1].upper == math.inf
     assert score.value == 2.0 and math.isnan(score.error)
-    singular = condition_score(Dense(np.diag([1.0, 0.0, 1.0, 0.0])), queries=1, batch=2)
+    singular = condition_score(DenseGram(np.diag([1.0, 0.0, 1.0, 0.0])), queries=1, batch=2)
     assert singular.value == math.inf and singular.resolved == 0
 
 
@@ -82,4 +82,4 @@ def test_a_batch_below_the_rounding_is_not_resolved() -> None:
 )
 def test_what_does_not_fit_is_refused_in_one_sentence(options, message) -> None:
     with pytest.raises(ValueError, match=message):
-        condition_score(Dense(np.eye(4)), **options)
+        condition_score(DenseGram(np.eye(4)), **options)

@@ -12,7 +12,7 @@ import ntkseq
 from ntkseq import bounds, kernels, spectra
 from ntkseq._struct import replace
 from ntkseq.blocks import Attention, Linear
-from ntkseq.grams.base import Dense
+from ntkseq.grams.base import DenseGram
 from ntkseq.grams.sampling import Sampling
 from ntkseq.spectra import ranks, sampling_error
 
@@ -25,10 +25,10 @@ def batches(root: np.ndarray, count: int, each: int, seed: Any) -> np.ndarray:
     return np.einsum("bpi,bpj->bij", h, h) / each
 
 
-def sampled(found: np.ndarray, *, bias: float = 0.0, samples: int = 64, entrywise: float = 1e-15) -> Dense:
+def sampled(found: np.ndarray, *, bias: float = 0.0, samples: int = 64, entrywise: float = 1e-15) -> DenseGram:
     """A Gram whose additive error says nothing."""
     known = Sampling(found, samples, "particles", entrywise, bias)
-    return Dense(found.mean(axis=0), rounding=1e3, frobenius=True, entrywise=1e3, sampling=known)
+    return DenseGram(found.mean(axis=0), rounding=1e3, frobenius=True, entrywise=1e3, sampling=known)
 
 
 def covariance(n: int, seed: int) -> np.ndarray:
@@ -108,13 +108,13 @@ def test_a_gru_of_six_sequences_is_resolved_and_a_bound_on_it_is_not_certified()
 
 def test_a_matrix_without_batches_says_why_its_error_is_the_worst() -> None:
     why = Sampling(why="this kernel is not a sum of its batches")
-    found = spectra.spectrum(Dense(np.eye(3), rounding=0.5, entrywise=0.2, sampling=why))
+    found = spectra.spectrum(DenseGram(np.eye(3), rounding=0.5, entrywise=0.2, sampling=why))
     assert found.sampling.relative is None and found.sampling.samples_for() == np.inf
     assert "sampling error    as large as the worst entry has it: this kernel is not a sum of its batches" in str(found)
 
 
 def test_a_spectrum_in_part_calls_the_error_by_its_name() -> None:
-    K = Dense(np.diag(np.arange(1.0, 41)), rounding=0.5, sampling=Sampling(why="a lazy Gram holds no batches"))
+    K = DenseGram(np.diag(np.arange(1.0, 41)), rounding=0.5, sampling=Sampling(why="a lazy Gram holds no batches"))
     assert "sampling error of K 0.5" in str(spectra.spectrum(K, spectra.MatrixFree(k=3)))
 
 

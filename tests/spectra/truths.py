@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq.grams.base import Dense
+from ntkseq.grams.base import DenseGram
 
 
 def reflected(eigenvalues: np.ndarray, rng: np.random.Generator, times: int = 2) -> np.ndarray:
@@ -27,10 +27,10 @@ def reflected(eigenvalues: np.ndarray, rng: np.random.Generator, times: int = 2)
     return out
 
 
-def declared(A: np.ndarray, rounding: float) -> Dense:
+def declared(A: np.ndarray, rounding: float) -> DenseGram:
     """A float64 Gram that declares its rounding, also where x64 is off."""
     with jax.enable_x64(True):
-        return Dense(jnp.asarray(A, jnp.float64), rounding=rounding)
+        return DenseGram(jnp.asarray(A, jnp.float64), rounding=rounding)
 
 
 def second_difference(n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import pytest
 
 from ntkseq.reports.page import page
 from ntkseq.studies.history import Recorded, recorded, sheet
-from ntkseq.training import History, Table
+from ntkseq.training import History, ProbeTable
 from tests.reports import runs
 
 RUN = runs.history()
@@ -18,7 +18,7 @@ RUN = runs.history()
 
 def changed(history=RUN, table="kernel", **columns):
     one = {**history[table].columns, **columns}
-    made = Table(history[table].steps, {name: values for name, values in one.items() if values is not None})
+    made = ProbeTable(history[table].steps, {name: values for name, values in one.items() if values is not None})
     return dataclasses.replace(history, tables={**history.tables, table: made})
 
 
@@ -49,8 +49,8 @@ def test_a_least_eigenvalue_that_is_not_told_from_zero_is_never_given_as_a_numbe
     found = sheet(RUN)
     (value,) = [value for value, label in found.facts if label.startswith("least eigenvalue")]
     start, _, end = value.partition(" → ")
-    assert start == f"{RUN['kernel']['least'][0]:.3g}" and end.startswith("below ")
-    assert float(end.removeprefix("below ")) >= RUN["kernel"]["least_upper"][-1]
+    assert start == f"{RUN['kernel']['min_eigenvalue'][0]:.3g}" and end.startswith("below ")
+    assert float(end.removeprefix("below ")) >= RUN["kernel"]["min_eigenvalue_upper"][-1]
     hidden = int((~RUN["kernel"]["resolved"]).sum())
     assert found.notes == (
         f"At {hidden} of 21 steps the least eigenvalue of kernel is not told from zero: only its upper end is known "
@@ -85,7 +85,7 @@ def test_what_a_probe_did_not_measure_is_left_out():
 
 
 def test_two_kernels_and_the_numbers_of_a_loop_stand_side_by_side():
-    more = {"late": RUN["kernel"], "logged": Table(RUN["kernel"].steps, {"rate": np.ones(21)})}
+    more = {"late": RUN["kernel"], "logged": ProbeTable(RUN["kernel"].steps, {"rate": np.ones(21)})}
     history = dataclasses.replace(RUN, tables={**RUN.tables, **more}, about={**RUN.about, "late": {"kind": "kernel"}})
     found = sheet(history)
     assert "Kernel: late" in [section.heading for section in found.sections]
@@ -118,11 +118,11 @@ def test_a_saved_history_has_the_sheet_of_the_one_in_memory(tmp_path, suffix: st
 
 BAD = {
     "no rows": (History({}, {}), "holds no row"),
-    "no column": (changed(least_upper=None), "no column 'least_upper'"),
+    "no column": (changed(least_upper=None), "no column 'min_eigenvalue_upper'"),
     "a column of another shape": (changed(least=np.zeros((21, 2))), r"column 'least' .* \(21, 2\)"),
     "top of one axis": (changed(top=np.zeros(21)), "column 'top'"),
     "steps that go back": (
-        dataclasses.replace(RUN, tables={"loss": Table(RUN["loss"].steps[::-1], RUN["loss"].columns)}),
+        dataclasses.replace(RUN, tables={"loss": ProbeTable(RUN["loss"].steps[::-1], RUN["loss"].columns)}),
         "ascending steps",
     ),
     "a name that is no word": (

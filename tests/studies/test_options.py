@@ -9,7 +9,7 @@ import pytest
 
 from ntkseq import cli
 from ntkseq.studies import Study, named, options
-from ntkseq.studies.accuracy import Scored
+from ntkseq.studies.accuracies import Scored
 from ntkseq.studies.records import Reading
 
 

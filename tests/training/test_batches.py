@@ -19,7 +19,7 @@ KEY = jax.random.key(3)
 @pytest.mark.parametrize("batch", few([3, None]))
 def test_carried_permutations_give_what_each_step_gives_alone(order: str, batch: int | None) -> None:
     batches = Batches(8, batch, order, KEY)
-    last = min(batches.most, 21)
+    last = min(batches.max_steps, 21)
     at = jax.jit(lambda batches, step: batches.at(step))
     alone = np.stack([np.asarray(at(batches, step)) for step in range(last)])
     np.testing.assert_array_equal(batches.indices(0, last), alone)
@@ -48,7 +48,7 @@ def test_what_an_epoch_leaves_over_is_dropped() -> None:
 def test_one_pass_takes_consecutive_examples() -> None:
     batches = Batches(7, 2, "once", KEY)
     np.testing.assert_array_equal(batches.indices(0, 3), [[0, 1], [2, 3], [4, 5]])
-    assert batches.most == 3
+    assert batches.max_steps == 3
     with pytest.raises(ValueError, match=r"first <= last <= 3; got 0 and 4"):
         batches.indices(0, 4)
 

@@ -56,7 +56,7 @@ def fit(path: pathlib.Path | None = None, **changes: Any) -> sgd.Trained:
         f=affine, params=start(), data=(X, Y), optimizer=OPTIMIZER, batch=3, steps=40, key=KEY, average="all",
         checkpoint=path, checkpoint_every=None if path is None else 7,
     )  # fmt: skip
-    return sgd.fit(**(given | changes))
+    return sgd.train(**(given | changes))
 
 
 def everything(trained: sgd.Trained) -> dict[str, np.ndarray]:

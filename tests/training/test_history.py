@@ -76,7 +76,7 @@ def test_a_missing_table_or_column_is_named():
     with pytest.raises(KeyError, match="no table 'kernel'; there are movement"):
         history["kernel"]
     with pytest.raises(KeyError, match="no column 'least'; there are distance"):
-        history["movement"]["least"]
+        history["movement"]["min_eigenvalue"]
 
 
 def test_a_state_of_other_probes_is_refused():

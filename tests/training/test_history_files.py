@@ -12,7 +12,7 @@ import pandas
 import pytest
 
 from ntkseq import training
-from ntkseq.training import History, MovementProbe, Table, history_files
+from ntkseq.training import History, MovementProbe, ProbeTable, history_files
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def history() -> History:
         "b": np.array([[np.inf, -np.inf], [0.1, 1e-300]]),
         "ok": np.array([True, False]),
     }
-    return History({"kernel": Table(np.array([0, 10]), columns)}, {"kernel": {"kind": "kernel", "every": 10}})
+    return History({"kernel": ProbeTable(np.array([0, 10]), columns)}, {"kernel": {"kind": "kernel", "every": 10}})
 
 
 @pytest.mark.parametrize("name", ["h.npz", "h.json"])

@@ -43,8 +43,8 @@ def test_every_column_is_what_an_explicit_kernel_says():
     values, vectors = np.linalg.eigh(K)
     first = np.linalg.eigh(K0)[1]
     row = {name: column[1] for name, column in table.columns.items()}
-    assert row["least_lower"] <= values[0] <= row["least_upper"] and row["resolved"]
-    assert abs(row["largest"] - values[-1]) <= row["largest_error"]
+    assert row["min_eigenvalue_lower"] <= values[0] <= row["min_eigenvalue_upper"] and row["resolved"]
+    assert abs(row["max_eigenvalue"] - values[-1]) <= row["max_eigenvalue_error"]
     assert (np.abs(row["top"] - values[::-1][:3]) <= row["top_error"]).all()
     assert 0 < row["rounding"] < 1e-3 * values[-1]
     for kind in ("entropy", "stable", "participation"):
@@ -75,7 +75,7 @@ def test_intervals_hold_the_exact_least_eigenvalue_of_near_duplicates(seed: int)
     params = jittered(PARAMS, seed)
     row = training.track([training.KernelProbe(NET.apply, x)], params)["kernel"]
     exact = np.linalg.eigvalsh(explicit(params, x)[0])[0]
-    assert row["least_lower"][0] <= exact <= row["least_upper"][0]
+    assert row["min_eigenvalue_lower"][0] <= exact <= row["min_eigenvalue_upper"][0]
 
 
 @pytest.mark.slow
@@ -94,13 +94,13 @@ def test_targets_of_one_output_are_compared_with_that_output():
     other = models.Recurrent(width=12, sigma_b=0.2)
     params = jax.tree.map(lambda leaf: leaf[1:] if leaf.shape[0] == 2 and leaf.ndim == 2 else leaf, PARAMS)
     alone = training.track([training.KernelProbe(other.apply, X, y=Y[:, 1])], params)["kernel"]
-    for name in ("alignment", "alignment_residual", "least"):
+    for name in ("alignment", "alignment_residual", "min_eigenvalue"):
         np.testing.assert_allclose(one[name], alone[name], rtol=1e-4)
 
 
 def test_one_example_has_a_row():
     row = training.track([training.KernelProbe(NET.apply, X[:1], y=Y[:1])], PARAMS)["kernel"]
-    assert row["least"][0] == row["largest"][0] > 0
+    assert row["min_eigenvalue"][0] == row["max_eigenvalue"][0] > 0
     assert row["rank_entropy"][0] == pytest.approx(1)
 
 
@@ -147,7 +147,7 @@ def test_a_probe_of_all_outputs_measures_the_whole_matrix():
     K, y = J @ J.T, np.asarray(Y, np.float64).reshape(-1)
     values = np.linalg.eigvalsh(K)
     assert (np.abs(row["top"] - values[::-1][:3]) <= row["top_error"]).all()
-    assert row["least_lower"] <= values[0] <= row["least_upper"]
+    assert row["min_eigenvalue_lower"] <= values[0] <= row["min_eigenvalue_upper"]
     assert abs(row["alignment"] - y @ K @ y / (np.linalg.norm(K) * (y @ y))) <= row["alignment_error"] + 1e-6
     np.testing.assert_allclose(row["sharpness"], values[-1] / 7, rtol=1e-5)
 

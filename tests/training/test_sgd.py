@@ -83,8 +83,8 @@ def close(tree: Any, other: Any, **tolerance: float) -> None:
 @pytest.mark.parametrize("batch", [1, 3, None])
 def test_plain_steps_are_those_of_a_loop_in_numpy(x64, order: str, batch: int | None) -> None:
     batches = Batches(10, batch, order, KEY)
-    steps = min(batches.most, 12)
-    trained = sgd.fit(
+    steps = min(batches.max_steps, 12)
+    trained = sgd.train(
         affine, start(np.float64), points(dtype=np.float64), lr=0.1, batch=batch, order=order, steps=steps, key=KEY
     )
     iterates, losses = numpy_sgd(0.1, batches.indices(0, steps))
@@ -96,7 +96,7 @@ def test_plain_steps_are_those_of_a_loop_in_numpy(x64, order: str, batch: int | 
 @pytest.mark.parametrize("every", [None, 7, 100])
 def test_long_runs_keep_every_loss_whatever_breaks_them(x64, every: int | None) -> None:
     probes = () if every is None else (MovementProbe(every=every),)
-    trained = sgd.fit(
+    trained = sgd.train(
         affine, start(np.float64), points(dtype=np.float64), lr=0.02, batch=3, steps=600, key=KEY, probes=probes
     )
     iterates, losses = numpy_sgd(0.02, Batches(10, 3, "shuffle", KEY).indices(0, 600))
@@ -105,7 +105,7 @@ def test_long_runs_keep_every_loss_whatever_breaks_them(x64, every: int | None) 
 
 
 def test_one_pass_is_the_loop_over_the_rows_in_order() -> None:
-    trained = sgd.fit(affine, start(), points(), lr=0.05, order="once", epochs=1, key=KEY)
+    trained = sgd.train(affine, start(), points(), lr=0.05, order="once", epochs=1, key=KEY)
     iterates, losses = numpy_sgd(0.05, np.arange(10)[:, None])
     close(trained.params, iterates[-1], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(trained.losses, losses, rtol=1e-4)
@@ -113,7 +113,7 @@ def test_one_pass_is_the_loop_over_the_rows_in_order() -> None:
 
 @pytest.mark.parametrize(("average", "first"), [("all", 0), (0.5, 6), (0.25, 9), (0.01, 11), (1.0, 0)])
 def test_the_average_is_that_of_the_iterates_before_the_last_one(x64, average: Any, first: int) -> None:
-    trained = sgd.fit(
+    trained = sgd.train(
         affine, start(np.float64), points(dtype=np.float64), lr=0.1, batch=2, steps=12, key=KEY, average=average
     )
     iterates, _ = numpy_sgd(0.1, Batches(10, 2, "shuffle", KEY).indices(0, 12))
@@ -124,7 +124,7 @@ def test_the_average_is_that_of_the_iterates_before_the_last_one(x64, average: A
 
 def test_a_long_average_in_float32_keeps_its_digits() -> None:
     # the gradient is 0 at the start, so every iterate is the same number, and so is their mean
-    trained = sgd.fit(
+    trained = sgd.train(
         lambda p, x: p * x, np.float32([0.1]), (np.ones((1, 1)), np.float32([[0.1]])), lr=0.1, steps=20_000, key=KEY,
         average="all",
     )  # fmt: skip
@@ -134,7 +134,7 @@ def test_a_long_average_in_float32_keeps_its_digits() -> None:
 
 def test_momentum_is_that_of_a_loop_in_numpy(x64) -> None:
     data = points(dtype=np.float64)
-    trained = sgd.fit(affine, start(np.float64), data, optax.sgd(0.05, momentum=0.9), batch=2, steps=15, key=KEY)
+    trained = sgd.train(affine, start(np.float64), data, optax.sgd(0.05, momentum=0.9), batch=2, steps=15, key=KEY)
     iterates, losses = numpy_sgd(0.05, Batches(10, 2, "shuffle", KEY).indices(0, 15), momentum=0.9)
     close(trained.params, iterates[-1], rtol=1e-11, atol=1e-12)
     np.testing.assert_allclose(trained.losses, losses, rtol=1e-11)
@@ -152,7 +152,7 @@ def test_each_loss_is_the_one_written_out(name: str) -> None:
         "own": (lambda out, y: jnp.sum(jnp.abs(out - y)), y, start(), affine),
     }[name]  # fmt: skip
     optimizer = optax.adam(0.05)
-    trained = sgd.fit(
+    trained = sgd.train(
         f, params, (x, targets), optimizer, loss=loss if name == "own" else name, batch=4, epochs=4, key=KEY
     )
     rows = Batches(10, 4, "shuffle", KEY).indices(0, 8)
@@ -168,7 +168,7 @@ def test_ragged_sequences_train_on_what_counts() -> None:
     lengths = np.array([4, 1, 2, 3, 4, 2])
     params = NET.init(jax.random.key(0), x[0])
     given = dict(lr=0.1, batch=2, steps=9, key=KEY)
-    trained = sgd.fit(NET.apply, params, (x, y, lengths), **given)
+    trained = sgd.train(NET.apply, params, (x, y, lengths), **given)
     rows = Batches(6, 2, "shuffle", KEY).indices(0, 9)
     wanted, losses = optax_loop(
         NET.apply, params, (jnp.asarray(x), jnp.asarray(lengths, jnp.int32), jnp.asarray(y)), optax.sgd(0.1),
@@ -177,7 +177,7 @@ def test_ragged_sequences_train_on_what_counts() -> None:
     close(trained.params, wanted, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(trained.losses, losses, rtol=1e-4)
     padded = np.where(np.arange(4)[None, :, None] < lengths[:, None, None], x, 7.0).astype(np.float32)
-    close(sgd.fit(NET.apply, params, (padded, y, lengths), **given).params, trained.params, rtol=0)
+    close(sgd.train(NET.apply, params, (padded, y, lengths), **given).params, trained.params, rtol=0)
 
 
 @pytest.mark.parametrize("trainable", ["W", lambda path: "W" in path])
@@ -185,19 +185,19 @@ def test_ragged_sequences_train_on_what_counts() -> None:
 def test_frozen_leaves_stay_and_the_others_train_as_if_alone(trainable: Any, optimizer: Any) -> None:
     params = start() | {"count": np.array([3, 4], np.int32)}
     data, given = points(), dict(lr=0.1 if optimizer is None else None, batch=2, steps=6, key=KEY, average="all")
-    trained = sgd.fit(affine, params, data, optimizer, trainable=trainable, **given)
+    trained = sgd.train(affine, params, data, optimizer, trainable=trainable, **given)
     for tree in (trained.params, trained.average):
         np.testing.assert_array_equal(tree["b"], params["b"])
         np.testing.assert_array_equal(tree["count"], params["count"])
-    alone = sgd.fit(lambda p, x: affine({"b": params["b"], **p}, x), {"W": params["W"]}, data, optimizer, **given)
+    alone = sgd.train(lambda p, x: affine({"b": params["b"], **p}, x), {"W": params["W"]}, data, optimizer, **given)
     np.testing.assert_allclose(np.asarray(trained.params["W"]), np.asarray(alone.params["W"]), rtol=1e-6)
     assert np.abs(np.asarray(trained.params["W"]) - params["W"]).min() > 1e-4
 
 
 def test_integer_leaves_are_carried_past_any_optimizer() -> None:
     params = start() | {"count": np.array([3, 4], np.int32)}
-    trained = sgd.fit(affine, params, points(), optax.adamw(0.1), steps=3, key=KEY)
-    plain = sgd.fit(affine, start(), points(), optax.adamw(0.1), steps=3, key=KEY)
+    trained = sgd.train(affine, params, points(), optax.adamw(0.1), steps=3, key=KEY)
+    plain = sgd.train(affine, start(), points(), optax.adamw(0.1), steps=3, key=KEY)
     np.testing.assert_array_equal(trained.params["count"], params["count"])
     close({k: trained.params[k] for k in ("W", "b")}, plain.params, rtol=0)
 
@@ -205,7 +205,7 @@ def test_integer_leaves_are_carried_past_any_optimizer() -> None:
 def test_half_precision_parameters_stay_so_and_their_loss_is_wide() -> None:
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), start())
     data = (jnp.asarray(points()[0], jnp.bfloat16), points()[1])
-    trained = sgd.fit(affine, params, data, lr=0.1, batch=None, steps=30, key=KEY, average="all")
+    trained = sgd.train(affine, params, data, lr=0.1, batch=None, steps=30, key=KEY, average="all")
     assert {leaf.dtype for leaf in jax.tree.leaves((trained.params, trained.average))} == {jnp.dtype(jnp.bfloat16)}
     assert trained.losses.dtype == np.float32 and trained.losses[-1] < 0.7 * trained.losses[0]
 
@@ -218,7 +218,7 @@ def counted_loss(prediction: Any, y: Any) -> Any:
 def test_one_program_serves_any_number_of_steps_rates_starts_and_probes() -> None:
     def run(**changes: Any) -> None:
         given: dict[str, Any] = dict(lr=0.1, loss=counted_loss, batch=2, steps=5, key=KEY) | changes
-        sgd.fit(affine, given.pop("params", start()), points(), **given)
+        sgd.train(affine, given.pop("params", start()), points(), **given)
 
     run()
     before = len(traces)
@@ -232,7 +232,7 @@ def test_one_program_serves_any_number_of_steps_rates_starts_and_probes() -> Non
 def test_probes_see_the_iterates_of_their_steps(x64) -> None:
     probes = (MovementProbe(every=3), MovementProbe(every=(1, 10), name="now_and_then"))
     given = dict(lr=0.1, batch=2, steps=11, key=KEY)
-    trained = sgd.fit(affine, start(np.float64), points(dtype=np.float64), probes=probes, **given)
+    trained = sgd.train(affine, start(np.float64), points(dtype=np.float64), probes=probes, **given)
     assert trained.history is not None
     iterates, _ = numpy_sgd(0.1, Batches(10, 2, "shuffle", KEY).indices(0, 11))
     for name, steps in (("movement", [0, 3, 6, 9]), ("now_and_then", [0, 1, 10])):
@@ -241,46 +241,46 @@ def test_probes_see_the_iterates_of_their_steps(x64) -> None:
         moved = [np.sqrt(sum(np.sum((iterates[s][k] - iterates[0][k]) ** 2) for k in "Wb")) for s in steps]
         np.testing.assert_allclose(table["distance"], moved, rtol=1e-12, atol=1e-15)
     history = track(probes, start(np.float64))
-    again = sgd.fit(affine, start(np.float64), points(dtype=np.float64), probes=history, **given)
+    again = sgd.train(affine, start(np.float64), points(dtype=np.float64), probes=history, **given)
     np.testing.assert_array_equal(again.history["movement"]["distance"], trained.history["movement"]["distance"])
-    close(sgd.fit(affine, start(np.float64), points(dtype=np.float64), **given).params, trained.params, rtol=0)
+    close(sgd.train(affine, start(np.float64), points(dtype=np.float64), **given).params, trained.params, rtol=0)
     assert len(history["movement"]) == 1  # the one handed in is as it was
 
 
 def test_divergence_is_returned_with_what_was_seen_before() -> None:
     given = dict(lr=1e6, batch=None, key=KEY, average="all", probes=(MovementProbe(every=1),))
-    trained = sgd.fit(affine, start(), points(), steps=100, **given)
+    trained = sgd.train(affine, start(), points(), steps=100, **given)
     at = trained.diverged_at
     assert at is not None and 2 < at < 20 and trained.step == at
     assert trained.losses.shape == (at,) and np.isfinite(trained.losses).all()
     assert trained.history["movement"].steps.tolist() == list(range(at + 1))
-    assert sgd.fit(affine, start(), points(), steps=100, **given | dict(probes=())).diverged_at == at
-    fine = sgd.fit(affine, start(), points(), steps=at - 1, **given)
+    assert sgd.train(affine, start(), points(), steps=100, **given | dict(probes=())).diverged_at == at
+    fine = sgd.train(affine, start(), points(), steps=at - 1, **given)
     np.testing.assert_array_equal(fine.losses, trained.losses[:-1])
     assert fine.diverged_at is None and "diverged at" in repr(trained) and "diverged" not in repr(fine)
 
 
 def test_a_loss_without_end_at_the_start_is_divergence_at_0() -> None:
-    trained = sgd.fit(affine, start(), points(), lr=0.1, loss=lambda f, y: jnp.log(-jnp.sum(f * f)), steps=5, key=KEY)
+    trained = sgd.train(affine, start(), points(), lr=0.1, loss=lambda f, y: jnp.log(-jnp.sum(f * f)), steps=5, key=KEY)
     assert trained.diverged_at == 0 and trained.step == 0 and trained.losses.shape == (0,) and trained.average is None
     close(trained.params, start(), rtol=0)
 
 
 def test_divergence_in_the_very_last_step_is_seen() -> None:
-    trained = sgd.fit(affine, start(), points(), optax.sgd(np.float32(np.inf)), steps=1, key=KEY)
+    trained = sgd.train(affine, start(), points(), optax.sgd(np.float32(np.inf)), steps=1, key=KEY)
     assert trained.diverged_at == 1 and trained.losses.shape == (1,)
 
 
 def test_the_parameters_handed_in_are_not_touched() -> None:
     params = jax.tree.map(jnp.asarray, start())
-    sgd.fit(affine, params, points(), optax.adam(0.1), steps=4, key=KEY)
+    sgd.train(affine, params, points(), optax.adam(0.1), steps=4, key=KEY)
     close(params, start(), rtol=0)
 
 
 def test_progress_is_shown_when_asked_for(capsys) -> None:
-    sgd.fit(affine, start(), points(), lr=0.1, steps=300, key=KEY, progress=True)
+    sgd.train(affine, start(), points(), lr=0.1, steps=300, key=KEY, progress=True)
     assert "fit: 100%" in capsys.readouterr().err
-    sgd.fit(affine, start(), points(), lr=0.1, steps=300, key=KEY)
+    sgd.train(affine, start(), points(), lr=0.1, steps=300, key=KEY)
     assert capsys.readouterr().err == ""
 
 
@@ -331,4 +331,4 @@ X, Y = points()
 def test_wrong_inputs_are_named(changes: dict[str, Any], message: str) -> None:
     given: dict[str, Any] = dict(params=start(), data=points(), lr=0.1, steps=3, key=KEY) | changes
     with pytest.raises(ValueError, match=message):
-        sgd.fit(affine, given.pop("params"), given.pop("data"), given.pop("optimizer", None), **given)
+        sgd.train(affine, given.pop("params"), given.pop("data"), given.pop("optimizer", None), **given)

@@ -123,11 +123,11 @@ def test_a_state_is_passed_always_or_never():
         (lambda: without.tape(1).update(1, PARAMS, STATE), "state must be left out"),
         (lambda: tracked.update(1, PARAMS, {"mean": jnp.zeros(2)}), "state must be like those that tracking began"),
         (
-            lambda: training.sgd.fit(f, PARAMS, (X, Y), lr=0.1, steps=1, key=jax.random.key(0), probes=tracked),
+            lambda: training.sgd.train(f, PARAMS, (X, Y), lr=0.1, steps=1, key=jax.random.key(0), probes=tracked),
             "failed for one example",  # f(params, state, x) is no function of one example
         ),
         (
-            lambda: training.sgd.fit(lambda p, x: f(p, STATE, x), PARAMS, (X, Y), lr=0.1, steps=1,
+            lambda: training.sgd.train(lambda p, x: f(p, STATE, x), PARAMS, (X, Y), lr=0.1, steps=1,
                                      key=jax.random.key(0), probes=tracked),
             "state must be passed",
         ),
@@ -147,9 +147,9 @@ def test_a_probe_of_your_own_is_not_given_a_state_that_is_not_there():
             return jnp.max(params["A"])
 
         def reduce(self, measured: Any, memory: Any) -> dict[str, Any]:
-            return {"largest": measured}
+            return {"max_eigenvalue": measured}
 
-    assert training.track([Largest()], PARAMS).update(1, PARAMS)["largest"]["largest"].shape == (2,)
+    assert training.track([Largest()], PARAMS).update(1, PARAMS)["max_eigenvalue"]["max_eigenvalue"].shape == (2,)
 
 
 def test_a_function_that_holds_nothing_is_tracked_without_a_word():

@@ -33,6 +33,8 @@ class Dimension(EffectiveRank):
     Raises:
         ValueError: reg is not a finite number > 0.
 
+    Reference: zhang2005.
+
     Example:
         >>> from ntkseq import effective_rank, spectra
         >>> round(effective_rank([4.0, 2.0, 1.0, 0.0], spectra.ranks.Dimension(1.0)), 4)

@@ -38,6 +38,8 @@ class _Sum(Relative):
 class Stable(_Sum):
     """sum s^2 / s_1^2: the stable rank, |A|_F^2 / |A|_2^2.
 
+    Reference: rudelson2007.
+
     Example:
         >>> from ntkseq import effective_rank, spectra
         >>> effective_rank([4.0, 2.0, 1.0, 0.0], spectra.ranks.Stable())
@@ -59,6 +61,8 @@ class Stable(_Sum):
 class Intrinsic(_Sum):
     """sum s / s_1: the intrinsic dimension, tr K / |K|_2; of singular values, nuclear over spectral norm.
 
+    Reference: tropp2015, section 7.1.
+
     Example:
         >>> from ntkseq import effective_rank, spectra
         >>> effective_rank([4.0, 2.0, 1.0, 0.0], spectra.ranks.Intrinsic())
@@ -79,6 +83,8 @@ class Intrinsic(_Sum):
 @dataclasses.dataclass(frozen=True)
 class Participation(Relative):
     """(sum s)^2 / sum s^2: the participation ratio; with power=2 that of the energies s^2.
+
+    Reference: gao2017.
 
     Example:
         >>> from ntkseq import effective_rank, spectra

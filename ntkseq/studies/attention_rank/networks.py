@@ -112,7 +112,7 @@ class Bench:
                 training.LossProbe(self._apply, sets, loss="cross_entropy", every=every),
                 training.AttentionRankProbe(self._attention, few.x, lengths=few.lengths, every=every),
             ]
-        trained = sgd.fit(
+        trained = sgd.train(
             self._apply, params, part.data(part.y), self._adam, loss="cross_entropy", batch=min(study.batch, n),
             steps=study.steps, key=order, probes=probes,
         )  # fmt: skip
@@ -145,7 +145,7 @@ class Bench:
         start, order = jax.random.split(jax.random.key(base + seed))
         part = task.draw(n, (base, seed, n))
         params = scaled(self.head.init(start, part.x[0]), sigma)
-        trained = sgd.fit(
+        trained = sgd.train(
             self._head, params, part.data(part.signs), self._adam, loss="squared", batch=min(study.batch, n),
             steps=study.steps, key=order,
         )  # fmt: skip

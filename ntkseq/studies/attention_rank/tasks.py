@@ -41,7 +41,7 @@ class Examples:
         return (self.x,) if self.lengths is None else (self.x, self.lengths)
 
     def data(self, target: np.ndarray) -> tuple[np.ndarray, ...]:
-        """As `sgd.fit` takes it."""
+        """As `sgd.train` takes it."""
         return (self.x, target, *self.inputs[1:])
 
     def first(self, count: int) -> Examples:
@@ -157,7 +157,7 @@ def _windows(x: np.ndarray, y: np.ndarray, which: Any) -> Examples:
     vowels = [text.ALPHABET.index(letter) for letter in VOWELS]
     after = y[which]
     signs = np.where(np.isin(after, vowels), 1.0, -1.0).astype(np.float32)
-    return Examples(text.one_hot(x[which], positions=True), after, signs)
+    return Examples(text.one_hot_letters(x[which], positions=True), after, signs)
 
 
 def classes(source: str, names: tuple[str, ...], n_test: int | None, seed: int, **reading: Any) -> Task:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from ntkseq import kernels, models
 from ntkseq.bounds import Bound, meta_kernel
 from ntkseq.data.tasks import Tasks
-from ntkseq.predictors.few_shot import FewShot, few_shot
+from ntkseq.predictors.task_prediction import FewShot, few_shot
 from ntkseq.spectra.meta import MetaSpectrum, meta_spectra
 from ntkseq.studies.maml_fewshot.options import FewShotOptions
 from ntkseq.studies.maml_fewshot.pool import Pool
@@ -61,7 +61,7 @@ class Kernels:
     fits: dict[str, FewShot]
     reg: dict[str, float]
     time: dict[str, float]
-    accuracy: dict[str, dict[str, maml.Accuracy]]
+    accuracy: dict[str, dict[str, maml.FewShotAccuracy]]
     bounds: dict[str, Bound]
     measured: dict[str, float]
     spectra: dict[str, MetaSpectrum]
@@ -85,7 +85,7 @@ class Network:
     width: int
     seed: int
     losses: Float[np.ndarray, " steps"]
-    accuracy: dict[str, maml.Accuracy]
+    accuracy: dict[str, maml.FewShotAccuracy]
     deviation: float
     diverged_at: int | None
 
@@ -183,7 +183,9 @@ def train(
     # the loss is a mean over tasks, queries and outputs: a step lr moves F by lr Phi / count
     lr = count * found.time[algorithm] / study.steps
     tasks = Tasks(*pool.sequences(drawn.train), drawn.train.labels)
-    trained = maml.fit(f, params, tasks, lr=lr, batch=min(study.batch, study.tasks), steps=study.steps, key=order)
+    trained = maml.meta_train(
+        f, params, tasks, lr=lr, batch=min(study.batch, study.tasks), steps=study.steps, key=order
+    )
     accuracy, deviation = {}, math.nan
     if trained.diverged_at is None:
         flow = fit.refit(time=found.time[algorithm])

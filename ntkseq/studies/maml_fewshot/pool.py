@@ -13,15 +13,15 @@ from jaxtyping import Array, Float, Int
 from ntkseq import kernels
 from ntkseq._struct import static, struct
 from ntkseq.data import held_out
-from ntkseq.data.tasks import Support, Tasks, few_shot
+from ntkseq.data.tasks import Support, Tasks, few_shot_tasks
 from ntkseq.grams import gram
-from ntkseq.grams.base import Dense
+from ntkseq.grams.base import DenseGram
 from ntkseq.kernels.base import Kernel
 from ntkseq.studies.tangent.inputs import Part, Problem
 
 
 @struct
-class Table(Kernel):
+class PoolKernel(Kernel):
     """A kernel between examples that are known by their numbers (n, 1), read from its Gram matrix."""
 
     values: Array
@@ -40,10 +40,10 @@ class Table(Kernel):
         return self.error
 
 
-def table(gram: Dense) -> Table:
+def table(gram: DenseGram) -> PoolKernel:
     """The kernel that a Gram matrix holds."""
     assert gram.entrywise is not None
-    return Table(jnp.asarray(gram.array), float(gram.entrywise))
+    return PoolKernel(jnp.asarray(gram.array), float(gram.entrywise))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,14 +61,14 @@ class Pool:
     x: Float[np.ndarray, "n t d"]
     y: Int[np.ndarray, " n"]
     lengths: Int[np.ndarray, " n"] | None
-    theta: Table
-    head: Table
+    theta: PoolKernel
+    head: PoolKernel
     split: held_out.Classes
 
     def tasks(self, seen: bool, **options: Any) -> Tasks:
         """Tasks of numbers (N, s, 1), cut out of seen or of held-out classes; options of `few_shot`."""
         part = self.split.train if seen else self.split.test
-        return few_shot(part.x, part.y, **options)
+        return few_shot_tasks(part.x, part.y, **options)
 
     def sequences(self, tasks: Tasks) -> tuple[Any, Any]:
         """The same tasks with sequences for their numbers: `((xs, ys), xq)`, pairs with lengths where there are."""

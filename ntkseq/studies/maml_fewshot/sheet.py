@@ -11,12 +11,12 @@ import numpy as np
 
 from ntkseq import _statistics
 from ntkseq.reports import Figure, Section, Sheet, Table, comparisons
-from ntkseq.reports.learning import Curve, learning
+from ntkseq.reports.learning import LearningCurve, learning
 from ntkseq.spectra import Interval
 from ntkseq.studies.maml_fewshot.meta_kernels import ALGORITHMS, PLACES, Kernels, Network
 from ntkseq.studies.maml_fewshot.options import FewShotOptions
-from ntkseq.training.laziness import Laziness, laziness
-from ntkseq.training.maml import Accuracy
+from ntkseq.training.lazy_training import Laziness, laziness
+from ntkseq.training.maml import FewShotAccuracy
 
 SHOWN = {"none": "Theta", "maml": "MAML", "anil": "ANIL"}
 
@@ -49,7 +49,7 @@ def sheet(study: FewShotOptions, found: Sequence[Kernels], trained: Sequence[Net
     )
 
 
-def share(found: Accuracy, queries: int) -> Interval:
+def share(found: FewShotAccuracy, queries: int) -> Interval:
     """The share of right answers with a 95 % interval of Wilson's form, tasks as independent units.
 
     Its number of draws is that of tasks, or as many more as answers within a task differ from one another: a standard
@@ -98,13 +98,13 @@ def _answers(study: FewShotOptions, found: Sequence[Kernels], trained: Sequence[
     return Section("Right answers", text, tuple(figures), (table,))
 
 
-def _curves(study: FewShotOptions, some: Sequence[Kernels]) -> list[Curve]:
+def _curves(study: FewShotOptions, some: Sequence[Kernels]) -> list[LearningCurve]:
     curves = []
     for i, method in enumerate(some[0].accuracy):
         shares = [share(one.accuracy[method][PLACES[1]], study.ways * study.queries) for one in some]
         wrong, low, high = (np.array([1 - getattr(s, end) for s in shares]) for end in ("estimate", "upper", "lower"))
         shots = np.array([one.drawn.shots for one in some], float) * 1.02**i  # beside each other
-        curves.append(Curve(method, shots, wrong, low, high, colour=i, marker=i))
+        curves.append(LearningCurve(method, shots, wrong, low, high, colour=i, marker=i))
     return curves
 
 
@@ -119,7 +119,9 @@ def _spectra(found: Sequence[Kernels]) -> Section:
     for i, (name, s) in enumerate(first.spectra.items()):
         clear = s.spectrum.values > s.spectrum.errors
         curves.append(
-            Curve(SHOWN[name], np.arange(1, s.spectrum.n + 1)[clear], s.spectrum.values[clear], style="line", colour=i)
+            LearningCurve(
+                SHOWN[name], np.arange(1, s.spectrum.n + 1)[clear], s.spectrum.values[clear], style="line", colour=i
+            )
         )
     draw = partial(
         learning, curves, xlabel="index of the eigenvalue, largest first", ylabel="eigenvalue", ticks=(1, 10, 100)
@@ -189,10 +191,10 @@ def _slope(runs: Sequence[Network]) -> Laziness | None:
     return laziness([o.width for o in runs], [o.deviation for o in runs])
 
 
-def _pooled(runs: Sequence[Accuracy]) -> Accuracy:
+def _pooled(runs: Sequence[FewShotAccuracy]) -> FewShotAccuracy:
     """Of several networks on the same tasks: the scatter over tasks of their mean."""
     per_task = np.mean([one.per_task for one in runs], axis=0)
-    return Accuracy(float(per_task.mean()), _statistics.standard_error(per_task), per_task)
+    return FewShotAccuracy(float(per_task.mean()), _statistics.standard_error(per_task), per_task)
 
 
 def _numbers(found: Sequence[Kernels], trained: Sequence[Network], slopes: dict[str, Laziness]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkseq import _checks
-from ntkseq.data import spectra
+from ntkseq.data import eigenvalues
 from ntkseq.risks import MixedRegression
 from ntkseq.studies.base import NamedStudy
 
@@ -96,7 +96,7 @@ class RegressionOptions(NamedStudy):
         start_i = start/i,    spread_i = spread (log(i + 1)/log 2)^(growth/2),    alpha = step / tr Sigma
         """
         lam = _spectrum(kind, self.d)
-        shape = spectra.spread(lam, diversity=1.0, logs=growth)
+        shape = eigenvalues.spread(lam, diversity=1.0, logs=growth)
         start = self.start / np.arange(1, len(lam) + 1)
         return MixedRegression(
             lam, start, self.spread * shape / shape[0], self.noise, n1=self.n1, n2=self.n2, m=self.m,
@@ -121,9 +121,9 @@ class RegressionOptions(NamedStudy):
 
 def _spectrum(kind: str, d: int) -> Float[np.ndarray, " d"]:
     made = {
-        "log": lambda: spectra.power_law(d, decay=1.0, logs=2.0),
-        "levels": lambda: spectra.two_levels(d, 2),
-        "power": lambda: spectra.power_law(d, decay=2.0),
-        "exponential": lambda: spectra.exponential(d, rate=0.1),
+        "log": lambda: eigenvalues.power_law(d, decay=1.0, logs=2.0),
+        "levels": lambda: eigenvalues.two_levels(d, 2),
+        "power": lambda: eigenvalues.power_law(d, decay=2.0),
+        "exponential": lambda: eigenvalues.exponential(d, rate=0.1),
     }[kind]()
     return made / made[0]

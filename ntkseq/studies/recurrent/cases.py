@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from ntkseq.bounds import Bound
 from ntkseq.bounds.known_target import RiskConstants, StepsRiskConstants
-from ntkseq.reports.learning import Curve
+from ntkseq.reports.learning import LearningCurve
 from ntkseq.studies.recurrent.kernel_regression import Errors, KernelFit, NormFit
 from ntkseq.studies.recurrent.sgd import NetworkFit
 
@@ -91,32 +91,32 @@ class NormCase(Case[FitOfNorm]):
         return sum(fit.violates(most, label_error=self.label_error) for fit in self.every)
 
 
-def spread_curve(label: str, x: Any, values: Float[np.ndarray, "draws s"], **options: Any) -> Curve:
+def spread_curve(label: str, x: Any, values: Float[np.ndarray, "draws s"], **options: Any) -> LearningCurve:
     """Means over draws, from the least to the largest."""
-    return Curve(label, x, values.mean(axis=0), values.min(axis=0), values.max(axis=0), **options)
+    return LearningCurve(label, x, values.mean(axis=0), values.min(axis=0), values.max(axis=0), **options)
 
 
-def bound_curve(label: str, x: Any, said: Sequence[Bound], **options: Any) -> Curve:
+def bound_curve(label: str, x: Any, said: Sequence[Bound], **options: Any) -> LearningCurve:
     """Values of bounds as a line, solid if all are certified."""
     values = [math.nan if one.value is None else one.value for one in said]
-    return Curve(label, x, values, style="line", certified=all(one.certified for one in said), **options)
+    return LearningCurve(label, x, values, style="line", certified=all(one.certified for one in said), **options)
 
 
-def risk_curve(label: str, case: Case[Any], **options: Any) -> Curve:
+def risk_curve(label: str, case: Case[Any], **options: Any) -> LearningCurve:
     """The bound before any label against n."""
-    return Curve(label, case.sizes, [case.risk_at(n) for n in case.sizes], style="line",
+    return LearningCurve(label, case.sizes, [case.risk_at(n) for n in case.sizes], style="line",
                  certified=case.risk.certified, **options)  # fmt: skip
 
 
 def network_curves(trained: Sequence[Trained], widths: Sequence[int], *, end: str = "", marker: int = 0,
-                   **options: Any) -> list[Curve]:  # fmt: skip
+                   **options: Any) -> list[LearningCurve]:  # fmt: skip
     """Errors of networks against n, one open curve per width."""
     curves = []
     for i, width in enumerate(sorted(widths)):
         runs = [one.network for one in trained if one.network.width == width]
         if runs:
             at = [r.errors for r in runs]
-            curves.append(Curve(f"SGD, width {width}{end}", [r.n for r in runs], [e.mean for e in at],
+            curves.append(LearningCurve(f"SGD, width {width}{end}", [r.n for r in runs], [e.mean for e in at],
                                 [e.lower for e in at], [e.upper for e in at], style="hollow", marker=marker + i,
                                 **options))  # fmt: skip
     return curves

@@ -13,8 +13,8 @@ from jaxtyping import Float
 
 from ntkseq import _checks, _statistics, bounds
 from ntkseq.bounds import Bound
-from ntkseq.grams import Dense
-from ntkseq.predictors.ridge import factorise
+from ntkseq.grams import DenseGram
+from ntkseq.predictors.kernel_ridge import factorise
 from ntkseq.spectra import Interval, spectrum
 
 EPS = float(np.finfo(np.float64).eps)
@@ -132,7 +132,7 @@ class KernelRegression:
         reg, reason: as of `KernelFit`.
     """
 
-    def __init__(self, K: Dense, cross: Any, n: int) -> None:
+    def __init__(self, K: DenseGram, cross: Any, n: int) -> None:
         self.n, self.part = n, leading(K, n)
         self._cross: Float[np.ndarray, "m n"] = np.asarray(cross, np.float64)[:, :n]
         values = np.asarray(self.part, np.float64)
@@ -164,7 +164,9 @@ class KernelRegression:
         return NormFit(self.n, errors(f, y_test), f, self.reg, self.reason, norm, self._moved, self.trace)
 
 
-def kernel_fits(K: Dense, cross: Any, y: Any, y_test: Any, sizes: Sequence[int], **options: Any) -> list[BoundedFit]:
+def kernel_fits(
+    K: DenseGram, cross: Any, y: Any, y_test: Any, sizes: Sequence[int], **options: Any
+) -> list[BoundedFit]:
     """Fit kernel regression to the first n of the training examples, for several n.
 
     Args:
@@ -185,6 +187,6 @@ def kernel_fits(K: Dense, cross: Any, y: Any, y_test: Any, sizes: Sequence[int],
     return found
 
 
-def leading(K: Dense, n: int) -> Dense:
+def leading(K: DenseGram, n: int) -> DenseGram:
     """The Gram matrix of the first n examples, with its own rounding."""
     return K.take(slice(0, n))

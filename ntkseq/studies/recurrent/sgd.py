@@ -153,7 +153,7 @@ def learn(
         params: at the start.
         train, test: sequences and labels each, labels (n,) or (n, o).
         lr, epochs, batch, key: of SGD. One epoch takes the examples in the order given.
-        trainable: pattern of the paths of trained leaves, as for `training.sgd.fit`.
+        trainable: pattern of the paths of trained leaves, as for `training.sgd.train`.
         width, seed: to be remembered in what comes back.
     """
     (x, y), (x_test, y_test) = train, test
@@ -164,7 +164,7 @@ def learn(
     shifted = (y.astype(np.float64) + before.reshape(shape)).astype(before.dtype)
     batch = min(_checks.positive_int("batch", batch), n)
     order = "once" if epochs == 1 else "shuffle"
-    done = sgd.fit(
+    done = sgd.train(
         f, params, (x, shifted), lr=lr, batch=batch, epochs=epochs, order=order, key=key, trainable=trainable
     )
     after, after_test = (_outputs(f, done.params, one) for one in (x, x_test))

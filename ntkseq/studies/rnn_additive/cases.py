@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from ntkseq import concepts, predictors
 from ntkseq.bounds import target_risk
-from ntkseq.grams import Dense, gram
+from ntkseq.grams import DenseGram, gram
 from ntkseq.norms import MemoryProfile, Tokens, memory_profile
 from ntkseq.spectra import Interval
 from ntkseq.studies.exponents import exponent
@@ -116,7 +116,7 @@ def cases(
 
 
 def _networks(
-    study: AdditiveOptions, drawn: tuple[Any, Any, Dense, Dense], labels: tuple[Any, Any], t: int
+    study: AdditiveOptions, drawn: tuple[Any, Any, DenseGram, DenseGram], labels: tuple[Any, Any], t: int
 ) -> list[Trained]:
     """Networks of all widths and seeds on the first examples, and the kernel machine trained as long."""
     (x, x_test, K, cross), (y, y_test) = drawn, labels
@@ -131,7 +131,7 @@ def _networks(
                     seed=study.seed + seed, diagonal=float(K.diag()[0]),
                 )  # fmt: skip
                 # the network's kernel is twice the preset, see papers_network; a flow, which no step makes diverge
-                flow = predictors.flow(part, y[:n], time=2 * lr * (n // fit.batch) * study.epochs / n)
+                flow = predictors.gradient_flow(part, y[:n], time=2 * lr * (n // fit.batch) * study.epochs / n)
                 kernel = errors(flow(np.asarray(cross, np.float64)[:, :n]), y_test)
                 found.append(Trained(fit, kernel))
     return found

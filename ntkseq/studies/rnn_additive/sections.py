@@ -10,7 +10,7 @@ import numpy as np
 
 from ntkseq.norms import MemoryProfile
 from ntkseq.reports import Figure, Section, Table, learning
-from ntkseq.reports.learning import Curve
+from ntkseq.reports.learning import LearningCurve
 from ntkseq.studies.exponents import cell
 from ntkseq.studies.recurrent.cases import (
     NETWORK_COLUMNS,
@@ -60,7 +60,7 @@ def curves(study: AdditiveOptions, plain: Sequence[AdditiveCase]) -> Section:
     return Section("Error against examples", (), tuple(figures), (Table(header, tuple(rows), caption),))
 
 
-def _learnt(study: AdditiveOptions, case: AdditiveCase) -> list[Curve]:
+def _learnt(study: AdditiveOptions, case: AdditiveCase) -> list[LearningCurve]:
     """Dots, open points and two lines of one target."""
     k, end = study.places.index(case.place), f", {case.place}"
     return [
@@ -108,7 +108,7 @@ def exponents(study: AdditiveOptions, plain: Sequence[AdditiveCase]) -> Section:
             slopes = [next(c.slope for c in plain if (c.t, c.name, c.place) == (t, name, place)) for t in ts]
             ends = [(-s.upper, -s.lower) if math.isfinite(s.lower) else (-s.estimate,) * 2 for s in slopes]
             low, high = zip(*ends, strict=True)
-            curves.append(Curve(name, ts, [-s.estimate for s in slopes], low, high, colour=k, marker=k))
+            curves.append(LearningCurve(name, ts, [-s.estimate for s in slopes], low, high, colour=k, marker=k))
         names: Any = {"xlabel": "length t", "ylabel": "a in error ~ n^-a", "title": place}
         return lambda ax: learning.learning(curves, ax, legend=False, **names)
 
@@ -139,10 +139,10 @@ def short(study: AdditiveOptions, found: BySetting, memory: Mapping[bool, Memory
         curves = []
         for short, k in ((False, 0), (True, 1)):
             here = [pick[short, t, name, place] for t in ts]
-            curves.append(Curve(f"bound, {SETTING[short]}", ts, [c.norm for c in here], style="line",
+            curves.append(LearningCurve(f"bound, {SETTING[short]}", ts, [c.norm for c in here], style="line",
                                 certified=all(c.risk.certified for c in here), colour=k))  # fmt: skip
             last = [c.fits[0][-1].norm_squared.estimate * c.kappa**2 for c in here]
-            curves.append(Curve(f"y'K^-1 y at n = {n}, {SETTING[short]}", ts, last, colour=k, marker=k))
+            curves.append(LearningCurve(f"y'K^-1 y at n = {n}, {SETTING[short]}", ts, last, colour=k, marker=k))
         names: Any = {"xlabel": "length t", "ylabel": "squared norm times K(x, x)", "title": f"{name}, {place}"}
         return lambda ax: learning.learning(curves, ax, legend=False, **names)
 
@@ -155,7 +155,7 @@ def short(study: AdditiveOptions, found: BySetting, memory: Mapping[bool, Memory
         return lambda ax: learning.learning(curves, ax, legend=False, **names)
 
     shares = [
-        Curve(SETTING[s], np.arange(1, len(one.share)), one.share[1:], colour=int(s), marker=int(s))
+        LearningCurve(SETTING[s], np.arange(1, len(one.share)), one.share[1:], colour=int(s), marker=int(s))
         for s, one in memory.items()
     ]
     above, beside = [norm_curves(p) for p in study.places], [error_curves(p) for p in study.places]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ntkseq._outward import at_least
-from ntkseq.bounds import allen_zhu_li, wang_shen
+from ntkseq.bounds import allen_zhu_li2019, wang_shen2021
 from ntkseq.norms import MemoryProfile
 from ntkseq.reports import Section, Sheet
 from ntkseq.studies.exponents import span
@@ -79,15 +79,15 @@ def _theorems(study: AdditiveOptions, found: BySetting) -> Section:
             for s, cases in found.items()}  # fmt: skip
     format_of, n = last.get(True, last[False]), max(study.examples)
     said = {}
-    for name, case in (("allen_zhu_li", format_of), ("wang_shen", last[False])):
+    for name, case in (("allen_zhu_li2019", format_of), ("wang_shen2021", last[False])):
         x, y, K = case.sample
         options: dict[str, Any] = {"delta": study.delta, "B0": study.grid / case.kappa}
         if case.fits[0][-1].norm_squared.finite:
             options["K"] = leading(K, n)
-        if name == "allen_zhu_li":
-            said[name] = allen_zhu_li(case.target, x[:n], y[:n], width=max(study.widths), **options)
+        if name == "allen_zhu_li2019":
+            said[name] = allen_zhu_li2019(case.target, x[:n], y[:n], width=max(study.widths), **options)
         else:
-            said[name] = wang_shen(case.target, x[:n], y[:n], **options)
+            said[name] = wang_shen2021(case.target, x[:n], y[:n], **options)
     text = (
         "Both are rates: degrees and constants of their polynomials are hidden, so no number follows from them. "
         f"Shown for {study.functions[0]}, {study.places[0]}, t = {format_of.t}; our own bounds stand beside.",

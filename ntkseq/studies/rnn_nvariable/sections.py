@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ntkseq.reports import Figure, Section, Table, learning
-from ntkseq.reports.learning import Curve
+from ntkseq.reports.learning import LearningCurve
 from ntkseq.studies.exponents import cell, exponent
 from ntkseq.studies.recurrent.cases import spread_curve
 from ntkseq.studies.rnn_nvariable.cases import Kernel, NVariableCase
@@ -65,25 +65,37 @@ def _sweep(label: str, over: str, x: tuple[int, ...], cases: tuple[NVariableCase
     return Sweep(label, over, x, cases, (np.array(x, np.float64), np.array([c.certified_n for c in cases])))
 
 
-def _curves(one: Sweep, label: str, k: int) -> list[Curve]:
+def _curves(one: Sweep, label: str, k: int) -> list[LearningCurve]:
     """The certified sample size as a line, the measured one as points with their intervals where it was reached."""
     ends = [case.reached for case in one.cases]
     clear = [r.positive and r.finite for r in ends]
     pick: Any = lambda values: [v if ok else math.nan for v, ok in zip(values, clear, strict=True)]  # noqa: E731
     sure = all(c.needed.certified for c in one.cases if math.isfinite(c.certified_n))
     curves = [
-        Curve(f"certified, {label}", one.x, [c.certified_n for c in one.cases], style="line", certified=sure, colour=k),
-        Curve(f"measured, {label}", one.x, pick([r.estimate for r in ends]), pick([r.lower for r in ends]),
-              pick([r.upper for r in ends]), colour=k, marker=k),
-    ]  # fmt: skip
+        LearningCurve(
+            f"certified, {label}", one.x, [c.certified_n for c in one.cases], style="line", certified=sure, colour=k
+        ),
+        LearningCurve(
+            f"measured, {label}",
+            one.x,
+            pick([r.estimate for r in ends]),
+            pick([r.lower for r in ends]),
+            pick([r.upper for r in ends]),
+            colour=k,
+            marker=k,
+        ),
+    ]
     if one.over == "t":
         far: Any = {"style": "line", "colour": k, "thin": True}
-        curves.append(Curve(f"certified, degree 3, {label}", *one.certified, **far))
+        curves.append(LearningCurve(f"certified, degree 3, {label}", *one.certified, **far))
     beyond = [(x, r.lower) for x, r in zip(one.x, ends, strict=True) if math.isinf(r.upper)]
     if beyond:
         x, low = zip(*beyond, strict=True)
-        curves.append(Curve(f"not reached by all draws: more than this, {label}", x, low, style="hollow", colour=k,
-                            marker=3))  # fmt: skip
+        curves.append(
+            LearningCurve(
+                f"not reached by all draws: more than this, {label}", x, low, style="hollow", colour=k, marker=3
+            )
+        )
     return curves
 
 
@@ -97,7 +109,7 @@ def growth(study: NVariableOptions, swept: Sequence[Sweep], over: str) -> Sectio
             continue
         curves = [curve for k, one in enumerate(mine) for curve in _curves(one, _short(one), k)]
 
-        def one(curves: list[Curve], scale: str, title: str) -> Any:
+        def one(curves: list[LearningCurve], scale: str, title: str) -> Any:
             def draw(ax: Any) -> Any:
                 learning.learning(curves, ax, legend=False, xlabel=xlabel, ylabel=NEEDED, title=title)
                 if scale == "linear":
@@ -196,7 +208,7 @@ def curves(study: NVariableOptions, found: Sequence[NVariableCase]) -> Section:
     for name in study.functions:
 
         def one(n: int, name: str = name) -> Any:
-            lines = [Curve(f"eps = {study.eps:g}", sorted(study.examples), [study.eps] * len(study.examples),
+            lines = [LearningCurve(f"eps = {study.eps:g}", sorted(study.examples), [study.eps] * len(study.examples),
                            style="line", colour=5, thin=True)]  # fmt: skip
             for k, span in enumerate(sorted(study.spans)):
                 case = next(c for c in found if (c.setting.function, c.setting.t, c.setting.variables, c.setting.span,
@@ -216,12 +228,16 @@ def memory(study: NVariableOptions, kernel: Kernel) -> Section:
     lines = []
     for k, one in enumerate(kernel.laws):
         law = one.law * one.steps ** (2 / 3)
-        lines.append(Curve(f"derived, c = {one.fraction:g}", one.steps, law, style="line", certified=False, colour=k))
+        lines.append(
+            LearningCurve(f"derived, c = {one.fraction:g}", one.steps, law, style="line", certified=False, colour=k)
+        )
         at = np.unique(np.geomspace(1, len(one.steps), 16).round().astype(int)) - 1
-        lines.append(Curve(f"measured, c = {one.fraction:g}", one.steps[at], -np.log(one.seen[at]), colour=k, marker=k))
+        lines.append(
+            LearningCurve(f"measured, c = {one.fraction:g}", one.steps[at], -np.log(one.seen[at]), colour=k, marker=k)
+        )
     names: Any = {"xlabel": "length t", "ylabel": "-log of what is seen of the start", "ticks": ()}
     shares = [
-        Curve(f"t = {t}", np.arange(t - 1, 0, -1), share[1:], colour=k, marker=k)
+        LearningCurve(f"t = {t}", np.arange(t - 1, 0, -1), share[1:], colour=k, marker=k)
         for k, (t, share) in enumerate(kernel.shares.items())
     ]
     apart: Any = {"xlabel": "steps from the end, 1 is the last token", "ylabel": "linear share of K(x, x)", "ticks": ()}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ntkseq._outward import at_least
-from ntkseq.bounds import wang_shen
+from ntkseq.bounds import wang_shen2021
 from ntkseq.reports import Section, Sheet
 from ntkseq.studies.recurrent.cases import fit_notes
 from ntkseq.studies.rnn_nvariable import sections
@@ -86,13 +86,13 @@ def _theorem(study: NVariableOptions, found: Sequence[NVariableCase]) -> Section
     options: dict[str, Any] = {"delta": study.delta, "B0": study.grid / case.kappa}
     if case.fits[0][-1].norm_squared.finite:
         options["K"] = K
-    said = wang_shen(case.target, x[:n], y[:n], **options)
+    said = wang_shen2021(case.target, x[:n], y[:n], **options)
     s = case.setting
     text = (
         "A rate: its exponents of t, N and the span are not known to us, so no number follows from it. Shown for "
         f"{s.function}, N = {s.variables}, span {s.span}, t = {s.t}; our own bounds stand beside.",
     )
-    return Section("The theorem", text, bounds={"wang_shen": said})
+    return Section("The theorem", text, bounds={"wang_shen2021": said})
 
 
 def _numbers(case: NVariableCase) -> dict[str, Any]:

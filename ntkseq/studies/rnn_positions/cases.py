@@ -164,7 +164,7 @@ def _case(study: PositionsOptions, name: str, source: str, f: concepts.PositionT
         for (_, _, gram, beside), (here, there) in zip(drawn, labels, strict=True)
     ]
     last = fits[0][-1]
-    steps = bounds.each_step(leading(K, n * study.steps), y[:n], reg=last.reg, **options)
+    steps = bounds.rademacher_each_step(leading(K, n * study.steps), y[:n], reg=last.reg, **options)
     apart = [alone(K, cross, y, every[:m], a, n) for a in range(study.steps)]
     risk = bounds.every_step_risk(f, KERNEL, laws[-1], n=n, delta=study.delta, B0=study.grid / float(kappa[-1]))
     trained = _networks(study, drawn[0], labels[0]) if study.widths else []
@@ -184,7 +184,7 @@ def _networks(study: PositionsOptions, drawn: Any, labels: Any) -> list[TrainedS
         lr = step_size(part, study.steps, batch=study.batch, rate=study.rate)
         updates = (n // min(study.batch, n)) * study.epochs
         # the network's kernel is twice the preset, and its loss the mean over n sequences of the sum over steps
-        flow = predictors.flow(part, np.asarray(y[:n], np.float64).ravel(), time=2 * lr * updates / n)
+        flow = predictors.gradient_flow(part, np.asarray(y[:n], np.float64).ravel(), time=2 * lr * updates / n)
         kernel = errors(flow(cross[: m * study.steps, : n * study.steps]).reshape(m, -1), every[:m])
         for width in sorted(study.widths):
             for seed in range(study.seeds):

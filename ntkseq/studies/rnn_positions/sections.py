@@ -10,7 +10,7 @@ import numpy as np
 
 from ntkseq._outward import at_most
 from ntkseq.reports import Figure, Section, Table, learning
-from ntkseq.reports.learning import Curve
+from ntkseq.reports.learning import LearningCurve
 from ntkseq.studies.recurrent.cases import (
     NETWORK_COLUMNS,
     bound_curve,
@@ -52,7 +52,7 @@ def _of(found: Sequence[PositionsCase], name: str) -> list[PositionsCase]:
     return [case for case in found if case.name == name]
 
 
-def _panel(curves: list[Curve], title: str, xlabel: str, ylabel: str, **options: Any) -> Callable[[Axes], Axes]:
+def _panel(curves: list[LearningCurve], title: str, xlabel: str, ylabel: str, **options: Any) -> Callable[[Axes], Axes]:
     """A picture with a linear lower axis."""
 
     def draw(ax: Axes) -> Axes:
@@ -62,7 +62,7 @@ def _panel(curves: list[Curve], title: str, xlabel: str, ylabel: str, **options:
     return draw
 
 
-def _linear(ax: Axes, curves: Sequence[Curve]) -> Axes:
+def _linear(ax: Axes, curves: Sequence[LearningCurve]) -> Axes:
     x = sorted({float(value) for one in curves for value in np.asarray(one.x, np.float64)})
     shown = x[:: -(-len(x) // 8)]
     ax.set_xscale("linear")
@@ -71,15 +71,15 @@ def _linear(ax: Axes, curves: Sequence[Curve]) -> Axes:
     return ax
 
 
-def _steps(study: PositionsOptions, case: PositionsCase) -> list[Curve]:
+def _steps(study: PositionsOptions, case: PositionsCase) -> list[LearningCurve]:
     """Kernel, step alone, networks, bound and the error of 0 over positions."""
     at = np.arange(FIRST, study.length)
     errors = np.array([fits[-1].by_step for fits in case.fits])
     curves = [
         spread_curve("kernel, all steps", at, errors),
-        Curve("kernel, that step alone", at, [one.errors.mean for one in case.alone], colour=2, marker=1),
+        LearningCurve("kernel, that step alone", at, [one.errors.mean for one in case.alone], colour=2, marker=1),
         bound_curve("bound of a step", at, case.steps),
-        Curve("f = 0", at, case.zero, style="line", colour=5, thin=True),
+        LearningCurve("f = 0", at, case.zero, style="line", colour=5, thin=True),
     ]
     for k, width in enumerate(sorted(study.widths)):
         runs = _runs(case, width, max(study.sgd_examples))
@@ -161,7 +161,7 @@ def _gain(study: PositionsOptions, title: str, gain: np.ndarray) -> Callable[[Ax
     for k, a in enumerate(chosen):
         position = a + FIRST
         lags = np.arange(1, position)  # token i = position - lag >= 1
-        curves.append(Curve(f"output at {position}", lags, gain[position - lags - 1, a], colour=k, marker=k))
+        curves.append(LearningCurve(f"output at {position}", lags, gain[position - lags - 1, a], colour=k, marker=k))
 
     def draw(ax: Axes) -> Axes:
         learning.learning(
@@ -204,12 +204,28 @@ def norms(study: PositionsOptions, found: Sequence[PositionsCase]) -> Section:
             unit = case.kappa**2
             size = [fit.bound.constants.norm_squared * unit for fit in case.fits[0]]
             alone = max(one.norm_squared.estimate for one in case.alone) * unit
-            lines.append(Curve(f"all steps, {case.source}", case.sizes, size, colour=k, marker=k))
-            lines.append(Curve(f"largest of a step alone, {case.source}", case.sizes[-1:], [alone], style="hollow",
-                               colour=k, marker=k))  # fmt: skip
+            lines.append(LearningCurve(f"all steps, {case.source}", case.sizes, size, colour=k, marker=k))
+            lines.append(
+                LearningCurve(
+                    f"largest of a step alone, {case.source}",
+                    case.sizes[-1:],
+                    [alone],
+                    style="hollow",
+                    colour=k,
+                    marker=k,
+                )
+            )
             if math.isfinite(case.norm):
-                lines.append(Curve(f"bound of |f|^2, {case.source}", case.sizes, [case.norm] * len(case.sizes),
-                                   style="line", certified=case.risk.certified, colour=k))  # fmt: skip
+                lines.append(
+                    LearningCurve(
+                        f"bound of |f|^2, {case.source}",
+                        case.sizes,
+                        [case.norm] * len(case.sizes),
+                        style="line",
+                        certified=case.risk.certified,
+                        colour=k,
+                    )
+                )
         names: Any = {"ylabel": "squared norm times K(x, x)"}
         caption = (
             f"Squared norm of the one interpolant of all steps against n, {name}, beside those of "
@@ -248,7 +264,7 @@ def proved(study: PositionsOptions, found: Sequence[PositionsCase]) -> Section:
         f"alone, and the number of sequences for which that bound of the error is {HALF:g}."
     )
     case = found[-1]
-    bounds = {"every_step": case.fits[0][-1].bound, "every_step_risk": case.risk}
+    bounds = {"rademacher_steps": case.fits[0][-1].bound, "every_step_risk": case.risk}
     measured = dict.fromkeys(bounds, case.fits[0][-1].errors.mean)
     text = (f"The two bounds in full are those of {case.name}, {case.source}.",)
     return Section("What is proved", text, (), (Table(header, tuple(rows), caption),), bounds, measured)

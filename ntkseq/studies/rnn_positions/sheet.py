@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ntkseq._outward import at_least
-from ntkseq.bounds import allen_zhu_li
+from ntkseq.bounds import allen_zhu_li2019
 from ntkseq.reports import Section, Sheet
 from ntkseq.studies.recurrent.cases import fit_notes, network_numbers, over_kernel
 from ntkseq.studies.rnn_positions import sections
@@ -70,7 +70,7 @@ def _theorem(study: PositionsOptions, found: Sequence[PositionsCase]) -> Section
     """The theorem for the last step of the first target: a rate, without a value."""
     case, n = found[0], max(study.examples)
     x, y = case.sample
-    said = allen_zhu_li(
+    said = allen_zhu_li2019(
         at_step(case.target, study.length - 1), x[:n], y[:n, -1], width=max(study.widths), delta=study.delta,
         B0=study.grid / case.kappa,
     )  # fmt: skip
@@ -79,7 +79,7 @@ def _theorem(study: PositionsOptions, found: Sequence[PositionsCase]) -> Section
         f"last output of {case.name}, {case.source}; the bound of our own beside it is for kernel regression on that "
         "output alone.",
     )
-    return Section("The theorem", text, bounds={"allen_zhu_li": said})
+    return Section("The theorem", text, bounds={"allen_zhu_li2019": said})
 
 
 def _numbers(case: PositionsCase) -> dict[str, object]:

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from ntkseq import bounds, kernels
 from ntkseq.bounds import Bound
 from ntkseq.bounds.steps import StepsConstants
-from ntkseq.grams import Dense
-from ntkseq.predictors.ridge import factorise
+from ntkseq.grams import DenseGram
+from ntkseq.predictors.kernel_ridge import factorise
 from ntkseq.studies.recurrent.kernel_regression import EPS, BoundedFit, KernelFit, errors, kernel_fits, leading
 from ntkseq.studies.recurrent.targets import KERNEL
 from ntkseq.studies.rnn_positions.options import FIRST
@@ -27,7 +27,7 @@ class StepsFit(KernelFit):
 
     Attributes:
         by_step: mean of min(1, |f_t - y_t|) at each step.
-        bound: `bounds.every_step` of this predictor.
+        bound: `bounds.rademacher_steps` of this predictor.
     """
 
     by_step: Float[np.ndarray, " steps"]
@@ -48,7 +48,7 @@ class Used:
     gain: Float[np.ndarray, "token steps"]
 
 
-def points(K: Any, *, relative: float, square: bool) -> Dense:
+def points(K: Any, *, relative: float, square: bool) -> DenseGram:
     """A kernel (n, m, t, s) of all steps without the first two as a matrix of points, and its rounding.
 
     relative: |K_ij computed - exact| / sqrt(K_ii K_jj).
@@ -57,7 +57,7 @@ def points(K: Any, *, relative: float, square: bool) -> Dense:
     n, m, t, s = K.shape
     matrix = K.transpose(0, 2, 1, 3).reshape(n * t, m * s)
     off = relative * float(np.trace(matrix.astype(np.float64))) if square else 0.0  # |E|_F <= e tr K
-    return Dense(matrix, rounding=off, symmetric=square, frobenius=square, entrywise=relative if square else None)
+    return DenseGram(matrix, rounding=off, symmetric=square, frobenius=square, entrywise=relative if square else None)
 
 
 def cross_points(x: Any, other: Any) -> Float[np.ndarray, "mt ns"]:
@@ -69,7 +69,7 @@ def cross_points(x: Any, other: Any) -> Float[np.ndarray, "mt ns"]:
     return np.concatenate(parts).astype(np.float64)
 
 
-def fit(K: Dense, cross: Any, y: Any, y_test: Any, n: int, **options: Any) -> StepsFit:
+def fit(K: DenseGram, cross: Any, y: Any, y_test: Any, n: int, **options: Any) -> StepsFit:
     """Fit one function to all steps of the first n sequences: the interpolant, or with the least ridge where K asks.
 
     Args:
@@ -77,15 +77,15 @@ def fit(K: Dense, cross: Any, y: Any, y_test: Any, n: int, **options: Any) -> St
         cross: points of tests and probes with training points.
         y, y_test: labels (n, steps) and (m, steps); probes come after the m tests.
         n: how many sequences.
-        **options: delta, B0 and kappa of `bounds.every_step`.
+        **options: delta, B0 and kappa of `bounds.rademacher_steps`.
     """
     steps = y.shape[1]
     part, labels = leading(K, n * steps), np.asarray(y[:n], np.float64)
-    bound, reg, reason = bounds.every_step(part, labels, **options), 0.0, ""
+    bound, reg, reason = bounds.rademacher_steps(part, labels, **options), 0.0, ""
     if bound.reason:
         reg = 2 * (float(part.rounding) + 4 * n * steps * EPS * float(np.trace(np.asarray(part, np.float64))))
         reason = f"{bound.reason.split(';')[0]}: ridge regression with reg = {reg:.3g} in place of the interpolant"
-        bound = bounds.every_step(part, labels, reg=reg, **options)
+        bound = bounds.rademacher_steps(part, labels, reg=reg, **options)
     dual = scipy.linalg.cho_solve(factorise(np.asarray(part, np.float64), reg), labels.ravel())
     f = (cross[:, : n * steps] @ dual).reshape(-1, steps)
     m = len(y_test)
@@ -121,7 +121,7 @@ def used(f: Any, y: Any, k: int) -> Used:
     return Used(0.5 * np.mean(change**2, axis=1), gain)
 
 
-def alone(K: Dense, cross: Any, y: Any, y_test: Any, a: int, n: int) -> BoundedFit:
+def alone(K: DenseGram, cross: Any, y: Any, y_test: Any, a: int, n: int) -> BoundedFit:
     """Kernel regression of one step by itself."""
     steps = y.shape[1]
     own = K.take(slice(a, None, steps))

@@ -17,7 +17,7 @@ class RnnPositions(PositionsOptions):
 
     Sequences of random tokens of one norm after a common first one; a label at every step from the third on. Kernel
     regression on all steps of all sequences with `kernels.every_step`; plain SGD on the W of the papers' network, its
-    start subtracted; `bounds.every_step`. Writes report.html, report.json, arrays.npz.
+    start subtracted; `bounds.rademacher_steps`. Writes report.html, report.json, arrays.npz.
     """
 
     name = "rnn-positions"

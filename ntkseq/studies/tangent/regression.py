@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import bounds, predictors
-from ntkseq.grams import Dense
+from ntkseq.grams import DenseGram
 from ntkseq.reports import Figure, Section, Sheet, Table, plots
 from ntkseq.reports.record import Rank
 from ntkseq.spectra import FullSpectrum
@@ -39,8 +39,8 @@ class Errors:
 def report(
     study: Study,
     posed: Problem,
-    K: Dense,
-    cross: Dense,
+    K: DenseGram,
+    cross: DenseGram,
     eigen: FullSpectrum,
     centre: Centre,
     *,

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import predictors
-from ntkseq.grams import Dense
+from ntkseq.grams import DenseGram
 
 DECADES = range(-6, 3)
 """Ridges that are tried, powers of ten in units of tr K / n."""
@@ -23,7 +23,7 @@ FLAT = 0.01
 """A ridge ten times further counts where the error falls by more than this share."""
 
 
-def choose_ridge(K: Dense, targets: Any, trace: float, given: float | None = None) -> tuple[float, str]:
+def choose_ridge(K: DenseGram, targets: Any, trace: float, given: float | None = None) -> tuple[float, str]:
     """The ridge of least leave-one-out error, and how it was chosen: in words, with what is beyond the grid's end.
 
     Where the least of `DECADES` is at an end, ridges beyond are taken for as long as each lowers the error by `FLAT`.

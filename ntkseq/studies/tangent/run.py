@@ -11,7 +11,7 @@ from jaxtyping import Float
 from ntkseq import _checks, _statistics, bounds, predictors
 from ntkseq.bounds import Bound
 from ntkseq.data import Dataset
-from ntkseq.grams import Dense, gram
+from ntkseq.grams import DenseGram, gram
 from ntkseq.reports import Prediction, Rank, Report, Sheet
 from ntkseq.spectra import FullSpectrum, ranks, spectrum
 from ntkseq.spectra.ranks.short import as_ranks
@@ -47,7 +47,7 @@ def run(
         >>> from ntkseq.studies import Study, run
         >>> report = run(Study("digits", n_train=40, n_test=20))
         >>> sorted(report.bounds)
-        ['arora', 'cao_gu', 'du', 'margin', 'rademacher']
+        ['arora2019', 'cao_gu2019', 'du2019', 'margin', 'rademacher']
     """
     study = Study(study) if isinstance(study, Dataset) else study
     _checks.kind("study", study, Study)
@@ -99,7 +99,7 @@ def run(
     )
 
 
-def _kernel_matrix(kernel: Any, study: Study, part: Part, other: Part | None = None) -> Dense:
+def _kernel_matrix(kernel: Any, study: Study, part: Part, other: Part | None = None) -> DenseGram:
     """The kernel of one part with itself, or of `part` with `other`."""
     sides = []
     for one in (part, other):
@@ -117,7 +117,7 @@ def _kernel_matrix(kernel: Any, study: Study, part: Part, other: Part | None = N
     return gram(kernel, x, x2, lengths=lengths, lengths2=lengths2)
 
 
-def _predict(K: Dense, cross: Dense, posed: Problem, eigen: FullSpectrum, reg: float | None) -> Prediction:
+def _predict(K: DenseGram, cross: DenseGram, posed: Problem, eigen: FullSpectrum, reg: float | None) -> Prediction:
     y, y_test, k = posed.train.y, posed.test.y, len(posed.classes)
     targets = posed.signs(posed.train) if k == 2 else predictors.one_hot(y, classes=np.arange(k))
     reg, how = choose_ridge(K, targets, eigen.trace, reg)
@@ -147,7 +147,7 @@ def _predict(K: Dense, cross: Dense, posed: Problem, eigen: FullSpectrum, reg: f
 
 
 def _bounds(
-    K: Dense, cross: Dense, posed: Problem, study: Study, reg: float
+    K: DenseGram, cross: DenseGram, posed: Problem, study: Study, reg: float
 ) -> tuple[dict[str, Bound], dict[str, float]]:
     """The bounds of the two-class problem, and what the two about the ridge predictor are on the test examples."""
     y, y_test = posed.signs(posed.train), posed.signs(posed.test)
@@ -155,12 +155,12 @@ def _bounds(
     said = {
         "rademacher": bounds.rademacher(K, y, **options),
         "margin": bounds.margin(K, y, **options),
-        "arora": bounds.arora(K, y, delta=study.delta),
-        "cao_gu": bounds.cao_gu(K, y, delta=study.delta, depth=study.depth),
-        "du": bounds.du(K, y),
+        "arora2019": bounds.arora2019(K, y, delta=study.delta),
+        "cao_gu2019": bounds.cao_gu2019(K, y, delta=study.delta, depth=study.depth),
+        "du2019": bounds.du2019(K, y),
     }
     if posed.scale is not None:
-        said = {key: bound if key == "du" else regression.bounds_of_scaled(bound) for key, bound in said.items()}
+        said = {key: bound if key == "du2019" else regression.bounds_of_scaled(bound) for key, bound in said.items()}
     f: Float[np.ndarray, " m"] = np.asarray(predictors.ridge(K, y, reg=reg)(cross))
     measured = (
         {}

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from ntkseq import blocks, models, training
 from ntkseq.training import History, sgd
 from ntkseq.training.batches import Batches
-from ntkseq.training.laziness import deviation
-from ntkseq.training.linearised import linearised
+from ntkseq.training.lazy_training import deviation
+from ntkseq.training.linear_training import linearised
 
 HEADS = 4
 
@@ -63,7 +63,7 @@ class Task:
 
     @property
     def data(self) -> tuple[Any, ...]:
-        """The training set as `sgd.fit` takes it."""
+        """The training set as `sgd.train` takes it."""
         return (self.x, self.y) if self.lengths is None else (self.x, self.y, self.lengths)
 
     @property
@@ -129,7 +129,9 @@ def train(net: models.Model, task: Task, *, rate: float, width: int, seed: int) 
         net.apply, params, task.x, task.y, x_probe=task.x_test, lengths=task.lengths, lengths_probe=task.lengths_test
     )
     lr = 0.5 * rate * linear.limit
-    trained = sgd.fit(net.apply, params, task.data, lr=lr, batch=task.batch, steps=task.steps, key=order, probes=probes)
+    trained = sgd.train(
+        net.apply, params, task.data, lr=lr, batch=task.batch, steps=task.steps, key=order, probes=probes
+    )
     assert trained.history is not None
     table = trained.history["kernel"]
     batches = Batches(len(task.y), task.batch, "shuffle", order).indices(0, int(table.steps[-1]))

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ntkseq.bounds.trajectory import along
+from ntkseq.bounds.trajectory import learning_speed
 from ntkseq.reports import Figure, Section, Sheet, Table, comparisons, trajectories
 from ntkseq.studies.history import least_eigenvalue
 from ntkseq.studies.training.networks import Outcome, Runs, Task
-from ntkseq.training.laziness import Laziness, laziness
+from ntkseq.training.lazy_training import Laziness, laziness
 
 
 def sheet(found: Mapping[str, Runs], task: Task) -> Sheet:
@@ -81,8 +81,8 @@ def _section(model: str, runs: Runs, task: Task) -> Section:
         for who, curve in (("network", o.history["loss"]["train_loss"]), ("linearised", o.linear_loss))
     }
     drawn: list[tuple[str, Any, str]] = [
-        ("fan", partial(trajectories.eigenvalues, narrow.history), f"Eigenvalues at width {narrow.width}, one seed."),
-        ("least", partial(trajectories.least, ends), "The least eigenvalue with its interval, narrowest and widest."),
+        ("fan", partial(trajectories.leading_eigenvalues, narrow.history), f"Of width {narrow.width}, one seed."),
+        ("least", partial(trajectories.min_eigenvalue, ends), "The least eigenvalue with its interval, two widths."),
         ("distance", partial(trajectories.drift, ends), "Distance of kernel and parameters from the start."),
         ("ranks", partial(trajectories.ranks, ends, kinds=("entropy",)), "Effective rank of the kernel (entropy)."),
         ("loss", partial(trajectories.losses, ends), "Mean loss |f - y|^2 / 2 on training and test set."),
@@ -100,7 +100,7 @@ def _section(model: str, runs: Runs, task: Task) -> Section:
 def _du(outcome: Outcome, task: Task) -> str:
     """What the rate of Du et al. says of one run, in a sentence."""
     table = outcome.history["kernel"]
-    run = along(table, lr=outcome.lr, n=len(task.y), whole=True, losses=outcome.history["loss"]["train_loss"])
+    run = learning_speed(table, lr=outcome.lr, n=len(task.y), whole=True, losses=outcome.history["loss"]["train_loss"])
     count = {word: run.status.count(word) for word in ("holds", "fails", "unresolved")}
     said = f"at width {outcome.width} lambda_min >= lambda_0/2 holds at {count['holds']} of {len(table)} records"
     if count["fails"]:
@@ -144,8 +144,8 @@ def _numbers(outcome: Outcome) -> dict[str, float]:
         "linear_train_loss": float(outcome.linear_loss[-1]),
         "test_error": float(loss["test_error"][-1]),
         "linear_test_error": outcome.linear_test_error,
-        "least_start": float(kernel["least"][0]),
-        "least_end": float(kernel["least"][-1]),
+        "least_start": float(kernel["min_eigenvalue"][0]),
+        "least_end": float(kernel["min_eigenvalue"][-1]),
         "rank_start": float(kernel["rank_entropy"][0]),
         "rank_end": float(kernel["rank_entropy"][-1]),
     }

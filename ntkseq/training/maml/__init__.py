@@ -1,5 +1,5 @@
 """Networks trained by MAML, and how well they adapt."""
 
-from ntkseq.training.maml.networks import Accuracy, Learner, accuracy, fit, learner, scored
+from ntkseq.training.maml.networks import FewShotAccuracy, Learner, few_shot_accuracy, learner, meta_train, scored
 
-__all__ = ["Accuracy", "Learner", "accuracy", "fit", "learner", "scored"]
+__all__ = ["FewShotAccuracy", "Learner", "few_shot_accuracy", "learner", "meta_train", "scored"]

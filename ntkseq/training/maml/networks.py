@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
-from ntkseq.models.adapt import adapt, squared_error
+from ntkseq.models.adaptation import adapt, squared_error
 from ntkseq.training import sgd
 from ntkseq.training.sgd import Trained
 
@@ -49,12 +49,16 @@ def learner(
     reg: float | None = None,
     loss: Any = squared_error,
 ) -> Learner:
-    """The learner of `models.adapt`, with its answers in one row per task: for `fit`, `accuracy`, `empirical.NTK`.
+    """The learner of `models.adapt`, with its answers in one row per task.
+
+    It is what `meta_train`, `few_shot_accuracy` and `empirical.NTK` take.
 
     Args:
         apply: f(params, x) -> (o,) for one example.
         lr, steps, algorithm, head, reg: the inner loop, see `models.adapt`.
         loss: of the inner loop.
+
+    Reference: finn2017maml; rajeswaran2019imaml.
 
     Example:
         The empirical kernel of an adapted network between tasks, for any inner loop, at any parameters:
@@ -73,7 +77,7 @@ def learner(
     return Learner(apply, float(lr), int(steps), algorithm, head, None if reg is None else float(reg), loss)
 
 
-def fit(
+def meta_train(
     f: Any,
     params: Any,
     tasks: Any,
@@ -97,15 +101,17 @@ def fit(
         optimizer: any from optax; None: the plain step with rate `lr`.
         lr: the outer step size, without an optimizer.
         batch: tasks per step; None: all.
-        steps, epochs, key: as in `sgd.fit`.
-        **options: other arguments of `sgd.fit`: order ("once": each task is seen once, as the theory of averaged SGD
+        steps, epochs, key: as in `sgd.train`.
+        **options: other arguments of `sgd.train`: order ("once": each task is seen once, as the theory of averaged SGD
             wants), average, probes, trainable, checkpoint, progress; loss, a function loss(answers (q o,), y (q o,)).
 
     Returns:
-        Trained, with losses per step; see `sgd.fit`.
+        Trained, with losses per step; see `sgd.train`.
 
     Raises:
-        ValueError: tasks without labels, labels of another shape, what `sgd.fit` refuses.
+        ValueError: tasks without labels, labels of another shape, what `sgd.train` refuses.
+
+    Reference: finn2017maml; rajeswaran2019imaml.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -115,7 +121,7 @@ def fit(
         >>> tasks = sinusoids(40, shots=5, queries=5, key=jax.random.key(0))
         >>> params = net.init(jax.random.key(1), tasks.query[0, 0])
         >>> f = learner(net.apply, lr=0.05, steps=2)
-        >>> trained = fit(f, params, tasks, optax.adam(1e-2), steps=100, key=jax.random.key(2))
+        >>> trained = meta_train(f, params, tasks, optax.adam(1e-2), steps=100, key=jax.random.key(2))
         >>> bool(trained.losses[-20:].mean() < trained.losses[:20].mean())
         True
     """
@@ -124,7 +130,7 @@ def fit(
     y = jnp.asarray(labels).reshape(len(labels), -1)
     if not jnp.issubdtype(y.dtype, jnp.floating):
         y = y.astype(jnp.result_type(float))
-    return sgd.fit(
+    return sgd.train(
         f, params, (inputs, y), optimizer, lr=lr, batch=batch, steps=steps, epochs=epochs, key=key, **options
     )
 
@@ -135,7 +141,7 @@ def query_loss(answers: Float[Array, " qo"], y: Float[Array, " qo"]) -> Float[Ar
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Accuracy:
+class FewShotAccuracy:
     """The share of right answers over tasks, with its error: tasks are the independent unit, not their queries.
 
     Attributes:
@@ -152,7 +158,7 @@ class Accuracy:
         return f"{100 * self.value:.2f} +- {100 * self.error:.2f} % of {len(self.per_task)} tasks"
 
 
-def accuracy(f: Any, params: Any, tasks: Any) -> Accuracy:
+def few_shot_accuracy(f: Any, params: Any, tasks: Any) -> FewShotAccuracy:
     """How often an adapted network names the right class: the sign for labels -1/+1, the largest output for one-hot.
 
     Args:
@@ -167,7 +173,7 @@ def accuracy(f: Any, params: Any, tasks: Any) -> Accuracy:
     return scored(answers, labels)
 
 
-def scored(answers: Any, labels: Any) -> Accuracy:
+def scored(answers: Any, labels: Any) -> FewShotAccuracy:
     """The accuracy of given answers (N, q) or (N, q, ways).
 
     Raises:
@@ -182,7 +188,7 @@ def scored(answers: Any, labels: Any) -> Accuracy:
     per_task = right.mean(axis=1)
     n = len(per_task)
     error = float(per_task.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-    return Accuracy(float(per_task.mean()), error, per_task)
+    return FewShotAccuracy(float(per_task.mean()), error, per_task)
 
 
 def _answers(f: Any, params: Any, inputs: Any) -> Array:
@@ -197,7 +203,7 @@ def _labelled(tasks: Any) -> tuple[Any, Any]:
     if inputs is None or labels is None:
         raise ValueError(
             f"tasks must be data.tasks.Tasks with query labels; got {type(tasks).__name__}. Make them by "
-            "data.tasks.few_shot, sinusoids or linear_regression, or Tasks(Support(xs, ys), xq, yq)."
+            "data.tasks.few_shot_tasks, sinusoids or linear_regression, or Tasks(Support(xs, ys), xq, yq)."
         )
     (xs, _), xq = inputs
     counts = {np.shape(leaf)[:1] for leaf in jax.tree.leaves((xs, xq, labels))}

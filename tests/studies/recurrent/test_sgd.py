@@ -82,7 +82,7 @@ def test_a_wide_network_does_what_kernel_descent_does():
     x, y, x_test, y_test = drawn(16)
     K, cross = gram(KERNEL, x), gram(KERNEL, x_test, x)
     lr = step_size(K, batch=16)
-    kernel = predictors.flow(2 * K, y, steps=30, lr=lr / 16)(2 * np.asarray(cross, np.float64))
+    kernel = predictors.gradient_flow(2 * K, y, steps=30, lr=lr / 16)(2 * np.asarray(cross, np.float64))
     off = []
     for width in (64, 1024):
         runs = [papers_sgd(x, y, x_test, y_test, width=width, lr=lr, epochs=30, batch=16, seed=s) for s in (0, 1, 2)]

@@ -116,7 +116,7 @@ def test_its_pictures_can_be_drawn_and_theorems_have_no_value(sheet: Sheet):
     for figure in sheet.figures:
         figure.axes().figure.canvas.draw()
     said = next(section.bounds for section in sheet.sections if section.bounds)
-    assert set(said) == {"allen_zhu_li", "wang_shen"}
+    assert set(said) == {"allen_zhu_li2019", "wang_shen2021"}
     assert all(bound.value is None and not bound.certified for bound in said.values())
 
 

@@ -96,7 +96,7 @@ def test_its_pictures_can_be_drawn_and_the_theorem_has_no_value(sheet: Sheet):
     proved, theorem = (section for section in sheet.sections if section.bounds)
     (said,) = theorem.bounds.values()
     assert said.value is None and not said.certified
-    assert set(proved.bounds) == {"every_step", "every_step_risk"}
+    assert set(proved.bounds) == {"rademacher_steps", "every_step_risk"}
     assert all(bound.certified and (bound.value or 0) > proved.measured[name] for name, bound in proved.bounds.items())
 
 

@@ -7,13 +7,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from ntkseq.grams import Dense
+from ntkseq.grams import DenseGram
 from ntkseq.predictors import select_reg
 from ntkseq.studies.tangent.ridge import Centre, choose_ridge
 
 RNG = np.random.default_rng(1)
 X = RNG.normal(size=20)
-SMOOTH = Dense(np.exp(-0.5 * (X[:, None] - X) ** 2), rounding=0.0)
+SMOOTH = DenseGram(np.exp(-0.5 * (X[:, None] - X) ** 2), rounding=0.0)
 GRID = [10.0**k for k in range(-6, 3)]
 
 
@@ -39,13 +39,13 @@ def test_where_less_is_better_the_grid_goes_down():
     ],
 )
 def test_an_end_beyond_which_nothing_is_gained_is_named(shift, y, said):
-    assert said in choose_ridge(Dense(SMOOTH.array + shift * np.eye(20), rounding=0.0), y, 20.0)[1]
+    assert said in choose_ridge(DenseGram(SMOOTH.array + shift * np.eye(20), rounding=0.0), y, 20.0)[1]
 
 
 def test_a_given_ridge_is_taken_and_a_zero_kernel_refused():
     assert choose_ridge(SMOOTH, X, 20.0, 0.5) == (0.5, "given")
     with pytest.raises(ValueError, match="the kernel is zero on these data"):
-        choose_ridge(Dense(np.zeros((2, 2)), rounding=0.0), np.ones(2), 0.0)
+        choose_ridge(DenseGram(np.zeros((2, 2)), rounding=0.0), np.ones(2), 0.0)
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 3e5])

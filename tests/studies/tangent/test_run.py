@@ -32,7 +32,7 @@ def test_the_numbers_are_those_of_the_library_called_by_hand(small):
     signs = np.where(small.y == 1, 1.0, -1.0)
     assert small.spectrum.min_eigenvalue.estimate == ntkseq.spectrum(small.gram).min_eigenvalue.estimate
     assert small.bounds["rademacher"].value == bounds.rademacher(small.gram, signs, reg=1e-2).value
-    assert small.bounds["arora"].value == bounds.arora(small.gram, signs).value
+    assert small.bounds["arora2019"].value == bounds.arora2019(small.gram, signs).value
     fit = predictors.ridge(small.gram, signs, reg=1e-2)
     f, truth = np.asarray(fit(small.cross)), np.where(small.y_test == 1, 1.0, -1.0)
     assert small.prediction.test_error == np.mean(np.sign(f) != truth)
@@ -96,7 +96,7 @@ def test_duplicate_sequences_leave_estimates_without_a_value_and_say_so(file):
     x[2] = x[0]
     found = run(Study(file(x, y, **held), read="last"))
     assert not found.spectrum.min_eigenvalue.resolved
-    assert not found.bounds["arora"].computable and "zero" in found.bounds["arora"].reason
+    assert not found.bounds["arora2019"].computable and "zero" in found.bounds["arora2019"].reason
     assert any("cannot be told from zero" in note for note in found.notes)
     assert len(found.summary()) == 10 and found.bounds["rademacher"].computable
 
@@ -132,7 +132,7 @@ def test_scaling_by_the_sample_takes_the_certificate_away(file):
     scaled = run(Study(path, read="last", normalise="max-norm"))
     assert not scaled.bounds["rademacher"].certified
     assert "scale: fails" in scaled.bounds["rademacher"].objections
-    assert scaled.bounds["du"].certified  # speaks of the training examples only
+    assert scaled.bounds["du2019"].certified  # speaks of the training examples only
 
 
 def test_ragged_sequences_are_refused_by_the_dense_kernel(file):

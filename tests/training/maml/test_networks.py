@@ -27,7 +27,7 @@ def test_a_step_is_the_gradient_through_the_inner_step_written_out(x64) -> None:
     tasks = line_tasks(dtype=jnp.float64)
     w = np.array([0.2, -0.4])
     f = maml.learner(linear, lr=0.05, steps=1)
-    trained = maml.fit(f, jnp.asarray(w), tasks, lr=0.3, batch=2, steps=3, order="once", key=jax.random.key(1))
+    trained = maml.meta_train(f, jnp.asarray(w), tasks, lr=0.3, batch=2, steps=3, order="once", key=jax.random.key(1))
     for first in (0, 2, 4):
         slope = np.zeros(2)
         for i in (first, first + 1):
@@ -46,7 +46,7 @@ def test_every_algorithm_learns_sine_waves(algorithm, reg) -> None:
     tasks = sinusoids(32, shots=5, queries=5, key=jax.random.key(0))
     params = net.init(jax.random.key(1), tasks.query[0, 0])
     f = maml.learner(net.apply, lr=0.02, steps=2, algorithm=algorithm, reg=reg)
-    trained = maml.fit(f, params, tasks, optax.adam(3e-3), steps=60, batch=8, key=jax.random.key(2))
+    trained = maml.meta_train(f, params, tasks, optax.adam(3e-3), steps=60, batch=8, key=jax.random.key(2))
     assert trained.losses[-10:].mean() < 0.9 * trained.losses[:10].mean()
 
 
@@ -59,7 +59,7 @@ def test_the_average_of_the_iterates_is_that_of_the_theory(x64) -> None:
         tasks = linear_regression(
             20, 3, 2, [1.0, 0.5], key=jax.random.key(seed), spread=0.3, noise=0.2, dtype=jnp.float64
         )
-        trained = maml.fit(
+        trained = maml.meta_train(
             f,
             jnp.asarray([0.7, -0.3]),
             tasks,
@@ -124,7 +124,7 @@ def test_the_accuracy_of_a_learner_is_that_of_its_answers() -> None:
     labels = jnp.sign(x[..., 0])
     tasks = Tasks(Support(x, labels), x, labels)
     f = maml.learner(linear, lr=0.1, steps=50)
-    found = maml.accuracy(f, jnp.zeros(2), tasks)
+    found = maml.few_shot_accuracy(f, jnp.zeros(2), tasks)
     answers = np.stack([np.asarray(f(jnp.zeros(2), jax.tree.map(lambda a, i=i: a[i], tasks.inputs))) for i in range(3)])
     np.testing.assert_array_equal(found.per_task, (answers * np.asarray(labels) > 0).mean(1))
 
@@ -138,7 +138,7 @@ def test_learners_of_one_kind_are_equal() -> None:
     ("call", "words"),
     [
         (
-            lambda: maml.fit(
+            lambda: maml.meta_train(
                 maml.learner(linear, lr=0.1), jnp.zeros(2), (1, 2), lr=0.1, steps=1, key=jax.random.key(0)
             ),
             "labels",
@@ -149,7 +149,7 @@ def test_learners_of_one_kind_are_equal() -> None:
         (lambda: maml.scored(np.zeros((2, 3)), np.zeros((2, 4))), "shape"),
         (lambda: maml.scored([[np.nan]], [[1.0]]), "answers"),
         (
-            lambda: maml.accuracy(
+            lambda: maml.few_shot_accuracy(
                 maml.learner(linear, lr=0.1), jnp.zeros(2), line_tasks()._replace(labels=jnp.zeros((2, 3)))
             ),
             "in front",

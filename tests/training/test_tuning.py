@@ -16,7 +16,7 @@ from ntkseq import activations
 from ntkseq._struct import struct
 from ntkseq.kernels import Dense, Kernel, Recurrent
 from ntkseq.predictors import one_hot
-from ntkseq.training import fit
+from ntkseq.training import tune
 
 traces: list[int] = []
 
@@ -69,7 +69,7 @@ def test_value_and_gradient_are_those_of_the_textbook_formula(x64, objective: st
         return oracle(v["sigma"] ** 2 * x @ x.T + v["bias"] ** 2, y, v["reg"])
 
     rate, h = 1e-3, 1e-5
-    fitted = fit(
+    fitted = tune(
         Counted(sigma=1.3, bias=0.4), x, y, reg=0.2, objective=objective, steps=1, train=list(scales),
         optimizer=optax.sgd(rate),
     )  # fmt: skip
@@ -82,7 +82,7 @@ def test_value_and_gradient_are_those_of_the_textbook_formula(x64, objective: st
 
 def test_leave_one_out_is_the_error_that_ridge_reports(x64) -> None:
     x, y = vectors(), one_hot(np.arange(12) % 3)
-    fitted = fit(Dense(activation="erf"), x, y, reg=0.1, objective="loo", steps=3)
+    fitted = tune(Dense(activation="erf"), x, y, reg=0.1, objective="loo", steps=3)
     assert fitted.reg == 0.1
     ridge = ntkseq.ridge(ntkseq.gram(Dense(activation="erf"), x), y, reg=0.1)
     np.testing.assert_allclose(fitted.history[0], ridge.loo_error, rtol=1e-10)
@@ -101,7 +101,7 @@ def test_marginal_likelihood_finds_what_the_data_were_drawn_with() -> None:
     y = np.linalg.cholesky(A) @ rng.standard_normal((n, k))
     start = 1.0 * Dense(sigma_w=0.7, sigma_b=1.0, activation="erf", kind="nngp")
     names = ["factor", "kernel.sigma_w", "kernel.sigma_b", "reg"]
-    fitted = fit(start, x, y, reg=1.0, train=names, optimizer=optax.adam(0.1), steps=200)
+    fitted = tune(start, x, y, reg=1.0, train=names, optimizer=optax.adam(0.1), steps=200)
     # k draws of n numbers: the noise is known to sqrt(2 / (n k)) = 1.3 % and less; the scales trade with each other
     assert abs(fitted.reg / 0.3 - 1) < 0.06
     assert fitted.history.min() < evidence(np.asarray(truth(x), np.float64), y, 0.3) + 2e-4
@@ -114,7 +114,7 @@ def test_marginal_likelihood_finds_what_the_data_were_drawn_with() -> None:
 def test_by_default_the_positive_numbers_are_trained_and_zeros_stay() -> None:
     kernel = Recurrent(sigma_w=1, activation=activations.LeakyRelu(0.2))  # an int is a number as well
     x = vectors(8, 6).reshape(8, 3, 2).astype(np.float32)
-    fitted = fit(kernel, x, x.sum(axis=(1, 2)), steps=3, lengths=np.array([3, 2, 1, 3, 3, 2, 1, 3]))
+    fitted = tune(kernel, x, x.sum(axis=(1, 2)), steps=3, lengths=np.array([3, 2, 1, 3, 3, 2, 1, 3]))
     assert sorted(fitted.trained) == ["activation.slope", "sigma_u", "sigma_v", "sigma_w"]
     new = fitted.kernel
     assert isinstance(new, Recurrent) and new.sigma_b == 0.0 and new.sigma_w == fitted.trained["sigma_w"] != 1
@@ -124,7 +124,7 @@ def test_by_default_the_positive_numbers_are_trained_and_zeros_stay() -> None:
 
 def test_a_zero_that_is_named_is_trained_from_a_tenth() -> None:
     x = vectors().astype(np.float32)
-    fitted = fit(Counted(), x, np.ones(12), steps=1, train=["bias"])
+    fitted = tune(Counted(), x, np.ones(12), steps=1, train=["bias"])
     # the first step of Adam is its rate, with the sign of the slope
     np.testing.assert_allclose(fitted.trained["bias"], 0.1 * np.exp(0.05), rtol=1e-4)
     assert fitted.kernel.sigma == 1.0
@@ -134,7 +134,7 @@ def test_a_zero_that_is_named_is_trained_from_a_tenth() -> None:
 def test_one_number_per_layer_is_trained_each_on_its_own() -> None:
     x = vectors().astype(np.float32)
     kernel = Dense(depth=2, sigma_w=np.array([1.0, 2.0]), sigma_b=np.array([0.3, 0.0]))
-    fitted = fit(kernel, x, x[:, 0], steps=3, optimizer=optax.sgd(0.1))  # a zero beside a positive number stays
+    fitted = tune(kernel, x, x[:, 0], steps=3, optimizer=optax.sgd(0.1))  # a zero beside a positive number stays
     assert fitted.trained["sigma_b"][1] == 0.0 and abs(fitted.trained["sigma_b"][0] - 0.3) > 1e-4
     assert fitted.trained["sigma_w"].shape == (2,) and len(set(fitted.trained["sigma_w"] / [1.0, 2.0])) == 2
     assert fitted.kernel.sigma_b[1] == 0.0
@@ -142,18 +142,18 @@ def test_one_number_per_layer_is_trained_each_on_its_own() -> None:
 
 def test_the_result_is_the_best_step_not_the_last() -> None:
     x = vectors().astype(np.float32)
-    fitted = fit(Counted(), x, x[:, 0], steps=6, optimizer=optax.sgd(5.0))
+    fitted = tune(Counted(), x, x[:, 0], steps=6, optimizer=optax.sgd(5.0))
     assert fitted.history[-1] > fitted.history.min() + 0.01  # it overshoots
-    again = fit(fitted.kernel, x, x[:, 0], steps=1)
+    again = tune(fitted.kernel, x, x[:, 0], steps=1)
     np.testing.assert_allclose(again.history[0], fitted.history.min(), rtol=1e-5)
 
 
 def test_a_fit_compiles_once_whatever_the_number_of_steps_and_the_start() -> None:
     x = vectors(6).astype(np.float32)
-    fit(Counted(), x, x[:, 0], steps=2)
+    tune(Counted(), x, x[:, 0], steps=2)
     first = len(traces)
-    fit(Counted(), x, x[:, 0], steps=20)
-    fit(Counted(sigma=0.3), 2 * x, x[:, 1], reg=0.5)
+    tune(Counted(), x, x[:, 0], steps=20)
+    tune(Counted(sigma=0.3), 2 * x, x[:, 1], reg=0.5)
     # the door asks for the dtype of the diagonal each time, which traces one example; the step is not traced again
     assert len(traces) == first + 2
 
@@ -164,9 +164,9 @@ def test_divergence_names_the_step_and_the_last_good_values() -> None:
         FloatingPointError,
         match=r"stopped being finite at step 1; at the step before, sigma = 2. Pass an optimizer with a lower",
     ):
-        fit(Counted(sigma=2.0), x, x[:, 0], optimizer=optax.sgd(-1e4))
+        tune(Counted(sigma=2.0), x, x[:, 0], optimizer=optax.sgd(-1e4))
     with pytest.raises(FloatingPointError, match=r"not finite at the start \(sigma = 1e\+15\).*float32.*reg = 0.01"):
-        fit(Counted(sigma=1e15), x, x[:, 0])
+        tune(Counted(sigma=1e15), x, x[:, 0])
 
 
 @pytest.mark.parametrize(
@@ -186,21 +186,21 @@ def test_divergence_names_the_step_and_the_last_good_values() -> None:
 def test_wrong_inputs_are_named(changes: dict[str, Any], message: str) -> None:
     given: dict[str, Any] = dict(kernel=Counted(), y=np.ones(6)) | changes
     with pytest.raises(ValueError, match=message):
-        fit(given.pop("kernel"), vectors(6).astype(np.float32), given.pop("y"), **given)
+        tune(given.pop("kernel"), vectors(6).astype(np.float32), given.pop("y"), **given)
 
 
 def test_progress_is_shown_when_asked_for(capsys) -> None:
     x = vectors(6).astype(np.float32)
-    fit(Counted(), x, x[:, 0], steps=3, progress=True)
+    tune(Counted(), x, x[:, 0], steps=3, progress=True)
     assert "fit: 100%" in capsys.readouterr().err
-    fit(Counted(), x, x[:, 0], steps=3)
+    tune(Counted(), x, x[:, 0], steps=3)
     assert capsys.readouterr().err == ""
 
 
 def test_the_precision_of_the_data_is_kept(x64) -> None:
     kernel, x, y, reg = Counted(sigma=np.float64(1.2)), vectors(), np.ones(12), 1.0
-    single = fit(kernel, jnp.asarray(x, jnp.float32), y, reg=reg, steps=2)
-    double = fit(kernel, x, y, reg=reg, steps=2)
+    single = tune(kernel, jnp.asarray(x, jnp.float32), y, reg=reg, steps=2)
+    double = tune(kernel, x, y, reg=reg, steps=2)
     assert single.history[0] == np.float32(single.history[0])
     # backward error of kernel entries (d + 3 roundings) and of a Cholesky solve (3 n + 1), relative to tr A; the
     # objective moves by at most that times (|A^-1 y|^2 + |A^-1|_*) / 2 n

@@ -14,7 +14,7 @@ from ntkseq import _checks
 from ntkseq._outward import at_most
 from ntkseq.grams.arrays import Symmetric, as_gram, symmetric
 from ntkseq.grams.base import Gram
-from ntkseq.predictors.ridge import factorise, predict
+from ntkseq.predictors.kernel_ridge import factorise, predict
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -47,6 +47,8 @@ class GaussianProcess:
         noise: the variance of the noise of a target.
         log_marginal_likelihood: log p(y), an `Estimates` of shape (); of k targets their sum, each by itself.
         estimated: as in `Estimates`.
+
+    Reference: rasmussen2006, Algorithm 2.1; the errors are derived here.
     """
 
     dual: Float[np.ndarray, "n ..."]

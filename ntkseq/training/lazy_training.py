@@ -32,6 +32,8 @@ class Laziness:
         verdict: "lazy", "feature learning" or "undecided"; see `laziness`.
         reason: why.
         widths: the different widths, ascending.
+
+    Reference: chizat2019lazy (the regime); jacot2018.
     """
 
     slope: float

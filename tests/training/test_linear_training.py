@@ -11,8 +11,8 @@ import optax
 import pytest
 
 from ntkseq import empirical, models, predictors
-from ntkseq.training.laziness import deviation
-from ntkseq.training.linearised import Linearised, LinearRun, linearised
+from ntkseq.training.lazy_training import deviation
+from ntkseq.training.linear_training import Linearised, LinearRun, linearised
 from tests.marks import few
 
 
@@ -100,7 +100,7 @@ def test_full_batch_agrees_with_the_closed_form_of_predictors(x64) -> None:
     lr = 0.4 * linear.limit
     run = linear.follow(None, lr, record=[17, 200])
     for i, steps in enumerate((17, 200)):
-        closed = predictors.flow(K, y, steps=steps, lr=lr / len(y), f0=f0)  # of the sum over examples
+        closed = predictors.gradient_flow(K, y, steps=steps, lr=lr / len(y), f0=f0)  # of the sum over examples
         np.testing.assert_allclose(run.outputs[i], closed.fitted, rtol=0, atol=1e-12)
         np.testing.assert_allclose(run.probe[i], closed(cross, begin), rtol=0, atol=1e-11)
     assert not run.unstable
@@ -112,7 +112,7 @@ def test_gradient_flow_agrees_with_the_closed_form_of_predictors(x64) -> None:
     np.testing.assert_allclose(run.outputs[0], f0, atol=1e-13)
     np.testing.assert_allclose(run.probe[0], begin, atol=1e-13)
     for i, time in ((1, 0.3), (2, 40.0)):
-        closed = predictors.flow(K, y, time=time / len(y), f0=f0)
+        closed = predictors.gradient_flow(K, y, time=time / len(y), f0=f0)
         np.testing.assert_allclose(run.outputs[i], closed.fitted, rtol=0, atol=1e-12)
         np.testing.assert_allclose(run.probe[i], closed(cross, begin), rtol=0, atol=1e-11)
     assert run.steps is None

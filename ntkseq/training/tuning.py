@@ -24,7 +24,7 @@ _FROM_ZERO = 0.1  # where a scale that is zero, and named, starts: at zero every
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Fitted:
+class Tuned:
     """A kernel fitted to data.
 
     Attributes:
@@ -43,10 +43,10 @@ class Fitted:
 
     def __repr__(self) -> str:
         best, values = float(np.min(self.history)), ", ".join(f"{k}={_shown(v)}" for k, v in self.trained.items())
-        return f"Fitted({self.objective} {self.history[0]:.4g} -> {best:.4g}, {values})"
+        return f"Tuned({self.objective} {self.history[0]:.4g} -> {best:.4g}, {values})"
 
 
-def fit(
+def tune(
     kernel: Kernel,
     x: Any,
     y: Any,
@@ -58,7 +58,7 @@ def fit(
     objective: str = "marginal_likelihood",
     train: Sequence[str] | None = None,
     progress: bool | None = None,
-) -> Fitted:
+) -> Tuned:
     """Choose the hyper-parameters of a kernel by gradient descent on what a Gaussian process makes of the data.
 
         A = K + reg I                                                                        y: (n, k)
@@ -92,12 +92,14 @@ def fit(
         ValueError: bad inputs, unknown names, nothing to train.
         FloatingPointError: the objective is not finite; says at which step, and the last values at which it was.
 
+    Reference: rasmussen2006, sections 5.4.1 and 5.4.2.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq import kernels
-        >>> from ntkseq.training import fit
+        >>> from ntkseq.training import tune
         >>> x = jax.random.normal(jax.random.key(0), (12, 4, 2))
-        >>> fitted = fit(kernels.Recurrent(sigma_w=0.5), x, jnp.sum(x, axis=(1, 2)), steps=5, train=["sigma_u", "reg"])
+        >>> fitted = tune(kernels.Recurrent(sigma_w=0.5), x, jnp.sum(x, axis=(1, 2)), steps=5, train=["sigma_u", "reg"])
         >>> sorted(fitted.trained), bool(fitted.history[-1] < fitted.history[0])
         (['reg', 'sigma_u'], True)
     """
@@ -136,7 +138,7 @@ def fit(
                 bar.update(1)
                 bar.set_postfix_str(f"{value:.4g}", refresh=False)
     trained = {name: _value(base[name], best[1][name]) for name in names}
-    return Fitted(
+    return Tuned(
         kernel=_with(kernel, trained),
         reg=float(trained.get("reg", reg)),
         history=np.asarray(history),
@@ -218,7 +220,7 @@ def _start(kernel: Kernel, reg: float, train: Sequence[str] | None) -> dict[str,
         if not start:
             raise ValueError(
                 f"kernel must have a positive hyper-parameter to train; {type(kernel).__name__} has "
-                f"{', '.join(leaves) or 'no leaves'}. Train a factor, fit(1.0 * kernel, ...), or name one in train=."
+                f"{', '.join(leaves) or 'no leaves'}. Train a factor, tune(1.0 * kernel, ...), or name one in train=."
             )
         return start
     if not isinstance(train, (list, tuple)) or not all(isinstance(name, str) for name in train) or not len(train):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ntkseq.studies import accuracy
-from ntkseq.studies.accuracy import _cross_validated, _folds
+from ntkseq.studies.accuracies import _cross_validated, _folds
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def spectrum(K: Any, method: str | Method = "auto", *, vectors: bool = True) -> 
         K: a Gram, held, lazy or an Operator, or an array (n, n), or (n, n, o, o) over all outputs or steps, which is
             taken as a matrix (n o, n o), symmetric up to rounding. An array that a kernel
             returned states what the Gram states; any other counts as rounded once in its own dtype, with a warning
-            below float64 (`grams.as_gram`). If its error is larger, say so: `grams.Dense(K, rounding=...)`. What is
+            below float64 (`grams.as_gram`). If its error is larger, say so: `grams.DenseGram(K, rounding=...)`. What is
             asymmetric within rounding is symmetrised; asymmetry beyond `rounding` widens the errors.
         method: an object of the three above, which holds the options, or a short name.
         vectors: keep the eigenvectors, which alignment needs.

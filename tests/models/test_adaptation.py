@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 
 from ntkseq._struct import replace
 from ntkseq.models import Dense, Recurrent
-from ntkseq.models.adapt import adapt, squared_error
+from ntkseq.models.adaptation import adapt, squared_error
 from tests.marks import few
 
 

@@ -12,10 +12,10 @@ import pytest
 from ntkseq import kernels
 from ntkseq._struct import struct
 from ntkseq.data.tasks import Support, Tasks, sinusoids
-from ntkseq.data.tasks import few_shot as cut
+from ntkseq.data.tasks import few_shot_tasks as cut
 from ntkseq.kernels.base import Kernel
 from ntkseq.kernels.inner import Prox
-from ntkseq.predictors.few_shot import few_shot
+from ntkseq.predictors.task_prediction import few_shot
 from tests.marks import few
 
 

@@ -78,19 +78,19 @@ def test_the_errors_hold_at_the_worst_of_all_roundings():
         u = u / np.linalg.norm(u)
         for sign in (1, -1):
             E = sign * r * np.outer(u, u)
-            fit = gaussian_process(ntkseq.grams.Dense(K + E, rounding=r), y, noise=NOISE)
+            fit = gaussian_process(ntkseq.grams.DenseGram(K + E, rounding=r), y, noise=NOISE)
             assert (np.abs(fit.mean(C).values - mean) <= fit.mean(C).errors).all()
             assert (np.abs(fit.variance(C, D).values - cov.diagonal()) <= fit.variance(C, D).errors).all()
             assert (np.abs(fit.covariance(C, D).values - cov) <= fit.covariance(C, D).errors).all()
             found = fit.log_marginal_likelihood
             assert np.abs(found.values - evidence) <= found.errors
             large = gaussian_process(
-                ntkseq.grams.Dense(K + E, rounding=r), 1e3 * y, noise=NOISE
+                ntkseq.grams.DenseGram(K + E, rounding=r), 1e3 * y, noise=NOISE
             ).log_marginal_likelihood
             assert np.abs(large.values - wanted(K, C, D, 1e3 * y)[2]) <= large.errors  # all of it by the targets
     moved = C + r * np.outer(np.eye(4)[0], directions[0] / np.linalg.norm(directions[0]))
-    fit = gaussian_process(ntkseq.grams.Dense(K, rounding=0.0), y, noise=NOISE)
-    C2 = ntkseq.grams.Dense(moved, rounding=r, symmetric=False)
+    fit = gaussian_process(ntkseq.grams.DenseGram(K, rounding=0.0), y, noise=NOISE)
+    C2 = ntkseq.grams.DenseGram(moved, rounding=r, symmetric=False)
     for got, right in ((fit.variance(C2, D), cov.diagonal()), (fit.covariance(C2, D), cov), (fit.mean(C2), mean)):
         assert (np.abs(got.values - right) <= got.errors).all()
 
@@ -109,7 +109,7 @@ def test_what_is_not_known_is_said_and_what_does_not_fit_is_refused():
     K, C = x @ x.T + np.eye(12), xq @ x.T
     with pytest.warns(PrecisionWarning):
         assert "unknown rounding" in gaussian_process(K.astype(np.float32), y, noise=1.0).estimated
-    fit = gaussian_process(ntkseq.grams.Dense(K, rounding=1e-3, estimated="measured"), y, noise=1.0)
+    fit = gaussian_process(ntkseq.grams.DenseGram(K, rounding=1e-3, estimated="measured"), y, noise=1.0)
     assert fit.variance(C, np.ones(4)).estimated == "measured" and "log_marginal_likelihood" in repr(fit)
     for noise in (0.0, -1.0, np.nan):
         with pytest.raises(ValueError, match="noise must be"):

@@ -6,7 +6,7 @@ from typing import Any
 
 from ntkseq import _progress
 from ntkseq.grams import meta, outputs, sampling, sides
-from ntkseq.grams.base import Dense
+from ntkseq.grams.base import DenseGram
 from ntkseq.kernels.base import Kernel
 
 
@@ -20,7 +20,7 @@ def gram(
     tile: int | None = None,
     workers: int | None = None,
     progress: bool | None = None,
-) -> Dense:
+) -> DenseGram:
     """The matrix of kernel values between all inputs, with an upper estimate of its rounding.
 
     With one set of inputs only the upper triangle is computed, and the diagonal is exact. Every tile goes through the
@@ -39,7 +39,7 @@ def gram(
         progress: show a progress bar (needs tqdm); None: on a terminal, for long work.
 
     Returns:
-        A `grams.Dense` with the dtype of the data, usable where an array is.
+        A `grams.DenseGram` with the dtype of the data, usable where an array is.
 
     Raises:
         ValueError: bad inputs (see `kernel.prepare`), values that overflow the dtype, or a kernel with several numbers
@@ -76,4 +76,4 @@ def gram(
     e = pair.entry_rounding()
     pair.remember(values, e)
     known = {"frobenius": True, "entrywise": e, "estimated": kernel.estimated, "sampling": sampled}
-    return Dense(values, pair.rounding(e), pair.symmetric, **known)
+    return DenseGram(values, pair.rounding(e), pair.symmetric, **known)

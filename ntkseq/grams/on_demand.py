@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ntkseq.grams import lazy_meta, meta, sampling, sides
-from ntkseq.grams.recomputed import Lazy
+from ntkseq.grams.recomputed import LazyGram
 from ntkseq.kernels.base import Kernel
 
 
@@ -21,11 +21,11 @@ def lazy(
     tile: int | None = None,
     workers: int | None = None,
     progress: bool | None = None,
-) -> Lazy:
+) -> LazyGram:
     """The Gram matrix of many inputs, not held: O(n) memory, and its tiles are computed in every product.
 
     It is the matrix of `gram(kernel, x)` with the same tiles, entry by entry. A product with k vectors at once costs
-    one pass over the tiles, hardly more than with one: give it blocks. `spectrum`, `predictors.flow` and
+    one pass over the tiles, hardly more than with one: give it blocks. `spectrum`, `predictors.gradient_flow` and
     `predictors.ridge_cg` do. Between few-shot tasks (`kernels.Meta`) every point is prepared once. Made in JAX's 64-bit
     mode (`jax.enable_x64`), it computes in float64 wherever it is used.
 
@@ -39,7 +39,7 @@ def lazy(
         progress: show a progress bar in each product (needs tqdm); None: on a terminal, for long work.
 
     Returns:
-        A `grams.Lazy`.
+        A `grams.LazyGram`.
 
     Raises:
         ValueError: bad inputs (see `kernel.prepare`).
@@ -60,4 +60,4 @@ def lazy(
         raise sides.overflow(pair.diagonal.dtype)
     e = pair.entry_rounding()
     of = sampling.Sampling(why="a lazy Gram holds no batches") if kernel.sampled else None
-    return Lazy(pair, pair.rounding(e), e, tile, workers, progress, of)
+    return LazyGram(pair, pair.rounding(e), e, tile, workers, progress, of)

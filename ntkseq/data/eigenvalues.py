@@ -10,6 +10,8 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 
+__all__ = ["exponential", "power_law", "spread", "two_levels", "two_levels_at"]
+
 
 def power_law(d: int, *, decay: float = 1.0, logs: float = 0.0) -> Float[np.ndarray, " d"]:
     """lam_i = i^(-decay) log(i + 1)^(-logs), i = 1 .. d.

@@ -33,6 +33,8 @@ class Ridge:
         effective_dimension: trace(K (K + reg)^-1), the degrees of freedom of the fit.
         reg: the ridge, added to the diagonal as it stands (not times n).
         outputs: o, where K is the matrix (n o, n o) of all outputs and y is (n, o); None otherwise.
+
+    Reference: rasmussen2006, section 2.2 (the mean of a Gaussian process) and section 5.4.2 (leave-one-out).
     """
 
     y: Any
@@ -121,6 +123,8 @@ def ridge(K: Any, y: Any, *, reg: float) -> Ridge:
         ValueError: shapes that do not fit; reg = 0 with a Gram matrix whose least eigenvalue cannot be told from
             zero; reg so small that K + reg is not positive in float64.
 
+    Reference: rasmussen2006, section 2.2: the mean of a Gaussian process with noise `reg`.
+
     Example:
         >>> import numpy as np
         >>> fit = ridge(np.array([[2.0, 1.0], [1.0, 2.0]]), [1.0, -1.0], reg=1.0)
@@ -192,6 +196,8 @@ class Selection:
         reg: the candidate of least leave-one-out error; of equals, the largest.
         regs: the candidates, as given.
         loo_errors: mean squared leave-one-out residual of each; NaN where K + reg is not positive.
+
+    Reference: rasmussen2006, section 5.4.2 (leave-one-out).
     """
 
     reg: float
@@ -220,6 +226,8 @@ def select_reg(K: Any, y: Any, regs: Any) -> Selection:
 
     Raises:
         ValueError: no candidate given, or none that K allows.
+
+    Reference: rasmussen2006, section 5.4.2 (leave-one-out).
     """
     matrix = symmetric(K).matrix
     n = len(matrix)

@@ -17,7 +17,7 @@ from ntkseq import _checks
 from ntkseq._filters import Clock
 from ntkseq._precision import eps, wide
 from ntkseq.empirical.ntk import NTK
-from ntkseq.grams import Dense
+from ntkseq.grams import DenseGram
 from ntkseq.spectra.dense import dense_spectrum
 from ntkseq.training import linear_steps
 
@@ -36,6 +36,8 @@ class LinearRun:
         probe: at the probe examples, (r, m, o); None without any.
         residuals: outputs - y; more exact than that difference where little is left to learn.
         unstable: a learning rate was above `Linearised.limit` (full batch), or outputs left the range of the dtype.
+
+    Reference: lee2019wide.
     """
 
     steps: Int[np.ndarray, " r"] | None
@@ -77,6 +79,8 @@ class Linearised:
 
     Raises:
         ValueError: shapes that do not fit, K not symmetric, numbers that are not finite, one of K_probe and f0_probe.
+
+    Reference: lee2019wide.
 
     Example:
         >>> import numpy as np
@@ -180,7 +184,7 @@ class Linearised:
         """Train by gradient flow, the limit of small learning rates at time = lr * steps (training.8).
 
         From all eigenvectors of K, in float64 on the host: O((n o)^3). For one kernel that outputs share,
-        `predictors.flow(K, y, time=times / n)` is the same.
+        `predictors.gradient_flow(K, y, time=times / n)` is the same.
 
         Args:
             times: times >= 0 at which the outputs are kept.
@@ -193,7 +197,7 @@ class Linearised:
             raise ValueError(f"times must be finite numbers >= 0; got {_checks.shown(times)}.")
         matrix, n = linear_steps.matrix(np.asarray(self.K)), len(self.K)
         rounded = float(eps(matrix.dtype) * np.linalg.norm(matrix))  # nothing certified comes of it
-        eigen = dense_spectrum(Dense(matrix, rounding=rounded))
+        eigen = dense_spectrum(DenseGram(matrix, rounding=rounded))
         assert eigen.vectors is not None
         if not eigen.semidefinite:
             raise ValueError(f"K must be positive semi-definite; its least eigenvalue is {eigen.min_eigenvalue}.")
@@ -241,10 +245,12 @@ def linearised(
     Raises:
         ValueError: what `empirical.NTK` does not take, y that is not (n, o).
 
+    Reference: lee2019wide.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq import models
-        >>> from ntkseq.training.linearised import linearised
+        >>> from ntkseq.training.linear_training import linearised
         >>> net = models.Recurrent(width=32)
         >>> x, y = jax.random.normal(jax.random.key(0), (6, 5, 2)), jnp.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
         >>> params = net.init(jax.random.key(1), x[0])

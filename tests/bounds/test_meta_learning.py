@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ntkseq._bound import Bound
-from ntkseq.bounds.meta_kernel import meta_kernel
+from ntkseq.bounds.meta_learning import meta_kernel
 from ntkseq.data.tasks import Tasks, linear_regression
-from ntkseq.grams.base import Dense
+from ntkseq.grams.base import DenseGram
 from tests.marks import few
 
 
@@ -156,11 +156,11 @@ def test_what_rounding_hides_is_added() -> None:
         noise = 1e-3 * (noise + noise.T) / np.linalg.norm(noise + noise.T, 2)
         computed = exact + noise
         dual = np.linalg.solve(computed + 0.2 * np.eye(18), y.ravel())
-        bound = meta_kernel(Dense(computed, rounding=1e-3), y, reg=0.2)
+        bound = meta_kernel(DenseGram(computed, rounding=1e-3), y, reg=0.2)
         assert bound.constants.norm >= math.sqrt(dual @ exact @ dual)
         assert values(bound)[0] >= np.minimum(1, np.abs(exact @ dual - y.ravel())).mean()
         assert bound.constants.trace >= np.trace(exact)
-    near = meta_kernel(Dense(exact, rounding=1e-3, entrywise=1e-6), y, reg=0.2)
+    near = meta_kernel(DenseGram(exact, rounding=1e-3, entrywise=1e-6), y, reg=0.2)
     assert np.trace(exact) < near.constants.trace < np.trace(exact) + 1e-4
 
 

@@ -60,8 +60,8 @@ def test_bounds_of_every_step_state_the_error_of_the_kernel():
     x = inputs()
     y = np.random.default_rng(1).standard_normal((6, 4))
     K = kernels.every_step(KERNEL, x)
-    direct = bounds.every_step(K, y, reg=0.1)
-    through = bounds.every_step(grams.computed(np.asarray(K), KERNEL, x), y, reg=0.1)
+    direct = bounds.rademacher_steps(K, y, reg=0.1)
+    through = bounds.rademacher_steps(grams.computed(np.asarray(K), KERNEL, x), y, reg=0.1)
     assert direct.certified and through.certified and direct.value == pytest.approx(through.value)
     with jax.enable_x64(True):
         exact = flat(kernels.every_step(KERNEL, x.astype(np.float64)))

@@ -9,7 +9,7 @@ import pytest
 
 import ntkseq
 from ntkseq import kernels
-from ntkseq.grams import Dense, Operator
+from ntkseq.grams import DenseGram, Operator
 from ntkseq.spectra import nystrom
 
 POWER = np.arange(1, 201.0) ** -1.5
@@ -66,7 +66,7 @@ def test_rounding_of_the_gram_is_in_the_bounds():
     A = matrix(POWER)
     E = np.random.default_rng(1).standard_normal((200, 200))
     E = 1e-3 * (E + E.T) / np.linalg.norm(E + E.T, 2)
-    for K in (Dense(A + E, rounding=1e-3), operator(A + E, rounding=1e-3)):  # pyright: ignore[reportArgumentType]
+    for K in (DenseGram(A + E, rounding=1e-3), operator(A + E, rounding=1e-3)):  # pyright: ignore[reportArgumentType]
         found = nystrom(K, 100, power=1)  # values down to the rounding
         S = np.linalg.eigvalsh(A - found.times(np.eye(200)))
         assert found.semidefinite and found.below >= 1e-3 and -found.below <= S[0] and S[-1] <= found.error

@@ -94,7 +94,7 @@ def adapt(
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq import models
-        >>> from ntkseq.models.adapt import adapt, squared_error
+        >>> from ntkseq.models.adaptation import adapt, squared_error
         >>> net = models.Dense(width=32, sigma_w=1.4)
         >>> x, y = jnp.ones((5, 3)), jnp.ones((5,))
         >>> learner = adapt(net.apply, squared_error, lr=0.1, steps=2)

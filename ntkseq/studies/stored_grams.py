@@ -11,7 +11,7 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq.data import npz
-from ntkseq.grams import Dense, as_gram
+from ntkseq.grams import DenseGram, as_gram
 from ntkseq.grams.sampling import Sampling
 from ntkseq.reports.files import FLAGS
 from ntkseq.spectra import positive_definite, spectrum
@@ -64,7 +64,7 @@ def stored(asked: Stored, *, say: Callable[[str], Any] | None = None) -> list[st
         told = "each entry rounded once" if rounding is None else f"rounding {rounding:.3g}"
         name = "" if pathlib.Path(asked.file).suffix == ".npy" else f", array {asked.array!r}"
         say(f"{asked.file}{name}: {size}, {matrix.dtype}, {told}, {bad or 'no'} missing or infinite values")
-    K: Any = matrix if rounding is None else Dense(matrix, rounding=rounding, **known)
+    K: Any = matrix if rounding is None else DenseGram(matrix, rounding=rounding, **known)
     found = spectrum(K, vectors=False, method=asked.method)
     lines = str(found).splitlines()
     if matrix.shape[0] <= 20_000:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkseq.grams.base import Dense
+from ntkseq.grams.base import DenseGram
 from ntkseq.predictors import Ridge, one_hot, ridge, select_reg
 
 
@@ -72,8 +72,8 @@ def test_the_ridge_is_in_units_of_the_kernel(problem):
 
 def test_a_gram_goes_in_where_an_array_goes_in(problem, x64):
     K, y, K_cross = problem
-    fit = ridge(Dense(jnp.asarray(K)), y, reg=0.1)
-    np.testing.assert_array_equal(fit(Dense(jnp.asarray(K_cross), symmetric=False)), ridge(K, y, reg=0.1)(K_cross))
+    fit = ridge(DenseGram(jnp.asarray(K)), y, reg=0.1)
+    np.testing.assert_array_equal(fit(DenseGram(jnp.asarray(K_cross), symmetric=False)), ridge(K, y, reg=0.1)(K_cross))
 
 
 def test_a_float32_jax_array_is_solved_in_float64_on_the_host(problem):
@@ -135,8 +135,8 @@ def test_interpolation_of_duplicate_inputs_is_refused_with_advice():
 def test_interpolation_is_refused_when_the_rounding_of_the_gram_hides_the_least_eigenvalue(x64):
     K = np.array([[1.0, 0.999], [0.999, 1.0]])  # least eigenvalue 1e-3
     with pytest.raises(ValueError, match="cannot be told from zero"):
-        ridge(Dense(jnp.asarray(K), rounding=2e-3), [1.0, -1.0], reg=0.0)
-    assert np.isfinite(ridge(Dense(jnp.asarray(K), rounding=1e-4), [1.0, -1.0], reg=0.0).rkhs_norm)
+        ridge(DenseGram(jnp.asarray(K), rounding=2e-3), [1.0, -1.0], reg=0.0)
+    assert np.isfinite(ridge(DenseGram(jnp.asarray(K), rounding=1e-4), [1.0, -1.0], reg=0.0).rkhs_norm)
 
 
 def test_a_matrix_that_is_no_kernel_is_refused():

@@ -9,7 +9,7 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq.grams import sides
-from ntkseq.grams.base import Dense
+from ntkseq.grams.base import DenseGram
 from ntkseq.grams.digits import single
 from ntkseq.grams.facts import flat
 from ntkseq.grams.sampling import Sampling
@@ -17,7 +17,7 @@ from ntkseq.kernels.all_steps import each_rounding
 from ntkseq.kernels.recurrent import Recurrent
 
 
-def computed(K: Any, kernel: Any, x: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None) -> Dense:
+def computed(K: Any, kernel: Any, x: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None) -> DenseGram:
     """The Gram matrix of values that `kernel` gave for these inputs, with what the kernel knows of their rounding.
 
     For what comes out of `jax.jit`, was moved through NumPy or read from a file: `gram(kernel, x)` without computing
@@ -30,7 +30,7 @@ def computed(K: Any, kernel: Any, x: Any, x2: Any = None, *, lengths: Any = None
         kernel, x, x2, lengths, lengths2: what it was computed from.
 
     Returns:
-        A `grams.Dense` with the entries of K.
+        A `grams.DenseGram` with the entries of K.
 
     Raises:
         ValueError: K has another shape or dtype than these inputs give, or other values on its diagonal.
@@ -73,12 +73,12 @@ def computed(K: Any, kernel: Any, x: Any, x2: Any = None, *, lengths: Any = None
         sums = np.asarray(kernel.with_(read="steps").diag_side(pair.left), np.float64) if each else wanted
         _check(own.reshape(n, steps).sum(axis=1), sums, 2.0 * e)
         trace = float(np.sum(own))
-        return Dense(matrix, e * trace, True, **known)
+        return DenseGram(matrix, e * trace, True, **known)
     one = kernel.tile(*(jax.tree.map(lambda leaf: leaf[:1], side) for side in (pair.left, pair.right)))
     one = flat(one) if one.ndim == 4 else one
     size = np.sqrt(float(pair.diagonal[0]) * float(sides.own(kernel, pair.right)[0]))
     _check(np.asarray(matrix)[:1, 0].astype(np.float64), np.asarray(one, np.float64)[0, :1], 2.0 * e, size)
-    return Dense(matrix, pair.rounding(e), False, **known)
+    return DenseGram(matrix, pair.rounding(e), False, **known)
 
 
 def _over_steps(array: Any, x: Any) -> bool:

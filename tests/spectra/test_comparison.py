@@ -11,7 +11,7 @@ import scipy.linalg
 
 import ntkseq
 from ntkseq import kernels
-from ntkseq.grams import Dense
+from ntkseq.grams import DenseGram
 from ntkseq.spectra import compare
 
 
@@ -53,7 +53,7 @@ def test_every_interval_holds_the_exact_number_in_two_hundred_cases():
             E = E + E.T
             size = 10.0 ** rng.uniform(-9, -1) * np.linalg.norm(A, 2)
             exact.append(A)
-            held.append(Dense(A + size * E / np.linalg.norm(E, 2), rounding=1.0001 * size))  # pyright: ignore
+            held.append(DenseGram(A + size * E / np.linalg.norm(E, 2), rounding=1.0001 * size))  # pyright: ignore
         A, B = exact
         k = int(rng.integers(1, n))
         found = compare(*held, k=k)

@@ -10,12 +10,12 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq.grams.arrays import symmetric
-from ntkseq.grams.base import Dense
-from ntkseq.grams.gram import gram as gram_of
+from ntkseq.grams.base import DenseGram
+from ntkseq.grams.entries import gram as gram_of
 from ntkseq.kernels import tasks as taking
 from ntkseq.kernels.meta import Meta
-from ntkseq.predictors.flow import Flow, flow
-from ntkseq.predictors.ridge import Ridge, Selection, ridge
+from ntkseq.predictors.flow import GradientFlow, gradient_flow
+from ntkseq.predictors.kernel_ridge import Ridge, Selection, ridge
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,16 +28,18 @@ class FewShot:
         gram: Phi between their N q queries, task by task, with its rounding.
         labels: of these queries, (N, q) or (N, q, k).
         start: R y', what adaptation alone answers at them, shape of labels.
-        fit: the `Ridge` or `Flow` of labels - start, with `dual` and `residuals`.
+        fit: the `Ridge` or `GradientFlow` of labels - start, with `dual` and `residuals`.
         lengths: of the training tasks, or None.
+
+    Reference: wang2020meta; meta.1 and meta.4.
     """
 
     kernel: Meta
     tasks: Any
-    gram: Dense
+    gram: DenseGram
     labels: Float[np.ndarray, "N q ..."]
     start: Float[np.ndarray, "N q ..."]
-    fit: Ridge | Flow
+    fit: Ridge | GradientFlow
     lengths: Any = None
 
     @property
@@ -119,8 +121,8 @@ def few_shot(
         lengths: of sequences padded on the right, see `kernels.Meta.prepare`; None: `tasks.lengths`, if there is.
 
     Raises:
-        ValueError: neither or both of reg and time; no labels, or labels that do not fit; what `ridge`, `flow` or the
-            kernel refuse. A query that is a support point of its own task makes Phi singular under `Flow(inf)`.
+        ValueError: neither or both of reg and time; no labels, or labels that do not fit; what `ridge`, `gradient_flow`
+            or the kernel refuse. A query that is a support point of its own task makes Phi singular under `Flow(inf)`.
 
     Reference: wang2020meta; meta.1 and meta.4.
 
@@ -153,12 +155,12 @@ def few_shot(
     return FewShot(kernel, tasks, gram, y, start, _solved(gram, rest, reg, time), lengths)
 
 
-def _solved(gram: Dense, rest: np.ndarray, reg: float | None, time: float | None) -> Ridge | Flow:
+def _solved(gram: DenseGram, rest: np.ndarray, reg: float | None, time: float | None) -> Ridge | GradientFlow:
     if (reg is None) == (time is None):
         raise ValueError(
             f"give reg= (ridge, 0 for the interpolant) or time= (gradient flow); got reg={reg}, time={time}."
         )
-    return ridge(gram, rest, reg=reg) if reg is not None else flow(gram, rest, time=time)
+    return ridge(gram, rest, reg=reg) if reg is not None else gradient_flow(gram, rest, time=time)
 
 
 def _adapted(name: str, kernel: Meta, tasks: Any, lengths: Any, outputs: int) -> np.ndarray:

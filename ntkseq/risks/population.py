@@ -29,6 +29,8 @@ class Risk:
         bias: what the start costs, (T,).
         variance: what noise and the difference of tasks cost, (T,); 0 at horizon 1.
         stable: whether the step size is stable in mean square; if not, the risk grows without bound.
+
+    Reference: huang2022maml (the problem); the values are derived here.
     """
 
     bias: Float[np.ndarray, " T"]
@@ -65,6 +67,8 @@ def risk(problem: MixedRegression, steps: int) -> Risk:
 
     Raises:
         ValueError: steps below 1.
+
+    Reference: huang2022maml (the problem); the values are derived here.
 
     Example:
         >>> problem = MixedRegression([1.0, 0.5, 0.25], 1.0, noise=0.5, n1=4, n2=3, beta_tr=0.3, alpha=0.05)

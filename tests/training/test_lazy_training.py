@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from ntkseq import empirical
-from ntkseq.training.laziness import deviation, laziness
+from ntkseq.training.lazy_training import deviation, laziness
 
 WIDTHS = np.array([64.0, 128.0, 256.0, 512.0])
 

@@ -7,7 +7,7 @@ import pytest
 
 from ntkseq import risks
 from ntkseq.risks import MixedRegression
-from ntkseq.risks.risk import BLOCK
+from ntkseq.risks.population import BLOCK
 from tests.risks.problems import golden
 
 
