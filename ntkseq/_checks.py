@@ -145,7 +145,7 @@ def labels(name: str, y: Any, n: int) -> np.ndarray:
     return y
 
 
-SINGLE = ("sigma_v", "factor", "reg", "eps", "share", "decay")
+SINGLE = ("sigma_r", "factor", "reg", "eps", "share", "decay")
 """Scales that all layers share."""
 
 

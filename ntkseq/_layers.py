@@ -10,8 +10,8 @@ import numpy as np
 from ntkseq import _checks
 from ntkseq._checks import is_concrete
 
-GROUPS = "WUbV"
-"""Parameter groups: recurrent weights, input weights, biases, read-out. Without recurrence: "WbV"."""
+GROUPS = "WUbR"
+"""Parameter groups: recurrent weights, input weights, biases, read-out. Without recurrence: "WbR"."""
 
 
 def check_train(train: str | tuple[str, ...], depth: int, groups: str = GROUPS) -> tuple[str, ...]:
@@ -26,7 +26,7 @@ def check_train(train: str | tuple[str, ...], depth: int, groups: str = GROUPS) 
         weights = "W: recurrent weights, U: input weights" if "U" in groups else "W: weights"
         raise ValueError(
             f"train must be a string of letters out of {groups!r}, or {depth} such strings, one per layer; "
-            f"got {_checks.shown(train)}. {weights}, b: biases, V: read-out (it belongs to the last layer)."
+            f"got {_checks.shown(train)}. {weights}, b: biases, R: read-out (it belongs to the last layer)."
         )
     return parts
 

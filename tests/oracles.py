@@ -132,13 +132,13 @@ def recurrent(
     sigma_w: Any = 1.0,
     sigma_u: Any = 1.0,
     sigma_b: Any = 0.0,
-    sigma_v: float = 1.0,
+    sigma_r: float = 1.0,
     sigma_h: float = 0.0,
     depth: int = 1,
     read: str = "last",
     direction: str = "forward",
     h0: str = "zero",
-    train: Any = "WUbV",
+    train: Any = "WUbR",
     input_scale: str = "dim",
     kind: str = "ntk",
     param: str = "ntk",
@@ -160,7 +160,7 @@ def recurrent(
         one = _reversed(x1, lengths) if reverse else x1
         two = _reversed(x2, lengths2) if reverse else x2
         grid = steps(
-            one, two, same, dual=dual, sigma_w=sigma_w, sigma_u=sigma_u, sigma_b=sigma_b, sigma_v=sigma_v,
+            one, two, same, dual=dual, sigma_w=sigma_w, sigma_u=sigma_u, sigma_b=sigma_b, sigma_r=sigma_r,
             sigma_h=sigma_h, depth=depth, h0=h0, train=train, input_scale=input_scale, kind=kind, param=param,
         )  # fmt: skip
         for i, t in enumerate(lengths):
@@ -184,7 +184,7 @@ def _reversed(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 def steps(
     x1: np.ndarray, x2: np.ndarray, same: np.ndarray, *, dual: Dual, sigma_w: Any, sigma_u: Any, sigma_b: Any,
-    sigma_v: float, sigma_h: float, depth: int, h0: str, train: Any, input_scale: str, kind: str, param: str,
+    sigma_r: float, sigma_h: float, depth: int, h0: str, train: Any, input_scale: str, kind: str, param: str,
 ) -> np.ndarray:  # fmt: skip
     """The kernel of the outputs of every two steps, (n, m, t, s): recurrent.2 to recurrent.6 as they stand."""
     n, t, d = x1.shape
@@ -192,7 +192,7 @@ def steps(
     real = x1.dtype.type
     divisor = d if input_scale == "dim" else 1
     w, u, b = (np.broadcast_to(np.asarray(a, real), (depth,)) ** 2 for a in (sigma_w, sigma_u, sigma_b))
-    v, h = real(sigma_v) ** 2, (real(sigma_h) ** 2 if h0 != "zero" else real(0))
+    v, h = real(sigma_r) ** 2, (real(sigma_h) ** 2 if h0 != "zero" else real(0))
     own_w, own_u, own_b, own_v = (w, u, b, v) if param == "ntk" else (w * 0 + 1, u * 0 + 1, b * 0 + 1, real(1))
     letters = (train,) * depth if isinstance(train, str) else tuple(train)
     p = _variances((x1**2).sum(-1) / divisor, dual, w, u, b, h)  # (depth, n, t)
@@ -221,7 +221,7 @@ def steps(
     if kind == "nngp":
         grid = v * values
     else:
-        grid = ("V" in letters[-1]) * own_v * values + v * slopes[-1, 1:, 1:] * tangents[-1, 1:, 1:]
+        grid = ("R" in letters[-1]) * own_v * values + v * slopes[-1, 1:, 1:] * tangents[-1, 1:, 1:]
     return np.moveaxis(grid, (0, 1), (2, 3))
 
 
@@ -240,14 +240,14 @@ def _variances(energy: np.ndarray, dual: Dual, w: Any, u: Any, b: Any, h: Any) -
 
 
 def dense(
-    x1: Any, x2: Any = None, *, sigma_w: Any = 1.0, sigma_b: Any = 0.0, sigma_v: float = 1.0, train: str = "WbV",
+    x1: Any, x2: Any = None, *, sigma_w: Any = 1.0, sigma_b: Any = 0.0, sigma_r: float = 1.0, train: str = "WbR",
     depth: int = 1, **others: Any,
 ) -> np.ndarray:  # fmt: skip
     """The kernel of a fully connected network: a recurrent one with a single step and no past."""
     x1, x2 = np.asarray(x1)[:, None], (None if x2 is None else np.asarray(x2)[:, None])
     letters = train.replace("W", "U")
     return recurrent(
-        x1, x2, sigma_w=0.0, sigma_u=sigma_w, sigma_b=sigma_b, sigma_v=sigma_v, train=letters, depth=depth, **others
+        x1, x2, sigma_w=0.0, sigma_u=sigma_w, sigma_b=sigma_b, sigma_r=sigma_r, train=letters, depth=depth, **others
     )
 
 

@@ -82,7 +82,7 @@ def nothing_computed(monkeypatch):
     def computed(*args, **kwargs):
         raise ValueError("computed")
 
-    for module, name in (("tangent.run", "gram"), ("accuracy", "gram"), ("stored", "spectrum")):
+    for module, name in (("tangent.run", "gram"), ("accuracies", "gram"), ("stored_grams", "spectrum")):
         monkeypatch.setattr(sys.modules[f"ntkseq.studies.{module}"], name, computed)
 
 

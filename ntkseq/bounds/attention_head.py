@@ -252,8 +252,8 @@ def _folded(model: Any, params: Any) -> AttentionHead:
             raise ValueError(f"{_NOT} a block {type(block).__name__} at this place. Wanted {_CLASS}.")
     if V is None or W is None:
         raise ValueError(f"{_NOT} no Attention. Wanted {_CLASS}.")
-    out = np.asarray(params["V"], np.float64)  # (1, m)
-    out = float(model.sigma_v) * out.shape[1] ** -0.5 * out
+    out = np.asarray(params["R"], np.float64)  # (1, m)
+    out = float(model.sigma_r) * out.shape[1] ** -0.5 * out
     out = out if w is None else out @ w
     if model.input_scale == "none":  # the model multiplies tokens by sqrt d
         V, W = V * len(V) ** 0.5, W * len(V)

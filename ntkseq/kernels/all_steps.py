@@ -21,9 +21,9 @@ from ntkseq.kernels.recurrent import Recurrent, cell_of
 def every_step(
     kernel: Kernel, x: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None
 ) -> Float[Array, "n m t s"]:
-    """The kernel between f_t(x_i) and f_s(x'_j) for one shared read-out f_t = (sigma_v / sqrt n) V h_t at every step.
+    """The kernel between f_t(x_i) and f_s(x'_j) for one shared read-out f_t = (sigma_r / sqrt n) R h_t at every step.
 
-        K[i, j, t, s] = w_V sigma_v^2 C[t, s] + sigma_v^2 C'[t, s] Theta[t, s]                        (recurrent.6)
+        K[i, j, t, s] = w_V sigma_r^2 C[t, s] + sigma_r^2 C'[t, s] Theta[t, s]                        (recurrent.6)
 
     zero where t or s lies behind its sequence's own length. For a Gram matrix over all steps of all sequences:
     `K.transpose(0, 2, 1, 3).reshape(n * t, n * t)`. Time O(n m t s depth), memory n m t s numbers and what one row

@@ -18,7 +18,7 @@ from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.layers import Layers, all_finite
 from ntkseq.kernels.recurrent import Recurrent
 
-_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v")
+_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r")
 
 
 @struct
@@ -28,20 +28,20 @@ class Bidirectional(Kernel):
         u^l_t = (sigma_w / sqrt n) W^l h^l_{t-1} + (sigma_u / sqrt(2 n)) U^l [h^{l-1}_t, h'^{l-1}_t] + sigma_b b^l
 
     h' runs from the end of the sequence to its beginning, with weights of its own; the first layer reads x_t, with
-    sqrt d for sqrt(2 n); f = (sigma_v / sqrt(2 n)) V [h^L, h'^L]. Each direction follows recurrent.2 to recurrent.6 on
+    sqrt d for sqrt(2 n); f = (sigma_r / sqrt(2 n)) R [h^L, h'^L]. Each direction follows recurrent.2 to recurrent.6 on
     the grid of all pairs of steps, and hands the half of its covariance and tangent kernel to both directions above.
     With depth 1 it is half of `kernels.Recurrent(direction="both")`; there, deeper stacks stay apart up to the output.
     Time O(n^2 t^2 depth), memory 12 t^2 numbers per pair. Accuracy in float32 as that of `kernels.Recurrent`: the
     relu family is carried by its chord.
 
     Args:
-        sigma_w, sigma_u, sigma_b, sigma_v: standard deviations of recurrent weights, input weights, biases and
+        sigma_w, sigma_u, sigma_b, sigma_r: standard deviations of recurrent weights, input weights, biases and
             read-out. The first three: a number, or one number per layer. Leaves.
         activation: a name of `activations.names()` or an `activations.Activation`.
         depth: number of bidirectional layers.
         read: "mean" or "sum" over the sequence's own steps, or "last": the state of each direction after its last
             step, which is step 1 of the sequence for the reversed one.
-        train: trained parameter groups, letters out of "WUbV"; or one string per layer (V belongs to the last).
+        train: trained parameter groups, letters out of "WUbR"; or one string per layer (R belongs to the last).
         input_scale: "dim" for <x, x'> / d, "none" for <x, x'>.
         kind: "ntk" or "nngp".
 
@@ -63,11 +63,11 @@ class Bidirectional(Kernel):
     sigma_w: Any = 1.0
     sigma_u: Any = 1.0
     sigma_b: Any = 0.0
-    sigma_v: Any = 1.0
+    sigma_r: Any = 1.0
     activation: Any = "relu"
     depth: int = static(default=2)
     read: str = static(default="mean")
-    train: str | tuple[str, ...] = static(default="WUbV")
+    train: str | tuple[str, ...] = static(default="WUbR")
     input_scale: str = static(default="dim")
     kind: str = static(default="ntk")
 

@@ -137,7 +137,7 @@ def pairs(layers: tuple[Layers, ...], left: Side, right: Side, jolt: Array | Non
         forward = _grid(lay, below, one[0], two[0], jolt)
         below = (forward, turn(_grid(lay, turn(below), one[1], two[1], jolt)))
     lay, total = layers[-1], jnp.zeros((), left["mask"].dtype)
-    head = float("V" in lay.train[0]) if lay.tangent else 1.0
+    head = float("R" in lay.train[0]) if lay.tangent else 1.0
     assert below is not None
     for i, (k, slope, tangent) in enumerate(below):
         ends = [side["out"][i] for side in (left, right)]

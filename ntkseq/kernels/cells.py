@@ -113,7 +113,7 @@ class CovarianceCell(Cell):
         v2 = self.layers.v**2
         if not self.layers.tangent:
             return left["out"] * right["out"] * v2 * k
-        head = (k if self.layers.raw else v2 * k) if "V" in self.layers.train[-1] else 0
+        head = (k if self.layers.raw else v2 * k) if "R" in self.layers.train[-1] else 0
         return left["out"] * right["out"] * (head + v2 * kd * tangent)
 
 

@@ -137,7 +137,7 @@ class ChordalCell(Cell):
         k = 1 - 2 * gain
         if not lay.tangent:
             return left["out"] * right["out"] * v2 * k
-        head = (k if lay.raw else v2 * k) if "V" in lay.train[-1] else 0
+        head = (k if lay.raw else v2 * k) if "R" in lay.train[-1] else 0
         return left["out"] * right["out"] * (head + v2 * slope * tangent)
 
 

@@ -21,15 +21,15 @@ from ntkseq.kernels.recurrent import cell_of
 
 @struct
 class Dense(Kernel):
-    """The limit of a network with `depth` hidden layers of infinite width, read out by (sigma_v / sqrt n) V h.
+    """The limit of a network with `depth` hidden layers of infinite width, read out by (sigma_r / sqrt n) R h.
 
         u^1 = (sigma_w / sqrt d) W^1 x + sigma_b b^1,   u^l = (sigma_w / sqrt n) W^l phi(u^{l-1}) + sigma_b b^l
 
     Args:
         sigma_w, sigma_b: standard deviations of weights and biases, a number or one per layer. Leaves.
-        sigma_v: standard deviation of the read-out. A leaf.
+        sigma_r: standard deviation of the read-out. A leaf.
         depth, activation, kind, input_scale: as in `kernels.Recurrent`.
-        train: trained groups, letters out of "WbV".
+        train: trained groups, letters out of "WbR".
 
     Raises:
         ValueError: negative or non-finite scales, unknown words.
@@ -46,22 +46,22 @@ class Dense(Kernel):
 
     sigma_w: Any = 1.0
     sigma_b: Any = 0.0
-    sigma_v: Any = 1.0
+    sigma_r: Any = 1.0
     activation: Any = "relu"
     depth: int = static(default=1)
-    train: str = static(default="WbV")
+    train: str = static(default="WbR")
     input_scale: str = static(default="dim")
     kind: str = static(default="ntk")
 
     references = ("cho2009kernel", "williams1997")
 
     def __post_init__(self) -> None:
-        for name in ("sigma_w", "sigma_b", "sigma_v"):
+        for name in ("sigma_w", "sigma_b", "sigma_r"):
             _checks.scale(name, getattr(self, name))
         _checks.positive_int("depth", self.depth)
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
         _checks.choice("kind", self.kind, ("ntk", "nngp"))
-        check_letters(self.train, "WbV")
+        check_letters(self.train, "WbR")
         object.__setattr__(self, "activation", activations.get(self.activation))
 
     def layers(self, dtype: Any) -> Layers:
@@ -70,7 +70,7 @@ class Dense(Kernel):
             w=np.zeros((self.depth,), dtype),
             u=per_layer("sigma_w", self.sigma_w, self.depth, dtype),
             b=per_layer("sigma_b", self.sigma_b, self.depth, dtype),
-            v=scalar(self.sigma_v, dtype),
+            v=scalar(self.sigma_r, dtype),
             h=np.zeros((), dtype),
             activation=jax.tree.map(lambda leaf: scalar(leaf, dtype), activations.get(self.activation)),
             gain=None,
@@ -120,7 +120,7 @@ class Dense(Kernel):
         from ntkseq import models
 
         self._check_limit()
-        names = ("sigma_w", "sigma_b", "sigma_v", "activation", "depth", "train", "input_scale")
+        names = ("sigma_w", "sigma_b", "sigma_r", "activation", "depth", "train", "input_scale")
         return models.Dense(width=width, **{name: getattr(self, name) for name in names})
 
 

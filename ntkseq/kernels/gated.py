@@ -47,13 +47,13 @@ class Gated(Kernel):
 
     Args:
         cell: "gru" or "lstm".
-        sigma_w, sigma_u, sigma_b, sigma_v: standard deviations of recurrent weights, input weights, biases (the same
+        sigma_w, sigma_u, sigma_b, sigma_r: standard deviations of recurrent weights, input weights, biases (the same
             for all gates) and read-out, before the 1/sqrt(fan-in). Leaves.
         particles: number M of samples, a multiple of `batches`.
         batches: number of independent batches, at least 2. A batch has 2 to 4096 particles.
         seed: a number; the same seed gives the same kernel.
         read: "last" step, or "mean" or "sum" over the sequence's own steps with one shared read-out.
-        train: trained parameter groups, letters out of "WUbV".
+        train: trained parameter groups, letters out of "WUbR".
         input_scale: "dim" for <x, x'> / d, "none" for <x, x'>.
         kind: "ntk" or "nngp" (covariance of the outputs; `train` plays no role).
 
@@ -77,12 +77,12 @@ class Gated(Kernel):
     sigma_w: Any = 1.0
     sigma_u: Any = 1.0
     sigma_b: Any = 0.0
-    sigma_v: Any = 1.0
+    sigma_r: Any = 1.0
     particles: int = static(default=4096)
     batches: int = static(default=8)
     seed: int = static(default=0)
     read: str = static(default="last")
-    train: str = static(default="WUbV")
+    train: str = static(default="WUbR")
     input_scale: str = static(default="dim")
     kind: str = static(default="ntk")
 
@@ -98,7 +98,7 @@ class Gated(Kernel):
             ("kind", ("ntk", "nngp")),
         ):
             _checks.choice(name, getattr(self, name), allowed)
-        check_letters(self.train, "WUbV")
+        check_letters(self.train, "WUbR")
         for name in ("particles", "batches"):
             object.__setattr__(self, name, _checks.positive_int(name, getattr(self, name)))
         if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or not 0 <= self.seed < 2**31:

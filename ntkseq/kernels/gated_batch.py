@@ -16,7 +16,7 @@ from ntkseq._struct import struct
 from ntkseq.kernels import particles as sampling
 from ntkseq.kernels.base import Kernel, Side
 
-SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v")
+SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r")
 _CHUNK = 1 << 24  # numbers held for the sequences of one side at a time: 64 MiB in float32
 _WHOLE = 1 << 26  # of a matrix of one side with itself: where they fit, every sequence is run once
 _BLOCKS = 4  # in which a matrix with itself is put together from its upper triangle: 5/8 of the square
@@ -131,7 +131,7 @@ def _features(kernel: Any, draws: sampling.Draws, side: Side) -> sampling.Featur
 
 
 def _contract(kernel: Any, left: tuple[sampling.Features, Side], right: tuple[sampling.Features, Side]) -> Array:
-    train = kernel.train if kernel.kind == "ntk" else "V"
+    train = kernel.train if kernel.kind == "ntk" else "R"
     (one, x), (two, y) = left, right
     return sampling.contract(scales(kernel, x["x"].dtype), train, (one, x["x"]), (two, y["x"]))
 

@@ -17,12 +17,12 @@ from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.layers import all_finite
 from ntkseq.models.leaky import factor
 
-_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v")
+_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r")
 
 
 @struct
 class LeakyRecurrent(Kernel):
-    """The limit of leaky units h_t = keep h_{t-1} + gate phi(u_t), h_0 = 0, read out by f = (sigma_v / sqrt n) V h.
+    """The limit of leaky units h_t = keep h_{t-1} + gate phi(u_t), h_0 = 0, read out by f = (sigma_r / sqrt n) R h.
 
         u_t = (sigma_w / sqrt n) W h_{t-1} + (sigma_u / sqrt d) U x_t + sigma_b b
 
@@ -33,7 +33,7 @@ class LeakyRecurrent(Kernel):
         C[t, s] = keep C[t-1, s] + keep C[t, s-1] - keep^2 C[t-1, s-1] + gate^2 A[t, s]
         T[t, s] = w_W sigma_w^2 C[t-1, s-1] + w_U sigma_u^2 G[t, s] + w_b sigma_b^2 + sigma_w^2 H[t-1, s-1]
         H[t, s] = keep H[t-1, s] + keep H[t, s-1] - keep^2 H[t-1, s-1] + gate^2 A'[t, s] T[t, s]
-        K[t, s] = sigma_v^2 (w_V C[t, s] + H[t, s])
+        K[t, s] = sigma_r^2 (w_V C[t, s] + H[t, s])
 
     w_g = 1 for trained groups, 0 for the others. All pairs of steps count for every read-out: time O(n^2 t^2), memory
     O(t) numbers per pair.
@@ -47,11 +47,11 @@ class LeakyRecurrent(Kernel):
     Args:
         keep, gate: share of the old state that stays, factor of the new one; numbers >= 0. Leaves. 0 and 1 are the
             Elman network of `kernels.Recurrent`, faster there.
-        sigma_w, sigma_u, sigma_b, sigma_v: standard deviations of recurrent weights, input weights, bias and
+        sigma_w, sigma_u, sigma_b, sigma_r: standard deviations of recurrent weights, input weights, bias and
             read-out, before the 1/sqrt(width). Leaves.
         activation: a name of `activations.names()` or an `activations.Activation`.
         read: "last" step, "mean" or "sum" over the sequence's own steps with one shared read-out.
-        train: trained parameter groups, letters out of "WUbV".
+        train: trained parameter groups, letters out of "WUbR".
         input_scale: "dim" for <x, x'> / d, "none" for <x, x'>.
         kind: "ntk" or "nngp".
 
@@ -75,10 +75,10 @@ class LeakyRecurrent(Kernel):
     sigma_w: Any = 1.0
     sigma_u: Any = 1.0
     sigma_b: Any = 0.0
-    sigma_v: Any = 1.0
+    sigma_r: Any = 1.0
     activation: Any = "relu"
     read: str = static(default="last")
-    train: str = static(default="WUbV")
+    train: str = static(default="WUbR")
     input_scale: str = static(default="dim")
     kind: str = static(default="ntk")
 
@@ -90,7 +90,7 @@ class LeakyRecurrent(Kernel):
         _checks.choice("read", self.read, ("last", "mean", "sum"))
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
         _checks.choice("kind", self.kind, ("ntk", "nngp"))
-        check_letters(self.train, "WUbV")
+        check_letters(self.train, "WUbR")
         object.__setattr__(self, "activation", activations.get(self.activation))
 
     def prepare(self, x: Any, lengths: Any = None) -> Side:

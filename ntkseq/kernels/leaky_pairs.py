@@ -98,7 +98,7 @@ def kernel(
     two = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0)[:, None], right)  # (s, 1, m, ...)
     steps = jnp.arange(one["out"].shape[0])
     zero = jnp.zeros((two["out"].shape[0], one["out"].shape[1], two["out"].shape[2]), one["out"].dtype)
-    head = float("V" in units.train) if units.tangent else 1.0
+    head = float("R" in units.train) if units.tangent else 1.0
 
     def step(carry: Any, now: Any) -> tuple[Any, None]:
         rows, total, equal = carry

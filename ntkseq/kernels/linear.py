@@ -16,7 +16,7 @@ from ntkseq._struct import static, struct
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.layers import all_finite
 
-_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v")
+_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r")
 
 
 @struct
@@ -25,7 +25,7 @@ class LinearRecurrent(Kernel):
 
     Unrolled, the kernel of the outputs at the last steps T and T' is a sum over lags k < min(T, T')
 
-        K = sigma_v^2 sum_k sigma_w^{2k} ((w_V + w_U + k w_W) sigma_u^2 <x_{T-k}, x'_{T'-k}>
+        K = sigma_r^2 sum_k sigma_w^{2k} ((w_V + w_U + k w_W) sigma_u^2 <x_{T-k}, x'_{T'-k}>
                                         + (w_V + w_b + k w_W) sigma_b^2)
 
     with w_g = 1 for trained groups, 0 for the others (kind "nngp": 1 in place of both brackets). So F holds the tokens
@@ -35,10 +35,10 @@ class LinearRecurrent(Kernel):
     the same kernel and takes them in O(n^2 t d), as it does depth and initial states.
 
     Args:
-        sigma_w, sigma_u, sigma_b, sigma_v: standard deviations of recurrent weights, input weights, bias and
+        sigma_w, sigma_u, sigma_b, sigma_r: standard deviations of recurrent weights, input weights, bias and
             read-out, before the 1/sqrt(width). Leaves.
         read: "last" step, "mean" or "sum" over the sequence's own steps with one shared read-out.
-        train: trained parameter groups, letters out of "WUbV".
+        train: trained parameter groups, letters out of "WUbR".
         input_scale: "dim" for <x, x'> / d, "none" for <x, x'>.
         kind: "ntk" or "nngp".
 
@@ -64,9 +64,9 @@ class LinearRecurrent(Kernel):
     sigma_w: Any = 1.0
     sigma_u: Any = 1.0
     sigma_b: Any = 0.0
-    sigma_v: Any = 1.0
+    sigma_r: Any = 1.0
     read: str = static(default="last")
-    train: str = static(default="WUbV")
+    train: str = static(default="WUbR")
     input_scale: str = static(default="dim")
     kind: str = static(default="ntk")
 
@@ -81,7 +81,7 @@ class LinearRecurrent(Kernel):
         _checks.choice("read", self.read, ("last", "mean", "sum"))
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
         _checks.choice("kind", self.kind, ("ntk", "nngp"))
-        check_letters(self.train, "WUbV")
+        check_letters(self.train, "WUbR")
 
     def features(self, x: Any, lengths: Any = None) -> Float[Array, "n p"]:
         """The features F with K = F F^T: p = t (d + 1), by lag, tokens first and the bias behind them.
@@ -134,7 +134,7 @@ class LinearRecurrent(Kernel):
         w, u, b, v = (xp.asarray(scalar(getattr(self, name), real)) for name in _SCALES)
         lag = np.arange(t, dtype=np.float64)
         on = lambda group: float(group in self.train)  # noqa: E731
-        count = {g: on("V") + on(g) + lag * on("W") if self.kind == "ntk" else 1 + 0 * lag for g in "Ub"}
+        count = {g: on("R") + on(g) + lag * on("W") if self.kind == "ntk" else 1 + 0 * lag for g in "Ub"}
         # not a power: its derivative at sigma_w = 0 is NaN
         power = v * xp.cumprod(xp.where(xp.asarray(lag > 0), w, xp.ones((), real)))
         token = power * u * xp.asarray(count["U"] ** 0.5 * (d**-0.5 if self.input_scale == "dim" else 1.0), real)

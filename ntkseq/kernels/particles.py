@@ -14,9 +14,9 @@ drawing above for all sequences together [derived]. It needs no factor of a near
 sequence on its own, with the same Z for all of them, and estimates a positive semi-definite kernel. Unlike in a
 finite network Z_backward is not the transpose of Z_forward, as in the limit.
 
-The kernel of the outputs sum_t r_t (sigma_v / sqrt n) V h_t is then
+The kernel of the outputs sum_t r_t (sigma_r / sqrt n) R h_t is then
 
-    K = sigma_v^2 E[hbar hbar'] + sum_a sum_{t,s} E[da_t da'_s] Cov(u^a_t, u^a'_s),   hbar = sum_t r_t h_t
+    K = sigma_r^2 E[hbar hbar'] + sum_a sum_{t,s} E[da_t da'_s] Cov(u^a_t, u^a'_s),   hbar = sum_t r_t h_t
 
 with averages over P particles for E, which have a bias of order 1/P.
 """
@@ -124,7 +124,7 @@ def contract(
     (one, x), (two, y) = left, right
     p = one.pooled.shape[1]
     total = jnp.zeros((x.shape[0], y.shape[0]), x.dtype)
-    if "V" in train:
+    if "R" in train:
         total = total + scales.v**2 * _product("np,mp->nm", one.pooled, two.pooled) / p
 
     def row(of: tuple[tuple[Stream, ...], Array]) -> Array:

@@ -32,7 +32,7 @@ def recurrent(name: str, changes: dict[str, Any]) -> dict[str, Any]:
             "sigma_w": math.sqrt(2),
             "sigma_u": math.sqrt(2),
             "sigma_b": 0.0,
-            "sigma_v": math.sqrt((0.5 if only_w else 1.0) / d_out),  # K / (2 d_out), K / d_out
+            "sigma_r": math.sqrt((0.5 if only_w else 1.0) / d_out),  # K / (2 d_out), K / d_out
             "train": "W" if only_w else "WU",
             "input_scale": "none",
         }
@@ -44,7 +44,7 @@ def recurrent(name: str, changes: dict[str, Any]) -> dict[str, Any]:
             variances[key] = changes.pop(f"var{key}", variances[key])
             if variances[key] < 0:
                 raise ValueError(f"var{key} must be a variance >= 0; got {variances[key]!r}.")
-        base = {f"sigma_{key}": math.sqrt(value) for key, value in variances.items()}
+        base = {f"sigma_{key.replace('v', 'r')}": math.sqrt(value) for key, value in variances.items()}
         base |= {"activation": "erf", "param": "raw"}
     return base | changes
 
@@ -79,4 +79,4 @@ def serial(name: str, changes: dict[str, Any]) -> tuple[tuple[blocks.Block, ...]
         blocks.Residual(weights, blocks.Nonlinearity("relu"), weights),
         blocks.LayerNorm(),
     )
-    return layer * depth, {"sigma_v": v, "param": "raw"}
+    return layer * depth, {"sigma_r": v, "param": "raw"}

@@ -21,19 +21,19 @@ from ntkseq.kernels.chordal_cell import ChordalCell
 from ntkseq.kernels.layers import Layers, all_finite
 
 READS = ("last", "mean", "sum", "steps")
-_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v", "sigma_h")
+_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r", "sigma_h")
 
 
 @struct
 class Recurrent(Kernel):
-    """The limit of an Elman network h_t = phi(u_t) of infinite width, read out by f = (sigma_v / sqrt n) V h.
+    """The limit of an Elman network h_t = phi(u_t) of infinite width, read out by f = (sigma_r / sqrt n) R h.
 
         u^l_t = (sigma_w / sqrt n) W^l h^l_{t-1} + (sigma_u / sqrt n_{l-1}) U^l h^{l-1}_t + sigma_b b^l   (recurrent.1)
 
     with h^0_t = x_t, all raw parameters N(0, 1), and l = 1..depth. The kernel follows recurrent.2 to recurrent.6.
 
     Args:
-        sigma_w, sigma_u, sigma_b, sigma_v: standard deviations of recurrent weights, input weights, biases and
+        sigma_w, sigma_u, sigma_b, sigma_r: standard deviations of recurrent weights, input weights, biases and
             read-out, before the 1/sqrt(width). The first three: a number, or one number per layer. Leaves.
         sigma_h: standard deviation of the initial state. A leaf; used unless h0 is "zero".
         depth: number of recurrent layers.
@@ -44,7 +44,7 @@ class Recurrent(Kernel):
             networks, outputs added).
         h0: "zero", "shared" (one random initial state for all inputs) or "independent" (one for each input:
             two equal sequences at different places of a data set are different examples).
-        train: trained parameter groups, letters out of "WUbV"; or one string per layer (V belongs to the last).
+        train: trained parameter groups, letters out of "WUbR"; or one string per layer (R belongs to the last).
         input_scale: "dim" for <x, x'> / d, "none" for <x, x'>.
         kind: "ntk" or "nngp" (covariance of the outputs; `train` plays no role).
         param: "ntk" (gradients of the raw parameters carry their sigma) or "raw" (sigmas sit in the prior and
@@ -70,14 +70,14 @@ class Recurrent(Kernel):
     sigma_w: Any = 1.0
     sigma_u: Any = 1.0
     sigma_b: Any = 0.0
-    sigma_v: Any = 1.0
+    sigma_r: Any = 1.0
     sigma_h: Any = 0.0
     activation: Any = "relu"
     depth: int = static(default=1)
     read: str = static(default="last")
     direction: str = static(default="forward")
     h0: str = static(default="zero")
-    train: str | tuple[str, ...] = static(default="WUbV")
+    train: str | tuple[str, ...] = static(default="WUbR")
     input_scale: str = static(default="dim")
     kind: str = static(default="ntk")
     param: str = static(default="ntk")
@@ -118,7 +118,7 @@ class Recurrent(Kernel):
         act = jax.tree.map(lambda leaf: scalar(leaf, dtype), activations.get(self.activation))
         return Layers(
             *[per_layer(name, getattr(self, name), self.depth, dtype) for name in _SCALES[:3]],  # checked before gain
-            v=scalar(self.sigma_v, dtype),
+            v=scalar(self.sigma_r, dtype),
             h=scalar(self.sigma_h if self.h0 != "zero" else 0.0, dtype),
             activation=act,
             gain=recurrent_gain(self.sigma_w, self.activation, self.depth, dtype),

@@ -29,7 +29,7 @@ _MOST, _WIDEST = 16, 1 << 14  # features per token beyond which pairs are cheape
 
 @struct
 class Serial(Kernel):
-    """The limit of a network of blocks in a row, read out by f = (sigma_v / sqrt n) V h, h the pooled tokens.
+    """The limit of a network of blocks in a row, read out by f = (sigma_r / sqrt n) R h, h the pooled tokens.
 
     Up to the first activation the network is carried by explicit features of each sequence, then by pairs of tokens:
     see `ntkseq.kernels.tokens`. A network without activations costs one product of matrices in all.
@@ -40,8 +40,8 @@ class Serial(Kernel):
             behind it. An activation needs Gaussian tokens: a `Linear`, or an `Attention` that projects, must stand
             between two of them.
         read: "mean" or "sum" over a sequence's own tokens, its "last" or its "first" token.
-        sigma_v: standard deviation of the read-out. A leaf.
-        train_v: whether the read-out is trained.
+        sigma_r: standard deviation of the read-out. A leaf.
+        train_readout: whether the read-out is trained.
         input_scale: "dim" for <x, x'> / d, "none" for <x, x'>.
         kind: "ntk" or "nngp" (covariance of the outputs; what is trained plays no role).
         param: "ntk" (gradients of the raw parameters carry their sigma) or "raw" (gradients are taken without them;
@@ -63,9 +63,9 @@ class Serial(Kernel):
     """
 
     blocks: tuple[blocks.Block, ...] = ()
-    sigma_v: Any = 1.0
+    sigma_r: Any = 1.0
     read: str = static(default="mean")
-    train_v: bool = static(default=True)
+    train_readout: bool = static(default=True)
     input_scale: str = static(default="dim")
     kind: str = static(default="ntk")
     param: str = static(default="ntk")
@@ -76,20 +76,20 @@ class Serial(Kernel):
         self,
         *parts: Any,
         read: str = "mean",
-        sigma_v: Any = 1.0,
-        train_v: Any = True,
+        sigma_r: Any = 1.0,
+        train_readout: Any = True,
         input_scale: str = "dim",
         kind: str = "ntk",
         param: str = "ntk",
     ) -> None:
-        _checks.scale("sigma_v", sigma_v)
+        _checks.scale("sigma_r", sigma_r)
         words = (("read", read, READS), ("input_scale", input_scale, ("dim", "none")), ("kind", kind, ("ntk", "nngp")))
         for choice in (*words, ("param", param, ("ntk", "raw"))):
             _checks.choice(*choice)
-        train_v = _checks.flag("train_v", train_v)
+        train_readout = _checks.flag("train_readout", train_readout)
         parts = blocks.sequence("Serial", parts)
         passes.check(parts, raw=param == "raw")
-        given = {"blocks": parts, "sigma_v": sigma_v, "read": read, "train_v": train_v}
+        given = {"blocks": parts, "sigma_r": sigma_r, "read": read, "train_readout": train_readout}
         for name, value in {**given, "input_scale": input_scale, "kind": kind, "param": param}.items():
             object.__setattr__(self, name, value)
 
@@ -107,7 +107,7 @@ class Serial(Kernel):
 
     def with_(self, **changes: Any) -> Serial:
         """A copy with some arguments changed; `blocks` as a tuple."""
-        names = ("blocks", "sigma_v", "read", "train_v", "input_scale", "kind", "param")
+        names = ("blocks", "sigma_r", "read", "train_readout", "input_scale", "kind", "param")
         arguments = {name: getattr(self, name) for name in names} | changes
         return Serial(*arguments.pop("blocks"), **arguments)
 
@@ -223,18 +223,18 @@ class Serial(Kernel):
         from ntkseq import models
 
         self._check_limit()
-        shared = {name: getattr(self, name) for name in ("read", "sigma_v", "train_v", "input_scale")}
+        shared = {name: getattr(self, name) for name in ("read", "sigma_r", "train_readout", "input_scale")}
         return models.Serial(*self.blocks, width=width, **shared)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _cast(kernel: Serial, dtype: Any) -> tuple[tuple[blocks.Block, ...], Any]:
     parts = seeded(passes.without_identities(kernel.blocks))
-    return jax.tree.map(lambda leaf: scalar(leaf, dtype), (parts, kernel.sigma_v))
+    return jax.tree.map(lambda leaf: scalar(leaf, dtype), (parts, kernel.sigma_r))
 
 
 @jax.jit
 def _prepare(kernel: Serial, x: Array, lengths: Any, jolts: Any, group: Any) -> tuple[Side, Array, Array]:
-    parts, sigma_v = _cast(kernel, x.dtype)
+    parts, sigma_r = _cast(kernel, x.dtype)
     n, t, d = x.shape
     inside = jnp.arange(t, dtype=lengths.dtype)[None] < lengths[:, None]
     how = kernel.how(same=True, group=group)
@@ -249,7 +249,7 @@ def _prepare(kernel: Serial, x: Array, lengths: Any, jolts: Any, group: Any) -> 
         features, parts = passes.through(parts[0], features, context), parts[1:]
     out = read_weights(kernel.read, inside, lengths, x.dtype)
     std = safe_sqrt(jnp.sum(features.f**2, axis=-1))
-    own_v, v = _head(kernel, sigma_v)
+    own_v, v = _head(kernel, sigma_r)
     if linear:
         pool = lambda a: jnp.einsum("nt,ntp->np", out, a, precision="highest")  # noqa: E731
         pooled = [safe_sqrt(own_v) * pool(features.f)] + ([v * pool(features.g)] if how.tangent else [])
@@ -279,24 +279,24 @@ def _mean_of(side: Side) -> Side:
     return {name: leaf for name, leaf in side.items() if name != "groups"}
 
 
-def _head(kernel: Serial, sigma_v: Array) -> tuple[Array, Array]:
+def _head(kernel: Serial, sigma_r: Array) -> tuple[Array, Array]:
     """Weight of the covariance of the tokens in the kernel, and the standard deviation of the read-out."""
     if kernel.kind == "nngp":
-        return sigma_v**2, jnp.zeros_like(sigma_v)
-    own = (jnp.ones_like(sigma_v) if kernel.param == "raw" else sigma_v**2) if kernel.train_v else 0 * sigma_v
-    return own, sigma_v
+        return sigma_r**2, jnp.zeros_like(sigma_r)
+    own = (jnp.ones_like(sigma_r) if kernel.param == "raw" else sigma_r**2) if kernel.train_readout else 0 * sigma_r
+    return own, sigma_r
 
 
 def _pairs(kernel: Serial, left: Side, right: Side, same: Any, group: Any = None, jolt: Any = None) -> Array:
     if "pooled" in left:
         return product("np,mp->nm", left["pooled"], right["pooled"])
-    parts, sigma_v = _cast(kernel, left["std"].dtype)
+    parts, sigma_r = _cast(kernel, left["std"].dtype)
     how = kernel.how(same, group, jolt)
     pair = tokens.meet(left["start"], right["start"], how)
     count = len(left["entries"])
     for part, one, two in zip(parts[len(parts) - count :], left["entries"], right["entries"], strict=True):
         pair = passes.pair_behind(part, one, two, pair, how)
-    own, v = _head(kernel, sigma_v)
+    own, v = _head(kernel, sigma_r)
     total = own * tokens.covariance(left["std"], right["std"], pair.z)
     if pair.th is not None:
         total = total + v**2 * pair.th

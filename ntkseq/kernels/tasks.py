@@ -109,10 +109,10 @@ def head(kernel: Kernel) -> Kernel:
             f'algorithm="anil" needs the kernel of the read-out alone, and {type(kernel).__name__} has no kind="nngp". '
             "Pass it as inner_kernel=, of a network of your own empirical.NTK(f, params, trainable=...) of that layer."
         )
-    train = getattr(kernel, "train", "V")
-    if "V" not in (train if isinstance(train, str) else train[-1]):
+    train = getattr(kernel, "train", "R")
+    if "R" not in (train if isinstance(train, str) else train[-1]):
         raise ValueError(
-            f'algorithm="anil" adapts the read-out, which train={train!r} holds fixed. Add "V" to train, or pass '
+            f'algorithm="anil" adapts the read-out, which train={train!r} holds fixed. Add "R" to train, or pass '
             "inner_kernel=."
         )
     return replace(kernel, kind="nngp")

@@ -13,8 +13,8 @@ def Attention(
     sigma_w: Any = 1.0,
     sigma_b: Any = 0.0,
     read: str = "mean",
-    sigma_v: Any = 1.0,
-    train_v: bool = True,
+    sigma_r: Any = 1.0,
+    train_readout: bool = True,
     input_scale: str = "dim",
     kind: str = "ntk",
     **attention: Any,
@@ -23,7 +23,7 @@ def Attention(
 
     Args:
         sigma_w, sigma_b: of the embedding x -> (sigma_w / sqrt d) W x + sigma_b b.
-        read, sigma_v, train_v, input_scale, kind: as in `kernels.Serial`.
+        read, sigma_r, train_readout, input_scale, kind: as in `kernels.Serial`.
         **attention: arguments of `blocks.Attention`, for example `weights="identity"`, `scaling="root"`, `causal=True`.
 
     Reference: hron2020attention.
@@ -35,7 +35,7 @@ def Attention(
         (2, 2)
     """
     parts = (blocks.Linear(sigma_w, sigma_b), blocks.Attention(**attention))
-    return Serial(*parts, read=read, sigma_v=sigma_v, train_v=train_v, input_scale=input_scale, kind=kind)
+    return Serial(*parts, read=read, sigma_r=sigma_r, train_readout=train_readout, input_scale=input_scale, kind=kind)
 
 
 def Transformer(
@@ -49,8 +49,8 @@ def Transformer(
     eps: Any = 0.0,
     positions: Any = None,
     read: str = "mean",
-    sigma_v: Any = 1.0,
-    train_v: bool = True,
+    sigma_r: Any = 1.0,
+    train_readout: bool = True,
     input_scale: str = "dim",
     kind: str = "ntk",
     **attention: Any,
@@ -67,7 +67,7 @@ def Transformer(
         activation: of the feed-forward branches.
         eps: of every LayerNorm.
         positions: a `blocks.Positions`, or None.
-        read, sigma_v, train_v, input_scale, kind: as in `kernels.Serial`.
+        read, sigma_r, train_readout, input_scale, kind: as in `kernels.Serial`.
         **attention: arguments of `blocks.Attention`.
 
     Reference: hron2020attention.
@@ -90,5 +90,5 @@ def Transformer(
     embedding = (blocks.Linear(sigma_u, train="W"),) + (() if positions is None else (positions,))
     return Serial(
         *embedding, *layer * depth, norm,
-        read=read, sigma_v=sigma_v, train_v=train_v, input_scale=input_scale, kind=kind,
+        read=read, sigma_r=sigma_r, train_readout=train_readout, input_scale=input_scale, kind=kind,
     )  # fmt: skip

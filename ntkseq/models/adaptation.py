@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks
 
 ALGORITHMS = ("maml", "fomaml", "anil", "imaml")
-READ_OUT = "V"
+READ_OUT = "R"
 """The name of the read-out weights in the parameters of every network of `ntkseq.models`."""
 
 
@@ -76,7 +76,7 @@ def adapt(
         algorithm: "maml"; "fomaml", whose derivative is that of f at the adapted parameters (the inner gradients are
             constants to it, the values are those of MAML); "anil", where only the read-out adapts; or "imaml".
         head: for "anil", the parameters that adapt: the name of a key on their path, or a predicate of the path
-            (the tuple of `jax.tree_util` keys). The read-outs of `ntkseq.models` are called "V".
+            (the tuple of `jax.tree_util` keys). The read-outs of `ntkseq.models` are called "R".
         reg: for "imaml", the weight of the distance from the shared parameters, > 0.
         cg: for "imaml", steps of conjugate gradients at most; they stop at 1e-5 of the right-hand side in float32, at
             1e-10 in float64. Where H has a negative eigenvalue below -reg there is no minimiser, and derivatives

@@ -13,7 +13,7 @@ from ntkseq._layers import check_train, per_layer
 from ntkseq._struct import static, struct
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
-_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v")
+_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r")
 DIRECTIONS = ("forward", "reversed")
 
 
@@ -24,19 +24,19 @@ class Bidirectional(Model):
         u^l_t = (sigma_w / sqrt n) W^l h^l_{t-1} + (sigma_u / sqrt(2 n)) U^l [h^{l-1}_t, h'^{l-1}_t] + sigma_b b^l
 
     and h^l_t = phi(u^l_t); h' runs from the end of the sequence to its beginning, with weights of its own and t + 1 in
-    place of t - 1. The first layer reads x_t, with sqrt d for sqrt(2 n). f = (sigma_v / sqrt(2 n)) V [h^L, h'^L].
+    place of t - 1. The first layer reads x_t, with sqrt d for sqrt(2 n). f = (sigma_r / sqrt(2 n)) R [h^L, h'^L].
     Its limit is `kernels.Bidirectional` with the same arguments.
-    Parameters: `{"layers": ({direction: {"W", "U", "b"}}, ...), "V"}`.
+    Parameters: `{"layers": ({direction: {"W", "U", "b"}}, ...), "R"}`.
 
     Args:
         width: number n of units of each direction of each layer.
-        sigma_w, sigma_u, sigma_b, sigma_v: standard deviations of recurrent weights, input weights, biases and
+        sigma_w, sigma_u, sigma_b, sigma_r: standard deviations of recurrent weights, input weights, biases and
             read-out. The first three: a number, or one number per layer. Leaves.
         depth: number of bidirectional layers.
         activation: a name of `activations.names()` or an `activations.Activation`.
         read: "mean" or "sum" over the sequence's own steps, or "last": the state of each direction after its last
             step, which is step 1 of the sequence for the reversed one.
-        train: trained parameter groups, letters out of "WUbV"; or one string per layer (V belongs to the last).
+        train: trained parameter groups, letters out of "WUbR"; or one string per layer (R belongs to the last).
         input_scale: "dim" for the 1/sqrt(d) of the first layer, "none" for 1 in its place.
         outputs: number o of outputs.
 
@@ -58,11 +58,11 @@ class Bidirectional(Model):
     sigma_w: Any = 1.0
     sigma_u: Any = 1.0
     sigma_b: Any = 0.0
-    sigma_v: Any = 1.0
+    sigma_r: Any = 1.0
     activation: Any = "relu"
     depth: int = static(default=2)
     read: str = static(default="mean")
-    train: str | tuple[str, ...] = static(default="WUbV")
+    train: str | tuple[str, ...] = static(default="WUbR")
     input_scale: str = static(default="dim")
     outputs: int = static(default=1)
 
@@ -82,7 +82,7 @@ class Bidirectional(Model):
         n = self.width
         fans = (x_shape[1], *(2 * n for _ in range(self.depth - 1)))
         layers = tuple({name: {"W": Shape(n, n), "U": Shape(n, m), "b": Shape(n)} for name in DIRECTIONS} for m in fans)
-        return {"layers": layers, "V": Shape(self.outputs, 2 * n)}
+        return {"layers": layers, "R": Shape(self.outputs, 2 * n)}
 
     def apply(self, params: Params, x: Any, length: Any = None) -> Float[Array, " o"]:
         x, length = _checks.sequence("x", x, length)
@@ -119,5 +119,5 @@ def _forward(model: Bidirectional, params: Params, x: Array, length: Array) -> A
         pooled = jnp.concatenate([states[length - 1, :n], states[0, n:]])
     else:
         pooled = pool(states, model.read, inside)
-    V = held({"V": params["V"]}, trained[-1])["V"]
-    return in_dtype(model.sigma_v, dtype) * (2 * n) ** -0.5 * product(V, pooled)
+    R = held({"R": params["R"]}, trained[-1])["R"]
+    return in_dtype(model.sigma_r, dtype) * (2 * n) ** -0.5 * product(R, pooled)

@@ -19,17 +19,17 @@ class Dense(Model):
 
         u^1 = (sigma_w / sqrt d) W^1 x + sigma_b b^1
         u^l = (sigma_w / sqrt n) W^l phi(u^{l-1}) + sigma_b b^l,   l = 2..depth
-        f   = (sigma_v / sqrt n) V phi(u^depth)
+        f   = (sigma_r / sqrt n) R phi(u^depth)
 
-    Its limit is `kernels.Dense` with the same arguments. Parameters: `{"layers": ({"W", "b"}, ...), "V"}`.
+    Its limit is `kernels.Dense` with the same arguments. Parameters: `{"layers": ({"W", "b"}, ...), "R"}`.
 
     Args:
         width: number n of units of each hidden layer.
         depth: number of hidden layers.
-        sigma_w, sigma_b, sigma_v: standard deviations of weights, biases and read-out, before the 1/sqrt(fan-in).
+        sigma_w, sigma_b, sigma_r: standard deviations of weights, biases and read-out, before the 1/sqrt(fan-in).
             The first two: a number, or one number per layer. Leaves.
         activation: a name of `activations.names()` or an `activations.Activation`.
-        train: trained parameter groups, letters out of "WbV"; or one string per layer (V belongs to the last).
+        train: trained parameter groups, letters out of "WbR"; or one string per layer (R belongs to the last).
         input_scale: "dim" for the 1/sqrt(d) of the first layer, "none" for 1 in its place.
         outputs: number o of outputs.
 
@@ -52,9 +52,9 @@ class Dense(Model):
     depth: int = static(default=1)
     sigma_w: Any = 1.0
     sigma_b: Any = 0.0
-    sigma_v: Any = 1.0
+    sigma_r: Any = 1.0
     activation: Any = "relu"
-    train: str | tuple[str, ...] = static(default="WbV")
+    train: str | tuple[str, ...] = static(default="WbR")
     input_scale: str = static(default="dim")
     outputs: int = static(default=1)
 
@@ -63,16 +63,16 @@ class Dense(Model):
     def __post_init__(self) -> None:
         for name in ("width", "depth", "outputs"):
             object.__setattr__(self, name, _checks.positive_int(name, getattr(self, name)))
-        for name in ("sigma_w", "sigma_b", "sigma_v"):
+        for name in ("sigma_w", "sigma_b", "sigma_r"):
             _checks.scale(name, getattr(self, name))
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
-        object.__setattr__(self, "train", check_train(self.train, self.depth, "WbV"))
+        object.__setattr__(self, "train", check_train(self.train, self.depth, "WbR"))
         object.__setattr__(self, "activation", activations.get(self.activation))
 
     def shapes(self, x_shape: tuple[int, ...]) -> Params:
         n = self.width
         fans = (x_shape[-1], *(n for _ in range(self.depth - 1)))
-        return {"layers": tuple({"W": Shape(n, m), "b": Shape(n)} for m in fans), "V": Shape(self.outputs, n)}
+        return {"layers": tuple({"W": Shape(n, m), "b": Shape(n)} for m in fans), "R": Shape(self.outputs, n)}
 
     def apply(self, params: Params, x: Any, length: Any = None) -> Float[Array, " o"]:
         x = _checks.example("x", x, self.axes)
@@ -91,9 +91,9 @@ def _forward(model: Dense, params: Params, x: Array) -> Array:
     phi = in_dtype(activations.get(model.activation), x.dtype)
     h = x * (x.shape[0] ** -0.5 if model.input_scale == "dim" else 1.0)
     for i, (layer, train) in enumerate(
-        zip(params["layers"], check_train(model.train, model.depth, "WbV"), strict=True)
+        zip(params["layers"], check_train(model.train, model.depth, "WbR"), strict=True)
     ):
         raw = held(layer, train)
         h = phi(sigma_w[i] * product(raw["W"], h) + sigma_b[i] * raw["b"]) * model.width**-0.5
-    read = held({"V": params["V"]}, model.train[-1])
-    return in_dtype(model.sigma_v, x.dtype) * product(read["V"], h)
+    read = held({"R": params["R"]}, model.train[-1])
+    return in_dtype(model.sigma_r, x.dtype) * product(read["R"], h)

@@ -13,13 +13,13 @@ from ntkseq._layers import check_letters
 from ntkseq._struct import static, struct
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
-_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v")
+_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r")
 _GATES = {"gru": ("z", "r", "g"), "lstm": ("i", "f", "g", "o")}
 
 
 @struct
 class Gated(Model):
-    """A GRU or an LSTM in NTK parametrisation, with weights of their own for each gate, read out by V.
+    """A GRU or an LSTM in NTK parametrisation, with weights of their own for each gate, read out by R.
 
     The pre-activation of gate a at step t, with m_t = h_{t-1} except for the GRU's g, where it is r h_{t-1}, is
 
@@ -30,16 +30,16 @@ class Gated(Model):
         GRU:   z = s(u^z), r = s(u^r), g = tanh(u^g);  h_t = z h_{t-1} + (1 - z) g
         LSTM:  i, f, o = s(u^i), s(u^f), s(u^o), g = tanh(u^g);  c_t = f c_{t-1} + i g,  h_t = o tanh(c_t)
 
-    The output is (sigma_v / sqrt n) V h. The limit is `kernels.Gated` with the same arguments, and
-    `kernel.finite(width)` makes one. Parameters: `{"gates": {gate: {"W", "U", "b"}}, "V"}`, gates named as above.
+    The output is (sigma_r / sqrt n) R h. The limit is `kernels.Gated` with the same arguments, and
+    `kernel.finite(width)` makes one. Parameters: `{"gates": {gate: {"W", "U", "b"}}, "R"}`, gates named as above.
 
     Args:
         width: number n of units.
         cell: "gru" or "lstm".
-        sigma_w, sigma_u, sigma_b, sigma_v: standard deviations of recurrent weights, input weights, biases (the same
+        sigma_w, sigma_u, sigma_b, sigma_r: standard deviations of recurrent weights, input weights, biases (the same
             for all gates) and read-out, before the 1/sqrt(fan-in). Leaves.
         read: "last" step, or "mean" or "sum" over the sequence's own steps.
-        train: trained parameter groups, letters out of "WUbV".
+        train: trained parameter groups, letters out of "WUbR".
         input_scale: "dim" for the 1/sqrt(d), "none" for 1 in its place.
         outputs: number o of outputs.
 
@@ -62,9 +62,9 @@ class Gated(Model):
     sigma_w: Any = 1.0
     sigma_u: Any = 1.0
     sigma_b: Any = 0.0
-    sigma_v: Any = 1.0
+    sigma_r: Any = 1.0
     read: str = static(default="last")
-    train: str = static(default="WUbV")
+    train: str = static(default="WUbR")
     input_scale: str = static(default="dim")
     outputs: int = static(default=1)
 
@@ -78,12 +78,12 @@ class Gated(Model):
         _checks.choice("cell", self.cell, ("gru", "lstm"))
         _checks.choice("read", self.read, ("last", "mean", "sum"))
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
-        check_letters(self.train, "WUbV")
+        check_letters(self.train, "WUbR")
 
     def shapes(self, x_shape: tuple[int, ...]) -> Params:
         d, n = x_shape[1], self.width
         gates = {gate: {"W": Shape(n, n), "U": Shape(n, d), "b": Shape(n)} for gate in _GATES[self.cell]}
-        return {"gates": gates, "V": Shape(self.outputs, n)}
+        return {"gates": gates, "R": Shape(self.outputs, n)}
 
     def apply(self, params: Params, x: Any, length: Any = None) -> Float[Array, " o"]:
         x, length = _checks.sequence("x", x, length)
@@ -123,4 +123,4 @@ def _forward(model: Gated, params: Params, x: Array, length: Array | None) -> Ar
     zero = jnp.zeros((n,), x.dtype)
     (last, _), states = jax.lax.scan(step, (zero, zero), (drive, inside))
     pooled = last if model.read == "last" else pool(states, model.read, inside)
-    return scale["sigma_v"] * n**-0.5 * product(held({"V": params["V"]}, model.train)["V"], pooled)
+    return scale["sigma_r"] * n**-0.5 * product(held({"R": params["R"]}, model.train)["R"], pooled)

@@ -13,27 +13,27 @@ from ntkseq._layers import check_letters
 from ntkseq._struct import static, struct
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
-_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v")
+_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r")
 _CONSTANTS = ("keep", "gate", *_SCALES)
 
 
 @struct
 class LeakyRecurrent(Model):
-    """A network of leaky units h_t = keep h_{t-1} + gate phi(u_t), h_0 = 0, read out by f = (sigma_v / sqrt n) V h.
+    """A network of leaky units h_t = keep h_{t-1} + gate phi(u_t), h_0 = 0, read out by f = (sigma_r / sqrt n) R h.
 
         u_t = (sigma_w / sqrt n) W h_{t-1} + (sigma_u / sqrt d) U x_t + sigma_b b
 
-    Its limit is `kernels.LeakyRecurrent` with the same arguments. Parameters: `{"W", "U", "b", "V"}`. keep = 0 and
+    Its limit is `kernels.LeakyRecurrent` with the same arguments. Parameters: `{"W", "U", "b", "R"}`. keep = 0 and
     gate = 1 is the Elman network; keep = 1 a residual network over time.
 
     Args:
         width: number n of units.
         keep, gate: share of the old state that stays, factor of the new one. Leaves.
-        sigma_w, sigma_u, sigma_b, sigma_v: standard deviations of recurrent weights, input weights, bias and
+        sigma_w, sigma_u, sigma_b, sigma_r: standard deviations of recurrent weights, input weights, bias and
             read-out, before the 1/sqrt(fan-in). Leaves.
         activation: a name of `activations.names()` or an `activations.Activation`.
         read: "last" step, "mean" or "sum" over the sequence's own steps with one read-out.
-        train: trained parameter groups, letters out of "WUbV".
+        train: trained parameter groups, letters out of "WUbR".
         input_scale: "dim" for the 1/sqrt(d) of the inputs, "none" for 1 in its place.
         outputs: number o of outputs.
 
@@ -57,10 +57,10 @@ class LeakyRecurrent(Model):
     sigma_w: Any = 1.0
     sigma_u: Any = 1.0
     sigma_b: Any = 0.0
-    sigma_v: Any = 1.0
+    sigma_r: Any = 1.0
     activation: Any = "relu"
     read: str = static(default="last")
-    train: str = static(default="WUbV")
+    train: str = static(default="WUbR")
     input_scale: str = static(default="dim")
     outputs: int = static(default=1)
 
@@ -75,12 +75,12 @@ class LeakyRecurrent(Model):
             _checks.scale(name, getattr(self, name))
         _checks.choice("read", self.read, ("last", "mean", "sum"))
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
-        check_letters(self.train, "WUbV")
+        check_letters(self.train, "WUbR")
         object.__setattr__(self, "activation", activations.get(self.activation))
 
     def shapes(self, x_shape: tuple[int, ...]) -> Params:
         n = self.width
-        return {"W": Shape(n, n), "U": Shape(n, x_shape[1]), "b": Shape(n), "V": Shape(self.outputs, n)}
+        return {"W": Shape(n, n), "U": Shape(n, x_shape[1]), "b": Shape(n), "R": Shape(self.outputs, n)}
 
     def apply(self, params: Params, x: Any, length: Any = None) -> Float[Array, " o"]:
         x, length = _checks.sequence("x", x, length)
@@ -114,4 +114,4 @@ def _forward(model: LeakyRecurrent, params: Params, x: Array, length: Array | No
 
     last, states = jax.lax.scan(step, jnp.zeros((n,), dtype), (drive, inside))
     pooled = last if model.read == "last" else pool(states, model.read, inside)
-    return v * n**-0.5 * product(raw["V"], pooled)
+    return v * n**-0.5 * product(raw["R"], pooled)

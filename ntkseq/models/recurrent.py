@@ -13,34 +13,34 @@ from ntkseq._layers import check_train, per_layer
 from ntkseq._struct import static, struct
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
-_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_v", "sigma_h")
+_SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r", "sigma_h")
 
 
 @struct
 class Recurrent(Model):
-    """An Elman network h_t = phi(u_t) of `depth` recurrent layers, read out by f = (sigma_v / sqrt n) V h.
+    """An Elman network h_t = phi(u_t) of `depth` recurrent layers, read out by f = (sigma_r / sqrt n) R h.
 
         u^l_t = (sigma_w / sqrt n) W^l h^l_{t-1} + (sigma_u / sqrt n_{l-1}) U^l h^{l-1}_t + sigma_b b^l   (recurrent.1)
 
     with h^0_t = x_t and n_0 = d. Its limit is `kernels.Recurrent` with the same arguments, and `kernel.finite(width)`
-    makes one. Parameters: `{direction: {"layers": ({"W", "U", "b"}, ...), "V"}}`, where a shared initial state stands
+    makes one. Parameters: `{direction: {"layers": ({"W", "U", "b"}, ...), "R"}}`, where a shared initial state stands
     as "h0" beside the weights of its layer.
 
     Args:
         width: number n of units of each layer.
-        sigma_w, sigma_u, sigma_b, sigma_v: standard deviations of recurrent weights, input weights, biases and
+        sigma_w, sigma_u, sigma_b, sigma_r: standard deviations of recurrent weights, input weights, biases and
             read-out, before the 1/sqrt(fan-in). The first three: a number, or one number per layer. Leaves.
         sigma_h: standard deviation of the initial state. A leaf; used unless h0 is "zero".
         depth: number of recurrent layers.
         activation: a name of `activations.names()` or an `activations.Activation`.
         read: "last" step, "mean" or "sum" over the sequence's own steps with one read-out, or "steps": an
-            independent read-out V^(t) per step, summed over the steps in the order in which they are visited. It
+            independent read-out R^(t) per step, summed over the steps in the order in which they are visited. It
             ties the parameters to the padded length t.
         direction: "forward", "reversed" (each sequence within its own length), or "both" (two independent
             networks, outputs added).
         h0: "zero", "shared" (one random initial state per layer for all inputs, drawn by `init`, never trained:
             its gradient is zero) or "independent" (drawn for each input; `apply` then needs `key=`).
-        train: trained parameter groups, letters out of "WUbV"; or one string per layer (V belongs to the last).
+        train: trained parameter groups, letters out of "WUbR"; or one string per layer (R belongs to the last).
         input_scale: "dim" for the 1/sqrt(d) of the first layer, "none" for 1 in its place.
         outputs: number o of outputs.
 
@@ -65,14 +65,14 @@ class Recurrent(Model):
     sigma_w: Any = 1.0
     sigma_u: Any = 1.0
     sigma_b: Any = 0.0
-    sigma_v: Any = 1.0
+    sigma_r: Any = 1.0
     sigma_h: Any = 0.0
     activation: Any = "relu"
     depth: int = static(default=1)
     read: str = static(default="last")
     direction: str = static(default="forward")
     h0: str = static(default="zero")
-    train: str | tuple[str, ...] = static(default="WUbV")
+    train: str | tuple[str, ...] = static(default="WUbR")
     input_scale: str = static(default="dim")
     outputs: int = static(default=1)
 
@@ -105,7 +105,7 @@ class Recurrent(Model):
             {"W": Shape(n, n), "U": Shape(n, d if i == 0 else n), "b": Shape(n), **initial} for i in range(self.depth)
         )
         read = Shape(t, self.outputs, n) if self.read == "steps" else Shape(self.outputs, n)
-        return {name: {"layers": layers, "V": read} for name in self.directions}
+        return {name: {"layers": layers, "R": read} for name in self.directions}
 
     def apply(self, params: Params, x: Any, length: Any = None, key: Any = None) -> Float[Array, " o"]:
         """The outputs for one sequence.
@@ -145,7 +145,7 @@ def _forward(model: Recurrent, params: Params, x: Array, length: Array | None, k
         moved = x if name == "forward" else _reversed(x, length)
         h = _states(model, params[name]["layers"], moved, inside, start_key)
         total = total + _read(model, params[name], h, inside)
-    return in_dtype(model.sigma_v, x.dtype) * model.width**-0.5 * total
+    return in_dtype(model.sigma_r, x.dtype) * model.width**-0.5 * total
 
 
 def _steps(x: Array) -> Array:
@@ -190,11 +190,11 @@ def _states(
 
 
 def _read(model: Recurrent, stack: Any, h: Float[Array, "t n"], inside: Bool[Array, " t"] | None) -> Float[Array, " o"]:
-    """V h, before its scale: recurrent.7 to recurrent.9."""
-    V = held({"V": stack["V"]}, model.train[-1])["V"]
+    """R h, before its scale: recurrent.7 to recurrent.9."""
+    R = held({"R": stack["R"]}, model.train[-1])["R"]
     if model.read == "last":
-        return product(V, h[-1])
+        return product(R, h[-1])
     if model.read == "steps":
         h = h if inside is None else jnp.where(inside[:, None], h, 0)
-        return jnp.einsum("ton,tn->o", V, h, precision="highest")
-    return product(V, pool(h, model.read, inside))
+        return jnp.einsum("ton,tn->o", R, h, precision="highest")
+    return product(R, pool(h, model.read, inside))

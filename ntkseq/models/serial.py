@@ -16,10 +16,10 @@ from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, produ
 
 @struct
 class Serial(Model):
-    """Blocks in a row, tokens (t, d) in; read out by f = (sigma_v / sqrt m) V h, h (m,) the pooled tokens.
+    """Blocks in a row, tokens (t, d) in; read out by f = (sigma_r / sqrt m) R h, h (m,) the pooled tokens.
 
     Its limit is `kernels.Serial` with the same arguments, and `kernel.finite(width)` makes one. Parameters:
-    `{"blocks": (one tree per block), "V"}`, with {"W", "b"} of a `Linear`, {"Q", "K", "V", "O", "b"} of an `Attention`
+    `{"blocks": (one tree per block), "R"}`, with {"W", "b"} of a `Linear`, {"Q", "K", "V", "O", "b"} of an `Attention`
     (at scaling "dim" "K" is missing: "Q" stands for both), {"blocks"} of a `Residual` and {"p"} of `Positions`, which
     is drawn by `init` and never trained; it ties the parameters to the padded length t.
 
@@ -35,8 +35,8 @@ class Serial(Model):
         d_v: coordinates of values of one head. None: n / heads. The limit needs d_k and heads * d_v to grow, at
             scaling "root" heads as well.
         read: "mean" or "sum" over a sequence's own tokens, its "last" or its "first" token.
-        sigma_v: standard deviation of the read-out. A leaf.
-        train_v: whether the read-out is trained; blocks have a `train` of their own.
+        sigma_r: standard deviation of the read-out. A leaf.
+        train_readout: whether the read-out is trained; blocks have a `train` of their own.
         input_scale: "dim": tokens have the covariance <x, x'> / d; "none": <x, x'>, as if x were sqrt(d) x.
         outputs: number o of outputs.
 
@@ -61,8 +61,8 @@ class Serial(Model):
     d_k: int | None = static(default=None)
     d_v: int | None = static(default=None)
     read: str = static(default="mean")
-    sigma_v: Any = 1.0
-    train_v: bool = static(default=True)
+    sigma_r: Any = 1.0
+    train_readout: bool = static(default=True)
     input_scale: str = static(default="dim")
     outputs: int = static(default=1)
 
@@ -76,8 +76,8 @@ class Serial(Model):
         d_k: Any = None,
         d_v: Any = None,
         read: str = "mean",
-        sigma_v: Any = 1.0,
-        train_v: Any = True,
+        sigma_r: Any = 1.0,
+        train_readout: Any = True,
         input_scale: str = "dim",
         outputs: Any = 1,
     ) -> None:
@@ -87,15 +87,15 @@ class Serial(Model):
                 counts[name] = _checks.positive_int(name, value)
         _checks.choice("read", read, ("mean", "last", "first", "sum"))
         _checks.choice("input_scale", input_scale, ("dim", "none"))
-        _checks.scale("sigma_v", sigma_v)
-        train_v = _checks.flag("train_v", train_v)
-        rest = {"read": read, "sigma_v": sigma_v, "train_v": train_v, "input_scale": input_scale}
+        _checks.scale("sigma_r", sigma_r)
+        train_readout = _checks.flag("train_readout", train_readout)
+        rest = {"read": read, "sigma_r": sigma_r, "train_readout": train_readout, "input_scale": input_scale}
         for name, value in {"blocks": blocks.sequence("Serial", parts), **counts, **rest}.items():
             object.__setattr__(self, name, value)
 
     def with_(self, **changes: Any) -> Serial:
         """A copy with some arguments changed; `blocks` as a tuple."""
-        names = ("width", "heads", "d_k", "d_v", "read", "sigma_v", "train_v", "input_scale", "outputs")
+        names = ("width", "heads", "d_k", "d_v", "read", "sigma_r", "train_readout", "input_scale", "outputs")
         arguments = {"blocks": self.blocks, **{name: getattr(self, name) for name in names}, **changes}
         return Serial(*arguments.pop("blocks"), **arguments)
 
@@ -103,7 +103,7 @@ class Serial(Model):
         t, d = x_shape
         widths = attention.Widths(self.width, self.heads, self.d_k, self.d_v)
         trees, out = attention.shapes(self.blocks, t, d, widths)
-        return {"blocks": trees, "V": Shape(self.outputs, out)}
+        return {"blocks": trees, "R": Shape(self.outputs, out)}
 
     def apply(self, params: Params, x: Any, length: Any = None) -> Float[Array, " o"]:
         x, length = _checks.sequence("x", x, length)
@@ -149,5 +149,5 @@ def _forward(model: Serial, params: Params, x: Array, length: Array | None) -> A
         pooled = h[-1] if length is None else jnp.take(h, length - 1, axis=0)
     else:
         pooled = pool(h, model.read, inside)
-    V = held({"V": params["V"]}, "V" if model.train_v else "")["V"]
-    return in_dtype(model.sigma_v, x.dtype) * h.shape[1] ** -0.5 * product(V, pooled)
+    R = held({"R": params["R"]}, "R" if model.train_readout else "")["R"]
+    return in_dtype(model.sigma_r, x.dtype) * h.shape[1] ** -0.5 * product(R, pooled)

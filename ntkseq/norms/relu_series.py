@@ -141,7 +141,7 @@ def network(kernel: Any, real: Any) -> Network:
             f"got {_checks.shown(act)}. Only for relu and leaky relu are the coefficients of "
             "the kernel at its centre computed here, and known not to be negative."
         )
-    for name in ("sigma_w", "sigma_u", "sigma_b", "sigma_v", "sigma_h"):
+    for name in ("sigma_w", "sigma_u", "sigma_b", "sigma_r", "sigma_h"):
         if not _checks.is_concrete(getattr(kernel, name)) and not isinstance(getattr(kernel, name), (list, tuple)):
             raise ValueError(f"{name} is needed as a number on the host; got a tracer. Call this outside jit and grad.")
     a, b = real(float(act.positive)), real(float(act.negative))
@@ -168,8 +168,8 @@ def network(kernel: Any, real: Any) -> Network:
         name: np.array([(1.0 if raw else scale[i]) * (name in kernel.train[i]) for i in range(kernel.depth)], real)
         for name, scale in (("W", w2), ("U", u2), ("b", b2))
     }
-    v2 = real(float(kernel.sigma_v)) ** 2
-    trained = "V" in kernel.train[-1]
+    v2 = real(float(kernel.sigma_r)) ** 2
+    trained = "R" in kernel.train[-1]
     own_v = (real(1.0) if raw else v2) * trained if ntk else v2
     h0 = real(float(kernel.sigma_h)) ** 2 if kernel.h0 == "shared" else real(0.0)
     return Network(w2, u2, b2, v2, h0, own, own_v, int(ntk), (a - b) ** 2, a * b)

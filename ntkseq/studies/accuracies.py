@@ -281,7 +281,7 @@ def _uci_kernels() -> Iterator[tuple[kernels.Recurrent, str]]:
     grid = itertools.product((1, 2), (False, True), ("reversed", "forward", "both"), (0.25, 0.5), (0.001, 0.1))
     for depth, frozen, direction, u, b in grid:
         kernel = kernels.Recurrent.preset(
-            "rntk", sigma_u=u, sigma_b=b, depth=depth, direction=direction, train="V" if frozen else "WUbV"
+            "rntk", sigma_u=u, sigma_b=b, depth=depth, direction=direction, train="R" if frozen else "WUbR"
         )
         layers = f"{depth} layer(s){', only the read-out trained' if frozen else ''}"
         yield kernel, f"sigma_u {u:g}, sigma_b {b:g}, {layers}, {direction}"

@@ -115,7 +115,7 @@ def _kernel(history: History, name: str) -> Section:
     table, n = history[name], history.about.get(name, {}).get("n")
     draw = _Drawing(history, name)
     figures = [
-        draw("eigenvalues", "Largest eigenvalues of the kernel, and the least one with its interval.", True),
+        draw("leading_eigenvalues", "Largest eigenvalues of the kernel, and the least one with its interval.", True),
         draw("drift", "Distance of kernel and parameters from the start, each over its size there.",
              _has(table, "distance", "distance_error"), movement=_first_of(history, "movement")),
         draw("rotation", "Largest principal angle between the leading eigenvectors and those at the start; its error.",

@@ -55,7 +55,7 @@ def test_a_head_equals_its_loop_on_padded_sequences(read: str, causal: bool):
 def test_a_serial_network_of_one_head_is_folded_into_the_same_function(read: str, scaling: str, causal: bool, x64):
     net = models.Serial(
         Linear(1.2), Linear(0.8), Attention(1.3, 0.9, scaling=scaling, causal=causal), Linear(1.1), "relu", Linear(0.7),
-        width=5, heads=1, read=read, sigma_v=1.4, input_scale="none" if causal else "dim",
+        width=5, heads=1, read=read, sigma_r=1.4, input_scale="none" if causal else "dim",
     )  # fmt: skip
     x = rng(2).normal(size=(4, 6, 3))
     lengths = np.array([6, 2, 1, 4], np.int32)

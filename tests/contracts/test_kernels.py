@@ -106,7 +106,7 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
         lambda: Recurrent(activation="erf", read="mean", direction="both", h0="shared", sigma_h=0.5), sequences,
     ),
     "relu, depth 2, one number per layer": (
-        lambda: Recurrent(depth=2, sigma_w=np.array([1.0, 1.2]), train=("Ub", "WV"), read="sum"), sequences,
+        lambda: Recurrent(depth=2, sigma_w=np.array([1.0, 1.2]), train=("Ub", "WR"), read="sum"), sequences,
     ),
     "tanh, NNGP": (
         lambda: Recurrent(activation=activations.Smooth(jnp.tanh, 16, "odd"), kind="nngp", sigma_b=0.1), sequences,
@@ -116,11 +116,11 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
     "linear, features": (lambda: LinearRecurrent(sigma_w=1.1, sigma_b=0.1, read="mean"), sequences),
     "leaky units, relu": (lambda: LeakyRecurrent(keep=0.6, gate=0.7, sigma_w=1.4, sigma_b=0.1), sequences),
     "leaky units, erf, mean": (
-        lambda: LeakyRecurrent(activation="erf", read="mean", train="WbV", sigma_b=0.2), sequences,
+        lambda: LeakyRecurrent(activation="erf", read="mean", train="WbR", sigma_b=0.2), sequences,
     ),
     "bidirectional, depth 2": (lambda: Bidirectional(depth=2, sigma_w=1.4, sigma_b=0.1), sequences),
     "bidirectional erf, last, one string per layer": (
-        lambda: Bidirectional(depth=2, activation="erf", read="last", train=("Ub", "WV")), sequences,
+        lambda: Bidirectional(depth=2, activation="erf", read="last", train=("Ub", "WR")), sequences,
     ),
     "attention": (lambda: Attention(sigma_qk=0.5), tokens),
     "transformer": (lambda: Transformer(depth=1), tokens),
@@ -135,7 +135,7 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
     ),
     "Yang's transformer": (lambda: Serial.preset("yang-transformer", depth=1), tokens),
     "GRU": (lambda: Gated(sigma_w=1.3, sigma_b=0.1, particles=512), sequences),
-    "LSTM, mean, W and V": (lambda: Gated("lstm", sigma_w=1.3, read="mean", train="WV", particles=512), sequences),
+    "LSTM, mean, W and R": (lambda: Gated("lstm", sigma_w=1.3, read="mean", train="WR", particles=512), sequences),
     "MAML on dense relu": (lambda: OneQuery(Dense(sigma_w=1.4, sigma_b=0.1), GD(3, 0.1)), tasks),
     "ANIL flow on dense erf": (lambda: OneQuery(Dense(activation="erf", depth=2), Flow(2.0), "anil"), tasks),
     "a network": (network, sequences),

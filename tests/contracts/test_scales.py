@@ -44,7 +44,7 @@ def cases(name: str) -> list[tuple[str, Kernel, np.ndarray, Any]]:
         part.reshape(len(part), -1)[:, ::2] *= s
         found.append((f"every other number times {s:g}", kernel, part, lengths))
     found += [(f"factor {c:g}", c * kernel, wide, lengths) for c in FACTORS]
-    fields = [f for f in ("sigma_w", "sigma_u", "sigma_b", "sigma_v") if np.ndim(getattr(kernel, f, [0])) == 0]
+    fields = [f for f in ("sigma_w", "sigma_u", "sigma_b", "sigma_r") if np.ndim(getattr(kernel, f, [0])) == 0]
     found += [(f"{f} = {s:g}", kernel.with_(**{f: s}), wide, lengths) for f in fields for s in SCALES]
     with np.errstate(over="ignore", under="ignore"):
         return [(what, k, x.astype(np.float32), lengths) for what, k, x, lengths in found]

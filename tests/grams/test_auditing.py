@@ -198,7 +198,7 @@ def test_what_cannot_be_audited_is_turned_away_at_the_door():
         grams.audit(K, KERNEL.with_(sigma_w=1.3), x)
     with pytest.raises(ValueError, match=r"got K of shape .40, 40. and 39 examples"):
         grams.audit(K, KERNEL, x[:39])
-    with pytest.raises(ValueError, match=r"got Lazy. Hold it"):
+    with pytest.raises(ValueError, match=r"got LazyGram. Hold it"):
         grams.audit(ntkseq.lazy(KERNEL, x), KERNEL, x)
     with pytest.raises(ValueError, match=r"got ndarray. Pass what gram"):
         grams.audit(np.asarray(K), KERNEL, x)

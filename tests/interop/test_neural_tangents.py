@@ -280,7 +280,7 @@ def test_fully_connected_kernels_agree_with_ours(x64, stax, activation: str, kin
     phi = {"relu": stax.Relu, "erf": stax.Erf}[activation]
     hidden = [stax.Dense(1, W_std=1.4, b_std=0.1), phi(), stax.Dense(1, W_std=1.4, b_std=0.1), phi()]
     kernel = neural_tangents.wrap(stax.serial(*hidden, stax.Dense(1, W_std=1.2))[2], kind=kind)
-    ours = kernels.Dense(sigma_w=1.4, sigma_b=0.1, sigma_v=1.2, depth=2, activation=activation, kind=kind)
+    ours = kernels.Dense(sigma_w=1.4, sigma_b=0.1, sigma_r=1.2, depth=2, activation=activation, kind=kind)
     np.testing.assert_allclose(kernel(x), ours(x), rtol=1e-12)
     np.testing.assert_allclose(kernel(x[:2], x[2:]), ours(x[:2], x[2:]), rtol=1e-12)
     np.testing.assert_allclose(kernel.diag(x), ours.diag(x), rtol=1e-12)

@@ -92,8 +92,8 @@ def serial(
     x: np.ndarray,
     lengths: np.ndarray | None = None,
     read: str = "mean",
-    sigma_v: float = 1.0,
-    train_v: bool = True,
+    sigma_r: float = 1.0,
+    train_readout: bool = True,
     input_scale: str = "dim",
     kind: str = "ntk",
     param: str = "ntk",
@@ -105,8 +105,8 @@ def serial(
     th = np.zeros_like(kap)
     for part in blocks.sequence("oracle", parts):
         kap, th = through(part, kap, th, n, t, lengths, param == "raw")
-    own = 1 if param == "raw" and kind == "ntk" else sigma_v**2
-    total = own * kap if kind == "nngp" else train_v * own * kap + sigma_v**2 * th
+    own = 1 if param == "raw" and kind == "ntk" else sigma_r**2
+    total = own * kap if kind == "nngp" else train_readout * own * kap + sigma_r**2 * th
     weights = np.zeros((n, n * t))
     for i, length in enumerate(lengths):
         at = {"last": [length - 1], "first": [0]}.get(read, range(length))

@@ -62,7 +62,7 @@ def test_the_outputs_of_a_reversed_network_stand_at_the_steps_that_it_has_just_r
     grid = np.asarray(every_step(kernel, X, lengths=RAGGED))
     same = np.eye(3, dtype=bool)
     options: dict[str, Any] = dict(
-        GOLDEN["scales"], dual=oracles.DUALS["relu"], sigma_h=0.0, depth=1, h0="zero", train="WUbV", input_scale="dim",
+        GOLDEN["scales"], dual=oracles.DUALS["relu"], sigma_h=0.0, depth=1, h0="zero", train="WUbR", input_scale="dim",
         kind="ntk", param="ntk",
     )  # fmt: skip
     back = X.copy()

@@ -32,7 +32,7 @@ def between_tokens(kind: str, rows: int = 3, **attention: Any) -> np.ndarray:
     """The kernel of token a of XS[0] and b of XS[1]: each in turn moved to the front, which attention does not see."""
     first = [np.roll(XS[0], -a, axis=0) for a in range(rows)]
     second = [np.roll(XS[1], -b, axis=0) for b in range(3)]
-    kernel = layer(sigma_qk=1.3, sigma_ov=0.99, read="first", train_v=False, kind=kind, **attention)
+    kernel = layer(sigma_qk=1.3, sigma_ov=0.99, read="first", train_readout=False, kind=kind, **attention)
     return np.asarray(kernel(np.stack(first), np.stack(second)))
 
 
@@ -83,7 +83,7 @@ def test_the_groups_of_weights_add_up(behind: bool, x64: None) -> None:
     embedding = (Linear(train=""), "relu") if behind else (Linear(train=""),)
     for scaling, letters in (("dim", "VOb"), ("root", "QKVOb")):
         make = lambda train, scaling=scaling: Serial(  # noqa: E731
-            *embedding, Attention(0.8, 1.1, 0.3, "identity", scaling, train=train), train_v=False
+            *embedding, Attention(0.8, 1.1, 0.3, "identity", scaling, train=train), train_readout=False
         )
         parts = sum(np.asarray(make(letter)(X)) for letter in letters)
         assert relative(make("QKVOb")(X), parts) < 1e-12

@@ -151,7 +151,7 @@ SEQUENCES = np.ones((2, 3, 2), np.float32)
         (lambda: (Linear() + Linear())(X, X[:, :3]), "agree after the first axis"),
         (lambda: Dense()(X[0]), r"x must have shape \(n, d\); got \(4,\)"),
         (lambda: Dense()(X, lengths=np.ones(3, int)), "have no lengths"),
-        (lambda: Dense(train="WU"), "train must be .*'WbV'.*got 'WU'"),
+        (lambda: Dense(train="WU"), "train must be .*'WbR'.*got 'WU'"),
         (lambda: Dense(depth=0), "depth must be an integer >= 1; got 0"),
         (lambda: Dense(sigma_b=-1.0), "sigma_b must be a finite standard deviation >= 0; got -1.0"),
         (lambda: Dense(kind="cntk"), "kind must be one of 'ntk', 'nngp'; got 'cntk'"),

@@ -15,7 +15,7 @@ from tests import oracles
 from tests.marks import few
 from tests.models import explicit
 
-SCALES: dict[str, Any] = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_v=0.9)
+SCALES: dict[str, Any] = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_r=0.9)
 X = explicit.sequences()  # the inputs of golden.json
 RAGGED = np.array([4, 2, 3])
 
@@ -27,7 +27,7 @@ def relative(got: Any, want: Any) -> float:
 
 def loop(x: np.ndarray, lengths: np.ndarray, dual: oracles.Dual, depth: int, train: Any, read: str) -> np.ndarray:
     """Whole grids per layer by textbook covariances, each pair of sequences cut to its own lengths."""
-    w, u, b, v = (SCALES[k] ** 2 for k in ("sigma_w", "sigma_u", "sigma_b", "sigma_v"))
+    w, u, b, v = (SCALES[k] ** 2 for k in ("sigma_w", "sigma_u", "sigma_b", "sigma_r"))
     n, d = len(x), x.shape[2]
     letters = (train,) * depth if isinstance(train, str) else train
     K = np.zeros((n, n))
@@ -54,7 +54,7 @@ def loop(x: np.ndarray, lengths: np.ndarray, dual: oracles.Dual, depth: int, tra
                 C = {k: (f[0] + g[0]) / 2 for k, (f, g) in halves.items()}
                 T = {k: (f[1] + g[1]) / 2 for k, (f, g) in halves.items()}
             f, g = halves["12"]
-            values = [v / 2 * (("V" in letters[-1]) * a[0] + a[1]) for a in (f, g)]
+            values = [v / 2 * (("R" in letters[-1]) * a[0] + a[1]) for a in (f, g)]
             t, s = values[0].shape
             K[i, j] = {
                 "mean": sum(a.sum() for a in values) / (t * s),
@@ -100,9 +100,9 @@ def test_golden_numbers(x64: None) -> None:
 
 
 CASES = [
-    ("relu", 2, ("Ub", "WV"), "last"),
-    ("erf", 3, ("WUb", "b", "UV"), "mean"),
-    ("leaky_relu", 2, "WUbV", "sum"),
+    ("relu", 2, ("Ub", "WR"), "last"),
+    ("erf", 3, ("WUb", "b", "UR"), "mean"),
+    ("leaky_relu", 2, "WUbR", "sum"),
     ("cos", 2, "WU", "last"),
 ]
 
@@ -118,7 +118,7 @@ def test_the_kernel_is_the_loop_over_whole_grids(name: str, depth: int, train: A
 
 @pytest.mark.slow
 @pytest.mark.parametrize("read", ["last", "mean", "sum"])
-@pytest.mark.parametrize("choice", [{}, {"activation": "erf", "train": "WbV"}, {"kind": "nngp"}], ids=str)
+@pytest.mark.parametrize("choice", [{}, {"activation": "erf", "train": "WbR"}, {"kind": "nngp"}], ids=str)
 def test_one_layer_is_half_of_two_independent_networks(choice: dict[str, Any], read: str, x64: None) -> None:
     want = np.asarray(Recurrent(**SCALES, **choice, read=read, direction="both")(X, lengths=RAGGED)) / 2
     assert relative(Bidirectional(**SCALES, **choice, read=read, depth=1)(X, lengths=RAGGED), want) < 1e-13
@@ -153,7 +153,7 @@ def test_single_precision_is_within_the_rounding_that_it_states(choice: dict[str
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "lengths"),
-    [({}, None), ({"read": "last", "train": ("Wb", "UV")}, RAGGED), ({"activation": "erf", "read": "sum"}, RAGGED)],
+    [({}, None), ({"read": "last", "train": ("Wb", "UR")}, RAGGED), ({"activation": "erf", "read": "sum"}, RAGGED)],
 )
 def test_the_tangent_kernel_at_width_512_is_its_limit_within_the_error(options: dict[str, Any], lengths: Any) -> None:
     kernel = Bidirectional(**SCALES, **options)

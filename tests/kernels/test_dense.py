@@ -19,12 +19,12 @@ X = np.random.default_rng(1).standard_normal((4, 3)) * np.array([[1], [10], [0.0
         {"depth": 3},
         {"activation": "abs", "train": "Wb", "depth": 2, "input_scale": "none"},
         {"activation": "erf", "depth": 2, "kind": "nngp"},
-        {"activation": "gelu", "train": "V"},
+        {"activation": "gelu", "train": "R"},
     ],
     ids=str,
 )
 def test_kernel_equals_the_textbook_recursion(choice, x64) -> None:
-    scales = {"sigma_w": 1.3, "sigma_b": 0.2, "sigma_v": 0.7}
+    scales = {"sigma_w": 1.3, "sigma_b": 0.2, "sigma_r": 0.7}
     arguments = {**choice, **scales}
     got = np.asarray(Dense(**arguments)(X))
     want = oracles.dense(X, dual=oracles.DUALS[arguments.pop("activation", "relu")], **arguments)

@@ -18,7 +18,7 @@ from tests.models import explicit
 
 # One shape and few choices for nearly all tests: what compiles once is free afterwards.
 X = explicit.sequences()[[0, 1, 0, 2], :3].astype(np.float32)  # the third sequence is the first again
-SCALES = {"sigma_w": 1.3, "sigma_u": 1.0, "sigma_b": 0.2, "sigma_v": 1.0}
+SCALES = {"sigma_w": 1.3, "sigma_u": 1.0, "sigma_b": 0.2, "sigma_r": 1.0}
 CELLS = ("gru", "lstm")
 NUMBERS = {"particles": 8192, "batches": 32}
 
@@ -219,7 +219,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_compiles_nothing(caplo
         ({"sigma_w": -1.0}, "sigma_w must be a finite standard deviation"),
         ({"sigma_b": float("nan")}, "sigma_b must be a finite"),
         ({"read": "steps"}, "read must be one of 'last', 'mean', 'sum'"),
-        ({"train": "WX"}, "letters out of 'WUbV'"),
+        ({"train": "WX"}, "letters out of 'WUbR'"),
         ({"kind": "ck"}, "kind must be one of"),
         ({"input_scale": "d"}, "input_scale must be one of"),
         ({"particles": 8, "batches": 8}, "2 to 4096 for each; got particles=8, batches=8"),
@@ -323,7 +323,7 @@ def test_small_chunks_and_pieces_give_the_same_values_and_derivatives(monkeypatc
 
 @pytest.mark.slow
 def test_groups_add_up_and_the_covariance_of_outputs_is_the_read_outs_part() -> None:
-    parts = [estimate("lstm", train=group, particles=256, batches=2)[0] for group in "WUbV"]
+    parts = [estimate("lstm", train=group, particles=256, batches=2)[0] for group in "WUbR"]
     np.testing.assert_allclose(sum(parts), estimate("lstm", particles=256, batches=2)[0], rtol=1e-5)
     np.testing.assert_allclose(parts[3], estimate("lstm", kind="nngp", particles=256, batches=2)[0], rtol=1e-6)
 

@@ -13,7 +13,7 @@ from ntkseq.kernels import Recurrent
 from ntkseq.kernels.linear import LinearRecurrent
 from tests.marks import few
 
-SCALES: dict[str, Any] = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_v=0.9)
+SCALES: dict[str, Any] = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_r=0.9)
 N, T, D = np.meshgrid(np.arange(3), np.arange(4), np.arange(2), indexing="ij")
 X = np.sin(1 + N + 2 * T + 3 * D) + 0.5 * np.cos(N * T + D)  # the inputs of golden.json
 RAGGED = np.array([4, 2, 3])
@@ -27,10 +27,10 @@ def relative(got: Any, want: Any, left: Any = None, right: Any = None) -> float:
 
 CHOICES: list[dict[str, Any]] = [
     {},
-    {"read": "mean", "train": "WbV", "input_scale": "none"},
+    {"read": "mean", "train": "WbR", "input_scale": "none"},
     {"train": "W", "input_scale": "none"},
     {"train": "Ub"},
-    {"train": "bV", "read": "sum"},
+    {"train": "bR", "read": "sum"},
     {"kind": "nngp", "read": "mean", "train": "U"},
     {"sigma_w": 0.0},
 ]
@@ -72,7 +72,7 @@ def test_the_features_are_tokens_by_lag(x64: None) -> None:
 
 @pytest.mark.slow
 def test_gradients_are_those_of_finite_differences(x64: None) -> None:
-    value = lambda s, x: jnp.sum(LinearRecurrent(*s, read="mean", train="WbV")(x, lengths=RAGGED))  # noqa: E731
+    value = lambda s, x: jnp.sum(LinearRecurrent(*s, read="mean", train="WbR")(x, lengths=RAGGED))  # noqa: E731
     for scales in (jnp.array([0.9, 1.1, 0.3, 0.8]), jnp.array([0.0, 1.0, 0.0, 1.0])):
         grads, dx = jax.grad(value, argnums=(0, 1))(scales, jnp.asarray(X))
         h = 1e-5
@@ -134,7 +134,7 @@ def test_wrong_inputs_are_refused_at_the_door() -> None:
 
 
 def test_finite_is_the_recurrent_network_without_nonlinearity() -> None:
-    net = LinearRecurrent(sigma_w=0.5, sigma_u=1.2, read="mean", train="WV", input_scale="none").finite(8)
-    recurrence = Recurrent(sigma_w=0.5, sigma_u=1.2, read="mean", train="WV", input_scale="none", activation="identity")
+    net = LinearRecurrent(sigma_w=0.5, sigma_u=1.2, read="mean", train="WR", input_scale="none").finite(8)
+    recurrence = Recurrent(sigma_w=0.5, sigma_u=1.2, read="mean", train="WR", input_scale="none", activation="identity")
     assert jax.tree.structure(net) == jax.tree.structure(recurrence.finite(8))
     assert (net.sigma_w, net.sigma_u, net.width) == (0.5, 1.2, 8)

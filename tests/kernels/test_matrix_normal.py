@@ -314,7 +314,7 @@ def test_every_parameter_group_of_a_wide_network_has_its_term(weights):
     from ntkseq.models.serial import Serial
 
     block = Attention(1.3, 0.99, weights=weights, scaling="root")
-    model = Serial(Linear(), block, width=192, heads=64, d_k=96, d_v=4, train_v=False)
+    model = Serial(Linear(), block, width=192, heads=64, d_k=96, d_v=4, train_readout=False)
     x = jnp.asarray(XS, jnp.float32)
 
     def one(key):

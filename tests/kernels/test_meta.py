@@ -105,7 +105,7 @@ def test_the_published_numbers_on_scalars(kernel, want, x64) -> None:
 
 def erf(kind: str = "ntk") -> Kernel:
     """The network of the published rows: its read-out has weights 1.5 and a bias 0.1 as its layers have."""
-    return Dense(activation="erf", depth=2, sigma_w=1.5, sigma_b=0.1, sigma_v=1.5, kind=kind) + _Constant(0.01)
+    return Dense(activation="erf", depth=2, sigma_w=1.5, sigma_b=0.1, sigma_r=1.5, kind=kind) + _Constant(0.01)
 
 
 @struct
@@ -302,7 +302,7 @@ def test_the_meta_trained_predictor_of_a_linear_model_is_the_one_of_gradient_des
         (lambda: Meta(Plane(), 0.1), "inner must be GD, Flow or Prox"),
         (lambda: Meta(Plane(), algorithm="reptile"), "algorithm must be one of"),
         (lambda: Meta(Plane(), algorithm="anil"), 'Plane has no kind="nngp". Pass it as inner_kernel='),
-        (lambda: Meta(Dense(train="W"), algorithm="anil"), 'holds fixed. Add "V" to train'),
+        (lambda: Meta(Dense(train="W"), algorithm="anil"), 'holds fixed. Add "R" to train'),
         (lambda: Meta(Plane(), inner_kernel=3), "inner_kernel must be an ntkseq Kernel or None"),
         (lambda: Meta(2.0 * Recurrent(h0="independent")), "a kernel of the inputs alone"),
         (lambda: Meta(Plane(), algorithm="fomaml")(plane_tasks()), r"no symmetric kernel.*first_order\(tasks\)"),
@@ -330,7 +330,7 @@ def test_networks_that_widen_tend_to_the_kernel_with_the_root_of_the_width(algor
     """Two hidden layers of erf, sigma_w 1.5, sigma_b 0.1: mean relative distance over 12 draws at each width."""
     tasks = jax.tree.map(jnp.float32, erf_tasks()[0][0]), jnp.float32(erf_tasks()[1])
     tasks = ((tasks[0], jnp.zeros((2, 3), jnp.float32)), tasks[1])
-    kernel = Meta(Dense(activation="erf", depth=2, sigma_w=1.5, sigma_b=0.1, sigma_v=1.5), GD(3, 0.1), algorithm)
+    kernel = Meta(Dense(activation="erf", depth=2, sigma_w=1.5, sigma_b=0.1, sigma_r=1.5), GD(3, 0.1), algorithm)
     exact = np.asarray(kernel.blocks(tasks)).reshape(4, 4)
     widths, distances = (64, 256, 1024), []
     for width in widths:

@@ -16,7 +16,7 @@ from tests.models import explicit
 P = 6
 X = explicit.sequences()
 LENGTHS = np.array([4, 1, 3])
-SCALES = {"sigma_w": 1.6, "sigma_u": 1.1, "sigma_b": 0.4, "sigma_v": 0.9}
+SCALES = {"sigma_w": 1.6, "sigma_u": 1.1, "sigma_b": 0.4, "sigma_r": 0.9}
 
 
 def read_weights(read: str) -> np.ndarray:
@@ -28,11 +28,11 @@ def read_weights(read: str) -> np.ndarray:
 @pytest.mark.parametrize(
     ("cell", "read", "train"),
     [
-        ("gru", "mean", "WUbV"),
+        ("gru", "mean", "WUbR"),
         ("gru", "last", "Wb"),
-        ("lstm", "last", "WUbV"),
-        ("lstm", "sum", "UV"),
-        *(pytest.param(c, "sum", g, marks=pytest.mark.slow) for c in ("gru", "lstm") for g in ("W", "U", "b", "V")),
+        ("lstm", "last", "WUbR"),
+        ("lstm", "sum", "UR"),
+        *(pytest.param(c, "sum", g, marks=pytest.mark.slow) for c in ("gru", "lstm") for g in ("W", "U", "b", "R")),
     ],
 )  # fmt: skip
 def test_with_transposed_weights_they_are_the_finite_network_to_the_last_digit(
@@ -50,7 +50,7 @@ def test_with_transposed_weights_they_are_the_finite_network_to_the_last_digit(
         backward=stacked["W"],
         inputs=jnp.swapaxes(stacked["U"], 1, 2),
         bias=stacked["b"],
-        signs=params["V"][0],
+        signs=params["R"][0],
     )
     scales = particles.Scales(*map(jnp.asarray, SCALES.values()))
     found = particles.features(cell, scales, draws, x, jnp.asarray(read_weights(read)), True)
@@ -77,5 +77,5 @@ def test_without_gradients_there_are_no_streams() -> None:
     x, read = jnp.asarray(X, jnp.float32), jnp.asarray(read_weights("mean"), jnp.float32)
     found = particles.features("lstm", scales, draws, x, read, False)
     assert found.streams == () and found.pooled.shape == (3, P)
-    got = particles.contract(scales, "V", (found, x), (found, x))
+    got = particles.contract(scales, "R", (found, x), (found, x))
     np.testing.assert_allclose(got, 0.81 * np.asarray(found.pooled @ found.pooled.T) / P, rtol=1e-5, atol=1e-7)

@@ -86,12 +86,12 @@ CHOICES: tuple[dict[str, Any], ...] = (
     {"read": "sum", "train": "Wb", "h0": "shared"},
     {"read": "steps"},
     {"direction": "both", "h0": "independent", "read": "mean"},
-    {"direction": "reversed", "depth": 2, "train": ("Ub", "WV"), "input_scale": "none"},
+    {"direction": "reversed", "depth": 2, "train": ("Ub", "WR"), "input_scale": "none"},
     {"param": "raw", "activation": "abs", "depth": 2},
     {"kind": "nngp", "activation": "leaky_relu", "h0": "shared"},
     {"activation": "erf", "param": "raw", "depth": 2, "read": "mean"},
     {"activation": "sin", "read": "steps", "h0": "independent"},
-    {"activation": "gelu", "train": ("bV", "WU"), "depth": 2, "direction": "both"},
+    {"activation": "gelu", "train": ("bR", "WU"), "depth": 2, "direction": "both"},
 )
 
 
@@ -125,7 +125,7 @@ def agree_with_the_loop(choice: dict[str, Any], scales: dict[str, Any], seed: in
 def test_kernel_equals_the_loop_over_all_pairs_of_steps(
     choice: dict[str, Any], seed: int, sigma_w: float, sigma_u: float, sigma_b: float, sigma_h: float
 ) -> None:
-    scales = {"sigma_w": sigma_w, "sigma_u": sigma_u, "sigma_b": sigma_b, "sigma_h": sigma_h, "sigma_v": 0.7}
+    scales = {"sigma_w": sigma_w, "sigma_u": sigma_u, "sigma_b": sigma_b, "sigma_h": sigma_h, "sigma_r": 0.7}
     with jax.enable_x64(True):
         agree_with_the_loop(choice, scales, seed, (3, 3, 4, 2))
 
@@ -136,10 +136,10 @@ def test_kernel_equals_the_loop_for_choices_and_shapes_drawn_at_random(seed: int
     draw = np.random.default_rng(seed)
     pick = lambda *words: words[draw.integers(len(words))]  # noqa: E731
     depth = int(draw.integers(1, 4))
-    letters = lambda: "".join(g for g in "WUbV" if draw.random() < 0.6)  # noqa: E731
+    letters = lambda: "".join(g for g in "WUbR" if draw.random() < 0.6)  # noqa: E731
     choice = {
         "depth": depth,
-        "train": pick("WUbV", letters(), tuple(letters() for _ in range(depth))),
+        "train": pick("WUbR", letters(), tuple(letters() for _ in range(depth))),
         "activation": pick("relu", "relu", "leaky_relu", "abs", "identity", "erf", "sin", "cos", "gelu"),
         "read": pick(*module.READS),
         "direction": pick("forward", "reversed", "both"),
@@ -148,10 +148,10 @@ def test_kernel_equals_the_loop_for_choices_and_shapes_drawn_at_random(seed: int
         "kind": pick("ntk", "ntk", "nngp"),
         "param": pick("ntk", "raw"),
     }
-    if not any("V" in part or set(part) & set("WUb") for part in choice["train"]):
-        choice["train"] = "WUbV"
+    if not any("R" in part or set(part) & set("WUb") for part in choice["train"]):
+        choice["train"] = "WUbR"
     several = lambda low, high: draw.uniform(low, high, depth if draw.random() < 0.5 else ())  # noqa: E731
-    scales = {"sigma_w": several(0, 1.5), "sigma_u": several(0.3, 1.5), "sigma_b": several(0, 1), "sigma_v": 1.3}
+    scales = {"sigma_w": several(0, 1.5), "sigma_u": several(0.3, 1.5), "sigma_b": several(0, 1), "sigma_r": 1.3}
     shape = (int(draw.integers(1, 4)), int(draw.integers(1, 4)), int(draw.integers(1, 8)), int(draw.integers(2, 20)))
     agree_with_the_loop(choice, {**scales, "sigma_h": draw.uniform(0, 1)}, seed, shape)
 
@@ -163,7 +163,7 @@ def test_silent_steps_contribute_nothing(x64) -> None:
     x = X.copy()
     x[0, 0] = x[1, :2] = 0  # recurrent 1.12: variance zero, with sigma_b = 0
     for read in ("last", "mean"):
-        scales = {"sigma_w": 1.4, "sigma_u": 1.1, "sigma_v": 0.9}
+        scales = {"sigma_w": 1.4, "sigma_u": 1.1, "sigma_r": 0.9}
         assert relative(Recurrent(read=read, **scales)(x), oracles.recurrent(x, read=read, **scales)) < 1e-11
     tail = Recurrent(**scales)(x[1:2], lengths=np.array([4]))
     np.testing.assert_allclose(
@@ -219,7 +219,7 @@ def test_padding_to_another_length_changes_nothing(x64) -> None:
 def test_the_groups_add_up(x64) -> None:
     for param in ("ntk", "raw"):
         kernel = Recurrent(sigma_w=1.4, sigma_b=0.3, activation="erf", depth=2, param=param)
-        parts = sum(np.asarray(kernel.with_(train=group)(X)) for group in ("W", "U", "b", "V"))
+        parts = sum(np.asarray(kernel.with_(train=group)(X)) for group in ("W", "U", "b", "R"))
         np.testing.assert_allclose(kernel(X), parts, rtol=1e-12)
 
 

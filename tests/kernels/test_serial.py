@@ -35,7 +35,7 @@ NETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "dense": ((Linear(1.2, 0.3), "relu", Linear(0.9, 0.1, train="b"), "erf"), {"read": "sum"}),
     "transformer": (
         (Linear(), Residual(LayerNorm(), Attention(0.7, 1.2, 0.3)), forward(), Attention(1.1, causal=True)),
-        {"read": "last", "sigma_v": 1.3},
+        {"read": "last", "sigma_r": 1.3},
     ),
     "attention of features only": (
         (
@@ -59,7 +59,7 @@ NETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
             Attention(project=False, skip=True),
             Positions(0.2),
         ),
-        {"train_v": False, "input_scale": "none"},
+        {"train_readout": False, "input_scale": "none"},
     ),
     "scores at the root": (
         (
@@ -74,7 +74,7 @@ NETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
         (Linear(), Attention(0.8, 1.1, weights="identity", scaling="root", causal=True, skip=True), LayerNorm()),
         {"read": "last"},
     ),
-    "raw": ((Linear(1.4, 0.2), Attention(project=False), Linear(0.6), "relu"), {"param": "raw", "sigma_v": 0.8}),
+    "raw": ((Linear(1.4, 0.2), Attention(project=False), Linear(0.6), "relu"), {"param": "raw", "sigma_r": 0.8}),
     "nngp": ((Linear(1.4), Attention(0.6), LayerNorm(), "relu", Attention()), {"kind": "nngp"}),
 }
 QUICK = ("transformer",)  # each compiles for some seconds
@@ -175,7 +175,7 @@ def test_gradients_are_those_of_finite_differences(x64: None) -> None:
             Attention(s[3], weights="abs"),
             Positions(s[6], s[7]),
         )
-        return jnp.sum(Serial(*parts, sigma_v=s[8])(X, lengths=RAGGED) * jnp.arange(9.0).reshape(3, 3))
+        return jnp.sum(Serial(*parts, sigma_r=s[8])(X, lengths=RAGGED) * jnp.arange(9.0).reshape(3, 3))
 
     s = jnp.array([1.1, 0.3, 0.2, 0.8, 1.2, 0.4, 0.3, 0.5, 0.9])
     run = jax.jit(value)
@@ -189,7 +189,7 @@ def test_a_sweep_compiles_once() -> None:
     from ntkseq.kernels import serial
 
     x = jnp.asarray(X, jnp.float32)
-    run = lambda s: Serial(Linear(s), Attention(s), "relu", sigma_v=s).diag(x)  # noqa: E731
+    run = lambda s: Serial(Linear(s), Attention(s), "relu", sigma_r=s).diag(x)  # noqa: E731
     run(1.0)
     before = serial._prepare._cache_size(), serial._each._cache_size()
     run(1.5)
@@ -211,8 +211,8 @@ def test_a_sweep_compiles_once() -> None:
         ((Linear(), Attention()), {"param": "raw"}, "raw"),
         ((Linear(),), {"read": "max"}, "read"),
         ((Linear(),), {"kind": "both"}, "kind"),
-        ((Linear(),), {"train_v": 1}, "train_v"),
-        ((Linear(),), {"sigma_v": -1.0}, "sigma_v"),
+        ((Linear(),), {"train_readout": 1}, "train_readout"),
+        ((Linear(),), {"sigma_r": -1.0}, "sigma_r"),
     ],
 )
 def test_what_has_no_known_limit_is_refused(parts, arguments, words) -> None:

@@ -25,7 +25,7 @@ WIDTHS = (64, 128, 256, 512)
 TOGETHER = 8
 X = jnp.asarray(explicit.sequences(), jnp.float32)
 RAGGED = jnp.array([4, 2, 3])
-SCALES: dict[str, Any] = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_v=0.9)
+SCALES: dict[str, Any] = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_r=0.9)
 KERNELS: dict[str, tuple[Kernel, tuple[int, ...], int]] = {  # kernel, widths, draws
     "leaky": (LeakyRecurrent(0.6, 0.7, **SCALES), WIDTHS, 256),
     "leaky, mean": (LeakyRecurrent(0.6, 0.7, **SCALES, read="mean"), WIDTHS, 256),

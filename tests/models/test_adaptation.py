@@ -98,7 +98,7 @@ def test_anil_moves_the_read_outs_of_the_models_and_nothing_else(net, example) -
     params = net.init(jax.random.key(1), x[0])
     task = ((x[:3], jnp.ones((3, net.outputs))), x[3:])
     got = jax.jit(adapt(net.apply, lr=0.1, steps=2, algorithm="anil"))(params, task)
-    held = replace(net, train="V")  # the same network with all gradients but the read-out's cut
+    held = replace(net, train="R")  # the same network with all gradients but the read-out's cut
     np.testing.assert_allclose(got, jax.jit(adapt(held.apply, lr=0.1, steps=2))(params, task), rtol=1e-6)
     everything = jax.jit(adapt(net.apply, lr=0.1, steps=2))(params, task)
     assert got.shape == (1, net.outputs) and np.abs(got - everything).max() > 1e-4
@@ -154,7 +154,7 @@ TASK = ((jnp.ones((3, 2)), jnp.ones(3)), jnp.ones((1, 2)))
         (lambda: adapt(lambda p, x: p * x, lr=0.1, steps=1)(jnp.float32(1), TASK), "targets must have the shape"),
         (
             lambda: adapt(lambda p, x: p["a"] * x[:1], lr=0.1, steps=1, algorithm="anil")({"a": jnp.float32(1)}, TASK),
-            "head='V' names none of the parameters",
+            "head='R' names none of the parameters",
         ),
     ],
 )

@@ -18,7 +18,7 @@ def test_the_network_equals_its_loop(depth, input_scale, x64):
         depth=depth,
         sigma_w=tuple(sigma_w),
         sigma_b=tuple(sigma_b),
-        sigma_v=0.9,
+        sigma_r=0.9,
         activation="tanh",
         outputs=2,
         input_scale=input_scale,
@@ -29,11 +29,11 @@ def test_the_network_equals_its_loop(depth, input_scale, x64):
     for i, layer in enumerate(jax.tree.map(np.asarray, params["layers"])):
         h = np.tanh(sigma_w[i] / np.sqrt(fan) * layer["W"] @ h + sigma_b[i] * layer["b"])
         fan = 6
-    wanted = 0.9 / np.sqrt(6) * np.asarray(params["V"]) @ h
+    wanted = 0.9 / np.sqrt(6) * np.asarray(params["R"]) @ h
     np.testing.assert_allclose(np.asarray(model.apply(params, x)), wanted, rtol=1e-13)
 
 
-@pytest.mark.parametrize("train", ["W", "bV", "", ("W", "V")])
+@pytest.mark.parametrize("train", ["W", "bR", "", ("W", "R")])
 def test_only_trained_groups_have_gradients(train):
     model = Dense(width=6, depth=2, sigma_b=0.4, train=train, activation="tanh")
     x = jnp.array([0.3, -1.2], jnp.float32)
@@ -41,14 +41,14 @@ def test_only_trained_groups_have_gradients(train):
     grads = jax.grad(lambda p: model.apply(p, x)[0])(params)
     per_layer = (train, train) if isinstance(train, str) else train
     moved = [{name for name, leaf in layer.items() if jnp.any(leaf != 0)} for layer in grads["layers"]]
-    assert moved == [set(letters) - {"V"} for letters in per_layer]
-    assert bool(jnp.any(grads["V"] != 0)) == ("V" in per_layer[-1])
+    assert moved == [set(letters) - {"R"} for letters in per_layer]
+    assert bool(jnp.any(grads["R"] != 0)) == ("R" in per_layer[-1])
 
 
 def test_shapes_follow_the_example():
     params = Dense(width=4, depth=2, outputs=3).init(jax.random.key(0), jnp.zeros(5))
     assert [layer["W"].shape for layer in params["layers"]] == [(4, 5), (4, 4)]
-    assert params["V"].shape == (3, 4) and params["layers"][0]["b"].shape == (4,)
+    assert params["R"].shape == (3, 4) and params["layers"][0]["b"].shape == (4,)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_shapes_follow_the_example():
         ({"width": 0}, "width must be an integer >= 1"),
         ({"depth": 0}, "depth must be an integer >= 1"),
         ({"sigma_b": -0.1}, "sigma_b must be a finite standard deviation"),
-        ({"train": "WUbV"}, "letters out of 'WbV'.*W: weights"),
+        ({"train": "WUbR"}, "letters out of 'WbR'.*W: weights"),
         ({"input_scale": "x"}, "input_scale must be one of"),
     ],
 )

@@ -11,7 +11,7 @@ from ntkseq.models.base import Model
 from ntkseq.models.gated import Gated
 from tests.models import explicit
 
-SCALES = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_v=0.9)
+SCALES = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_r=0.9)
 X = explicit.sequences()
 CELLS = ("gru", "lstm")
 
@@ -41,7 +41,7 @@ def loop(model, params, x, length):
             h = exit_ * np.tanh(c)
         states.append(h)
     pooled = {"last": h, "sum": sum(states), "mean": sum(states) / len(states)}[model.read]
-    return model.sigma_v / np.sqrt(n) * np.asarray(params["V"]) @ pooled
+    return model.sigma_r / np.sqrt(n) * np.asarray(params["R"]) @ pooled
 
 
 @pytest.mark.parametrize("read", ["last", "mean", "sum"])
@@ -75,22 +75,22 @@ def test_padding_is_never_looked_at_by_values_or_gradients(cell):
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(grads[1]))
 
 
-@pytest.mark.parametrize("train", ["W", "bV"])
+@pytest.mark.parametrize("train", ["W", "bR"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_only_trained_groups_have_gradients(cell, train):
     model = Gated(width=5, cell=cell, train=train, sigma_b=0.3)
     x = jnp.asarray(X[0], jnp.float32)
     grads = jax.grad(lambda p: model.apply(p, x)[0])(model.init(jax.random.key(1), x))
-    assert bool(jnp.any(grads["V"] != 0)) == ("V" in train)
+    assert bool(jnp.any(grads["R"] != 0)) == ("R" in train)
     for raw in grads["gates"].values():
-        assert {name for name, leaf in raw.items() if jnp.any(leaf != 0)} == set(train) - {"V"}
+        assert {name for name, leaf in raw.items() if jnp.any(leaf != 0)} == set(train) - {"R"}
 
 
 def test_parameters_have_the_shapes_and_the_dtype_of_the_example():
     params = Gated(width=5, cell="lstm", outputs=3).init(jax.random.key(0), jax.ShapeDtypeStruct((4, 2), jnp.float16))
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(jnp.float16)}
     one = {"W": (5, 5), "U": (5, 2), "b": (5,)}
-    assert jax.tree.map(jnp.shape, params) == {"gates": dict.fromkeys("ifgo", one), "V": (3, 5)}
+    assert jax.tree.map(jnp.shape, params) == {"gates": dict.fromkeys("ifgo", one), "R": (3, 5)}
     assert isinstance(Gated(width=5), Model)
 
 
@@ -115,7 +115,7 @@ def test_hyper_parameters_are_leaves_and_a_second_call_compiles_nothing(caplog):
         ({"sigma_w": -1.0}, "sigma_w must be a finite standard deviation"),
         ({"read": "steps"}, "read must be one of 'last'"),
         ({"input_scale": "d"}, "input_scale must be one of"),
-        ({"train": "WX"}, "letters out of 'WUbV'"),
+        ({"train": "WX"}, "letters out of 'WUbR'"),
     ],
 )
 def test_wrong_arguments_are_refused_at_the_door(changes, message):

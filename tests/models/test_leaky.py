@@ -16,7 +16,7 @@ X = explicit.sequences()
 
 @pytest.mark.parametrize("read", few(["last", "mean", "sum"]))
 def test_the_network_equals_its_loop_for_sequences_of_different_length(read: str, x64: None) -> None:
-    model = LeakyRecurrent(7, 0.6, 0.7, sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_v=0.9, read=read, outputs=2)
+    model = LeakyRecurrent(7, 0.6, 0.7, sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_r=0.9, read=read, outputs=2)
     x, lengths = jnp.asarray(X), np.array([4, 2, 1])
     params = model.init(jax.random.key(3), x[0])
     got = jax.vmap(model.apply, in_axes=(None, 0, 0))(params, x, jnp.asarray(lengths))
@@ -28,14 +28,14 @@ def test_the_network_equals_its_loop_for_sequences_of_different_length(read: str
             h = 0.6 * h + 0.7 * np.maximum(u, 0)
             states.append(h)
         pooled = {"last": h, "mean": sum(states) / length, "sum": sum(states)}[read]
-        np.testing.assert_allclose(got[i], 0.9 / 7**0.5 * raw["V"] @ pooled, rtol=1e-12)
+        np.testing.assert_allclose(got[i], 0.9 / 7**0.5 * raw["R"] @ pooled, rtol=1e-12)
     np.testing.assert_allclose(model.apply(params, x[0]), got[0], rtol=1e-12)
 
 
 def test_groups_that_are_not_trained_have_no_gradient() -> None:
-    model, x = LeakyRecurrent(5, train="WV"), jnp.asarray(X[0], jnp.float32)
+    model, x = LeakyRecurrent(5, train="WR"), jnp.asarray(X[0], jnp.float32)
     grads = jax.grad(lambda p: model.apply(p, x).sum())(model.init(jax.random.key(0), x))
-    assert {name for name, g in grads.items() if np.any(np.asarray(g) != 0)} == {"W", "V"}
+    assert {name for name, g in grads.items() if np.any(np.asarray(g) != 0)} == {"W", "R"}
 
 
 def test_wrong_inputs_are_refused_at_the_door() -> None:

@@ -16,7 +16,7 @@ from ntkseq._struct import replace
 from ntkseq.kernels import Dense, Recurrent
 from tests.models import explicit
 
-SCALES = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_v=0.9)
+SCALES = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_r=0.9)
 X = explicit.sequences().astype(np.float32)
 RAGGED = np.array([4, 2, 3], np.int32)
 
@@ -33,7 +33,7 @@ def compare(options, lengths, *, width=512, seeds=16):
     [
         pytest.param({}, None, id="relu-last"),
         pytest.param({"read": "mean"}, RAGGED, id="relu-mean-ragged"),
-        pytest.param({"depth": 2, "train": ("WU", "bV")}, None, id="two-layers-train-subset"),
+        pytest.param({"depth": 2, "train": ("WU", "bR")}, None, id="two-layers-train-subset"),
         pytest.param({"activation": "erf"}, None, id="erf"),
         pytest.param({"direction": "both"}, RAGGED, id="both-ragged"),
         pytest.param({"h0": "shared", "sigma_h": 0.7}, RAGGED, id="h0-shared-ragged"),
@@ -59,7 +59,7 @@ def test_the_tangent_kernel_at_width_512_is_its_limit_within_the_error(options, 
         ({"train": "W"}, None),
         ({"train": "U"}, RAGGED),
         ({"train": "b"}, None),
-        ({"train": "V"}, None),
+        ({"train": "R"}, None),
         ({"activation": "tanh", "depth": 2}, None),
         ({"activation": "abs"}, None),
         ({"activation": "leaky_relu"}, RAGGED),
@@ -112,11 +112,11 @@ def test_the_covariance_of_the_outputs_at_the_start_is_the_nngp_kernel():
     [
         {"depth": 2, "train": "Wb"},
         pytest.param({"activation": "erf", "depth": 3}, marks=pytest.mark.slow),
-        pytest.param({"input_scale": "none", "train": "V"}, marks=pytest.mark.slow),
+        pytest.param({"input_scale": "none", "train": "R"}, marks=pytest.mark.slow),
     ],
 )
 def test_the_tangent_kernel_of_a_fully_connected_network_is_its_limit_within_the_error(options):
-    kernel = Dense(**{"sigma_w": 1.4, "sigma_b": 0.3, "sigma_v": 0.9, **options})
+    kernel = Dense(**{"sigma_w": 1.4, "sigma_b": 0.3, "sigma_r": 0.9, **options})
     x = jnp.asarray(X[:, 0])
     samples = explicit.over_seeds(kernel.finite(512), x, seeds=16)
     exact = np.asarray(kernel(x))

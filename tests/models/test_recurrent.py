@@ -12,7 +12,7 @@ from ntkseq.models import Model, Recurrent
 from tests.marks import few
 from tests.models import explicit
 
-SCALES = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_v=0.9, sigma_h=0.7)
+SCALES = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_r=0.9, sigma_h=0.7)
 X = explicit.sequences()
 
 
@@ -38,12 +38,12 @@ def loop(model, params, x, length, phi, starts=None):
                 h[i] = phi(u + scale("sigma_u", i) / np.sqrt(fan) * layer["U"] @ below)
                 below, fan = h[i], n
             read.append(h[-1])
-        V = stack["V"]
+        R = stack["R"]
         if model.read == "steps":
-            f = sum(V[t] @ read[t] for t in range(len(read)))
+            f = sum(R[t] @ read[t] for t in range(len(read)))
         else:
-            f = V @ {"last": read[-1], "mean": sum(read) / len(read), "sum": sum(read)}[model.read]
-        out = out + model.sigma_v / np.sqrt(n) * f
+            f = R @ {"last": read[-1], "mean": sum(read) / len(read), "sum": sum(read)}[model.read]
+        out = out + model.sigma_r / np.sqrt(n) * f
     return out
 
 
@@ -74,7 +74,7 @@ def test_the_network_equals_its_loop_without_a_length_and_from_a_shared_initial_
 
 def test_scales_may_differ_by_layer_and_inputs_may_go_unscaled(x64):
     per_layer = dict(sigma_w=(1.4, 0.5), sigma_u=(0.8, 1.3), sigma_b=(0.0, 0.6))
-    model = Recurrent(width=6, depth=2, sigma_v=1.2, activation="tanh", input_scale="none", **per_layer)
+    model = Recurrent(width=6, depth=2, sigma_r=1.2, activation="tanh", input_scale="none", **per_layer)
     x = jnp.asarray(X[0])
     params = model.init(jax.random.key(0), x)
     np.testing.assert_allclose(np.asarray(model.apply(params, x)), loop(model, params, x, 4, np.tanh), rtol=1e-12)
@@ -112,23 +112,23 @@ def test_a_state_that_would_overflow_in_the_padding_has_finite_gradients():
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(grads))
 
 
-@pytest.mark.parametrize("train", ["W", "U", "bV", ""])
+@pytest.mark.parametrize("train", ["W", "U", "bR", ""])
 def test_only_trained_groups_have_gradients(train):
     model = Recurrent(width=5, train=train, h0="shared", sigma_h=0.7, sigma_b=0.3)
     x = jnp.asarray(X[0], jnp.float32)
     params = model.init(jax.random.key(1), x)
     grads = jax.grad(lambda p: model.apply(p, x)[0])(params)["forward"]
-    moved = {name: bool(jnp.any(leaf != 0)) for name, leaf in {**grads["layers"][0], "V": grads["V"]}.items()}
-    assert moved == {name: name in train for name in ("W", "U", "b", "V", "h0")}
+    moved = {name: bool(jnp.any(leaf != 0)) for name, leaf in {**grads["layers"][0], "R": grads["R"]}.items()}
+    assert moved == {name: name in train for name in ("W", "U", "b", "R", "h0")}
 
 
 def test_layers_may_train_different_groups_and_gradients_pass_through_held_layers():
-    model = Recurrent(width=5, depth=2, train=("U", "V"), sigma_b=0.3)
+    model = Recurrent(width=5, depth=2, train=("U", "R"), sigma_b=0.3)
     x = jnp.asarray(X[0], jnp.float32)
     params = model.init(jax.random.key(1), x)
     grads = jax.grad(lambda p: model.apply(p, x)[0])(params)["forward"]
     moved = [{name for name, leaf in layer.items() if jnp.any(leaf != 0)} for layer in grads["layers"]]
-    assert moved == [{"U"}, set()] and bool(jnp.any(grads["V"] != 0))
+    assert moved == [{"U"}, set()] and bool(jnp.any(grads["R"] != 0))
 
 
 def test_parameters_have_the_shapes_and_the_dtype_of_the_example():
@@ -137,7 +137,7 @@ def test_parameters_have_the_shapes_and_the_dtype_of_the_example():
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(jnp.float16)}
     shapes = jax.tree.map(jnp.shape, params, is_leaf=lambda leaf: hasattr(leaf, "shape"))
     first, second = ({"W": (5, 5), "U": (5, m), "b": (5,), "h0": (5,)} for m in (2, 5))
-    stack = {"layers": (first, second), "V": (4, 3, 5)}
+    stack = {"layers": (first, second), "R": (4, 3, 5)}
     assert shapes == {"forward": stack, "reversed": stack}
     assert isinstance(model, Model)
 
@@ -185,7 +185,7 @@ def _net(**changes):
         ({"h0": "random"}, "h0 must be one of"),
         ({"input_scale": "d"}, "input_scale must be one of"),
         ({"activation": "swash"}, "activation must be one of"),
-        ({"train": "WX"}, "letters out of 'WUbV'"),
+        ({"train": "WX"}, "letters out of 'WUbR'"),
         ({"train": ("W", "U")}, "or 1 such strings"),
     ],
 )
@@ -233,7 +233,7 @@ def test_params_of_another_model_length_or_dtype_are_refused():
     with pytest.raises(ValueError, match="params do not fit Recurrent"):
         _net(depth=2).apply(_net().init(key, x), x)
     with pytest.raises(
-        ValueError, match=r"\['V'\] must have shape \(4, 1, 3\) for x of shape \(4, 2\); got \(3, 1, 3\)"
+        ValueError, match=r"\['R'\] must have shape \(4, 1, 3\) for x of shape \(4, 2\); got \(3, 1, 3\)"
     ):
         _net(read="steps").apply(_net(read="steps").init(key, x[:3]), x)
     with pytest.raises(ValueError, match="must have one dtype; got x float32 and params"):

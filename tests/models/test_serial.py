@@ -84,7 +84,7 @@ def loop(model, params, x, length):
     for block, raw in zip(model.blocks, params["blocks"], strict=True):
         x = through(block, raw, x)
     pooled = {"mean": x.mean(0), "sum": x.sum(0), "last": x[-1], "first": x[0]}[model.read]
-    return model.sigma_v / np.sqrt(len(pooled)) * params["V"] @ pooled
+    return model.sigma_r / np.sqrt(len(pooled)) * params["R"] @ pooled
 
 
 ROOT = dict(scaling="root", sigma_qk=1.3, sigma_ov=0.8, sigma_b=0.2)
@@ -118,7 +118,7 @@ def test_the_network_equals_its_loop_for_sequences_of_different_length(name, x64
     reads = ("mean", "sum", "last", "first")
     read = reads[(list(NETS).index(name) + 1) % 4]
     scale = "none" if name in ("norm", "softmax-dim") else "dim"
-    model = Serial(*NETS[name], width=6, heads=2, read=read, sigma_v=1.1, outputs=2, input_scale=scale)
+    model = Serial(*NETS[name], width=6, heads=2, read=read, sigma_r=1.1, outputs=2, input_scale=scale)
     x = jnp.asarray(X)
     params = draw(model, x[0])
     lengths = jnp.array([4, 2, 1])
@@ -183,13 +183,13 @@ def test_a_causal_network_reads_at_every_token_what_it_reads_of_the_prefix():
 @pytest.mark.parametrize("train", ["QV", "KOb", ""])
 def test_only_trained_groups_have_gradients(train):
     blocks = (Linear(train="b"), Attention(scaling="root", sigma_b=0.2, train=train), Positions(0.3, decay=1.0))
-    model = Serial(*blocks, width=8, train_v=False)
+    model = Serial(*blocks, width=8, train_readout=False)
     x = jnp.asarray(X[0], jnp.float32)
     grads = jax.grad(lambda p: model.apply(p, x)[0])(draw(model, x))
     moved = lambda tree: {name for name, leaf in tree.items() if bool(jnp.any(leaf != 0))}  # noqa: E731
     assert moved(grads["blocks"][1]) == set(train)
     assert moved(grads["blocks"][0]) == set() and moved(grads["blocks"][2]) == set()  # sigma_b = 0; positions
-    assert not bool(jnp.any(grads["V"] != 0))
+    assert not bool(jnp.any(grads["R"] != 0))
 
 
 @pytest.mark.parametrize(("train", "moves"), [("Q", True), ("K", True), ("VO", False)])
@@ -211,7 +211,7 @@ def test_parameters_have_the_shapes_and_the_dtype_of_the_example():
     inner = ({"W": (16, 2), "b": (16,)}, {}, {"W": (2, 16), "b": (2,)})
     dim = {"Q": (8, 16, 2), "V": (8, 2, 2), "O": (16, 8, 2), "b": (16,)}
     root = {"Q": (2, 4, 16), "K": (2, 4, 16), "V": (2, 8, 16), "O": (16, 2, 8), "b": (16,)}
-    assert shapes == {"blocks": ({"blocks": inner}, dim, root, {"p": (4, 16)}), "V": (3, 16)}
+    assert shapes == {"blocks": ({"blocks": inner}, dim, root, {"p": (4, 16)}), "R": (3, 16)}
     chosen = model.with_(heads=3, d_k=5, d_v=7).shapes((4, 2))["blocks"][1]
     assert chosen["Q"].shape == (3, 5, 2) and chosen["O"].shape == (16, 3, 7)
 
@@ -221,7 +221,7 @@ def test_positions_with_a_small_decay_have_their_covariance(x64):
     x = jnp.ones((12, 1))
     params = draw(model, x)  # 12 nearly equal vectors: no Cholesky factorisation in float64
     p = params["blocks"][1]["p"]
-    assert float(model.apply(params, x)[0]) == pytest.approx(float(params["V"][0] @ p[0]) / 2, abs=0.02)
+    assert float(model.apply(params, x)[0]) == pytest.approx(float(params["R"][0] @ p[0]) / 2, abs=0.02)
 
 
 def test_hyper_parameters_are_leaves_and_a_second_call_compiles_nothing(caplog):
@@ -252,8 +252,8 @@ def test_hyper_parameters_are_leaves_and_a_second_call_compiles_nothing(caplog):
         (("relu",), {"d_k": 1.5}, "d_k must be an integer >= 1"),
         (("relu",), {"outputs": 0}, "outputs must be an integer >= 1"),
         (("relu",), {"read": "steps"}, "read must be one of 'mean', 'last', 'first', 'sum'"),
-        (("relu",), {"sigma_v": -1.0}, "sigma_v must be a finite standard deviation"),
-        (("relu",), {"train_v": "V"}, "train_v must be True or False; got 'V'"),
+        (("relu",), {"sigma_r": -1.0}, "sigma_r must be a finite standard deviation"),
+        (("relu",), {"train_readout": "V"}, "train_readout must be True or False; got 'V'"),
         (("relu",), {"input_scale": "d"}, "input_scale must be one of"),
     ],
 )
@@ -309,8 +309,8 @@ def test_the_tangent_kernel_of_a_wide_network_is_that_of_the_limit(name, read):
     from ntkseq.kernels.serial import Serial as Limit
 
     lengths = np.array([4, 2, 3], np.int32)
-    exact = np.asarray(Limit(*COMPOSITIONS[name], read=read, sigma_v=0.9)(X.astype(np.float32), lengths=lengths))
-    model = Serial(*COMPOSITIONS[name], width=384, read=read, sigma_v=0.9)
+    exact = np.asarray(Limit(*COMPOSITIONS[name], read=read, sigma_r=0.9)(X.astype(np.float32), lengths=lengths))
+    model = Serial(*COMPOSITIONS[name], width=384, read=read, sigma_r=0.9)
     samples = explicit.over_seeds(model, jnp.asarray(X, jnp.float32), jnp.asarray(lengths), seeds=16)
     # the bias, of relative order 1/d_k, is a third of the standard error or less
     assert np.abs(explicit.z_scores(samples, exact)).max() < 4

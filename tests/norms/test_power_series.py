@@ -18,10 +18,10 @@ COMMON_FIRST = Tokens.declared([1.0] * 5, common=[1.0, 0, 0, 0, 0])
 GOLDEN = [1.29228692091, 0.4118209971514, 0.07950539689301, 0.01457052415177, 0.003426050291136, 0.0009785648823]
 KERNELS = [
     PAPER,
-    kernels.Recurrent(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_v=0.9, depth=2),
+    kernels.Recurrent(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_r=0.9, depth=2),
     kernels.Recurrent(kind="nngp", sigma_b=0.3),
     kernels.Recurrent(sigma_w=1.2, param="raw", h0="shared", sigma_h=0.5, activation=activations.LeakyRelu(0.2)),
-    kernels.Recurrent(sigma_w=(1.2, 1.0), depth=2, train=("W", "UbV"), sigma_b=0.1),
+    kernels.Recurrent(sigma_w=(1.2, 1.0), depth=2, train=("W", "UbR"), sigma_b=0.1),
 ]
 
 

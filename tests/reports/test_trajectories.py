@@ -193,7 +193,7 @@ def test_nothing_to_draw_is_refused():
             lambda: trajectories.min_eigenvalue(RUN, table="kernle"),
             "table must be a table of the history, .*'kernel'.*; got 'kernle'",
         ),
-        (lambda: trajectories.min_eigenvalue(RUN, table="loss"), "table 'loss' has no column 'least'; it has"),
+        (lambda: trajectories.min_eigenvalue(RUN, table="loss"), "table 'loss' has no column 'min_eigenvalue'; it has"),
         (lambda: trajectories.ranks(RUN, kinds=("rank",)), "table 'kernel' has no column 'rank_rank'"),
         (lambda: trajectories.ranks(RUN, kinds="stable"), "kinds must be a list of names of effective ranks"),
         (lambda: trajectories.ranks(RUN, kinds=()), "kinds must name one or more"),

@@ -93,7 +93,7 @@ def test_levels_are_chosen_from_the_largest_down_and_nothing_lies_beyond_the_end
     assert ends.upper[0] < 1e-12 and ends.lower[1] > 1 - 1e-12
     one = spectrum(np.eye(5), MatrixFree(k=1)).share_above(np.ones(5), [1.1, 0.9])  # a spectrum of no width
     assert one.lower.tolist() == [0.0, 1.0] == one.upper.tolist()
-    assert repr(curve).startswith("Curve(25 shares, widest ")
+    assert repr(curve).startswith("AlignmentCurve(25 shares, widest ")
 
 
 def test_a_lazy_gram_agrees_with_the_held_one():

@@ -96,6 +96,6 @@ def test_bad_pairs_are_turned_away(pair, message: str):
 
 def test_k_is_cut_to_n_and_a_large_lazy_gram_is_not_computed_by_surprise(monkeypatch):
     assert compare(np.eye(3), np.eye(3), k=10).angles.size == 3
-    monkeypatch.setattr(sys.modules["ntkseq.spectra.compare"], "MOST", 10)
+    monkeypatch.setattr(sys.modules["ntkseq.spectra.comparison"], "MOST", 10)
     with pytest.raises(ValueError, match="needs all entries, and n = 12 is more than 10"):
         compare(ntkseq.lazy(kernels.Recurrent(), jax.random.normal(jax.random.key(0), (12, 4, 2))), np.eye(12))

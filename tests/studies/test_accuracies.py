@@ -14,7 +14,7 @@ def one_kernel(monkeypatch):
     """The grid cut down to its first kernel: choosing is tested, not the kernels."""
     import importlib
 
-    module = importlib.import_module("ntkseq.studies.accuracy")
+    module = importlib.import_module("ntkseq.studies.accuracies")
     for name in ("_ucr_kernels", "_uci_kernels"):
         whole = getattr(module, name)
         monkeypatch.setattr(module, name, lambda whole=whole: [next(iter(whole()))])

@@ -26,7 +26,7 @@ def test_every_table_has_its_pictures():
     found = sheet(RUN)
     assert [section.heading for section in found.sections] == ["Kernel", "Loss", "Movement", "Attention"]
     assert [figure.name for figure in found.figures] == [
-        "kernel-eigenvalues", "kernel-drift", "kernel-rotation", "kernel-ranks", "kernel-alignment", "loss-losses",
+        "kernel-leading_eigenvalues", "kernel-drift", "kernel-rotation", "kernel-ranks", "kernel-alignment", "loss-losses",
         "loss-losses-error", "attention-attention-entropy", "attention-attention-stable",
     ]  # fmt: skip
     assert page(found).count("<img") == 9
@@ -118,8 +118,8 @@ def test_a_saved_history_has_the_sheet_of_the_one_in_memory(tmp_path, suffix: st
 
 BAD = {
     "no rows": (History({}, {}), "holds no row"),
-    "no column": (changed(least_upper=None), "no column 'min_eigenvalue_upper'"),
-    "a column of another shape": (changed(least=np.zeros((21, 2))), r"column 'least' .* \(21, 2\)"),
+    "no column": (changed(min_eigenvalue_upper=None), "no column 'min_eigenvalue_upper'"),
+    "a column of another shape": (changed(min_eigenvalue=np.zeros((21, 2))), r"column 'min_eigenvalue' .* \(21, 2\)"),
     "top of one axis": (changed(top=np.zeros(21)), "column 'top'"),
     "steps that go back": (
         dataclasses.replace(RUN, tables={"loss": ProbeTable(RUN["loss"].steps[::-1], RUN["loss"].columns)}),
@@ -144,7 +144,7 @@ def test_settings_that_are_none_do_no_harm(about):
     history = dataclasses.replace(RUN)
     object.__setattr__(history, "about", about)  # as it comes from a file: nobody has looked at the types
     found = sheet(history)
-    assert ("kernel-eigenvalues" in [figure.name for figure in found.figures]) == ("kind" not in str(about))
+    assert ("kernel-leading_eigenvalues" in [figure.name for figure in found.figures]) == ("kind" not in str(about))
     assert found.to_dict()
 
 

@@ -61,7 +61,7 @@ def test_the_weights_are_those_that_the_network_uses():
     x = X[0] * 1.0
     values = jnp.einsum("ac,cn,hvn->hav", A[0], x, p["V"]) * d**-0.5
     h = jnp.einsum("mhv,hav->am", p["O"], values) * (p["O"].shape[2]) ** -0.5
-    out = (params["V"] @ jnp.mean(h, axis=0)) * h.shape[1] ** -0.5
+    out = (params["R"] @ jnp.mean(h, axis=0)) * h.shape[1] ** -0.5
     np.testing.assert_allclose(net.apply(params, X[0]), out, rtol=1e-5)
 
 

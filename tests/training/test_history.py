@@ -75,7 +75,7 @@ def test_a_missing_table_or_column_is_named():
     history = training.track([MovementProbe()], PARAMS)
     with pytest.raises(KeyError, match="no table 'kernel'; there are movement"):
         history["kernel"]
-    with pytest.raises(KeyError, match="no column 'least'; there are distance"):
+    with pytest.raises(KeyError, match="no column 'min_eigenvalue'; there are distance"):
         history["movement"]["min_eigenvalue"]
 
 
@@ -109,4 +109,4 @@ def test_tables_and_columns_can_be_asked_for_by_name_and_print_as_a_line() -> No
     assert "movement" in history and "kernel" not in history and list(history) == ["movement"]
     table = history["movement"]
     assert "distance" in table and "resolved" not in table and "norm" in list(table)
-    assert repr(table) == "Table(1 rows, steps 0 to 0; columns distance, relative, norm)"
+    assert repr(table) == "ProbeTable(1 rows, steps 0 to 0; columns distance, relative, norm)"

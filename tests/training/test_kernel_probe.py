@@ -106,7 +106,7 @@ def test_one_example_has_a_row():
 
 def test_leaves_that_are_not_trainable_do_not_count():
     all_ = training.track([training.KernelProbe(NET.apply, X)], PARAMS)["kernel"]["trace"]
-    some = training.track([training.KernelProbe(NET.apply, X, trainable="'V'")], PARAMS)["kernel"]["trace"]
+    some = training.track([training.KernelProbe(NET.apply, X, trainable="'R'")], PARAMS)["kernel"]["trace"]
     assert 0 < some[0] < all_[0]
 
 

@@ -147,9 +147,9 @@ def test_a_probe_of_your_own_is_not_given_a_state_that_is_not_there():
             return jnp.max(params["A"])
 
         def reduce(self, measured: Any, memory: Any) -> dict[str, Any]:
-            return {"max_eigenvalue": measured}
+            return {"largest": measured}
 
-    assert training.track([Largest()], PARAMS).update(1, PARAMS)["max_eigenvalue"]["max_eigenvalue"].shape == (2,)
+    assert training.track([Largest()], PARAMS).update(1, PARAMS)["largest"]["largest"].shape == (2,)
 
 
 def test_a_function_that_holds_nothing_is_tracked_without_a_word():

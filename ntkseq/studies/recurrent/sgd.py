@@ -28,7 +28,7 @@ def papers_network(width: int, d_out: int = 1) -> models.Recurrent:
     m eta/2 for W', and the kernel of W' is 2 K with K that of `kernels.Recurrent.preset("allen-zhu-li", d_out=d_out)`.
     """
     return models.Recurrent(
-        width, sigma_w=math.sqrt(2), sigma_u=math.sqrt(2), sigma_v=1 / math.sqrt(d_out), train="W",
+        width, sigma_w=math.sqrt(2), sigma_u=math.sqrt(2), sigma_r=1 / math.sqrt(d_out), train="W",
         input_scale="none", outputs=d_out,
     )  # fmt: skip
 

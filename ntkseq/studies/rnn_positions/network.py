@@ -24,10 +24,10 @@ def network(width: int, first: int) -> Callable[..., Any]:
     with K that of `kernels.every_step` for the preset "allen-zhu-li".
     """
     net = papers_network(width)
-    w, u, v = (float(scale) for scale in (net.sigma_w, net.sigma_u, net.sigma_v))
+    w, u, v = (float(scale) for scale in (net.sigma_w, net.sigma_u, net.sigma_r))
 
     def f(params: Any, x: Any) -> Any:
-        layer, V = params["forward"]["layers"][0], params["forward"]["V"]
+        layer, R = params["forward"]["layers"][0], params["forward"]["R"]
         drive = u * jnp.matmul(x, layer["U"].T, precision="highest")  # (t, m)
 
         def step(h: Any, now: Any) -> tuple[Any, Any]:
@@ -35,7 +35,7 @@ def network(width: int, first: int) -> Callable[..., Any]:
             return h, h
 
         states = jax.lax.scan(step, jnp.zeros((width,), x.dtype), drive)[1]
-        return v * width**-0.5 * jnp.matmul(states[first:], V[0], precision="highest")
+        return v * width**-0.5 * jnp.matmul(states[first:], R[0], precision="highest")
 
     return f
 

@@ -44,7 +44,7 @@ class Study(Reading):
     """Standard deviation of the input weights."""
     sigma_b: float = 0.1
     """Standard deviation of the biases."""
-    sigma_v: float = 1.0
+    sigma_r: float = 1.0
     """Standard deviation of the read-out."""
     sigma_h: float = 0.0
     """Standard deviation of the initial state; counts with --h0 shared or independent."""
@@ -117,7 +117,7 @@ class Study(Reading):
         common: dict[str, Any] = {
             "sigma_w": self.sigma_w,
             "sigma_b": self.sigma_b,
-            "sigma_v": self.sigma_v,
+            "sigma_r": self.sigma_r,
             "depth": self.depth,
             "activation": self.activation,
             "kind": self.kind,
@@ -129,10 +129,10 @@ class Study(Reading):
                     f"kernel 'dense' has no {alien[0]}; got {getattr(self, alien[0])!r}. Leave it out, or take "
                     "kernel 'recurrent'."
                 )
-            return kernels.Dense(train="WbV" if self.train is None else self.train, **common)
+            return kernels.Dense(train="WbR" if self.train is None else self.train, **common)
         names = ("sigma_u", "sigma_h", "h0", "read", "direction")
         return kernels.Recurrent(
-            train="WUbV" if self.train is None else self.train,
+            train="WUbR" if self.train is None else self.train,
             **common,
             **{name: getattr(self, name) for name in names},
         )
@@ -151,8 +151,8 @@ class Study(Reading):
             shown += f", read-out: {self.read}, direction: {self.direction}"
             if self.h0 != "zero":
                 shown += f", {self.h0} initial state, sigma_h = {self.sigma_h:g}"
-        if self.sigma_v != 1.0:
-            shown += f", sigma_v = {self.sigma_v:g}"
+        if self.sigma_r != 1.0:
+            shown += f", sigma_r = {self.sigma_r:g}"
         if self.train is not None:
             shown += f", trained: {self.train or 'nothing'}"
         return shown

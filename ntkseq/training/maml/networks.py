@@ -45,7 +45,7 @@ def learner(
     lr: float,
     steps: int = 1,
     algorithm: str = "maml",
-    head: Any = "V",
+    head: Any = "R",
     reg: float | None = None,
     loss: Any = squared_error,
 ) -> Learner:

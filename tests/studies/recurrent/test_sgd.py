@@ -40,7 +40,7 @@ def test_one_pass_is_that_of_the_papers_written_as_loops():
     start, _ = jax.random.split(jax.random.key(3))
     group = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), net.init(start, jnp.asarray(x[0])))["forward"]
     W, A, B = (group["layers"][0]["W"] * math.sqrt(2 / width), group["layers"][0]["U"] * math.sqrt(2 / width),
-               group["V"][0])  # fmt: skip
+               group["R"][0])  # fmt: skip
     first = W.copy()
     for x_i, y_i in zip(x, y, strict=True):  # one pass, one example a step
         f, before, states = papers(W, A, B, x_i)
