@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ntkseq import _checks, activations
+from ntkseq import _checks, activations, cells
 from ntkseq._layers import check_letters
 from ntkseq._struct import static, struct
 
-__all__ = ["Attention", "Block", "LayerNorm", "Linear", "Nonlinearity", "Positions", "Residual"]
+__all__ = ["Attention", "Block", "LayerNorm", "Linear", "Nonlinearity", "Positions", "Recurrent", "Residual"]
 
 
 class Block:
@@ -139,6 +139,35 @@ class Positions(Block):
             _checks.scale("decay", self.decay)
         if _checks.is_concrete(self.share) and float(self.share) > 1:
             raise ValueError(f"share must be between 0 and 1; got {self.share}.")
+
+
+@struct
+class Recurrent(Block):
+    """A recurrent layer: tokens x_1 .. x_t in, the states h_1 .. h_t of its cell out.
+
+    Args:
+        cell: what it does at one step, a cell of `ntkseq.cells`.
+        direction: "forward"; "backward", from a sequence's last token to its first; "both": half of the coordinates
+            of each token come from either direction, each with weights of its own.
+
+    Raises:
+        ValueError: something that is no cell, an unknown direction.
+
+    Reference: yang2020tp2; the equations are tokens.3 and tokens.4.
+
+    Example:
+        >>> from ntkseq.blocks import Linear, Recurrent, Residual
+        >>> from ntkseq.cells import Elman
+        >>> Recurrent(Elman(sigma_w=1.4), direction="both").direction
+        'both'
+    """
+
+    cell: Any
+    direction: str = static(default="forward")
+
+    def __post_init__(self) -> None:
+        _checks.kind("cell", self.cell, cells.Cell)
+        _checks.choice("direction", self.direction, ("forward", "backward", "both"))
 
 
 def sequence(name: str, blocks: Any) -> tuple[Block, ...]:

@@ -13,6 +13,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "ntkseq"
 # A room may import the rooms of the lines above its own, and itself. Rooms of one line do not import each other.
 LAYERS = (
     ("references", "activations"),  # and every top-level file that begins with an underscore
+    ("cells",),
     ("blocks",),
     ("models", "concepts", "data", "risks"),
     ("kernels",),

@@ -14,14 +14,16 @@ import ntkseq
 
 SURFACE = {
     "ntkseq": [
-        "activations", "blocks", "bounds", "cite", "concepts", "data", "effective_rank", "empirical", "gram",
-        "grams", "interop", "kernels", "lazy", "models", "norms", "predictors", "ridge", "risks", "spectra",
-        "spectrum", "training", "tune",
+        "activations", "blocks", "bounds", "cells", "cite", "concepts", "data", "effective_rank", "empirical",
+        "gram", "grams", "interop", "kernels", "lazy", "models", "norms", "predictors", "ridge", "risks",
+        "spectra", "spectrum", "training", "tune",
     ],
     "ntkseq.activations": [
         "Activation", "Erf", "Gelu", "Identity", "LeakyRelu", "Rectifier", "Sine", "Smooth", "get", "names",
     ],
-    "ntkseq.blocks": ["Attention", "Block", "LayerNorm", "Linear", "Nonlinearity", "Positions", "Residual"],
+    "ntkseq.blocks": [
+        "Attention", "Block", "LayerNorm", "Linear", "Nonlinearity", "Positions", "Recurrent", "Residual",
+    ],
     "ntkseq.bounds": [
         "Assumption", "AttentionHead", "Bound", "Term", "Trajectory", "allen_zhu_li2019", "arora2019",
         "attention_norm", "attention_rank", "attention_schatten", "cao_gu2019", "du2019", "edelman2022",
@@ -30,6 +32,7 @@ SURFACE = {
         "rademacher_each_step", "rademacher_steps", "sakai_imaizumi2026", "sample_size", "target_risk",
         "trauger_tewari2024", "truong2024", "wang_shen2021",
     ],
+    "ntkseq.cells": ["Cell", "Elman"],
     "ntkseq.concepts": [
         "Additive", "Complexity", "NVariable", "PositionToPosition", "Sample", "Series", "Target",
         "WholeSequence", "complexity", "sample", "series",
@@ -113,7 +116,8 @@ PACKAGE = pathlib.Path(ntkseq.__file__).parent
 # one name for two things on purpose: a finite network and its limit, and functions of modules that mirror each other
 TWICE = {
     "Attention": {"blocks", "kernels"}, "Bidirectional": {"kernels", "models"}, "Dense": {"kernels", "models"},
-    "Gated": {"kernels", "models"}, "LeakyRecurrent": {"kernels", "models"}, "Recurrent": {"kernels", "models"},
+    "Gated": {"kernels", "models"}, "LeakyRecurrent": {"kernels", "models"},
+    "Recurrent": {"blocks", "kernels", "models"},
     "Serial": {"kernels", "models"}, "function": {"interop"}, "get": {"activations", "concepts"},
     "linearised": {"reports", "training"}, "load": {"data", "interop"}, "names": {"activations", "concepts"},
     "ranks": {"reports", "spectra"}, "stateful": {"interop"},

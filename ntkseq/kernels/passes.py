@@ -11,12 +11,15 @@ from ntkseq import activations, blocks
 from ntkseq._precision import safe_sqrt
 from ntkseq.kernels import tokens
 from ntkseq.kernels.attention import ATTENTION
+from ntkseq.kernels.recurrence import RECURRENT
 from ntkseq.kernels.tokens import Context, Entry, Features, How, Own, Pair, Rule
 from ntkseq.kernels.tokenwise import RULES
 
+_RULES = RULES | {blocks.Attention: ATTENTION, blocks.Recurrent: RECURRENT}
+
 
 def _rule(block: blocks.Block) -> Rule:
-    return ATTENTION if isinstance(block, blocks.Attention) else RULES[type(block)]
+    return _RULES[type(block)]
 
 
 def keeps_features(block: blocks.Block) -> bool:
@@ -99,6 +102,7 @@ def by_series(parts: tuple[blocks.Block, ...]) -> bool:
     """Whether the duals of an activation are sums of a series."""
     inner = [part.blocks for part in parts if isinstance(part, blocks.Residual)]
     own = [part.activation for part in parts if isinstance(part, blocks.Nonlinearity)]
+    own += [part.cell.activation for part in parts if isinstance(part, blocks.Recurrent)]
     return any(isinstance(act, activations.Smooth) for act in own) or any(map(by_series, inner))
 
 
@@ -110,14 +114,18 @@ def check(parts: tuple[blocks.Block, ...], raw: bool) -> None:
             independent of what it is added to; `raw` with attention that projects.
     """
     if not _checked(parts, False, False, raw)[0]:
-        raise ValueError("no block maps the features to the width. Add a blocks.Linear, or an Attention that projects.")
+        raise ValueError(
+            "no block maps the features to the width. Add a blocks.Linear or Recurrent, or an Attention that projects."
+        )
 
 
 def _checked(parts: tuple[blocks.Block, ...], wide: bool, gaussian: bool, raw: bool) -> tuple[bool, bool]:
     """Whether tokens have gone through random weights, and whether their coordinates are Gaussian, behind `parts`."""
     for part in parts:
         name = type(part).__name__
-        projects = isinstance(part, blocks.Linear) or (isinstance(part, blocks.Attention) and part.project)
+        projects = isinstance(part, (blocks.Linear, blocks.Recurrent)) or (
+            isinstance(part, blocks.Attention) and part.project
+        )
         if isinstance(part, blocks.Attention) and part.project and raw:
             raise ValueError('param="raw" knows no Attention that projects. Use project=False, or param="ntk".')
         bare = _is_identity(part) or (isinstance(part, blocks.Attention) and not part.project)  # any width will do
@@ -134,6 +142,8 @@ def _checked(parts: tuple[blocks.Block, ...], wide: bool, gaussian: bool, raw: b
             gaussian = gaussian and inner
         elif isinstance(part, blocks.Nonlinearity):
             gaussian = gaussian and _is_identity(part)
+        elif isinstance(part, blocks.Recurrent):
+            wide, gaussian = True, _is_linear(part)
         elif projects:
             wide, gaussian = True, gaussian or not getattr(part, "skip", False)
     return wide, gaussian
@@ -142,6 +152,8 @@ def _checked(parts: tuple[blocks.Block, ...], wide: bool, gaussian: bool, raw: b
 def _branch(block: blocks.Residual) -> None:
     for last in reversed(block.blocks):
         if isinstance(last, blocks.Linear) or (isinstance(last, blocks.Attention) and last.project and not last.skip):
+            return
+        if isinstance(last, blocks.Recurrent) and _is_linear(last):
             return
         if not isinstance(last, (blocks.LayerNorm, blocks.Positions)) and not _is_identity(last):
             break
@@ -154,6 +166,11 @@ def _branch(block: blocks.Residual) -> None:
 
 def _is_identity(block: blocks.Block) -> bool:
     return isinstance(block, blocks.Nonlinearity) and isinstance(block.activation, activations.Identity)
+
+
+def _is_linear(block: blocks.Recurrent) -> bool:
+    """Whether the states are Gaussian."""
+    return isinstance(block.cell.activation, activations.Identity)
 
 
 def without_identities(parts: tuple[blocks.Block, ...]) -> tuple[blocks.Block, ...]:

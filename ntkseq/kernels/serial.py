@@ -270,7 +270,8 @@ def _prepare(kernel: Serial, x: Array, lengths: Any, jolts: Any, group: Any) -> 
         tangent = 0 if own.th is None else jnp.diagonal(own.th, axis1=1, axis2=2)
     size = out * safe_sqrt(own_v * std**2 + v**2 * tangent)
     side["x"], side["lengths"] = x, lengths
-    side["size"] = jax.lax.stop_gradient(jnp.sum(size, axis=1) * tokens.inverse(safe_sqrt(values)))
+    size = jnp.sum(size, axis=1) * tokens.inverse(safe_sqrt(values))
+    side["size"] = jax.lax.stop_gradient(size) * (1 + sum(context.rounds, jnp.zeros_like(size)))
     silent = jnp.stack([jnp.zeros((), bool), *context.silent]).any()
     return side, all_finite({k: leaf for k, leaf in side.items() if k != "size"}), silent
 

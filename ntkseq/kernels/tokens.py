@@ -59,6 +59,7 @@ class How(NamedTuple):
     `raw`: gradients without sigma. `tangent`: whether th is wanted.
     `group`: the group of Monte Carlo draws, a traced integer; None: all of them.
     `jolt`: a traced number; every m that a subtraction made is moved by its noise times this. None: by nothing.
+    `row`: the step of the left side, where pairs are those of one step with all of the right side. None: all steps.
     """
 
     same: Any
@@ -66,6 +67,7 @@ class How(NamedTuple):
     tangent: bool
     group: Any = None
     jolt: Any = None
+    row: Any = None
 
 
 class Rule(NamedTuple):
@@ -90,6 +92,7 @@ class Context:
         self.raw = raw
         self.tangent = tangent
         self.group = group
+        self.rounds: list[Array] = []  # (n,) how many roundings each recurrence lets pile up
         self.silent: list[Array] = []  # whether a token of no variance met a LayerNorm without eps
 
     def rattle(self, a: Array, size: Any = None) -> Array:
@@ -195,7 +198,12 @@ def settle(m: Array, floor: Array, how: How, noise: Any = None) -> Array:
 def _settled(m: Array, rest: Array, floor: Any, how: How, noise: Callable[[], Any]) -> Array:
     least, own = m <= floor, None
     if how.same is not False:  # a token does not differ from itself
-        own = jnp.eye(m.shape[-1], dtype=bool)[None, None] & jnp.asarray(how.same)
+        itself = (
+            jnp.eye(m.shape[-1], dtype=bool)
+            if how.row is None
+            else jnp.arange(m.shape[-1], dtype=jnp.int32)[None] == how.row
+        )
+        own = itself[None, None] & jnp.asarray(how.same)
         least = least | own
     m, rest = jnp.where(least, 0, jnp.minimum(m, 1)), jnp.clip(rest, 0, 1)
     if how.jolt is not None:  # behind the floor, which may have hidden what is below it

@@ -62,7 +62,8 @@ def _linear_pair(block: blocks.Linear, left: Entry, right: Entry, pair: Pair, ho
 # ------------------------------------------------------------------------------------------------ Nonlinearity
 
 
-def _activation_enter(block: blocks.Nonlinearity, own: Own, context: Context) -> tuple[Entry, Array]:
+def activation_enter(block: blocks.Nonlinearity, own: Own, context: Context) -> tuple[Entry, Array]:
+    """What pairs need of each sequence at an activation, and the standard deviations behind it."""
     act = block.activation
     if is_rectifier(act):
         moment = jnp.asarray(second_moment(act.positive, act.negative), own.std.dtype)
@@ -74,7 +75,8 @@ def _activation_enter(block: blocks.Nonlinearity, own: Own, context: Context) ->
     return {"in": own.std, "out": std, "moments": moments}, std
 
 
-def _activation_pair(block: blocks.Nonlinearity, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
+def activation_pair(block: blocks.Nonlinearity, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
+    """A pair of sequences behind an activation."""
     act = block.activation
     if is_rectifier(act):
         gain, slope = folded(pair.z, act.positive, act.negative)
@@ -146,7 +148,7 @@ def _position_pair(block: blocks.Positions, left: Entry, right: Entry, pair: Pai
 
 RULES: dict[type, Rule] = {
     blocks.Linear: Rule(_linear_features, _linear_enter, _linear_pair),
-    blocks.Nonlinearity: Rule(None, _activation_enter, _activation_pair),
+    blocks.Nonlinearity: Rule(None, activation_enter, activation_pair),
     blocks.LayerNorm: Rule(_norm_features, _norm_enter, _norm_pair),
     blocks.Positions: Rule(_position_features, _position_enter, _position_pair),
 }

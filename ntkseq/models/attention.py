@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from ntkseq import blocks
 from ntkseq._precision import safe_sqrt
+from ntkseq.models import recurrence
 from ntkseq.models.base import Params, Shape, held, product
 
 
@@ -42,7 +43,7 @@ class Widths(NamedTuple):
 
 def _resizes(block: blocks.Block) -> bool:
     """Whether the block is free to give its tokens another width than it gets."""
-    return isinstance(block, blocks.Linear) or (
+    return isinstance(block, (blocks.Linear, blocks.Recurrent)) or (
         isinstance(block, blocks.Attention) and block.project and not block.skip
     )
 
@@ -80,6 +81,8 @@ def shapes(
             tree = {"blocks": shapes(block.blocks, t, fan_in, widths, end=fan_in)[0]}
         elif isinstance(block, blocks.Positions):
             tree = {"p": Shape(t, fan_in)}
+        elif isinstance(block, blocks.Recurrent):
+            tree = recurrence.shapes(block, fan_in, out)
         trees.append(tree)
         fan_in = out
     return tuple(trees), fan_in
@@ -109,6 +112,8 @@ def forward(
             x = x + forward(block.blocks, raw["blocks"], x, inside, seen)
         elif isinstance(block, blocks.Positions):
             x = _positions(block, raw, x)
+        elif isinstance(block, blocks.Recurrent):
+            x = recurrence.forward(block, raw, x, inside)
         else:
             raise TypeError(f"models.Serial has no rule for a block {type(block).__name__}.")
         x = jnp.where(inside[:, None], x, 0)

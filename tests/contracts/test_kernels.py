@@ -14,6 +14,7 @@ import pytest
 from ntkseq import activations, blocks
 from ntkseq._struct import struct
 from ntkseq.blocks import Linear
+from ntkseq.cells import Elman
 from ntkseq.empirical import NTK
 from ntkseq.kernels import (
     GD,
@@ -132,6 +133,13 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
     ),
     "softmax at the root, sampled": (
         lambda: Serial(Linear(), blocks.Attention(0.5, scaling="root", samples=128), read="last"), tokens,
+    ),
+    "recurrent block, both directions, attention": (
+        lambda: Serial(blocks.Recurrent(Elman(sigma_w=1.3, sigma_b=0.1), "both"), blocks.Attention(0.5)), tokens,
+    ),
+    "recurrent blocks, erf over relu, last": (
+        lambda: Serial(blocks.Recurrent(Elman()), blocks.Recurrent(Elman("erf", 1.2), "backward"), read="last"),
+        sequences,
     ),
     "Yang's transformer": (lambda: Serial.preset("yang-transformer", depth=1), tokens),
     "GRU": (lambda: Gated(sigma_w=1.3, sigma_b=0.1, particles=512), sequences),

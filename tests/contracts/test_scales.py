@@ -24,7 +24,7 @@ SCALES = (1e-25, 1e-20, 1e-17, 2e19, 1e30)
 QUICK = ("relu", "linear, features", "dense gelu", "sum")
 SLOW = (
     "leaky, steps, W and b, independent h_0", "relu, depth 2, one number per layer", "tanh, NNGP", "leaky units, relu",
-    "bidirectional, depth 2", "attention", "transformer",
+    "bidirectional, depth 2", "attention", "transformer", "recurrent blocks, erf over relu, last",
 )  # fmt: skip
 """One of each other way of carrying a pair; the rest of the table would take ten minutes."""
 families = pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])

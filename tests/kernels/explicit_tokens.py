@@ -14,6 +14,7 @@ from ntkseq import blocks
 from tests import oracles
 
 Pair = tuple[np.ndarray, np.ndarray]
+NAMES = {"Rectifier": "relu", "Erf": "erf"}
 
 
 def attention_matrix(b: blocks.Attention, kap: np.ndarray, n: int, t: int, lengths: np.ndarray) -> np.ndarray:
@@ -50,16 +51,56 @@ def root(b: blocks.Attention, kap: np.ndarray, th: np.ndarray, n: int, t: int, l
     return scale * out, scale * tangent
 
 
+def dual(activation: Any, kap: np.ndarray) -> Pair:
+    p, same = np.diagonal(kap), np.eye(len(kap), dtype=bool)
+    return oracles.DUALS[NAMES[type(activation).__name__]](kap, p[:, None], p[None, :], same)
+
+
+def states(cell: Any, kap: np.ndarray, th: np.ndarray, n: int, order: np.ndarray, raw: bool) -> Pair:
+    """Behind a cell that visits the tokens of each sequence in an order of its own, (n, t): step by step."""
+    t = order.shape[1]
+    w2, u2, b2 = cell.sigma_w**2, cell.sigma_u**2, cell.sigma_b**2
+    own = {"W": 1 if raw else w2, "U": 1 if raw else u2, "b": 1 if raw else b2}
+    at = order + t * np.arange(n)[:, None]
+    phi = type(cell.activation).__name__
+    p, last = np.zeros((t, n)), np.zeros(n)  # variances of the pre-activations
+    for a in range(t):
+        p[a] = w2 * last + u2 * kap[at[:, a], at[:, a]] + b2
+        same = np.ones(n, bool)
+        last = p[a] if phi == "Identity" else oracles.DUALS[NAMES[phi]](p[a], p[a], p[a], same)[0]
+    k_h, th_h = np.zeros_like(kap), np.zeros_like(th)
+    for a in range(t):
+        for c in range(t):
+            here = np.ix_(at[:, a], at[:, c])
+            k, h = (k_h[before], th_h[before]) if (before := a and c and np.ix_(at[:, a - 1], at[:, c - 1])) else (0, 0)
+            k_u, th_u = w2 * k + u2 * kap[here] + b2, w2 * h + u2 * th[here]
+            th_u = th_u + sum(own[g] * {"W": k, "U": kap[here], "b": 1.0}[g] for g in cell.train)
+            slope = 1.0
+            if phi != "Identity":
+                same = np.eye(n, dtype=bool) & (a == c)
+                k_u, slope = oracles.DUALS[NAMES[phi]](k_u, p[a][:, None], p[c][None, :], same)
+            k_h[here], th_h[here] = k_u, slope * th_u
+    return k_h, th_h
+
+
+def recurrent(part: blocks.Recurrent, kap: np.ndarray, th: np.ndarray, n: int, t: int, lengths: Any, raw: bool) -> Pair:
+    ahead = np.tile(np.arange(t), (n, 1))
+    back = np.array([[*range(length)[::-1], *range(length, t)] for length in lengths])
+    orders = {"forward": (ahead,), "backward": (back,), "both": (ahead, back)}[part.direction]
+    found = [states(part.cell, kap, th, n, order, raw) for order in orders]
+    return sum(k for k, _ in found) / len(found), sum(h for _, h in found) / len(found)
+
+
 def through(part: Any, kap: np.ndarray, th: np.ndarray, n: int, t: int, lengths: np.ndarray, raw: bool) -> Pair:
     if isinstance(part, blocks.Linear):
         w2, b2 = part.sigma_w**2, part.sigma_b**2
         own = ("W" in part.train) * (1 if raw else w2) * kap + ("b" in part.train) * (1 if raw else b2)
         return w2 * kap + b2, w2 * th + own
     if isinstance(part, blocks.Nonlinearity):
-        p = np.diagonal(kap)
-        name = {"Rectifier": "relu", "Erf": "erf"}[type(part.activation).__name__]
-        k, slope = oracles.DUALS[name](kap, p[:, None], p[None, :], np.eye(n * t, dtype=bool))
+        k, slope = dual(part.activation, kap)
         return k, slope * th
+    if isinstance(part, blocks.Recurrent):
+        return recurrent(part, kap, th, n, t, lengths, raw)
     if isinstance(part, blocks.LayerNorm):
         v = np.diagonal(kap) + part.eps
         d = np.where(v > 0, 1 / np.sqrt(np.where(v > 0, v, 1)), 0)  # padding has no variance

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ntkseq import blocks
-from ntkseq.blocks import Attention, LayerNorm, Linear, Positions, Residual
+from ntkseq.blocks import Attention, LayerNorm, Linear, Positions, Recurrent, Residual
+from ntkseq.cells import Elman
 from ntkseq.kernels.serial import Serial
 from tests.kernels import explicit_tokens as explicit
 from tests.marks import among
@@ -74,10 +75,28 @@ NETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
         (Linear(), Attention(0.8, 1.1, weights="identity", scaling="root", causal=True, skip=True), LayerNorm()),
         {"read": "last"},
     ),
+    "recurrences": (
+        (Recurrent(Elman(sigma_w=1.2, sigma_b=0.3)), Recurrent(Elman("erf", 0.9, 1.1, train="Wb"), "both")),
+        {"read": "last"},
+    ),
+    "recurrence, attention, recurrence": (
+        (
+            Linear(1.1),
+            Residual(LayerNorm(0.1), Recurrent(Elman("identity", 0.6, 0.8, 0.1), "backward")),
+            Attention(1.1, causal=True),
+            "relu",
+            Recurrent(Elman("erf", 1.3, train="U")),
+        ),
+        {"read": "mean"},
+    ),
+    "raw recurrence": (
+        (Recurrent(Elman(sigma_w=0.9, sigma_u=1.4, sigma_b=0.3), "both"),),
+        {"param": "raw", "read": "sum"},
+    ),
     "raw": ((Linear(1.4, 0.2), Attention(project=False), Linear(0.6), "relu"), {"param": "raw", "sigma_r": 0.8}),
     "nngp": ((Linear(1.4), Attention(0.6), LayerNorm(), "relu", Attention()), {"kind": "nngp"}),
 }
-QUICK = ("transformer",)  # each compiles for some seconds
+QUICK = ("transformer", "recurrence, attention, recurrence")  # each compiles for some seconds
 
 
 @pytest.mark.parametrize("name", among(NETS, QUICK))
@@ -209,6 +228,10 @@ def test_a_sweep_compiles_once() -> None:
         ((Linear(), Residual(Linear(), blocks.Nonlinearity("relu"))), {}, "end with weights"),
         ((Linear(), Residual(Attention(project=False))), {}, "end with weights"),
         ((Linear(), Attention()), {"param": "raw"}, "raw"),
+        ((Recurrent(Elman()), "relu"), {}, "Gaussian"),
+        ((Recurrent(Elman()), LayerNorm()), {}, "Gaussian"),
+        ((Linear(), Residual(Recurrent(Elman()))), {}, "end with weights"),
+        ((Residual(Recurrent(Elman("identity"))),), {}, "width"),
         ((Linear(),), {"read": "max"}, "read"),
         ((Linear(),), {"kind": "both"}, "kind"),
         ((Linear(),), {"train_readout": 1}, "train_readout"),

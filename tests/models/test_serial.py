@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ntkseq import activations
-from ntkseq.blocks import Attention, Block, LayerNorm, Linear, Nonlinearity, Positions, Residual
+from ntkseq.blocks import Attention, Block, LayerNorm, Linear, Nonlinearity, Positions, Recurrent, Residual
+from ntkseq.cells import Elman
 from ntkseq.models.serial import Serial
 from tests.marks import few
 from tests.models import explicit
@@ -55,6 +56,20 @@ def attend(block, raw, x):
     return np.array(out)
 
 
+def recur(block, raw, x):
+    if block.direction == "both":
+        ways = [Recurrent(block.cell, way) for way in ("forward", "backward")]
+        return np.concatenate([recur(way, raw[way.direction], x) for way in ways], axis=1)
+    h, found = np.zeros(len(raw["b"])), []
+    for token in x if block.direction == "forward" else x[::-1]:
+        u = block.cell.sigma_w / np.sqrt(max(len(h), 1)) * raw["W"] @ h + block.cell.sigma_b * raw["b"]
+        h = np.asarray(
+            block.cell.activation(jnp.asarray(u + block.cell.sigma_u / np.sqrt(len(token)) * raw["U"] @ token))
+        )
+        found.append(h)
+    return np.array(found if block.direction == "forward" else found[::-1])
+
+
 def through(block, raw, x):
     t, n = x.shape
     match block:
@@ -69,6 +84,8 @@ def through(block, raw, x):
             for part, own in zip(block.blocks, raw["blocks"], strict=True):
                 y = through(part, own, y)
             return x + y
+        case Recurrent():
+            return recur(block, raw, x)
         case Positions():
             gap = np.subtract.outer(np.arange(t), np.arange(t))
             R = np.eye(t) if block.decay is None else np.exp(-block.decay * gap**2)
@@ -106,11 +123,20 @@ NETS = {
     ),
     "residual-of-features": (Residual(Linear(), Residual(Nonlinearity("relu"), Linear()), Attention(**DIM)), Linear()),
     "positions": (Linear(), Positions(0.3, decay=0.4), "relu"),
+    "recurrences": (Recurrent(Elman("tanh", 1.3, 0.8, 0.4), "backward"), Recurrent(Elman(sigma_w=0.7), "both")),
+    "residual-recurrence": (Linear(), Residual(Recurrent(Elman("identity", 0.5))), Attention(**DIM)),
     "positions-independent-first": (Positions(0.6), Linear()),
 }
 
 
-SLOW = ("linear-relu-linear", "abs-dim-causal-first", "tokens-relu-causal", "norm", "positions-independent-first")
+SLOW = (
+    "linear-relu-linear",
+    "residual-recurrence",
+    "abs-dim-causal-first",
+    "tokens-relu-causal",
+    "norm",
+    "positions-independent-first",
+)
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in NETS])
@@ -299,12 +325,17 @@ COMPOSITIONS = {
     "residual with abs": (
         Linear(), Residual(LayerNorm(), Attention(weights="abs", train="VO")), Residual(Linear(0.7, train="W")),
     ),
+    "recurrence, attention, both ways": (
+        Recurrent(Elman("erf", 1.2, 0.9, 0.2)), Attention(0.9, 1.1), Recurrent(Elman("relu", 0.8, 1.1, 0.1), "both"),
+    ),
     "random scores": (Linear(), Attention(1.1, weights="identity", scaling="root", skip=True, train="QOb")),
 }  # fmt: skip
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "read"), list(zip(COMPOSITIONS, ("mean", "last", "first", "mean"), strict=True)))
+@pytest.mark.parametrize(
+    ("name", "read"), list(zip(COMPOSITIONS, ("mean", "last", "first", "last", "mean"), strict=True))
+)
 def test_the_tangent_kernel_of_a_wide_network_is_that_of_the_limit(name, read):
     from ntkseq.kernels.serial import Serial as Limit
 

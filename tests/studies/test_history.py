@@ -26,7 +26,8 @@ def test_every_table_has_its_pictures():
     found = sheet(RUN)
     assert [section.heading for section in found.sections] == ["Kernel", "Loss", "Movement", "Attention"]
     assert [figure.name for figure in found.figures] == [
-        "kernel-leading_eigenvalues", "kernel-drift", "kernel-rotation", "kernel-ranks", "kernel-alignment", "loss-losses",
+        "kernel-leading_eigenvalues", "kernel-drift", "kernel-rotation", "kernel-ranks", "kernel-alignment",
+        "loss-losses",
         "loss-losses-error", "attention-attention-entropy", "attention-attention-stable",
     ]  # fmt: skip
     assert page(found).count("<img") == 9

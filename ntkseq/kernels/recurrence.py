@@ -1,0 +1,176 @@
+"""How does a recurrent layer act inside a network of blocks: on each sequence alone, and on all pairs of steps of two?
+
+    u:  kap_u[t, s] = sigma_w^2 kap_h[t-1, s-1] + sigma_u^2 kap[t, s] + sigma_b^2                           (tokens.3)
+        th_u[t, s] = sigma_w^2 th_h[t-1, s-1] + sigma_u^2 th[t, s]
+                     + w_W sigma_w^2 kap_h[t-1, s-1] + w_U sigma_u^2 kap[t, s] + w_b sigma_b^2
+    h:  the duals of phi at kap_u                                                                           (tokens.4)
+
+Rows t are taken in turn, all s of a row at once. m = (1 - rho) / 2 of u is a sum without cancellation (tokens.2); no
+weight that an output reads meets itself again, so one W at all steps changes nothing in the limit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ntkseq import activations, blocks
+from ntkseq._precision import safe_sqrt
+from ntkseq.activations import is_rectifier
+from ntkseq.kernels import duals, tokens
+from ntkseq.kernels.chordal import second_moment
+from ntkseq.kernels.tokens import Context, Entry, How, Own, Pair, Rule
+from ntkseq.kernels.tokenwise import activation_enter, activation_pair
+
+
+def _enter(block: blocks.Recurrent, own: Own, context: Context) -> tuple[Entry, Float[Array, "n t"]]:
+    ways = []
+    th = None if own.th is None else jnp.diagonal(own.th, axis1=1, axis2=2)
+    if block.direction != "backward":
+        ways.append(_alone(block.cell, own.std, th, context))
+    if block.direction != "forward":
+        turn = _turned(context.inside)
+        entry, h = _alone(block.cell, _take(own.std, turn), None if th is None else _take(th, turn), context)
+        ways.append((entry | {"turn": turn}, _take(h, turn)))
+    if len(ways) == 1:
+        return {"ways": (ways[0][0],)}, ways[0][1]
+    (forward, one), (backward, two) = ways
+    std = safe_sqrt((one**2 + two**2) / 2)
+    inv = 0.5**0.5 * tokens.inverse(std)
+    return {"ways": (forward, backward), "one": one * inv, "two": two * inv}, std
+
+
+def _pair(block: blocks.Recurrent, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
+    ways = [
+        _states(block.cell, one, two, pair, how) if "turn" not in one else _back(block.cell, one, two, pair, how)
+        for one, two in zip(left["ways"], right["ways"], strict=True)
+    ]
+    if len(ways) == 1:
+        return ways[0]
+    forward, backward = ways
+    z = tokens.mix((left["one"], right["one"], forward.z), (left["two"], right["two"], backward.z))
+    return Pair(z, None if forward.th is None or backward.th is None else (forward.th + backward.th) / 2)
+
+
+RECURRENT = Rule(None, _enter, _pair)
+
+# ----------------------------------------------------------------------------------------------------- one direction
+
+
+def _alone(cell: Any, x: Array, thx: Array | None, context: Context) -> tuple[Entry, Float[Array, "n t"]]:
+    """What pairs need of each sequence, and the standard deviations of its states.
+
+    Args:
+        x: standard deviations of its tokens, (n, t), in the order of the recursion; thx: their tangent kernel.
+    """
+    raw, letters = context.raw, context.letters(cell)
+    w2, u2 = cell.sigma_w**2, cell.sigma_u**2
+
+    def step(past: tuple[Array, Array, Array], now: tuple[Array, Array]) -> tuple[Any, tuple[Array, Array]]:
+        h, th, rounds = past
+        xt, tangent = now
+        u = safe_sqrt(w2 * h**2 + u2 * xt**2 + cell.sigma_b**2)
+        new = u2 * tangent
+        for group, own in (("W", h**2 if raw else w2 * h**2), ("U", xt**2 if raw else u2 * xt**2),
+                           ("b", jnp.ones_like(h) if raw else cell.sigma_b**2)):  # fmt: skip
+            new = new + (own if group in letters else 0)
+        # what was rounded before counts by its share of what is now
+        share = jnp.maximum(w2 * h**2 * tokens.inverse(u**2), w2 * th * tokens.inverse(w2 * th + new))
+        after, slope = _behind(cell, u)
+        return (after, slope * (w2 * th + new), 1 + share * rounds), (u, h)
+
+    zero = jnp.zeros_like(x[:, 0])
+    drive = (x.T, jnp.zeros_like(x.T) if thx is None else thx.T)
+    (_, _, rounds), (u, before) = jax.lax.scan(step, (zero, zero, zero), drive)
+    context.rounds.append(jax.lax.stop_gradient(rounds))
+    u, before = context.rattle(u.T), before.T
+    inv = tokens.inverse(u)
+    own = {"h": cell.sigma_w * before * inv, "x": cell.sigma_u * x * inv, "b": cell.sigma_b * inv}
+    entry, h = ({}, u) if _linear(cell) else activation_enter(_phi(cell), Own(u, u, None), context)
+    return own | {"before": before, "in": x, "phi": entry}, h
+
+
+def _behind(cell: Any, u: Array) -> tuple[Array, Array]:
+    """The standard deviation behind the activation, and the mean square of its slope."""
+    act = cell.activation
+    if _linear(cell):
+        return u, jnp.ones_like(u)
+    if is_rectifier(act):
+        moment = jnp.asarray(second_moment(act.positive, act.negative), u.dtype)
+        return safe_sqrt(moment) * u, jnp.broadcast_to(moment, u.shape)
+    it = duals.get(act)
+    moments = it.moments(u**2)
+    value, slope = it.pair(u**2, moments, moments)
+    return safe_sqrt(value), slope
+
+
+def _phi(cell: Any) -> blocks.Nonlinearity:
+    return blocks.Nonlinearity(cell.activation)
+
+
+def _linear(cell: Any) -> bool:
+    return isinstance(cell.activation, activations.Identity)
+
+
+def _states(cell: Any, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
+    """The pairs of states from the pairs of tokens, both in the order of the recursion."""
+    w2, u2 = cell.sigma_w**2, cell.sigma_u**2
+    own_w, own_u, own_b = (1, 1, 1) if how.raw else (w2, u2, cell.sigma_b**2)
+
+    def step(past: Pair, now: tuple[Array, Entry, Pair]) -> tuple[Pair, Pair]:
+        at, one, x = now
+        past = jax.tree.map(_slide, past)
+        z = tokens.mix((one["h"], right["h"], past.z), (one["x"], right["x"], x.z), (one["b"], right["b"], None))
+        th = None
+        if past.th is not None and x.th is not None:
+            th = w2 * past.th + u2 * x.th
+            if "W" in cell.train:
+                th = th + own_w * tokens.covariance(one["before"], right["before"], past.z)
+            if "U" in cell.train:
+                th = th + own_u * tokens.covariance(one["in"], right["in"], x.z)
+            if "b" in cell.train:
+                th = th + own_b
+        states = Pair(z, th)
+        if not _linear(cell):
+            states = activation_pair(_phi(cell), one["phi"], right["phi"], states, how._replace(row=at))
+        return states, states
+
+    rows = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0)[:, :, None], left)  # (t, n, 1, ...)
+    grid = jax.tree.map(lambda a: jnp.moveaxis(a, 2, 0)[:, :, :, None], pair)  # (t, n, m, 1, s)
+    start = jax.tree.map(lambda a: jnp.zeros_like(a[0]), grid)
+    steps = jnp.arange(pair.z.shape[2], dtype=jnp.int32)
+    _, states = jax.lax.scan(step, start, (steps, rows, grid))
+    return jax.tree.map(lambda a: jnp.moveaxis(a[:, :, :, 0], 0, 2), states)
+
+
+def _slide(a: Float[Array, "n m 1 s"]) -> Float[Array, "n m 1 s"]:
+    """Entry s of the new row follows from entry s - 1 of the old one."""
+    return jnp.concatenate([jnp.zeros_like(a[..., :1]), a[..., :-1]], axis=-1)
+
+
+# --------------------------------------------------------------------------------------------------------- backward
+
+
+def _turned(inside: Array) -> Array:
+    """For each token of each sequence the place it has from the end; padding stays where it is."""
+    at = jnp.arange(inside.shape[1], dtype=jnp.int32)[None]
+    length = jnp.sum(inside, axis=1, dtype=jnp.int32)[:, None]
+    return jnp.where(inside, length - 1 - at, at)
+
+
+def _take(a: Float[Array, "n t"], turn: Array) -> Float[Array, "n t"]:
+    return jnp.take_along_axis(a, turn, axis=1)
+
+
+def _back(cell: Any, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
+    one, two = left["turn"], right["turn"]
+
+    def turned(a: Array) -> Array:
+        a = jnp.take_along_axis(a, one[:, None, :, None], axis=2)
+        return jnp.take_along_axis(a, two[None, :, None, :], axis=3)
+
+    without = lambda entry: {k: leaf for k, leaf in entry.items() if k != "turn"}  # noqa: E731
+    return jax.tree.map(turned, _states(cell, without(left), without(right), jax.tree.map(turned, pair), how))

@@ -1,0 +1,25 @@
+"""What is refused when a cell is described?"""
+
+from __future__ import annotations
+
+import pytest
+
+from ntkseq import blocks
+from ntkseq.cells import Elman
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Elman("rleu"), "activation"),
+        (lambda: Elman(sigma_w=-1.0), "sigma_w"),
+        (lambda: Elman(sigma_u=float("nan")), "sigma_u"),
+        (lambda: Elman(train="WV"), "letters out of 'WUb'"),
+        (lambda: blocks.Recurrent("elman"), "cell must be"),
+        (lambda: blocks.Recurrent(blocks.Linear()), "cell must be"),
+        (lambda: blocks.Recurrent(Elman(), "sideways"), "direction"),
+    ],
+)
+def test_wrong_cells_are_refused_at_the_door(make, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
