@@ -36,6 +36,12 @@ def test_centring_is_removing_the_mean_of_the_features():
     assert 1e-6 <= found.rounding < 1.001e-6
 
 
+@pytest.mark.parametrize("frobenius", [False, True])
+def test_the_error_stays_one_of_the_norm_in_which_it_was_stated(frobenius: bool):
+    X = features()
+    assert centred(DenseGram(X @ X.T, rounding=1e-6, frobenius=frobenius)).frobenius is frobenius  # pyright: ignore[reportArgumentType]
+
+
 def test_a_matrix_that_is_not_held_is_centred_in_its_products(x64):
     X = features()
     Z, A = X - X.mean(axis=0), X @ X.T

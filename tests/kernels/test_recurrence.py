@@ -72,6 +72,17 @@ def test_what_is_stated_holds_what_single_precision_loses(name: str, near: bool)
         assert stated < min(2e-5, 100 * error)  # measured 14 and 36 times
 
 
+def test_roundings_pile_up_over_a_long_critical_recurrence() -> None:
+    x = np.random.default_rng(0).standard_normal((4, 100, 3)).astype(np.float32)
+    kernel = Serial(*NETS["critical relu"], read="last")
+    with jax.enable_x64(True):
+        want = np.asarray(kernel(x.astype(np.float64)))
+    root = np.sqrt(np.diagonal(want))
+    single = jnp.asarray(x)
+    error = np.max(np.abs(np.asarray(kernel(single), np.float64) - want) / np.outer(root, root))
+    assert 5e-6 < error < kernel.entry_rounding(kernel.prepare(single)) < 10 * error  # measured 7e-6, 3.5 times
+
+
 @pytest.mark.slow
 def test_gradients_are_those_of_finite_differences(x64: None) -> None:
     def value(s: jax.Array) -> jax.Array:
