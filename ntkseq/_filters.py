@@ -1,14 +1,48 @@
-"""Spectral filters of training on the squared loss: gradient flow and gradient descent, on eigenvalues in float64."""
+"""Spectral filters of training on the squared loss: gradient flow and gradient descent, as functions of eigenvalues."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-_EPS = float(np.finfo(np.float64).eps)
+
+def flow(w: Any, time: Any, xp: Any = np) -> Any:
+    """(1 - exp(-time w)) / w, which is time at w = 0.
+
+    Args:
+        w: eigenvalues, an array of NumPy or JAX.
+        time: of the flow; inf: 1 / w, for w > 0.
+        xp: their module, `numpy` or `jax.numpy`.
+    """
+    z = time * w
+    tiny = xp.abs(z) < float(xp.finfo(w.dtype).eps)
+    held, safe = xp.where(tiny, z, 0), xp.where(tiny, 1, w)
+    return xp.where(tiny, time * (1 - held / 2), -xp.expm1(-z) / safe)
+
+
+def descent(w: Any, lr: Any, steps: int) -> Any:
+    """(1 - (1 - lr w)^steps) / w = lr sum_{j < steps} (1 - lr w)^j, which is lr steps at w = 0.
+
+    By doubling the number of steps: log2(steps) rounds for any sign of 1 - lr w, nothing but sums and products.
+    e = (1 - lr w)^m - 1 stands for the power: where lr w is small, the power would have lost its digits.
+
+    Args:
+        w: eigenvalues, an array of NumPy or JAX, or what adds and multiplies as they do.
+        lr: the step size.
+        steps: number of steps, >= 0.
+    """
+    z = lr * w
+    e = total = 0 * z
+    for bit in f"{steps:b}":
+        total = total * (2 + e)
+        e = e * (2 + e)
+        if bit == "1":
+            total = total + lr * (1 + e)
+            e = e * (1 - z) - z
+    return total
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,14 +60,8 @@ class Clock:
     def phi(self, x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         """The filter that takes r to the coefficients."""
         if self.steps is None or self.lr is None:
-            grown = -np.expm1(-x * self.time) if math.isfinite(self.time) else np.ones_like(x)
-        else:
-            rest = 1.0 - self.lr * x
-            with np.errstate(divide="ignore"):
-                small = -np.expm1(self.steps * np.log1p(-np.minimum(self.lr * x, 0.5)))
-            grown = np.where(self.lr * x <= 0.5, small, 1.0 - np.sign(rest) ** self.steps * np.abs(rest) ** self.steps)
-        tiny = np.abs(x) * self.time < _EPS
-        return np.where(tiny, self.time, grown / np.where(tiny, 1.0, x))
+            return flow(x, self.time)
+        return descent(x, self.lr, self.steps)
 
     def psi(self, x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         """phi summed over the time before: its integral, or lr times the sum over all steps."""

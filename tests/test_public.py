@@ -52,8 +52,9 @@ SURFACE = {
     "ntkseq.data.tasks": ["Support", "Tasks", "few_shot_tasks", "linear_regression", "sinusoids"],
     "ntkseq.data.text": ["decode", "descriptions", "encode", "one_hot_letters", "placed", "read", "windows"],
     "ntkseq.empirical": [
-        "AttentionWeights", "Average", "Convergence", "NTK", "Plan", "Taylor", "attention_weights", "average",
-        "calibrate", "convergence", "linearize", "taylor",
+        "AttentionWeights", "Average", "Cheapest", "Convergence", "Jacobian", "Method", "NTK", "Plan", "Products",
+        "Sketch", "Structured", "Taylor", "attention_weights", "average", "calibrate", "convergence", "linearize",
+        "taylor",
     ],
     "ntkseq.grams": [
         "AuditedGram", "DenseGram", "Gram", "LazyGram", "Operator", "PrecisionWarning", "as_gram", "audit",

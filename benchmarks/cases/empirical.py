@@ -19,7 +19,8 @@ import numpy as np
 from benchmarks import nets
 from benchmarks.report import Report
 from benchmarks.timing import measure, measure_in_turn
-from ntkseq.empirical.ntk import NTK, _prepare, _square
+from ntkseq.empirical.methods.held import Held, _prepare, _square
+from ntkseq.empirical.ntk import NTK
 from ntkseq.interop import neural_tangents
 
 # name: (network, target of the ratio to the best peer; None where it is only not to be slower)
@@ -135,7 +136,8 @@ def against(report: Report, name: str, f: Any, params: Any, x: jax.Array, least:
 def temporary(kernel: NTK, x: jax.Array) -> float:
     """Bytes that XLA plans for a call: what is held of the examples, and the temporaries of the larger step."""
     inputs = kernel.function.inputs(x)
-    choice = kernel._choice(inputs)
+    assert isinstance(kernel.method, Held)
+    choice = kernel.method.choice(kernel.function, inputs)
     first = _prepare.lower(kernel.function, inputs, choice).compile().memory_analysis()
     second = _square.lower(kernel.prepare(x)).compile().memory_analysis()
     return max(

@@ -2,6 +2,10 @@
 
 from ntkseq.empirical.attention import AttentionWeights, attention_weights
 from ntkseq.empirical.draws import Average, Convergence, average, convergence
+from ntkseq.empirical.methods.base import Method
+from ntkseq.empirical.methods.held import Cheapest, Jacobian, Structured
+from ntkseq.empirical.methods.products import Products
+from ntkseq.empirical.methods.sketch import Sketch
 from ntkseq.empirical.ntk import NTK
 from ntkseq.empirical.plan import Plan
 from ntkseq.empirical.polynomials import Taylor, linearize, taylor
@@ -11,8 +15,14 @@ __all__ = [
     "NTK",
     "AttentionWeights",
     "Average",
+    "Cheapest",
     "Convergence",
+    "Jacobian",
+    "Method",
     "Plan",
+    "Products",
+    "Sketch",
+    "Structured",
     "Taylor",
     "attention_weights",
     "average",

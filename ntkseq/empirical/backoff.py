@@ -34,7 +34,8 @@ def halving(run: Callable[[int | None], Any], block: int | None, n: int) -> Any:
             block = 1 << (half.bit_length() - 1)
             warnings.warn(
                 f"the memory of the device is exhausted; the kernel is computed for {block} of {n} examples at a time "
-                "instead, which makes them again for every block. memory=, in bytes, says how much may be used.",
+                "instead, which makes them again for every block. method=Cheapest(memory=...), in bytes, says how much "
+                "may be used.",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 
-from ntkseq import _memory
+from ntkseq import _checks, _memory
 from ntkseq._precision import wide
 from ntkseq.empirical import costs, speeds
+from ntkseq.empirical.contract import Outputs
 from ntkseq.empirical.function import Function
 from ntkseq.empirical.groups import Group
 from ntkseq.empirical.structure import Choice, examine
@@ -19,11 +21,19 @@ SHARE = 0.5
 LITTLE = 64 << 20
 """Bytes for which the operating system is not asked how much is free."""
 
+Keep = Callable[[Group, Outputs, costs.Speeds], bool]
+"""Whether the factors of a group of leaves are kept."""
+
+
+def nowhere(group: Group, outputs: Outputs, speeds: costs.Speeds) -> bool:
+    """Factors of no group: Jacobian rows of every leaf."""
+    return False
+
 
 def choose(
     function: Function,
     x: Any,
-    method: str = "auto",
+    keep: Keep = costs.structured,
     orders: tuple[tuple[str, str], ...] = (),
     join: bool = True,
 ) -> Choice:
@@ -32,7 +42,7 @@ def choose(
     Args:
         function: the function at its parameters.
         x: its checked inputs.
-        method: "auto", "structured" (factors wherever there is structure) or "jacobian" (nowhere).
+        keep: whether the factors of a group are kept; where it is cheaper, unless told otherwise.
         orders: (regular expression, order) for the leaves whose path has it.
         join: whether leaves that a concatenation joins, or that have the same deltas, may be contracted together.
     """
@@ -42,9 +52,8 @@ def choose(
     wanted = [_wanted(group, names, orders) for group in found.groups]
     kept = []
     for group, order in zip(found.groups, wanted, strict=True):
-        keep = method == "structured" or costs.structured(group, found.outputs, rates)
-        kept.append(method != "jacobian" and order != costs.ROWS and (keep or order is not None))
-    dropped = {k for group, keep in zip(found.groups, kept, strict=True) if not keep for k in group.members}
+        kept.append(order != costs.ROWS and (order is not None or keep(group, found.outputs, rates)))
+    dropped = {k for group, held in zip(found.groups, kept, strict=True) if not held for k in group.members}
     while more := {k for g in found.groups if dropped & set(g.members) for k in g.members} - dropped:
         dropped |= more
     asked = {k for group, order in zip(found.groups, wanted, strict=True) if order == costs.ROWS for k in group.members}
@@ -72,7 +81,8 @@ def block(function: Function, x: Any, choice: Choice, memory: int | None) -> int
     if 4 * each > budget and memory is None:
         raise ValueError(
             f"one example takes {_memory.text(4 * each)} on the way to the kernel, and {_memory.text(budget)} may be "
-            'used. Take method="products" or "sketch", which hold no gradient per example, or memory=, in bytes.'
+            'used. Take method="products" or method=Sketch(key), which hold no gradient per example, or '
+            "method=Cheapest(memory=...), in bytes."
         )
     size = max(1, budget // (4 * each))  # of two blocks
     return min(n, 1 << (size.bit_length() - 1))  # a power of two: not another program for every state of the memory
@@ -86,22 +96,37 @@ def bytes_per_example(function: Function, choice: Choice) -> int:
     return size * (rows + sum(costs.factor_entries(group, o) for group in choice.groups))
 
 
-def check_orders(orders: Any, names: list[str]) -> tuple[tuple[str, str], ...]:
+def check_orders(orders: Any) -> tuple[tuple[str, str], ...]:
     """The caller's orders, {regular expression: order}, as pairs.
 
     Raises:
-        ValueError: no mapping, an order that there is not, an expression that no path has.
+        ValueError: no mapping, no expression, an order that there is not.
     """
-    if orders is None:
-        return ()
-    if not isinstance(orders, dict):
-        raise ValueError(f"orders must be {{regular expression of a path: order}}; got {type(orders).__name__}.")
-    for pattern, order in orders.items():
-        if order not in costs.ORDERS:
-            raise ValueError(f"orders: an order is one of {', '.join(map(repr, costs.ORDERS))}; got {order!r}.")
+    try:
+        pairs = dict(orders) if isinstance(orders, (Mapping, tuple)) else None
+    except (TypeError, ValueError):
+        pairs = None
+    if pairs is None:
+        raise ValueError(f"orders must be {{regular expression of a path: order}}; got {_checks.shown(orders)}.")
+    for pattern, order in pairs.items():
+        if not isinstance(order, str) or order not in costs.ORDERS:
+            raise ValueError(
+                f"orders: an order is one of {', '.join(map(repr, costs.ORDERS))}; got {_checks.shown(order)}."
+            )
+        try:
+            re.compile(pattern)
+        except (TypeError, re.error) as error:
+            raise ValueError(
+                f"orders: a path is searched for a regular expression; got {_checks.shown(pattern)} ({error})."
+            ) from None
+    return tuple(pairs.items())
+
+
+def check_paths(orders: tuple[tuple[str, str], ...], names: list[str]) -> None:
+    """Raise a ValueError where an expression is found in none of the paths."""
+    for pattern, _ in orders:
         if not any(re.search(pattern, name) for name in names):
             raise ValueError(f"orders: {pattern!r} is found in no trained path; these are {', '.join(names)}.")
-    return tuple(orders.items())
 
 
 def _wanted(group: Group, names: list[str], orders: tuple[tuple[str, str], ...]) -> str | None:

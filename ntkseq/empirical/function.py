@@ -47,6 +47,11 @@ class Function:
         paths = jax.tree.leaves_with_path(jax.tree.unflatten(self.tree, range(len(self.leaves))))
         return [jax.tree_util.keystr(paths[i][0]) or "params" for i in self.trained]
 
+    @property
+    def kept(self) -> str:
+        """What is left of two axes of outputs: both, their diagonal, or the mean of that."""
+        return str(self.outputs) if self.outputs in ("full", "diagonal") else "trace"
+
     def root(self, index: int) -> Any:
         """The square root of the learning rate of the trained leaf with that index; None is 1."""
         return None if self.roots is None else self.roots[index]

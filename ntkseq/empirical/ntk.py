@@ -1,28 +1,34 @@
-"""What is the tangent kernel of a given function at given parameters? Exact, by the cheapest method for it."""
+"""What is the tangent kernel of a given function at given parameters? Exact or estimated, by one of several methods."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkseq import _checks, _keys
-from ntkseq._struct import replace, static, struct
-from ntkseq.empirical import choose, late, products, sketch, structure
-from ntkseq.empirical.backoff import halving
+from ntkseq import _keys
+from ntkseq._struct import replace, struct
+from ntkseq.empirical import products
 from ntkseq.empirical.function import Function, check_outputs, function
-from ntkseq.empirical.late import Late
-from ntkseq.empirical.plan import Plan, plan
-from ntkseq.empirical.rounding import measured
-from ntkseq.empirical.structure import Choice, Prepared
+from ntkseq.empirical.methods.base import Method
+from ntkseq.empirical.methods.held import Cheapest, Held
+from ntkseq.empirical.methods.short import as_method
+from ntkseq.empirical.plan import Plan
+from ntkseq.empirical.rounding import compared
 from ntkseq.kernels.base import Kernel, Side
 
-METHODS = ("auto", "structured", "jacobian", "products", "sketch")
 ONE_PIECE = 4096
 """Rows of a tile: products of matrices this large run at full speed, and the machine's cores are theirs already."""
+
+
+@struct
+class Unstated:
+    """A side of a method that states no rounding, with the inputs by which it is measured."""
+
+    inputs: Any
+    side: Side
 
 
 @struct
@@ -43,17 +49,15 @@ class NTK(Kernel):
         outputs: "trace", the mean over outputs of K[o, o], (n, m); "full", (n, m, o, o); "diagonal", K[o, o],
             (n, m, o); an index, one output, (n, m); "pseudo", the kernel of the sum of the outputs over sqrt(o),
             (n, m).
-        method: "auto"; "structured", factors wherever there is structure; "jacobian", per-example gradients (n p
-            memory); "products", by forward and reverse derivatives (no gradient per example is held); "sketch", an
-            estimate from `directions` random projections, at a cost linear in n, with its sampling error.
+        method: an object that holds its options, or a short name: `Cheapest(memory=..., orders=...)`, "auto", for each
+            leaf what is cheaper; `Structured(...)`, "structured", factors wherever there is structure;
+            `Jacobian(...)`, "jacobian", per-example gradients (n p memory); `Products()`, "products", by forward and
+            reverse derivatives (no gradient per example is held); `Sketch(key, directions=256)`, an estimate from
+            random projections, at a cost linear in n, with its sampling error; or a `Method` of your own.
         trainable: which leaves count: a regular expression searched in a leaf's path, as `jax.tree_util.keystr` writes
             it, or a function of the path; None: all floating leaves.
         rates: learning rates of the leaves, {regular expression: rate} (1 where none is found) or a pytree like
             params; 0 freezes a leaf. With rates the kernel is that of a network trained with them.
-        orders: {regular expression: "gram", "weights" or "jacobian"}, to decide for some leaves yourself.
-        memory: bytes that factors may take; what exceeds it is made again block by block. None: half of what is free.
-        key: random key of the sketch.
-        directions: random projections of the sketch; its relative error is about sqrt(2 / directions).
 
     Raises:
         ValueError: f that is no function, params that hold nothing to train, or NaN; unknown words; and at the first
@@ -81,11 +85,7 @@ class NTK(Kernel):
     """
 
     function: Function
-    key: Any = None
-    method: str = static(default="auto")
-    orders: tuple[tuple[str, str], ...] = static(default=())
-    memory: int | None = static(default=None)
-    directions: int = static(default=256)
+    method: Method
 
     def __init__(
         self,
@@ -93,50 +93,32 @@ class NTK(Kernel):
         params: Any,
         *,
         outputs: str | int = "trace",
-        method: str = "auto",
+        method: str | Method = "auto",
         trainable: Any = None,
         rates: Any = None,
-        orders: Any = None,
-        memory: int | None = None,
-        key: Any = None,
-        directions: int = 256,
     ) -> None:
-        made = function(f, params, trainable, rates, outputs)
-        self._fill(made, key, method, choose.check_orders(orders, made.names), memory, directions)
+        self._fill(function(f, params, trainable, rates, outputs), as_method(method))
 
-    def _fill(self, made: Function, key: Any, method: Any, orders: Any, memory: Any, directions: Any) -> None:
-        _checks.choice("method", method, METHODS)
-        if method == "sketch":
-            if key is None:
-                raise ValueError('method="sketch" needs key=jax.random.key(seed): two sides of a kernel share it.')
-            key = _checks.prng_key("key", key)
-        elif key is not None:
-            raise ValueError(f'key is for method="sketch"; got one with method={method!r}. Leave it out.')
-        memory = None if memory is None else _checks.positive_int("memory", memory)
-        values = (made, key, method, orders, memory, _checks.positive_int("directions", directions))
-        for name, value in zip(("function", "key", "method", "orders", "memory", "directions"), values, strict=True):
-            object.__setattr__(self, name, value)
+    def _fill(self, function: Function, method: Method) -> None:
+        method.check(function)
+        object.__setattr__(self, "function", function)
+        object.__setattr__(self, "method", method)
 
     def with_(self, **changes: Any) -> NTK:
-        """A copy with another params, outputs, method, orders, memory, key or directions.
+        """A copy with another params, outputs or method.
 
         Raises:
             ValueError: params unlike those there are, or another argument, for which a new NTK is to be made.
         """
+        if unknown := set(changes) - {"params", "outputs", "method"}:
+            raise ValueError(f"with_ changes params, outputs and method; got {', '.join(sorted(unknown))}.")
         made = self.function
         if "params" in changes:
-            made = made.at(changes.pop("params"))
+            made = made.at(changes["params"])
         if "outputs" in changes:
-            made = replace(made, outputs=check_outputs(changes.pop("outputs")))
-        if "orders" in changes:
-            changes["orders"] = choose.check_orders(changes["orders"], made.names)
-        given = {name: getattr(self, name) for name in ("key", "method", "orders", "memory", "directions")}
-        if unknown := set(changes) - set(given):
-            raise ValueError(f"with_ changes params, outputs, {', '.join(given)}; got {', '.join(sorted(unknown))}.")
-        if changes.get("method", "sketch") != "sketch":
-            given["key"] = None
+            made = replace(made, outputs=check_outputs(changes["outputs"]))
         copy = object.__new__(NTK)
-        copy._fill(made, **(given | changes))
+        copy._fill(made, as_method(changes.get("method", self.method)))
         return copy
 
     def __repr__(self) -> str:
@@ -161,42 +143,18 @@ class NTK(Kernel):
 
     def prepare(self, x: Any, lengths: Any = None) -> Side:
         x = self.function.inputs(x, lengths)
-        if self.method == "products":
-            return x
-        if self.method == "sketch":
-            return sketch.features(self.function, x, self.key, self.directions)
-        choice = self._choice(x)
-        size = choose.block(self.function, x, choice, self.memory)
-        run = lambda size: _prepare(self.function, x, choice) if size is None else Late(x, choice, size)  # noqa: E731
-        return halving(run, size, _count(x))
+        side = self.method.prepare(self.function, x)
+        return side if self.method.states_rounding else Unstated(x, side)
 
     def tile(self, left: Side, right: Side) -> Float[Array, "n m ..."]:
-        if self.method == "products":
-            return products.rows(self.function, left, right)
-        if self.method == "sketch":
-            return sketch.estimate(left, right, self._kept)
-        sides = (left, right)
-
-        def run(size: int | None) -> Array:
-            if size is None:
-                return _tile(left, right)
-            return late.tile(self.function, *(Late(side.inputs, side.choice, size) for side in sides))
-
-        return halving(run, _block(*sides), max(_count(side.inputs) for side in sides))
+        return self.method.tile(self.function, _side(left), _side(right))
 
     def square_side(self, side: Side) -> Float[Array, "n n ..."]:
         """The kernel of a prepared batch with itself; half of the work where it can be halved."""
-        if not isinstance(side, (Prepared, Late)):
-            return self.tile(side, side)
-        late_ = lambda size: late.square(self.function, Late(side.inputs, side.choice, size))  # noqa: E731
-        return halving(lambda size: _square(side) if size is None else late_(size), _block(side), _count(side.inputs))
+        return self.method.square(self.function, _side(side))
 
     def diag_side(self, side: Side) -> Float[Array, "n ..."]:
-        if self.method == "products":
-            return products.diagonal(self.function, side)
-        if self.method == "sketch":
-            return sketch.diagonal(side, self._kept)
-        return late.diagonal(self.function, side) if isinstance(side, Late) else _own(side)
+        return self.method.diagonal(self.function, _side(side))
 
     def trace(self, x: Any, lengths: Any = None) -> Float[Array, "..."]:
         """The trace of K(x, x), without K: a number, (o,) for "diagonal", the sum over outputs too for "full"."""
@@ -225,31 +183,24 @@ class NTK(Kernel):
 
         Leaves of which the computation sees only one part, such as matrices that f puts together, stand apart as well.
         """
+        held = self.method if isinstance(self.method, Held) else Cheapest()
         left = self.function.inputs(x, lengths)
-        choice = self._choice(left, join=False)
-        mine = _prepare(self.function, left, choice)
-        theirs = None if x2 is None else _prepare(self.function, self.function.inputs(x2, lengths2, "x2"), choice)
-        parts = _terms(mine, theirs)
-        return {self.function.names[k]: parts[(k,)] for (k,) in sorted(parts)}
+        return held.by_leaf(self.function, left, None if x2 is None else self.function.inputs(x2, lengths2, "x2"))
 
     def plan(self, x: Any, lengths: Any = None) -> Plan:
         """What is done with each leaf for these inputs, and why, with predicted time and memory; print it."""
-        x = self.function.inputs(x, lengths)
-        return plan(self.function, x, self._choice(x), self.method, self.memory, self.directions)
+        return self.method.plan(self.function, self.function.inputs(x, lengths))
 
     @property
     def estimated(self) -> str:
-        sampled = "a sampling error, right but for probability 1e-6; rounding was not looked at"
-        return sampled if self.method == "sketch" else "measured at every example in another precision, not proved"
+        return self.method.estimated
 
     def entry_rounding(self, side: Side) -> float:
-        """Estimate of |computed - exact| / sqrt(K_ii K_jj), see `empirical.rounding`, `sketch.entry_error`."""
-        if self.method == "sketch":
-            return sketch.entry_error(side, self._kept)
-        if self.method == "products":
-            return measured(self.function, side, choose.choose(self.function, side, "jacobian"), structure.examine)
-        find = partial(structure.examine, beside=not self.orders)
-        return measured(self.function, side.inputs, side.choice, find, side)
+        """Estimate of |computed - exact| / sqrt(K_ii K_jj): of the method, see `empirical.rounding`, `sketch`."""
+        stated = self.method.entry_rounding(self.function, _side(side))
+        if stated is None:
+            return compared(self.function, side.inputs, side.side, self.method.tile)
+        return stated
 
     by_token = False
 
@@ -257,10 +208,12 @@ class NTK(Kernel):
         return []  # parameters are as small as training makes them
 
     def kept(self, side: Side) -> Side:
-        return Late(side.inputs, side.choice, min(32, _count(side.inputs))) if isinstance(side, Prepared) else side
+        if isinstance(side, Unstated):
+            return replace(side, side=self.method.kept(side.side))
+        return self.method.kept(side)
 
     def standard_error(self, left: Side, right: Side) -> Float[Array, "n m ..."] | None:
-        return sketch.standard_error(left, right, self._kept) if self.method == "sketch" else None
+        return self.method.standard_error(self.function, _side(left), _side(right))
 
     def check_pair(self, left: Side, right: Side) -> None:
         left, right = (getattr(side, "inputs", side) for side in (left, right))
@@ -272,16 +225,10 @@ class NTK(Kernel):
     def tile_rows(self, side: Side) -> int:
         return ONE_PIECE
 
-    @property
-    def _kept(self) -> str:
-        return str(self.outputs) if self.outputs in ("full", "diagonal") else "trace"
 
-    def _choice(self, x: Any, join: bool = True) -> Choice:
-        return self._chosen(self.function, x, join)
-
-    def _chosen(self, function: Function, x: Any, join: bool = True) -> Choice:
-        method = self.method if self.method in ("structured", "jacobian") else "auto"
-        return choose.choose(function, x, method, self.orders, join)
+def _side(side: Side) -> Side:
+    """What the method made."""
+    return side.side if isinstance(side, Unstated) else side
 
 
 def _name(f: Any) -> str:
@@ -290,37 +237,3 @@ def _name(f: Any) -> str:
         f = f.func
     name = getattr(f, "__qualname__", None)
     return f"{name.replace('<locals>.', '')}" if isinstance(name, str) else type(f).__name__
-
-
-def _block(*sides: Prepared | Late) -> int | None:
-    """Examples held at once: the fewest that a side asks for."""
-    return min((side.block for side in sides if isinstance(side, Late)), default=None)
-
-
-def _count(x: Any) -> int:
-    return jax.tree.leaves(x)[0].shape[0]
-
-
-@partial(jax.jit, static_argnames="choice")
-def _prepare(function: Function, x: Any, choice: Choice) -> Prepared:
-    return structure.prepare(function, x, choice)
-
-
-@jax.jit
-def _tile(left: Prepared, right: Prepared) -> Array:
-    return structure.total(left, right)
-
-
-@jax.jit
-def _square(side: Prepared) -> Array:
-    return structure.total(side, None)
-
-
-@jax.jit
-def _terms(left: Prepared, right: Prepared | None) -> dict[tuple[int, ...], Array]:
-    return structure.terms(left, right)
-
-
-@jax.jit
-def _own(side: Prepared) -> Array:
-    return late.own(side)

@@ -8,7 +8,8 @@ from typing import Any
 import jax
 
 from ntkseq import _memory
-from ntkseq.empirical import choose, costs
+from ntkseq._precision import wide
+from ntkseq.empirical import choose, costs, speeds
 from ntkseq.empirical.function import Function
 from ntkseq.empirical.structure import Choice, Found, examine, order_of
 
@@ -52,7 +53,7 @@ class Plan:
         return self.prepare + sum(part.seconds for part in self.parts)
 
     def __str__(self) -> str:
-        lines = [f"{self.n} examples, {self.outputs} output{'s' * (self.outputs > 1)}, method {self.method!r}"]
+        lines = [f"{self.n} examples, {self.outputs} output{'s' * (self.outputs > 1)}, method {self.method}"]
         if self.remark:
             return f"{lines[0]}: {self.remark}"
         for part in self.parts:
@@ -68,29 +69,29 @@ class Plan:
         return "\n".join(lines)
 
 
-def plan(function: Function, x: Any, choice: Choice, method: str, memory: int | None, directions: int) -> Plan:
-    """The plan for checked inputs x with themselves."""
-    n, o = jax.tree.leaves(x)[0].shape[0], choice.outputs.count
-    found, names, speeds = examine(function, x), function.names, choice.speeds
-    size = choose.bytes_per_example(function, Choice((), tuple(range(len(names))), choice.outputs, (), (), speeds))
-    empty = Plan(n, o, method, (), 0.0, 0, n * size, None, speeds)
-    if method == "products":
-        remark = f"{n * o} gradients, one at a time, each taken forward through all examples"
-        return dataclasses.replace(empty, remark=remark)
-    if method == "sketch":
-        remark = f"{directions} random directions, taken forward through all examples; compared by their products"
-        return dataclasses.replace(empty, remark=remark)
+def in_words(function: Function, x: Any, method: str, remark: str) -> Plan:
+    """The plan of a method that goes through all leaves alike."""
+    n, o = jax.tree.leaves(x)[0].shape[0], function.width(x)
+    size = wide(function.weights[0].dtype).itemsize * o * sum(weight.size for weight in function.weights)
+    return Plan(n, o, method, (), 0.0, 0, n * size, None, speeds.known(function.weights[0]), remark)
+
+
+def leaf_by_leaf(function: Function, x: Any, choice: Choice, method: str, why: str, memory: int | None) -> Plan:
+    """The plan for checked inputs x with themselves; why: a leaf that has factors goes by its gradients."""
+    empty = in_words(function, x, method, "")
+    n, o, found, names = empty.n, empty.outputs, examine(function, x), function.names
     parts = [
         _structured(group, order, n, choice, names) for group, order in zip(choice.groups, choice.orders, strict=True)
     ]
     for k in choice.plain:
         rows = n * n * function.weights[k].size * (o * o if choice.outputs.out == "op" else o)
-        parts.append(Part((names[k],), costs.ROWS, _reason(k, found, choice.asked, method), speeds.product * rows, ()))
+        seconds = choice.speeds.product * rows
+        parts.append(Part((names[k],), costs.ROWS, _reason(k, found, choice.asked, why), seconds, ()))
     through = sum(g.stack * g.uses * g.extents[0] * g.extents[1] for g in found.groups if not g.rows)
     return dataclasses.replace(
         empty,
         parts=tuple(parts),
-        prepare=speeds.product * n * through * (1 + o),
+        prepare=choice.speeds.product * n * through * (1 + o),
         bytes=n * choose.bytes_per_example(function, choice),
         block=choose.block(function, x, choice, memory),
     )
@@ -107,12 +108,10 @@ def _structured(group: Any, order: str | None, n: int, choice: Choice, names: li
     return Part(tuple(names[k] for k in group.members), taken.order, why, taken.seconds, others)
 
 
-def _reason(leaf: int, found: Found, asked: tuple[int, ...], method: str) -> str:
+def _reason(leaf: int, found: Found, asked: tuple[int, ...], why: str) -> str:
     if leaf in found.plain:
         return "used in other ways than products with data"
-    if method == "jacobian" or leaf in asked:
-        return "as asked for"
-    return "smaller than what its uses would take"
+    return "as asked for" if leaf in asked else why
 
 
 def _time(seconds: float) -> str:

@@ -14,6 +14,7 @@ what its own roundings leave.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -21,11 +22,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ntkseq import _checks
 from ntkseq._precision import wide
 from ntkseq._struct import replace
 from ntkseq.empirical import choose, versions
 from ntkseq.empirical.function import Function
-from ntkseq.empirical.structure import Choice, Prepared, total
+from ntkseq.empirical.structure import Choice, Prepared, examine, total
 from ntkseq.empirical.versions import Find, Version
 
 BLOCK = 16
@@ -71,6 +73,36 @@ def measured(function: Function, x: Any, choice: Choice, find: Find, made: Any =
     lost = _contraction(function, x, choice, made, own, gross, errors)
     eta, spread = float(np.max(errors)), float(np.max(_over(gross, own)))
     e = (2.0 * eta + eta**2 + lost * spread**2) * (1.0 + 2.0**-20)
+    return e if np.isfinite(e) else float("inf")
+
+
+def compared(function: Function, x: Any, side: Any, tile: Callable[[Function, Any, Any], Any]) -> float:
+    """The same of a method that states nothing, from up to 16 evenly spaced examples and their exact kernel.
+
+    8 times the largest difference, and what is measured of the exact kernel. Infinite under a trace.
+
+    Args:
+        function: the function at its parameters.
+        x: its checked inputs.
+        side: what the method has made of them.
+        tile: of the method.
+    """
+    if not all(map(_checks.is_concrete, jax.tree.leaves((function, x, side)))):
+        return float("inf")
+    which = np.linspace(0, _count(x) - 1, PAIRED).astype(int)
+    few, some = _cut(x, which), _cut(side, which)
+    choice = choose.choose(function, few)
+    made = Version(function, choice).prepared(few)
+    exact = np.asarray(_total(made), np.float64)
+    values = np.asarray(tile(function, some, some), np.float64)
+    if values.shape != exact.shape:
+        raise ValueError(
+            f"a tile of outputs={function.outputs!r} must have shape {exact.shape} for {PAIRED} examples with "
+            f"themselves; got {values.shape} of the method."
+        )
+    own = np.minimum(*(_own(K) for K in (exact, values)))
+    worst = float(np.max(_over(np.abs(values - exact), _outer(own, exact.ndim))))
+    e = SAFETY * worst + measured(function, few, choice, examine)
     return e if np.isfinite(e) else float("inf")
 
 
@@ -145,9 +177,7 @@ def _contraction(
     here = np.asarray(_total(some), np.float64)
     with jax.enable_x64(True):
         there = np.asarray(_total(versions.cast(some, jnp.float64)))
-    c = gross[which]
-    scale = c[:, None] * c[None, :] if here.ndim < 4 else c[:, None, :, None] * c[None, :, None, :]
-    worst = float(np.max(_over(np.abs(here - there), scale)))
+    worst = float(np.max(_over(np.abs(here - there), _outer(gross[which], here.ndim))))
     return eps * (FLOOR + SAFETY * worst / unit) if np.isfinite(worst) else float("inf")
 
 
@@ -196,6 +226,17 @@ def _terms(side: Prepared) -> Array:
     if whole:
         return value / outputs.count
     return value if value.ndim == 2 else value[:, None]  # computed without the axis of one output
+
+
+def _own(K: np.ndarray) -> np.ndarray:
+    """sqrt(K_ii), (n,) or (n, o), of K (n, n), (n, n, o) or (n, n, o, o)."""
+    own = np.einsum("iiaa->ia", K) if K.ndim == 4 else np.einsum("ii...->i...", K)
+    return np.sqrt(np.maximum(own, 0.0))
+
+
+def _outer(c: np.ndarray, axes: int) -> np.ndarray:
+    """c_i c_j: (n, n) or (n, n, o), and for 4 axes (n, n, o, o)."""
+    return c[:, None] * c[None, :] if axes < 4 else c[:, None, :, None] * c[None, :, None, :]
 
 
 def _over(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -197,9 +197,8 @@ def _examine(own: tuple, tree: Any, inputs: tuple, inputs_tree: Any, join: bool,
 
     (out,) = jax.eval_shape(look, function, one)
     groups, plain = arrange(tapper, out.shape[0] == 1, join, beside)
-    kept = function.outputs if function.outputs in ("full", "diagonal") else "trace"
     twins = tuple((place, *earliest(place, tapper.twins)) for place in tapper.twins)
-    return Found(tuple(groups), tuple(sorted(plain)), Outputs(out.shape[0], kept), twins, max(eps))
+    return Found(tuple(groups), tuple(sorted(plain)), Outputs(out.shape[0], function.kept), twins, max(eps))
 
 
 def _tags(function: Function, x: Any) -> list[Any]:

@@ -82,8 +82,8 @@ def other(function: Function, x: Any, choice: Choice, find: Find, dtype: Any) ->
             match = matched(choice, find(there, some))
             if match is None:  # other sites: plain Jacobians have none
                 return (
-                    Version(function, choose.choose(function, x, "jacobian")),
-                    Version(there, choose.choose(there, some, "jacobian"), dtype, double=True),
+                    Version(function, choose.choose(function, x, choose.nowhere)),
+                    Version(there, choose.choose(there, some, choose.nowhere), dtype, double=True),
                 )
             return Version(function, choice), Version(there, match, dtype, double=True)
     except (TypeError, ValueError):

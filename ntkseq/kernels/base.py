@@ -247,6 +247,9 @@ class Sum(Kernel):
             return together(one, two, sides, kernels, e)
         return sampled[0].changed(kernels, sides, e)
 
+    def scales(self) -> list[Any]:
+        return [*self.first.scales(), *self.second.scales()]
+
     def entries_per_pair(self, side: Side) -> int:
         return max(self.first.entries_per_pair(side[0]), self.second.entries_per_pair(side[1]))
 
@@ -310,6 +313,9 @@ class Scaled(Kernel):
         if part is None:
             return None
         return part.changed(tuple(Scaled(one, self.factor) for one in part.kernels), part.sides, 1.01 * part.entrywise)
+
+    def scales(self) -> list[Any]:
+        return [*self.kernel.scales(), self.factor]
 
     def entries_per_pair(self, side: Side) -> int:
         return self.kernel.entries_per_pair(side)

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks, _precision
+from ntkseq import _checks, _filters, _precision
 from ntkseq._struct import replace, static, struct
 
 
@@ -108,31 +108,11 @@ class GD(Inner):
         return self if self.reduction == "sum" else replace(self, lr=self.lr / s, reduction="sum")
 
     def value(self, w: Float[Array, "*batch s"]) -> Float[Array, "*batch s"]:
-        return self._doubled(w)[0]
+        return _filters.descent(w, self.lr, self.steps)
 
     def divided(self, w: Float[Array, "*batch s"]) -> Float[Array, "*batch s s"]:
-        return self._doubled(w)[1]
-
-    def _doubled(self, w: Array) -> tuple[Array, Array]:
-        """T and its divided differences by doubling the number of steps: log2(steps) rounds for any sign of 1 - lr w.
-
-        e = (1 - lr w)^m - 1 rather than the power: where lr w is small, the power would have lost its digits.
-        """
-        z = self.lr * w
-        e, total = jnp.zeros_like(z), jnp.zeros_like(z)
-        de = dtotal = jnp.zeros((*w.shape, w.shape[-1]), w.dtype)
-        for bit in f"{self.steps:b}":
-            a, b = e[..., :, None], e[..., None, :]
-            dtotal = dtotal * (2 + a) + total[..., None, :] * de
-            total = total * (2 + e)
-            de = de * (2 + a + b)
-            e = e * (2 + e)
-            if bit == "1":
-                dtotal = dtotal + self.lr * de
-                total = total + self.lr * (1 + e)
-                de = de * (1 - z[..., :, None]) - self.lr * (1 + e[..., None, :])
-                e = e * (1 - z) - z
-        return total, dtotal
+        pair = _Divided(w, jnp.ones((*w.shape, w.shape[-1]), w.dtype))
+        return _filters.descent(pair, self.lr, self.steps).differences
 
     def stability(self, K: Float[Array, "*batch s s"]) -> Stability:
         return _stability(self, K)
@@ -167,7 +147,7 @@ class Flow(Inner):
 
     def value(self, w: Float[Array, "*batch s"]) -> Float[Array, "*batch s"]:
         ended, time = self._time()
-        return jnp.where(ended, self._inverse(w), time * _phi(time * w))
+        return jnp.where(ended, self._inverse(w), _filters.flow(w, time, jnp))
 
     def divided(self, w: Float[Array, "*batch s"]) -> Float[Array, "*batch s s"]:
         ended, time = self._time()
@@ -280,11 +260,39 @@ def _product(left: Array, right: Array) -> Array:
     return jnp.einsum("ik,jk->ij", left, right, precision="highest")
 
 
+class _Divided:
+    """Numbers f(w) (..., s) with their divided differences (..., s, s): of sums and products by the product rule."""
+
+    def __init__(self, values: Array, differences: Array) -> None:
+        self.values, self.differences = values, differences
+
+    def __add__(self, other: Any) -> _Divided:
+        if isinstance(other, _Divided):
+            return _Divided(self.values + other.values, self.differences + other.differences)
+        return _Divided(self.values + other, self.differences)
+
+    def __mul__(self, other: Any) -> _Divided:
+        if isinstance(other, _Divided):
+            first = self.values[..., :, None] * other.differences
+            second = self.differences * other.values[..., None, :]
+            return _Divided(self.values * other.values, first + second)
+        return _Divided(self.values * other, self.differences * other)
+
+    def __neg__(self) -> _Divided:
+        return _Divided(-self.values, -self.differences)
+
+    def __sub__(self, other: Any) -> _Divided:
+        return self + -other
+
+    def __rsub__(self, other: Any) -> _Divided:
+        return -self + other
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
 def _phi(z: Array) -> Array:
     """(1 - e^{-z}) / z, 1 at z = 0."""
-    zero = z == 0
-    safe = jnp.where(zero, 1, z)
-    return jnp.where(zero, 1 - z / 2, -jnp.expm1(-safe) / safe)
+    return _filters.flow(z, 1, jnp)
 
 
 def _phi_series(x: Array, y: Array) -> Array:

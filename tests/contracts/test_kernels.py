@@ -15,7 +15,8 @@ from ntkseq import activations, blocks
 from ntkseq._struct import struct
 from ntkseq.blocks import Linear
 from ntkseq.cells import Elman
-from ntkseq.empirical import NTK
+from ntkseq.empirical import NTK, Cheapest, Jacobian, Method, Products, Sketch
+from ntkseq.empirical.versions import cast
 from ntkseq.kernels import (
     GD,
     Attention,
@@ -31,6 +32,7 @@ from ntkseq.kernels import (
     Serial,
     Transformer,
 )
+from tests.empirical.own_method import Gradients
 from tests.marks import among
 
 N = 6
@@ -87,11 +89,11 @@ def recurrent(p: Any, x: jax.Array, length: Any) -> jax.Array:
     return jax.lax.scan(step, start, x)[0][0] @ p["V"]
 
 
-def network() -> NTK:
+def network(method: str | Method) -> NTK:
     shapes = {"W": (8, 8), "U": (2, 8), "V": (8, 2)}
     draw = np.random.default_rng(1)
-    params = {k: jnp.asarray(draw.standard_normal(s) / 3) for k, s in shapes.items()}
-    return NTK(recurrent, params, method="structured")
+    params = {k: jnp.asarray(draw.standard_normal(s) / 3, np.float32) for k, s in shapes.items()}
+    return NTK(recurrent, params, method=method)
 
 
 # name: (how to make it, what it takes)
@@ -146,10 +148,15 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
     "LSTM, mean, W and R": (lambda: Gated("lstm", sigma_w=1.3, read="mean", train="WR", particles=512), sequences),
     "MAML on dense relu": (lambda: OneQuery(Dense(sigma_w=1.4, sigma_b=0.1), GD(3, 0.1)), tasks),
     "ANIL flow on dense erf": (lambda: OneQuery(Dense(activation="erf", depth=2), Flow(2.0), "anil"), tasks),
-    "a network": (network, sequences),
+    "a network": (lambda: network("structured"), sequences),
+    "a network, leaf by leaf": (lambda: network(Cheapest(orders={"W": "weights", "U": "jacobian"})), sequences),
+    "a network, by its Jacobian": (lambda: network(Jacobian()), sequences),
+    "a network, by products": (lambda: network(Products()), sequences),
+    "a network, sketched": (lambda: network(Sketch(jax.random.key(0), 512)), sequences),
+    "a network, by a method of one's own": (lambda: network(Gradients()), sequences),
     "sum": (lambda: Recurrent() + 0.5 * Recurrent(activation="cos"), sequences),
 }  # fmt: skip
-SAMPLED = ("GRU", "LSTM", "softmax at the root")  # what they state is the error of the sampling
+SAMPLED = ("GRU", "LSTM", "softmax at the root", "a network, sketched")  # what they state is the error of the sampling
 # each compiles for some seconds: these by default, all of them with -m ""
 QUICK = ("relu", "erf, mean, both directions, shared h_0", "sum")
 every = pytest.mark.parametrize("name", among(TABLE, QUICK))
@@ -161,7 +168,9 @@ def square(name: str, dtype: str) -> np.ndarray:
     make, inputs = TABLE[name]
     x, lengths = inputs()
     with jax.enable_x64(True):
-        K = make()(jnp.asarray(x, dtype), lengths=lengths)
+        kernel = make()
+        kernel = cast(kernel, dtype) if isinstance(kernel, NTK) else kernel
+        K = kernel(jnp.asarray(x, dtype), lengths=lengths)
         assert K.dtype == dtype and K.shape == (N, N)
         return np.asarray(K, np.float64)
 
@@ -200,7 +209,7 @@ def test_diag_is_the_diagonal(name) -> None:
     x, lengths = inputs()
     got = make().diag(jnp.asarray(x), lengths)
     want = np.diagonal(square(name, "float32"))
-    if name == "a network" or isinstance(make(), Meta):  # products of matrices, where no sum has an order of its own
+    if isinstance(make(), (NTK, Meta)):  # products of matrices, where no sum has an order of its own
         np.testing.assert_allclose(np.asarray(got, np.float64), want, rtol=rounding(name))
     else:
         np.testing.assert_array_equal(np.asarray(got, np.float64), want)
@@ -250,7 +259,7 @@ def test_a_kernel_is_a_pytree_that_survives_the_round_trip(name) -> None:
     np.testing.assert_array_equal(np.asarray(again.diag(jnp.asarray(x), lengths)), kernel.diag(jnp.asarray(x), lengths))
 
 
-@pytest.mark.parametrize("name", among(TABLE, ("relu",)))
+@pytest.mark.parametrize("name", among([name for name in TABLE if name != "a network, sketched"], ("relu",)))  # a key
 def test_gradients_are_finite_with_duplicates_and_short_sequences(name) -> None:
     make, inputs = TABLE[name]
     x, lengths = inputs()

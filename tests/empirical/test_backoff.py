@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkseq.empirical import backoff, ntk
+from ntkseq.empirical import backoff
+from ntkseq.empirical.methods import held
 from ntkseq.empirical.ntk import NTK
 from tests.empirical.functions import FUNCTIONS
 
@@ -34,7 +35,7 @@ def test_the_matrix_is_computed_in_blocks(network: Any, monkeypatch: Any, step: 
     f, params, x = network
     kernel = NTK(f, params)
     whole = kernel(x)
-    monkeypatch.setattr(ntk, step, failing)
+    monkeypatch.setattr(held, step, failing)
     with pytest.warns(RuntimeWarning, match="4 of 9 examples at a time"):
         found = kernel(x)
     np.testing.assert_allclose(found, whole, rtol=2e-6, atol=1e-6)
@@ -45,7 +46,7 @@ def test_a_rectangle_is_computed_in_blocks(network: Any, monkeypatch: Any) -> No
     kernel = NTK(f, params)
     some = jax.tree.map(lambda leaf: leaf[:5], x)
     whole = kernel(some, x)
-    monkeypatch.setattr(ntk, "_tile", failing)
+    monkeypatch.setattr(held, "_tile", failing)
     with pytest.warns(RuntimeWarning, match="exhausted"):
         found = kernel(some, x)
     np.testing.assert_allclose(found, whole, rtol=2e-6, atol=1e-6)

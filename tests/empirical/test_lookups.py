@@ -13,6 +13,7 @@ from jax import lax
 
 from ntkseq._checks import is_concrete
 from ntkseq.empirical.lookups import agreed
+from ntkseq.empirical.methods.sketch import Sketch
 from ntkseq.empirical.ntk import NTK
 from tests import oracles
 from tests.marks import among
@@ -164,7 +165,7 @@ def test_one_kernel_by_every_method_and_for_products_with_vectors(x64, read: str
     full = NTK(f, params, method="products", outputs="full")
     np.testing.assert_allclose(full(x), oracles.explicit_ntk(f, params, x), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(full.diag(x), full(x)[np.arange(4), np.arange(4)], rtol=1e-12, atol=1e-12)
-    sketched = NTK(f, params, method="sketch", key=jax.random.key(0), directions=64)
+    sketched = NTK(f, params, method=Sketch(jax.random.key(0), 64))
     side = sketched.prepare(x)
     pulls = (np.asarray(sketched(x)) - exact) / np.asarray(sketched.standard_error(side, side))
     assert np.abs(pulls).max() < 5

@@ -277,7 +277,7 @@ def test_groups_are_matched_by_their_leaves_and_shapes() -> None:
     f, params = lstm(np.random.default_rng(0))
     x = (jnp.asarray(drawn("tame", 2, np.random.default_rng(0))),)
     kernel = NTK(f, params, method="structured")
-    choice = kernel._choice(x)
+    choice = kernel.method.choice(kernel.function, x)
     with jax.enable_x64(True):
         there, some = versions.cast((kernel.function, x), jnp.float64)
         assert versions.matched(choice, structure.examine(there, some)) is not None

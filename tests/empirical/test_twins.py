@@ -122,5 +122,5 @@ def test_each_leaf_has_a_part_and_an_order_of_its_own(x64) -> None:
     parts = kernel.by_leaf(x)
     assert set(parts) == {"['U']", "['V']", "['W']", "['b']"}
     np.testing.assert_allclose(sum(parts.values()), kernel(x), rtol=1e-12)
-    asked = kernel.with_(orders={"U": "weights"}).plan(x)
+    asked = kernel.with_(method=empirical.Cheapest(orders={"U": "weights"})).plan(x)
     assert [part.order for part in asked.parts if part.leaves == ("['U']",)] == ["weights"]

@@ -77,7 +77,7 @@ def test_what_takes_one_number_per_pair_says_where_there_are_more():
 
 def test_a_sketch_of_all_outputs_says_that_it_is_one():
     kernel, x, exact = made()
-    sketch = empirical.NTK(f, kernel.params, outputs="full", method="sketch", key=jax.random.key(1), directions=4096)
+    sketch = kernel.with_(method=empirical.Sketch(jax.random.key(1), 4096))
     K = ntkseq.gram(sketch, x)
     assert "sampling" in K.estimated
     assert np.linalg.norm(np.asarray(K) - exact) <= K.rounding

@@ -12,6 +12,7 @@ import pytest
 
 from ntkseq import training
 from ntkseq.empirical import ntk
+from ntkseq.empirical.methods import held as programs
 from ntkseq.interop import equinox
 from tests import oracles
 
@@ -86,9 +87,9 @@ def test_the_kernel_is_that_of_the_model(name: str) -> None:
 def test_the_same_model_again_compiles_nothing(name: str) -> None:
     make, _, x = MODELS[name]()
     ntk.NTK(*make())(x)
-    sizes = ntk._prepare._cache_size(), ntk._square._cache_size()
+    sizes = programs._prepare._cache_size(), programs._square._cache_size()
     ntk.NTK(*make())(x)
-    assert sizes == (ntk._prepare._cache_size(), ntk._square._cache_size())
+    assert sizes == (programs._prepare._cache_size(), programs._square._cache_size())
 
 
 def normed() -> tuple[Any, Any]:

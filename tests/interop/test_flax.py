@@ -17,6 +17,7 @@ import pytest
 from ntkseq import training
 from ntkseq._struct import static, struct
 from ntkseq.empirical import ntk
+from ntkseq.empirical.methods import held as programs
 from ntkseq.interop import flax
 from ntkseq.training import held
 from tests import oracles
@@ -156,9 +157,9 @@ def test_the_kernel_is_that_of_the_model(name: str) -> None:
 def test_the_same_model_again_compiles_nothing(name: str) -> None:
     make, _, x = MODELS[name]()
     ntk.NTK(*make())(x)
-    sizes = ntk._prepare._cache_size(), ntk._square._cache_size()
+    sizes = programs._prepare._cache_size(), programs._square._cache_size()
     ntk.NTK(*make())(x)
-    assert sizes == (ntk._prepare._cache_size(), ntk._square._cache_size())
+    assert sizes == (programs._prepare._cache_size(), programs._square._cache_size())
 
 
 def test_only_parameters_count() -> None:

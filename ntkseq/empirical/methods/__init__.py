@@ -1,0 +1,1 @@
+"""The methods by which an empirical kernel is computed, a frozen object each."""
