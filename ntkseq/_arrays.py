@@ -9,15 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _devices, _notices
+from ntkseq._types import DType
 from ntkseq._values import is_concrete, shown, why
 
 
-def traced(x: Any) -> bool:
+def traced(x: object) -> bool:
     """Whether `x`, an array or a pytree of arrays, holds a tracer."""
     return any(isinstance(leaf, jax.Array) and not is_concrete(leaf) for leaf in jax.tree.leaves(x))
 
 
-def outside(name: str, x: Any, does: str) -> None:
+def outside(name: str, x: object, does: str) -> None:
     """Raise if `x` holds a tracer, for what runs on the host; `does` says what to do instead."""
     if traced(x):
         raise ValueError(
@@ -25,13 +26,13 @@ def outside(name: str, x: Any, does: str) -> None:
         )
 
 
-def not_a_key(name: str, x: Any) -> None:
+def not_a_key(name: str, x: object) -> None:
     """Raise if `x` is a random key, which is an array to JAX and holds no numbers."""
     if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         raise ValueError(f"{name} must hold numbers; got a random key. Draw from it, as jax.random.normal(key, shape).")
 
 
-def unmasked(name: str, x: Any) -> None:
+def unmasked(name: str, x: object) -> None:
     """Raise if entries are masked: NumPy keeps a number under the mask, which would count."""
     if isinstance(x, np.ma.MaskedArray) and np.ma.getmaskarray(x).any():
         raise ValueError(
@@ -39,7 +40,7 @@ def unmasked(name: str, x: Any) -> None:
         )
 
 
-def numbers(name: str, x: Any, dtype: Any = np.float64) -> np.ndarray:
+def numbers(name: str, x: object, dtype: DType = np.float64) -> np.ndarray:
     """`x` as a NumPy array of real numbers, or an error of one line; they may be NaN."""
     outside(name, x, "")
     unmasked(name, x)
@@ -55,14 +56,14 @@ def numbers(name: str, x: Any, dtype: Any = np.float64) -> np.ndarray:
     return array.astype(dtype)
 
 
-def real(name: str, x: Any) -> np.ndarray:
+def real(name: str, x: object) -> np.ndarray:
     """`x` as finite real numbers, an array or one, in host float64."""
     array = numbers(name, x)
     finite(name, array)
     return array
 
 
-def integers(name: str, x: Any, least: int, wanted: str = "integers") -> np.ndarray:
+def integers(name: str, x: object, least: int, wanted: str = "integers") -> np.ndarray:
     """`x` as whole numbers >= `least` on the host, an array of one or more."""
     array = host(name, x)
     if array.dtype.kind not in "iu" or not array.size or array.min() < least:
@@ -70,7 +71,7 @@ def integers(name: str, x: Any, least: int, wanted: str = "integers") -> np.ndar
     return array
 
 
-def ascending(name: str, x: Any, least: int) -> np.ndarray:
+def ascending(name: str, x: object, least: int) -> np.ndarray:
     """`x` as ascending whole numbers >= `least`, (k,)."""
     array = np.atleast_1d(integers(name, x, least, "ascending integers")).astype(np.int64)
     if array.ndim != 1 or (np.diff(array) <= 0).any():
@@ -78,7 +79,7 @@ def ascending(name: str, x: Any, least: int) -> np.ndarray:
     return array
 
 
-def floating(name: str, x: Any) -> jax.Array:
+def floating(name: str, x: object) -> jax.Array:
     """`x` as a JAX array of floating dtype; integers and booleans become the default float."""
     unmasked(name, x)
     not_a_key(name, x)
@@ -98,7 +99,7 @@ def floating(name: str, x: Any) -> jax.Array:
     return array
 
 
-def tokens_or_floats(name: str, x: Any) -> jax.Array:
+def tokens_or_floats(name: str, x: object) -> jax.Array:
     """`x` as a JAX array: integers, which may be token numbers, as they are; all else as `floating`."""
     try:
         array = np.asarray(x) if isinstance(x, (list, tuple)) else x
@@ -112,7 +113,7 @@ def tokens_or_floats(name: str, x: Any) -> jax.Array:
     return whole
 
 
-def finite(name: str, x: Any) -> None:
+def finite(name: str, x: object) -> None:
     """Raise if `x` holds NaN or infinity; does nothing under a trace."""
     if not is_concrete(x) or (isinstance(x, jax.Array) and _devices.all_finite(x)):
         return
@@ -136,7 +137,7 @@ def shape(name: str, x: Any) -> tuple[int, ...]:
         raise ValueError(f"{name} must be an array of numbers; got {shown(x)} ({why(error)}).") from None
 
 
-def host(name: str, y: Any) -> np.ndarray:
+def host(name: str, y: object) -> np.ndarray:
     """`y` as a NumPy array of whatever dtype it has."""
     outside(name, y, "")
     unmasked(name, y)

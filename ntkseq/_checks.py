@@ -23,6 +23,7 @@ from ntkseq._arrays import shape as shape
 from ntkseq._arrays import tokens_or_floats as tokens_or_floats
 from ntkseq._arrays import traced as traced
 from ntkseq._arrays import unmasked as unmasked
+from ntkseq._types import AnyArray, ArrayLike, DType, PyTree
 from ntkseq._values import choice as choice
 from ntkseq._values import flag as flag
 from ntkseq._values import float_dtype as float_dtype
@@ -45,12 +46,12 @@ from ntkseq._values import text as text
 from ntkseq._values import why as why
 
 
-def is_sequences(x: Any) -> bool:
+def is_sequences(x: AnyArray) -> bool:
     """Whether x is a batch of sequences: (n, t, d), or token numbers (n, t)."""
     return x.ndim == 3 or (x.ndim == 2 and jnp.issubdtype(x.dtype, jnp.integer))
 
 
-def sequences(name: str, x: Any, lengths: Any = None) -> tuple[jax.Array, Any]:
+def sequences(name: str, x: object, lengths: object = None) -> tuple[jax.Array, Any]:
     """Check a batch of sequences and return it as `(x, lengths)` with shapes (n, t, d) and (n,).
 
     Values behind a sequence's length are set to zero and never looked at.
@@ -92,7 +93,7 @@ def check_lengths(name: str, lengths: Any, n: int, t: int) -> jax.Array:
     return jnp.asarray(lengths.astype(np.int32))
 
 
-def examples(name: str, x: Any, lengths: Any = None) -> tuple[jax.Array, np.ndarray | None]:
+def examples(name: str, x: object, lengths: object = None) -> tuple[jax.Array, np.ndarray | None]:
     """Check examples (n, ...) that are chosen among on the host, floats or tokens, and the lengths of sequences."""
     outside(name, x, "")
     outside(f"lengths of {name}", lengths, "")
@@ -110,7 +111,7 @@ def examples(name: str, x: Any, lengths: Any = None) -> tuple[jax.Array, np.ndar
     return x, lengths
 
 
-def matrix(name: str, x: Any) -> jax.Array:
+def matrix(name: str, x: object) -> jax.Array:
     """Check a batch of vectors (n, d)."""
     x = floating(name, x)
     if x.ndim != 2:
@@ -121,7 +122,7 @@ def matrix(name: str, x: Any) -> jax.Array:
     return x
 
 
-def names(name: str, labels: Any) -> np.ndarray:
+def names(name: str, labels: object) -> np.ndarray:
     """Check class labels, numbers or strings; a NaN is no class."""
     labels = host(name, labels)
     if labels.dtype.kind not in "fiubUS":
@@ -131,7 +132,7 @@ def names(name: str, labels: Any) -> np.ndarray:
     return labels
 
 
-def labels(name: str, y: Any, n: int) -> np.ndarray:
+def labels(name: str, y: object, n: int) -> np.ndarray:
     """Check labels (n,) against the number of examples and return them in host float64."""
     y = host(name, y)
     if y.dtype.kind not in "fiub":
@@ -149,7 +150,7 @@ SINGLE = ("sigma_r", "factor", "reg", "eps", "share", "decay")
 """Scales that all layers share."""
 
 
-def scale(name: str, value: Any, *, positive: bool = False) -> None:
+def scale(name: str, value: object, *, positive: bool = False) -> None:
     """Check a standard deviation: finite and >= 0 (or > 0); does nothing under a trace."""
     if value is None or not is_concrete(value):
         if isinstance(value, (list, tuple)) and not any(map(_is_placeholder, value)):
@@ -166,7 +167,7 @@ def scale(name: str, value: Any, *, positive: bool = False) -> None:
         raise ValueError(f"{name} must be a finite standard deviation {wanted}; got {shown(value)}.")
 
 
-def parameter(name: str, value: Any) -> None:
+def parameter(name: str, value: object) -> None:
     """Check a parameter that is a leaf: finite numbers; does nothing for what stands for some."""
     if _is_placeholder(value):
         return
@@ -175,12 +176,12 @@ def parameter(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be finite; got {shown(value)}.")
 
 
-def _is_placeholder(value: Any) -> bool:
+def _is_placeholder(value: object) -> bool:
     """Whether it stands for a number: a shape and a dtype, or a leaf of JAX's own while it rebuilds a tree."""
     return hasattr(value, "dtype") and hasattr(value, "shape") and not is_concrete(value)
 
 
-def targets(name: str, y: Any, n: int) -> np.ndarray:
+def targets(name: str, y: object, n: int) -> np.ndarray:
     """Check regression targets, (n,) or (n, k), against the number of examples; host float64."""
     y = host(name, y)
     if y.ndim == 1:
@@ -219,7 +220,7 @@ def _exponent(A: np.ndarray) -> int:
     return int(np.frexp(np.abs(A).max(initial=0.0))[1])
 
 
-def symmetric(name: str, A: Any) -> np.ndarray:
+def symmetric(name: str, A: object) -> np.ndarray:
     """Check a square matrix and return it in host float64, exactly symmetric; see `symmetrised`."""
     given = host(name, A)
     finite(name, numbers(name, given))
@@ -256,7 +257,7 @@ def symmetrised(name: str, A: np.ndarray, rounding: Callable[[], float] = float)
     return np.ldexp(0.5 * (unit + unit.T), shift), float(np.ldexp(gap, shift))
 
 
-def rounding(name: str, value: Any) -> None:
+def rounding(name: str, value: object) -> None:
     """Check what an error is at most: a number >= 0, inf where nothing is known; nothing for a tracer."""
     if _is_placeholder(value) and not is_concrete(value):
         return
@@ -265,10 +266,10 @@ def rounding(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a number >= 0; got {shown(value)}. Leave it out where it is not known.")
 
 
-def leaves(name: str, x: Any) -> Any:
+def leaves(name: str, x: object) -> PyTree:
     """A pytree of arrays, each leaf a JAX array of numbers of its own dtype."""
 
-    def one(leaf: Any) -> jax.Array:
+    def one(leaf: ArrayLike) -> jax.Array:
         unmasked(name, leaf)
         leaf = _devices.together(name, leaf)
         try:
@@ -279,7 +280,7 @@ def leaves(name: str, x: Any) -> Any:
     return jax.tree.map(one, x)
 
 
-def each(name: str, values: Any, *, positive: bool = False) -> np.ndarray:
+def each(name: str, values: object, *, positive: bool = False) -> np.ndarray:
     """Check several numbers, each finite and >= 0 (or > 0)."""
     held = numbers(name, values)
     if held.ndim != 1:
@@ -291,7 +292,7 @@ class Overflow(ValueError):
     """Numbers of a kernel leave the range of the dtype."""
 
 
-def no_overflow(finite: jax.Array, dtype: Any, within: str, culprit: str) -> None:
+def no_overflow(finite: jax.Array, dtype: DType, within: str, culprit: str) -> None:
     """Raise if what was computed from finite inputs is not finite; does nothing under a trace."""
     if is_concrete(finite) and not bool(finite):
         raise Overflow(
@@ -300,7 +301,7 @@ def no_overflow(finite: jax.Array, dtype: Any, within: str, culprit: str) -> Non
         )
 
 
-def example(name: str, x: Any, axes: str) -> jax.Array:
+def example(name: str, x: object, axes: str) -> jax.Array:
     """Check one example with the named axes, "t d" or "d": a floating array of that rank, no axis empty."""
     x = floating(name, x)
     wanted = tuple(axes.split())
@@ -313,7 +314,7 @@ def example(name: str, x: Any, axes: str) -> jax.Array:
     return x
 
 
-def sequence(name: str, x: Any, length: Any = None) -> tuple[jax.Array, jax.Array | None]:
+def sequence(name: str, x: object, length: ArrayLike | None = None) -> tuple[jax.Array, jax.Array | None]:
     """Check one sequence and return it as `(x, length)` with shapes (t, d) and (), or None for the full length.
 
     Values behind the length are set to zero and never looked at.

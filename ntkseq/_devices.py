@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 
-def together(name: str, x: Any) -> Any:
+def together(name: str, x: object) -> Any:
     """`x`, a concrete `jax.Array` of several devices or of explicit axes as one that works beside all others.
 
     Raises:
@@ -40,7 +40,7 @@ def together(name: str, x: Any) -> Any:
     return jnp.asarray(np.asarray(x))
 
 
-def ambient() -> Any:
+def ambient() -> jax.sharding.AbstractMesh | jax.sharding.Mesh | None:
     """The mesh of `jax.set_mesh`, on which jitted functions run here; None: there is none."""
     mesh = jax.sharding.get_mesh()
     return None if mesh.empty else mesh
@@ -72,7 +72,7 @@ def _explicit(sharding: Any) -> bool:
     return isinstance(sharding, NamedSharding) and AxisType.Explicit in sharding.mesh.axis_types
 
 
-def _typed(name: str, x: Any) -> None:
+def _typed(name: str, x: object) -> None:
     """Refuse what would end in a ShardingTypeError deep inside."""
     sharding = getattr(jax.typeof(x), "sharding", None)
     if sharding is not None and any(axis is not None for axis in sharding.spec) and _explicit(sharding):

@@ -20,7 +20,7 @@ class Refused(ValueError):
     """An error of a model that says itself what to do: nothing is to be added to its words."""
 
 
-def moving(value: Any, name: str = "") -> tuple[str, ...]:
+def moving(value: object, name: str = "") -> tuple[str, ...]:
     """What an object holds of such numbers, in words; empty where there is nothing, or it is of no such library.
 
     Args:
@@ -45,7 +45,7 @@ def of_collections(variables: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"{kinds.get(path[0].key, 'the collection')} {jax.tree_util.keystr(path)}" for path in paths)
 
 
-def _nnx(nnx: Any, value: Any) -> tuple[str, ...]:
+def _nnx(nnx: Any, value: object) -> tuple[str, ...]:
     state = nnx.state(value) if isinstance(value, nnx.Module) else value
     apart = (nnx.Param, nnx.RngState, nnx.Intermediate, nnx.Perturbation)
     names = []

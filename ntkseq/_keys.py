@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ntkseq._struct import static, struct
+from ntkseq._types import ArrayLike, PyTree
 
 
 @struct
@@ -18,12 +19,12 @@ class Keyed:
     impl: Any = static()
 
 
-def is_key(leaf: Any) -> bool:
+def is_key(leaf: ArrayLike) -> bool:
     """Whether this is an array of typed keys."""
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def laid_open(tree: Any) -> Any:
+def laid_open(tree: PyTree) -> PyTree:
     """Every array of keys as a `Keyed`; other leaves as they are."""
     if not any(map(is_key, jax.tree.leaves(tree))):
         return tree
@@ -31,7 +32,7 @@ def laid_open(tree: Any) -> Any:
     return jax.tree.map(opened, tree)
 
 
-def made_again(tree: Any) -> Any:
+def made_again(tree: PyTree) -> PyTree:
     """Every `Keyed` as the keys it stands for."""
     is_keyed = lambda part: isinstance(part, Keyed)  # noqa: E731
     if not any(map(is_keyed, jax.tree.leaves(tree, is_leaf=is_keyed))):

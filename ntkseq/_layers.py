@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks
 from ntkseq._checks import is_concrete
+from ntkseq._types import AnyArray, ArrayLike, DType
 
 GROUPS = "WUbR"
 """Parameter groups: recurrent weights, input weights, biases, read-out. Without recurrence: "WbR"."""
@@ -44,12 +43,12 @@ def count_trained(train: str, groups: str) -> int:
     return sum(group in train for group in groups)
 
 
-def scalar(value: Any, dtype: Any) -> Any:
+def scalar(value: ArrayLike, dtype: DType) -> AnyArray:
     """A scale in the dtype of the data: on the host where it is a number, so that nothing is dispatched for it."""
     return np.asarray(value, dtype) if is_concrete(value) else jnp.asarray(value, dtype)
 
 
-def per_layer(name: str, value: Any, depth: int, dtype: Any) -> Any:
+def per_layer(name: str, value: ArrayLike, depth: int, dtype: DType) -> AnyArray:
     """A scale as an array (depth,): one number for all layers, or one for each."""
     array = scalar(value, dtype)
     if array.ndim > 1 or (array.ndim == 1 and array.shape[0] != depth):

@@ -8,24 +8,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkseq._types import AnyArray, DType
+
 
 def product(subscripts: str, *operands: jax.Array) -> jax.Array:
     """`einsum` at full precision: on accelerators the float32 default is TF32 or bf16, which an eigenvalue sees."""
     return jnp.einsum(subscripts, *operands, precision="highest")
 
 
-def wide(*dtypes: Any) -> Any:
+def wide(*dtypes: Any) -> np.dtype:
     """The dtype in which sums are held: the widest of these, float32 at least."""
     widest = max((jnp.dtype(dtype) for dtype in dtypes), key=lambda dtype: jnp.finfo(dtype).bits)
     return widest if jnp.finfo(widest).bits >= 32 else jnp.dtype(jnp.float32)
 
 
-def is_complex(dtype: Any) -> bool:
+def is_complex(dtype: DType) -> bool:
     """Whether numbers of this dtype have imaginary parts."""
     return jnp.issubdtype(dtype, jnp.complexfloating)
 
 
-def real_dtype(dtype: Any) -> Any:
+def real_dtype(dtype: DType) -> np.dtype:
     """The dtype of the parts of a complex number; that of a real one itself."""
     return jnp.finfo(dtype).dtype
 
@@ -41,7 +43,7 @@ def x64() -> bool:
     return jnp.result_type(float) == jnp.float64
 
 
-def handed(values: Any) -> Any:
+def handed(values: AnyArray) -> AnyArray:
     """An array for JAX; for NumPy where JAX, in its 32-bit mode, would round float64 to float32."""
     wide = values.dtype == np.float64 and not x64()
     return np.asarray(values) if wide else jnp.asarray(values)

@@ -13,11 +13,12 @@ from typing import Any
 import jax
 
 from ntkseq import _checks
+from ntkseq._types import ArrayLike
 
 _notes: dict[int, tuple[Any, Any]] = {}
 
 
-def remember(array: Any, origin: Any) -> None:
+def remember(array: ArrayLike, origin: object) -> None:
     """Note the origin of an array; does nothing under a trace, where there is no array yet."""
     if origin is None or not isinstance(array, jax.Array) or not _checks.is_concrete(array):
         return
@@ -30,7 +31,7 @@ def remember(array: Any, origin: Any) -> None:
     _notes[key] = (weakref.ref(array, forget), origin)
 
 
-def recall(array: Any) -> Any:
+def recall(array: ArrayLike) -> Any:
     """What was noted of this very array; None if nothing was."""
     ref, origin = _notes.get(id(array), (None, None))
     return origin if ref is not None and ref() is array else None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import scipy.stats
+
+from ntkseq._types import AnyArray, ArrayLike
 
 
 def half_width(error: float, freedom: int, level: float = 0.95) -> float:
@@ -15,12 +18,12 @@ def half_width(error: float, freedom: int, level: float = 0.95) -> float:
     return math.inf if freedom < 1 else float(scipy.stats.t.ppf(0.5 + 0.5 * level, freedom)) * error
 
 
-def standard_error(values: Any) -> float:
+def standard_error(values: Sequence[float] | AnyArray) -> float:
     """Of the mean of independent numbers (m,); nan for a single number."""
     return float(scipy.stats.sem(values)) if len(values) > 1 else math.nan
 
 
-def mean(values: Any, level: float = 0.95) -> tuple[float, float]:
+def mean(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     """The mean of independent numbers (m,) and the half width of Student's interval; inf for a single number.
 
     Example:
@@ -46,7 +49,7 @@ class Line:
     misfit: float
 
 
-def line(x: Any, y: Any, level: float = 0.95) -> Line:
+def line(x: object, y: object, level: float = 0.95) -> Line:
     """Fit a line to points (m,), (m,), with two different x or more.
 
     Example:

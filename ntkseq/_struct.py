@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
 
+from ntkseq._types import PyTree
+
 T = TypeVar("T")
 
 
-def static(**kwargs: Any) -> Any:
-    """A field that belongs to the structure of the pytree, not to its leaves: it must be hashable."""
-    return dataclasses.field(metadata={"static": True}, **kwargs)
+def static(*, check: Callable[[str, Any], Any] | None = None, **kwargs: Any) -> Any:
+    """A field that belongs to the structure of the pytree, not to its leaves: it must be hashable.
+
+    Args:
+        check: check(name, value) returns what is kept of the value, before `__post_init__` runs.
+        **kwargs: of `dataclasses.field`.
+    """
+    return dataclasses.field(metadata={"static": True, "check": check}, **kwargs)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, static))
@@ -22,19 +30,20 @@ def struct(cls: type[T]) -> type[T]:
     The checks of `__post_init__` run when a user makes the object, not when JAX rebuilds it: a gradient has the same
     structure, and its leaves may be negative, tracers or placeholders.
     """
+    _check_first(cls)
     cls = dataclasses.dataclass(frozen=True, eq=False)(cls)
     fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
     leaves = tuple(f.name for f in fields if not f.metadata.get("static", False))
     meta = tuple(f.name for f in fields if f.metadata.get("static", False))
 
-    def flatten(obj: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    def flatten(obj: object) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         return tuple(getattr(obj, name) for name in leaves), tuple(getattr(obj, name) for name in meta)
 
-    def flatten_with_keys(obj: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    def flatten_with_keys(obj: object) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         keyed = tuple((jax.tree_util.GetAttrKey(name), getattr(obj, name)) for name in leaves)
         return keyed, tuple(getattr(obj, name) for name in meta)
 
-    def unflatten(aux: tuple[Any, ...], children: Any) -> Any:
+    def unflatten(aux: tuple[Any, ...], children: PyTree) -> Any:
         obj = object.__new__(cls)
         for name, value in (*zip(leaves, children, strict=True), *zip(meta, aux, strict=True)):
             object.__setattr__(obj, name, value)
@@ -42,6 +51,27 @@ def struct(cls: type[T]) -> type[T]:
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     return cls
+
+
+def _check_first(cls: type) -> None:
+    """Let the `check` of every field run before the `__post_init__` of the class, in the order of the fields."""
+    own = vars(cls).get("__post_init__")
+    if not any(isinstance(f, dataclasses.Field) and f.metadata.get("check") for f in vars(cls).values()):
+        return
+
+    def __post_init__(self: Any) -> None:
+        fill(self, **{f.name: f.metadata["check"](f.name, getattr(self, f.name)) for f in dataclasses.fields(self)
+                      if f.metadata.get("check")})  # fmt: skip
+        if own is not None:
+            own(self)
+
+    cls.__post_init__ = __post_init__  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def fill(obj: object, **values: Any) -> None:
+    """Set fields of a frozen object while it is being made."""
+    for name, value in values.items():
+        object.__setattr__(obj, name, value)
 
 
 def unchecked(cls: type[T], **fields: Any) -> T:

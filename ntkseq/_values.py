@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkseq._types import DType, Key
 
-def is_concrete(x: Any) -> bool:
+
+def is_concrete(x: object) -> bool:
     """Whether the numbers of `x` can be looked at now (not a tracer, not a placeholder)."""
     if isinstance(x, jax.Array):
         try:
@@ -27,7 +29,7 @@ SHOWN = 80
 """Letters of a value in a message."""
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value in a message, in one short line: of an array its shape and dtype only."""
     if isinstance(value, jax.Array) and not is_concrete(value):
         return f"a tracer of shape {value.shape}"
@@ -46,13 +48,13 @@ def why(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+def choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Check that `value` is one of the allowed words."""
     if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {shown(value)}.")
 
 
-def positive_int(name: str, value: Any) -> int:
+def positive_int(name: str, value: object) -> int:
     """Check a count: an integer >= 1."""
     return integer(name, value, 1)
 
@@ -70,12 +72,12 @@ def integer(name: str, value: Any, least: int, most: int = 2**63 - 1) -> int:
     return number
 
 
-def seed(name: str, value: Any) -> int:
+def seed(name: str, value: object) -> int:
     """Check the seed of a generator of NumPy: an integer >= 0."""
     return integer(name, value, 0, 2**128)
 
 
-def number(name: str, value: Any, wanted: str = "a finite number") -> float:
+def number(name: str, value: object, wanted: str = "a finite number") -> float:
     """Check a number, finite, as a Python float."""
     plain = isinstance(value, (bool, str, bytes, complex, np.complexfloating, type(None))) or np.ma.is_masked(value)
     try:
@@ -87,7 +89,7 @@ def number(name: str, value: Any, wanted: str = "a finite number") -> float:
     return held
 
 
-def probability(name: str, value: Any) -> float:
+def probability(name: str, value: object) -> float:
     """Check a failure probability, strictly between 0 and 1."""
     held = number(name, value, "a number strictly between 0 and 1")
     if not 0.0 < held < 1.0:
@@ -95,35 +97,35 @@ def probability(name: str, value: Any) -> float:
     return held
 
 
-def function(name: str, value: Any, takes: str) -> Any:
+def function(name: str, value: object, takes: str) -> Any:
     """Check that `value` can be called; `takes` says how it will be."""
     if not callable(value):
         raise ValueError(f"{name} must be a function {takes}; got {shown(value)}.")
     return value
 
 
-def flag(name: str, value: Any) -> bool:
+def flag(name: str, value: object) -> bool:
     """Check a choice between True and False."""
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name} must be True or False; got {shown(value)}.")
     return bool(value)
 
 
-def text(name: str, value: Any) -> str:
+def text(name: str, value: object) -> str:
     """Check words."""
     if not isinstance(value, str):
         raise ValueError(f"{name} must be a text; got {shown(value)}.")
     return value
 
 
-def path(name: str, value: Any, of: str = "a file") -> str:
+def path(name: str, value: object, of: str = "a file") -> str:
     """Check the path of a file or folder, which may not be there yet."""
     if not isinstance(value, (str, os.PathLike)) or not str(value):
         raise ValueError(f"{name} must be the path of {of}; got {shown(value)}.")
     return os.fspath(value)  # pyright: ignore[reportReturnType]
 
 
-def kind(name: str, value: Any, wanted: type | tuple[type, ...], remedy: str = "") -> None:
+def kind(name: str, value: object, wanted: type | tuple[type, ...], remedy: str = "") -> None:
     """Check that `value` is an object of a class, or of one of several."""
     if not isinstance(value, wanted):
         classes = wanted if isinstance(wanted, tuple) else (wanted,)
@@ -131,20 +133,20 @@ def kind(name: str, value: Any, wanted: type | tuple[type, ...], remedy: str = "
         raise ValueError(f"{name} must be a {names}; got {shown(value)}.{' ' * bool(remedy)}{remedy}")
 
 
-def listed(name: str, value: Any, of: str) -> tuple[Any, ...]:
+def listed(name: str, value: object, of: str) -> tuple[Any, ...]:
     """Several things as a tuple, from a list or whatever else yields them one by one; a text or an array is none."""
     if isinstance(value, (str, bytes, Mapping, np.ndarray, jax.Array)) or not isinstance(value, Iterable):
         raise ValueError(f"{name} must be a list of {of}; got {shown(value)}.")
     return tuple(value)
 
 
-def mapping(name: str, value: Any, to: str) -> None:
+def mapping(name: str, value: object, to: str) -> None:
     """Check a dictionary from names to something."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ValueError(f"{name} must be a dict from names to {to}; got {shown(value)}.")
 
 
-def float_dtype(name: str, dtype: Any) -> np.dtype:
+def float_dtype(name: str, dtype: DType | None) -> np.dtype:
     """Check a requested floating dtype: one that JAX can hold in its present mode; None is the default float."""
     if dtype is None:
         return np.dtype(jnp.result_type(float))
@@ -162,7 +164,7 @@ def float_dtype(name: str, dtype: Any) -> np.dtype:
     return wanted
 
 
-def prng_key(name: str, key: Any) -> jax.Array:
+def prng_key(name: str, key: Key) -> jax.Array:
     """Check one random key: `jax.random.key(seed)`, or the older uint32 pair of `jax.random.PRNGKey(seed)`."""
     if isinstance(key, jax.Array):
         if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ():
@@ -175,7 +177,7 @@ def prng_key(name: str, key: Any) -> jax.Array:
     raise ValueError(f"{name} must be one random key; got {came}. Pass jax.random.key(seed).")
 
 
-def nonnegative(name: str, value: Any, *, positive: bool = False) -> float:
+def nonnegative(name: str, value: object, *, positive: bool = False) -> float:
     """Check a number: finite and >= 0 (or > 0), as a Python float."""
     wanted = "> 0" if positive else ">= 0"
     held = number(name, value, f"a finite number {wanted}")
@@ -184,7 +186,7 @@ def nonnegative(name: str, value: Any, *, positive: bool = False) -> float:
     return held
 
 
-def named(name: str, value: Any, cls: type, short: Mapping[str, Any], such_as: str) -> Any:
+def named(name: str, value: object, cls: type, short: Mapping[str, Any], such_as: str) -> Any:
     """The object that a short name stands for, or the object itself; `such_as` is one to write, in messages."""
     if isinstance(value, str) and value in short:
         return short[value]

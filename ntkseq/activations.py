@@ -63,7 +63,7 @@ class LeakyRelu(Activation):
         return jnp.where(z == 0, jnp.zeros_like(z), jnp.where(z > 0, z, self.slope * z))
 
 
-def is_rectifier(activation: Any) -> TypeGuard[Rectifier | LeakyRelu]:
+def is_rectifier(activation: object) -> TypeGuard[Rectifier | LeakyRelu]:
     """Whether the activation is linear on either side of a kink at zero: relu, leaky relu, abs.
 
     Kernels carry it by the chord between two inputs (`ntkseq.kernels.chordal`), others by their covariance.

@@ -6,11 +6,12 @@ parametrisation: raw weights are N(0, 1); the scales and one over the root of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ntkseq import _checks, activations, cells
 from ntkseq._layers import check_letters
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
 
 __all__ = ["Attention", "Block", "LayerNorm", "Linear", "Nonlinearity", "Positions", "Recurrent", "Residual"]
 
@@ -45,7 +46,7 @@ class Nonlinearity(Block):
     activation: Any = "relu"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "activation", activations.get(self.activation))
+        fill(self, activation=activations.get(self.activation))
 
 
 @struct
@@ -116,7 +117,7 @@ class Residual(Block):
     blocks: tuple[Block, ...] = ()
 
     def __init__(self, *blocks: Any) -> None:
-        object.__setattr__(self, "blocks", sequence("Residual", blocks))
+        fill(self, blocks=sequence("Residual", blocks))
 
 
 @struct
@@ -170,7 +171,7 @@ class Recurrent(Block):
         _checks.choice("direction", self.direction, ("forward", "backward", "both"))
 
 
-def sequence(name: str, blocks: Any) -> tuple[Block, ...]:
+def sequence(name: str, blocks: Sequence[Any]) -> tuple[Block, ...]:
     """A non-empty tuple of blocks; a name or an `activations.Activation` stands for its `Nonlinearity`.
 
     Raises:

@@ -44,7 +44,7 @@ def bibtex(key: str) -> str:
     return "\n".join([f"@{entry.kind}{{{key},", *lines, "}"])
 
 
-def keys_of(obj: Any) -> tuple[str, ...]:
+def keys_of(obj: object) -> tuple[str, ...]:
     """The reference keys of `obj` and the objects in its fields, each once, in order.
 
     They are those in `references`, and those that the docstring of a class of this library, or of a class or function
@@ -53,7 +53,7 @@ def keys_of(obj: Any) -> tuple[str, ...]:
     found: dict[str, None] = {}
     seen: set[int] = set()
 
-    def visit(part: Any) -> None:
+    def visit(part: object) -> None:
         if id(part) in seen:
             return
         seen.add(id(part))
@@ -78,7 +78,7 @@ def keys_of(obj: Any) -> tuple[str, ...]:
     return tuple(found)
 
 
-def documented(thing: Any) -> tuple[str, ...]:
+def documented(thing: object) -> tuple[str, ...]:
     """The reference keys in the docstring of a class or function, each once, in order."""
     return tuple(dict.fromkeys(key for key in re.findall(r"\w+", thing.__doc__ or "") if key in ENTRIES))
 

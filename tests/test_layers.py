@@ -314,3 +314,59 @@ def test_the_check_finds_private_parts_of_jax(file: str, source: str, uses: int)
 )
 def test_the_check_finds_the_x64_switch(source: str):
     assert len(precision_switches("grams/entries.py", source)) == 1
+
+
+MOST_ANY = 0.04
+"""The share of `Any` among the parameters of all functions."""
+
+
+def any_share(sources: list[str]) -> float:
+    """How many parameters say nothing but `Any`; names of `ntkseq._types` tell more."""
+    said = [
+        parameter.annotation is not None and ast.unparse(parameter.annotation) == "Any"
+        for source in sources
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for parameter in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        if parameter.arg not in ("self", "cls")
+    ]
+    return sum(said) / len(said)
+
+
+def returns_of(source: str, names: list[str]) -> Iterator[tuple[str, str]]:
+    """(name, annotation) of what the named functions, and the public methods of the named classes, return."""
+    for top in ast.parse(source).body:
+        if isinstance(top, ast.FunctionDef) and top.name in names and top.returns is not None:
+            yield top.name, ast.unparse(top.returns)
+        elif isinstance(top, ast.ClassDef) and top.name in names:
+            for node in top.body:
+                if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.returns is not None:
+                    yield f"{top.name}.{node.name}", ast.unparse(node.returns)
+
+
+def test_parameters_say_what_they_take():
+    assert any_share([read(file) for file in FILES]) <= MOST_ANY
+
+
+def test_public_functions_say_what_they_return():
+    names = {name for room in FILES if room.count("/") == 1 and room.endswith("__init__.py") for name in exported(room)}
+    assert [
+        f"ntkseq/{file}: {name}"
+        for file in FILES
+        for name, returned in returns_of(read(file), sorted(names))
+        if returned == "Any"
+    ] == []
+
+
+def exported(file: str) -> list[str]:
+    """The names in `__all__` of a file."""
+    for node in ast.parse(read(file)).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    return []
+
+
+def test_the_counts_of_any_see_it():
+    source = "class K:\n    def f(self, x: Any, y: int) -> Any: ...\n    def _g(self) -> Any: ...\ndef h() -> int: ..."
+    assert any_share([source]) == 0.5
+    assert list(returns_of(source, ["K", "h"])) == [("K.f", "Any"), ("h", "int")]

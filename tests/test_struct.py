@@ -38,3 +38,30 @@ def test_an_object_is_frozen_and_replace_makes_a_changed_copy():
     with pytest.raises(AttributeError):
         pair.value = 2.0  # pyright: ignore[reportAttributeAccessIssue]
     assert replace(pair, value=2.0).value == 2.0 and pair.value == 1.0
+
+
+def positive(name: str, value: int) -> int:
+    if value < 1:
+        raise ValueError(f"{name} must be positive")
+    return int(value)
+
+
+@struct
+class Sized:
+    size: int = static(check=positive)
+    name: str = static(default="a")
+
+    def __post_init__(self) -> None:
+        if type(self.size) is not int or self.name == "":
+            raise ValueError("a name is wanted")
+
+
+def test_the_check_of_a_field_says_what_is_kept_before_the_object_checks_itself():
+    assert type(Sized(True).size) is int and Sized(2, "b").size == 2
+    with pytest.raises(ValueError, match="size must be positive"):
+        Sized(0, "")
+    with pytest.raises(ValueError, match="name"):
+        Sized(1, "")
+    with pytest.raises(ValueError, match="size"):
+        replace(Sized(1), size=0)
+    assert jax.tree.map(lambda leaf: leaf, Sized(3)).size == 3

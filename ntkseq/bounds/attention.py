@@ -7,12 +7,12 @@ import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from ntkseq import _checks
 from ntkseq._bound import Bound, Term
+from ntkseq._types import AnyHead, ArrayLike, Lengths
 from ntkseq.bounds.attention_covers import (
     chained,
     norm_cover,
@@ -27,9 +27,9 @@ POWERS = (0.125, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 
 
 def attention_norm(
-    head: Any,
-    x: Any,
-    y: Any,
+    head: AnyHead,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     Bx: float,
     delta: float = 0.05,
@@ -38,7 +38,7 @@ def attention_norm(
     radii: Mapping[str, float] | None = None,
     grid: float = GRID,
     tried: int = 1,
-    lengths: Any = None,
+    lengths: Lengths = None,
 ) -> Bound[NormHeadConstants]:
     """Bound the expected loss of an attention head by the sums of its absolute weights, with every constant.
 
@@ -96,9 +96,9 @@ def attention_norm(
 
 
 def attention_rank(
-    head: Any,
-    x: Any,
-    y: Any,
+    head: AnyHead,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     Bx: float,
     ranks: tuple[int, int] | None = None,
@@ -108,7 +108,7 @@ def attention_rank(
     radii: Mapping[str, float] | None = None,
     grid: float = GRID,
     tried: int = 1,
-    lengths: Any = None,
+    lengths: Lengths = None,
 ) -> Bound[RankHeadConstants]:
     """Bound the expected loss of an attention head by the numerical ranks of its value and score matrices.
 
@@ -183,9 +183,9 @@ def attention_rank(
 
 
 def attention_schatten(
-    head: Any,
-    x: Any,
-    y: Any,
+    head: AnyHead,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     Bx: float,
     powers: Sequence[float] = POWERS,
@@ -194,7 +194,7 @@ def attention_schatten(
     gamma: float = 1.0,
     grid: float = GRID,
     tried: int = 1,
-    lengths: Any = None,
+    lengths: Lengths = None,
 ) -> Bound[SchattenHeadConstants]:
     """Bound the expected loss of an attention head by Schatten norms of its value and score matrices.
 

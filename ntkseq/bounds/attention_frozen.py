@@ -10,6 +10,7 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq._bound import Assumption, Bound, Constants, Term, total
+from ntkseq._types import ArrayLike, Lengths
 from ntkseq.bounds.assumptions import beforehand, independent, within
 from ntkseq.bounds.attention_covers import rounded_up
 from ntkseq.bounds.attention_head import tokens
@@ -19,10 +20,10 @@ from ntkseq.bounds.system import EPS
 
 
 def frozen_attention(
-    U: Any,
-    A: Any,
-    x: Any,
-    y: Any,
+    U: ArrayLike,
+    A: ArrayLike,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     delta: float = 0.05,
     loss: str = "absolute",
@@ -30,7 +31,7 @@ def frozen_attention(
     radius: float | None = None,
     grid: float = GRID,
     tried: int = 1,
-    lengths: Any = None,
+    lengths: Lengths = None,
 ) -> Bound[FrozenConstants]:
     """Bound the expected loss of f(x) = <U, A(x) x>, A fixed before training: here attention ranks enter with proof.
 
@@ -183,7 +184,7 @@ class FrozenConstants(Constants):
     hidden_rows: int
 
 
-def _attention(A: Any, n: int, t: int, lengths: np.ndarray) -> np.ndarray:
+def _attention(A: ArrayLike, n: int, t: int, lengths: np.ndarray) -> np.ndarray:
     """(n, t, t), zero outside the sequences."""
     A = _checks.numbers("A", A)
     if A.shape != (n, t, t):

@@ -13,6 +13,8 @@ import scipy.special
 from jaxtyping import Float
 
 from ntkseq import _checks, _precision, activations, blocks
+from ntkseq._struct import fill
+from ntkseq._types import ArrayLike, Lengths, PyTree
 from ntkseq.activations import Activation
 from ntkseq.models import Serial
 
@@ -80,12 +82,10 @@ class AttentionHead:
         given = None if self.lipschitz is None else _checks.nonnegative("lipschitz", self.lipschitz, positive=True)
         if given is not None and known is not None and given < known:
             raise ValueError(f"lipschitz must not be below that of sigma, {known:.6g}; got {given:g}.")
-        for name, value in (("w", w), ("V", V), ("W", W), ("sigma", sigma), ("declared", known is None)):
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "lipschitz", known if given is None else given)
+        fill(self, w=w, V=V, W=W, sigma=sigma, declared=known is None, lipschitz=known if given is None else given)
 
     @classmethod
-    def of(cls, model: Any, params: Any) -> AttentionHead:
+    def of(cls, model: object, params: PyTree) -> AttentionHead:
         """The head that a `models.Serial` computes, if it is one.
 
         Of the class are: `Linear` blocks without bias, then one `Attention` with softmax weights, one head, no skip and
@@ -121,7 +121,7 @@ class AttentionHead:
         """How far, relative to it, the exact norm may be below `norm(name)`, generously."""
         return 16 * (getattr(self, name.partition("_")[0]).size + 1) * EPS
 
-    def predict(self, x: Any, lengths: Any = None) -> Float[np.ndarray, " n"]:
+    def predict(self, x: ArrayLike, lengths: Lengths = None) -> Float[np.ndarray, " n"]:
         """f at inputs (n, t, d), in float64."""
         x, lengths = tokens(x, lengths)
         n, t, d = x.shape
@@ -160,7 +160,7 @@ class AttentionHead:
         return (4 * (t + 2 * d + len(self.w) + 8) * EPS * (1.0 + 2 * fro * X**2) + 32 * unit) * size
 
 
-def tokens(x: Any, lengths: Any = None) -> tuple[Float[np.ndarray, "n t d"], np.ndarray]:
+def tokens(x: ArrayLike, lengths: Lengths = None) -> tuple[Float[np.ndarray, "n t d"], np.ndarray]:
     """Inputs (n, t, d) in host float64, zero behind their lengths, and the lengths (n,)."""
     _checks.outside("x", x, "")
     with _precision.setting(True):  # what follows is computed in float64
@@ -171,7 +171,7 @@ def tokens(x: Any, lengths: Any = None) -> tuple[Float[np.ndarray, "n t d"], np.
     return np.where(inside[:, :, None], held, 0).astype(np.float64), lengths
 
 
-def _array(name: str, value: Any, rank: int) -> np.ndarray:
+def _array(name: str, value: object, rank: int) -> np.ndarray:
     _checks.unmasked(name, value)
     try:
         array = np.asarray(value).astype(np.float64)
@@ -226,7 +226,7 @@ def _sigma(sigma: Activation) -> Callable[[np.ndarray], np.ndarray]:
     return lambda z: np.asarray(sigma(jnp.asarray(z)), np.float64)
 
 
-def _folded(model: Any, params: Any) -> AttentionHead:
+def _folded(model: object, params: PyTree) -> AttentionHead:
     if not isinstance(model, Serial):
         raise ValueError(f"model must be a models.Serial; got {type(model).__name__}. Pass AttentionHead(w, V, W).")
     if model.read not in READS or model.outputs != 1:
@@ -264,7 +264,9 @@ _NOT = "the bounds speak of one attention head; got"
 _CLASS = "Linear without bias, one softmax Attention, Linear without bias and at most one activation"
 
 
-def _scores_and_values(block: blocks.Attention, p: dict[str, np.ndarray], before: Any) -> tuple[np.ndarray, np.ndarray]:
+def _scores_and_values(
+    block: blocks.Attention, p: dict[str, np.ndarray], before: PyTree
+) -> tuple[np.ndarray, np.ndarray]:
     """W (d, d) and V (d, m) of the tokens as they enter the model."""
     if block.weights != "softmax" or block.skip:
         raise ValueError(f"{_NOT} weights {block.weights!r}, skip={block.skip}. Wanted {_CLASS}, skip=False.")

@@ -11,6 +11,7 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq._bound import Assumption, Bound, Constants, Term, total, worst
+from ntkseq._types import AnyHead, ArrayLike, Lengths
 from ntkseq.bounds import losses
 from ntkseq.bounds.assumptions import beforehand, independent, within
 from ntkseq.bounds.attention_covers import Sizes, rounded_up
@@ -21,7 +22,7 @@ from ntkseq.bounds.system import EPS
 GRID = 2**0.125
 
 
-def labelled(y: Any, n: int, loss: Loss) -> np.ndarray:
+def labelled(y: ArrayLike, n: int, loss: Loss) -> np.ndarray:
     """Labels (n,); -1/+1 where the loss asks for them."""
     y = _checks.host("y", y)
     if y.shape != (n,):
@@ -157,8 +158,8 @@ class Setting:
 
 
 def setting(
-    head: Any, x: Any, y: Any, names: tuple[str, ...], *, Bx: float, delta: float, loss: str, gamma: float,
-    radii: Mapping[str, float] | None, grid: float, tried: int, lengths: Any, more: str = "",
+    head: AnyHead, x: ArrayLike, y: ArrayLike, names: tuple[str, ...], *, Bx: float, delta: float, loss: str,
+    gamma: float, radii: Mapping[str, float] | None, grid: float, tried: int, lengths: Lengths, more: str = "",
 ) -> Setting:  # fmt: skip
     """Check everything at the door and look at the data."""
     if not isinstance(head, AttentionHead):

@@ -11,13 +11,14 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq._bound import Assumption, Bound, Constants, Term
+from ntkseq._types import AnyHead
 from ntkseq.bounds.assumptions import independent
 from ntkseq.bounds.attention_head import AttentionHead
 
 STATES = "the constants of the paper are not at hand: a rate only"
 
 
-def edelman2022(head: Any, n: int, t: int, *, Bx: float) -> Bound[EdelmanConstants]:
+def edelman2022(head: AnyHead, n: int, t: int, *, Bx: float) -> Bound[EdelmanConstants]:
     """State the rate of Edelman, Goel, Kakade & Zhang for one head; it has no number.
 
         gap ~ sqrt(C log(n t)/n),    C = (L Bx)^2 (|V|_21^(2/3) + (|W|_21 |V| Bx)^(2/3))^3
@@ -75,7 +76,7 @@ def edelman2022(head: Any, n: int, t: int, *, Bx: float) -> Bound[EdelmanConstan
     )
 
 
-def trauger_tewari2024(head: Any, n: int) -> Bound[TraugerTewariConstants]:
+def trauger_tewari2024(head: AnyHead, n: int) -> Bound[TraugerTewariConstants]:
     """State what Trauger & Tewari say of norms and length: norm-based, and free of the length; it has no number.
 
     Their cover of matrices with a bounded sum of absolute entries is proved again in (attention.4), and
@@ -112,7 +113,7 @@ def trauger_tewari2024(head: Any, n: int) -> Bound[TraugerTewariConstants]:
     )
 
 
-def truong2024(head: Any, n: int, *, tol: float | None = None) -> Bound[TruongConstants]:
+def truong2024(head: AnyHead, n: int, *, tol: float | None = None) -> Bound[TruongConstants]:
     """State what Truong says of ranks: O(1/sqrt n) and O(log r_W), free of the length; it has no number.
 
     `attention_rank` is an explicit bound by ranks. It grows like sqrt(r), not log r.
@@ -157,7 +158,7 @@ def truong2024(head: Any, n: int, *, tol: float | None = None) -> Bound[TruongCo
     )
 
 
-def sakai_imaizumi2026(head: Any, n: int, *, p: float = 1.0) -> Bound[SakaiImaizumiConstants]:
+def sakai_imaizumi2026(head: AnyHead, n: int, *, p: float = 1.0) -> Bound[SakaiImaizumiConstants]:
     """State what Sakai & Imaizumi say of spectra: Schatten norms with p chosen after training; it has no number.
 
     Layer by layer, under control of spectral norms, for query-key, value and feed-forward matrices. The formula was not
@@ -270,6 +271,6 @@ def _rate(name: str, stated: Term, beside: tuple[Term, ...], key: str, constants
     )
 
 
-def _is_head(head: Any) -> None:
+def _is_head(head: AnyHead) -> None:
     if not isinstance(head, AttentionHead):
         raise ValueError(f"head must be a bounds.AttentionHead; got {type(head).__name__}.")

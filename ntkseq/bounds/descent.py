@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ntkseq import _checks
 from ntkseq._bound import Assumption, Bound, Constants, Term
+from ntkseq._types import ArrayLike, GramLike
 from ntkseq.bounds.system import EPS, System, system
 
 
-def du2019(K: Any, y: Any, *, eta: float | None = None, steps: int | None = None) -> Bound[DescentConstants]:
+def du2019(K: GramLike, y: ArrayLike, *, eta: float | None = None, steps: int | None = None) -> Bound[DescentConstants]:
     """Bound the training residual of gradient descent in the kernel regime, exactly, after `steps` steps.
 
         |f_k - y| = |(I - eta K)^k y|     for gradient descent on |f - y|^2 / 2 from f_0 = 0

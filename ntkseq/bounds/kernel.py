@@ -11,6 +11,7 @@ import numpy as np
 from ntkseq import _checks
 from ntkseq._bound import Bound, Constants, Term, total
 from ntkseq._outward import outward
+from ntkseq._types import ArrayLike, GramLike
 from ntkseq.bounds.assumptions import beforehand, ceiling
 from ntkseq.bounds.losses import Loss, at_margin, named
 from ntkseq.bounds.svm import hard_margin
@@ -19,8 +20,8 @@ from ntkseq.bounds.uniform import confidence, multiple, ridge_dual
 
 
 def rademacher(
-    K: Any,
-    y: Any,
+    K: GramLike,
+    y: ArrayLike,
     *,
     delta: float = 0.05,
     B0: float = 1.0,
@@ -76,8 +77,8 @@ def rademacher(
 
 
 def margin(
-    K: Any,
-    y: Any,
+    K: GramLike,
+    y: ArrayLike,
     *,
     gamma: float = 1.0,
     delta: float = 0.05,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ntkseq import _checks
 from ntkseq._bound import Bound, Constants, Term, total
 from ntkseq._outward import outward
+from ntkseq._types import AnyKernel, AnyTarget, ArrayLike
 from ntkseq.bounds.assumptions import beforehand, independent, like_these, noiseless
 from ntkseq.bounds.losses import ABSOLUTE
 from ntkseq.bounds.uniform import confidence, multiple
@@ -22,7 +22,14 @@ KERNEL = "the kernel interpolant of noiseless labels (not a network of finite wi
 
 
 def target_risk(
-    target: Any, kernel: Any, x: Any, *, n: int | None = None, delta: float = 0.05, B0: float = 1.0, tried: int = 1
+    target: AnyTarget,
+    kernel: AnyKernel,
+    x: ArrayLike | Tokens,
+    *,
+    n: int | None = None,
+    delta: float = 0.05,
+    B0: float = 1.0,
+    tried: int = 1,
 ) -> Bound[RiskConstants]:
     """Bound the test loss of the kernel interpolant of a target before any label is seen, rigorously.
 
@@ -54,7 +61,7 @@ def target_risk(
     if n is None:
         if isinstance(x, Tokens):
             raise ValueError("n must be given, the number of examples, since x declares token norms only.")
-        n = len(x)
+        n = len(x)  # pyright: ignore[reportArgumentType]
     n = _checks.positive_int("n", n)
     norm = rkhs_norm(target, kernel, x)
     size, kappa = math.sqrt(norm.value or 0.0), math.sqrt(norm.constants.kernel_diagonal)
@@ -80,7 +87,14 @@ def target_risk(
 
 
 def sample_size(
-    target: Any, kernel: Any, x: Any, *, eps: float, delta: float = 0.05, B0: float = 1.0, tried: int = 1
+    target: AnyTarget,
+    kernel: AnyKernel,
+    x: ArrayLike | Tokens,
+    *,
+    eps: float,
+    delta: float = 0.05,
+    B0: float = 1.0,
+    tried: int = 1,
 ) -> Bound[SampleSizeConstants]:
     """Bound the number of examples after which the kernel interpolant of a target errs by at most eps.
 
@@ -132,7 +146,14 @@ def sample_size(
 
 
 def every_step_risk(
-    target: Any, kernel: Any, x: Any, *, n: int, delta: float = 0.05, B0: float = 1.0, tried: int = 1
+    target: AnyTarget,
+    kernel: AnyKernel,
+    x: ArrayLike | Tokens,
+    *,
+    n: int,
+    delta: float = 0.05,
+    B0: float = 1.0,
+    tried: int = 1,
 ) -> Bound[StepsRiskConstants]:
     """Bound the test loss of the kernel interpolant of a position-to-position target before any label is seen.
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq._bound import Assumption, Bound, Constants, Term, total
+from ntkseq._types import ArrayLike
 from ntkseq.bounds import maml_forms
 from ntkseq.bounds.assumptions import gaussian
 from ntkseq.bounds.maml_forms import OUTWARD, Sides
@@ -21,7 +22,9 @@ FORMS = ("derived", "paper")
 QUANTITY = "E excess risk of the averaged iterate"
 
 
-def maml_upper(problem: Any, steps: int, *, form: str = "derived", **constants: Any) -> Bound[MamlConstants]:
+def maml_upper(
+    problem: MixedRegression, steps: int, *, form: str = "derived", **constants: Any
+) -> Bound[MamlConstants]:
     """Bound the excess risk after `steps` steps from above.
 
         derived   sum Xi start^2/mu / (2 alpha^2 T) + sum Xi (f + c s0) / (1 - alpha c tr Sigma)             (maml.14)
@@ -72,7 +75,9 @@ def maml_upper(problem: Any, steps: int, *, form: str = "derived", **constants: 
     )
 
 
-def maml_lower(problem: Any, steps: int, *, form: str = "derived", **constants: Any) -> Bound[MamlConstants]:
+def maml_lower(
+    problem: MixedRegression, steps: int, *, form: str = "derived", **constants: Any
+) -> Bound[MamlConstants]:
     """Bound the excess risk after `steps` steps from below.
 
         derived   sum mu_te [start^2 (1-a^T)^2/x^2 + alpha^2 pi V_T(a)/((1-a^2) T^2)] / 2                    (maml.15)
@@ -109,7 +114,12 @@ def maml_lower(problem: Any, steps: int, *, form: str = "derived", **constants: 
 
 
 def maml_sides(
-    problem: Any, horizons: Any, *, form: str = "derived", axes: Mapping[str, Any] | None = None, **constants: Any
+    problem: MixedRegression,
+    horizons: ArrayLike,
+    *,
+    form: str = "derived",
+    axes: Mapping[str, Any] | None = None,
+    **constants: Any,
 ) -> Sides:
     """Both bounds at many horizons at once, as arrays: for curves and grids. NaN where a condition fails.
 
@@ -143,12 +153,12 @@ def maml_sides(
     return Sides(**{name: a.reshape(*shape, *horizons.shape) for name, a in stacked.items()}, constants=None)
 
 
-def _found(problem: Any, steps: Any, form: Any, constants: dict[str, Any]) -> tuple[int, Sides]:
+def _found(problem: MixedRegression, steps: ArrayLike, form: str, constants: dict[str, Any]) -> tuple[int, Sides]:
     steps = _checks.positive_int("steps", steps)
     return steps, _sides(problem, np.asarray(steps), form, constants)
 
 
-def _sides(problem: Any, T: np.ndarray, form: Any, constants: dict[str, Any]) -> Sides:
+def _sides(problem: MixedRegression, T: np.ndarray, form: str, constants: dict[str, Any]) -> Sides:
     if not isinstance(problem, MixedRegression):
         raise ValueError(f"problem must be a risks.MixedRegression; got {type(problem).__name__}.")
     _checks.choice("form", form, FORMS)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ntkseq._types import ArrayLike
 from ntkseq.risks import MixedRegression
 from ntkseq.risks.moments import second_of_quadratic
 
@@ -55,7 +56,7 @@ class Sides:
     constants: Derived | Paper | None
 
 
-def effective(problem: MixedRegression, T: Any) -> Float[np.ndarray, "... d"]:
+def effective(problem: MixedRegression, T: ArrayLike) -> Float[np.ndarray, "... d"]:
     """Effective meta weights Xi = mu_te/(T mu) min(1, (alpha T mu)^2). (maml.12)"""
     T = np.asarray(T, np.float64)[..., None]
     mu = problem.mu_tr
@@ -75,7 +76,7 @@ def derived_constants(problem: MixedRegression) -> tuple[float, float]:
     return float(c), float(f)
 
 
-def derived(problem: MixedRegression, T: Any) -> Sides:
+def derived(problem: MixedRegression, T: ArrayLike) -> Sides:
     """Both sides with every constant explicit. (maml.14), (maml.15)"""
     T = np.asarray(T, np.float64)
     alpha, mu, lam, weights = problem.alpha, problem.mu_tr, problem.spectrum, problem.mu_te
@@ -148,7 +149,7 @@ def paper_constants(
     return Paper(c, f, g, C, alpha_limit=1 / (c * total) if total else math.inf, b1=b1)
 
 
-def paper(problem: MixedRegression, T: Any, **given: Any) -> Sides:
+def paper(problem: MixedRegression, T: ArrayLike, **given: Any) -> Sides:
     """The paper's two sides, recalled: constants 2, 2, 2 above; below without the factor that makes it false."""
     T = np.asarray(T, np.float64)
     constants = paper_constants(problem, **given)

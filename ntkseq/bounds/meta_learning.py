@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +11,7 @@ from jaxtyping import Float
 from ntkseq import _checks
 from ntkseq._bound import Assumption, Bound, Constants, Term, total
 from ntkseq._outward import outward
+from ntkseq._types import ArrayLike, PyTree
 from ntkseq.bounds.assumptions import beforehand, ceiling, independent_tasks
 from ntkseq.bounds.losses import named
 from ntkseq.bounds.system import EPS, System, system
@@ -21,9 +21,9 @@ PREDICTOR = "the meta-kernel predictor with these coefficients (not a network of
 
 
 def meta_kernel(
-    Phi: Any,
-    labels: Any,
-    start: Any = None,
+    Phi: ArrayLike,
+    labels: ArrayLike,
+    start: PyTree = None,
     *,
     kind: str = "derived",
     reg: float = 0.0,
@@ -256,7 +256,7 @@ def _trace(known: System) -> float:
     return min(known.trace, computed / (1 - e)) if e is not None and 0 <= e < 1 else known.trace
 
 
-def _checked(name: str, values: Any) -> Float[np.ndarray, "N q ..."]:
+def _checked(name: str, values: ArrayLike) -> Float[np.ndarray, "N q ..."]:
     array = _checks.numbers(name, values)
     if array.ndim not in (2, 3) or 0 in array.shape:
         raise ValueError(f"{name} must have shape (N, q), tasks and queries, or (N, q, k); got {array.shape}.")

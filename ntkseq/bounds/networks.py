@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ntkseq import _checks
 from ntkseq._bound import Assumption, Bound, Constants, Term, total
+from ntkseq._types import ArrayLike, GramLike
 from ntkseq.bounds.assumptions import beforehand
 from ntkseq.bounds.svm import hard_margin
 from ntkseq.bounds.system import EPS, System, system
 
 
-def arora2019(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0) -> Bound[AroraConstants]:
+def arora2019(K: GramLike, y: ArrayLike, *, delta: float = 0.05, constant: float = 1.0) -> Bound[AroraConstants]:
     """Evaluate the fine-grained bound of Arora et al. for a wide network trained to the end, as recalled.
 
         E l <= 2 sqrt(y'K^-1 y tr K)/n + constant sqrt(log(n/(lambda_0 delta))/n)
@@ -97,7 +97,9 @@ def arora2019(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0) -> 
     )
 
 
-def cao_gu2019(K: Any, y: Any, *, delta: float = 0.05, constant: float = 1.0, depth: int = 1) -> Bound[CaoGuConstants]:
+def cao_gu2019(
+    K: GramLike, y: ArrayLike, *, delta: float = 0.05, constant: float = 1.0, depth: int = 1
+) -> Bound[CaoGuConstants]:
     """Evaluate the bound of Cao & Gu for one pass of SGD, as recalled.
 
         E P(sign f(x) != y) <= constant depth sqrt(inf tr K)/n + constant sqrt(log(1/delta)/n),

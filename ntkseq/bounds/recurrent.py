@@ -13,6 +13,7 @@ import numpy as np
 from ntkseq import _checks, _precision
 from ntkseq._bound import Assumption, Bound, Constants, Term
 from ntkseq._outward import at_most
+from ntkseq._types import AnyTarget, ArrayLike, GramLike
 from ntkseq.bounds.assumptions import independent, noiseless
 from ntkseq.bounds.kernel import rademacher
 from ntkseq.bounds.known_target import target_risk
@@ -34,7 +35,14 @@ OPTIMUM = Term(
 
 
 def allen_zhu_li2019(
-    target: Any, x: Any, y: Any, *, eps: float = 0.1, width: int | None = None, outputs: int = 1, **own: Any
+    target: AnyTarget,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    eps: float = 0.1,
+    width: int | None = None,
+    outputs: int = 1,
+    **own: Any,
 ) -> Bound[AllenZhuLiConstants]:
     """State the theorem of Allen-Zhu & Li with its checkable assumptions; it has no number.
 
@@ -91,7 +99,7 @@ def allen_zhu_li2019(
     )
 
 
-def wang_shen2021(target: Any, x: Any, y: Any, **own: Any) -> Bound[WangShenConstants]:
+def wang_shen2021(target: AnyTarget, x: ArrayLike, y: ArrayLike, **own: Any) -> Bound[WangShenConstants]:
     """State what is known here of the theorems of Wang, Shen, Hu & Cao; they have no number.
 
         P(sign f(x) != y) <= O~(poly(t) sqrt(y'K^-1 y/n)) + O(sqrt(log(1/delta)/n))
@@ -137,7 +145,14 @@ def wang_shen2021(target: Any, x: Any, y: Any, **own: Any) -> Bound[WangShenCons
 
 
 def panigrahi_goyal2021(
-    target: Any, x: Any, y: Any, *, eps: float = 0.1, width: int | None = None, outputs: int = 1, **own: Any
+    target: Any,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    eps: float = 0.1,
+    width: int | None = None,
+    outputs: int = 1,
+    **own: Any,
 ) -> Bound[PanigrahiGoyalConstants]:
     """State the theorem of Panigrahi & Goyal with its checkable assumptions; it has no number.
 
@@ -234,12 +249,14 @@ class _Facts:
     noiseless: Assumption
 
     @classmethod
-    def of(cls, target: Any, x: Any, y: Any, eps: Any, *, K: Any, rate_only: bool = False) -> _Facts:
+    def of(
+        cls, target: AnyTarget, x: ArrayLike, y: ArrayLike, eps: Any, *, K: GramLike | None, rate_only: bool = False
+    ) -> _Facts:
         _checks.outside("K", K, "")
         if isinstance(x, Tokens):
             raise ValueError("x must be the inputs (n, t, d) here; got declared tokens. target_risk takes those.")
         tokens = Tokens.measured(x)
-        y = _checks.labels("y", y, len(x))
+        y = _checks.labels("y", y, len(x))  # pyright: ignore[reportArgumentType]
         found = jax.vmap(target)(jnp.asarray(x))  # in the dtype that sets the tolerance below
         gap = float(np.max(np.abs(np.asarray(found, np.float64) - y)))
         allowed = 256 * _precision.eps(found.dtype) * (1.0 + float(np.max(np.abs(y))))

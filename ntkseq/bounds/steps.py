@@ -12,6 +12,7 @@ from jaxtyping import Float
 from ntkseq import _checks
 from ntkseq._bound import Bound, Constants, Term, total
 from ntkseq._outward import outward
+from ntkseq._types import ArrayLike, GramLike
 from ntkseq.bounds.assumptions import beforehand, ceiling_of_steps, independent
 from ntkseq.bounds.losses import ABSOLUTE
 from ntkseq.bounds.system import EPS, System, system
@@ -20,14 +21,14 @@ from ntkseq.grams.arrays import as_gram
 
 
 def rademacher_steps(
-    K: Any,
-    y: Any,
+    K: GramLike,
+    y: ArrayLike,
     *,
-    steps: Any = None,
+    steps: ArrayLike | None = None,
     delta: float = 0.05,
     B0: float = 1.0,
     reg: float = 0.0,
-    kappa: Any = None,
+    kappa: float | None = None,
     tried: int = 1,
 ) -> Bound[StepsConstants]:
     """Bound the expected loss of one kernel predictor with outputs at every step, rigorously.
@@ -82,7 +83,14 @@ def rademacher_steps(
 
 
 def rademacher_each_step(
-    K: Any, y: Any, *, delta: float = 0.05, B0: float = 1.0, reg: float = 0.0, kappa: Any = None, tried: int = 1
+    K: GramLike,
+    y: ArrayLike,
+    *,
+    delta: float = 0.05,
+    B0: float = 1.0,
+    reg: float = 0.0,
+    kappa: float | None = None,
+    tried: int = 1,
 ) -> tuple[Bound[StepsConstants], ...]:
     """Bound the expected loss of every single step, all at once.
 
@@ -148,7 +156,7 @@ class _Options:
     tried: int
 
 
-def _options(*, delta: float, B0: float, reg: float, kappa: Any, tried: int) -> _Options:
+def _options(*, delta: float, B0: float, reg: float, kappa: float | None, tried: int) -> _Options:
     return _Options(
         delta=_checks.probability("delta", delta),
         B0=_checks.nonnegative("B0", B0, positive=True),
@@ -158,7 +166,7 @@ def _options(*, delta: float, B0: float, reg: float, kappa: Any, tried: int) -> 
     )
 
 
-def _setting(K: Any, y: Any, options: _Options) -> tuple[System, Float[np.ndarray, "n t o"]]:
+def _setting(K: GramLike, y: ArrayLike, options: _Options) -> tuple[System, Float[np.ndarray, "n t o"]]:
     y = _labels(y)
     n, t, _ = y.shape
     if options.kappa is not None:
@@ -257,7 +265,7 @@ def _fitted(known: System, y: Float[np.ndarray, "n t o"], dual: np.ndarray, chos
     return _Fitted(max(norm, 0.0), min(1.0, loss))
 
 
-def _labels(y: Any) -> Float[np.ndarray, "n t o"]:
+def _labels(y: ArrayLike) -> Float[np.ndarray, "n t o"]:
     y = _checks.host("y", y)
     if y.dtype.kind not in "fiub" or y.ndim not in (2, 3) or not y.size:
         raise ValueError(
@@ -268,7 +276,7 @@ def _labels(y: Any) -> Float[np.ndarray, "n t o"]:
     return y if y.ndim == 3 else y[:, :, None]
 
 
-def _chosen(steps: Any, t: int) -> np.ndarray:
+def _chosen(steps: ArrayLike | None, t: int) -> np.ndarray:
     if steps is None:
         return np.arange(t)
     chosen = _checks.host("steps", steps)
@@ -279,7 +287,7 @@ def _chosen(steps: Any, t: int) -> np.ndarray:
     return chosen
 
 
-def _ceilings(kappa: Any, t: int) -> Float[np.ndarray, " t"]:
+def _ceilings(kappa: float | None, t: int) -> Float[np.ndarray, " t"]:
     given = _checks.real("kappa", kappa)
     if given.shape not in ((), (t,)) or (given <= 0).any():
         raise ValueError(
@@ -288,7 +296,7 @@ def _ceilings(kappa: Any, t: int) -> Float[np.ndarray, " t"]:
     return np.broadcast_to(given, (t,)).copy()
 
 
-def _points(K: Any, n: int, t: int) -> Any:
+def _points(K: GramLike, n: int, t: int) -> Any:
     """K as a matrix of n t points, the steps of a sequence next to each other."""
     shape = _checks.shape("K", K)
     if len(shape) == 4:

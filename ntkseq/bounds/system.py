@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -12,6 +11,7 @@ from jaxtyping import Float
 from ntkseq import _checks
 from ntkseq._bound import Assumption
 from ntkseq._outward import at_most, interval, outward
+from ntkseq._types import ArrayLike, GramLike
 from ntkseq.bounds.assumptions import independent
 from ntkseq.grams.arrays import symmetric
 from ntkseq.spectra import FullSpectrum
@@ -133,7 +133,7 @@ class System:
         )
 
 
-def system(K: Any, y: Any, *, name: str = "K", signs: bool = False, vectors: bool = False) -> System:
+def system(K: GramLike, y: ArrayLike, *, name: str = "K", signs: bool = False, vectors: bool = False) -> System:
     """Check K and y at the door and bring them to the host; `name` is that of K in messages.
 
     Raises:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ntkseq import _checks
+from ntkseq._types import PyTree
 from ntkseq.spectra.interval import Interval
 
 REFERENCES = ("du2019provably",)
@@ -112,7 +113,9 @@ class Trajectory:
         return [*remarks, "  not certified: the kernel between records is not known"]
 
 
-def learning_speed(table: Any, *, lr: float, n: int, whole: bool, start: Any = None, losses: Any = None) -> Trajectory:
+def learning_speed(
+    table: Any, *, lr: float, n: int, whole: bool, start: PyTree = None, losses: Any = None
+) -> Trajectory:
     """What the kernels along a tracked run say of the speed of learning, and of the assumption of Du et al.
 
         |r_s| ~ product over j < s of max(|1 - lr lambda_min(j)/n|, |1 - lr lambda_max(j)/n|) |r_0| or less,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
+from ntkseq._types import AnyArray, ArrayLike
 from ntkseq.concepts.series import Series
+
+Own = TypeVar("Own", bound="Target")  # not Self, which the check of types at run time does not know in a method
 
 
 class Target(abc.ABC):
@@ -50,7 +53,7 @@ class Target(abc.ABC):
         """Where this target leaves the class as its paper states it; empty if it does not. Not under a trace."""
         return ()
 
-    def scaled(self, factor: float) -> Any:
+    def scaled(self: Own, factor: float) -> Own:
         """The same target with all directions times `factor`: of tokens that much shorter it has the same values."""
         return jax.tree.map(lambda beta: beta * float(factor), self)
 
@@ -61,10 +64,10 @@ class Target(abc.ABC):
         return None if None in degrees else max(d for d in degrees if d is not None)
 
     @abc.abstractmethod
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: ArrayLike) -> Any:
         """f(x) for one sequence."""
 
-    def read(self, x: Any) -> Float[Array, "t d"]:
+    def read(self, x: ArrayLike) -> Float[Array, "t d"]:
         """The sequence, if all positions and features are there.
 
         Raises:
@@ -101,7 +104,7 @@ class Parts(Target):
         return np.array([norm(part.beta) for part in self.parts])
 
 
-def position(name: str, value: Any) -> int:
+def position(name: str, value: object) -> int:
     """Check one position: an integer >= 0."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
         raise ValueError(
@@ -110,7 +113,7 @@ def position(name: str, value: Any) -> int:
     return int(value)
 
 
-def directions(name: str, beta: Any, axes: str) -> Any:
+def directions(name: str, beta: AnyArray, axes: str) -> Any:
     """Check directions with the named axes; NumPy float64 unless they are JAX arrays. Placeholders pass."""
     wanted = f"({axes.replace(' ', ', ')}{'' if ' ' in axes else ','})"
     _checks.unmasked(name, beta)
@@ -133,12 +136,12 @@ def same_features(name: str, betas: Iterable[Any]) -> int:
     return sizes[0]
 
 
-def norm(beta: Any) -> float:
+def norm(beta: AnyArray) -> float:
     """|beta| in host float64."""
     return float(np.linalg.norm(np.asarray(beta, np.float64)))
 
 
-def in_dtype(beta: Any, x: Array) -> Array:
+def in_dtype(beta: AnyArray, x: Array) -> Array:
     """Directions in the dtype of x."""
     return beta.astype(x.dtype) if isinstance(beta, jax.Array) else jnp.asarray(beta, x.dtype)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +9,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks
 from ntkseq._struct import static, struct
+from ntkseq._types import ArrayLike, DType
 from ntkseq.concepts._target import Target
 
 
@@ -44,12 +43,12 @@ def sample(
     d: int,
     *,
     key: jax.Array,
-    token_norm: Any = 1.0,
+    token_norm: ArrayLike = 1.0,
     first: str | None = None,
     eps_x: float | None = None,
     bias: float = 0.0,
     noise: float = 0.0,
-    dtype: Any = None,
+    dtype: DType | None = None,
 ) -> Sample:
     """Draw tokens uniformly from spheres, and label the sequences by a target.
 
@@ -108,7 +107,7 @@ def sample(
     return Sample(x, y, clean, target, norms, common, noise)
 
 
-def _norms(token_norm: Any, first: str | None, eps_x: float | None, t: int) -> tuple[np.ndarray, bool]:
+def _norms(token_norm: ArrayLike, first: str | None, eps_x: float | None, t: int) -> tuple[np.ndarray, bool]:
     """The norm of the token at each step, and whether the first is common."""
     if first is not None:
         _checks.choice("first", first, ("common",))
@@ -141,7 +140,7 @@ def _bias(bias: float, drawn: int) -> float:
     return share
 
 
-def _on_spheres(key: jax.Array, shape: tuple[int, ...], bias: float, dtype: Any) -> Array:
+def _on_spheres(key: jax.Array, shape: tuple[int, ...], bias: float, dtype: DType) -> Array:
     """Unit tokens, uniform but for a last coordinate of `bias` (if that is above 0)."""
     free = shape[-1] - (bias > 0)
     z = jax.random.normal(key, (*shape[:-1], free), dtype)

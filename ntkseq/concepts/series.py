@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._types import AnyArray
 from ntkseq.activations import Activation
 from ntkseq.concepts import _sums
 from ntkseq.concepts._families import FAMILIES, NOT_ANALYTIC
@@ -124,7 +125,7 @@ class Series:
         log_c = self.log_abs(len(self.given))[start : len(self.given)]
         return _sums.finite_log_sum(log_c, weight.log(i), i * math.log(R))
 
-    def __call__(self, z: Any) -> Any:
+    def __call__(self, z: AnyArray) -> Any:
         """phi(z), elementwise, also beyond the radius of the series; a JAX array gives one, all else NumPy."""
         if self.given:
             value = 0.0 * z if isinstance(z, jax.Array) else np.zeros(np.shape(z))

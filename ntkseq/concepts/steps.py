@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
+from ntkseq._types import ArrayLike
 from ntkseq.concepts import _target
 from ntkseq.concepts._target import Parts
 from ntkseq.concepts.series import Series, get
@@ -73,8 +74,7 @@ class PositionToPosition(Parts):
         outputs = named if self.outputs is None else _checks.positive_int("outputs", self.outputs)
         if outputs < named:
             raise ValueError(f"outputs must be at least {named}, since a part feeds output {named - 1}; got {outputs}.")
-        object.__setattr__(self, "parts", parts)
-        object.__setattr__(self, "outputs", outputs)
+        fill(self, parts=parts, outputs=outputs)
 
     @property
     def steps(self) -> int:
@@ -98,7 +98,7 @@ class PositionToPosition(Parts):
                 found.append(f"the direction of part {r} has norm {norm:.3g}, not 1")
         return tuple(found)
 
-    def __call__(self, x: Any) -> Float[Array, "t o"]:
+    def __call__(self, x: ArrayLike) -> Float[Array, "t o"]:
         x = self.read(x)
         beta = jnp.stack([_target.in_dtype(part.beta, x) for part in self.parts])
         z = _target.product("kd,kd->k", x[np.array([part.source for part in self.parts])], beta)

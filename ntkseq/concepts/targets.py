@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
-from ntkseq._struct import replace, static, struct
+from ntkseq._struct import fill, replace, static, struct
+from ntkseq._types import ArrayLike
 from ntkseq.concepts import _target
 from ntkseq.concepts._target import Parts, Target
 from ntkseq.concepts.series import Series, get
@@ -63,13 +64,13 @@ class Additive(Parts):
         if not parts:
             raise ValueError("parts must hold at least one (position, beta, series); got none.")
         _target.same_features("beta", [part.beta for part in parts])
-        object.__setattr__(self, "parts", parts)
+        fill(self, parts=parts)
 
     @property
     def steps(self) -> int:
         return 1 + max(part.position for part in self.parts)
 
-    def __call__(self, x: Any) -> Float[Array, ""]:
+    def __call__(self, x: ArrayLike) -> Float[Array, ""]:
         x = self.read(x)
         beta = jnp.stack([_target.in_dtype(part.beta, x) for part in self.parts])
         z = _target.product("kd,kd->k", x[np.array([part.position for part in self.parts])], beta)
@@ -121,7 +122,7 @@ class NVariable(Target):
                 f"positions must be N different ones, with one row of betas (N, d) each; got positions {positions} and "
                 f"betas {betas.shape}. Add up the directions of equal positions."
             )
-        _set(self, positions=positions, betas=betas, series=get(self.series))
+        fill(self, positions=positions, betas=betas, series=get(self.series))
 
     @property
     def variables(self) -> int:
@@ -155,7 +156,7 @@ class NVariable(Target):
         """|beta_j| of each block, in host float64."""
         return np.array([_target.norm(beta) for beta in self.betas])
 
-    def __call__(self, x: Any) -> Float[Array, ""]:
+    def __call__(self, x: ArrayLike) -> Float[Array, ""]:
         x = self.read(x)
         return self.series(_target.product("jd,jd->", x[np.array(self.positions)], _target.in_dtype(self.betas, x)))
 
@@ -205,7 +206,7 @@ class WholeSequence(Target):
                 f"betas (p, s, d) hold p = {p} terms; got {len(series)} series and weights {weights.shape}. "
                 "Give one series and one weight per term, or one series for all."
             )
-        _set(self, series=series, betas=betas, weights=weights, start=_target.position("start", self.start))
+        fill(self, series=series, betas=betas, weights=weights, start=_target.position("start", self.start))
 
     @property
     def parts(self) -> tuple[tuple[Any, NVariable], ...]:
@@ -248,7 +249,7 @@ class WholeSequence(Target):
                 found.append(f"the direction of term {r} has norm {norm:.3g}, not 1")
         return tuple(found)
 
-    def __call__(self, x: Any) -> Float[Array, ""]:
+    def __call__(self, x: ArrayLike) -> Float[Array, ""]:
         x = self.read(x)
         z = _target.product("sd,psd->p", x[self.start : self.steps], _target.in_dtype(self.betas, x))
         weights, total = _target.in_dtype(self.weights, x), jnp.zeros((), x.dtype)
@@ -264,9 +265,3 @@ def _part(given: Any) -> Part:
         raise ValueError(f"each of parts must be (position, beta, series); got {_checks.shown(given)}.")
     position, beta, series = given
     return Part(_target.position("position", position), _target.directions("beta", beta, "d"), get(series))
-
-
-def _set(target: Any, **values: Any) -> None:
-    """Fill fields of a frozen record while it is being made."""
-    for name, value in values.items():
-        object.__setattr__(target, name, value)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from ntkseq import _checks
+from ntkseq._types import DType
 
 __all__ = ["digits"]
 
@@ -18,7 +19,7 @@ SHUFFLE_SEED = 0
 
 
 def digits(
-    classes: Iterable[int] | None = None, *, dtype: Any = jnp.float32, scale: bool = True
+    classes: Iterable[int] | None = None, *, dtype: DType = jnp.float32, scale: bool = True
 ) -> tuple[Float[Array, "n 8 8"], Shaped[Array, " n"]]:
     """Handwritten digits, 8 x 8 pixels, each read as a sequence of its 8 rows from top to bottom.
 

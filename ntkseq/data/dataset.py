@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from ntkseq import _checks
 from ntkseq._struct import replace, static, struct
+from ntkseq._types import AnyArray, Lengths
 from ntkseq.data.labels import number
 
 
@@ -44,7 +45,7 @@ class Dataset:
         if self.x_test is not None:
             _check("_test", self.x_test, self.y_test, self.lengths_test)
 
-    def binary(self, a: Any, b: Any) -> Dataset:
+    def binary(self, a: object, b: object) -> Dataset:
         """The examples of two classes only, with y = -1 for `a` and +1 for `b`, in the dtype of `x`.
 
         Args:
@@ -85,7 +86,7 @@ class Dataset:
             )
         return self.binary(*self.classes)
 
-    def _code(self, asked: Any) -> int:
+    def _code(self, asked: object) -> int:
         if str(asked) not in self.classes and (value := number(str(asked))) in self.classes:
             return self.classes.index(str(value))
         if str(asked) not in self.classes:
@@ -102,7 +103,7 @@ class Dataset:
         return "\n  ".join([line, *told])
 
 
-def _check(end: str, x: Any, y: Any, lengths: Any) -> None:
+def _check(end: str, x: AnyArray, y: AnyArray | None, lengths: Lengths) -> None:
     """Check one split; `end` is that of the names of its fields."""
     _checks.outside(f"lengths{end}", lengths, "")
     array = _checks.host(f"x{end}", x)
@@ -117,7 +118,7 @@ def _check(end: str, x: Any, y: Any, lengths: Any) -> None:
         _checks.labels(f"y{end}", y, n)
 
 
-def _keep(first: int, second: int, x: Any, y: Any, lengths: Any) -> tuple[Any, Any, Any]:
+def _keep(first: int, second: int, x: AnyArray, y: AnyArray | None, lengths: Lengths) -> tuple[Any, Any, Any]:
     """The examples whose code is `first` or `second`, with signs for labels."""
     y = np.asarray(y)  # on the host: nothing to compile for each new size
     which = np.flatnonzero((y == first) | (y == second))

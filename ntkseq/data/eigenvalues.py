@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._types import ArrayLike
 
 __all__ = ["exponential", "power_law", "spread", "two_levels", "two_levels_at"]
 
@@ -81,7 +81,7 @@ def two_levels_at(steps: int, *, head: float, tail: float) -> Float[np.ndarray, 
     return two_levels(max(first + 1, round(steps * log ** powers[1])), first)
 
 
-def spread(spectrum: Any, *, diversity: float, logs: float = 0.0) -> Float[np.ndarray, " d"]:
+def spread(spectrum: ArrayLike, *, diversity: float, logs: float = 0.0) -> Float[np.ndarray, " d"]:
     """Standard deviations of a task's coordinates: as different as `diversity` says, whatever the inputs' spectrum.
 
         spread_i^2 = k log(i + 1)^logs,    k such that sum_i spread_i^2 lam_i = diversity

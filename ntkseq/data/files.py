@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._types import DType
 from ntkseq.data import arff, npz, tables, ts
 from ntkseq.data import tokens as token
 from ntkseq.data.dataset import Dataset
@@ -37,7 +38,7 @@ def load(
     tokens: str = "auto",
     header: bool | None = None,
     delimiter: str = "auto",
-    dtype: Any = None,
+    dtype: DType | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Dataset:
     """Read sequences and labels from an npz, csv, tsv, txt, ts or arff file.
@@ -243,7 +244,7 @@ def _finite(part: Split, where: str) -> None:
         raise ValueError(f"{where}: {error}") from None
 
 
-def _floating(part: Split, dtype: Any, where: str) -> Any:
+def _floating(part: Split, dtype: DType | None, where: str) -> Any:
     """The sequences as a JAX array, finite in the dtype they end in."""
     if dtype is None:
         floating = part.x.dtype.kind == "f" and part.x.dtype.itemsize <= np.dtype(jnp.result_type(float)).itemsize
@@ -255,7 +256,7 @@ def _floating(part: Split, dtype: Any, where: str) -> Any:
     return jnp.asarray(x)
 
 
-def _label_array(codes: np.ndarray | None, dtype: Any) -> Any:
+def _label_array(codes: np.ndarray | None, dtype: DType) -> Any:
     if codes is None:
         return None
     return jnp.asarray(codes, jnp.int32 if codes.dtype.kind == "i" else dtype)

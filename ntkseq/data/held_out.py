@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Real
 
 from ntkseq import _checks
+from ntkseq._types import ArrayLike, Lengths
 from ntkseq.data.splits import repeats
 
 __all__ = ["Classes", "Part", "by_class"]
@@ -47,7 +48,9 @@ class Classes:
     repeated: int = 0
 
 
-def by_class(x: Any, y: Any, *, held_out: Any, key: jax.Array | None = None, lengths: Any = None) -> Classes:
+def by_class(
+    x: ArrayLike, y: ArrayLike, *, held_out: Any, key: jax.Array | None = None, lengths: Lengths = None
+) -> Classes:
     """Split labelled examples by class, so that tasks of `data.tasks.few_shot_tasks` at test time are of new classes.
 
     Args:

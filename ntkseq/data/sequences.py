@@ -12,11 +12,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ntkseq import _checks
+from ntkseq._types import DType
 
 __all__ = ["count_ones", "delay", "near_duplicates", "parity", "ragged", "teacher_sum", "unit_tokens"]
 
 
-def unit_tokens(n: int, t: int, d: int, *, key: jax.Array, dtype: Any = None) -> Float[Array, "n t d"]:
+def unit_tokens(n: int, t: int, d: int, *, key: jax.Array, dtype: DType | None = None) -> Float[Array, "n t d"]:
     """Tokens drawn uniformly from the unit sphere in d dimensions.
 
     Args:
@@ -40,7 +41,7 @@ def teacher_sum(
     key: jax.Array,
     function: Callable[[Array], Array] = jnp.square,
     directions: Float[Array, "t d"] | None = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
 ) -> tuple[Float[Array, "n t d"], Float[Array, " n"]]:
     """Unit tokens with an additive target, the class that recurrent kernels provably learn.
 
@@ -87,7 +88,7 @@ def teacher_sum(
 
 
 def count_ones(
-    n: int, t: int, *, key: jax.Array, dtype: Any = None
+    n: int, t: int, *, key: jax.Array, dtype: DType | None = None
 ) -> tuple[Float[Array, "n t 1"], Float[Array, " n"]]:
     """Random bits 0/1 with the number of ones as target: y = sum_l x_l, linear and additive in the tokens.
 
@@ -115,7 +116,7 @@ def count_ones(
 
 
 def parity(
-    n: int, t: int, *, key: jax.Array, over: int | None = None, dtype: Any = None
+    n: int, t: int, *, key: jax.Array, over: int | None = None, dtype: DType | None = None
 ) -> tuple[Float[Array, "n t 1"], Float[Array, " n"]]:
     """Random signs with their product as label: y = prod_{l <= over} x_l, the target that no sum of tokens explains.
 
@@ -148,7 +149,7 @@ def parity(
 
 
 def delay(
-    n: int, t: int, lag: int, *, key: jax.Array, d: int = 1, dtype: Any = None
+    n: int, t: int, lag: int, *, key: jax.Array, d: int = 1, dtype: DType | None = None
 ) -> tuple[Float[Array, "n t d"], Float[Array, " n"]]:
     """Gaussian tokens whose label is the sign of a token `lag` steps before the last: y = sign(x_{t-lag}[1]).
 
@@ -181,7 +182,7 @@ def delay(
 
 
 def near_duplicates(
-    n: int, t: int, distance: float | tuple[float, float], *, key: jax.Array, d: int = 1, dtype: Any = None
+    n: int, t: int, distance: float | tuple[float, float], *, key: jax.Array, d: int = 1, dtype: DType | None = None
 ) -> tuple[Float[Array, "n t d"], Float[Array, " n"]]:
     """Gaussian sequences with two planted pairs of near duplicates, which decide the least eigenvalue of a kernel.
 
@@ -230,7 +231,7 @@ def near_duplicates(
 
 
 def ragged(
-    n: int, t_max: int, d: int, *, key: jax.Array, t_min: int = 1, dtype: Any = None
+    n: int, t_max: int, d: int, *, key: jax.Array, t_min: int = 1, dtype: DType | None = None
 ) -> tuple[Float[Array, "n t d"], Int[Array, " n"]]:
     """Gaussian sequences of unequal length, padded with zeros.
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._types import ArrayLike, DType, Lengths, Number
 
 __all__ = ["Support", "Tasks", "few_shot_tasks", "linear_regression", "sinusoids"]
 
@@ -46,8 +47,8 @@ class Tasks(NamedTuple):
 
 
 def few_shot_tasks(
-    x: Any,
-    y: Any,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     shots: int,
     key: jax.Array,
@@ -55,7 +56,7 @@ def few_shot_tasks(
     ways: int | None = None,
     tasks: int = 16,
     permute: bool = False,
-    lengths: Any = None,
+    lengths: Lengths = None,
 ) -> Tasks:
     """Tasks cut out of labelled examples: some classes each, `shots` support and `queries` query examples per class.
 
@@ -133,7 +134,7 @@ def sinusoids(
     phase: tuple[float, float] = (0.0, math.pi),
     reach: float = 5.0,
     noise: float = 0.0,
-    dtype: Any = None,
+    dtype: DType | None = None,
 ) -> Tasks:
     """Regression to sine waves, one amplitude and phase per task: y = A sin(x - phase) + noise z.
 
@@ -172,7 +173,7 @@ def sinusoids(
     return Tasks(Support(x[:, :s, None], ys), x[:, s:, None], y[:, s:], None, truth)
 
 
-def _range(name: str, value: Any) -> tuple[float, float]:
+def _range(name: str, value: object) -> tuple[float, float]:
     ends = _checks.real(name, value)
     if ends.shape != (2,) or ends[0] > ends[1]:
         raise ValueError(f"{name} must be a range (low, high) with low <= high; got {_checks.shown(value)}.")
@@ -183,14 +184,14 @@ def linear_regression(
     n: int,
     n1: int,
     n2: int,
-    spectrum: Any,
+    spectrum: ArrayLike,
     *,
     key: jax.Array,
-    mean: Any = 0.0,
-    spread: Any = 1.0,
+    mean: ArrayLike = 0.0,
+    spread: Number = 1.0,
     noise: float = 0.0,
-    rotation: Any = None,
-    dtype: Any = None,
+    rotation: ArrayLike | None = None,
+    dtype: DType | None = None,
 ) -> Tasks:
     """Mixed linear regression, the model of the theory of MAML's averaged SGD: y = theta . x + noise z.
 
@@ -246,7 +247,7 @@ def linear_regression(
     return Tasks(Support(x[:, :n1], y[:, :n1]), x[:, n1:], y[:, n1:], None, theta)
 
 
-def _in_basis(name: str, value: Any, d: int) -> Float[np.ndarray, " d"]:
+def _in_basis(name: str, value: object, d: int) -> Float[np.ndarray, " d"]:
     array = _checks.real(name, value)
     if array.ndim > 1 or (array.ndim == 1 and array.shape != (d,)):
         raise ValueError(f"{name} must be a finite number or shape ({d},), as the spectrum; got shape {array.shape}.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ntkseq import _checks
+from ntkseq._types import ArrayLike
 
 __all__ = ["decode", "descriptions", "encode", "one_hot_letters", "placed", "read", "windows"]
 
@@ -79,12 +79,12 @@ def encode(text: str) -> Int[np.ndarray, " length"]:
     return np.array([code["0"] if c.isdigit() else code.get(c, len(ALPHABET) - 1) for c in plain], np.int32)
 
 
-def decode(codes: Any) -> str:
+def decode(codes: ArrayLike) -> str:
     """The text of some codes, a sequence of integers."""
     return "".join(ALPHABET[code] for code in _codes(codes).ravel())
 
 
-def _codes(codes: Any) -> Int[np.ndarray, "*n"]:
+def _codes(codes: ArrayLike) -> Int[np.ndarray, "*n"]:
     """Codes, checked."""
     codes = _checks.host("codes", codes)
     if codes.dtype.kind not in "iu" or not codes.size or codes.min() < 0 or codes.max() >= len(ALPHABET):

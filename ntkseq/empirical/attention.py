@@ -9,6 +9,7 @@ from typing import Any
 import jax
 from jaxtyping import Array
 
+from ntkseq._types import AnyFunction, PyTree
 from ntkseq.empirical.attention_sites import Run, Site
 from ntkseq.empirical.trace import trace
 
@@ -23,7 +24,7 @@ class AttentionWeights:
     f: Callable[..., Any]
     tag: str
 
-    def __call__(self, params: Any, *x: Any) -> tuple[Array, ...]:
+    def __call__(self, params: PyTree, *x: Any) -> tuple[Array, ...]:
         """The matrices in the order in which f makes them; layers in a `lax.scan` are one array, stacked in front.
 
         Axes of length 1 in front of a matrix, such as a batch axis of a model that wants one, are dropped.
@@ -37,12 +38,12 @@ class AttentionWeights:
         """
         return self.with_output(params, *x)[1]
 
-    def with_output(self, params: Any, *x: Any) -> tuple[Any, tuple[Array, ...]]:
+    def with_output(self, params: PyTree, *x: Any) -> tuple[Any, tuple[Array, ...]]:
         """f(params, *x) and the matrices, from one run."""
         found, out = self._run(params, x)
         return out, tuple(array for _, array in found)
 
-    def sites(self, params: Any, *x: Any) -> tuple[Site, ...]:
+    def sites(self, params: PyTree, *x: Any) -> tuple[Site, ...]:
         """What was found where, without computing anything."""
         told: list[Site] = []
 
@@ -54,7 +55,7 @@ class AttentionWeights:
         jax.eval_shape(look, params, *x)
         return tuple(told)
 
-    def _run(self, params: Any, x: tuple[Any, ...]) -> tuple[list[tuple[Site, Array]], Any]:
+    def _run(self, params: PyTree, x: tuple[Any, ...]) -> tuple[list[tuple[Site, Array]], Any]:
         leaves, tree = jax.tree.flatten((params, x))
         out_tree: list[Any] = []
 
@@ -84,7 +85,7 @@ class AttentionWeights:
         return found, jax.tree.unflatten(out_tree[0], out)
 
 
-def attention_weights(f: Any, *, tag: Any = "attention") -> AttentionWeights:
+def attention_weights(f: AnyFunction, *, tag: str = "attention") -> AttentionWeights:
     """The function (params, x) -> attention matrices of a model, read off its equations.
 
     Nothing in the model changes. An attention matrix is what is divided by its own sum and then contracted with other

@@ -206,7 +206,7 @@ class Run:
         self.hidden.append((what + (f" ({scope})" if scope else ""), tagged))
 
 
-def _beside(tag: Any, shift: int) -> Any:
+def _beside(tag: str | None, shift: int) -> Any:
     """The tag of weights that get one axis more in front, or lose it; of what is not weights nothing is known."""
     return weights.Weights(tag.axis + shift) if isinstance(tag, weights.Weights) and tag.axis + shift >= 0 else None
 

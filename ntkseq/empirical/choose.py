@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 
 from ntkseq import _checks, _memory
 from ntkseq._precision import wide
+from ntkseq._types import PyTree
 from ntkseq.empirical import costs, speeds
 from ntkseq.empirical.contract import Outputs
 from ntkseq.empirical.function import Function
@@ -32,7 +32,7 @@ def nowhere(group: Group, outputs: Outputs, speeds: costs.Speeds) -> bool:
 
 def choose(
     function: Function,
-    x: Any,
+    x: PyTree,
     keep: Keep = costs.structured,
     orders: tuple[tuple[str, str], ...] = (),
     join: bool = True,
@@ -66,7 +66,7 @@ def choose(
     return Choice(tuple(groups), plain, found.outputs, tuple(chosen), tuple(sorted(asked)), rates, found.twins)
 
 
-def block(function: Function, x: Any, choice: Choice, memory: int | None) -> int | None:
+def block(function: Function, x: PyTree, choice: Choice, memory: int | None) -> int | None:
     """Examples whose factors may be held at once, None for all of them: what is to be held fits the memory.
 
     memory: bytes to use; half of what is free if None.
@@ -96,7 +96,7 @@ def bytes_per_example(function: Function, choice: Choice) -> int:
     return size * (rows + sum(costs.factor_entries(group, o) for group in choice.groups))
 
 
-def check_orders(orders: Any) -> tuple[tuple[str, str], ...]:
+def check_orders(orders: Mapping[str, str] | tuple[tuple[str, str], ...] | None) -> tuple[tuple[str, str], ...]:
     """The caller's orders, {regular expression: order}, as pairs.
 
     Raises:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +15,7 @@ import numpy as np
 from jax import Array, lax
 
 from ntkseq._precision import wide
+from ntkseq._types import PyTree
 
 _TILE = 512  # uses of a tile of examples in the order "gram": the tile then stays in the second-level cache
 BLOCK = 1 << 24
@@ -98,7 +98,7 @@ def weights(layouts: Sequence[Layout], left: Factors, right: Factors | None, out
     count = -(-span // width)
     width = -(-span // count)
 
-    def block(start: Any) -> Array:
+    def block(start: PyTree) -> Array:
         cut = lambda factors: _matrices(layouts, factors, start, width, outputs, table)  # noqa: E731
         one = cut(left)
         return rows_product(one, one if right is None else cut(right), outputs)
@@ -170,7 +170,9 @@ def _gram_tile(layouts: Sequence[Layout], left: Factors, right: Factors, outputs
     return sum(pairs[1:], pairs[0])
 
 
-def _gram_pair(one: Layout, two: Layout, left: Any, right: Any, outputs: Outputs) -> Array:
+def _gram_pair(
+    one: Layout, two: Layout, left: tuple[Array, Array], right: tuple[Array, Array], outputs: Outputs
+) -> Array:
     """Sum over b, t, s of (first . first')(second . second')."""
     o_left, o_right = outputs.left, outputs.right
     dense = not one.rows and not two.rows and left[0].shape[-3] == 1
@@ -205,7 +207,7 @@ def _gram_pair(one: Layout, two: Layout, left: Any, right: Any, outputs: Outputs
     return values.transpose([rest.index(letter) for letter in "ij" + outputs.out])
 
 
-def _flat_pair(left: Any, right: Any) -> Array:
+def _flat_pair(left: tuple[Array, Array], right: tuple[Array, Array]) -> Array:
     """`_gram_pair` for one matrix and a sum over outputs: two plain matrix products, multiplied before they unfold."""
     uses = lambda a: (a.shape[0], a.shape[-2])  # noqa: E731
     # (n, [o,] 1, T, c) -> (n T, [o] c)
@@ -220,7 +222,7 @@ def _picked(numbers: Array, factor: Array) -> Array:
 
 
 def _matrices(
-    layouts: Sequence[Layout], factors: Factors, start: Any, width: int, outputs: Outputs, table: int
+    layouts: Sequence[Layout], factors: Factors, start: PyTree, width: int, outputs: Outputs, table: int
 ) -> Array:
     """Columns start .. start + width of the matrices J: (n, o, B c width)."""
     total = None

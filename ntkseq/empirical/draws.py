@@ -11,6 +11,7 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq._struct import static, struct
+from ntkseq._types import AnyFunction, ArrayLike, Key, PyTree
 
 PRIOR = 4
 """Degrees of freedom with which the variances of all widths together count in that of one width."""
@@ -68,7 +69,7 @@ class Convergence:
         return "\n".join(lines)
 
 
-def average(make: Callable[[Any], Any], keys: Any, x: Any, x2: Any = None) -> Average:
+def average(make: Callable[[Any], Any], keys: Key | int | Iterable[Any], x: PyTree, x2: PyTree = None) -> Average:
     """Mean and spread of the kernels of several draws of the parameters.
 
     One kernel is held at a time, beside two matrices of running sums in float64. A kernel whose parameters are leaves
@@ -106,7 +107,12 @@ def average(make: Callable[[Any], Any], keys: Any, x: Any, x2: Any = None) -> Av
 
 
 def convergence(
-    make: Callable[[Any, Any], Any], widths: Sequence[int], keys: Any, x: Any, limit: Any, x2: Any = None
+    make: Callable[[Any, Any], Any],
+    widths: Sequence[int],
+    keys: Key | int | Iterable[Any],
+    x: PyTree,
+    limit: ArrayLike,
+    x2: PyTree = None,
 ) -> Convergence:
     """The deviation of kernels of finite width from a limit, and the power of the width with which it falls.
 
@@ -191,7 +197,7 @@ def _slope(widths: tuple[int, ...], y: np.ndarray, variances: np.ndarray) -> tup
     return slope, float(np.sqrt(max(floor, misfit) / size))
 
 
-def _keys(keys: Any) -> list[Any]:
+def _keys(keys: Key | int | Iterable[Any]) -> list[Any]:
     """Random keys one by one, two of them at least."""
     try:
         found = [_checks.prng_key(f"keys[{i}]", key) for i, key in enumerate(_each(keys))]
@@ -210,13 +216,13 @@ def _each(keys: Any) -> Iterable[Any]:
     return list(keys)
 
 
-def _check_draws(takes: str, make: Any, x: Any, x2: Any) -> None:
+def _check_draws(takes: str, make: AnyFunction, x: PyTree, x2: PyTree) -> None:
     _checks.function("make", make, takes)
     for name, given in (("x", x), ("x2", x2)):
         _checks.outside(name, given, "")
 
 
-def _values(make: Callable[..., Any], arguments: tuple[Any, ...], index: int, x: Any, x2: Any) -> np.ndarray:
+def _values(make: Callable[..., Any], arguments: tuple[Any, ...], index: int, x: PyTree, x2: PyTree) -> np.ndarray:
     """The kernel matrix of one draw, in float64 on the host."""
     kernel = make(*arguments)
     if not callable(kernel):

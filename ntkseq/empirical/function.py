@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from ntkseq import _calls, _checks, _devices, _guests, _keys
 from ntkseq._precision import is_complex, wide
 from ntkseq._struct import replace, static, struct
+from ntkseq._types import AnyArray, AnyFunction, Lengths, PyTree, Trainable
 from ntkseq.empirical import randomness
 from ntkseq.empirical.trace import opened
 
@@ -52,11 +53,11 @@ class Function:
         """What is left of two axes of outputs: both, their diagonal, or the mean of that."""
         return str(self.outputs) if self.outputs in ("full", "diagonal") else "trace"
 
-    def root(self, index: int) -> Any:
+    def root(self, index: int) -> AnyArray | None:
         """The square root of the learning rate of the trained leaf with that index; None is 1."""
         return None if self.roots is None else self.roots[index]
 
-    def outputs_at(self, weights: Any, x: Any) -> Float[Array, " o"]:
+    def outputs_at(self, weights: Sequence[Any], x: PyTree) -> Float[Array, " o"]:
         """The outputs that the kernel is of, for one example and other values of the trained leaves.
 
         x: what `inputs` made, one example of it. One output if `outputs` is an int or "pseudo".
@@ -69,7 +70,7 @@ class Function:
             return out[self.outputs : self.outputs + 1]
         return jnp.sum(out, keepdims=True) * out.shape[0] ** -0.5 if self.outputs == "pseudo" else out
 
-    def at(self, params: Any) -> Function:
+    def at(self, params: PyTree) -> Function:
         """The same function at other parameters, of the same tree, shapes and dtypes.
 
         Raises:
@@ -90,11 +91,11 @@ class Function:
             leaves.append(array)
         return replace(self, leaves=tuple(leaves))
 
-    def values(self, x: Any) -> Float[Array, "n o"]:
+    def values(self, x: PyTree) -> Float[Array, "n o"]:
         """`outputs_at` for a batch."""
         return jax.vmap(lambda one: self.outputs_at(self.weights, one))(x)
 
-    def inputs(self, x: Any, lengths: Any = None, name: str = "x") -> tuple[Any, ...]:
+    def inputs(self, x: PyTree, lengths: Lengths = None, name: str = "x") -> tuple[Any, ...]:
         """The arguments of f behind params, checked, every leaf with leading axis n: (x,) or (x, lengths).
 
         name: of x in messages.
@@ -130,13 +131,13 @@ class Function:
         _check_returned(structure, shapes(own, 0), tree, shapes(leaves, 1))
         return arguments
 
-    def width(self, x: Any) -> int:
+    def width(self, x: PyTree) -> int:
         """The number of outputs that the kernel is of, for checked inputs."""
         one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), x)
         return jax.eval_shape(self.outputs_at, self.weights, one).shape[0]
 
 
-def check_outputs(outputs: Any) -> str | int:
+def check_outputs(outputs: str | int) -> str | int:
     """One of the words, or the index of an output.
 
     Raises:
@@ -153,7 +154,9 @@ def check_outputs(outputs: Any) -> str | int:
     return outputs
 
 
-def function(f: Any, params: Any, trainable: Any = None, rates: Any = None, outputs: str | int = "trace") -> Function:
+def function(
+    f: AnyFunction, params: PyTree, trainable: Trainable = None, rates: PyTree = None, outputs: str | int = "trace"
+) -> Function:
     """A `Function` from what a user has.
 
     Args:
@@ -193,7 +196,7 @@ def function(f: Any, params: Any, trainable: Any = None, rates: Any = None, outp
 
 
 @lru_cache(maxsize=256)
-def _check_returned(structure: Any, own: tuple, tree: Any, inputs: tuple) -> None:
+def _check_returned(structure: Any, own: tuple, tree: PyTree, inputs: tuple) -> None:
     """That f takes one example of these shapes, returns (o,) real numbers and has a derivative; once for all."""
     made: Function = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in own])
     x = jax.tree.unflatten(tree, [jax.ShapeDtypeStruct(*leaf) for leaf in inputs])
@@ -248,7 +251,7 @@ def shapes(leaves: list[Any], skip: int) -> tuple:
     return tuple((tuple(leaf.shape[skip:]), jnp.dtype(leaf.dtype)) for leaf in leaves)
 
 
-def _array(name: str, leaf: Any) -> Array:
+def _array(name: str, leaf: AnyArray) -> Array:
     if isinstance(leaf, jax.Array):
         return _strong(_devices.together(name, leaf))
     try:
@@ -264,7 +267,7 @@ def _strong(array: Array) -> Array:
     return array.astype(array.dtype) if getattr(array, "weak_type", False) else array
 
 
-def _parameter(name: str, leaf: Any) -> Array:
+def _parameter(name: str, leaf: AnyArray) -> Array:
     try:
         held = _devices.together(f"params at {name}", leaf)
         array = _strong(held) if isinstance(held, jax.Array) else jnp.asarray(held)
@@ -281,7 +284,7 @@ def _parameter(name: str, leaf: Any) -> Array:
 _SHOWN = 6  # paths in a message
 
 
-def _nothing(trainable: Any, leaves: int, floats: list[str], chosen: bool) -> str:
+def _nothing(trainable: Trainable, leaves: int, floats: list[str], chosen: bool) -> str:
     """Why nothing is left to train."""
     what = f"{leaves} {'leaf' if leaves == 1 else 'leaves'}, {len(floats)} of them floating"
     if not floats:
@@ -293,7 +296,7 @@ def _nothing(trainable: Any, leaves: int, floats: list[str], chosen: bool) -> st
     return f"trainable= must choose a floating leaf of params; got {what}, and {found}. The paths are {paths}."
 
 
-def selected(trainable: Any, name: str) -> bool:
+def selected(trainable: Trainable, name: str) -> bool:
     """Whether the leaf of that path counts, by what a user gave as `trainable`."""
     if trainable is None:
         return True
@@ -306,7 +309,7 @@ def selected(trainable: Any, name: str) -> bool:
     )
 
 
-def _rates(rates: Any, names: list[str], tree: Any, chosen: list[int]) -> dict[int, Any] | None:
+def _rates(rates: PyTree, names: list[str], tree: PyTree, chosen: list[int]) -> dict[int, Any] | None:
     if rates is None:
         return None
     if isinstance(rates, Mapping) and all(isinstance(key, str) for key in rates) and jax.tree.structure(rates) != tree:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ntkseq._struct import static, struct
+from ntkseq._types import PyTree
 from ntkseq.empirical.function import Function
 from ntkseq.empirical.structure import Choice, Prepared, prepare, total
 
@@ -31,7 +32,7 @@ def tile(function: Function, left: Late, right: Late) -> Array:
     """(n, m, ...): the factors of a block of the left are made once, those of the right for each of them."""
     rows, columns = _blocks(left), _blocks(right)
 
-    def row(one: Any) -> Array:
+    def row(one: PyTree) -> Array:
         mine = prepare(function, one, left.choice)
         return _joined(lax.map(lambda other: total(mine, prepare(function, other, right.choice)), columns), 1)
 
@@ -91,6 +92,6 @@ def _joined(blocks: Array, axis: int) -> Array:
     return blocks.reshape(*blocks.shape[:axis], -1, *blocks.shape[axis + 2 :])
 
 
-def _put(whole: Array, value: Array, i: Any, j: Any) -> Array:
+def _put(whole: Array, value: Array, i: Array, j: Array) -> Array:
     zero = jnp.zeros_like(i)
     return lax.dynamic_update_slice(whole, value, (i, j, *[zero] * (whole.ndim - 2)))

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkseq import _keys
-from ntkseq._struct import replace, struct
+from ntkseq._struct import fill, replace, struct
+from ntkseq._types import AnyArray, AnyFunction, Lengths, PyTree, Trainable
 from ntkseq.empirical import products
 from ntkseq.empirical.function import Function, check_outputs, function
 from ntkseq.empirical.methods.base import Method
@@ -89,20 +90,19 @@ class NTK(Kernel):
 
     def __init__(
         self,
-        f: Any,
-        params: Any,
+        f: AnyFunction,
+        params: PyTree,
         *,
         outputs: str | int = "trace",
         method: str | Method = "auto",
-        trainable: Any = None,
-        rates: Any = None,
+        trainable: Trainable = None,
+        rates: PyTree = None,
     ) -> None:
         self._fill(function(f, params, trainable, rates, outputs), as_method(method))
 
     def _fill(self, function: Function, method: Method) -> None:
         method.check(function)
-        object.__setattr__(self, "function", function)
-        object.__setattr__(self, "method", method)
+        fill(self, function=function, method=method)
 
     def with_(self, **changes: Any) -> NTK:
         """A copy with another params, outputs or method.
@@ -137,11 +137,11 @@ class NTK(Kernel):
         return self.function.outputs
 
     @property
-    def params(self) -> Any:
+    def params(self) -> PyTree:
         """The parameters at which the kernel is taken."""
         return _keys.made_again(jax.tree.unflatten(self.function.tree, self.function.leaves))
 
-    def prepare(self, x: Any, lengths: Any = None) -> Side:
+    def prepare(self, x: PyTree, lengths: Lengths = None) -> Side:
         x = self.function.inputs(x, lengths)
         side = self.method.prepare(self.function, x)
         return side if self.method.states_rounding else Unstated(x, side)
@@ -156,14 +156,16 @@ class NTK(Kernel):
     def diag_side(self, side: Side) -> Float[Array, "n ..."]:
         return self.method.diagonal(self.function, _side(side))
 
-    def trace(self, x: Any, lengths: Any = None) -> Float[Array, "..."]:
+    def trace(self, x: PyTree, lengths: Lengths = None) -> Float[Array, "..."]:
         """The trace of K(x, x), without K: a number, (o,) for "diagonal", the sum over outputs too for "full"."""
         values = self.diag(x, lengths)
         if self.outputs == "full":
             values = jnp.trace(values, axis1=1, axis2=2)
         return jnp.sum(values, axis=0)
 
-    def mv(self, x: Any, v: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None) -> Float[Array, "n ..."]:
+    def mv(
+        self, x: PyTree, v: AnyArray, x2: PyTree = None, *, lengths: Lengths = None, lengths2: Lengths = None
+    ) -> Float[Array, "n ..."]:
         """K(x, x2) v without K, by one reverse and one forward derivative; `x2=None`: x.
 
         Args:
@@ -177,7 +179,7 @@ class NTK(Kernel):
         return products.kernel_vector(self.function, left, right, v)
 
     def by_leaf(
-        self, x: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None
+        self, x: PyTree, x2: PyTree = None, *, lengths: Lengths = None, lengths2: Lengths = None
     ) -> dict[str, Float[Array, "n m ..."]]:
         """The kernel as a sum over leaves of the parameters: {path: its part}, by structure or Jacobian.
 
@@ -187,7 +189,7 @@ class NTK(Kernel):
         left = self.function.inputs(x, lengths)
         return held.by_leaf(self.function, left, None if x2 is None else self.function.inputs(x2, lengths2, "x2"))
 
-    def plan(self, x: Any, lengths: Any = None) -> Plan:
+    def plan(self, x: PyTree, lengths: Lengths = None) -> Plan:
         """What is done with each leaf for these inputs, and why, with predicted time and memory; print it."""
         return self.method.plan(self.function, self.function.inputs(x, lengths))
 

@@ -9,6 +9,7 @@ import jax
 
 from ntkseq import _memory
 from ntkseq._precision import wide
+from ntkseq._types import PyTree
 from ntkseq.empirical import choose, costs, speeds
 from ntkseq.empirical.function import Function
 from ntkseq.empirical.structure import Choice, Found, examine, order_of
@@ -69,14 +70,14 @@ class Plan:
         return "\n".join(lines)
 
 
-def in_words(function: Function, x: Any, method: str, remark: str) -> Plan:
+def in_words(function: Function, x: PyTree, method: str, remark: str) -> Plan:
     """The plan of a method that goes through all leaves alike."""
     n, o = jax.tree.leaves(x)[0].shape[0], function.width(x)
     size = wide(function.weights[0].dtype).itemsize * o * sum(weight.size for weight in function.weights)
     return Plan(n, o, method, (), 0.0, 0, n * size, None, speeds.known(function.weights[0]), remark)
 
 
-def leaf_by_leaf(function: Function, x: Any, choice: Choice, method: str, why: str, memory: int | None) -> Plan:
+def leaf_by_leaf(function: Function, x: PyTree, choice: Choice, method: str, why: str, memory: int | None) -> Plan:
     """The plan for checked inputs x with themselves; why: a leaf that has factors goes by its gradients."""
     empty = in_words(function, x, method, "")
     n, o, found, names = empty.n, empty.outputs, examine(function, x), function.names

@@ -9,7 +9,6 @@ exactly, and this kernel is at every theta that of f at theta_0.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, _keys
 from ntkseq._struct import static, struct
+from ntkseq._types import AnyFunction, Lengths, Number, PyTree, Trainable
 from ntkseq.empirical.function import Function, function
 from ntkseq.empirical.lookups import agreed
 
@@ -35,11 +35,11 @@ class Taylor:
     degree: int = static(default=1)
 
     @property
-    def params(self) -> Any:
+    def params(self) -> PyTree:
         """The parameters at which the polynomial is taken."""
         return _keys.made_again(jax.tree.unflatten(self.function.tree, self.function.leaves))
 
-    def __call__(self, params: Any, x: Any, length: Any = None) -> Float[Array, " o"]:
+    def __call__(self, params: PyTree, x: PyTree, length: Number | None = None) -> Float[Array, " o"]:
         """The outputs for one example.
 
         Raises:
@@ -49,7 +49,7 @@ class Taylor:
         lengths = None if length is None else jnp.asarray(length)[None]
         return self.batch(params, one, lengths)[0]
 
-    def batch(self, params: Any, x: Any, lengths: Any = None) -> Float[Array, "n o"]:
+    def batch(self, params: PyTree, x: PyTree, lengths: Lengths = None) -> Float[Array, "n o"]:
         """The outputs for n examples along the first axis of x.
 
         Raises:
@@ -57,7 +57,7 @@ class Taylor:
         """
         return _polynomial(self.function, self._trained(params), self.function.inputs(x, lengths), self.degree)
 
-    def _trained(self, params: Any) -> list[Array]:
+    def _trained(self, params: PyTree) -> list[Array]:
         """The trained leaves of params, if params are like those of the expansion."""
         leaves, tree = jax.tree.flatten(params)
         if tree != self.function.tree:
@@ -77,7 +77,7 @@ class Taylor:
         return chosen
 
 
-def taylor(f: Any, params: Any, degree: int = 1, *, trainable: Any = None) -> Taylor:
+def taylor(f: AnyFunction, params: PyTree, degree: int = 1, *, trainable: Trainable = None) -> Taylor:
     """The Taylor polynomial of f at params, of degree 1 or 2.
 
     Costs a forward pass in forward mode, nested once for degree 2; no Jacobian or Hessian is formed.
@@ -108,7 +108,7 @@ def taylor(f: Any, params: Any, degree: int = 1, *, trainable: Any = None) -> Ta
     return Taylor(function(f, params, trainable), int(degree))
 
 
-def linearize(f: Any, params: Any, *, trainable: Any = None) -> Taylor:
+def linearize(f: AnyFunction, params: PyTree, *, trainable: Trainable = None) -> Taylor:
     """The network f linearized in its parameters at params: `taylor` of degree 1.
 
     Example:
@@ -123,7 +123,7 @@ def linearize(f: Any, params: Any, *, trainable: Any = None) -> Taylor:
 
 
 @partial(jax.jit, static_argnames="degree")
-def _polynomial(function: Function, weights: list[Array], x: Any, degree: int) -> Array:
+def _polynomial(function: Function, weights: list[Array], x: PyTree, degree: int) -> Array:
     start = function.weights
     moved = [weight - own for weight, own in zip(weights, start, strict=True)]
 

@@ -7,6 +7,7 @@ pass in the dtype of the parameters. Examples go through in blocks, so memory is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks
 from ntkseq._precision import wide
+from ntkseq._types import AnyArray, AnyFunction, PyTree
 from ntkseq.empirical.function import Function
 from ntkseq.empirical.lookups import agreed
 from ntkseq.empirical.trace import inner
@@ -26,7 +28,9 @@ GRADIENT_ENTRIES = 1 << 24
 """Entries of the gradients that are held one per example, at most, where the caller does not say."""
 
 
-def kernel_vector(function: Function, x1: Any, x2: Any, v: Any, batch: int | None = None) -> Float[Array, "n ..."]:
+def kernel_vector(
+    function: Function, x1: PyTree, x2: PyTree, v: AnyArray, batch: int | None = None
+) -> Float[Array, "n ..."]:
     """K(x1, x2) v, without K; linear in v, and symmetric to rounding for x1 = x2.
 
     Costs one vjp of x2 and one jvp of x1 per column of v: for "full", once; otherwise once per output.
@@ -51,7 +55,7 @@ def kernel_vector(function: Function, x1: Any, x2: Any, v: Any, batch: int | Non
     return _kernel_vector(function, x1, x1 if x2 is None else x2, v, batch)
 
 
-def rows(function: Function, x1: Any, x2: Any = None, batch: int | None = None) -> Float[Array, "n m ..."]:
+def rows(function: Function, x1: PyTree, x2: PyTree = None, batch: int | None = None) -> Float[Array, "n m ..."]:
     """K(x1, x2) by products: a gradient per row and output, and a forward pass of it through all of x2.
 
     Costs n o vjps of one example and n o forward passes of x2, whose own values are computed once.
@@ -63,7 +67,7 @@ def rows(function: Function, x1: Any, x2: Any = None, batch: int | None = None) 
     return _rows(function, x1, x1 if x2 is None else x2, batch)
 
 
-def diagonal(function: Function, x: Any, batch: int | None = None) -> Float[Array, "n ..."]:
+def diagonal(function: Function, x: PyTree, batch: int | None = None) -> Float[Array, "n ..."]:
     """The kernel of each example with itself: squared norms of gradients, `batch` of them at a time.
 
     Returns:
@@ -75,7 +79,7 @@ def diagonal(function: Function, x: Any, batch: int | None = None) -> Float[Arra
     return _diagonal(function, x, _checks.positive_int("batch", batch))
 
 
-def trace(function: Function, x: Any, batch: int | None = None) -> Float[Array, "..."]:
+def trace(function: Function, x: PyTree, batch: int | None = None) -> Float[Array, "..."]:
     """The trace of K(x, x): a number, that of the (n o, n o) matrix for "full"; (o,) for "diagonal"."""
     values = diagonal(function, x, batch)
     if function.outputs == "full":
@@ -83,7 +87,7 @@ def trace(function: Function, x: Any, batch: int | None = None) -> Float[Array, 
     return jnp.sum(values, axis=0)
 
 
-def split(tree: Any, batch: int) -> Any:
+def split(tree: PyTree, batch: int) -> Any:
     """Leaves (n, ...) as equal blocks (count, size, ...), size <= batch; the last example fills up the last block."""
     n = jax.tree.leaves(tree)[0].shape[0]
     count = -(-n // batch)
@@ -97,7 +101,7 @@ def split(tree: Any, batch: int) -> Any:
     return jax.tree.map(blocks, tree)
 
 
-def join(values: Any, n: int) -> Any:
+def join(values: AnyArray, n: int) -> Any:
     """Blocks (count, size, ...) as one array of their first n rows."""
     return values.reshape(-1, *values.shape[2:])[:n]
 
@@ -113,12 +117,12 @@ def cotangents(function: Function, vectors: list[Any]) -> list[Array]:
     return [_times(vector.astype(wide(vector.dtype)), function.root(i)) for i, vector in enumerate(vectors)]
 
 
-def forward(function: Function, x: Any) -> Any:
+def forward(function: Function, x: PyTree) -> Any:
     """The map from tangents to the change of the outputs (n, o), with the values at x computed once."""
     return _linear(lambda weights: _values(function, weights, x), function.weights)
 
 
-def _linear(value: Any, weights: list[Any]) -> Any:
+def _linear(value: AnyFunction, weights: list[Any]) -> Any:
     """The derivative as a linear map, that of reverse mode. A custom_vjp has no other: there it is transposed."""
     value = partial(agreed, value)
     with jax.default_matmul_precision("highest"):
@@ -142,18 +146,18 @@ def _only_reverse(jaxpr: Any) -> bool:
     return custom or any(_only_reverse(body) for equation in jaxpr.eqns for body in inner(equation))
 
 
-def _times(vector: Array, root: Any) -> Array:
+def _times(vector: Array, root: AnyArray | None) -> Array:
     return vector if root is None else vector * root.astype(vector.dtype)
 
 
-def _values(function: Function, weights: Any, x: Any) -> Array:
+def _values(function: Function, weights: Sequence[Any], x: PyTree) -> Array:
     return jax.vmap(lambda one: function.outputs_at(weights, one))(x)
 
 
-def _pull(function: Function, blocks: Any, v: Array) -> list[Array]:
+def _pull(function: Function, blocks: PyTree, v: Array) -> list[Array]:
     """Sum over blocks of examples of J^T v: one vector; v: (count, size, o)."""
 
-    def block(total: list[Array], given: Any) -> tuple[list[Array], None]:
+    def block(total: list[Array], given: PyTree) -> tuple[list[Array], None]:
         x, cotangent = given
         with jax.default_matmul_precision("highest"):
             _, back = jax.vjp(lambda weights: _values(function, weights, x), function.weights)
@@ -165,7 +169,7 @@ def _pull(function: Function, blocks: Any, v: Array) -> list[Array]:
     return total
 
 
-def _push(function: Function, blocks: Any, vector: list[Array]) -> Array:
+def _push(function: Function, blocks: PyTree, vector: list[Array]) -> Array:
     """J times a vector, block by block: (count, size, o)."""
     tangent = tangents(function, vector)
 
@@ -173,7 +177,7 @@ def _push(function: Function, blocks: Any, vector: list[Array]) -> Array:
 
 
 @partial(jax.jit, static_argnames="batch")
-def _kernel_vector(function: Function, x1: Any, x2: Any, v: Array, batch: int) -> Array:
+def _kernel_vector(function: Function, x1: PyTree, x2: PyTree, v: Array, batch: int) -> Array:
     n, m = (jax.tree.leaves(x)[0].shape[0] for x in (x1, x2))
     out = jax.eval_shape(lambda x: _values(function, function.weights, x), x2)
     o, dtype = out.shape[1], wide(out.dtype)
@@ -214,13 +218,13 @@ def _kernel_vector(function: Function, x1: Any, x2: Any, v: Array, batch: int) -
 
 
 @partial(jax.jit, static_argnames="batch")
-def _rows(function: Function, x1: Any, x2: Any, batch: int) -> Array:
+def _rows(function: Function, x1: PyTree, x2: PyTree, batch: int) -> Array:
     m = jax.tree.leaves(x2)[0].shape[0]
 
-    def block(some: Any) -> Array:
+    def block(some: PyTree) -> Array:
         push = forward(function, some)
 
-        def row(one: Any) -> Array:
+        def row(one: PyTree) -> Array:
             with jax.default_matmul_precision("highest"):
                 value, back = jax.vjp(lambda weights: function.outputs_at(weights, one), function.weights)
 
@@ -243,11 +247,11 @@ def _rows(function: Function, x1: Any, x2: Any, batch: int) -> Array:
 
 
 @partial(jax.jit, static_argnames="batch")
-def _diagonal(function: Function, x: Any, batch: int) -> Array:
+def _diagonal(function: Function, x: PyTree, batch: int) -> Array:
     n = jax.tree.leaves(x)[0].shape[0]
 
-    def one(example: Any) -> Array:
-        def value(weights: Any) -> Array:
+    def one(example: PyTree) -> Array:
+        def value(weights: Sequence[Any]) -> Array:
             return function.outputs_at(weights, example)
 
         with jax.default_matmul_precision("highest"):

@@ -118,12 +118,12 @@ def _results(equation: Equation, labels: Labels, where: list[str], scope: str) -
     return [every] * count
 
 
-def _inside(jaxpr: Any, labels: Labels, where: list[str], scope: str) -> Labels:
+def _inside(jaxpr: Jaxpr, labels: Labels, where: list[str], scope: str) -> Labels:
     traced = opened(jaxpr)
     return _follow(traced.jaxpr, [NOTHING] * len(traced.jaxpr.constvars), labels, where, scope)
 
 
-def _loop(jaxpr: Any, labels: Labels, fixed: int, carried: int, where: list[str], scope: str) -> Labels:
+def _loop(jaxpr: Jaxpr, labels: Labels, fixed: int, carried: int, where: list[str], scope: str) -> Labels:
     """What is carried gathers labels from turn to turn until nothing is added."""
     labels = list(labels)
     while True:

@@ -25,6 +25,7 @@ from jax import Array, lax
 from ntkseq import _checks
 from ntkseq._precision import wide
 from ntkseq._struct import replace
+from ntkseq._types import AnyArray, PyTree
 from ntkseq.empirical import choose, versions
 from ntkseq.empirical.function import Function
 from ntkseq.empirical.structure import Choice, Prepared, examine, total
@@ -50,7 +51,7 @@ OPERATIONS = 64.0
 """Roundings of its arguments, 2^-53 each, that a program's own are taken to amount to."""
 
 
-def measured(function: Function, x: Any, choice: Choice, find: Find, made: Any = None) -> float:
+def measured(function: Function, x: PyTree, choice: Choice, find: Find, made: Any = None) -> float:
     """Estimate of |computed - exact| / sqrt(K_ii K_jj) over the entries; infinite where nothing can be learnt.
 
     It costs a Jacobian of every example in float64 and n contractions of one example with itself: linear in n, where a
@@ -107,7 +108,7 @@ def compared(function: Function, x: Any, side: Any, tile: Callable[[Function, An
 
 
 def _errors(
-    function: Function, x: Any, choice: Choice, find: Find, made: Prepared | None
+    function: Function, x: PyTree, choice: Choice, find: Find, made: Prepared | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """|J_i|, c_i and eta_i of every example, (n,) or (n, o)."""
     coarse = versions.coarsest(function, x)
@@ -132,7 +133,7 @@ def _errors(
     return own, gross, eta
 
 
-def _apart(one: Version, two: Version, x: Any, made: Prepared | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _apart(one: Version, two: Version, x: PyTree, made: Prepared | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """|J_i| by the first, the sum of the sizes of its terms, and |J_i - J_i'| relative to the lesser of both."""
     n, parts = _count(x), []
     size = int(np.clip(BYTES // (3 * choose.bytes_per_example(one.function, one.choice) + 1), 1, BLOCK))
@@ -150,14 +151,20 @@ def _apart(one: Version, two: Version, x: Any, made: Prepared | None) -> tuple[n
     return own, gross, np.where(np.isnan(eta), np.inf, eta)
 
 
-def _unstable(double: Version, x: Any) -> np.ndarray:
+def _unstable(double: Version, x: PyTree) -> np.ndarray:
     """The relative error of Jacobians in float64, from their answer to a small change of everything."""
     answer = _apart(double, double.nudged(SMALL), x, None)[2]
     return np.where(answer <= APART, OPERATIONS * 2.0**-53 * (1.0 + answer / SMALL), np.inf)
 
 
 def _contraction(
-    function: Function, x: Any, choice: Choice, made: Prepared | None, own: Any, gross: Any, errors: Any
+    function: Function,
+    x: PyTree,
+    choice: Choice,
+    made: Prepared | None,
+    own: np.ndarray,
+    gross: np.ndarray,
+    errors: AnyArray,
 ) -> float:
     """g: what the contraction of two examples loses, relative to the sizes of the terms of both."""
     size, spread, error = (a.reshape(len(a), -1).max(axis=1) for a in (own, _over(gross, own), errors))
@@ -245,12 +252,12 @@ def _over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.where(np.asarray(a) == 0, 0.0, np.asarray(a) / np.asarray(b))
 
 
-def _cut(tree: Any, index: Any) -> Any:
+def _cut(tree: PyTree, index: AnyArray) -> Any:
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
 _taken = jax.jit(_cut)
 
 
-def _count(x: Any) -> int:
+def _count(x: PyTree) -> int:
     return jax.tree.leaves(x)[0].shape[0]

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array, lax
 
 from ntkseq._precision import is_complex, real_dtype, wide
+from ntkseq._types import AnyArray
 from ntkseq.empirical.trace import Equation
 from ntkseq.empirical.views import Leaf, View
 
@@ -91,7 +92,7 @@ def find(equation: Equation, operand: int, view: View, values: list[Any], loops:
     return None
 
 
-def scaled(record: Array, factor: Any) -> Array:
+def scaled(record: Array, factor: complex | AnyArray) -> Array:
     """A record times a number, in float32 at least, and complex where either is."""
     dtype = np.dtype(wide(record.dtype))
     if is_complex(jnp.result_type(factor)):

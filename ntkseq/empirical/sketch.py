@@ -15,8 +15,8 @@ direction at a time is drawn and goes forward through a block of examples, so me
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks
 from ntkseq._precision import wide
+from ntkseq._types import AnyArray, DType, Key, PyTree
 from ntkseq.empirical import products
 from ntkseq.empirical.function import Function
 
@@ -32,7 +33,9 @@ PAIRS = {"trace": "ko,mko->mk", "diagonal": "ko,mko->mko", "full": "ko,mkp->mkop
 """The products of the features of one example with those of m, direction by direction."""
 
 
-def features(function: Function, x: Any, key: Any, count: int, batch: int | None = None) -> Float[Array, "n count o"]:
+def features(
+    function: Function, x: PyTree, key: Key, count: int, batch: int | None = None
+) -> Float[Array, "n count o"]:
     """The random features g_k(x)_o of n examples.
 
     Costs one forward pass and `count` passes of its derivative. With bfloat16 parameters and learning rates, the
@@ -54,7 +57,7 @@ def features(function: Function, x: Any, key: Any, count: int, batch: int | None
     return _features(function, x, key, count, batch)
 
 
-def estimate(left: Any, right: Any, outputs: str = "trace") -> Float[Array, "n m ..."]:
+def estimate(left: AnyArray, right: AnyArray, outputs: str = "trace") -> Float[Array, "n m ..."]:
     """The estimate of K: the mean over directions of the products of features; without bias.
 
     Args:
@@ -68,7 +71,7 @@ def estimate(left: Any, right: Any, outputs: str = "trace") -> Float[Array, "n m
     return _estimate(*_pair(left, right, outputs), outputs)
 
 
-def standard_error(left: Any, right: Any, outputs: str = "trace") -> Float[Array, "n m ..."]:
+def standard_error(left: AnyArray, right: AnyArray, outputs: str = "trace") -> Float[Array, "n m ..."]:
     """The standard error of `estimate`, from the spread of the products over directions:
 
         sqrt(sum_k (s_k - mean)^2 / (count (count - 1)))
@@ -82,13 +85,13 @@ def standard_error(left: Any, right: Any, outputs: str = "trace") -> Float[Array
     return _standard_error(left, right, outputs)
 
 
-def diagonal(features: Any, outputs: str = "trace") -> Float[Array, "n ..."]:
+def diagonal(features: PyTree, outputs: str = "trace") -> Float[Array, "n ..."]:
     """The estimate of the kernel of each example with itself."""
     each = jax.vmap(lambda one: _estimate(one[None], one[None], outputs)[0, 0])
     return each(_pair(features, features, outputs)[0])
 
 
-def entry_error(features: Any, outputs: str = "trace", delta: float = 1e-6) -> float:
+def entry_error(features: PyTree, outputs: str = "trace", delta: float = 1e-6) -> float:
     """e with |estimate_ij - K_ij| <= e sqrt(K_ii K_jj) for all pairs at once, but for probability delta over the keys.
 
     For gradients a and b of size 1, <a, xi> <b, xi> = (<a + b, xi>^2 - <a - b, xi>^2) / 4, and for signs xi the mean of
@@ -106,7 +109,7 @@ def entry_error(features: Any, outputs: str = "trace", delta: float = 1e-6) -> f
     room = float(np.log(4.0 * (pairs + n * o) / delta)) / count  # two squares per pair, and the diagonal
     h = np.linspace(0.0, 2.0 / 3.0, 2001)[1:]
 
-    def solved(tail: Any) -> float:
+    def solved(tail: Callable[[float], float]) -> float:
         low, high = 0.0, 1.0
         while tail(high) < room:
             high *= 2.0
@@ -124,7 +127,7 @@ def entry_error(features: Any, outputs: str = "trace", delta: float = 1e-6) -> f
     return max(over, under) / (1.0 - under) if under < 1.0 else float("inf")
 
 
-def direction(function: Function, key: Any, k: Any) -> list[Array]:
+def direction(function: Function, key: Key, k: AnyArray) -> list[Array]:
     """The k-th direction xi_k: signs in the shape and the sum dtype of each trained leaf."""
     key = jax.random.fold_in(key, k)
     return [
@@ -133,7 +136,7 @@ def direction(function: Function, key: Any, k: Any) -> list[Array]:
     ]
 
 
-def _signs(key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+def _signs(key: Key, shape: tuple[int, ...], dtype: DType) -> Array:
     """Independent signs: the 32 bits of each random word, since drawing words is what costs."""
     size = 1
     for axis in shape:
@@ -144,10 +147,10 @@ def _signs(key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 @partial(jax.jit, static_argnames=("count", "batch"))
-def _features(function: Function, x: Any, key: Any, count: int, batch: int) -> Array:
+def _features(function: Function, x: PyTree, key: Key, count: int, batch: int) -> Array:
     n = jax.tree.leaves(x)[0].shape[0]
 
-    def block(some: Any) -> Array:
+    def block(some: PyTree) -> Array:
         push = products.forward(function, some)
 
         def one(k: Array) -> Array:
@@ -159,7 +162,7 @@ def _features(function: Function, x: Any, key: Any, count: int, batch: int) -> A
     return products.join(jax.lax.map(block, products.split(x, batch)), n)
 
 
-def _pair(left: Any, right: Any, outputs: str) -> tuple[Array, Array]:
+def _pair(left: AnyArray, right: AnyArray, outputs: str) -> tuple[Array, Array]:
     _checks.choice("outputs", outputs, tuple(PAIRS))
     left, right = _checks.floating("left", left), _checks.floating("right", right)
     if left.ndim != 3 or right.ndim != 3 or left.shape[1:] != right.shape[1:] or left.dtype != right.dtype:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ntkseq._checks import is_concrete
 from ntkseq._precision import wide
+from ntkseq._types import AnyArray, DType
 from ntkseq.empirical import contract
 from ntkseq.empirical.contract import Layout, Outputs
 from ntkseq.empirical.costs import Speeds
@@ -30,13 +31,13 @@ ASSUMED = {
 _known: dict[str, Speeds] = {}
 
 
-def known(leaf: Any) -> Speeds:
+def known(leaf: AnyArray | None) -> Speeds:
     """What is known of the device and the precision of a leaf: measured by `calibrate` once, or assumed."""
     device, dtype = device_of(leaf), _dtype(leaf)
     return _recalled(_name(device, dtype)) or ASSUMED.get(device.platform, ASSUMED["other"])
 
 
-def calibrate(leaf: Any = None) -> Speeds:
+def calibrate(leaf: AnyArray | None = None) -> Speeds:
     """Measure the device, in some two seconds, and remember it for this and later processes.
 
     The choices of `empirical.NTK` are made with it from then on. Do it on an idle machine; a file in the folder that
@@ -54,18 +55,18 @@ def calibrate(leaf: Any = None) -> Speeds:
     return found
 
 
-def device_of(leaf: Any) -> Any:
+def device_of(leaf: AnyArray | None) -> Any:
     """The device that an array lies on, or JAX's default."""
     if isinstance(leaf, jax.Array) and is_concrete(leaf):
         return next(iter(leaf.devices()))
     return jax.devices()[0]
 
 
-def _dtype(leaf: Any) -> Any:
+def _dtype(leaf: AnyArray | None) -> Any:
     return wide(jnp.float32 if leaf is None else leaf.dtype)
 
 
-def _measured(dtype: Any) -> Speeds:
+def _measured(dtype: DType) -> Speeds:
     """Each number from a case that is made of it mostly, the known parts of it taken off."""
     side, single = 1024, Outputs(1)
     square = _filled((side, side), dtype)
@@ -88,7 +89,7 @@ def _measured(dtype: Any) -> Speeds:
     return Speeds(product, uses, entry, written, "measured")
 
 
-def _filled(shape: tuple[int, ...], dtype: Any) -> jax.Array:
+def _filled(shape: tuple[int, ...], dtype: DType) -> jax.Array:
     return jnp.asarray(np.random.default_rng(0).standard_normal(shape), dtype)
 
 
@@ -103,7 +104,7 @@ def _seconds(call: Callable[[], Any], repeats: int = 5) -> float:
     return min(times)
 
 
-def _name(device: Any, dtype: Any) -> str:
+def _name(device: Any, dtype: DType) -> str:
     cores = f" {os.cpu_count()} cores" if device.platform == "cpu" else ""
     return f"{device.device_kind}{cores}, {dtype}, jax {jax.__version__}"
 

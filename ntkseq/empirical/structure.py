@@ -12,6 +12,7 @@ from jax import Array
 
 from ntkseq._precision import wide
 from ntkseq._struct import static, struct
+from ntkseq._types import AnyArray, PyTree
 from ntkseq.empirical import contract, costs
 from ntkseq.empirical.contract import Layout, Outputs
 from ntkseq.empirical.function import Function, shapes
@@ -71,7 +72,7 @@ class Prepared:
     choice: Choice = static()
 
 
-def examine(function: Function, x: Any, join: bool = True, beside: bool = True) -> Found:
+def examine(function: Function, x: PyTree, join: bool = True, beside: bool = True) -> Found:
     """The groups of sites of a function and its plain leaves; looked for once for all inputs of one shape.
 
     x: checked inputs. join: whether leaves that a concatenation joins may share a group. beside: those with the same
@@ -82,7 +83,7 @@ def examine(function: Function, x: Any, join: bool = True, beside: bool = True) 
     return _examine(shapes(leaves, 0), tree, shapes(inputs, 1), inputs_tree, join, beside)
 
 
-def prepare(function: Function, x: Any, choice: Choice) -> Prepared:
+def prepare(function: Function, x: PyTree, choice: Choice) -> Prepared:
     """Run and differentiate the function once for every example of a batch."""
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), x)
     plain, groups = choice.plain, choice.groups
@@ -93,7 +94,7 @@ def prepare(function: Function, x: Any, choice: Choice) -> Prepared:
         traced = trace(function.outputs_at, weights, one)
 
         def example(leaves: list[Any]) -> tuple[Any, Any, Any]:
-            def run(taps: Any, free: list[Any]) -> tuple[Array, Any]:
+            def run(taps: PyTree, free: list[Any]) -> tuple[Array, Any]:
                 values = list(weights)
                 for k, value in zip(plain, free, strict=True):
                     values[k] = value
@@ -154,7 +155,7 @@ def _plus(values: list[Array]) -> Array:
     return sum(rest, first)
 
 
-def _contracted(group: Group, order: str | None, left: Any, right: Any, choice: Choice) -> Array:
+def _contracted(group: Group, order: str | None, left: contract.Factors, right: Any, choice: Choice) -> Array:
     layouts = [Layout(bucket.rows, not bucket.record_first) for bucket in group.buckets]
     square, outputs = right is None, choice.outputs
     n, m = left[0][0].shape[0], (left if square else right)[0][0].shape[0]
@@ -181,13 +182,13 @@ def _times(record: Array, ratio: complex) -> Array:
 
 
 @lru_cache(maxsize=64)
-def _examine(own: tuple, tree: Any, inputs: tuple, inputs_tree: Any, join: bool, beside: bool) -> Found:
+def _examine(own: tuple, tree: PyTree, inputs: tuple, inputs_tree: Any, join: bool, beside: bool) -> Found:
     leaves = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in own]
     function: Function = jax.tree.unflatten(tree, leaves)
     one = jax.tree.unflatten(inputs_tree, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in inputs])
     tapper, eps = Tapper(), []
 
-    def look(whole_: Function, one: Any) -> Any:
+    def look(whole_: Function, one: PyTree) -> Any:
         traced: Traced = trace(whole_.outputs_at, whole_.weights, one)
         eps.append(coarsest(traced.jaxpr))
         values = [*whole_.weights, *jax.tree.leaves(one)]
@@ -201,14 +202,14 @@ def _examine(own: tuple, tree: Any, inputs: tuple, inputs_tree: Any, join: bool,
     return Found(tuple(groups), tuple(sorted(plain)), Outputs(out.shape[0], function.kept), twins, max(eps))
 
 
-def _tags(function: Function, x: Any) -> list[Any]:
+def _tags(function: Function, x: PyTree) -> list[Any]:
     params = [
         Param(frozenset([k]), whole(k, weight.ndim, function.root(k))) for k, weight in enumerate(function.weights)
     ]
     return [*params, *[DATA] * len(jax.tree.leaves(x))]
 
 
-def _row(row: Array, root: Any) -> Array:
+def _row(row: Array, root: AnyArray | None) -> Array:
     """(n, o, p) in float32 at least, with the root of the learning rate."""
     row = row.reshape(*row.shape[:2], -1).astype(wide(row.dtype))
     return row if root is None else row * root.astype(row.dtype)

@@ -53,9 +53,9 @@ class Running:
     def evaluate(self) -> list[Any]:
         return evaluate(self.jaxpr, self.equation, self.values)
 
-    def plainly(self, tag: Any) -> Results:
+    def plainly(self, tag: str | None) -> Results:
         return Results(self.evaluate(), [tag] * len(self.equation.outvars), {})
 
-    def at(self, operand: int, value: Any) -> Running:
+    def at(self, operand: int, value: object) -> Running:
         """The same equation with another value in one operand."""
         return dataclasses.replace(self, values=[value if k == operand else v for k, v in enumerate(self.values)])

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ntkseq._types import PyTree
 from ntkseq.empirical import sites, views
 from ntkseq.empirical.sites import Loop, Site
 from ntkseq.empirical.tags import DATA, Param, Place, Results, Running, Shifted
@@ -171,7 +172,7 @@ class Tapper:
         traced, seen = opened(at.equation.params["jaxpr"]), []
         inner, mine = self._inside(at.place)
 
-        def body(values: list[Any], taps: Any) -> tuple[list[Any], dict[Place, Any]]:
+        def body(values: list[Any], taps: PyTree) -> tuple[list[Any], dict[Place, Any]]:
             inner.taps = taps
             found = inner.run(traced, values, tags, at.place, at.loops)
             seen[:] = found.tags
@@ -188,7 +189,7 @@ class Tapper:
         inner, mine = self._inside(at.place)
         branches = [opened(branch) for branch in at.equation.params["branches"]]
 
-        def run(k: int, values: list[Any], taps: Any) -> tuple[list[Any], dict[Place, Any]]:
+        def run(k: int, values: list[Any], taps: PyTree) -> tuple[list[Any], dict[Place, Any]]:
             inner.taps = taps
             found = inner.run(branches[k], values, tags[1:], (*at.place, "branch", k), at.loops)
             inner.opaque(found.tags)
@@ -197,7 +198,7 @@ class Tapper:
         shapes = [jax.eval_shape(lambda v, t, k=k: run(k, v, t)[1], at.values[1:], mine) for k in range(len(branches))]
 
         def branch(k: int) -> Any:
-            def taken(values: list[Any], taps: Any) -> tuple[list[Any], dict[Place, Any]]:
+            def taken(values: list[Any], taps: PyTree) -> tuple[list[Any], dict[Place, Any]]:
                 out, records = run(k, values, taps)
                 for other in shapes[:k] + shapes[k + 1 :]:
                     records |= {key: jnp.zeros(shape.shape, shape.dtype) for key, shape in other.items()}
@@ -234,7 +235,7 @@ class Tapper:
         constants, start, scanned = at.values[:held], at.values[held : held + carried], at.values[held + carried :]
         moving = [k for k in range(carried) if k not in fixed]
 
-        def step(carry: list[Any], now: Any) -> tuple[list[Any], Any]:
+        def step(carry: list[Any], now: PyTree) -> tuple[list[Any], Any]:
             xs, taps = now
             full = [fixed.get(k) for k in range(carried)]
             for k, value in zip(moving, carry, strict=True):

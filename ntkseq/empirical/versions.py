@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq._struct import replace
+from ntkseq._types import AnyArray, DType, PyTree
 from ntkseq.empirical import choose
 from ntkseq.empirical.function import Function
 from ntkseq.empirical.groups import Group
@@ -52,7 +53,7 @@ class Version:
     draw: int = 0
     double: bool = False
 
-    def prepared(self, x: Any) -> Prepared:
+    def prepared(self, x: PyTree) -> Prepared:
         """What each of these examples contributes."""
         with _setting(self.double):
             x = x if self.dtype is None else cast(x, self.dtype)
@@ -66,7 +67,7 @@ class Version:
         return dataclasses.replace(self, function=function, step=step, draw=draw)
 
 
-def other(function: Function, x: Any, choice: Choice, find: Find, dtype: Any) -> tuple[Version, Version] | None:
+def other(function: Function, x: PyTree, choice: Choice, find: Find, dtype: DType) -> tuple[Version, Version] | None:
     """The function as it is and in another precision, done alike; None where it does not run in another.
 
     An f that holds arrays of a fixed dtype refuses others, or computes in them whatever it is given: what it says then
@@ -115,7 +116,7 @@ def _looks(group: Group) -> Any:
     return group.members, group.stack, group.extents, buckets
 
 
-def computes_in(function: Function, x: Any) -> set[Any]:
+def computes_in(function: Function, x: PyTree) -> set[Any]:
     """The floating dtypes in which the equations of a function round: those of their results."""
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), x)
     return set(_rounds_in(trace(function.outputs_at, function.weights, one).jaxpr))
@@ -139,24 +140,24 @@ def _rounds_in(jaxpr: Any) -> Iterator[Any]:
             yield jnp.dtype(dtype)
 
 
-def _loses(before: Any, after: Any) -> bool:
+def _loses(before: PyTree, after: DType) -> bool:
     """Whether a cast rounds; of integers only the large ones would."""
     inexact = before is not None and jnp.issubdtype(before, jnp.inexact)
     return inexact and float(jnp.finfo(before).eps) < float(jnp.finfo(after).eps)
 
 
-def coarsest(function: Function, x: Any) -> Any:
+def coarsest(function: Function, x: PyTree) -> Any:
     """The floating dtype of least precision among parameters and inputs."""
     leaves = [*function.leaves, *jax.tree.leaves(x)]
     kinds = [leaf.dtype for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     return max(kinds, key=lambda dtype: float(jnp.finfo(dtype).eps))
 
 
-def cast(tree: Any, dtype: Any) -> Any:
+def cast(tree: PyTree, dtype: DType) -> Any:
     """Floating leaves in that dtype, complex ones in the complex dtype of its precision."""
     pair = jnp.complex128 if jnp.dtype(dtype) == np.float64 else jnp.complex64
 
-    def one(leaf: Any) -> Any:
+    def one(leaf: AnyArray) -> Any:
         if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
             return leaf.astype(pair)
         return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
@@ -164,7 +165,7 @@ def cast(tree: Any, dtype: Any) -> Any:
     return jax.tree.map(one, tree)
 
 
-def moved(tree: Any, step: float, draw: int = 0, *, whole: bool = True) -> Any:
+def moved(tree: PyTree, step: float, draw: int = 0, *, whole: bool = True) -> Any:
     """Every number by `step` of itself, up or down.
 
     Args:
@@ -176,7 +177,7 @@ def moved(tree: Any, step: float, draw: int = 0, *, whole: bool = True) -> Any:
     leaves, structure = jax.tree.flatten(tree)
     rng = np.random.default_rng(draw)
 
-    def move(leaf: Any) -> Any:
+    def move(leaf: AnyArray) -> Any:
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
             return leaf
         away = leaf * jnp.asarray(1 + step * rng.choice([-1.0, 1.0], leaf.shape), leaf.dtype)
@@ -190,5 +191,5 @@ def _setting(double: bool) -> Any:
 
 
 @partial(jax.jit, static_argnames="choice")
-def _prepare(function: Function, x: Any, choice: Choice) -> Prepared:
+def _prepare(function: Function, x: PyTree, choice: Choice) -> Prepared:
     return prepare(function, x, choice)

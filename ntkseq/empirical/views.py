@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ntkseq._types import AnyArray
 from ntkseq.empirical.trace import Equation
 
 Leaf = int | tuple[Any, ...]
@@ -43,7 +44,7 @@ class View:
         return dataclasses.replace(self, axes=axes)
 
 
-def whole(leaf: int, ndim: int, root: Any = None) -> View:
+def whole(leaf: int, ndim: int, root: AnyArray | None = None) -> View:
     """A leaf as it is. `root`: the square root of its learning rate."""
     return View(leaf, (), tuple(range(ndim)), () if root is None else (root,))
 

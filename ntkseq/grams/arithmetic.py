@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks, _precision
+from ntkseq._types import AnyArray, AnyFunction, DType
 from ntkseq.grams import digits
 from ntkseq.grams.sampling import changed
+
+if TYPE_CHECKING:
+    from ntkseq.grams.base import Gram
+else:  # it imports this file
+    Gram = Any
 
 _ROWS = 512  # that are in float64 at a time
 _UP = 1.0 + 1e-12  # for the roundings of the bounds themselves
 
 
-def times(K: Any, c: float) -> Any:
+def times(K: Gram, c: float) -> Any:
     """c K. None where nothing is known of the result: under a trace, or where c or an entry leaves its range."""
     if not K.held and c >= 0.0 and (made := K.multiple(c)) is not None:
         return made
     return _multiple(K, c, lambda array, c: array * c, lambda c: c, "*")
 
 
-def over(K: Any, c: float) -> Any:
+def over(K: Gram, c: float) -> Any:
     """K / c. None where nothing is known of the result."""
     if c == 0.0:
         return None
@@ -34,7 +41,7 @@ def over(K: Any, c: float) -> Any:
     return _multiple(K, c, lambda array, c: array / c, lambda c: 1.0 / c, "/")
 
 
-def _multiple(K: Any, c: float, op: Any, factor: Any, sign: str) -> Any:
+def _multiple(K: Gram, c: float, op: AnyFunction, factor: Callable[[float], float], sign: str) -> Any:
     """With f the factor as asked for and g as used, |g K - f exact| <= |g| |E| + |f - g| (|K| + |E|) + eps |g K|."""
     array = K.whole(sign)
     if not _concrete(array):
@@ -66,7 +73,7 @@ def _multiple(K: Any, c: float, op: Any, factor: Any, sign: str) -> Any:
     return _made(found, rounding, K.symmetric, K.frobenius, e, K, sampling=sampling)
 
 
-def plus(K: Any, c: float) -> Any:
+def plus(K: Gram, c: float) -> Any:
     """K + c, the number on every entry: of the kernel plus a constant, if c >= 0. None where nothing is known."""
     array = K.whole("+")
     if not _concrete(array):
@@ -86,22 +93,22 @@ def plus(K: Any, c: float) -> Any:
     return _made(found, K.proved_rounding() + off + u * size + lost, K.symmetric, K.frobenius, e, K)
 
 
-def minus(K: Any, c: float) -> Any:
+def minus(K: Gram, c: float) -> Any:
     """K - c; see `plus`."""
     return plus(K, -c)
 
 
-def plus_gram(K: Any, L: Any) -> Any:
+def plus_gram(K: Gram, L: Gram) -> Any:
     """The sum of two Grams. None under a trace."""
     return _both(K, L, 1)
 
 
-def minus_gram(K: Any, L: Any) -> Any:
+def minus_gram(K: Gram, L: Gram) -> Any:
     """The difference of two Grams, which may be indefinite: its entries are known in norm only. None under a trace."""
     return _both(K, L, -1)
 
 
-def _both(K: Any, L: Any, sign: int) -> Any:
+def _both(K: Gram, L: Gram, sign: int) -> Any:
     word = "+" if sign > 0 else "-"
     arrays = [gram.whole(word) for gram in (K, L)]
     if not all(map(_concrete, arrays)):
@@ -125,7 +132,7 @@ def _both(K: Any, L: Any, sign: int) -> Any:
 
 
 def _made(
-    array: Any, rounding: float, symmetric: bool, frobenius: bool, e: float | None, *of: Any, sampling: Any = None
+    array: AnyArray, rounding: float, symmetric: bool, frobenius: bool, e: float | None, *of: Any, sampling: Any = None
 ) -> dict[str, Any]:
     """The arguments of the `grams.DenseGram` that it is, with what else is known of those it is made of."""
     known = [gram.sampling for gram in of if gram.sampling is not None]
@@ -152,7 +159,7 @@ def _entry(e1: float | None, e2: float | None, u: float) -> float | None:
     return (e + u * (1.0 + 2.0 * e)) * (1.0 + 4.0 * u) * _UP
 
 
-def _entrywise(gram: Any, array: Any) -> float | None:
+def _entrywise(gram: Gram, array: AnyArray) -> float | None:
     """e of a Gram; 0 of an exact matrix whose entries are no larger than its diagonal allows."""
     if gram.entrywise is not None:
         return float(gram.entrywise)
@@ -162,7 +169,7 @@ def _entrywise(gram: Any, array: Any) -> float | None:
     return None if digits.once(wide, _precision.eps(array.dtype), _tiny(array)) is None else 0.0
 
 
-def _norms(array: Any, found: Any, tiny: float, other: Any = None) -> tuple[float, float, float]:
+def _norms(array: AnyArray, found: AnyArray, tiny: float, other: AnyArray | None = None) -> tuple[float, float, float]:
     """Frobenius norms: of the array; of what the operation rounded; and of what it may have put to zero."""
     squares, sizes, small = 0.0, 0.0, 0
     for start in range(0, array.shape[0], _ROWS):
@@ -181,14 +188,14 @@ def _norm(a: np.ndarray) -> float:
     return largest * float(np.linalg.norm(a / largest)) if 0.0 < largest < math.inf else largest
 
 
-def _rounded(c: float, dtype: Any) -> float:
+def _rounded(c: float, dtype: DType) -> float:
     with np.errstate(over="ignore", under="ignore"):
         return float(np.asarray(c).astype(dtype))
 
 
-def _tiny(array: Any) -> float:
+def _tiny(array: AnyArray) -> float:
     return float(jnp.finfo(array.dtype).tiny)
 
 
-def _concrete(array: Any) -> bool:
+def _concrete(array: AnyArray) -> bool:
     return isinstance(array, np.ndarray) or (isinstance(array, jax.Array) and _checks.is_concrete(array))

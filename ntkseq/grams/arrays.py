@@ -11,11 +11,12 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks, _struct
+from ntkseq._types import AnyArray, GramLike
 from ntkseq.grams import facts
 from ntkseq.grams.base import DenseGram, Gram
 
 
-def as_gram(K: Any, name: str = "K") -> Gram:
+def as_gram(K: GramLike, name: str = "K") -> Gram:
     """`K` itself if it is a Gram; an array with what is known of its rounding.
 
     An array that this library computed, `kernel(x)` or `kernels.every_step(kernel, x)` itself and not what an operation
@@ -36,7 +37,7 @@ def as_gram(K: Any, name: str = "K") -> Gram:
     return K if isinstance(K, Gram) else _stated(facts.array(K, name), name)
 
 
-def _stated(array: Any, name: str) -> DenseGram:
+def _stated(array: AnyArray, name: str) -> DenseGram:
     return _struct.unchecked(DenseGram, **facts.stated(array, name))
 
 
@@ -93,7 +94,7 @@ class Symmetric:
         return _struct.unchecked(DenseGram, array=self.matrix, rounding=self.rounding, **known)
 
 
-def symmetric(K: Any, name: str = "K", *, whole: bool = False) -> Symmetric:
+def symmetric(K: GramLike | Symmetric, name: str = "K", *, whole: bool = False) -> Symmetric:
     """The Gram matrix of one set of inputs on the host, to be solved or factored; `K` itself if it is that already.
 
     Args:
@@ -120,18 +121,18 @@ def symmetric(K: Any, name: str = "K", *, whole: bool = False) -> Symmetric:
     return Symmetric(matrix, asymmetry, given, name)
 
 
-def at_hand(K: Any) -> bool:
+def at_hand(K: GramLike | Symmetric) -> bool:
     """Whether the entries lie in memory: those of an array, and of a Gram unless it is lazy."""
     return not isinstance(K, Gram) or K.held
 
 
-def products(K: Any, name: str = "K") -> Gram:
+def products(K: GramLike | Symmetric, name: str = "K") -> Gram:
     """A symmetric Gram or array for its products with vectors: as it is where its entries are not held.
 
     Raises:
         ValueError: as `symmetric`.
     """
-    if at_hand(K):
+    if not isinstance(K, Gram) or at_hand(K):
         return symmetric(K, name).products()
     _checks.square(name, K.shape, K.symmetric)
     return K

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from ntkseq import _checks, _precision
 from ntkseq._outward import at_most
 from ntkseq._struct import static, struct
+from ntkseq._types import AnyArray, DType, GramLike, Index, Inputs, Lengths
 from ntkseq.grams import sides
 from ntkseq.grams.base import DenseGram, Gram
 from ntkseq.kernels.base import Kernel, Side
@@ -22,11 +23,11 @@ _BATCH = 1 << 10  # pairs of a batch, at most; batches are filled up, so that on
 
 
 def audit(
-    K: Any,
+    K: Gram,
     kernel: Kernel,
-    x: Any,
+    x: Inputs,
     *,
-    lengths: Any = None,
+    lengths: Lengths = None,
     pairs: int = 20_000,
     delta: float = 1e-6,
     seed: int = 0,
@@ -109,7 +110,7 @@ class AuditedGram(DenseGram):
     def proved_rounding(self) -> float:
         return float(self.entrywise) * float(np.sum(np.asarray(self.array).diagonal().astype(np.float64)))
 
-    def take(self, which: Any) -> AuditedGram:
+    def take(self, which: Index) -> AuditedGram:
         """Some of the examples, audited as all of them are: the rounding of a part is that of the whole, at most.
 
         Whenever the rounding of the whole holds, that of every part does: both fail with the same probability `delta`.
@@ -158,7 +159,7 @@ class Audit:
         """d_i, the roots of the diagonal."""
         return self.reference.size
 
-    def take(self, index: Int[np.ndarray, " k"], array: Any) -> Audit:
+    def take(self, index: Int[np.ndarray, " k"], array: AnyArray) -> Audit:
         """The audit of some examples, whose matrix is `array`."""
         return dataclasses.replace(self, array=np.asarray(array), reference=self.reference.take(index))
 
@@ -234,7 +235,7 @@ class Reference:
         return int(np.clip(_BYTES // (2 * wide), 1, _BATCH))
 
 
-def _reference(kernel: Any, x: Any, lengths: Any, dtype: Any) -> Reference:
+def _reference(kernel: Kernel, x: Inputs, lengths: Lengths, dtype: DType) -> Reference:
     """The kernel and its inputs, rounded as they were for K and then held in float64."""
     if not isinstance(kernel, Kernel):
         raise ValueError(f"kernel must be an ntkseq Kernel; got {type(kernel).__name__}. See ntkseq.kernels.")
@@ -256,14 +257,14 @@ def _reference(kernel: Any, x: Any, lengths: Any, dtype: Any) -> Reference:
 
 @jax.jit
 def _pairs(kernel: Kernel, side: Side, i: jax.Array, j: jax.Array) -> jax.Array:
-    def one(a: Any, b: Any) -> jax.Array:
+    def one(a: AnyArray, b: AnyArray) -> jax.Array:
         first, second = (jax.tree.map(lambda leaf, at=at: leaf[at][None], side) for at in (a, b))
         return kernel.tile(first, second)[0, 0]
 
     return jax.vmap(one)(i, j)
 
 
-def _auditable(K: Any) -> tuple[np.ndarray, float]:
+def _auditable(K: GramLike) -> tuple[np.ndarray, float]:
     """The entries of a Gram that may be audited, and its bound of their errors."""
     if not isinstance(K, DenseGram):
         kind = type(K).__name__

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, _precision, _provenance
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
+from ntkseq._types import ArrayLike, Index
 from ntkseq.grams import facts
 from ntkseq.grams.protocol import ArrayProtocol
 from ntkseq.grams.sampling import kept
@@ -59,7 +60,7 @@ class Gram(ArrayProtocol, abc.ABC):
         """Rows and columns."""
 
     @abc.abstractmethod
-    def times(self, V: Any) -> Float[np.ndarray, "n ..."]:
+    def times(self, V: ArrayLike) -> Float[np.ndarray, "n ..."]:
         """The matrix times a vector (m,) or a block of vectors (m, k): products and sums in host float64.
 
         Raises:
@@ -97,7 +98,7 @@ class Gram(ArrayProtocol, abc.ABC):
         """The diagonal. What is float64 comes as a NumPy array where JAX is in its 32-bit mode; so do rows."""
 
     @abc.abstractmethod
-    def rows(self, which: Any) -> Float[Array | np.ndarray, "k m"]:
+    def rows(self, which: Index) -> Float[Array | np.ndarray, "k m"]:
         """Some rows, chosen by an index array or slice."""
 
     @abc.abstractmethod
@@ -153,7 +154,7 @@ class DenseGram(Gram):
     stated: bool = static(default=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "array", facts.checked(self.array, "array"))
+        fill(self, array=facts.checked(self.array, "array"))
         if self.rounding is not UNKNOWN:
             _checks.rounding("rounding", self.rounding)
             if self.entrywise is not None:
@@ -169,15 +170,14 @@ class DenseGram(Gram):
             known["stated"] = self.stated and found.get("stated", True)
             known["estimated"] = self.estimated or found.get("estimated", "")
             known["sampling"] = found.get("sampling") if self.sampling is None else self.sampling
-        for name, value in known.items():
-            object.__setattr__(self, name, value)
+        fill(self, **known)
 
     @property
     def shape(self) -> tuple[int, int]:
         return self.array.shape  # pyright: ignore[reportReturnType]
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype:
         return self.array.dtype
 
     def mv(self, v: Float[Array, " m"]) -> Float[Array, " n"]:
@@ -187,7 +187,7 @@ class DenseGram(Gram):
         _checks.finite("v", v)
         return super().mv(v) if isinstance(held, np.ndarray) else _precision.product("ij,j->i", held, v)
 
-    def times(self, V: Any) -> Float[np.ndarray, "n ..."]:
+    def times(self, V: ArrayLike) -> Float[np.ndarray, "n ..."]:
         V, single = column_block(V, self.shape)
         array = np.asarray(self.array)
         out = np.empty((self.shape[0], V.shape[1]))
@@ -204,10 +204,10 @@ class DenseGram(Gram):
     def diag(self) -> Float[Array | np.ndarray, " k"]:
         return self._here().diagonal()
 
-    def rows(self, which: Any) -> Float[Array | np.ndarray, "k m"]:
+    def rows(self, which: Index) -> Float[Array | np.ndarray, "k m"]:
         return self._here()[np.asarray(which) if isinstance(which, list) else which]
 
-    def take(self, which: Any) -> DenseGram:
+    def take(self, which: Index) -> DenseGram:
         """The Gram matrix of some of the examples, chosen by an index array or slice, with its own rounding."""
         index = self._examples(which)
         array = self._here()[np.ix_(index, index)]
@@ -217,7 +217,7 @@ class DenseGram(Gram):
         known = kept(self, "it is that of some of the examples")
         return DenseGram(array, rounding, True, self.frobenius, self.entrywise, **known)
 
-    def _examples(self, which: Any) -> np.ndarray:
+    def _examples(self, which: Index) -> np.ndarray:
         """The numbers of the examples that `take` is asked for."""
         try:
             index = np.arange(self.shape[0])[which].reshape(-1)
@@ -251,9 +251,8 @@ class DenseGram(Gram):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """What was written before a Gram said whether its rounding is stated counts as not stated."""
-        for name, value in ({"stated": False} | state).items():
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "array", self._here())
+        fill(self, **({"stated": False} | state))
+        fill(self, array=self._here())
 
     def dense(self) -> Float[Array | np.ndarray, "n m"]:
         return self.array
@@ -264,7 +263,7 @@ class DenseGram(Gram):
         return f"Dense({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, {error} {float(self.rounding):.1e})"
 
 
-def rows_by_products(K: Gram, which: Any) -> Float[np.ndarray, "k n"]:
+def rows_by_products(K: Gram, which: Index) -> Float[np.ndarray, "k n"]:
     """Some rows of a symmetric matrix: its products with unit vectors."""
     index = np.arange(K.shape[0])[which].reshape(-1)
     unit = np.zeros((K.shape[0], len(index)))
@@ -272,7 +271,7 @@ def rows_by_products(K: Gram, which: Any) -> Float[np.ndarray, "k n"]:
     return K.times(unit).T
 
 
-def column_block(V: Any, shape: tuple[int, int]) -> tuple[np.ndarray, bool]:
+def column_block(V: ArrayLike, shape: tuple[int, int]) -> tuple[np.ndarray, bool]:
     """V as a block (m, k) in host float64, and whether it was one vector.
 
     Raises:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, _precision
+from ntkseq._types import ArrayLike, GramLike, Index
 from ntkseq.grams.arrays import at_hand, symmetric
 from ntkseq.grams.base import DenseGram, Gram, column_block, rows_by_products
 from ntkseq.grams.sampling import kept
@@ -18,7 +18,7 @@ _WHY = "the matrix was centred"
 _EPS = float(np.finfo(np.float64).eps)
 
 
-def centred(K: Any) -> Gram:
+def centred(K: GramLike) -> Gram:
     """The Gram matrix of the features with their mean removed: H K H, H = I - 1 1'/n.
 
     Args:
@@ -30,7 +30,7 @@ def centred(K: Any) -> Gram:
     Raises:
         ValueError: not a symmetric matrix of finite floats.
     """
-    if not at_hand(K):
+    if isinstance(K, Gram) and not at_hand(K):
         _checks.square("K", K.shape, K.symmetric)
         return CentredGram(K)
     held = symmetric(K)
@@ -65,7 +65,7 @@ class CentredGram(Gram):
     def shape(self) -> tuple[int, int]:
         return self.of.shape
 
-    def times(self, V: Any) -> Float[np.ndarray, "n ..."]:
+    def times(self, V: ArrayLike) -> Float[np.ndarray, "n ..."]:
         V, single = column_block(V, self.shape)
         out = self.of.times(V - V.mean(axis=0))
         out -= out.mean(axis=0)
@@ -95,7 +95,7 @@ class CentredGram(Gram):
         means = self.means()
         return _precision.handed(np.asarray(self.of.diag(), np.float64) - 2.0 * means + means.mean())
 
-    def rows(self, which: Any) -> Float[Array | np.ndarray, "k m"]:
+    def rows(self, which: Index) -> Float[Array | np.ndarray, "k m"]:
         return _precision.handed(rows_by_products(self, which))
 
     def dense(self) -> Float[np.ndarray, "n n"]:

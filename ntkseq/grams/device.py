@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ntkseq._types import AnyArray
 from ntkseq.grams import tiles
 
 
@@ -28,7 +29,7 @@ def run(task: tiles.Task, tick: Callable[[int], Any]) -> tuple[jax.Array, bool]:
 def _place(values: jax.Array, block: jax.Array, pairs: jax.Array) -> jax.Array:
     size = block.shape[1]
 
-    def one(k: Any, values: jax.Array) -> jax.Array:
+    def one(k: AnyArray, values: jax.Array) -> jax.Array:
         return jax.lax.dynamic_update_slice(values, block[k], (pairs[k, 0] * size, pairs[k, 1] * size))
 
     return jax.lax.fori_loop(0, block.shape[0], one, values)

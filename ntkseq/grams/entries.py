@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ntkseq import _progress
+from ntkseq._types import Inputs, Lengths
 from ntkseq.grams import meta, outputs, sampling, sides
 from ntkseq.grams.base import DenseGram
 from ntkseq.kernels.base import Kernel
@@ -12,11 +11,11 @@ from ntkseq.kernels.base import Kernel
 
 def gram(
     kernel: Kernel,
-    x: Any,
-    x2: Any = None,
+    x: Inputs,
+    x2: Inputs | None = None,
     *,
-    lengths: Any = None,
-    lengths2: Any = None,
+    lengths: Lengths = None,
+    lengths2: Lengths = None,
     tile: int | None = None,
     workers: int | None = None,
     progress: bool | None = None,

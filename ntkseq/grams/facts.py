@@ -9,23 +9,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks, _notices, _precision, _provenance
+from ntkseq._types import AnyArray, GramLike
 from ntkseq.grams import digits
 from ntkseq.grams.sampling import Sampling
 
 
-def array(K: Any, name: str, *, whole_numbers: bool = False) -> Any:
+def array(K: GramLike, name: str, *, whole_numbers: bool = False) -> AnyArray:
     """K as an array of finite floats with 2 or 4 axes, see `grams.as_gram`; also of integers, which float64 holds."""
     _checks.outside(name, K, "")
     return checked(K, name, (2, 4), whole_numbers=whole_numbers)
 
 
-def stated(array: Any, name: str) -> dict[str, Any]:
+def stated(array: AnyArray, name: str) -> dict[str, Any]:
     """The fields of a `grams.DenseGram` that holds a checked array, which warns where its rounding is not known."""
     matrix = array if array.ndim == 2 else flat(array)
     return {"array": matrix} | known(matrix, name, _provenance.recall(array))
 
 
-def checked(K: Any, name: str, axes: tuple[int, ...] = (2,), *, whole_numbers: bool = False) -> Any:
+def checked(K: GramLike, name: str, axes: tuple[int, ...] = (2,), *, whole_numbers: bool = False) -> AnyArray:
     """K as an array of finite floats, or a tracer, with so many axes."""
     array = K if isinstance(K, (jax.Array, np.ndarray)) else _checks.host(name, K)
     _checks.unmasked(name, array)
@@ -40,24 +41,24 @@ def checked(K: Any, name: str, axes: tuple[int, ...] = (2,), *, whole_numbers: b
     return array
 
 
-def known(matrix: Any, name: str, origin: Any) -> dict[str, Any]:
+def known(matrix: AnyArray, name: str, origin: Any) -> dict[str, Any]:
     """What is known of a matrix: from the kernel that made it, or without one from its dtype, with a warning."""
     return _bare(matrix, name) if origin is None else _of_origin(matrix, origin)
 
 
-def of_entries(array: Any, entrywise: float, symmetric: bool) -> dict[str, Any]:
+def of_entries(array: AnyArray, entrywise: float, symmetric: bool) -> dict[str, Any]:
     """A rounding in norm from one of the entries: |E|_F <= e tr K."""
     trace = float(np.sum(np.asarray(array, np.float64).diagonal())) if symmetric else float("inf")
     return {"rounding": entrywise * trace, "frobenius": True, "entrywise": entrywise}
 
 
-def flat(array: Any) -> np.ndarray:
+def flat(array: AnyArray) -> np.ndarray:
     """(n, m, t, s) as a matrix (n t, m s), the steps of an example next to each other."""
     n, m, t, s = array.shape
     return np.asarray(array).transpose(0, 2, 1, 3).reshape(n * t, m * s)
 
 
-def _of_origin(matrix: Any, origin: Any) -> dict[str, Any]:
+def _of_origin(matrix: AnyArray, origin: Any) -> dict[str, Any]:
     """What is known of a matrix that a kernel computed; see `kernels.origin`."""
     e, traces = origin.facts()
     if traces is None:
@@ -76,7 +77,7 @@ def _of_origin(matrix: Any, origin: Any) -> dict[str, Any]:
     }
 
 
-def _bare(array: Any, name: str) -> dict[str, Any]:
+def _bare(array: AnyArray, name: str) -> dict[str, Any]:
     """An array of which nothing but its dtype is known."""
     dtype = np.dtype(np.float32) if digits.single(A := np.asarray(array)) else A.dtype
     stated = dtype == np.float64 or (dtype == np.float32 and not digits.long(A).any())  # few digits: 1, 0.5, 3

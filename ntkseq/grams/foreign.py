@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._types import AnyArray, GramLike, Inputs, Lengths, PyTree
 from ntkseq.grams import sides
 from ntkseq.grams.base import DenseGram
 from ntkseq.grams.digits import single
@@ -17,7 +18,15 @@ from ntkseq.kernels.all_steps import each_rounding
 from ntkseq.kernels.recurrent import Recurrent
 
 
-def computed(K: Any, kernel: Any, x: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None) -> DenseGram:
+def computed(
+    K: GramLike,
+    kernel: Any,
+    x: PyTree,
+    x2: Inputs | None = None,
+    *,
+    lengths: Lengths = None,
+    lengths2: Lengths = None,
+) -> DenseGram:
     """The Gram matrix of values that `kernel` gave for these inputs, with what the kernel knows of their rounding.
 
     For what comes out of `jax.jit`, was moved through NumPy or read from a file: `gram(kernel, x)` without computing
@@ -81,13 +90,13 @@ def computed(K: Any, kernel: Any, x: Any, x2: Any = None, *, lengths: Any = None
     return DenseGram(matrix, pair.rounding(e), False, **known)
 
 
-def _over_steps(array: Any, x: Any) -> bool:
+def _over_steps(array: AnyArray, x: Any) -> bool:
     """Whether these are the values at every step."""
     shape = np.shape(x)
     return array.ndim == 4 or (len(shape) == 3 and shape[1] > 1 and array.shape == (shape[0] * shape[1],) * 2)
 
 
-def _check(came: np.ndarray, wanted: np.ndarray, e: float, size: Any = None) -> None:
+def _check(came: np.ndarray, wanted: np.ndarray, e: float, size: float | np.floating | None = None) -> None:
     gap, room = np.abs(came - wanted), e * (np.abs(wanted) if size is None else size)
     if not (gap <= room).all():
         i = int(np.argmax(np.where(np.isnan(gap), np.inf, gap - room)))

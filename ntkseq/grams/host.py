@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _devices
+from ntkseq._types import DType, Key, PyTree
 from ntkseq.grams import tiles
 
 
@@ -76,7 +77,7 @@ class _Program:
 
 
 @lru_cache(maxsize=256)
-def _program(key: Any) -> _Program:
+def _program(key: Key) -> _Program:
     """The same object for the same key; where that was long not asked for a new one, so that memory stays bounded."""
     return _Program()
 
@@ -87,11 +88,11 @@ def _pool(workers: int, process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="ntkseq")
 
 
-def _shapes(tree: Any) -> tuple[Any, ...]:
+def _shapes(tree: PyTree) -> tuple[Any, ...]:
     return tuple((np.shape(leaf), str(getattr(leaf, "dtype", ""))) for leaf in jax.tree.leaves(tree))
 
 
-def _aligned(shape: tuple[int, int], dtype: Any) -> np.ndarray:
+def _aligned(shape: tuple[int, int], dtype: DType) -> np.ndarray:
     """An empty array that JAX can take over on a CPU without a copy (64-byte boundary)."""
     dtype = np.dtype(dtype)
     count = shape[0] * shape[1] * dtype.itemsize

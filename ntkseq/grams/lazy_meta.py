@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, _precision
+from ntkseq._types import ArrayLike, Index, Lengths, Tasks
 from ntkseq.grams import meta, sampling
 from ntkseq.grams.base import column_block
 from ntkseq.grams.recomputed import LazyGram
@@ -40,7 +41,7 @@ class LazyTasks(LazyGram):
     def shape(self) -> tuple[int, int]:
         return self.mine.shape[0] * self.mine.shape[1], self.theirs.shape[0] * self.theirs.shape[1]
 
-    def times(self, V: Any) -> Float[np.ndarray, "n ..."]:
+    def times(self, V: ArrayLike) -> Float[np.ndarray, "n ..."]:
         V, single = column_block(V, self.shape)
         (M, p, b), k = self.theirs.shape, V.shape[1]
         inside = np.matmul(self.theirs.transpose(0, 2, 1), V.reshape(M, p, k)).reshape(M * b, k)
@@ -59,7 +60,7 @@ class LazyTasks(LazyGram):
             return self._handed(self.own)
         return super().diag()  # which refuses
 
-    def rows(self, which: Any) -> Float[Array | np.ndarray, "k m"]:
+    def rows(self, which: Index) -> Float[Array | np.ndarray, "k m"]:
         index = np.arange(self.shape[0])[which].reshape(-1)
         q = self.mine.shape[1]
         found = np.empty((len(index), self.shape[1]))
@@ -117,10 +118,10 @@ class LazyTasks(LazyGram):
 
 def of_tasks(
     kernel: Any,
-    tasks: Any,
-    tasks2: Any,
-    lengths: Any,
-    lengths2: Any,
+    tasks: Tasks,
+    tasks2: Tasks | None,
+    lengths: Lengths,
+    lengths2: Lengths,
     *,
     tile: int | None,
     workers: int | None,

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks, _progress
+from ntkseq._types import DType, Lengths, Tasks
 from ntkseq.grams import sampling, sides
 from ntkseq.grams.base import DenseGram
 from ntkseq.kernels import meta_rounding, signed
-from ntkseq.kernels.base import Kernel, Scaled
+from ntkseq.kernels.base import Kernel, Scaled, Side
 from ntkseq.kernels.meta import Meta
 from ntkseq.kernels.signed import Points
 
@@ -21,17 +22,17 @@ HELD = 8192
 """Points of tasks between which the base kernel is held at once, in rows and in columns."""
 
 
-def between_tasks(kernel: Any) -> bool:
+def between_tasks(kernel: object) -> bool:
     """Whether this is a `kernels.Meta`, or a multiple of one."""
     return isinstance(kernel, Meta) or (isinstance(kernel, Scaled) and between_tasks(kernel.kernel))
 
 
 def of_tasks(
     kernel: Kernel,
-    tasks: Any,
-    tasks2: Any,
-    lengths: Any,
-    lengths2: Any,
+    tasks: Tasks,
+    tasks2: Tasks | None,
+    lengths: Lengths,
+    lengths2: Lengths,
     *,
     tile: int | None,
     workers: int | None,
@@ -83,7 +84,9 @@ def of_tasks(
     return DenseGram(jax.device_put(phi, _device(left)), rounding, same, **known)
 
 
-def posed(kernel: Meta, tasks: Any, tasks2: Any, lengths: Any, lengths2: Any) -> tuple[Points, Points, sides.Sides]:
+def posed(
+    kernel: Meta, tasks: Tasks, tasks2: Tasks | None, lengths: Lengths, lengths2: Lengths
+) -> tuple[Points, Points, sides.Sides]:
     """The points of the tasks on either side, checked and each prepared once, and the base kernel between them."""
     kernel.check_symmetric()
     if tasks2 is None and lengths2 is not None:
@@ -98,7 +101,7 @@ def posed(kernel: Meta, tasks: Any, tasks2: Any, lengths: Any, lengths2: Any) ->
     return left, right, sides.Sides(kernel.base, left.base, right.base, diagonal, tasks2 is None)
 
 
-def stated(kernel: Any, mine: Any, theirs: Any, dtype: Any) -> tuple[float, float]:
+def stated(kernel: Meta, mine: Any, theirs: Any, dtype: DType) -> tuple[float, float]:
     """e with |error_ij| <= e sqrt(Phi_ii Phi'_jj), and |E|_F <= e sqrt(tr Phi tr Phi'), from (points, parts)."""
     both = (mine,) if theirs is None else (mine, theirs)
     e = meta_rounding.rounding(kernel, meta_rounding.of_tasks(*both))
@@ -133,7 +136,7 @@ def _pieces(whole: sides.Sides, left: Points, right: Points) -> list[tuple[sides
     return found
 
 
-def _cut(side: Any, tasks: slice, a: int) -> Any:
+def _cut(side: Side, tasks: slice, a: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[tasks.start * a : tasks.stop * a], side)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 
+from ntkseq._types import Inputs, Lengths
 from ntkseq.grams import lazy_meta, meta, sampling, sides
 from ntkseq.grams.recomputed import LazyGram
 from ntkseq.kernels.base import Kernel
@@ -13,11 +12,11 @@ from ntkseq.kernels.base import Kernel
 
 def lazy(
     kernel: Kernel,
-    x: Any,
-    x2: Any = None,
+    x: Inputs,
+    x2: Inputs | None = None,
     *,
-    lengths: Any = None,
-    lengths2: Any = None,
+    lengths: Lengths = None,
+    lengths2: Lengths = None,
     tile: int | None = None,
     workers: int | None = None,
     progress: bool | None = None,

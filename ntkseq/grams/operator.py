@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, _precision
+from ntkseq._types import ArrayLike, Index
 from ntkseq.grams.base import Gram, column_block, rows_by_products
 
 _PROBES = 4
@@ -77,7 +78,7 @@ class Operator(Gram):
     def shape(self) -> tuple[int, int]:
         return self.n, self.n
 
-    def times(self, V: Any) -> Float[np.ndarray, "n ..."]:
+    def times(self, V: ArrayLike) -> Float[np.ndarray, "n ..."]:
         V, single = column_block(V, self.shape)
         given = V.astype(self.dtype)
         with _precision.setting(self._x64):
@@ -107,7 +108,7 @@ class Operator(Gram):
             raise ValueError("the diagonal of this Operator is not known. Pass diagonal= when it is made.")
         return _precision.handed(self.diagonal)
 
-    def rows(self, which: Any) -> Float[Array | np.ndarray, "k m"]:
+    def rows(self, which: Index) -> Float[Array | np.ndarray, "k m"]:
         return _precision.handed(rows_by_products(self, which))
 
     def dense(self) -> np.ndarray:

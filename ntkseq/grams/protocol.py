@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks, _memory, _precision
+from ntkseq._types import AnyArray, DType
 from ntkseq.grams import arithmetic
 
 IMPLICIT = 1 << 30
@@ -49,7 +50,7 @@ class ArrayProtocol:
             first = min(start, n - size)  # blocks of one size compile once
             yield from self.rows(slice(first, first + size))[start - first :]
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: AnyArray) -> AnyArray:
         """Entries, rows or blocks, as of an array.
 
         Raises:
@@ -57,13 +58,13 @@ class ArrayProtocol:
         """
         return self._part(self._index(index))
 
-    def __setitem__(self, index: Any, value: Any) -> None:
+    def __setitem__(self, index: AnyArray, value: object) -> None:
         raise TypeError("the entries of a Gram cannot be set, its rounding would be another. Take np.array(K).")
 
-    def __contains__(self, value: Any) -> bool:
+    def __contains__(self, value: object) -> bool:
         return bool((self == value).any())
 
-    def _index(self: Any, index: Any) -> tuple[Any, ...]:
+    def _index(self: Any, index: AnyArray) -> tuple[Any, ...]:
         """An index as a tuple that JAX and NumPy take, looked at by NumPy, which refuses what is beyond the shape."""
         parts = index if isinstance(index, tuple) else (index,)
         parts = tuple(np.asarray(part) if isinstance(part, list) else part for part in parts)
@@ -107,7 +108,7 @@ class ArrayProtocol:
         """Bytes of the entries, if they are held."""
         return self.size * np.dtype(self.dtype).itemsize
 
-    def whole(self: Any, doing: str) -> Any:
+    def whole(self: Any, doing: str) -> AnyArray:
         """All entries, as an array of JAX, or of NumPy where JAX would round them.
 
         Raises:
@@ -130,7 +131,7 @@ class ArrayProtocol:
         self.room("asarray")
         return jnp.asarray(self.dense())  # pyright: ignore[reportAttributeAccessIssue]
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DType | None = None, copy: bool | None = None) -> np.ndarray:
         self.room("asarray")
         made = np.asarray(self.dense(), dtype=dtype)  # pyright: ignore[reportAttributeAccessIssue]
         return made.copy() if copy else made
@@ -146,13 +147,13 @@ class ArrayProtocol:
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *_METHODS, *_PROPERTIES})
 
-    def astype(self, dtype: Any, **kwargs: Any) -> Any:
+    def astype(self, dtype: DType, **kwargs: Any) -> AnyArray:
         """The entries in another dtype: a NumPy array if that is float64 and JAX is in its 32-bit mode."""
         array = self.whole("astype")
         wide = np.dtype(dtype) == np.float64 and not _precision.x64()
         return (np.asarray(array) if wide else array).astype(dtype, **kwargs)
 
-    def sum(self: Any, axis: Any = None, **kwargs: Any) -> Any:
+    def sum(self: Any, axis: int | None = None, **kwargs: Any) -> AnyArray | np.generic:
         """The sum of the entries, as of an array; where they are not held, of products in float64."""
         if self.held or axis not in (None, 0, 1, -1, -2) or any(value is not None for value in kwargs.values()):
             return self.whole("sum").sum(axis=axis, **kwargs)
@@ -160,19 +161,19 @@ class ArrayProtocol:
         rows = turned.times(np.ones(turned.shape[1]))
         return rows.sum() if axis is None else rows
 
-    def mean(self: Any, axis: Any = None, **kwargs: Any) -> Any:
+    def mean(self: Any, axis: int | None = None, **kwargs: Any) -> AnyArray | np.generic:
         """The mean of the entries, as of an array; where they are not held, of products in float64."""
         if self.held or axis not in (None, 0, 1, -1, -2) or any(value is not None for value in kwargs.values()):
             return self.whole("mean").mean(axis=axis, **kwargs)
         return self.sum(axis) / (self.size if axis is None else self.shape[axis])
 
-    def trace(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def trace(self: Any, *args: Any, **kwargs: Any) -> AnyArray | np.generic:
         """The trace, as of an array."""
         if args or kwargs or not self.symmetric:
             return self.whole("trace").trace(*args, **kwargs)
         return self.diag().sum()
 
-    def diagonal(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def diagonal(self: Any, *args: Any, **kwargs: Any) -> AnyArray:
         """The diagonal, as of an array."""
         if args or kwargs or not self.symmetric:
             return self.whole("diagonal").diagonal(*args, **kwargs)
@@ -191,7 +192,7 @@ class ArrayProtocol:
         """`T`."""
         return self.T
 
-    def dot(self, other: Any) -> Any:
+    def dot(self, other: object) -> AnyArray:
         """`K @ other`."""
         return self @ other
 
@@ -203,7 +204,7 @@ class ArrayProtocol:
     def __pos__(self) -> Any:
         return self
 
-    def __abs__(self) -> Any:
+    def __abs__(self) -> AnyArray:
         return abs(self.whole("abs"))
 
     def __matmul__(self: Any, other: Any) -> Any:
@@ -217,25 +218,25 @@ class ArrayProtocol:
             return self.T.times(np.asarray(other).T).T
         return _operate("@", lambda mine, theirs: _matmul(theirs, mine), self, other)
 
-    def __add__(self, other: Any) -> Any:
+    def __add__(self, other: object) -> Any:
         return self._carried("plus", operator.add, "+", other)
 
     __radd__ = __add__
 
-    def __sub__(self, other: Any) -> Any:
+    def __sub__(self, other: object) -> Any:
         return self._carried("minus", operator.sub, "-", other)
 
-    def __rsub__(self, other: Any) -> Any:
+    def __rsub__(self, other: object) -> Any:
         if _is_number(other):
             return -self + other
         return _operate("-", lambda mine, theirs: theirs - mine, self, other)
 
-    def __mul__(self, other: Any) -> Any:
+    def __mul__(self, other: object) -> Any:
         return self._carried("times", operator.mul, "*", other)
 
     __rmul__ = __mul__
 
-    def __truediv__(self, other: Any) -> Any:
+    def __truediv__(self, other: object) -> Any:
         return self._carried("over", operator.truediv, "/", other)
 
     def _carried(self: Any, name: str, op: Callable[[Any, Any], Any], sign: str, other: Any) -> Any:
@@ -249,38 +250,38 @@ class ArrayProtocol:
             return _operate(sign, op, self, other)
         return self._holding(**made) if isinstance(made, dict) else made
 
-    def __rtruediv__(self, other: Any) -> Any:
+    def __rtruediv__(self, other: object) -> Any:
         return _operate("/", lambda mine, theirs: theirs / mine, self, other)
 
-    def __pow__(self, other: Any) -> Any:
+    def __pow__(self, other: object) -> Any:
         return _operate("**", operator.pow, self, other)
 
-    def __rpow__(self, other: Any) -> Any:
+    def __rpow__(self, other: object) -> Any:
         return _operate("**", lambda mine, theirs: theirs**mine, self, other)
 
-    def __floordiv__(self, other: Any) -> Any:
+    def __floordiv__(self, other: object) -> Any:
         return _operate("//", operator.floordiv, self, other)
 
-    def __mod__(self, other: Any) -> Any:
+    def __mod__(self, other: object) -> Any:
         return _operate("%", operator.mod, self, other)
 
-    def __lt__(self, other: Any) -> Any:
+    def __lt__(self, other: object) -> Any:
         return _operate("<", operator.lt, self, other)
 
-    def __le__(self, other: Any) -> Any:
+    def __le__(self, other: object) -> Any:
         return _operate("<=", operator.le, self, other)
 
-    def __gt__(self, other: Any) -> Any:
+    def __gt__(self, other: object) -> Any:
         return _operate(">", operator.gt, self, other)
 
-    def __ge__(self, other: Any) -> Any:
+    def __ge__(self, other: object) -> Any:
         return _operate(">=", operator.ge, self, other)
 
-    def __eq__(self, other: Any) -> Any:
+    def __eq__(self, other: object) -> Any:
         """Entry by entry, as of an array."""
         return _operate("==", operator.eq, self, other)
 
-    def __ne__(self, other: Any) -> Any:
+    def __ne__(self, other: object) -> Any:
         return _operate("!=", operator.ne, self, other)
 
     __hash__ = object.__hash__  # by identity, so that a Gram may be a key
@@ -289,7 +290,7 @@ class ArrayProtocol:
         return bool(self.whole("bool"))  # which is an error of JAX or NumPy but for a 1 x 1 matrix
 
 
-def _is_gram(x: Any) -> bool:
+def _is_gram(x: object) -> bool:
     return isinstance(x, ArrayProtocol)
 
 
@@ -301,7 +302,7 @@ def _is_number(x: Any) -> bool:
     return number.dtype.kind in "fiub" and bool(np.isfinite(number))
 
 
-def _operate(sign: str, op: Callable[[Any, Any], Any], gram: Any, other: Any) -> Any:
+def _operate(sign: str, op: Callable[[Any, Any], Any], gram: ArrayProtocol, other: Any) -> Any:
     """A plain array; of NumPy where an operand is in float64 that JAX, in its 32-bit mode, would round."""
     if _is_gram(other):
         theirs = other.whole(sign)
@@ -318,7 +319,7 @@ def _operate(sign: str, op: Callable[[Any, Any], Any], gram: Any, other: Any) ->
     return op(mine, theirs)
 
 
-def _matmul(left: Any, right: Any) -> Any:
+def _matmul(left: AnyArray, right: AnyArray) -> Any:
     if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
         return np.matmul(left, right)
     return jnp.matmul(left, right, precision="highest")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _precision, _progress
+from ntkseq._types import ArrayLike, Index
 from ntkseq.grams import sampling, sides, sweep
 from ntkseq.grams.base import Gram, column_block
 
@@ -20,7 +20,7 @@ class LazyGram(Gram):
 
     sides: sides.Sides
     rounding: float
-    entrywise: float
+    entrywise: float  # pyright: ignore[reportIncompatibleVariableOverride]  fields are not set again
     tile: int | None = None
     workers: int | None = None
     progress: bool | None = None
@@ -44,11 +44,11 @@ class LazyGram(Gram):
         return self.sides.shape
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype:
         """The dtype of the tiles."""
         return self.sides.diagonal.dtype
 
-    def times(self, V: Any) -> Float[np.ndarray, "n ..."]:
+    def times(self, V: ArrayLike) -> Float[np.ndarray, "n ..."]:
         V, single = column_block(V, self.shape)
         with _precision.setting(self.sides.x64):
             task, calls = self.sides.task(self.tile, self.workers)
@@ -74,7 +74,7 @@ class LazyGram(Gram):
             return _precision.handed(self.sides.diagonal)
         raise ValueError("the diagonal of a cross Gram is not held; got x2. Take lazy(kernel, x).diag().")
 
-    def rows(self, which: Any) -> Float[Array | np.ndarray, "k m"]:
+    def rows(self, which: Index) -> Float[Array | np.ndarray, "k m"]:
         index = np.arange(self.shape[0])[which].reshape(-1)
         values, finite = self.sides.take(index).values(None, self.workers, lambda count: None)
         if not finite:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +13,11 @@ from ntkseq._struct import static, struct
 from ntkseq.grams import device, host
 from ntkseq.grams.sides import Sides, overflow
 from ntkseq.kernels.parts import Parts
+
+if TYPE_CHECKING:
+    from ntkseq.grams.base import Gram
+else:  # it imports this file
+    Gram = Any
 
 HELD = 1 << 30
 """Bytes up to which the matrices of all batches are held."""
@@ -44,7 +49,7 @@ def changed(known: Sampling | None, why: str) -> Sampling | None:
     return None if known is None else Sampling(samples=known.samples, noun=known.noun, why=why)
 
 
-def kept(gram: Any, why: str) -> dict[str, Any]:
+def kept(gram: Gram, why: str) -> dict[str, Any]:
     """What is known of a Gram beside its rounding, for a matrix made of it: that it is an estimate, or sampled."""
     return {"estimated": gram.estimated, "stated": gram.stated, "sampling": changed(gram.sampling, why)}
 

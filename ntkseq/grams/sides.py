@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks, _devices, _precision, _provenance
+from ntkseq._types import DType, Inputs, Lengths
 from ntkseq.grams import device, host, tiles
 from ntkseq.kernels import span
 from ntkseq.kernels.base import Kernel, Scaled, Side
@@ -71,7 +73,7 @@ class Sides:
         made = tiles.Task(self.kernel, self.left, self.right, plan, self.shape, self.diagonal, self.symmetric)
         return made, calls
 
-    def values(self, tile: int | None, workers: int | None, tick: Any) -> tuple[jax.Array, bool]:
+    def values(self, tile: int | None, workers: int | None, tick: Callable[[int], Any]) -> tuple[jax.Array, bool]:
         """The whole matrix, and whether all its values are finite."""
         with _precision.setting(self.x64):
             task, calls = self.task(tile, workers)
@@ -128,7 +130,14 @@ def own(kernel: Kernel, side: Side) -> jax.Array:
 
 
 def prepare(
-    kernel: Any, x: Any, x2: Any, lengths: Any, lengths2: Any, *, full: bool = False, wanted: str = "this Gram"
+    kernel: Kernel,
+    x: Inputs,
+    x2: Inputs | None,
+    lengths: Lengths,
+    lengths2: Lengths,
+    *,
+    full: bool = False,
+    wanted: str = "this Gram",
 ) -> Sides:
     """Check and prepare the examples of a Gram matrix; with `full`, of a kernel between all outputs, too.
 
@@ -159,7 +168,7 @@ def prepare(
     return Sides(kernel, left, right, diagonal, symmetric, values.shape[1] if square else None)
 
 
-def on_host(kernel: Any, x: Any, x2: Any, lengths: Any, lengths2: Any) -> None:
+def on_host(kernel: Kernel, x: Inputs, x2: Inputs | None, lengths: Lengths, lengths2: Lengths) -> None:
     """Raise where something is traced, or where the inputs lie on different devices.
 
     Raises:
@@ -181,14 +190,14 @@ def _listed(devices: set[Any]) -> str:
     return ", ".join(sorted(map(str, devices)))
 
 
-def sizes(tile: Any, workers: Any) -> tuple[int | None, int | None]:
+def sizes(tile: object, workers: object) -> tuple[int | None, int | None]:
     """Check the sizes a user may give."""
     given = (("tile", tile), ("workers", workers))
     tile, workers = (None if value is None else _checks.positive_int(name, value) for name, value in given)
     return tile, workers
 
 
-def overflow(dtype: Any) -> _checks.Overflow:
+def overflow(dtype: DType) -> _checks.Overflow:
     """The error for kernel values that are not finite."""
     return _checks.Overflow(
         f"kernel values overflow {dtype}. Lower the scales of the kernel or of the inputs, or use float64."

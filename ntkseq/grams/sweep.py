@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _devices
+from ntkseq._types import AnyArray, AnyKernel, PyTree
 from ntkseq.grams import tiles
 
 STRIP_ENTRIES = 1 << 18
@@ -81,10 +82,12 @@ def run(task: tiles.Task, V: np.ndarray, workers: int, tick: Callable[[int], Any
 
 
 @partial(jax.jit, static_argnames=("size", "batch"))
-def _strip(kernel: Any, left: Any, right: Any, i: Any, js: Any, size: int, batch: int) -> jax.Array:
+def _strip(
+    kernel: AnyKernel, left: PyTree, right: PyTree, i: jax.Array, js: jax.Array, size: int, batch: int
+) -> jax.Array:
     """The tiles (i, j) for all j side by side: (size, count size). Beyond the end the last example is repeated."""
 
-    def rows(side: Any, block: jax.Array) -> Any:
+    def rows(side: PyTree, block: jax.Array) -> Any:
         index = jnp.expand_dims(block * size, -1) + jnp.arange(size, dtype=block.dtype).reshape(
             (1,) * block.ndim + (-1,)
         )
@@ -98,7 +101,7 @@ def _strip(kernel: Any, left: Any, right: Any, i: Any, js: Any, size: int, batch
 
 
 @partial(jax.jit, static_argnames="size")
-def _rows(diagonal: jax.Array, i: Any, size: int) -> jax.Array:
+def _rows(diagonal: jax.Array, i: jax.Array, size: int) -> jax.Array:
     return diagonal[jnp.minimum(i * size + jnp.arange(size, dtype=jnp.int32), diagonal.shape[0] - 1)]
 
 
@@ -111,7 +114,9 @@ def _mirrored(strip: jax.Array, diagonal: jax.Array, size: int) -> jax.Array:
 
 
 @jax.jit
-def _products(strip: Any, there: Any, here: Any, n: Any, m: Any, own: Any) -> tuple[Any, Any, Any]:
+def _products(
+    strip: AnyArray, there: AnyArray, here: AnyArray | None, n: AnyArray, m: AnyArray, own: AnyArray
+) -> tuple[Any, Any, Any]:
     """Strip times `there`; strip^T times `here`, without the first `own` columns, and the sum of squares."""
     rows, columns = jnp.arange(strip.shape[0]), jnp.arange(strip.shape[1])
     inside = (rows < n)[:, None] & (columns < m)[None, :]

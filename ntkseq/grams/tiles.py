@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkseq._types import AnyArray, AnyKernel, PyTree
+
 _TILE_ENTRIES = 1 << 16  # state entries of a tile on a CPU: 256 KiB per float32 array stays in the second-level cache
 _BATCH_ENTRIES = 1 << 14  # of a batch of tiles, where a tile holds fewer: more are no faster, and each gathers its rows
 _DEVICE_ENTRIES = 1 << 24  # on an accelerator: enough parallel work to hide the launch of one step
@@ -91,10 +93,10 @@ class Task:
 
 
 @partial(jax.jit, static_argnums=4)
-def compute(kernel: Any, left: Any, right: Any, pairs: jax.Array, size: int) -> jax.Array:
+def compute(kernel: AnyKernel, left: AnyArray, right: AnyArray, pairs: jax.Array, size: int) -> jax.Array:
     """The tiles (batch, size, size) at block index pairs (batch, 2); beyond the end, the last example is repeated."""
 
-    def rows(side: Any, block: jax.Array) -> Any:
+    def rows(side: PyTree, block: jax.Array) -> Any:
         index = block[:, None] * size + jnp.arange(size, dtype=block.dtype)[None, :]
         return jax.tree.map(lambda leaf: leaf[jnp.minimum(index, leaf.shape[0] - 1)], side)
 

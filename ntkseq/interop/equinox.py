@@ -9,6 +9,7 @@ import jax
 
 from ntkseq import _guests
 from ntkseq._calls import takes_length
+from ntkseq._types import PyTree
 from ntkseq.interop.functions import AVERAGES, DROPOUT, Function, Stateful, missing
 
 __all__ = ["function", "stateful"]
@@ -57,7 +58,7 @@ def function(
 
 
 def stateful(
-    model: Any, state: Any, *, call: Callable[[Any, Any, Any], Any] | None = None, batched: bool = False
+    model: Any, state: PyTree, *, call: Callable[[Any, Any, Any], Any] | None = None, batched: bool = False
 ) -> tuple[Stateful, Any, Any]:
     """(f, params, state) of an equinox model with an `equinox.nn.State`: f(params, state, x).
 
@@ -99,7 +100,7 @@ def stateful(
     return made, params, state
 
 
-def _answer(model: Any, state: Any, x: Any, *length: Any) -> Any:
+def _answer(model: Any, state: PyTree, x: PyTree, *length: Any) -> Any:
     return model(x, state, *length)[0]
 
 
@@ -147,14 +148,14 @@ def _states(model: Any) -> tuple[str, ...]:
     return named or tuple(found) or (("the state of equinox.nn.StateIndex",) if marks else ())
 
 
-def _combine(structure: None, held: Any, params: Any, call: Any) -> Callable[[Any], Any]:
+def _combine(structure: None, held: PyTree, params: PyTree, call: Any) -> Callable[[Any], Any]:
     import equinox as eqx
 
     model = eqx.combine(params, *_fresh(held))
     return _checked(model if call is None else lambda *x: call(model, *x))
 
 
-def _combine_at(structure: None, held: Any, both: Any, call: Any) -> Callable[[Any], Any]:
+def _combine_at(structure: None, held: PyTree, both: PyTree, call: Any) -> Callable[[Any], Any]:
     import equinox as eqx
 
     params, state = both
@@ -162,7 +163,7 @@ def _combine_at(structure: None, held: Any, both: Any, call: Any) -> Callable[[A
     return _checked(lambda *x: call(model, _fresh(state), *x))
 
 
-def _fresh(tree: Any) -> Any:
+def _fresh(tree: PyTree) -> Any:
     """The same numbers in new objects: an `equinox.nn.State` that was used once cannot be used again."""
     return jax.tree.map(lambda leaf: leaf, tree)
 
@@ -170,7 +171,7 @@ def _fresh(tree: Any) -> Any:
 def _checked(run: Callable[..., Any]) -> Callable[[Any], Any]:
     """With what equinox says of a model in training mode in our words."""
 
-    def checked(*x: Any) -> Any:
+    def checked(*x: PyTree) -> Any:
         try:
             return run(*x)
         except RuntimeError as error:

@@ -9,6 +9,7 @@ import jax
 
 from ntkseq import _guests
 from ntkseq._calls import takes_length
+from ntkseq._types import PyTree
 from ntkseq.interop.functions import AVERAGES, DROPOUT, Function, Stateful, missing
 
 __all__ = ["function", "stateful"]
@@ -16,7 +17,7 @@ __all__ = ["function", "stateful"]
 
 def function(
     model: Any,
-    variables: Any = None,
+    variables: PyTree = None,
     *,
     call: Callable[[Any, Any], Any] | None = None,
     batched: bool = False,
@@ -70,7 +71,7 @@ def function(
 
 def stateful(
     model: Any,
-    variables: Any = None,
+    variables: PyTree = None,
     *,
     call: Callable[[Any, Any], Any] | None = None,
     batched: bool = False,
@@ -127,7 +128,7 @@ class _Parts(NamedTuple):
     dropout: tuple[str, ...]
 
 
-def _opened(model: Any, variables: Any) -> _Parts:
+def _opened(model: Any, variables: PyTree) -> _Parts:
     try:
         from flax import linen, nnx
     except ModuleNotFoundError as error:
@@ -160,10 +161,10 @@ def _length(model: Any, call: Any) -> bool:
     return takes_length(model.__call__, 1) if call is None else takes_length(call, 2)
 
 
-def _linen(module: Any, held: Any, params: Any, call: Any) -> Callable[[Any], Any]:
+def _linen(module: Any, held: PyTree, params: PyTree, call: Any) -> Callable[[Any], Any]:
     from flax import errors
 
-    def run(*x: Any) -> Any:
+    def run(*x: PyTree) -> Any:
         try:
             return module.apply({**held[1], "params": params}, *x, method=call)
         except errors.InvalidRngError as error:
@@ -176,14 +177,14 @@ def _linen(module: Any, held: Any, params: Any, call: Any) -> Callable[[Any], An
     return run
 
 
-def _linen_at(module: Any, random: Any, both: Any, call: Any) -> Callable[[Any], Any]:
+def _linen_at(module: Any, random: Any, both: PyTree, call: Any) -> Callable[[Any], Any]:
     return _linen(module, (random, both[1]), both[0], call)
 
 
-def _nnx(graph: Any, held: Any, params: Any, call: Any) -> Callable[[Any], Any]:
+def _nnx(graph: Any, held: PyTree, params: PyTree, call: Any) -> Callable[[Any], Any]:
     from flax import nnx
 
-    def run(*x: Any) -> Any:
+    def run(*x: PyTree) -> Any:
         model = nnx.merge(graph, *_new((params, *held)))
         before = jax.tree.leaves(nnx.state(model, nnx.BatchStat))
         out = model(*x) if call is None else call(model, *x)
@@ -195,7 +196,7 @@ def _nnx(graph: Any, held: Any, params: Any, call: Any) -> Callable[[Any], Any]:
     return run
 
 
-def _nnx_at(graph: Any, random: Any, both: Any, call: Any) -> Callable[[Any], Any]:
+def _nnx_at(graph: Any, random: Any, both: PyTree, call: Any) -> Callable[[Any], Any]:
     return _nnx(graph, (random, both[1]), both[0], call)
 
 
@@ -229,6 +230,6 @@ def _first(error: Exception) -> str:
     return str(error).split(" (http")[0].rstrip(".")
 
 
-def _new(state: Any) -> Any:
+def _new(state: PyTree) -> Any:
     """The same numbers in new variables: what one holder writes the other does not see."""
     return jax.tree.map(lambda a: a, state)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, _precision
 from ntkseq._struct import static, struct
+from ntkseq._types import Inputs
 from ntkseq.kernels.base import Kernel, Side
 
 
@@ -38,7 +39,7 @@ class Foreign(Kernel):
         if self.rounding is not None:
             _checks.nonnegative("rounding", self.rounding)
 
-    def prepare(self, x: Any, lengths: Any = None) -> Side:
+    def prepare(self, x: Inputs, lengths: Any = None) -> Side:
         """Check the inputs and keep them.
 
         Args:

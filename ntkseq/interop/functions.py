@@ -10,6 +10,8 @@ import jax
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._struct import fill
+from ntkseq._types import ArrayLike, Inputs, PyTree
 
 DROPOUT = (
     "Switch dropout off: model.eval() for nnx, deterministic=True for linen, equinox.nn.inference_mode(model); what is "
@@ -52,16 +54,16 @@ class Function:
 
     def __post_init__(self) -> None:
         _checks.flag("batched", self.batched)
-        object.__setattr__(self, "held", jax.tree.map(_own, self.held))
+        fill(self, held=jax.tree.map(_own, self.held))
         leaves, tree = jax.tree.flatten(self.held)
         key = (self.join, self.structure, tree, tuple(map(_identity, leaves)), self.call, self.batched)
         try:
             hash(key)
         except TypeError:  # arrays among what the guest calls structure: this function is equal to itself only
             key = (id(self),)
-        object.__setattr__(self, "_key", key)
+        fill(self, _key=key)
 
-    def __call__(self, params: Any, x: Any, *length: Any) -> Any:
+    def __call__(self, params: PyTree, x: Inputs, *length: Any) -> PyTree:
         """The model at these parameters on one example, and its length for a model or a `call` that takes one."""
         return self._run(params, x, *length)
 
@@ -69,7 +71,7 @@ class Function:
         """Whether it is to be called with a length behind so many arguments."""
         return self.length
 
-    def _run(self, params: Any, *x: Any) -> Any:
+    def _run(self, params: PyTree, *x: Any) -> Any:
         run = self.join(self.structure, self.held, params, self.call)
         if not self.batched:
             return run(*x)
@@ -90,7 +92,7 @@ class Function:
 class Stateful(Function):
     """f(params, state, x): the same with what training moves beside the parameters as an argument."""
 
-    def __call__(self, params: Any, state: Any, x: Any, *length: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __call__(self, params: PyTree, state: PyTree, x: Inputs, *length: Any) -> PyTree:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The model at these parameters and this state on one example, and its length where it takes one."""
         return self._run((params, state), x, *length)
 
@@ -100,11 +102,11 @@ def missing(guest: str, extra: str) -> ImportError:
     return ImportError(f"{guest} is not installed, and functions of its models need it: pip install 'ntkseq[{extra}]'")
 
 
-def _own(leaf: Any) -> Any:
+def _own(leaf: ArrayLike) -> Any:
     return leaf.copy() if isinstance(leaf, np.ndarray) else leaf  # what others can write to is no constant
 
 
-def _identity(leaf: Any) -> Any:
+def _identity(leaf: ArrayLike) -> Any:
     """Arrays by identity, since to compare their numbers costs more than it spares; the rest by value and type."""
     try:
         hash(leaf)

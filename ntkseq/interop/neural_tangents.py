@@ -22,6 +22,7 @@ import jax.core
 import jax.extend.core
 import jax.interpreters.ad
 
+from ntkseq._types import AnyFunction
 from ntkseq.interop.foreign import Foreign
 
 __all__ = ["load", "wrap"]
@@ -75,7 +76,7 @@ def load() -> types.ModuleType:
             ) from error
 
 
-def wrap(kernel_fn: Any, *, kind: str = "ntk", rounding: float | None = None) -> Foreign:
+def wrap(kernel_fn: AnyFunction, *, kind: str = "ntk", rounding: float | None = None) -> Foreign:
     """A kernel function of neural-tangents as a `Kernel`: for `gram`, `spectrum`, `ridge`, the bounds, sums, multiples.
 
     The values are those of `kernel_fn(x1, x2, kind)`, computed under JAX's default promotion rules, for which
@@ -146,7 +147,7 @@ def _safe_zip(*args: Any) -> list[Any]:
     return list(zip(*args, strict=True))
 
 
-def _take_back(names: dict[str, Any], name: str, value: Any) -> None:
+def _take_back(names: dict[str, Any], name: str, value: object) -> None:
     if names.get(name) is value:
         del names[name]
 

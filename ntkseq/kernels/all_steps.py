@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
+from ntkseq._types import ArrayLike, Lengths, PyTree
 from ntkseq.kernels import rounding, span
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.cells import CovarianceCell
@@ -19,7 +20,7 @@ from ntkseq.kernels.recurrent import Recurrent, cell_of
 
 
 def every_step(
-    kernel: Kernel, x: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None
+    kernel: Kernel, x: ArrayLike, x2: ArrayLike | None = None, *, lengths: Lengths = None, lengths2: Lengths = None
 ) -> Float[Array, "n m t s"]:
     """The kernel between f_t(x_i) and f_s(x'_j) for one shared read-out f_t = (sigma_r / sqrt n) R h_t at every step.
 
@@ -95,7 +96,7 @@ def each_rounding(kernel: Recurrent, side: Side) -> float:
     return worst
 
 
-def _own(kernel: Recurrent, values: Array, x: Any, lengths: Any) -> np.ndarray | None:
+def _own(kernel: Recurrent, values: Array, x: ArrayLike, lengths: Lengths) -> np.ndarray | None:
     """K[i, i, t, t] (n, t), and one where there is nothing yet that is not zero: see `span.check`."""
     if not (_checks.is_concrete(values) and _checks.is_concrete(x)):
         return None
@@ -109,7 +110,7 @@ def _own(kernel: Recurrent, values: Array, x: Any, lengths: Any) -> np.ndarray |
     return np.where(reached, own, 1.0)
 
 
-def _flat(kernel: Recurrent, x: Any, lengths: Any) -> tuple[np.ndarray, float]:
+def _flat(kernel: Recurrent, x: ArrayLike, lengths: Lengths) -> tuple[np.ndarray, float]:
     side = kernel.prepare(x, lengths)
     values = np.asarray(_square(kernel, (side, _lengths(x, lengths))), np.float64)
     n, t = values.shape[0], values.shape[2]
@@ -120,7 +121,7 @@ Ends = tuple[Side, Array]
 """A prepared batch and its lengths (n,)."""
 
 
-def _lengths(x: Any, lengths: Any) -> Array:
+def _lengths(x: ArrayLike, lengths: Lengths) -> Array:
     return jnp.asarray(np.full(np.shape(x)[0], np.shape(x)[1]) if lengths is None else lengths, jnp.int32)
 
 
@@ -165,7 +166,7 @@ def _rows(kernel: Recurrent, left: Side, right: Side, same: bool) -> Float[Array
     def slide(a: Array) -> Array:
         return jnp.concatenate([jnp.zeros_like(a[..., :1]), a[..., :-1]], axis=-1)
 
-    def step(carry: Any, now: Side) -> tuple[Any, Array]:
+    def step(carry: PyTree, now: Side) -> tuple[Any, Array]:
         state, pair = jax.tree.map(slide, carry)
         state = cell.update(state, pair, row(now["update"]), plane["update"], same)
         end = row(now["read"])

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks
 from ntkseq._struct import replace, struct
+from ntkseq._types import Inputs, Lengths, Number
 from ntkseq.kernels import span, unstated
 from ntkseq.kernels.origin import note
 from ntkseq.kernels.parts import Parts, together
@@ -35,7 +36,7 @@ class Kernel(abc.ABC):
         return unstated.WHY if type(self).entry_rounding is Kernel.entry_rounding else ""
 
     @abc.abstractmethod
-    def prepare(self, x: Any, lengths: Any = None) -> Side:
+    def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
         """Check the inputs and compute what depends on one input only. Leading axis n on every leaf."""
 
     @abc.abstractmethod
@@ -57,7 +58,7 @@ class Kernel(abc.ABC):
         index = jnp.arange(values.shape[0])
         return values.at[index, index].set(self.diag_side(side))
 
-    def diag(self, x: Any, lengths: Any = None) -> Float[Array, "n ..."]:
+    def diag(self, x: Inputs, lengths: Lengths = None) -> Float[Array, "n ..."]:
         """The kernel of each input with itself."""
         values = self.diag_side(self.prepare(x, lengths))
         span.check(self, x, lengths, values.dtype, values)
@@ -116,7 +117,7 @@ class Kernel(abc.ABC):
         return 1
 
     def __call__(
-        self, x1: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None
+        self, x1: Inputs, x2: Inputs | None = None, *, lengths: Lengths = None, lengths2: Lengths = None
     ) -> Float[Array, "n m ..."]:
         """The matrix of kernel values, in one piece and differentiable. `x2=None`: x1 with itself.
 
@@ -163,12 +164,12 @@ class Kernel(abc.ABC):
                 f"finite() gives the network whose NTK tends to this kernel; got {came}, no such limit. Use {wanted}."
             )
 
-    def __add__(self, other: Any) -> Sum:
+    def __add__(self, other: object) -> Sum:
         if not isinstance(other, Kernel):
             return NotImplemented
         return Sum(self, other)
 
-    def __mul__(self, factor: Any) -> Scaled:
+    def __mul__(self, factor: Number) -> Scaled:
         if isinstance(factor, Kernel):
             return NotImplemented
         return Scaled(self, factor)
@@ -191,7 +192,7 @@ class Sum(Kernel):
     def estimated(self) -> str:
         return self.first.estimated or self.second.estimated
 
-    def prepare(self, x: Any, lengths: Any = None) -> Side:
+    def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
         return (self.first.prepare(x, lengths), self.second.prepare(x, lengths))
 
     def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
@@ -261,7 +262,7 @@ class Sum(Kernel):
         return min((one for one in rows if one is not None), default=None)
 
 
-def _kernel(name: str, value: Any) -> None:
+def _kernel(name: str, value: object) -> None:
     if not isinstance(value, Kernel):
         raise ValueError(f"{name} must be an ntkseq Kernel; got {_checks.shown(value)}. See ntkseq.kernels.")
 
@@ -281,7 +282,7 @@ class Scaled(Kernel):
     def estimated(self) -> str:
         return self.kernel.estimated
 
-    def prepare(self, x: Any, lengths: Any = None) -> Side:
+    def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
         return self.kernel.prepare(x, lengths)
 
     def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:

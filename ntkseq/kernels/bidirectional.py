@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
 from ntkseq._layers import check_train
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
+from ntkseq._types import AnyModel, DType, Inputs, Lengths
 from ntkseq.kernels import bidirectional_grid as grid
 from ntkseq.kernels import rounding, scans
 from ntkseq.kernels.base import Kernel, Side
@@ -78,14 +79,13 @@ class Bidirectional(Kernel):
         _checks.choice("read", self.read, ("mean", "sum", "last"))
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
         _checks.choice("kind", self.kind, ("ntk", "nngp"))
-        object.__setattr__(self, "train", check_train(self.train, self.depth))
-        object.__setattr__(self, "activation", activations.get(self.activation))
+        fill(self, train=check_train(self.train, self.depth), activation=activations.get(self.activation))
         for name in _SCALES[:3]:
             shape = np.shape(getattr(self, name))
             if shape not in ((), (self.depth,)):
                 raise ValueError(f"{name} must be a number or {self.depth} numbers, one per layer; got shape {shape}.")
 
-    def layers(self, dtype: Any) -> tuple[Layers, ...]:
+    def layers(self, dtype: DType) -> tuple[Layers, ...]:
         """The constants of each layer in the dtype of the data."""
         pick = lambda value, i: value if np.ndim(value) == 0 else value[i]  # noqa: E731
         each = []
@@ -94,7 +94,7 @@ class Bidirectional(Kernel):
             each.append(Recurrent(**scales, activation=self.activation, train=train, kind=self.kind).layers(dtype))
         return tuple(each)
 
-    def prepare(self, x: Any, lengths: Any = None) -> Side:
+    def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
         """Compute the variances of both directions, layer by layer.
 
         Args:
@@ -132,7 +132,7 @@ class Bidirectional(Kernel):
     def steps(self, side: Side) -> int:
         return 2 * self.depth * side["mask"].shape[1] ** 2
 
-    def finite(self, width: int) -> Any:
+    def finite(self, width: int) -> AnyModel:
         """The network of that width whose limit this kernel is: a `models.Bidirectional`.
 
         Raises:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ntkseq._precision import safe_sqrt
+from ntkseq._types import PyTree
 from ntkseq.activations import is_rectifier
 from ntkseq.kernels import duals
 from ntkseq.kernels.base import Side
@@ -18,12 +19,12 @@ from ntkseq.kernels.chordal_cell import _dots, _squares, _sums
 from ntkseq.kernels.layers import Layers, homogeneous_variances, shift, variances
 
 
-def turned(tree: Any, name: str) -> Any:
+def turned(tree: PyTree, name: str) -> Any:
     """Arrays (n, t, ...) in the order in which that direction visits the steps."""
     return tree if name == "forward" else jax.tree.map(lambda a: a[:, ::-1], tree)
 
 
-def one_side(lay: Layers, x: Array, below: Any, inside: Bool[Array, "n t"], t: int) -> Side:
+def one_side(lay: Layers, x: Array, below: PyTree, inside: Bool[Array, "n t"], t: int) -> Side:
     """One direction of one layer, in its own order of steps. `image` is the standard deviation of its states."""
     mask, start = inside.astype(x.dtype), inside & ~jnp.pad(inside, ((0, 0), (1, 0)))[:, :t]
     energy = jnp.sum(x * x, axis=-1) if below is None else (below[0] ** 2 + below[1] ** 2) / 2
@@ -56,7 +57,7 @@ State = tuple[Array, Array, Array]
 """By chord: (gain, slope, T) of `chordal_cell`. Otherwise (E[phi phi'], E[dphi dphi'], T)."""
 
 
-def _chord(lay: Layers, state: State, below: Any, one: Side, two: Side) -> State:
+def _chord(lay: Layers, state: State, below: PyTree, one: Side, two: Side) -> State:
     act: Any = lay.activation
     gain, slope, tangent = state
     ww = one["w"] * two["w"]
@@ -87,7 +88,7 @@ def _chord(lay: Layers, state: State, below: Any, one: Side, two: Side) -> State
     return gain, slope, jnp.asarray(tangent)
 
 
-def _covariance(lay: Layers, state: State, below: Any, one: Side, two: Side, jolt: Array | None) -> State:
+def _covariance(lay: Layers, state: State, below: PyTree, one: Side, two: Side, jolt: Array | None) -> State:
     k, kd, tangent = state
     w2, u2, b2 = lay.w[0] ** 2, lay.u[0] ** 2, lay.b[0] ** 2
     mask, before = one["mask"] * two["mask"], one["before"] * two["before"]
@@ -110,14 +111,14 @@ def _covariance(lay: Layers, state: State, below: Any, one: Side, two: Side, jol
 # ---------------------------------------------------------------------------------------------------- the whole grid
 
 
-def _grid(lay: Layers, below: Any, left: Side, right: Side, jolt: Array | None) -> State:
+def _grid(lay: Layers, below: PyTree, left: Side, right: Side, jolt: Array | None) -> State:
     """One direction of one layer over all pairs of steps: arrays (t, n, m, s), all in that direction's order."""
     one = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1)[:, :, None, None], left)  # (t, n, 1, 1, ...)
     two = jax.tree.map(lambda a: a[None], right)  # (1, m, s, ...)
     t, n = left["image"].shape[1], left["image"].shape[0]
     zero = jnp.zeros((n, *right["image"].shape), left["image"].dtype)
 
-    def step(state: State, now: Any) -> tuple[State, State]:
+    def step(state: State, now: PyTree) -> tuple[State, State]:
         side, low = now
         state = jax.tree.map(lambda a: jnp.concatenate([jnp.zeros_like(a[..., :1]), a[..., :-1]], axis=-1), state)
         if is_rectifier(lay.activation):

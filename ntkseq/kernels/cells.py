@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ntkseq._struct import struct
+from ntkseq._types import DType
 from ntkseq.kernels import duals
 from ntkseq.kernels.layers import Layers, shift, variances
 
@@ -50,7 +51,7 @@ class Cell(abc.ABC):
     def read(self, pair: Pair, tangent: Array, left: Side, right: Side) -> Array:
         """The kernel of the outputs at the steps of the two "read" sides, times both weights."""
 
-    def zero(self, shape: tuple[int, ...], dtype: Any) -> State:
+    def zero(self, shape: tuple[int, ...], dtype: DType) -> State:
         """The state before the first step."""
         z = jnp.zeros(shape, dtype)
         lower = [(z, z, z)] * (self.layers.depth - 1)

@@ -23,6 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ntkseq._types import AnyArray, DType
+
 # asin(r)/(pi r) and (sin th - th cos th)/(pi r^3) as polynomials in m = r^2 on [0, 1/2], th = 2 asin r:
 # interpolants at Chebyshev nodes in 60 digits. Relative error 9e-8 and 8e-8 (single), 1.5e-16 (double).
 _ASIN_SINGLE = (
@@ -56,14 +58,14 @@ def _polynomial(coefficients: tuple[Any, ...], m: Array) -> Array:
     return value
 
 
-def _tables(dtype: Any, scale: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def _tables(dtype: DType, scale: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Both polynomials times `scale`; folded into the constants, the scale costs nothing per pair."""
     double = jnp.finfo(dtype).bits > 32
     asin, arc = (_ASIN_DOUBLE, _ARC_DOUBLE) if double else (_ASIN_SINGLE, _ARC_SINGLE)
     return tuple(c * scale for c in asin), tuple(c * scale / 4 for c in arc)
 
 
-def rectified(m: Float[Array, "..."], positive: Any, negative: Any) -> tuple[Array, Array]:
+def rectified(m: Float[Array, "..."], positive: float | AnyArray, negative: float | AnyArray) -> tuple[Array, Array]:
     """`(gain, slope)` of numerics.1 and numerics.2 at m in [0, 1].
 
     m may leave [0, 1] by rounding; it is clipped. Derivatives: d gain / dm = slope, exactly (Price's theorem);
@@ -108,25 +110,25 @@ def unfold_rest(z: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.where(z < 0, -z, 1 - z)
 
 
-def folded(z: Float[Array, "..."], positive: Any, negative: Any) -> tuple[Array, Array]:
+def folded(z: Float[Array, "..."], positive: float | AnyArray, negative: float | AnyArray) -> tuple[Array, Array]:
     """`rectified` of `unfold(z)`."""
     if isinstance(positive, float) and isinstance(negative, float):
         return _fixed(positive, negative)(z)
     return _rectified(z, jnp.asarray(positive, z.dtype), jnp.asarray(negative, z.dtype))
 
 
-def second_moment(positive: Any, negative: Any) -> Any:
+def second_moment(positive: float | AnyArray, negative: float | AnyArray) -> Any:
     """M = E[phi(z)^2], z ~ N(0, 1)."""
     return (positive * positive + negative * negative) / 2
 
 
-def _shape(positive: Any, negative: Any) -> tuple[Any, Any]:
+def _shape(positive: float | AnyArray, negative: float | AnyArray) -> tuple[Any, Any]:
     """((A - B)^2 / M, A B / M); their sum with A B / M is 2."""
     moment = second_moment(positive, negative)
     return (positive - negative) ** 2 / moment, positive * negative / moment
 
 
-def _values(z: Array, positive: Any, negative: Any) -> tuple[Array, Array]:
+def _values(z: Array, positive: float | AnyArray, negative: float | AnyArray) -> tuple[Array, Array]:
     flip, near = z < 0, jnp.abs(z)
     root = jnp.sqrt(jnp.maximum(near, float(jnp.finfo(z.dtype).tiny)))  # a finite derivative at 0, see fold
     across, both = _shape(positive, negative)

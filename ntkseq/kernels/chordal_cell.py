@@ -23,6 +23,7 @@ from jaxtyping import Array
 
 from ntkseq._precision import safe_sqrt
 from ntkseq._struct import struct
+from ntkseq._types import AnyFunction, PyTree
 from ntkseq.kernels.cells import Cell, Pair, Side, State
 from ntkseq.kernels.chordal import fold, folded, second_moment, unfold
 from ntkseq.kernels.layers import Layers, homogeneous_variances, shift
@@ -117,7 +118,7 @@ class ChordalCell(Cell):
             lower.append(below)
         raise AssertionError("a stack has at least one layer")
 
-    def _own_terms(self, i: int, left: Side, right: Side, gain: Array, below: Any, same: bool) -> Array:
+    def _own_terms(self, i: int, left: Side, right: Side, gain: Array, below: PyTree, same: bool) -> Array:
         own = jnp.zeros_like(gain)
         one, two = left["own"], right["own"]
         if "W" in one:
@@ -153,7 +154,7 @@ def _dots(left: tuple[Array, ...], right: tuple[Array, ...]) -> Array:
     return _accumulate(left, right, lambda x, y: x * y)
 
 
-def _accumulate(left: tuple[Array, ...], right: tuple[Array, ...], term: Any) -> Array:
+def _accumulate(left: tuple[Array, ...], right: tuple[Array, ...], term: AnyFunction) -> Array:
     """Sum over features; many of them in a loop of eight at a time, so that compile time does not grow with d."""
     head = len(left) % 8 if len(left) > _UNROLL else len(left)
     total = jnp.zeros(jnp.broadcast_shapes(left[0].shape, right[0].shape), left[0].dtype)

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
 from ntkseq._layers import check_letters, per_layer, scalar
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
+from ntkseq._types import AnyModel, DType, Inputs, Lengths
 from ntkseq.kernels import rounding, scans
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.cells import CovarianceCell
@@ -62,9 +63,9 @@ class Dense(Kernel):
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
         _checks.choice("kind", self.kind, ("ntk", "nngp"))
         check_letters(self.train, "WbR")
-        object.__setattr__(self, "activation", activations.get(self.activation))
+        fill(self, activation=activations.get(self.activation))
 
-    def layers(self, dtype: Any) -> Layers:
+    def layers(self, dtype: DType) -> Layers:
         """The constants of the stack in the dtype of the data."""
         return Layers(
             w=np.zeros((self.depth,), dtype),
@@ -81,7 +82,7 @@ class Dense(Kernel):
             tangent=self.kind == "ntk",
         )
 
-    def prepare(self, x: Any, lengths: Any = None) -> Side:
+    def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
         """Check the vectors (n, d) and compute their variances layer by layer.
 
         Raises:
@@ -111,7 +112,7 @@ class Dense(Kernel):
             return max(base, float(rounding.relative(cell, side, "last")))
         return base
 
-    def finite(self, width: int) -> Any:
+    def finite(self, width: int) -> AnyModel:
         """The network of that width whose limit this kernel is: a `models.Dense`.
 
         Raises:

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks
 from ntkseq._layers import check_letters
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
+from ntkseq._types import AnyModel, Inputs, Key, Lengths
 from ntkseq.kernels import gated_batch
 from ntkseq.kernels import particles as sampling
 from ntkseq.kernels.base import Kernel, Side
@@ -99,11 +100,10 @@ class Gated(Kernel):
         ):
             _checks.choice(name, getattr(self, name), allowed)
         check_letters(self.train, "WUbR")
-        for name in ("particles", "batches"):
-            object.__setattr__(self, name, _checks.positive_int(name, getattr(self, name)))
+        fill(self, **{name: _checks.positive_int(name, getattr(self, name)) for name in ("particles", "batches")})
         if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or not 0 <= self.seed < 2**31:
             raise ValueError(f"seed must be an integer in 0..2^31 - 1; got {_checks.shown(self.seed)}.")
-        object.__setattr__(self, "seed", int(self.seed))
+        fill(self, seed=int(self.seed))
         if self.batches < 2:
             raise ValueError(f"batches must be at least 2, for their spread is the error; got {self.batches}.")
         each, left = divmod(self.particles, self.batches)
@@ -113,7 +113,7 @@ class Gated(Kernel):
                 f"particles={self.particles}, batches={self.batches}. For more particles raise batches as well."
             )
 
-    def prepare(self, x: Any, lengths: Any = None) -> Side:
+    def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
         """Check the sequences and keep them, scaled, with the weight of each step in the output.
 
         Args:
@@ -181,7 +181,7 @@ class Gated(Kernel):
     def steps(self, side: Side) -> int:
         return len(sampling.GATES[self.cell]) * self.particles * side["x"].shape[1]
 
-    def finite(self, width: int) -> Any:
+    def finite(self, width: int) -> AnyModel:
         """The network of that width whose limit this kernel is: a `models.Gated`.
 
         Raises:
@@ -210,7 +210,7 @@ def _choices(kernel: Gated) -> dict[str, Any]:
 
 
 @jax.jit
-def _prepare(kernel: Gated, x: Array, lengths: Any) -> tuple[Side, Array]:
+def _prepare(kernel: Gated, x: Array, lengths: Array) -> tuple[Side, Array]:
     inside = jnp.arange(x.shape[1], dtype=lengths.dtype)[None, :] < lengths[:, None]
     read = read_weights(kernel.read, inside, lengths, x.dtype)
     x = x * (x.shape[2] ** -0.5 if kernel.input_scale == "dim" else 1.0)
@@ -220,7 +220,7 @@ def _prepare(kernel: Gated, x: Array, lengths: Any) -> tuple[Side, Array]:
 
 
 @jax.jit
-def _estimate(kernel: Gated, key: Any, left: Side, right: Side | None) -> tuple[Array, Array]:
+def _estimate(kernel: Gated, key: Key, left: Side, right: Side | None) -> tuple[Array, Array]:
     """Mean over the batches and its standard error: (n, m), or of each sequence with itself, (n,), without `right`."""
     given = left["x"].dtype
     left, right = gated_batch.widened(left), None if right is None else gated_batch.widened(right)

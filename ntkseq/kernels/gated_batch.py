@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq._struct import struct
+from ntkseq._types import DType, Inputs, Lengths
 from ntkseq.kernels import particles as sampling
 from ntkseq.kernels.base import Kernel, Side
 
@@ -36,7 +37,7 @@ class Batch(Kernel):
     key: Any
     index: Any
 
-    def prepare(self, x: Any, lengths: Any = None) -> Side:
+    def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
         return self.kernel.prepare(x, lengths)
 
     def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
@@ -149,6 +150,6 @@ def _chunked(rows: Callable[[Side], Array], side: Side, each: int) -> Array:
     return values.reshape(chunks * size, *values.shape[2:])[:n]
 
 
-def scales(kernel: Any, dtype: Any) -> sampling.Scales:
+def scales(kernel: Any, dtype: DType) -> sampling.Scales:
     """The scales of the kernel in the dtype of the data."""
     return sampling.Scales(*(jnp.asarray(getattr(kernel, name), dtype) for name in SCALES))

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, _filters, _precision
 from ntkseq._struct import replace, static, struct
+from ntkseq._types import DType, PyTree
 
 
 class Stability(NamedTuple):
@@ -67,7 +68,7 @@ class Inner(abc.ABC):
         """The same inner loop written for the loss 1/2 sum over s support examples."""
         return self
 
-    def in_dtype(self, dtype: Any) -> Any:
+    def in_dtype(self, dtype: DType) -> Any:
         """The same inner loop with its numbers as arrays of that dtype."""
         return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), self)
 
@@ -242,7 +243,7 @@ def _transfer(inner: Inner, K: Array) -> Array:
 
 
 @_transfer.defjvp
-def _(primals: Any, tangents: Any) -> tuple[Array, Array]:
+def _(primals: PyTree, tangents: PyTree) -> tuple[Array, Array]:
     (inner, K), (dinner, dK) = primals, tangents
     w, U = _eigen(K)
     value, dvalue = jax.jvp(lambda i: i.value(w), (inner,), (dinner,))
@@ -308,7 +309,7 @@ def _phi_series(x: Array, y: Array) -> Array:
     return total
 
 
-def _number(name: str, value: Any, wanted: str | None) -> None:
+def _number(name: str, value: object, wanted: str | None) -> None:
     """Check one finite number, with a sign where one is wanted; does nothing under a trace."""
     if not _checks.is_concrete(value):
         if value is None or isinstance(value, (str, bytes, complex)):

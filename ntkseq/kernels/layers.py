@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float
 from ntkseq import _twofloat as tf
 from ntkseq._precision import safe_sqrt
 from ntkseq._struct import static, struct
+from ntkseq._types import AnyFunction, DType, PyTree
 from ntkseq.activations import Activation
 
 
@@ -52,7 +53,11 @@ class Variances(NamedTuple):
 
 
 def variances(
-    layers: Layers, second: Any, energy: Float[Array, "n t"], inside: Bool[Array, "n t"], start: Bool[Array, "n t"]
+    layers: Layers,
+    second: AnyFunction,
+    energy: Float[Array, "n t"],
+    inside: Bool[Array, "n t"],
+    start: Bool[Array, "n t"],
 ) -> Float[Array, "depth n t"]:
     """Variance of every pre-activation (recurrent.4): zero outside a sequence. O(n t).
 
@@ -144,7 +149,7 @@ def shift(x: Array, axis: int = 1) -> Array:
     return jnp.moveaxis(jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]]), 0, axis)
 
 
-def read_weights(read: str, inside: Bool[Array, "n t"], lengths: Array, dtype: Any) -> Float[Array, "n t"]:
+def read_weights(read: str, inside: Bool[Array, "n t"], lengths: Array, dtype: DType) -> Float[Array, "n t"]:
     """The weight of each token, aligned at the first, in what is read out: "last", "first", "mean" or "sum"."""
     at = jnp.arange(inside.shape[1], dtype=lengths.dtype)[None]
     if read == "last":
@@ -155,6 +160,6 @@ def read_weights(read: str, inside: Bool[Array, "n t"], lengths: Array, dtype: A
     return weights / lengths[:, None].astype(dtype) if read == "mean" else weights
 
 
-def all_finite(tree: Any) -> Array:
+def all_finite(tree: PyTree) -> Array:
     """Whether every number in a pytree of arrays is finite."""
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()

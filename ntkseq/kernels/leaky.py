@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
 from ntkseq._layers import check_letters, scalar
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
+from ntkseq._types import AnyModel, DType, Inputs, Lengths
 from ntkseq.kernels import leaky_pairs as pairs
 from ntkseq.kernels import rounding, scans
 from ntkseq.kernels.base import Kernel, Side
@@ -91,9 +92,9 @@ class LeakyRecurrent(Kernel):
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
         _checks.choice("kind", self.kind, ("ntk", "nngp"))
         check_letters(self.train, "WUbR")
-        object.__setattr__(self, "activation", activations.get(self.activation))
+        fill(self, activation=activations.get(self.activation))
 
-    def prepare(self, x: Any, lengths: Any = None) -> Side:
+    def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
         """Align the sequences at their ends and compute their variances, O(n t^2).
 
         Args:
@@ -108,7 +109,7 @@ class LeakyRecurrent(Kernel):
         _checks.no_overflow(finite, x.dtype, f"{x.shape[1]} steps", "keep, gate or sigma_w")
         return side
 
-    def _units(self, dtype: Any) -> pairs.Units:
+    def _units(self, dtype: DType) -> pairs.Units:
         """The constants in the dtype of the data."""
         return pairs.Units(
             *[scalar(getattr(self, name), dtype) for name in ("keep", "gate", *_SCALES)],
@@ -143,7 +144,7 @@ class LeakyRecurrent(Kernel):
     def steps(self, side: Side) -> int:
         return side["x"].shape[1] ** 2
 
-    def finite(self, width: int) -> Any:
+    def finite(self, width: int) -> AnyModel:
         """The network of that width whose limit this kernel is: a `models.LeakyRecurrent`.
 
         Raises:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from ntkseq._precision import safe_sqrt
 from ntkseq._struct import static, struct
+from ntkseq._types import AnyArray, PyTree
 from ntkseq.activations import is_rectifier
 from ntkseq.kernels import duals
 from ntkseq.kernels.base import Side
@@ -35,7 +36,9 @@ class Units:
     tangent: bool = static()
 
 
-def _pair(units: Units, past: Any, left: Side, right: Side, same: Any, jolt: Array | None) -> tuple[Array, Array]:
+def _pair(
+    units: Units, past: PyTree, left: Side, right: Side, same: AnyArray, jolt: Array | None
+) -> tuple[Array, Array]:
     """(A, A' T) at a pair of steps, from (C, H) one step before in both. `same`: the two steps are one and the same."""
     both = left["b"] * right["b"]
     dot = _dot(left["x"], right["x"])
@@ -60,7 +63,9 @@ def _pair(units: Units, past: Any, left: Side, right: Side, same: Any, jolt: Arr
     return moment * (left["a"] * right["a"]) * (1 - 2 * gain), moment * slope * tangent
 
 
-def _row(units: Units, rows: Any, left: Side, right: Side, same: Any, jolt: Array | None) -> tuple[Any, Array]:
+def _row(
+    units: Units, rows: AnyArray, left: Side, right: Side, same: AnyArray, jolt: Array | None
+) -> tuple[Any, Array]:
     """(C, H) over s at step t, and A. Symmetric in t and s to the last bit.
 
     Args:
@@ -69,7 +74,7 @@ def _row(units: Units, rows: Any, left: Side, right: Side, same: Any, jolt: Arra
         same: (s,) whether the steps are one and the same.
     """
 
-    def step(carry: Any, now: Any) -> tuple[Any, Any]:
+    def step(carry: PyTree, now: PyTree) -> tuple[Any, Any]:
         past, beside = carry
         above, right, same = now
         fresh = _pair(units, past, left, right, same, jolt)
@@ -100,12 +105,12 @@ def kernel(
     zero = jnp.zeros((two["out"].shape[0], one["out"].shape[1], two["out"].shape[2]), one["out"].dtype)
     head = float("R" in units.train) if units.tangent else 1.0
 
-    def step(carry: Any, now: Any) -> tuple[Any, None]:
+    def step(carry: PyTree, now: PyTree) -> tuple[Any, None]:
         rows, total, equal = carry
         side, column = now
         rows = _row(units, rows, side, two, (steps == column) & same, jolt)[0]
 
-        def add(sums: Any, now: Any) -> tuple[Any, None]:
+        def add(sums: Any, now: PyTree) -> tuple[Any, None]:
             (c, h), out, other = now
             value = side["out"] * out * (head * c + h if units.tangent else c)
             return (sums[0] + value, sums[1] + jnp.where(other == column, value, 0)), None
@@ -142,7 +147,7 @@ def sides(
         # p is there for the check of overflow alone: its NaN would not show in a
         return {**now, "p": p, "a": a, "inverse": jnp.where(p > 0, 1 / jnp.where(p > 0, a, 1), 0)}
 
-    def step(carry: Any, now: Any) -> tuple[Any, None]:
+    def step(carry: PyTree, now: PyTree) -> tuple[Any, None]:
         rows, v, known = carry
         now, column = now
         now = finish(now, v)

@@ -13,6 +13,7 @@ from ntkseq import _checks, _precision
 from ntkseq import _twofloat as tf
 from ntkseq._layers import check_letters, scalar
 from ntkseq._struct import static, struct
+from ntkseq._types import AnyArray, AnyModel, DType, Inputs, Lengths
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.layers import all_finite
 
@@ -83,7 +84,7 @@ class LinearRecurrent(Kernel):
         _checks.choice("kind", self.kind, ("ntk", "nngp"))
         check_letters(self.train, "WUbR")
 
-    def features(self, x: Any, lengths: Any = None) -> Float[Array, "n p"]:
+    def features(self, x: Inputs, lengths: Lengths = None) -> Float[Array, "n p"]:
         """The features F with K = F F^T: p = t (d + 1), by lag, tokens first and the bias behind them.
 
         Args:
@@ -98,7 +99,7 @@ class LinearRecurrent(Kernel):
         _checks.no_overflow(finite, x.dtype, f"{x.shape[1]} steps", "sigma_w (at most 1 keeps the norm)")
         return features
 
-    def prepare(self, x: Any, lengths: Any = None) -> Side:
+    def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
         """The features, see `features`."""
         return self.features(x, lengths)
 
@@ -112,7 +113,7 @@ class LinearRecurrent(Kernel):
         """Upper estimate of |computed - exact| / sqrt(K_ii K_jj): that of an inner product of p numbers."""
         return float(jnp.finfo(side.dtype).eps) * (8.0 + 2.0 * side.shape[1] ** 0.5)
 
-    def finite(self, width: int) -> Any:
+    def finite(self, width: int) -> AnyModel:
         """The network of that width whose limit this kernel is: a `models.Recurrent` with activation "identity".
 
         Raises:
@@ -124,7 +125,7 @@ class LinearRecurrent(Kernel):
         names = (*_SCALES, "read", "train", "input_scale")
         return models.Recurrent(width=width, activation="identity", **{name: getattr(self, name) for name in names})
 
-    def _weights(self, t: int, d: int, dtype: Any) -> tuple[Any, Any]:
+    def _weights(self, t: int, d: int, dtype: DType) -> tuple[Any, Any]:
         """The factors of tokens and bias by lag, (t,) each; on the host in float64 where the numbers are known.
 
         A rounding of sigma_w comes back k times in its power, so it must not happen first.
@@ -145,7 +146,7 @@ class LinearRecurrent(Kernel):
 
 @jax.jit
 def _features(
-    kernel: LinearRecurrent, weights: tuple[Array, Array], x: Float[Array, "n t d"], lengths: Any
+    kernel: LinearRecurrent, weights: tuple[Array, Array], x: Float[Array, "n t d"], lengths: AnyArray
 ) -> tuple[Array, Array]:
     n, t, d = x.shape
     at = lengths[:, None] - 1 - jnp.arange(t, dtype=lengths.dtype)[None, :]  # (n, t): the step that lies k behind

@@ -35,6 +35,7 @@ from jaxtyping import Array, Bool, Float
 
 from ntkseq._layers import count_trained
 from ntkseq._precision import product
+from ntkseq._types import Key
 from ntkseq.kernels.chordal import fold, folded, unfold, unfold_rest
 from ntkseq.models.attention import attend
 
@@ -109,11 +110,11 @@ def estimate_pair(
     kap_ij: Float[Array, "t t"],
     kap_jj: Float[Array, "t t"],
     th: Float[Array, "t t"] | None,
-    sigma_qk: Any,
+    sigma_qk: Array,
     seen_i: Bool[Array, "t t"],
     seen_j: Bool[Array, "t t"],
     *,
-    key: Any,
+    key: Key,
     samples: int,
     weights: str = "softmax",
     same: bool = False,
@@ -156,11 +157,11 @@ def estimate(
     root_j: Float[Array, "s r"],
     kap: Float[Array, "t s"],
     th: Float[Array, "t s"] | None,
-    sigma_qk: Any,
+    sigma_qk: Array,
     seen_i: Bool[Array, "t t"],
     seen_j: Bool[Array, "s s"],
     *,
-    key: Any,
+    key: Key,
     samples: int,
     weights: str = "softmax",
     group: Any = None,
@@ -199,7 +200,7 @@ def estimate(
         pieces = _draw(weights, mine, other, seen_i, seen_j, kap, th)
         return jnp.stack([piece for piece in pieces if piece is not None])
 
-    def noise(key: Any) -> Array:  # row by row: larger noise holds smaller noise
+    def noise(key: Key) -> Array:  # row by row: larger noise holds smaller noise
         rows = jax.vmap(lambda k: jax.random.fold_in(key, k))(jnp.arange(r, dtype=jnp.int32))
         return jax.vmap(lambda k: jax.random.normal(k, (r,), kap.dtype))(rows)
 
@@ -253,7 +254,7 @@ def elementwise(
     std_j: Float[Array, " s"],
     z: Float[Array, "t s"],
     th: Float[Array, "t s"] | None,
-    sigma_qk: Any,
+    sigma_qk: Array,
     seen_i: Bool[Array, "t t"],
     seen_j: Bool[Array, "s s"],
     *,

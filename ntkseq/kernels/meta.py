@@ -21,6 +21,7 @@ from jaxtyping import Array, Complex, Float
 
 from ntkseq import _checks, _precision, _provenance
 from ntkseq._struct import static, struct
+from ntkseq._types import AnyArray, AnyFunction, ArrayLike, Inputs, Lengths, Tasks
 from ntkseq.kernels import meta_rounding, signed, span
 from ntkseq.kernels import tasks as taking
 from ntkseq.kernels.base import Kernel, Side
@@ -91,7 +92,7 @@ class Meta(Kernel):
                 )
         self.inner_loop_kernel()
 
-    def prepare(self, x: Any, lengths: Any = None) -> Side:
+    def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
         """Prepare all points and the weights of each task's support, one row per query point.
 
         Each row carries the support of its task, 1 + s points: what single rows are computed from (audits).
@@ -120,14 +121,16 @@ class Meta(Kernel):
     def diag_side(self, side: Side) -> Float[Array, " n"]:
         return side["net"]
 
-    def diag(self, x: Any, lengths: Any = None) -> Float[Array, " n"]:
+    def diag(self, x: Inputs, lengths: Lengths = None) -> Float[Array, " n"]:
         """Phi of each query with itself, task by task."""
         self.check_symmetric()
         points = self.points(x, lengths, "x")
         self.check_range(points, self.base.diag_side(points.base))
         return self.solved(points).net.ravel()
 
-    def __call__(self, x1: Any, x2: Any = None, *, lengths: Any = None, lengths2: Any = None) -> Float[Array, "n m"]:
+    def __call__(
+        self, x1: Inputs, x2: Inputs | None = None, *, lengths: Lengths = None, lengths2: Lengths = None
+    ) -> Float[Array, "n m"]:
         """Phi between all queries, task by task, (N q, M p); see `blocks`."""
         phi = self.blocks(x1, x2, lengths=lengths, lengths2=lengths2)
         (N, q, M, p) = phi.shape
@@ -136,7 +139,7 @@ class Meta(Kernel):
         return values
 
     def blocks(
-        self, tasks: Any, tasks2: Any = None, *, lengths: Any = None, lengths2: Any = None
+        self, tasks: Tasks, tasks2: Tasks | None = None, *, lengths: Lengths = None, lengths2: Lengths = None
     ) -> Float[Array, "N q M p"]:
         """Phi by task and query: the base kernel between all N (q + s) points in memory, every pair looked at once."""
         self.check_symmetric()
@@ -149,7 +152,7 @@ class Meta(Kernel):
         return phi
 
     def first_order(
-        self, tasks: Any, tasks2: Any = None, *, lengths: Any = None, lengths2: Any = None
+        self, tasks: Tasks, tasks2: Tasks | None = None, *, lengths: Lengths = None, lengths2: Lengths = None
     ) -> Float[Array, "n m"]:
         """The matrix of first-order MAML, Theta(X_i, X_j) - R_i Theta(X'_i, X_j): not symmetric.
 
@@ -163,19 +166,19 @@ class Meta(Kernel):
         mine = self.solved(left, signed.diagonal_blocks(values, left.sizes[0]) if right is None else None)
         return signed.first_order(mine, mine if right is None else self.solved(right), values)
 
-    def first_order_eigenvalues(self, tasks: Any, *, lengths: Any = None) -> Complex[np.ndarray, " n"]:
+    def first_order_eigenvalues(self, tasks: Tasks, *, lengths: Lengths = None) -> Complex[np.ndarray, " n"]:
         """Eigenvalues of `first_order(tasks)`, by falling real part: training settles if all real parts are > 0."""
         values = np.linalg.eigvals(np.asarray(self.first_order(tasks, lengths=lengths), np.float64)).astype(complex)
         return values[np.argsort(-np.real(values))]
 
-    def stable(self, tasks: Any, *, lengths: Any = None) -> Stability:
+    def stable(self, tasks: Tasks, *, lengths: Lengths = None) -> Stability:
         """Whether the inner loop settles on each task; arrays (N,). Flow and Prox always do."""
         parts = self.solved(self.points(tasks, lengths), warn=False)
         if parts.K is None:
             return Flow().stability(jnp.zeros((parts.R.shape[0], 1, 1), parts.R.dtype))
         return self.inner.stability(parts.K)
 
-    def weights(self, tasks: Any, *, lengths: Any = None) -> Float[Array, "N q s"]:
+    def weights(self, tasks: Tasks, *, lengths: Lengths = None) -> Float[Array, "N q s"]:
         """R, the weights of the support labels in the adapted answer of the zero function; s = 0 where nothing adapts.
 
         Warns:
@@ -185,13 +188,13 @@ class Meta(Kernel):
 
     def predict(
         self,
-        train: Any,
-        labels: Any,
-        test: Any,
+        train: Tasks,
+        labels: ArrayLike,
+        test: Tasks,
         *,
         outer: Inner | None = None,
-        lengths: Any = None,
-        lengths2: Any = None,
+        lengths: Lengths = None,
+        lengths2: Lengths = None,
     ) -> Float[Array, "M p"]:
         """The meta-trained network, started from the zero function, after it adapted to each test task.
 
@@ -229,7 +232,7 @@ class Meta(Kernel):
         )
         return start[1] + moved.reshape(start[1].shape)
 
-    def finite(self, width: int) -> Any:
+    def finite(self, width: int) -> AnyFunction:
         """The learner of that width whose tangent kernel tends to this kernel: `models.adapt` of `base.finite(width)`.
 
         Its parameters are those of `kernel.base.finite(width)`, its outputs (q, o) for one task.
@@ -249,7 +252,7 @@ class Meta(Kernel):
             raise ValueError(f"{type(self.base).__name__} has no finite network. Use models.adapt on your own.")
         mean = self.inner.reduction == "mean"
 
-        def loss(outputs: Array, targets: Any) -> Array:
+        def loss(outputs: Array, targets: ArrayLike) -> Array:
             return squared_error(outputs, targets) / (outputs.shape[0] if mean else 1)
 
         steps = 0 if self.algorithm == "none" else self.inner.steps
@@ -312,7 +315,7 @@ class Meta(Kernel):
             return self.inner_kernel
         return taking.head(self.base) if self.algorithm == "anil" else self.base
 
-    def points(self, tasks: Any, lengths: Any = None, name: str = "tasks") -> Points:
+    def points(self, tasks: Tasks, lengths: Lengths = None, name: str = "tasks") -> Points:
         """All points of the tasks, each prepared once; `name` is that of the tasks in messages.
 
         Raises:
@@ -323,7 +326,7 @@ class Meta(Kernel):
         base = self.base.prepare(x, counts)
         return Points(base, None if kin is None or kin is self.base else kin.prepare(x, counts), sizes, x, counts)
 
-    def solved(self, points: Points, own: Any = None, *, warn: bool = True, wide: bool = False) -> Parts:
+    def solved(self, points: Points, own: Array | None = None, *, warn: bool = True, wide: bool = False) -> Parts:
         """What the inner loop does on each task.
 
         Args:
@@ -350,14 +353,16 @@ class Meta(Kernel):
             warn_if_unstable(self.inner, parts.K)
         return parts
 
-    def check_range(self, points: Points, own: Any) -> None:
+    def check_range(self, points: Points, own: AnyArray | None) -> None:
         """Refuse points, scales or values of the base kernel, own (N (q + s)), that leave the range of their dtype."""
         dtype = jax.eval_shape(self.base.diag_side, points.base).dtype
         span.check(self.base, points.x, points.lengths, dtype, own)
         if points.inside is not None:
             span.check(self.inner_loop_kernel(), points.x, points.lengths, dtype, None)
 
-    def _between(self, tasks: Any, tasks2: Any, lengths: Any, lengths2: Any) -> tuple[Points, Points | None, Array]:
+    def _between(
+        self, tasks: Tasks, tasks2: Tasks | None, lengths: Lengths, lengths2: Lengths
+    ) -> tuple[Points, Points | None, Array]:
         """The points of one batch of tasks or of two, and the base kernel between all of them."""
         left = self.points(tasks, lengths)
         if tasks2 is None:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from ntkseq import _checks, _precision, _provenance
+from ntkseq._types import AnyArray, AnyKernel, PyTree
 
 _BYTES = 1 << 26
 """Of prepared inputs that may wait beside an array for somebody to ask for its rounding."""
@@ -31,7 +32,7 @@ class Origin:
         self,
         entrywise: Callable[[], float],
         traces: Callable[[], tuple[float, float]] | None,
-        kept: Any,
+        kept: PyTree,
         size: int,
         estimated: str = "",
         sampled: bool = False,
@@ -62,7 +63,9 @@ class Origin:
             return self._known
 
 
-def note(kernel: Any, values: Any, left: Any, right: Any = None, entrywise: Any = None) -> None:
+def note(
+    kernel: AnyKernel, values: AnyArray, left: AnyArray, right: AnyArray | None = None, entrywise: Any = None
+) -> None:
     """Remember that `kernel` made these values from prepared inputs; does nothing under a trace.
 
     Args:

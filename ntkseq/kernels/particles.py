@@ -29,6 +29,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ntkseq._types import DType, Key, PyTree
+
 GATES = {"gru": ("z", "r", "g"), "lstm": ("i", "f", "g", "o")}
 """The gates of each cell, in the order in which their weights are drawn."""
 
@@ -66,7 +68,7 @@ class Features(NamedTuple):
     streams: tuple[Stream, ...]
 
 
-def draw(key: Any, cell: str, d: int, particles: int, dtype: Any) -> Draws:
+def draw(key: Key, cell: str, d: int, particles: int, dtype: DType) -> Draws:
     """The random numbers of one group: the same numbers in every precision, for they are drawn in float32.
 
     The read-out is drawn from {-1, 1}: the kernel is quadratic in it, so only its second moments count, and those of
@@ -97,11 +99,11 @@ def features(
     zero = (jnp.zeros((n, p), x.dtype),) * 2
     scale = scales.w * p**-0.5
 
-    def step(state: Any, now: Array) -> tuple[Any, Any]:
+    def step(state: PyTree, now: Array) -> tuple[Any, Any]:
         drive = scales.u * _product("nd,gdp->gnp", now, draws.inputs) + scales.b * draws.bias[:, None]
         return forward(state, drive, scale * draws.forward)
 
-    def step_back(carry: Any, now: Any) -> tuple[Any, Any]:
+    def step_back(carry: PyTree, now: PyTree) -> tuple[Any, Any]:
         past, weight = now
         direct = scales.v * weight[:, None] * draws.signs[None, :]
         return backward((carry[0] + direct, carry[1]), past, scale * draws.backward)
@@ -150,7 +152,7 @@ def _product(equation: str, a: Array, b: Array) -> Array:
     return jnp.einsum(equation, a, b, precision="highest")
 
 
-def _gru(state: Any, drive: Array, weights: Array) -> tuple[Any, Any]:
+def _gru(state: PyTree, drive: Array, weights: Array) -> tuple[Any, Any]:
     h, unused = state
     z, r = jax.nn.sigmoid(drive[:2] + _product("np,gpq->gnq", h, weights[:2]))
     g = jnp.tanh(drive[2] + _product("np,pq->nq", r * h, weights[2]))
@@ -158,7 +160,7 @@ def _gru(state: Any, drive: Array, weights: Array) -> tuple[Any, Any]:
     return (new, unused), ((h, z, r, g), new)
 
 
-def _gru_back(carry: Any, past: Any, weights: Array) -> tuple[Any, Any]:
+def _gru_back(carry: PyTree, past: PyTree, weights: Array) -> tuple[Any, Any]:
     (dh, unused), (h, z, r, g) = carry, past
     dg = dh * (1 - z) * (1 - g * g)
     dz = dh * (h - g) * z * (1 - z)
@@ -168,7 +170,7 @@ def _gru_back(carry: Any, past: Any, weights: Array) -> tuple[Any, Any]:
     return (before, unused), (Stream(h, jnp.concatenate([dz, dr], axis=1)), Stream(r * h, dg))
 
 
-def _lstm(state: Any, drive: Array, weights: Array) -> tuple[Any, Any]:
+def _lstm(state: PyTree, drive: Array, weights: Array) -> tuple[Any, Any]:
     h, c = state
     u = drive + _product("np,gpq->gnq", h, weights)
     i, f, o = (jax.nn.sigmoid(u[k]) for k in (0, 1, 3))
@@ -178,7 +180,7 @@ def _lstm(state: Any, drive: Array, weights: Array) -> tuple[Any, Any]:
     return (new, cell), ((h, c, i, f, g, o), new)
 
 
-def _lstm_back(carry: Any, past: Any, weights: Array) -> tuple[Any, Any]:
+def _lstm_back(carry: PyTree, past: PyTree, weights: Array) -> tuple[Any, Any]:
     (dh, dc), (h, c, i, f, g, o) = carry, past
     out = jnp.tanh(f * c + i * g)
     dc = dc + dh * o * (1 - out * out)

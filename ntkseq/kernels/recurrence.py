@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from ntkseq import activations, blocks
 from ntkseq._precision import safe_sqrt
 from ntkseq.activations import is_rectifier
+from ntkseq.cells import Elman
 from ntkseq.kernels import duals, tokens
 from ntkseq.kernels.chordal import second_moment
 from ntkseq.kernels.tokens import Context, Entry, How, Own, Pair, Rule
@@ -60,7 +61,7 @@ RECURRENT = Rule(None, _enter, _pair)
 # ----------------------------------------------------------------------------------------------------- one direction
 
 
-def _alone(cell: Any, x: Array, thx: Array | None, context: Context) -> tuple[Entry, Float[Array, "n t"]]:
+def _alone(cell: Elman, x: Array, thx: Array | None, context: Context) -> tuple[Entry, Float[Array, "n t"]]:
     """What pairs need of each sequence, and the standard deviations of its states.
 
     Args:
@@ -93,7 +94,7 @@ def _alone(cell: Any, x: Array, thx: Array | None, context: Context) -> tuple[En
     return own | {"before": before, "in": x, "phi": entry}, h
 
 
-def _behind(cell: Any, u: Array) -> tuple[Array, Array]:
+def _behind(cell: Elman, u: Array) -> tuple[Array, Array]:
     """The standard deviation behind the activation, and the mean square of its slope."""
     act = cell.activation
     if _linear(cell):
@@ -107,15 +108,15 @@ def _behind(cell: Any, u: Array) -> tuple[Array, Array]:
     return safe_sqrt(value), slope
 
 
-def _phi(cell: Any) -> blocks.Nonlinearity:
+def _phi(cell: Elman) -> blocks.Nonlinearity:
     return blocks.Nonlinearity(cell.activation)
 
 
-def _linear(cell: Any) -> bool:
+def _linear(cell: Elman) -> bool:
     return isinstance(cell.activation, activations.Identity)
 
 
-def _states(cell: Any, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
+def _states(cell: Elman, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
     """The pairs of states from the pairs of tokens, both in the order of the recursion."""
     w2, u2 = cell.sigma_w**2, cell.sigma_u**2
     own_w, own_u, own_b = (1, 1, 1) if how.raw else (w2, u2, cell.sigma_b**2)
@@ -165,7 +166,7 @@ def _take(a: Float[Array, "n t"], turn: Array) -> Float[Array, "n t"]:
     return jnp.take_along_axis(a, turn, axis=1)
 
 
-def _back(cell: Any, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
+def _back(cell: Elman, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
     one, two = left["turn"], right["turn"]
 
     def turned(a: Array) -> Array:

@@ -11,8 +11,9 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
 from ntkseq._layers import check_train, per_layer, scalar
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
 from ntkseq._twofloat import Two, split
+from ntkseq._types import AnyModel, DType, Inputs, Lengths, Number
 from ntkseq.kernels import duals, presets, rounding, scans
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.cells import Cell, CovarianceCell
@@ -97,8 +98,7 @@ class Recurrent(Kernel):
             ("param", ("ntk", "raw")),
         ):
             _checks.choice(name, getattr(self, name), allowed)
-        object.__setattr__(self, "train", check_train(self.train, self.depth))
-        object.__setattr__(self, "activation", activations.get(self.activation))
+        fill(self, train=check_train(self.train, self.depth), activation=activations.get(self.activation))
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Recurrent:
@@ -113,7 +113,7 @@ class Recurrent(Kernel):
         """
         return cls(**presets.recurrent(name, changes))
 
-    def layers(self, dtype: Any) -> Layers:
+    def layers(self, dtype: DType) -> Layers:
         """The constants of the stack in the dtype of the data."""
         act = jax.tree.map(lambda leaf: scalar(leaf, dtype), activations.get(self.activation))
         return Layers(
@@ -129,7 +129,7 @@ class Recurrent(Kernel):
             tangent=self.kind == "ntk",
         )
 
-    def prepare(self, x: Any, lengths: Any = None) -> Side:
+    def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
         """Align the sequences and compute their variances.
 
         Args:
@@ -210,7 +210,7 @@ class Recurrent(Kernel):
     def steps(self, side: Side) -> int:
         return len(side) * self.depth * side[0]["read"]["out"].shape[1]
 
-    def finite(self, width: int) -> Any:
+    def finite(self, width: int) -> AnyModel:
         """The network of that width whose limit this kernel is: a `models.Recurrent`.
 
         Raises:
@@ -224,7 +224,7 @@ class Recurrent(Kernel):
 
 
 @jax.jit
-def _prepare(kernel: Recurrent, layers: Layers, x: Array, lengths: Any) -> tuple[Side, Array]:
+def _prepare(kernel: Recurrent, layers: Layers, x: Array, lengths: Array) -> tuple[Side, Array]:
     side = kernel._sides(cell_of(layers), x, lengths)
     return side, all_finite(side)
 
@@ -247,7 +247,7 @@ def cell_of(layers: Layers) -> Cell:
     return CovarianceCell(layers, duals.get(act))
 
 
-def recurrent_gain(sigma_w: Any, activation: Any, depth: int, dtype: Any) -> Two | None:
+def recurrent_gain(sigma_w: Number, activation: Any, depth: int, dtype: DType) -> Two | None:
     """sigma_w^2 E[phi(z)^2] per layer in two floats; None for other activations and where numbers are traced."""
     act = activations.get(activation)
     if not activations.is_rectifier(act):

@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from ntkseq._types import PyTree
 from ntkseq.kernels.cells import CovarianceCell, Side
 
 _PER_STEP = 2.0  # roundings, in eps, that one step adds: a few of half an eps each, seldom all of one sign
@@ -77,13 +78,13 @@ def relative(cell: CovarianceCell, side: Side, read: str) -> Array:
         sc = (s - less) / (share * jnp.where(reach > 0, reach, 1))
         return k, s, jnp.abs(kp), jnp.abs(sp), jnp.abs(sc), own
 
-    def grow(weight: Array, d: Any, e: Any, tangent: Array) -> tuple[Array, Array, Array]:
+    def grow(weight: Array, d: tuple[Array, ...], e: tuple[Array, ...], tangent: Array) -> tuple[Array, Array, Array]:
         _, s, kp, sp, sc, own = d
         ep, ec, et = e
         turn = weight * (s * et + tangent * (sc * (ec + own) + jnp.abs(sp - sc) * ep))
         return weight * kp * ep, weight * (s * ec + jnp.abs(kp - s) * ep), turn
 
-    def step(carry: Any, now: Any) -> tuple[Any, Any]:
+    def step(carry: PyTree, now: PyTree) -> tuple[Any, Any]:
         x, mask, before, h = now
         energy = jnp.sum(x * x, axis=-1)
         low, c_low = None, energy

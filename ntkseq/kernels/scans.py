@@ -16,14 +16,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ntkseq._types import PyTree
 from ntkseq.kernels.cells import Cell, Side
 
 
-def _time_first(tree: Any) -> Any:
+def _time_first(tree: PyTree) -> Any:
     return jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), tree)
 
 
-def _before(tree: Any) -> Any:
+def _before(tree: PyTree) -> Any:
     """Arrays (t, ...) moved one step on: the entry at t is that of t - 1, and zero at the first."""
     return jax.tree.map(lambda a: jnp.concatenate([jnp.zeros_like(a[:1]), a[:-1]]), tree)
 
@@ -47,7 +48,7 @@ def _columns(cell: Cell, left: Side, right: Side, same: bool, accumulate: bool) 
     state = cell.zero(shape, out.dtype)
     past = (_before(one["read"]), _before(two["read"]))
 
-    def step(carry: Any, now: Any) -> tuple[Any, None]:
+    def step(carry: PyTree, now: PyTree) -> tuple[Any, None]:
         state, total = carry
         (new_left, new_right), (old_left, old_right) = now
         old_left, old_right = row(old_left), column(old_right)
@@ -72,17 +73,17 @@ def all_pairs(cell: Cell, left: Side, right: Side, same: bool) -> Float[Array, "
     out = one["read"]["out"]
     shape = (out.shape[1], *right["read"]["out"].shape)
 
-    def slide(tree: Any) -> Any:
+    def slide(tree: PyTree) -> Any:
         """Entry s of the new row follows from entry s - 1 of the old one."""
         return jax.tree.map(lambda a: jnp.concatenate([jnp.zeros_like(a[..., :1]), a[..., :-1]], axis=-1), tree)
 
-    def read_row(total: Array, state: Any, old_left: Any) -> tuple[Array, Any]:
+    def read_row(total: Array, state: PyTree, old_left: PyTree) -> tuple[Array, Any]:
         old_left = row(old_left)
         pair = cell.top_pair(state, old_left, plane["read"])
         values = cell.read(pair, state["top"][1], old_left, plane["read"])  # (n, m, s)
         return total + jnp.sum(values, axis=-1), pair
 
-    def step(carry: Any, now: Any) -> tuple[Any, None]:
+    def step(carry: PyTree, now: PyTree) -> tuple[Any, None]:
         state, total = carry
         new_left, old_left = now
         total, pair = read_row(total, state, old_left)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import blocks
 from ntkseq._struct import struct
+from ntkseq._types import Inputs, Lengths
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.matrix_normal import GROUPS
 from ntkseq.kernels.parts import Parts
@@ -29,7 +30,7 @@ class Group(Kernel):
     kernel: Any
     index: Any
 
-    def prepare(self, x: Any, lengths: Any = None) -> Side:
+    def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
         return _sides(self.kernel.prepare(x, lengths), self.index)
 
     def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:

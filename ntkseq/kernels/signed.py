@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ntkseq import _precision
+from ntkseq._types import AnyArray, GramLike
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.inner import Inner
 from ntkseq.kernels.tasks import flat
@@ -58,7 +59,7 @@ def squares(kernel: Kernel, points: Side, sizes: tuple[int, int, int]) -> Array:
     return jax.lax.map(kernel.square_side, split, batch_size=max(1, min(N, _AT_ONCE // a**2)))
 
 
-def diagonal_blocks(values: Any, N: int) -> Any:
+def diagonal_blocks(values: AnyArray, N: int) -> Any:
     """(N, a, a) of the kernel between all points of N tasks (N a, N a)."""
     a = values.shape[0] // N
     task = np.arange(N)
@@ -104,7 +105,7 @@ def untouched(own: Array, q: int) -> Parts:
     return jax.vmap(lambda theta, R, slack: _measured(theta, R, None, slack))(own, R, slack)
 
 
-def _measured(theta: Array, R: Array, K: Any, slack: Array) -> Parts:
+def _measured(theta: Array, R: Array, K: GramLike | None, slack: Array) -> Parts:
     q = R.shape[0]
     rows = jnp.concatenate([jnp.eye(q, dtype=R.dtype), -R], axis=1)
     half = jnp.matmul(rows, theta, precision="highest")

@@ -17,16 +17,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks, _devices, _keys, _precision
+from ntkseq._types import AnyArray, AnyKernel, DType, Lengths, PyTree
 
 _FEW = 16  # examples that are computed again
 
 
 def check(
-    kernel: Any,
-    x: Any,
-    lengths: Any,
-    dtype: Any,
-    own: Any,
+    kernel: AnyKernel | None,
+    x: PyTree,
+    lengths: Lengths,
+    dtype: DType,
+    own: AnyArray | None,
     values: Callable[[Any, Any, Any], tuple[Any, float]] | None = None,
 ) -> None:
     """Refuse what leaves the range of `dtype`; does nothing under a trace.
@@ -76,7 +77,7 @@ def check(
         raise _refusal(dtype, words)
 
 
-def own(values: Any, square: bool) -> Any:
+def own(values: jax.Array, square: bool) -> AnyArray | None:
     """The diagonal of a matrix of kernel values, or the largest of each row; None where it is not known yet."""
     if not _checks.is_concrete(values):
         return None
@@ -93,7 +94,7 @@ _SCALE = "squares of the scales leave the range of"
 _HALF = "numbers of the kernel leave the digits or the range of"
 
 
-def _suspect(kernel: Any, x: Any, lengths: Any, dtype: Any, own: Any) -> tuple[np.ndarray, str]:
+def _suspect(kernel: Any, x: PyTree, lengths: Lengths, dtype: DType, own: AnyArray | None) -> tuple[np.ndarray, str]:
     """How small each example is, and what may have left the range: "" if nothing."""
     info = jnp.finfo(dtype)
     least = float(info.tiny) / float(info.eps)  # below it, what is lost counts among the roundings
@@ -129,7 +130,7 @@ def _suspect(kernel: Any, x: Any, lengths: Any, dtype: Any, own: Any) -> tuple[n
     return small, words
 
 
-def _energies(x: Any, lengths: Any, by_token: bool) -> np.ndarray:
+def _energies(x: PyTree, lengths: Lengths, by_token: bool) -> np.ndarray:
     """The largest squared entry of each example; with `by_token` that of its smallest token that is not zero."""
     least: Any = None
     for leaf in jax.tree.leaves(x):
@@ -149,7 +150,7 @@ def _energies(x: Any, lengths: Any, by_token: bool) -> np.ndarray:
         return np.where(np.isfinite(least), np.maximum(least**2, np.finfo(np.float64).tiny), 0.0)
 
 
-def _square(kernel: Any, x: Any, lengths: Any) -> tuple[np.ndarray, float]:
+def _square(kernel: Any, x: PyTree, lengths: Lengths) -> tuple[np.ndarray, float]:
     side = kernel.prepare(x, lengths)
     values = np.asarray(kernel.square_side(side), np.float64)
     if values.ndim == 3:
@@ -160,14 +161,14 @@ def _square(kernel: Any, x: Any, lengths: Any) -> tuple[np.ndarray, float]:
     return values, float(kernel.entry_rounding(side))
 
 
-def _refusal(dtype: Any, words: str) -> _checks.Overflow:
+def _refusal(dtype: DType, words: str) -> _checks.Overflow:
     return _checks.Overflow(
         f"{words} {jnp.dtype(dtype)}, beyond which numbers become zero or infinite. Bring inputs and scales nearer to "
         "one, set what is meant to be zero to zero, or use float64."
     )
 
 
-def widened(leaf: Any) -> Any:
+def widened(leaf: AnyArray) -> Any:
     """In float64 if it is an array of floats; a Python number is exact there as it is."""
     if not jnp.issubdtype(getattr(leaf, "dtype", np.int32), jnp.floating):
         return leaf

@@ -11,7 +11,8 @@ from jaxtyping import Array
 
 from ntkseq import _checks
 from ntkseq._struct import replace
-from ntkseq.kernels.base import Kernel, Scaled, Sum
+from ntkseq._types import Lengths, Tasks
+from ntkseq.kernels.base import Kernel, Scaled, Side, Sum
 
 _WANTED = "Pass ((xs, ys), xq) with xs (N, s, ...) and xq (N, q, ...), N tasks in front."
 
@@ -38,7 +39,9 @@ def parts(tasks: Any, name: str = "tasks") -> tuple[Array, Any, Array]:
     return xs, ys, xq
 
 
-def joined(tasks: Any, lengths: Any, *, support: bool, name: str = "tasks") -> tuple[Array, Any, tuple[int, int, int]]:
+def joined(
+    tasks: Tasks, lengths: Lengths, *, support: bool, name: str = "tasks"
+) -> tuple[Array, Any, tuple[int, int, int]]:
     """All points as one batch, task by task, queries before support; their lengths or None; (N, q, s).
 
     With `support=False` the queries only, and s = 0.
@@ -69,7 +72,7 @@ def _counts(lengths: Any, support: tuple[int, int], query: tuple[int, int]) -> l
     return [part.astype(jnp.int32) for part in pair]
 
 
-def support_labels(name: str, tasks: Any, R: Array) -> Array:
+def support_labels(name: str, tasks: Tasks, R: Array) -> Array:
     """ys as (N, s) in the dtype of R (N, q, s), checked; nothing where nothing adapts."""
     wanted = (R.shape[0], R.shape[2])
     if wanted[1] == 0:
@@ -81,7 +84,7 @@ def support_labels(name: str, tasks: Any, R: Array) -> Array:
     return jnp.asarray(ys).astype(R.dtype)
 
 
-def _told(value: Any) -> str:
+def _told(value: object) -> str:
     """A foreign value in a few words."""
     if isinstance(value, (tuple, list)):
         return f"{type(value).__name__} of {len(value)}: ({', '.join(_told(part) for part in value[:4])})"
@@ -89,7 +92,7 @@ def _told(value: Any) -> str:
     return type(value).__name__ if shape is None else f"array {tuple(shape)}"
 
 
-def flat(side: Any) -> Any:
+def flat(side: Side) -> Side:
     """A side with two leading axes as one batch."""
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), side)
 
@@ -118,7 +121,7 @@ def head(kernel: Kernel) -> Kernel:
     return replace(kernel, kind="nngp")
 
 
-def draws_per_example(kernel: Any) -> bool:
+def draws_per_example(kernel: object) -> bool:
     """Whether two equal inputs are different examples: an initial state of its own for each."""
     if getattr(kernel, "h0", None) == "independent":
         return True

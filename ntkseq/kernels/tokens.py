@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkseq._precision import product
+from ntkseq._types import AnyArray
 from ntkseq.kernels.chordal import fold, unfold, unfold_rest
 
 Entry = Any
@@ -173,7 +174,7 @@ def meet(left: Entry, right: Entry, how: How) -> Pair:
     return Pair(z, product("naq,mbq->nmab", left["g"], right["g"]) if how.tangent else None)
 
 
-def chord(k: Array, left: Array, right: Array, how: How, noise: Any = 4.0) -> Array:
+def chord(k: Array, left: Array, right: Array, how: How, noise: float | AnyArray = 4.0) -> Array:
     """Folded m from the covariance k and both standard deviations; what is below a few roundings is 0.
 
     Rounding would otherwise part equal tokens, by sqrt(eps) where the next activation has a kink.
@@ -186,7 +187,7 @@ def chord(k: Array, left: Array, right: Array, how: How, noise: Any = 4.0) -> Ar
     return _settled((1 - ratio) / 2, (1 + ratio) / 2, 4 * eps, how, lambda: noise * eps)
 
 
-def settle(m: Array, floor: Array, how: How, noise: Any = None) -> Array:
+def settle(m: Array, floor: Array, how: How, noise: float | AnyArray | None = None) -> Array:
     """Folded m, 0 where it is below `floor`, the size of its own rounding.
 
     Args:
@@ -195,7 +196,7 @@ def settle(m: Array, floor: Array, how: How, noise: Any = None) -> Array:
     return _settled(m, 1 - m, floor, how, lambda: floor if noise is None else noise)
 
 
-def _settled(m: Array, rest: Array, floor: Any, how: How, noise: Callable[[], Any]) -> Array:
+def _settled(m: Array, rest: Array, floor: float | AnyArray, how: How, noise: Callable[[], Any]) -> Array:
     least, own = m <= floor, None
     if how.same is not False:  # a token does not differ from itself
         itself = (

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from ntkseq import _checks, blocks
+from ntkseq._types import Number
 from ntkseq.kernels.serial import Serial
 
 
 def Attention(
     *,
-    sigma_w: Any = 1.0,
-    sigma_b: Any = 0.0,
+    sigma_w: Number = 1.0,
+    sigma_b: Number = 0.0,
     read: str = "mean",
-    sigma_r: Any = 1.0,
+    sigma_r: Number = 1.0,
     train_readout: bool = True,
     input_scale: str = "dim",
     kind: str = "ntk",
@@ -41,15 +42,15 @@ def Attention(
 def Transformer(
     *,
     depth: int = 1,
-    sigma_u: Any = 1.0,
-    sigma_w: Any = 2**0.5,
-    sigma_b: Any = 0.0,
-    sigma_o: Any = 1.0,
-    activation: Any = "relu",
-    eps: Any = 0.0,
+    sigma_u: Number = 1.0,
+    sigma_w: Number = 2**0.5,
+    sigma_b: Number = 0.0,
+    sigma_o: Number = 1.0,
+    activation: object = "relu",
+    eps: Number = 0.0,
     positions: Any = None,
     read: str = "mean",
-    sigma_r: Any = 1.0,
+    sigma_r: Number = 1.0,
     train_readout: bool = True,
     input_scale: str = "dim",
     kind: str = "ntk",

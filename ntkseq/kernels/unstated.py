@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks, _precision
+from ntkseq._types import AnyKernel, PyTree
 from ntkseq.kernels.span import widened
 
 WHY = "not stated by this kernel, which has no entry_rounding of its own: measured on a few examples, not proved"
@@ -17,7 +16,7 @@ _SAFETY = 8.0
 _LEAST = 32.0  # eps
 
 
-def measured(kernel: Any, side: Any) -> float:
+def measured(kernel: AnyKernel, side: PyTree) -> float:
     """e of the entries among up to 16 prepared examples, 8 times what they are off, and 32 eps at least.
 
     What `prepare` rounds is not seen, nor anything of float64. Infinite where nothing can be measured: under a trace,

@@ -12,13 +12,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
+from ntkseq._types import AnyFunction, ArrayLike, Number, PyTree
 
 ALGORITHMS = ("maml", "fomaml", "anil", "imaml")
 READ_OUT = "R"
 """The name of the read-out weights in the parameters of every network of `ntkseq.models`."""
 
 
-def squared_error(outputs: Float[Array, "n o"], targets: Any) -> Float[Array, ""]:
+def squared_error(outputs: Float[Array, "n o"], targets: ArrayLike) -> Float[Array, ""]:
     """1/2 of the sum of squares over examples and outputs; for a mean over examples, divide the step size by n.
 
     Args:
@@ -46,11 +47,11 @@ def adapt(
     apply: Callable[..., Any],
     loss: Callable[[Any, Any], Any] = squared_error,
     *,
-    lr: Any,
+    lr: Number,
     steps: int,
     algorithm: str = "maml",
     head: str | Callable[[Any], bool] = READ_OUT,
-    reg: Any = None,
+    reg: Number | None = None,
     cg: int = 50,
 ) -> Callable[[Any, Any], Float[Array, "q o"]]:
     """The function (params, task) -> answers at the queries, after `steps` of gradient descent on the support.
@@ -126,7 +127,7 @@ def adapt(
     cg = _checks.positive_int("cg", cg)
     batch = jax.vmap(apply, in_axes=(None, 0))
 
-    def learner(params: Any, task: Any) -> Array:
+    def learner(params: PyTree, task: PyTree) -> Array:
         xs, ys, xq = _task(task)
         if steps == 0:
             return batch(params, xq)
@@ -154,7 +155,9 @@ def adapt(
     return learner
 
 
-def _nearest(slope: Any, start: list[Array], reg: Any, lr: Any, steps: int, cg: int) -> list[Array]:
+def _nearest(
+    slope: AnyFunction, start: list[Array], reg: Number | None, lr: Number, steps: int, cg: int
+) -> list[Array]:
     """The root of slope(m) + reg (m - start), by descent and a last step of Newton.
 
     The step of Newton carries the derivative: at a point and with a Hessian that are constants to it, it depends on
@@ -166,14 +169,14 @@ def _nearest(slope: Any, start: list[Array], reg: Any, lr: Any, steps: int, cg: 
         pairs = zip(jax.lax.stop_gradient(slope(moving)), moving, start, strict=True)
         return [g + jnp.asarray(reg, m.dtype) * (m - s) for g, m, s in pairs]
 
-    def step(_: Any, m: list[Array]) -> list[Array]:
+    def step(_: object, m: list[Array]) -> list[Array]:
         return [p - jnp.asarray(lr, p.dtype) * g for p, g in zip(m, off(m, held), strict=True)]
 
     def curvature(v: list[Array]) -> list[Array]:
         along = jax.jvp(slope, (end,), (v,))[1]
         return [h + jnp.asarray(reg, p.dtype) * p for h, p in zip(along, v, strict=True)]
 
-    def solve(matrix: Any, right: list[Array]) -> list[Array]:
+    def solve(matrix: AnyFunction, right: list[Array]) -> list[Array]:
         tol = 1e-10 if all(jnp.finfo(leaf.dtype).bits == 64 for leaf in right) else 1e-5
         return jax.scipy.sparse.linalg.cg(matrix, right, tol=tol, maxiter=cg)[0]
 
@@ -182,7 +185,7 @@ def _nearest(slope: Any, start: list[Array], reg: Any, lr: Any, steps: int, cg: 
     return [p - n for p, n in zip(end, newton, strict=True)]
 
 
-def _task(task: Any) -> tuple[Any, Any, Any]:
+def _task(task: PyTree) -> tuple[Any, Any, Any]:
     try:
         (xs, ys), xq, *_ = task
     except (TypeError, ValueError):
@@ -200,7 +203,7 @@ def _task(task: Any) -> tuple[Any, Any, Any]:
     return xs, ys, xq
 
 
-def _chosen(params: Any, head: str | Callable[[Any], bool]) -> list[bool]:
+def _chosen(params: PyTree, head: str | Callable[[Any], bool]) -> list[bool]:
     """Which leaves of the parameters adapt."""
 
     def named(path: Any) -> bool:

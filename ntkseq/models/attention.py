@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from ntkseq import blocks
 from ntkseq._precision import safe_sqrt
+from ntkseq._types import DType
 from ntkseq.models import recurrence
 from ntkseq.models.base import Params, Shape, held, product
 
@@ -180,7 +181,7 @@ def _positions(block: blocks.Positions, raw: Params, x: Array) -> Array:
     return safe_sqrt(1 - block.share) * x + safe_sqrt(block.share) * p
 
 
-def position_root(decay: Any, t: int, dtype: Any) -> Float[Array, "t t"]:
+def position_root(decay: Any, t: int, dtype: DType) -> Float[Array, "t t"]:
     """The lower triangular root of exp(-decay (a - c)^2), by a recursion of positive terms.
 
         L[a, k] = sqrt(1 - q^k) L[a-1, k-1] + exp(-decay (2a - 1)) L[a-1, k],   q = exp(-2 decay)

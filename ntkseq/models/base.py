@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ntkseq import _checks
+from ntkseq._types import ArrayLike, DType, Key, Number, PyTree
 
 Params = Any
 """A pytree of arrays, all of them N(0, 1) at the start."""
@@ -38,7 +39,7 @@ class Model(abc.ABC):
         """The parameters for one example of that shape, as a pytree of `Shape`."""
 
     @abc.abstractmethod
-    def apply(self, params: Params, x: Any, length: Any = None) -> Float[Array, " o"]:
+    def apply(self, params: Params, x: ArrayLike, length: Number | None = None) -> Float[Array, " o"]:
         """The outputs for one example.
 
         Args:
@@ -47,7 +48,7 @@ class Model(abc.ABC):
             length: number of steps that count, 1..t; None means all. What stands behind it is never looked at.
         """
 
-    def init(self, key: Any, x: Any) -> Params:
+    def init(self, key: Key, x: ArrayLike) -> Params:
         """Raw parameters from N(0, 1), in the dtype of x.
 
         Args:
@@ -102,7 +103,7 @@ def held(params: dict[str, Array], train: str) -> dict[str, Array]:
     return {name: leaf if name in train else jax.lax.stop_gradient(leaf) for name, leaf in params.items()}
 
 
-def in_dtype(tree: Any, dtype: Any) -> Any:
+def in_dtype(tree: PyTree, dtype: DType) -> PyTree:
     """Scales and activation parameters in the dtype of the data."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
 

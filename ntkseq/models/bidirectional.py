@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
 from ntkseq._layers import check_train, per_layer
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
+from ntkseq._types import ArrayLike, Number, PyTree
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r")
@@ -54,29 +55,26 @@ class Bidirectional(Model):
         (1,)
     """
 
-    width: int = static()
+    width: int = static(check=_checks.positive_int)
     sigma_w: Any = 1.0
     sigma_u: Any = 1.0
     sigma_b: Any = 0.0
     sigma_r: Any = 1.0
     activation: Any = "relu"
-    depth: int = static(default=2)
+    depth: int = static(check=_checks.positive_int, default=2)
     read: str = static(default="mean")
     train: str | tuple[str, ...] = static(default="WUbR")
     input_scale: str = static(default="dim")
-    outputs: int = static(default=1)
+    outputs: int = static(check=_checks.positive_int, default=1)
 
     axes = "t d"
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "outputs"):
-            object.__setattr__(self, name, _checks.positive_int(name, getattr(self, name)))
         for name in _SCALES:
             _checks.scale(name, getattr(self, name))
         _checks.choice("read", self.read, ("mean", "sum", "last"))
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
-        object.__setattr__(self, "train", check_train(self.train, self.depth))
-        object.__setattr__(self, "activation", activations.get(self.activation))
+        fill(self, train=check_train(self.train, self.depth), activation=activations.get(self.activation))
 
     def shapes(self, x_shape: tuple[int, ...]) -> Params:
         n = self.width
@@ -84,7 +82,7 @@ class Bidirectional(Model):
         layers = tuple({name: {"W": Shape(n, n), "U": Shape(n, m), "b": Shape(n)} for name in DIRECTIONS} for m in fans)
         return {"layers": layers, "R": Shape(self.outputs, 2 * n)}
 
-    def apply(self, params: Params, x: Any, length: Any = None) -> Float[Array, " o"]:
+    def apply(self, params: Params, x: ArrayLike, length: Number | None = None) -> Float[Array, " o"]:
         x, length = _checks.sequence("x", x, length)
         self._check_params(params, x)
         return _forward(self, params, x, jnp.asarray(x.shape[0] if length is None else length, jnp.int32))
@@ -106,7 +104,7 @@ def _forward(model: Bidirectional, params: Params, x: Array, length: Array) -> A
             drive = u[i] * product(below, raw["U"].T) + b[i] * raw["b"][None, :]  # (t, n)
             weights, scale = raw["W"], w[i] * n**-0.5
 
-            def step(h: Array, now: Any, weights: Array = weights, scale: Array = scale) -> tuple[Array, Array]:
+            def step(h: Array, now: PyTree, weights: Array = weights, scale: Array = scale) -> tuple[Array, Array]:
                 drive, valid = now
                 # silent behind the length, where the reversed direction begins
                 h = jnp.where(valid, phi(scale * product(weights, h) + drive), 0)

@@ -9,7 +9,8 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
 from ntkseq._layers import check_train, per_layer
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
+from ntkseq._types import ArrayLike, Number
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, product
 
 
@@ -48,33 +49,30 @@ class Dense(Model):
         (5, 2)
     """
 
-    width: int = static()
-    depth: int = static(default=1)
+    width: int = static(check=_checks.positive_int)
+    depth: int = static(check=_checks.positive_int, default=1)
     sigma_w: Any = 1.0
     sigma_b: Any = 0.0
     sigma_r: Any = 1.0
     activation: Any = "relu"
     train: str | tuple[str, ...] = static(default="WbR")
     input_scale: str = static(default="dim")
-    outputs: int = static(default=1)
+    outputs: int = static(check=_checks.positive_int, default=1)
 
     axes = "d"
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "outputs"):
-            object.__setattr__(self, name, _checks.positive_int(name, getattr(self, name)))
         for name in ("sigma_w", "sigma_b", "sigma_r"):
             _checks.scale(name, getattr(self, name))
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
-        object.__setattr__(self, "train", check_train(self.train, self.depth, "WbR"))
-        object.__setattr__(self, "activation", activations.get(self.activation))
+        fill(self, train=check_train(self.train, self.depth, "WbR"), activation=activations.get(self.activation))
 
     def shapes(self, x_shape: tuple[int, ...]) -> Params:
         n = self.width
         fans = (x_shape[-1], *(n for _ in range(self.depth - 1)))
         return {"layers": tuple({"W": Shape(n, m), "b": Shape(n)} for m in fans), "R": Shape(self.outputs, n)}
 
-    def apply(self, params: Params, x: Any, length: Any = None) -> Float[Array, " o"]:
+    def apply(self, params: Params, x: ArrayLike, length: Number | None = None) -> Float[Array, " o"]:
         x = _checks.example("x", x, self.axes)
         _checks.finite("x", x)
         if length is not None:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks
 from ntkseq._layers import check_letters
 from ntkseq._struct import static, struct
+from ntkseq._types import ArrayLike, Number, PyTree
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r")
@@ -57,7 +58,7 @@ class Gated(Model):
         (1,)
     """
 
-    width: int = static()
+    width: int = static(check=_checks.positive_int)
     cell: str = static(default="gru")
     sigma_w: Any = 1.0
     sigma_u: Any = 1.0
@@ -66,13 +67,11 @@ class Gated(Model):
     read: str = static(default="last")
     train: str = static(default="WUbR")
     input_scale: str = static(default="dim")
-    outputs: int = static(default=1)
+    outputs: int = static(check=_checks.positive_int, default=1)
 
     axes = "t d"
 
     def __post_init__(self) -> None:
-        for name in ("width", "outputs"):
-            object.__setattr__(self, name, _checks.positive_int(name, getattr(self, name)))
         for name in _SCALES:
             _checks.scale(name, getattr(self, name))
         _checks.choice("cell", self.cell, ("gru", "lstm"))
@@ -85,7 +84,7 @@ class Gated(Model):
         gates = {gate: {"W": Shape(n, n), "U": Shape(n, d), "b": Shape(n)} for gate in _GATES[self.cell]}
         return {"gates": gates, "R": Shape(self.outputs, n)}
 
-    def apply(self, params: Params, x: Any, length: Any = None) -> Float[Array, " o"]:
+    def apply(self, params: Params, x: ArrayLike, length: Number | None = None) -> Float[Array, " o"]:
         x, length = _checks.sequence("x", x, length)
         self._check_params(params, x)
         return _forward(self, params, x, length)
@@ -103,7 +102,7 @@ def _forward(model: Gated, params: Params, x: Array, length: Array | None) -> Ar
     }
     inside = jnp.ones(x.shape[:1], bool) if length is None else jnp.arange(x.shape[0], dtype=jnp.int32) < length
 
-    def step(state: tuple[Array, Array], now: Any) -> tuple[tuple[Array, Array], Array]:
+    def step(state: tuple[Array, Array], now: PyTree) -> tuple[tuple[Array, Array], Array]:
         h, c = state
         drive, valid = now
 

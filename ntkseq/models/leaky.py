@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
 from ntkseq._layers import check_letters
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
+from ntkseq._types import ArrayLike, Number, PyTree
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r")
@@ -51,7 +52,7 @@ class LeakyRecurrent(Model):
         (1,)
     """
 
-    width: int = static()
+    width: int = static(check=_checks.positive_int)
     keep: Any = 0.5
     gate: Any = 0.5
     sigma_w: Any = 1.0
@@ -62,13 +63,11 @@ class LeakyRecurrent(Model):
     read: str = static(default="last")
     train: str = static(default="WUbR")
     input_scale: str = static(default="dim")
-    outputs: int = static(default=1)
+    outputs: int = static(check=_checks.positive_int, default=1)
 
     axes = "t d"
 
     def __post_init__(self) -> None:
-        for name in ("width", "outputs"):
-            object.__setattr__(self, name, _checks.positive_int(name, getattr(self, name)))
         for name in ("keep", "gate"):
             factor(name, getattr(self, name))
         for name in _SCALES:
@@ -76,19 +75,19 @@ class LeakyRecurrent(Model):
         _checks.choice("read", self.read, ("last", "mean", "sum"))
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
         check_letters(self.train, "WUbR")
-        object.__setattr__(self, "activation", activations.get(self.activation))
+        fill(self, activation=activations.get(self.activation))
 
     def shapes(self, x_shape: tuple[int, ...]) -> Params:
         n = self.width
         return {"W": Shape(n, n), "U": Shape(n, x_shape[1]), "b": Shape(n), "R": Shape(self.outputs, n)}
 
-    def apply(self, params: Params, x: Any, length: Any = None) -> Float[Array, " o"]:
+    def apply(self, params: Params, x: ArrayLike, length: Number | None = None) -> Float[Array, " o"]:
         x, length = _checks.sequence("x", x, length)
         self._check_params(params, x)
         return _forward(self, params, x, length)
 
 
-def factor(name: str, value: Any) -> None:
+def factor(name: str, value: object) -> None:
     """Check a factor of the state: finite and >= 0; does nothing under a trace."""
     if value is None or isinstance(value, (str, bytes, complex)):
         raise ValueError(f"{name} must be a number >= 0, a factor of the state; got {_checks.shown(value)}.")
@@ -106,7 +105,7 @@ def _forward(model: LeakyRecurrent, params: Params, x: Array, length: Array | No
     drive = u * product(x, raw["U"].T) + b * raw["b"][None, :]  # (t, n)
     inside = None if length is None else jnp.arange(x.shape[0], dtype=jnp.int32) < length
 
-    def step(h: Array, now: Any) -> tuple[Array, Array]:
+    def step(h: Array, now: PyTree) -> tuple[Array, Array]:
         drive, valid = now
         new = keep * h + gate * phi(w * n**-0.5 * product(raw["W"], h) + drive)
         h = new if valid is None else jnp.where(valid, new, h)  # behind the length the last state stands still

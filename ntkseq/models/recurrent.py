@@ -10,7 +10,8 @@ from jaxtyping import Array, Bool, Float
 
 from ntkseq import _checks, activations
 from ntkseq._layers import check_train, per_layer
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
+from ntkseq._types import ArrayLike, Key, Number, PyTree
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r", "sigma_h")
@@ -61,26 +62,24 @@ class Recurrent(Model):
         (3, 1)
     """
 
-    width: int = static()
+    width: int = static(check=_checks.positive_int)
     sigma_w: Any = 1.0
     sigma_u: Any = 1.0
     sigma_b: Any = 0.0
     sigma_r: Any = 1.0
     sigma_h: Any = 0.0
     activation: Any = "relu"
-    depth: int = static(default=1)
+    depth: int = static(check=_checks.positive_int, default=1)
     read: str = static(default="last")
     direction: str = static(default="forward")
     h0: str = static(default="zero")
     train: str | tuple[str, ...] = static(default="WUbR")
     input_scale: str = static(default="dim")
-    outputs: int = static(default=1)
+    outputs: int = static(check=_checks.positive_int, default=1)
 
     axes = "t d"
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "outputs"):
-            object.__setattr__(self, name, _checks.positive_int(name, getattr(self, name)))
         for name in _SCALES:
             _checks.scale(name, getattr(self, name))
         for name, allowed in (
@@ -90,8 +89,7 @@ class Recurrent(Model):
             ("input_scale", ("dim", "none")),
         ):
             _checks.choice(name, getattr(self, name), allowed)
-        object.__setattr__(self, "train", check_train(self.train, self.depth))
-        object.__setattr__(self, "activation", activations.get(self.activation))
+        fill(self, train=check_train(self.train, self.depth), activation=activations.get(self.activation))
 
     @property
     def directions(self) -> tuple[str, ...]:
@@ -107,7 +105,9 @@ class Recurrent(Model):
         read = Shape(t, self.outputs, n) if self.read == "steps" else Shape(self.outputs, n)
         return {name: {"layers": layers, "R": read} for name in self.directions}
 
-    def apply(self, params: Params, x: Any, length: Any = None, key: Any = None) -> Float[Array, " o"]:
+    def apply(
+        self, params: Params, x: ArrayLike, length: Number | None = None, key: Key | None = None
+    ) -> Float[Array, " o"]:
         """The outputs for one sequence.
 
         Args:
@@ -160,7 +160,7 @@ def _reversed(x: Array, length: Array | None) -> Array:
 
 
 def _states(
-    model: Recurrent, layers: Any, x: Float[Array, "t d"], inside: Bool[Array, " t"] | None, key: Array | None
+    model: Recurrent, layers: PyTree, x: Float[Array, "t d"], inside: Bool[Array, " t"] | None, key: Array | None
 ) -> Float[Array, "t n"]:
     """The states of the top layer (recurrent.1); behind the length the last state stands still."""
     n, dtype = model.width, x.dtype
@@ -177,7 +177,7 @@ def _states(
         drive = sigma_u[i] * product(below, raw["U"].T) + sigma_b[i] * raw["b"][None, :]  # (t, n)
         weights, scale = raw["W"], sigma_w[i] * n**-0.5
 
-        def step(h: Array, now: Any, weights: Array = weights, scale: Array = scale) -> tuple[Array, Array]:
+        def step(h: Array, now: PyTree, weights: Array = weights, scale: Array = scale) -> tuple[Array, Array]:
             u, valid = now
             new = phi(scale * product(weights, h) + u)
             # Running on into the padding could overflow, and 0 * inf is NaN in the reverse pass: stand still there.
@@ -189,7 +189,9 @@ def _states(
     return states
 
 
-def _read(model: Recurrent, stack: Any, h: Float[Array, "t n"], inside: Bool[Array, " t"] | None) -> Float[Array, " o"]:
+def _read(
+    model: Recurrent, stack: PyTree, h: Float[Array, "t n"], inside: Bool[Array, " t"] | None
+) -> Float[Array, " o"]:
     """R h, before its scale: recurrent.7 to recurrent.9."""
     R = held({"R": stack["R"]}, model.train[-1])["R"]
     if model.read == "last":

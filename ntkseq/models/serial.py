@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ntkseq import _checks, blocks
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
+from ntkseq._types import ArrayLike, Number
 from ntkseq.models import attention
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
@@ -71,15 +72,15 @@ class Serial(Model):
     def __init__(
         self,
         *parts: Any,
-        width: Any,
-        heads: Any = None,
-        d_k: Any = None,
-        d_v: Any = None,
+        width: int,
+        heads: int | None = None,
+        d_k: int | None = None,
+        d_v: int | None = None,
         read: str = "mean",
-        sigma_r: Any = 1.0,
-        train_readout: Any = True,
+        sigma_r: Number = 1.0,
+        train_readout: bool = True,
         input_scale: str = "dim",
-        outputs: Any = 1,
+        outputs: int = 1,
     ) -> None:
         counts = {"width": width, "heads": heads, "d_k": d_k, "d_v": d_v, "outputs": outputs}
         for name, value in counts.items():
@@ -90,8 +91,7 @@ class Serial(Model):
         _checks.scale("sigma_r", sigma_r)
         train_readout = _checks.flag("train_readout", train_readout)
         rest = {"read": read, "sigma_r": sigma_r, "train_readout": train_readout, "input_scale": input_scale}
-        for name, value in {"blocks": blocks.sequence("Serial", parts), **counts, **rest}.items():
-            object.__setattr__(self, name, value)
+        fill(self, blocks=blocks.sequence("Serial", parts), **counts, **rest)
 
     def with_(self, **changes: Any) -> Serial:
         """A copy with some arguments changed; `blocks` as a tuple."""
@@ -105,12 +105,14 @@ class Serial(Model):
         trees, out = attention.shapes(self.blocks, t, d, widths)
         return {"blocks": trees, "R": Shape(self.outputs, out)}
 
-    def apply(self, params: Params, x: Any, length: Any = None) -> Float[Array, " o"]:
+    def apply(self, params: Params, x: ArrayLike, length: Number | None = None) -> Float[Array, " o"]:
         x, length = _checks.sequence("x", x, length)
         self._check_params(params, x)
         return _forward(self, params, x, length)
 
-    def attention_weights(self, params: Params, x: Any, length: Any = None) -> tuple[Float[Array, "heads t t"], ...]:
+    def attention_weights(
+        self, params: Params, x: ArrayLike, length: Number | None = None
+    ) -> tuple[Float[Array, "heads t t"], ...]:
         """The attention matrices of each attention block, in order, for one sequence: row a says where token a looks.
 
         Args:

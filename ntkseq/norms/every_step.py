@@ -10,6 +10,7 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq._bound import Assumption, Bound, Constants, Term
+from ntkseq._types import AnyTarget, ArrayLike
 from ntkseq.concepts import Additive, PositionToPosition
 from ntkseq.kernels import Recurrent
 from ntkseq.norms.power_series import centre, diagonal, expand
@@ -20,7 +21,7 @@ DEGREES = (32, 160)  # tried for a series that does not end
 ENOUGH = 1e-6  # the share that may come from beyond the degree
 
 
-def every_step_norm(target: Any, kernel: Any, x: Any) -> Bound[StepsNormConstants]:
+def every_step_norm(target: AnyTarget, kernel: Any, x: ArrayLike | Tokens) -> Bound[StepsNormConstants]:
     """Bound the squared norm of a position-to-position target in the space of the kernel of all steps.
 
     One function f = (f_1, .., f_t) of sequence and step must tell steps apart. It can, by the first token: let that be

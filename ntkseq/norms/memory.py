@@ -11,8 +11,9 @@ from jaxtyping import Float
 
 from ntkseq import activations
 from ntkseq._bound import Assumption
+from ntkseq._types import AnyKernel, ArrayLike
 from ntkseq.norms.power_series import centre_decay, diagonal, expand
-from ntkseq.norms.tokens import as_tokens
+from ntkseq.norms.tokens import Tokens, as_tokens
 
 RATE = 1.0086  # of the law, [derived, asymptotic]; see docs/theory/recurrent-bounds.md
 
@@ -52,7 +53,7 @@ class MemoryProfile:
         )
 
 
-def memory_profile(kernel: Any, x: Any) -> MemoryProfile:
+def memory_profile(kernel: AnyKernel, x: ArrayLike | Tokens) -> MemoryProfile:
     """Compute the linear share of every token in the last read-out relu kernel, and how the kernel forgets.
 
         share_t = a_{e_t} |x~[t]|^2 / K(x, x)                                                (recurrent_bounds.8)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ntkseq import _checks, activations
+from ntkseq._types import AnyKernel
 from ntkseq.kernels import Recurrent
 
 MOST_TERMS = 1200  # the product of two series takes its square in memory
@@ -76,7 +77,7 @@ class Algebra:
         self.real = real
         self.at = np.array([[place.get(tuple(d), len(place)) for d in row] for row in differences.tolist()])
 
-    def constant(self, series: np.ndarray, value: Any) -> np.ndarray:
+    def constant(self, series: np.ndarray, value: object) -> np.ndarray:
         out = series.copy()
         out[:, 0] += value
         return out
@@ -130,7 +131,7 @@ def dual(algebra: Algebra, relu: Network, total: np.ndarray, power: Any, gap: An
     )
 
 
-def network(kernel: Any, real: Any) -> Network:
+def network(kernel: AnyKernel, real: Any) -> Network:
     """The numbers of the kernel, if it has a power series with coefficients >= 0."""
     if not isinstance(kernel, Recurrent):
         raise ValueError(f"kernel must be a kernels.Recurrent, whose series is known; got {type(kernel).__name__}.")

@@ -6,13 +6,13 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import gammaln
 
 from ntkseq import _checks
 from ntkseq._bound import Assumption, Bound, Constants, Term, total
+from ntkseq._types import AnyKernel, AnyTarget, ArrayLike
 from ntkseq.concepts import Additive, NVariable, Series, WholeSequence
 from ntkseq.norms.power_series import Expansion, centre, diagonal, expand
 from ntkseq.norms.tokens import Tokens, as_tokens
@@ -23,7 +23,9 @@ ENOUGH = 1e-6  # the share of the norm that may come from the looser bound beyon
 FURTHEST = (500, 4000)  # degrees up to which that looser bound is added term by term
 
 
-def rkhs_norm(target: Any, kernel: Any, x: Any, *, degree: int | None = None) -> Bound[NormConstants]:
+def rkhs_norm(
+    target: AnyTarget, kernel: AnyKernel, x: ArrayLike | Tokens, *, degree: int | None = None
+) -> Bound[NormConstants]:
     """Bound the squared norm of a target in the function space of the last read-out relu kernel.
 
     With K = sum_alpha a_alpha prod_j y_j^alpha_j (see `power_series.expand`) and Taylor coefficients b of the target,
@@ -110,7 +112,7 @@ class _Sum:
         return float(np.sum(self.by_degree)) + self.beyond
 
 
-def _read(target: Any, given: Tokens) -> tuple[dict[tuple[int, ...], list[_Block]], float, Tokens, Assumption]:
+def _read(target: AnyTarget, given: Tokens) -> tuple[dict[tuple[int, ...], list[_Block]], float, Tokens, Assumption]:
     """The blocks of the target by positions, f at x~ = 0, and the tokens with nothing split off that it reads."""
     terms = list(_terms(target))
     if target.features != given.features and given.shared is not None:
@@ -151,7 +153,7 @@ def _read(target: Any, given: Tokens) -> tuple[dict[tuple[int, ...], list[_Block
     return groups, offset, tokens, reads
 
 
-def _terms(target: Any) -> Iterator[tuple[float, tuple[int, ...], np.ndarray, Series]]:
+def _terms(target: AnyTarget) -> Iterator[tuple[float, tuple[int, ...], np.ndarray, Series]]:
     """Weight, positions, directions (v, d) and series of every term."""
     if isinstance(target, Additive):
         for position, beta, series in target.parts:

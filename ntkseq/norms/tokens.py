@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from ntkseq import _checks, _precision
 from ntkseq._bound import Assumption, worst
+from ntkseq._types import ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ class Tokens:
         return len(self.squares)
 
     @classmethod
-    def measured(cls, x: Any, *, rounded: bool = False) -> Tokens:
+    def measured(cls, x: ArrayLike, *, rounded: bool = False) -> Tokens:
         """Read norms and shared coordinates off the data.
 
         Where norms vary the largest counts, and the assumption fails, or is unresolved where they vary by no more than
@@ -87,7 +88,7 @@ class Tokens:
         )
 
     @classmethod
-    def declared(cls, norms: Sequence[float] | Any, *, common: Any = None, features: int = 1) -> Tokens:
+    def declared(cls, norms: Sequence[float] | Any, *, common: ArrayLike | None = None, features: int = 1) -> Tokens:
         """Declare norms |x[t]| and squared norms c_t of the shared part, without data.
 
         Args:
@@ -142,7 +143,7 @@ def same_norm(tokens: Float[np.ndarray, "m d"], eps: float | None = None, norm: 
     return "holds"
 
 
-def as_tokens(x: Any) -> Tokens:
+def as_tokens(x: ArrayLike | Tokens) -> Tokens:
     """Tokens as they are, or measured on data."""
     return x if isinstance(x, Tokens) else Tokens.measured(x)
 
@@ -153,7 +154,7 @@ def _constant(status: str, evidence: str = "") -> Assumption:
     return Assumption("token norms", words, status, evidence)
 
 
-def _vector(name: str, value: Any, length: int | None) -> np.ndarray:
+def _vector(name: str, value: object, length: int | None) -> np.ndarray:
     array = _checks.real(name, value)
     if array.ndim != 1 or not len(array) or (length is not None and len(array) != length):
         wanted = "(t,)" if length is None else f"({length},)"

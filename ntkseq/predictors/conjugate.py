@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._types import AnyArray, ArrayLike, Seed
 from ntkseq.grams.base import Gram
 from ntkseq.predictors.kernel_ridge import predict
 from ntkseq.spectra.landmarks import nystrom
@@ -42,7 +42,7 @@ class IterativeRidge:
     products: int
     converged: bool
 
-    def __call__(self, K_cross: Any) -> Any:
+    def __call__(self, K_cross: ArrayLike) -> AnyArray:
         """Predict at queries from their kernel values with the training examples, (n_query, n)."""
         return predict(self.dual, K_cross)
 
@@ -51,7 +51,7 @@ class IterativeRidge:
 
 
 def ridge_cg(
-    K: Gram, y: Any, *, reg: float, rank: int = 32, tol: float = 1e-8, max_iterations: int = 500, seed: Any = 0
+    K: Gram, y: ArrayLike, *, reg: float, rank: int = 32, tol: float = 1e-8, max_iterations: int = 500, seed: Seed = 0
 ) -> IterativeRidge:
     """Kernel ridge regression for a Gram that is not held: (K + reg) dual = y by preconditioned conjugate gradients.
 

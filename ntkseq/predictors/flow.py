@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq._filters import Clock
-from ntkseq.grams.arrays import at_hand, products, symmetric
+from ntkseq._types import AnyArray, ArrayLike, GramLike
+from ntkseq.grams.arrays import Symmetric, at_hand, products, symmetric
+from ntkseq.grams.base import Gram
 from ntkseq.predictors.kernel_ridge import predict
 from ntkseq.predictors.krylov_flow import apply
 from ntkseq.spectra.dense import dense_spectrum
@@ -55,7 +56,7 @@ class GradientFlow:
         """The mean squared residual."""
         return float(np.mean(np.square(self.residuals)))
 
-    def __call__(self, K_cross: Any, f0: Any = 0.0) -> Any:
+    def __call__(self, K_cross: ArrayLike, f0: float | AnyArray = 0.0) -> AnyArray:
         """Predict at queries from their kernel values with the training examples, `gram(kernel, xq, x)`, (n_query, n).
 
         Args:
@@ -69,13 +70,13 @@ class GradientFlow:
 
 
 def gradient_flow(
-    K: Any,
-    y: Any,
+    K: GramLike,
+    y: ArrayLike,
     *,
     time: float | None = None,
     steps: int | None = None,
     lr: float | None = None,
-    f0: Any = None,
+    f0: ArrayLike | None = None,
     method: str = "auto",
     tol: float = 1e-8,
     max_iterations: int = 200,
@@ -112,20 +113,20 @@ def gradient_flow(
     tol, max_iterations = _checks.nonnegative("tol", tol), _checks.positive_int("max_iterations", max_iterations)
     _checks.choice("method", method, ("auto", "dense", "matrix-free"))
     held = at_hand(K)
-    K = symmetric(K) if held else K
-    n = K.shape[0]
+    known = symmetric(K) if not isinstance(K, Gram) or held else K
+    n = known.shape[0]
     y = _checks.targets("y", y, n)
     start = np.zeros_like(y) if f0 is None else _checks.targets("f0", f0, n)
     if start.shape != y.shape:
         raise ValueError(f"f0 must have the shape of y, {y.shape}; got {start.shape}.")
     rest = (y - start).reshape(n, -1)
     if method == "dense" or (method == "auto" and held and n <= DENSE):
-        return _dense(K, y, start, rest, clock)
+        return _dense(known, y, start, rest, clock)
     if not math.isfinite(clock.time):
         raise ValueError(
             'time = inf needs method="dense"; from products alone take ridge(K, y, reg=...), or a finite time.'
         )
-    gram = products(K)
+    gram = products(known)
     found = apply(gram, rest, clock, tol=tol, most=max_iterations)
     if not found.converged:
         warnings.warn(
@@ -140,7 +141,7 @@ def gradient_flow(
     return GradientFlow(y, found.dual.reshape(y.shape), fitted, error, clock.time, text, found.converged)
 
 
-def _dense(K: Any, y: np.ndarray, start: np.ndarray, rest: np.ndarray, clock: Clock) -> GradientFlow:
+def _dense(K: GramLike | Symmetric, y: np.ndarray, start: np.ndarray, rest: np.ndarray, clock: Clock) -> GradientFlow:
     eigen = dense_spectrum(K)
     assert eigen.vectors is not None
     if not eigen.semidefinite:
@@ -168,13 +169,13 @@ def _dense(K: Any, y: np.ndarray, start: np.ndarray, rest: np.ndarray, clock: Cl
     return GradientFlow(y, dual.reshape(y.shape), fitted, error, clock.time, f"dense, all eigenvectors (n = {len(y)})")
 
 
-def _rounded(rounding: Any, clock: Clock, dual: np.ndarray) -> float:
+def _rounded(rounding: float, clock: Clock, dual: np.ndarray) -> float:
     """What the Gram's own rounding moves: |a - exact| <= rounding t |a| e^(rounding t), for a' = r - K a."""
     moved = float(rounding) * clock.time
     return (moved * math.exp(min(moved, 700.0)) + 64.0 * float(np.finfo(float).eps)) * float(np.linalg.norm(dual))
 
 
-def _clock(time: Any, steps: Any, lr: Any) -> Clock:
+def _clock(time: float | None, steps: float | None, lr: float | None) -> Clock:
     if (time is None) == (steps is None) or (steps is None) != (lr is None):
         raise ValueError(
             "give time= (gradient flow), or steps= and lr= (gradient descent); "
@@ -210,7 +211,9 @@ class Stopping:
         return f"Stopping(time={self.time:.4g}, error={self.errors.min():.4g}, from {len(self.times)} candidates)"
 
 
-def early_stopping(K: Any, y: Any, K_validation: Any, y_validation: Any, times: Any) -> Stopping:
+def early_stopping(
+    K: GramLike, y: ArrayLike, K_validation: GramLike, y_validation: ArrayLike, times: ArrayLike
+) -> Stopping:
     """The time of gradient flow after which the error at validation examples is least, from one eigendecomposition.
 
     A bound that holds for one time only must be told how many were tried (`tried=` in `ntkseq.bounds`).

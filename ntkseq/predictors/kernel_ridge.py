@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from ntkseq import _checks, _precision
 from ntkseq._struct import static, struct
+from ntkseq._types import AnyArray, ArrayLike, GramLike
 from ntkseq.grams.arrays import symmetric
 from ntkseq.spectra.dense import dense_spectrum
 
@@ -56,7 +57,7 @@ class Ridge:
         """The mean squared leave-one-out residual: an estimate of the squared test error, not a bound."""
         return float(np.mean(np.square(self.loo_residuals)))
 
-    def __call__(self, K_cross: Any) -> Any:
+    def __call__(self, K_cross: ArrayLike) -> AnyArray:
         """Predict at queries from their kernel values with the training examples.
 
         Args:
@@ -87,7 +88,7 @@ class Ridge:
         )
 
 
-def predict(dual: Any, K_cross: Any) -> Any:
+def predict(dual: np.ndarray, K_cross: ArrayLike) -> AnyArray:
     """Kernel values (n_query, n) times coefficients (n,) or (n, k); see `Ridge.__call__`."""
     n = dual.shape[0]
     if isinstance(K_cross, np.ma.MaskedArray) or not hasattr(K_cross, "shape"):
@@ -105,7 +106,7 @@ def predict(dual: Any, K_cross: Any) -> Any:
     return _precision.product("qn,n...->q...", K_cross, jnp.asarray(dual, K_cross.dtype))
 
 
-def ridge(K: Any, y: Any, *, reg: float) -> Ridge:
+def ridge(K: GramLike, y: ArrayLike, *, reg: float) -> Ridge:
     """Fit kernel ridge regression: minimise |y - f|^2 over the examples plus reg times the squared RKHS norm.
 
         dual = (K + reg I)^-1 y        f(x) = sum_j dual_j K(x, x_j)
@@ -164,7 +165,7 @@ def ridge(K: Any, y: Any, *, reg: float) -> Ridge:
     )
 
 
-def _targets(y: Any, n: int) -> tuple[np.ndarray, int | None]:
+def _targets(y: ArrayLike, n: int) -> tuple[np.ndarray, int | None]:
     """Targets (n,) or (n, k) of a matrix of n rows; or (n / o, o) of one of all outputs, end to end, and o."""
     shape = _checks.shape("y", y)
     if len(shape) == 2 and shape[0] < n and shape[0] * shape[1] == n:
@@ -209,7 +210,7 @@ class Selection:
         return f"Selection(reg={self.reg:.3g}, loo_error={best:.4g}, from {len(self.regs)} candidates)"
 
 
-def select_reg(K: Any, y: Any, regs: Any) -> Selection:
+def select_reg(K: GramLike, y: ArrayLike, regs: ArrayLike) -> Selection:
     """Choose the ridge among candidates by the leave-one-out error, all from one eigendecomposition.
 
         loo_i(reg) = [(K + reg)^-1 y]_i / [(K + reg)^-1]_ii
@@ -259,7 +260,7 @@ def select_reg(K: Any, y: Any, regs: Any) -> Selection:
     return Selection(reg=best, regs=candidates, loo_errors=errors)
 
 
-def one_hot(labels: Any, *, classes: Any = None) -> Float[np.ndarray, "n k"]:
+def one_hot(labels: ArrayLike, *, classes: Any = None) -> Float[np.ndarray, "n k"]:
     """Encode class labels as targets for `ridge`: 1 in the column of the class, 0 elsewhere.
 
     The class of a prediction is `classes[np.argmax(prediction, axis=1)]`.

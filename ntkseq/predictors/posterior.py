@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq._outward import at_most
+from ntkseq._types import ArrayLike, GramLike, PyTree
 from ntkseq.grams.arrays import Symmetric, as_gram, symmetric
 from ntkseq.grams.base import Gram
 from ntkseq.predictors.kernel_ridge import factorise, predict
@@ -60,7 +61,7 @@ class GaussianProcess:
     _rounding: float
     _entrywise: float | None
 
-    def __call__(self, K_cross: Any) -> Any:
+    def __call__(self, K_cross: ArrayLike) -> Any:
         """The mean at queries, as of `ridge` with reg = noise.
 
         Args:
@@ -68,7 +69,7 @@ class GaussianProcess:
         """
         return predict(self.dual, K_cross)
 
-    def mean(self, K_cross: Any) -> Estimates:
+    def mean(self, K_cross: ArrayLike) -> Estimates:
         """The mean at queries, (q,) or (q, k), with its errors.
 
         Args:
@@ -84,7 +85,7 @@ class GaussianProcess:
         errors = errors + _EPS * len(self._matrix) * np.abs(cross) @ np.abs(self.dual)
         return Estimates(values, errors, self.estimated or _why(gram))
 
-    def variance(self, K_cross: Any, K_query: Any) -> Estimates:
+    def variance(self, K_cross: ArrayLike, K_query: GramLike) -> Estimates:
         """The variance of the function at queries, (q,); that of a new target is larger by `noise`.
 
         Args:
@@ -108,7 +109,7 @@ class GaussianProcess:
         errors = errors + 2.0 * _EPS * len(self._matrix) * size
         return Estimates(np.maximum(values, 0.0), errors, self._why(gram, None if known is None else known.gram))
 
-    def covariance(self, K_cross: Any, K_query: Any) -> Estimates:
+    def covariance(self, K_cross: ArrayLike, K_query: GramLike) -> Estimates:
         """The covariance of the function between queries, (q, q); that of new targets has `noise` on its diagonal.
 
         Args:
@@ -142,7 +143,7 @@ class GaussianProcess:
     def _times(self, w: np.ndarray) -> np.ndarray:
         return w @ self._matrix + self.noise * w
 
-    def _cross(self, K_cross: Any) -> tuple[np.ndarray, Gram]:
+    def _cross(self, K_cross: ArrayLike) -> tuple[np.ndarray, Gram]:
         predict(self.dual, K_cross)  # which says what is wrong with its shape
         gram = as_gram(K_cross, "K_cross")
         return np.asarray(gram, np.float64), gram
@@ -161,7 +162,7 @@ class GaussianProcess:
         norm = self._rounding if known is None else known.rounding
         return np.full(len(own), norm) if e is None else float(e) * np.abs(own)
 
-    def _solved(self, cross: np.ndarray, moved: Any) -> tuple[np.ndarray, ...]:
+    def _solved(self, cross: np.ndarray, moved: PyTree) -> tuple[np.ndarray, ...]:
         """w = A^-1 c as computed, |w|, a bound of |A w - c| for exact A and c, and how far c is off."""
         w = scipy.linalg.cho_solve(self._factor, cross.T).T
         length, moved = np.linalg.norm(w, axis=1), np.broadcast_to(moved, (len(cross),))
@@ -180,7 +181,7 @@ class GaussianProcess:
         )
 
 
-def gaussian_process(K: Any, y: Any, *, noise: float) -> GaussianProcess:
+def gaussian_process(K: GramLike, y: ArrayLike, *, noise: float) -> GaussianProcess:
     """The posterior of a Gaussian process with kernel K and independent noise, by a Cholesky factor in float64.
 
         mean = c (K + noise)^-1 y        covariance = K_query - c (K + noise)^-1 c'

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._types import AnyKernel, ArrayLike, Lengths, Tasks
 from ntkseq.grams.arrays import symmetric
 from ntkseq.grams.base import DenseGram
 from ntkseq.grams.entries import gram as gram_of
@@ -47,11 +48,11 @@ class FewShot:
         """The answers at the training queries."""
         return self.labels - np.asarray(self.fit.residuals).reshape(self.labels.shape)
 
-    def adapted(self, tasks: Any, *, lengths: Any = None) -> Float[np.ndarray, "M p ..."]:
+    def adapted(self, tasks: Tasks, *, lengths: Lengths = None) -> Float[np.ndarray, "M p ..."]:
         """R y' of new tasks: their answers without meta-training."""
         return _adapted("tasks", self.kernel, tasks, lengths, self.labels.ndim - 2)
 
-    def __call__(self, tasks: Any, *, lengths: Any = None) -> Float[np.ndarray, "M p ..."]:
+    def __call__(self, tasks: Tasks, *, lengths: Lengths = None) -> Float[np.ndarray, "M p ..."]:
         """The answers at the queries of new tasks, each adapted to its own support.
 
         Args:
@@ -68,7 +69,7 @@ class FewShot:
         rest = (self.labels - self.start).reshape(self.gram.shape[0], *self.labels.shape[2:])
         return dataclasses.replace(self, fit=_solved(self.gram, rest, reg, time))
 
-    def select_reg(self, regs: Any) -> Selection:
+    def select_reg(self, regs: ArrayLike) -> Selection:
         """Choose the ridge by the error at tasks left out, each with all its queries.
 
             loo_i(reg) = ([(Phi + reg)^-1]_ii)^-1 [(Phi + reg)^-1 (y - start)]_i,   i a block of q queries
@@ -102,9 +103,14 @@ class FewShot:
 
 
 def few_shot(
-    kernel: Any, tasks: Any, labels: Any = None, *, reg: float | None = None, time: float | None = None,
-    lengths: Any = None,
-) -> FewShot:  # fmt: skip
+    kernel: AnyKernel,
+    tasks: Tasks,
+    labels: ArrayLike | None = None,
+    *,
+    reg: float | None = None,
+    time: float | None = None,
+    lengths: Lengths = None,
+) -> FewShot:
     """Meta-train the infinitely wide network, started from the zero function, from its closed form.
 
         F(X) = R y' + Phi(X, X_train) phi(Phi(X_train, X_train)) (y_train - R_train y'_train)
@@ -163,7 +169,7 @@ def _solved(gram: DenseGram, rest: np.ndarray, reg: float | None, time: float | 
     return ridge(gram, rest, reg=reg) if reg is not None else gradient_flow(gram, rest, time=time)
 
 
-def _adapted(name: str, kernel: Meta, tasks: Any, lengths: Any, outputs: int) -> np.ndarray:
+def _adapted(name: str, kernel: Meta, tasks: Any, lengths: Lengths, outputs: int) -> np.ndarray:
     """R y' in float64: (N, q), or (N, q, k) for `outputs` = 1."""
     try:
         (xs, ys), _, *_ = tasks

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._types import ArrayLike, PyTree
 from ntkseq.reports.plots import FAINT, INK, WARM, axes, plain
 from ntkseq.reports.trajectories import COLOURS, DASHES, finish, steps_axis
 from ntkseq.spectra import Interval
@@ -21,7 +22,7 @@ __all__ = ["linearised", "width"]
 
 def width(
     widths: Any,
-    drifts: Any,
+    drifts: PyTree,
     ax: Axes | None = None,
     *,
     slope: Interval | Laziness | None = None,
@@ -90,7 +91,7 @@ def width(
 
 
 def linearised(
-    steps: Any,
+    steps: ArrayLike,
     curves: Mapping[str, Any],
     ax: Axes | None = None,
     *,

@@ -99,7 +99,7 @@ def verdict(bound: Bound) -> str:
     return "certified" if bound.certified else "estimate"
 
 
-def number(value: Any, digits: int = 4) -> str:
+def number(value: float | np.floating | None, digits: int = 4) -> str:
     """A number for a table; a dash for none."""
     if value is None or not np.isfinite(value):
         return "–"
@@ -116,7 +116,7 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
-def cell(value: Any) -> str:
+def cell(value: object) -> str:
     """One cell of a table."""
     if isinstance(value, Interval):
         return "–" if np.isnan(value.estimate) else str(value)

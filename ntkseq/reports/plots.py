@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ntkseq._types import ArrayLike
 from ntkseq.bounds import Bound
 from ntkseq.reports.record import Prediction, Rank
 from ntkseq.spectra import FullSpectrum
@@ -38,7 +39,7 @@ def plain(text: str, most: int = 24) -> str:
     return text.replace("$", r"\$")
 
 
-def kernel_map(matrix: Any, y: Any, classes: Sequence[str], ax: Axes | None = None) -> Axes:
+def kernel_map(matrix: ArrayLike, y: ArrayLike, classes: Sequence[str], ax: Axes | None = None) -> Axes:
     """The kernel between all examples as correlations K_ij / sqrt(K_ii K_jj), sorted by class.
 
     Args:
@@ -223,7 +224,7 @@ def bound_bars(
 
 
 def predictions(
-    found: Prediction, y_test: Any, classes: Sequence[str], positive: int = 1, ax: Axes | None = None
+    found: Prediction, y_test: ArrayLike, classes: Sequence[str], positive: int = 1, ax: Axes | None = None
 ) -> Axes:
     """Prediction against truth on the test examples: values by class for two classes, a confusion matrix for more.
 

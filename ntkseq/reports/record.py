@@ -181,7 +181,7 @@ def bound_line(bound: Bound) -> str:
     return f"{bound.quantity}: estimate {bound.value:.4g}, not certified{empty}"
 
 
-def strict(value: Any) -> Any:
+def strict(value: object) -> Any:
     """Plain JSON values. NaN and infinities become null; in a mapping NAME_note says which."""
     if isinstance(value, Mapping):
         out: dict[str, Any] = {}

@@ -233,7 +233,7 @@ def _line(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
-def _spelled(value: Any) -> Any:
+def _spelled(value: object) -> Any:
     """Records as mappings of their fields; an interval with whether zero is outside."""
     if isinstance(value, Interval):
         return interval_record(value)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkseq import _checks
+from ntkseq._types import ArrayLike
 from ntkseq.risks.population import risk
 from ntkseq.risks.problem import MixedRegression
 
@@ -41,7 +42,7 @@ class Grid:
         return self.bias + self.variance
 
 
-def grid(problem: MixedRegression, horizons: Any, axes: Mapping[str, Any]) -> Grid:
+def grid(problem: MixedRegression, horizons: ArrayLike, axes: Mapping[str, Any]) -> Grid:
     """The exact risk at some horizons for every combination of the values in `axes`.
 
     What is not in `axes` stays as it is in the problem, `beta_te` and `m` too where they were taken from training.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._types import AnyArray, GramLike, Number
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,7 +33,9 @@ class Moments:
         return self.from_tasks + self.from_queries + self.from_support
 
 
-def operator(spectrum: Any, beta: Any, n: Any, *, F: Any = None, k4: float = 3.0) -> Float[np.ndarray, "... d"]:
+def operator(
+    spectrum: np.ndarray, beta: Number, n: Number, *, F: AnyArray | None = None, k4: float = 3.0
+) -> Float[np.ndarray, "... d"]:
     """Eigenvalues of H_{n, beta} = E[M Sigma M], M = I - (beta/n) X'X of n inputs x.
 
         mu_i = lam_i (1 - beta lam_i)^2 + (beta^2/n) (F_i - lam_i^3),     F = E[x x' Sigma x x']              (maml.4)
@@ -66,7 +68,7 @@ def operator(spectrum: Any, beta: Any, n: Any, *, F: Any = None, k4: float = 3.0
     return lam * (1 - beta * lam) ** 2 + beta**2 / n * np.maximum(F - lam**3, 0)
 
 
-def fourth_moment(K: Any) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, " r"]]:
+def fourth_moment(K: GramLike) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, " r"]]:
     """Spectrum and F of N given inputs, from their Gram matrix K alone: those of the sample's own law.
 
         K/N = U diag(lam) U',    F_i = N lam_i sum_k U_ki^2 sum_j lam_j^2 U_kj^2                              (maml.6)

@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._struct import fill
+from ntkseq._types import ArrayLike, GramLike, PyTree
 from ntkseq.risks import moments
 
 RANK = 1e-10
@@ -95,11 +97,10 @@ class MixedRegression:
             "beta_tr": beta_tr, "beta_te": beta_te, "alpha": _checks.nonnegative("alpha", self.alpha),
             "dropped": self.dropped + int(lam.size - keep.sum()),
         }  # fmt: skip
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        fill(self, **values)
 
     @classmethod
-    def of(cls, Sigma: Any, start: Any, Sigma_theta: Any = None, **rest: Any) -> MixedRegression:
+    def of(cls, Sigma: ArrayLike, start: PyTree, Sigma_theta: ArrayLike | None = None, **rest: Any) -> MixedRegression:
         """The problem of any covariance, rotated into its eigenbasis.
 
         Args:
@@ -130,7 +131,7 @@ class MixedRegression:
         return cls(np.maximum(lam, 0), start, spread, **rest)
 
     @classmethod
-    def of_kernel(cls, K: Any, residual: Any, **rest: Any) -> MixedRegression:
+    def of_kernel(cls, K: GramLike, residual: ArrayLike, **rest: Any) -> MixedRegression:
         """The plug-in for a linearised network: its tangent kernel on N examples stands for the covariance. (maml.17)
 
             lam = eigenvalues of K/N,    start_i = u_i . residual / sqrt(N lam_i)
@@ -213,7 +214,7 @@ class MixedRegression:
         return top / bottom if bottom > 0 else math.nan
 
 
-def _vector(name: str, value: Any, d: int) -> Float[np.ndarray, " d"]:
+def _vector(name: str, value: object, d: int) -> Float[np.ndarray, " d"]:
     array = _checks.real(name, value)
     if array.ndim > 1 or (array.ndim == 1 and array.shape != (d,)):
         raise ValueError(f"{name} must be a finite number or have shape ({d},), as the spectrum; got {array.shape}.")

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ntkseq import _checks
+from ntkseq._types import ArrayLike, Key
 from ntkseq.risks.problem import MixedRegression
 
 
@@ -33,7 +34,9 @@ class Simulated:
     runs: int
 
 
-def simulate(problem: MixedRegression, steps: int, runs: int = 400, *, key: Any, horizons: Any = None) -> Simulated:
+def simulate(
+    problem: MixedRegression, steps: int, runs: int = 400, *, key: Key, horizons: ArrayLike | None = None
+) -> Simulated:
     """Run MAML by averaged SGD, full MAML gradients and a fresh task per step (maml.2), `runs` times.
 
     Tasks are drawn as they are needed, so memory is that of the runs' iterates and of one step's examples: O(runs (n1 +

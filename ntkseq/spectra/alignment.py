@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.linalg
@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq._struct import struct
+from ntkseq._types import ArrayLike, Number
 from ntkseq.grams.base import Gram
 from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.quadrature import Rule, lanczos
@@ -35,7 +36,7 @@ class AlignmentCurve:
         return f"AlignmentCurve({self.at.size} shares, widest {float(np.max(self.upper - self.lower)):.2g})"
 
 
-def kernel_target(part: PartialSpectrum, y: Any) -> Interval:
+def kernel_target(part: PartialSpectrum, y: ArrayLike) -> Interval:
     """y^T K y / (|y|^2 |K|_F), one product."""
     y = direction(y, part.n)
     K = gram(part)
@@ -54,7 +55,7 @@ def kernel_target(part: PartialSpectrum, y: Any) -> Interval:
     return Interval(lower, min(max(energy / part.norm_fro, lower), upper), upper)
 
 
-def leading(part: PartialSpectrum, vectors: Float[np.ndarray, "n k"], y: Any) -> AlignmentCurve:
+def leading(part: PartialSpectrum, vectors: Float[np.ndarray, "n k"], y: ArrayLike) -> AlignmentCurve:
     """The share of |y|^2 in the eigenvectors of the k largest eigenvalues, k = 1, 2, ...
 
     Let V hold k Ritz vectors, theta the least of their values, R their residual for the exact matrix, and l >= its
@@ -79,7 +80,7 @@ def leading(part: PartialSpectrum, vectors: Float[np.ndarray, "n k"], y: Any) ->
     return AlignmentCurve(np.arange(1.0, k + 1.0), lower, np.clip(shares, lower, upper), upper)
 
 
-def above(part: PartialSpectrum, y: Any, levels: Any, steps: Any) -> AlignmentCurve:
+def above(part: PartialSpectrum, y: ArrayLike, levels: ArrayLike | None, steps: Number) -> AlignmentCurve:
     """The share of |y|^2 in the eigenvectors of all eigenvalues >= level, by Lanczos from y: (numerics.15)."""
     y = direction(y, part.n)
     steps = _checks.positive_int("steps", steps)
@@ -148,7 +149,7 @@ def gram(part: PartialSpectrum) -> Gram:
     return part.K
 
 
-def direction(y: Any, n: int) -> np.ndarray:
+def direction(y: ArrayLike, n: int) -> np.ndarray:
     """y / |y|, checked."""
     y = _checks.labels("y", y, n)
     largest = float(np.abs(y).max())

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float
 
 from ntkseq import _checks, _precision
 from ntkseq._calls import takes_length
+from ntkseq._types import AnyArray, AnyFunction, ArrayLike, Lengths, PyTree
 from ntkseq.spectra.effective import effective_ranks
 from ntkseq.spectra.heads import aggregate
 from ntkseq.spectra.ranks.base import EffectiveRank
@@ -85,11 +86,11 @@ class AttentionRanks:
 
 
 def attention_ranks(
-    attention: Any,
-    params: Any,
-    x: Any,
+    attention: AnyFunction,
+    params: PyTree,
+    x: ArrayLike,
     *,
-    lengths: Any = None,
+    lengths: Lengths = None,
     kinds: tuple[str | EffectiveRank, ...] = KINDS,
     batch: int = 16,
 ) -> AttentionRanks:
@@ -161,7 +162,7 @@ def attention_ranks(
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _streamed(attention: Any, ranks: Named, batch: int, params: Any, x: Any, lengths: Any) -> Any:
+def _streamed(attention: AnyFunction, ranks: Named, batch: int, params: PyTree, x: AnyArray, lengths: Lengths) -> Any:
     """Per layer what `_numbers` keeps, (n, ...)."""
 
     def one(example: tuple[Any, ...]) -> Any:
@@ -171,7 +172,7 @@ def _streamed(attention: Any, ranks: Named, batch: int, params: Any, x: Any, len
     return jax.lax.map(one, inputs, batch_size=batch)
 
 
-def _attention(attention: Any, params: Any, x: Any, length: Any = None) -> tuple[Array, ...]:
+def _attention(attention: AnyFunction, params: PyTree, x: AnyArray, length: Array | None = None) -> tuple[Array, ...]:
     """The matrices of one example as a tuple of arrays."""
     inputs = (x, length) if length is not None and takes_length(attention, 2) else (x,)
     try:
@@ -195,7 +196,7 @@ def _attention(attention: Any, params: Any, x: Any, length: Any = None) -> tuple
     return layers
 
 
-def _numbers(A: Array, ranks: Named, length: Any = None) -> dict[str, Array]:
+def _numbers(A: Array, ranks: Named, length: Array | None = None) -> dict[str, Array]:
     """What is kept of the matrices (..., queries, keys) of one example."""
     rows = jnp.ones((A.shape[-2],), bool)
     if length is not None:
@@ -216,7 +217,7 @@ def _numbers(A: Array, ranks: Named, length: Any = None) -> dict[str, Array]:
     return numbers
 
 
-def inside(A: Array, length: Any) -> Bool[Array, "t t"]:
+def inside(A: Array, length: Array) -> Bool[Array, "t t"]:
     """Which entries of matrices (..., t, t) have both their query and their key within the length."""
     queries, keys = A.shape[-2:]
     if queries != keys:
@@ -225,7 +226,7 @@ def inside(A: Array, length: Any) -> Bool[Array, "t t"]:
     return within[:, None] & within[None, :]
 
 
-def _layer(index: int, numbers: dict[str, Array], like: Any, n: int, kinds: tuple[str, ...]) -> LayerRanks:
+def _layer(index: int, numbers: dict[str, Array], like: PyTree, n: int, kinds: tuple[str, ...]) -> LayerRanks:
     host = {name: np.asarray(value, np.float64) for name, value in numbers.items()}
     broken = ~np.isfinite(host["row_error"]).reshape(n, -1).all(axis=1)
     if broken.any():

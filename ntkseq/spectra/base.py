@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ntkseq._types import ArrayLike
 from ntkseq.spectra import measures
 from ntkseq.spectra.decay import Decay, decay
 from ntkseq.spectra.interval import Interval
@@ -92,7 +93,7 @@ class Spectrum(abc.ABC):
         """
         return decay(self.values, self.errors, first=first, last=last)
 
-    def alignment_curve(self, y: Any) -> Float[np.ndarray, " k"]:
+    def alignment_curve(self, y: ArrayLike) -> Float[np.ndarray, " k"]:
         """The share of |y|^2 in the first 1, 2, ... eigenvectors; see `measures.alignment_curve`."""
         return measures.alignment_curve(self._vectors(), y)
 

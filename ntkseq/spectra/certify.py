@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._types import GramLike
 from ntkseq.grams.arrays import symmetric
 
 _U = 0.5 * float(np.finfo(np.float64).eps)
 
 
-def positive_definite(K: Any) -> bool:
+def positive_definite(K: GramLike) -> bool:
     """Whether the exact matrix behind K is proven to have only positive eigenvalues.
 
     True is a proof, as far as `K.rounding` bounds |K - exact|: the factorisation of K - (rounding + c) I runs through

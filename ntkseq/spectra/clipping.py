@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks, _precision
+from ntkseq._types import AnyArray, ArrayLike
 
 
-def nonnegative(values: Any, errors: Any = None) -> Float[np.ndarray, " n"]:
+def nonnegative(values: AnyArray, errors: ArrayLike | None = None) -> Float[np.ndarray, " n"]:
     """The values in host float64, descending, with negative ones of the size of rounding set to 0.
 
     Args:
@@ -38,7 +37,7 @@ def nonnegative(values: Any, errors: Any = None) -> Float[np.ndarray, " n"]:
         array = np.where(array > rounding * array[0], array, 0.0)  # a singular value of 0 comes out as eps s_1
     if errors is None:
         errors = array.size * eps * np.abs(array).max()
-    bad = array < -np.broadcast_to(errors, array.shape)
+    bad = array < -np.broadcast_to(np.asarray(errors), array.shape)
     if bad.any():
         raise ValueError(
             "effective ranks are defined for eigenvalues >= 0 (positive semi-definite matrices); got "

@@ -12,7 +12,9 @@ import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._types import GramLike
 from ntkseq.grams.arrays import Symmetric, at_hand, symmetric
+from ntkseq.grams.base import Gram
 from ntkseq.spectra.dense import dense_spectrum
 from ntkseq.spectra.full import FullSpectrum
 from ntkseq.spectra.interval import Interval
@@ -57,7 +59,7 @@ class Comparison:
         return "\n".join(["Comparison of two kernels", *(f"  {name:<19} {text}" for name, text in rows)])
 
 
-def compare(K1: Any, K2: Any, *, k: int = 10) -> Comparison:
+def compare(K1: GramLike, K2: GramLike, *, k: int = 10) -> Comparison:
     """Compare two Gram matrices of the same examples.
 
     Args:
@@ -113,8 +115,8 @@ def relative_distance(A: np.ndarray, B: np.ndarray, errors: Sequence[float]) -> 
     )
 
 
-def _held(K: Any, name: str) -> Symmetric:
-    if not at_hand(K) and K.shape[0] > MOST:
+def _held(K: GramLike, name: str) -> Symmetric:
+    if isinstance(K, Gram) and not at_hand(K) and K.shape[0] > MOST:
         raise ValueError(
             f"a comparison needs all entries, and n = {K.shape[0]} is more than {MOST}. Compare on fewer examples, or "
             f"pass {name}.hold() if you mean it."

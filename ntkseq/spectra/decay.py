@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ntkseq import _checks
 from ntkseq._struct import static, struct
+from ntkseq._types import AnyArray
 from ntkseq.spectra.clipping import nonnegative
 
 
@@ -31,7 +30,7 @@ class Decay:
         return f"{self.exponent:.3g} +- {self.standard_error:.1g} (k = {self.first}..{self.last})"
 
 
-def decay(values: Any, errors: Any = None, *, first: int = 1, last: int | None = None) -> Decay:
+def decay(values: AnyArray, errors: AnyArray | None = None, *, first: int = 1, last: int | None = None) -> Decay:
     """The decay exponent of a spectrum: least squares of log lambda_k on log k, k = first..last.
 
     a = -slope,  standard_error^2 = sum(residual^2) / (m - 2) / sum((log k - mean)^2),  m = last - first + 1.

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ntkseq._outward import at_most
-from ntkseq.grams.arrays import symmetric
+from ntkseq._types import GramLike
+from ntkseq.grams.arrays import Symmetric, symmetric
 from ntkseq.grams.base import Gram
 from ntkseq.spectra import audited, entrywise, sampling_error
 from ntkseq.spectra.full import FullSpectrum
 from ntkseq.spectra.residuals import eigenvalue_error, orthogonality
 
 
-def dense_spectrum(K: Any, *, vectors: bool = True) -> FullSpectrum:
+def dense_spectrum(K: GramLike | Symmetric, *, vectors: bool = True) -> FullSpectrum:
     """All eigenvalues of a symmetric matrix, each with a bound of its error; see `spectrum`.
 
     LAPACK's divide and conquer (`syevd`) in float64 on the host, whatever the dtype of K. The error of each eigenvalue

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._types import AnyArray
 from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.quadrature import trace_bounds
 
@@ -75,7 +76,7 @@ def log_det(part: PartialSpectrum, reg: float) -> Interval:
     reg = _checks.nonnegative("reg", reg, positive=True)
     check_reg(part, reg)
 
-    def f(x: Any) -> Any:
+    def f(x: AnyArray) -> Any:
         return np.log1p(x / reg)
 
     lower, estimate, upper = total(part, f, bernstein=True, change=moved(part, f))

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, _precision, _provenance
+from ntkseq._types import AnyArray, ArrayLike, GramLike
 from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.base import Gram
 from ntkseq.spectra.base import Spectrum
@@ -20,7 +21,7 @@ from ntkseq.spectra.ranks import EffectiveRank
 from ntkseq.spectra.ranks.short import as_rank
 
 
-def effective_rank(values: Any, rank: str | EffectiveRank = "entropy", **number: Any) -> float:
+def effective_rank(values: GramLike | Spectrum, rank: str | EffectiveRank = "entropy", **number: Any) -> float:
     """The number of directions that count, by one of the definitions in use.
 
     With s the singular values (for a positive semi-definite matrix: the eigenvalues) in descending order, and the
@@ -78,19 +79,26 @@ def effective_rank(values: Any, rank: str | EffectiveRank = "entropy", **number:
             "effective_rank is found on the host, in float64, and cannot be traced; got values under jax.jit or "
             "jax.vmap. Take spectra.effective_ranks there: it takes a batch of matrices at once."
         )
-    if not isinstance(values, (Gram, Spectrum)):
-        _checks.unmasked("values", values)
-        if not isinstance(values, (jax.Array, np.ndarray)):
-            values = _checks.numbers("values", values)
-        _checks.not_a_key("values", values)
-    origin = _provenance.recall(values)
-    if isinstance(values, Gram) or (origin is not None and origin.symmetric):
-        values = spectrum(values, vectors=False)
-    elif _symmetric_float32(values):
-        as_gram(values, "values")  # says that its rounding is not known
-    if isinstance(values, Spectrum):
-        return values.effective_rank(definition)
-    return definition.of(nonnegative(values))
+    given = _checked(values)
+    origin = _provenance.recall(given)
+    if isinstance(given, Gram) or (origin is not None and origin.symmetric):
+        given = spectrum(given, vectors=False)
+    elif _symmetric_float32(given):
+        as_gram(given, "values")  # says that its rounding is not known
+    if isinstance(given, Spectrum):
+        return given.effective_rank(definition)
+    return definition.of(nonnegative(given))
+
+
+def _checked(values: Any) -> Any:
+    """A Gram and a spectrum as they are; anything else as an array of numbers."""
+    if isinstance(values, (Gram, Spectrum)):
+        return values
+    _checks.unmasked("values", values)
+    if not isinstance(values, (jax.Array, np.ndarray)):
+        values = _checks.numbers("values", values)
+    _checks.not_a_key("values", values)
+    return values
 
 
 def _symmetric_float32(values: Any) -> bool:
@@ -102,7 +110,7 @@ def _symmetric_float32(values: Any) -> bool:
 
 
 def effective_ranks(
-    A: Any, rank: str | EffectiveRank = "entropy", *, seen: Any = None, **number: Any
+    A: AnyArray, rank: str | EffectiveRank = "entropy", *, seen: ArrayLike | None = None, **number: Any
 ) -> Float[Array, "..."]:
     """The effective rank of each matrix of a batch (..., rows, columns), by the definitions of `effective_rank`.
 
@@ -141,7 +149,7 @@ def effective_ranks(
     return _ranks(A.astype(_precision.wide(A.dtype)), definition, once)
 
 
-def _masked(A: Array, seen: Any) -> Array:
+def _masked(A: Array, seen: ArrayLike) -> Array:
     try:
         seen = jnp.asarray(seen)
     except (TypeError, ValueError, OverflowError):

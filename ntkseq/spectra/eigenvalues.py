@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
+from ntkseq._types import GramLike
 from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.full import FullSpectrum
 from ntkseq.spectra.methods import Full, MatrixFree, Method, as_method
@@ -11,12 +12,12 @@ from ntkseq.spectra.partial import PartialSpectrum
 
 
 @overload
-def spectrum(K: Any, method: Full | Literal["dense"], *, vectors: bool = True) -> FullSpectrum: ...
+def spectrum(K: GramLike, method: Full | Literal["dense"], *, vectors: bool = True) -> FullSpectrum: ...
 @overload
-def spectrum(K: Any, method: MatrixFree | Literal["matrix-free"], *, vectors: bool = True) -> PartialSpectrum: ...
+def spectrum(K: GramLike, method: MatrixFree | Literal["matrix-free"], *, vectors: bool = True) -> PartialSpectrum: ...
 @overload
-def spectrum(K: Any, method: str | Method = "auto", *, vectors: bool = True) -> Spectrum: ...
-def spectrum(K: Any, method: str | Method = "auto", *, vectors: bool = True) -> Spectrum:
+def spectrum(K: GramLike, method: str | Method = "auto", *, vectors: bool = True) -> Spectrum: ...
+def spectrum(K: GramLike, method: str | Method = "auto", *, vectors: bool = True) -> Spectrum:
     """The spectrum of a symmetric matrix, each number with a bound of its error.
 
     `Full()`, "dense" for short: all eigenvalues, by LAPACK in float64 on the host, whatever the dtype of K.

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from ntkseq._outward import at_most, interval, outward
 from ntkseq._struct import static, struct
+from ntkseq._types import ArrayLike
 from ntkseq.spectra import measures
 from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.clipping import nonnegative
@@ -84,7 +85,7 @@ class FullSpectrum(Spectrum):
         """`effective_rank` with the bounds that the errors of the eigenvalues leave."""
         return as_rank(rank, number=number).interval(nonnegative(self.values, self.errors), self.errors)
 
-    def alignment(self, y: Any) -> float:
+    def alignment(self, y: ArrayLike) -> float:
         """Kernel-target alignment y^T K y / (|y|^2 |K|_F); see `measures.alignment`."""
         return measures.alignment(self.values, self._vectors(), y)
 

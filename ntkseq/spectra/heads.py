@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.stats
 
 from ntkseq import _checks
+from ntkseq._types import ArrayLike
 
 
-def aggregate(ranks: Any, how: str = "mean", *, axis: Any = None) -> Any:
+def aggregate(
+    ranks: ArrayLike, how: str = "mean", *, axis: int | tuple[int, ...] | None = None
+) -> np.ndarray | np.generic:
     """Effective ranks of heads, layers or examples as one number: their "mean", "max" or "sum" over some axes."""
     _checks.choice("how", how, ("mean", "max", "sum"))
     ranks = _checks.numbers("ranks", ranks)
@@ -42,7 +44,7 @@ class SampledRank:
     how: str
 
 
-def sampled(ranks: Any, how: str = "mean", *, level: float = 0.95) -> SampledRank:
+def sampled(ranks: ArrayLike, how: str = "mean", *, level: float = 0.95) -> SampledRank:
     """Aggregate the effective ranks of n independent examples, with the error of sampling them.
 
     "mean" and "sum" are over heads of one example first: heads see the same examples and are not independent. "max" is

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from ntkseq._types import GramLike, Seed
 from ntkseq.grams.arrays import products
 from ntkseq.grams.base import Gram
 
@@ -18,7 +18,7 @@ Product = Callable[[np.ndarray], np.ndarray]
 _RANGE = 1e120  # of entries whose products have squares that are summed without scaling
 
 
-def summable(K: Any) -> Gram:
+def summable(K: GramLike) -> Gram:
     """A symmetric Gram or array for its products, if their squares can be summed.
 
     Raises:
@@ -66,7 +66,7 @@ def pairs(
     norm: float | None = None,
     most: int = 40,
     columns: int = 512,
-    seed: Any = 0,
+    seed: Seed = 0,
     precondition: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> Pairs:
     """The k largest (or least) eigenpairs by a block Davidson method with thick restarts, in host float64.

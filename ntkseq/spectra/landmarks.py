@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import scipy.linalg
 
 from ntkseq import _checks
+from ntkseq._types import GramLike, Seed
 from ntkseq.grams.base import Gram
 from ntkseq.spectra.krylov import summable
 from ntkseq.spectra.low_rank import LowRank, assess
@@ -18,14 +18,14 @@ _TINY = float(np.finfo(np.float64).tiny) / _EPS
 
 
 def nystrom(
-    K: Any,
+    K: GramLike,
     rank: int,
     *,
     oversample: int = 8,
     power: int = 0,
     probes: int = 10,
     delta: float = 1e-6,
-    seed: Any = 0,
+    seed: Seed = 0,
 ) -> LowRank:
     """The randomised Nystrom approximation K ~ N = U diag(values) U^T of a positive semi-definite matrix.
 

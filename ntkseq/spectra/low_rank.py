@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq._struct import static, struct
+from ntkseq._types import ArrayLike
 from ntkseq.grams.base import Gram, column_block
 from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.quadrature import trace_bounds
@@ -71,13 +72,13 @@ class LowRank:
         lower = math.nextafter(value - self.below, -math.inf)
         return Interval(lower, value, math.nextafter(value + self.error, math.inf))
 
-    def times(self, V: Any) -> Float[np.ndarray, "n ..."]:
+    def times(self, V: ArrayLike) -> Float[np.ndarray, "n ..."]:
         """N times a vector (n,) or a block (n, k); differs from K V by at most error |V|."""
         V, single = column_block(V, (self.n, self.n))
         out = self.vectors @ (self.values[:, None] * (self.vectors.T @ V))
         return out[:, 0] if single else out
 
-    def solve(self, r: Any, reg: float) -> Float[np.ndarray, "n ..."]:
+    def solve(self, r: np.ndarray, reg: float) -> Float[np.ndarray, "n ..."]:
         """(N + reg)^-1 r for a vector (n,) or a block (n, k), by Woodbury's identity.
 
         Differs from (K + reg)^-1 r by at most |r| error / reg^2 in 2-norm.
@@ -106,7 +107,7 @@ class LowRank:
             )
         n, rest, missed = self.n, self.n - self.rank, self.nuclear.upper
 
-        def f(x: Any) -> Any:
+        def f(x: ArrayLike) -> Any:
             return 1.0 / (1.0 + reg / np.maximum(x, _tiny(reg)))
 
         own = float(np.sum(f(self.values)))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._types import Seed
 from ntkseq.grams.base import Gram
 from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.krylov import pairs, ritz
@@ -28,7 +28,7 @@ def matrix_free(
     tol: float = 1e-6,
     max_iterations: int = 40,
     delta: float = 1e-6,
-    seed: Any = 0,
+    seed: Seed = 0,
     vectors: bool = True,
     why: str = "",
 ) -> PartialSpectrum:

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._types import ArrayLike
 
 
-def alignment_curve(vectors: Float[np.ndarray, "n m"], y: Any) -> Float[np.ndarray, " m"]:
+def alignment_curve(vectors: Float[np.ndarray, "n m"], y: ArrayLike) -> Float[np.ndarray, " m"]:
     """The share of |y|^2 that lies in the span of the first k eigenvectors, for k = 1..m.
 
     c_k = sum_{i<=k} (v_i . y)^2 / |y|^2
@@ -27,7 +28,7 @@ def alignment_curve(vectors: Float[np.ndarray, "n m"], y: Any) -> Float[np.ndarr
     return np.cumsum(_shares(vectors, y))
 
 
-def alignment(values: Float[np.ndarray, " m"], vectors: Float[np.ndarray, "n m"], y: Any) -> float:
+def alignment(values: Float[np.ndarray, " m"], vectors: Float[np.ndarray, "n m"], y: ArrayLike) -> float:
     """Kernel-target alignment: the cosine between K and y y^T in the Frobenius inner product.
 
     A = y^T K y / (|y|^2 |K|_F) = sum lambda_i (v_i . y)^2 / (|y|^2 sqrt(sum lambda_i^2)), at most 1; nan for K = 0.

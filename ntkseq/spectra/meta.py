@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._types import AnyKernel, Lengths
 from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.base import DenseGram
 from ntkseq.grams.entries import gram as gram_of
@@ -57,14 +58,14 @@ class MetaSpectrum:
 
 
 def meta_spectra(
-    base: Any,
+    base: AnyKernel,
     inner: Inner,
     tasks: Any,
     *,
     algorithms: tuple[str, ...] = SHOWN,
     batch: int = 3,
     head: Any = None,
-    lengths: Any = None,
+    lengths: Lengths = None,
 ) -> dict[str, MetaSpectrum]:
     """Spectra of the kernel before and after adaptation on the same tasks, by algorithm.
 

@@ -8,7 +8,8 @@ import math
 from typing import Any
 
 from ntkseq import _checks, _memory
-from ntkseq._struct import replace
+from ntkseq._struct import fill, replace
+from ntkseq._types import GramLike
 from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.dense import dense_spectrum
 from ntkseq.spectra.full import FullSpectrum
@@ -21,7 +22,7 @@ class Method(abc.ABC):
     """A way to compute eigenvalues: a frozen object whose fields are its options, and no others."""
 
     @abc.abstractmethod
-    def spectrum(self, K: Any, *, vectors: bool, why: str = "") -> Spectrum:
+    def spectrum(self, K: GramLike, *, vectors: bool, why: str = "") -> Spectrum:
         """The spectrum of a Gram or an array.
 
         Args:
@@ -51,7 +52,7 @@ class Full(Method):
         [3.0, 2.0, 1.0]
     """
 
-    def spectrum(self, K: Any, *, vectors: bool, why: str = "") -> FullSpectrum:
+    def spectrum(self, K: GramLike, *, vectors: bool, why: str = "") -> FullSpectrum:
         return dense_spectrum(K, vectors=vectors)
 
 
@@ -100,10 +101,9 @@ class MatrixFree(Method):
         checked |= {"k_smallest": _checks.integer("k_smallest", self.k_smallest, 0)}
         checked |= {"tol": _checks.nonnegative("tol", self.tol), "delta": _checks.probability("delta", self.delta)}
         checked |= {"seed": _checks.seed("seed", self.seed)}
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+        fill(self, **checked)
 
-    def spectrum(self, K: Any, *, vectors: bool, why: str = "matrix-free: ") -> PartialSpectrum:
+    def spectrum(self, K: GramLike, *, vectors: bool, why: str = "matrix-free: ") -> PartialSpectrum:
         gram = summable(K)
         found = matrix_free(gram, **dataclasses.asdict(self), vectors=vectors, why=why)
         return replace(found, method=f"{found.method}; rounding of K {gram.estimated}") if gram.estimated else found
@@ -129,11 +129,11 @@ class Auto(Method):
     beyond: MatrixFree = MatrixFree()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rows", _checks.positive_int("rows", self.rows))
+        fill(self, rows=_checks.positive_int("rows", self.rows))
         if not isinstance(self.beyond, MatrixFree):
             raise ValueError(f"beyond must be a MatrixFree(...); got {_checks.shown(self.beyond)}.")
 
-    def spectrum(self, K: Any, *, vectors: bool, why: str = "") -> Spectrum:
+    def spectrum(self, K: GramLike, *, vectors: bool, why: str = "") -> Spectrum:
         shape = _checks.shape("K", K)
         n = math.prod(shape[::2])  # (n, n), or over outputs or steps (n, n, o, o)
         if n <= self.rows:

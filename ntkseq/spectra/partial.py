@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from ntkseq._outward import at_most, interval
 from ntkseq._struct import static, struct
+from ntkseq._types import ArrayLike
 from ntkseq.grams.base import Gram
 from ntkseq.spectra import alignment, density
 from ntkseq.spectra.base import Spectrum
@@ -102,7 +103,7 @@ class PartialSpectrum(Spectrum):
         self._check()
         return density.count(self, above)
 
-    def alignment(self, y: Any) -> Interval:
+    def alignment(self, y: ArrayLike) -> Interval:
         """Kernel-target alignment y^T K y / (|y|^2 |K|_F) (`measures.alignment`), for one product with K.
 
         Raises:
@@ -110,7 +111,7 @@ class PartialSpectrum(Spectrum):
         """
         return alignment.kernel_target(self, y)
 
-    def alignment_curve_interval(self, y: Any) -> alignment.AlignmentCurve:
+    def alignment_curve_interval(self, y: ArrayLike) -> alignment.AlignmentCurve:
         """`alignment_curve` with bounds: how far the exact eigenvectors can be turned against those that were found.
 
         Where eigenvalue k + 1 is as large as eigenvalue k, within their errors, the share of the first k is bounded by
@@ -120,7 +121,9 @@ class PartialSpectrum(Spectrum):
         """
         return alignment.leading(self, self._vectors(), y)
 
-    def share_above(self, y: Any, levels: Any = None, *, steps: int = 32) -> alignment.AlignmentCurve:
+    def share_above(
+        self, y: ArrayLike, levels: ArrayLike | None = None, *, steps: int = 32
+    ) -> alignment.AlignmentCurve:
         """Task-model alignment: the share of |y|^2 in the eigenvectors of all eigenvalues >= level.
 
         Bounded from both sides by Lanczos from y (the inequalities of Chebyshev, Markov and Stieltjes), which takes

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
+from ntkseq._types import ArrayLike, GramLike
 from ntkseq.grams.arrays import products
 
 
@@ -47,7 +47,7 @@ class ClassStructure:
         return "\n".join(rows)
 
 
-def classwise(K: Any, labels: Any) -> ClassStructure:
+def classwise(K: GramLike, labels: ArrayLike) -> ClassStructure:
     """Mean kernel values between classes, and the split of the centred kernel's trace.
 
     Args:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ntkseq import _statistics
+from ntkseq._types import AnyArray
 from ntkseq.spectra import Interval
 
 
-def exponent(sizes: Sequence[float], values: Any, *, level: float = 0.95) -> Interval:
+def exponent(sizes: Sequence[float], values: AnyArray, *, level: float = 0.95) -> Interval:
     """The slope of log value over log size, with Student's interval over independent draws.
 
     One line is fitted per draw, by least squares; the interval is that of the mean of their slopes, so it holds

@@ -54,7 +54,7 @@ def check_fields(record: Any) -> None:
             _check_field(name, value, kinds[0])
 
 
-def _check_field(name: str, value: Any, kind: Any) -> None:
+def _check_field(name: str, value: object, kind: Any) -> None:
     if get_origin(kind) is Literal:
         _checks.choice(name, value, get_args(kind))
     elif kind is bool:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._types import GramLike
 from ntkseq.data import npz
 from ntkseq.grams import DenseGram, as_gram
 from ntkseq.grams.sampling import Sampling
@@ -77,7 +78,7 @@ def stored(asked: Stored, *, say: Callable[[str], Any] | None = None) -> list[st
     return lines
 
 
-def _certain(K: Any, condition: str) -> str:
+def _certain(K: GramLike, condition: str) -> str:
     """Whether K is proven to be positive definite, and what a proof would lack."""
     if not positive_definite(K):
         return "not proven"

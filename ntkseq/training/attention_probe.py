@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Array
 
 from ntkseq._calls import takes_length
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
+from ntkseq._types import PyTree
 from ntkseq.empirical.randomness import traced_shape
 from ntkseq.spectra import effective_ranks
 from ntkseq.spectra.attention import inside
@@ -71,17 +72,16 @@ class AttentionRankProbe(Probe):
     kind = "attention"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "every", check_every(self.every))
+        fill(self, every=check_every(self.every))
         check_name(self.name)
         if not callable(self.attention):
             raise ValueError(
                 f"attention must be a function (params, x) -> matrices; got {type(self.attention).__name__}."
             )
         as_ranks(self.kinds, "kinds")
-        object.__setattr__(self, "kinds", several(self.kinds))
+        fill(self, kinds=several(self.kinds))
         x, _, lengths = check_examples("x", self.x, self.lengths)
-        object.__setattr__(self, "x", x)
-        object.__setattr__(self, "lengths", lengths)
+        fill(self, x=x, lengths=lengths)
 
     def about(self) -> dict[str, Any]:
         return super().about() | {
@@ -89,13 +89,13 @@ class AttentionRankProbe(Probe):
             "kinds": list(as_ranks(self.kinds, "kinds")),
         }
 
-    def start(self, params: Any, state: Any = None) -> Any:
+    def start(self, params: PyTree, state: PyTree = None) -> PyTree:
         """Nothing; but that the attention draws nothing is seen here."""
         one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), self._inputs(state))
         traced_shape(self.attention, (params, *beside(state)), one)
         return ()
 
-    def measure(self, params: Any, start: Any, state: Any = None) -> dict[str, tuple[Array, Array]]:
+    def measure(self, params: PyTree, start: PyTree, state: PyTree = None) -> dict[str, tuple[Array, Array]]:
         named = as_ranks(self.kinds, "kinds")
 
         def one(example: tuple[tuple[Any, ...], Any]) -> tuple[Array, ...]:
@@ -108,12 +108,12 @@ class AttentionRankProbe(Probe):
         ranks = jax.lax.map(one, (self._inputs(state), self.lengths))
         return {kind: (jnp.mean(r, axis=0), jnp.std(r, axis=0)) for kind, r in zip(named, ranks, strict=True)}
 
-    def _inputs(self, state: Any) -> tuple[Any, ...]:
+    def _inputs(self, state: PyTree) -> tuple[Any, ...]:
         """What attention is called with behind the parameters and the state, for all examples."""
         takes = self.lengths is not None and takes_length(self.attention, 2 + len(beside(state)))
         return (self.x, self.lengths) if takes else (self.x,)
 
-    def reduce(self, measured: Any, memory: Any) -> dict[str, Any]:
+    def reduce(self, measured: PyTree, memory: PyTree) -> dict[str, Any]:
         n = jax.tree.leaves(self.x)[0].shape[0]
         row = {}
         for kind, (mean, spread) in measured.items():
@@ -122,7 +122,7 @@ class AttentionRankProbe(Probe):
         return row
 
 
-def _matrices(found: Any) -> Array:
+def _matrices(found: PyTree) -> Array:
     """One array (..., rows, columns)."""
     if isinstance(found, (tuple, list)):
         shapes = {getattr(part, "shape", None) for part in found}

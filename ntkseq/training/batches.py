@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from ntkseq import _checks
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
+from ntkseq._types import PyTree
 
 ORDERS = ("shuffle", "once", "replacement")
 MOST_STEPS = 2**31 - 2
@@ -61,9 +62,7 @@ class Batches:
                 f"batch must be at most the number of examples, {n}; got {batch}. Pass batch=None for all."
             )
         _checks.choice("order", self.order, ORDERS)
-        object.__setattr__(self, "n", n)
-        object.__setattr__(self, "batch", batch)
-        object.__setattr__(self, "key", _checks.prng_key("key", self.key))
+        fill(self, n=n, batch=batch, key=_checks.prng_key("key", self.key))
 
     @property
     def size(self) -> int:
@@ -85,19 +84,19 @@ class Batches:
         """Whether each step uses all examples in the order given."""
         return self.size == self.n and self.order != "replacement"
 
-    def at(self, step: Any) -> Int[Array, " batch"]:
+    def at(self, step: int | Array) -> Int[Array, " batch"]:
         """The examples of one step; `step` may be traced. A step beyond the last one of "once" repeats that one."""
         step = jnp.asarray(step, jnp.int32)
         return self.next(step, self.permutation(step))[0]
 
-    def permutation(self, step: Any) -> Int[Array, " m"]:
+    def permutation(self, step: int | Array) -> Int[Array, " m"]:
         """The order of the examples in the epoch of `step`; empty where there is none."""
         if self.order != "shuffle" or self.whole:
             return jnp.zeros((0,), jnp.int32)
         epoch = jnp.asarray(step, jnp.int32) // self.per_epoch
         return jax.random.permutation(jax.random.fold_in(self.key, epoch), jnp.arange(self.n, dtype=jnp.int32))
 
-    def next(self, step: Any, permutation: Int[Array, " m"]) -> tuple[Int[Array, " batch"], Int[Array, " m"]]:
+    def next(self, step: int | Array, permutation: Int[Array, " m"]) -> tuple[Int[Array, " batch"], Int[Array, " m"]]:
         """The examples of a step, and the permutation to carry to the step after it.
 
         A loop begins with `permutation(first)`; a new one is drawn when an epoch begins, not in each step.
@@ -128,7 +127,7 @@ class Batches:
 
 
 @partial(jax.jit, static_argnums=2)
-def _rows(batches: Batches, first: Any, count: int) -> Int[Array, "steps batch"]:
+def _rows(batches: Batches, first: PyTree, count: int) -> Int[Array, "steps batch"]:
     def body(permutation: Array, step: Array) -> tuple[Array, Array]:
         row, permutation = batches.next(step, permutation)
         return permutation, row

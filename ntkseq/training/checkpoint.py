@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks, _files
+from ntkseq._types import AnyArray, PyTree
 from ntkseq.training import fingerprint
 
 FORMAT = "ntkseq checkpoint 3"
@@ -91,7 +92,7 @@ def version() -> str:
         return "not installed"
 
 
-def digest(tree: Any) -> list[str]:
+def digest(tree: PyTree) -> list[str]:
     """Dtype, shape and a hash of the bytes of every leaf."""
     found = []
     for leaf in jax.tree.leaves(tree):
@@ -101,7 +102,7 @@ def digest(tree: Any) -> list[str]:
     return found
 
 
-def kinds(tree: Any) -> list[str]:
+def kinds(tree: PyTree) -> list[str]:
     """Path, dtype and shape of every leaf."""
     return [
         f"{jax.tree_util.keystr(path)}: {jnp.asarray(leaf).dtype}{list(np.shape(leaf))}"
@@ -109,12 +110,12 @@ def kinds(tree: Any) -> list[str]:
     ]
 
 
-def packed(name: str, tree: Any) -> dict[str, np.ndarray]:
+def packed(name: str, tree: PyTree) -> dict[str, np.ndarray]:
     """The leaves of a pytree as arrays "name/0", "name/1", ..."""
     return {f"{name}/{i}": _array(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
 
 
-def unpacked(name: str, arrays: Mapping[str, np.ndarray], like: Any) -> Any:
+def unpacked(name: str, arrays: Mapping[str, np.ndarray], like: PyTree) -> PyTree:
     """The pytree that `packed` took apart, with the structure, dtypes and kinds of leaves of `like`.
 
     Raises:
@@ -134,15 +135,15 @@ def unpacked(name: str, arrays: Mapping[str, np.ndarray], like: Any) -> Any:
     return jax.tree.unflatten(tree, found)
 
 
-def _is_key(leaf: Any) -> bool:
+def _is_key(leaf: AnyArray) -> bool:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _array(leaf: Any) -> np.ndarray:
+def _array(leaf: AnyArray) -> np.ndarray:
     return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
 
 
-def _beside(name: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+def _beside(name: str, was: Any, now: PyTree) -> Iterator[tuple[str, Any, Any]]:
     """Each setting as it was and as it is; those within settings with dots in their names."""
     if not all(isinstance(one, Mapping) and not _is_fingerprint(one) and "values" not in one for one in (was, now)):
         yield name, was, now
@@ -164,11 +165,11 @@ def _same(a: Any, b: Any) -> bool:
     return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
 
 
-def _is_fingerprint(value: Any) -> bool:
+def _is_fingerprint(value: object) -> bool:
     return isinstance(value, dict) and {"equations", "operations", "arrays", "by"} <= set(value)
 
 
-def _difference(name: str, was: Any, now: Any) -> str:
+def _difference(name: str, was: Any, now: PyTree) -> str:
     if _is_fingerprint(was) and _is_fingerprint(now):
         return f"{name} {fingerprint.difference(was, now)}"
     return f"{name} was {_shown(was)} and is {_shown(now)}"
@@ -189,6 +190,6 @@ def _warn_of_rewritten(path: pathlib.Path, settings: Mapping[str, Any], found: M
         )
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = str(value["values"] if isinstance(value, dict) and "values" in value else value)
     return text if len(text) <= 120 else text[:117] + "..."

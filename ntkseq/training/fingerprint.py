@@ -6,7 +6,7 @@ import hashlib
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq._precision import eps, wide
+from ntkseq._types import ArrayLike, Inputs, PyTree
 from ntkseq.empirical import trace
 
 LIBRARIES = ("jax", "jaxlib", "optax", "flax", "equinox")
@@ -56,7 +57,9 @@ def fingerprint(f: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
     }
 
 
-def parts(f: Callable[..., Any], weights: Any, x: Any, loss: Callable[..., Any], y: Any) -> dict[str, Any]:
+def parts(
+    f: Callable[..., Any], weights: Sequence[Any], x: Inputs, loss: Callable[..., Any], y: ArrayLike
+) -> dict[str, Any]:
     """Fingerprints of f(weights, x) -> (o,) and of the loss, each with its derivative.
 
     The derivative counts, since a function may bring one of its own.
@@ -64,7 +67,7 @@ def parts(f: Callable[..., Any], weights: Any, x: Any, loss: Callable[..., Any],
     out = jax.eval_shape(f, weights, x)
     wanted = jax.ShapeDtypeStruct(out.shape, wide(out.dtype))
 
-    def pulled(weights: Any, x: Any, slope: Any) -> Any:
+    def pulled(weights: Sequence[Any], x: Inputs, slope: PyTree) -> Any:
         value, pull = jax.vjp(lambda weights: f(weights, x), weights)
         return value, pull(slope)
 
@@ -136,7 +139,7 @@ class _Walk:
             self.lines.append(f"{outs} = {equation.primitive.name}[{' '.join(params)}] {' '.join(inputs)}")
         return [name(variable) for variable in traced.jaxpr.outvars]
 
-    def param(self, value: Any) -> str:
+    def param(self, value: ArrayLike) -> str:
         """A parameter of an equation; bodies of loops and branches are written down as well."""
         if hasattr(getattr(value, "jaxpr", value), "eqns"):
             body = trace.opened(value)
@@ -155,14 +158,14 @@ class _Walk:
             return "function"  # its derivative is written down where it is taken
         return re.sub(r"0x[0-9a-f]+", "", str(value))
 
-    def number(self, value: Any) -> str:
+    def number(self, value: ArrayLike) -> str:
         """A number written into an equation, exactly; an array goes to the arrays."""
         if np.ndim(value):
             return self.array(value)
         held = _host(value)
         return f"{held.dtype}:{held.tobytes().hex()}"
 
-    def array(self, value: Any) -> str:
+    def array(self, value: ArrayLike) -> str:
         """The name of an array that is held."""
         held = _host(value)
         about: dict[str, Any] = {
@@ -180,7 +183,7 @@ class _Walk:
         return f"array {len(self.arrays)} {about['kind']}"
 
 
-def _host(value: Any) -> np.ndarray:
+def _host(value: ArrayLike) -> np.ndarray:
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         value = jax.random.key_data(value)
     return np.ascontiguousarray(value)

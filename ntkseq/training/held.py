@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from ntkseq import _guests
+from ntkseq._types import AnyFunction
 
 DEPTH = 6
 """Functions within functions that are looked into."""
@@ -18,7 +19,7 @@ LIBRARIES = frozenset({"jax", "jaxlib", "flax", "equinox", "numpy", "optax", "fu
 """Whose functions are not looked into: they hold nothing of a model."""
 
 
-def held(f: Any) -> tuple[str, ...]:
+def held(f: AnyFunction) -> tuple[str, ...]:
     """Names of what f holds at fixed values and training is known to move; empty where there is nothing.
 
     Known are the functions of `interop`, and what a function of your own closes over: modules and states of flax.nnx,
@@ -29,7 +30,7 @@ def held(f: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _look(name: str, value: Any, depth: int, names: dict[str, None], seen: set[int]) -> None:
+def _look(name: str, value: object, depth: int, names: dict[str, None], seen: set[int]) -> None:
     if depth < 0 or id(value) in seen or isinstance(value, (types.ModuleType, type, str, bytes, int, float, jax.Array)):
         return
     seen.add(id(value))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._types import DataFrame, Number, PyTree
 from ntkseq.training import history_files
 from ntkseq.training.probes import Probe, beside
 from ntkseq.training.state import check_like, check_state, shapes_of, warn_of_held
@@ -87,7 +88,7 @@ class History:
         coming = [due for probe in self.probes if (due := probe.next_due(step)) is not None]
         return min(coming, default=None)
 
-    def update(self, step: Any, params: Any, state: Any = None, **logged: Any) -> History:
+    def update(self, step: Number, params: PyTree, state: PyTree = None, **logged: Any) -> History:
         """Let every probe look that is due.
 
         Args:
@@ -116,7 +117,7 @@ class History:
             tables[LOGGED] = self._logged(step, tables.get(LOGGED, EMPTY), row)
         return dataclasses.replace(self, tables=tables)
 
-    def tape(self, slots: Any) -> Tape:
+    def tape(self, slots: int) -> Tape:
         """An empty record of `slots` rows per probe, to be carried through `jax.jit` and `lax.scan`; see `Tape`."""
         from ntkseq.training.tape import blank
 
@@ -185,7 +186,7 @@ class History:
         tables, about = history_files.load(path)
         return History(tables, about)
 
-    def to_pandas(self, name: str) -> Any:
+    def to_pandas(self, name: str) -> DataFrame:
         """One table as a pandas DataFrame with the steps as index; columns of several numbers become "name[i]".
 
         Raises:
@@ -200,7 +201,7 @@ class History:
     def _kept(self) -> list[Any]:
         return jax.tree.leaves([(reference.start, reference.first) for reference in self.references])
 
-    def _step(self, step: Any) -> int:
+    def _step(self, step: Number) -> int:
         self._continuable()
         if not _checks.is_concrete(step):
             raise ValueError(
@@ -230,7 +231,7 @@ class History:
         return table if len(table) and table.steps[-1] == step else table.with_row(step, row)
 
 
-def track(probes: Any, params: Any, state: Any = None) -> History:
+def track(probes: Any, params: PyTree, state: PyTree = None) -> History:
     """Begin to track a training run: look once at the initial parameters, and remember them.
 
     Args:
@@ -275,7 +276,7 @@ def track(probes: Any, params: Any, state: Any = None) -> History:
     return begin(probes, params, state)
 
 
-def begin(probes: Any, params: Any, state: Any = None) -> History:
+def begin(probes: Any, params: PyTree, state: PyTree = None) -> History:
     """`track` without its warning."""
     probes = tuple(probes)
     for probe in probes:
@@ -302,7 +303,7 @@ def begin(probes: Any, params: Any, state: Any = None) -> History:
     return History(tables, about, probes, tuple(references), shapes_of(params), shapes_of(state))
 
 
-def _number(name: str, value: Any) -> float:
+def _number(name: str, value: object) -> float:
     array = np.asarray(value)
     if array.shape != () or array.dtype.kind not in "fiub":
         raise ValueError(f"logged {name} must be one number; got shape {array.shape}, dtype {array.dtype}.")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ntkseq import _files
+from ntkseq._types import AnyArray, DataFrame, PyTree
 from ntkseq.training.tables import ProbeTable
 
 FORMAT = "ntkseq history 1"
@@ -82,7 +83,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, ProbeTable], dict[str,
         raise ValueError(f"{path} is no history that this version reads: {type(error).__name__} {error}.") from None
 
 
-def _from_json(held: Any) -> tuple[dict[str, ProbeTable], dict[str, Any]]:
+def _from_json(held: PyTree) -> tuple[dict[str, ProbeTable], dict[str, Any]]:
     if held["format"] != FORMAT:
         raise ValueError(f"its format is {held['format']!r}")
     tables = {}
@@ -95,7 +96,7 @@ def _from_json(held: Any) -> tuple[dict[str, ProbeTable], dict[str, Any]]:
     return tables, held["about"]
 
 
-def frame(table: ProbeTable) -> Any:
+def frame(table: ProbeTable) -> DataFrame:
     """See `History.to_pandas`."""
     try:
         import pandas  # pyright: ignore[reportMissingImports]
@@ -126,7 +127,7 @@ def _plain(values: np.ndarray) -> Any:
     return one(values.tolist())
 
 
-def _array(values: Any) -> np.ndarray:
+def _array(values: AnyArray) -> np.ndarray:
     flags = bool(values) and isinstance(values[0], bool)
 
     def one(value: Any) -> Any:

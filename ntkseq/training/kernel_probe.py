@@ -15,7 +15,8 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks
 from ntkseq._calls import takes_length
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
+from ntkseq._types import PyTree, Trainable
 from ntkseq.empirical import NTK
 from ntkseq.empirical.function import selected
 from ntkseq.grams.base import DenseGram
@@ -91,21 +92,19 @@ class KernelProbe(Probe):
 
     def __post_init__(self) -> None:
         _checks.function("f", self.f, "f(params, x)")
-        object.__setattr__(self, "every", check_every(self.every))
+        fill(self, every=check_every(self.every))
         check_name(self.name)
         as_ranks(self.ranks, "ranks")
-        object.__setattr__(self, "ranks", several(self.ranks))
+        fill(self, ranks=several(self.ranks))
         if self.outputs not in ("trace", "pseudo", "full") and not isinstance(self.outputs, int):
             raise ValueError(
                 f'outputs must be "trace", "full", "pseudo" or an index; got {_checks.shown(self.outputs)}.'
             )
         x, n, lengths = check_examples("x", self.x, self.lengths, MOST)
-        object.__setattr__(self, "x", x)
-        object.__setattr__(self, "lengths", lengths)
-        object.__setattr__(self, "k", min(_checks.positive_int("k", self.k), n))
+        fill(self, x=x, lengths=lengths, k=min(_checks.positive_int("k", self.k), n))
         if self.y is not None:
             y = _checks.targets("y", self.y, n)
-            object.__setattr__(self, "y", y.reshape(n, -1))
+            fill(self, y=y.reshape(n, -1))
 
     @property
     def n(self) -> int:
@@ -120,31 +119,31 @@ class KernelProbe(Probe):
             "trainable": "function" if callable(self.trainable) else self.trainable,
         }
 
-    def kernel(self, params: Any, state: Any = None) -> NTK:
+    def kernel(self, params: PyTree, state: PyTree = None) -> NTK:
         """The empirical kernel at these parameters."""
         if state is None:
             return NTK(self.f, params, outputs=self.outputs, trainable=self.trainable)
         trainable = partial(_chosen, self.trainable)
         return NTK(Joint(self.f), (params, state), outputs=self.outputs, trainable=trainable)
 
-    def measure(self, params: Any, start: Any, state: Any = None) -> dict[str, Array]:
+    def measure(self, params: PyTree, start: PyTree, state: PyTree = None) -> dict[str, Array]:
         kernel = self.kernel(params, state)
         side = kernel.prepare(self.x, self.lengths)
         return {"K": kernel.square_side(side), "outputs": self.values(params, state)}
 
-    def computed(self, params: Any, start: Any, state: Any = None) -> Any:
+    def computed(self, params: PyTree, start: PyTree, state: PyTree = None) -> PyTree:
         """f at the first example and its derivative in what is trained: the equations of K depend on the device."""
         function = self.kernel(params, state).function
         one = jax.tree.map(lambda leaf: leaf[0], function.inputs(self.x, self.lengths))
         out, pull = jax.vjp(lambda weights: function.outputs_at(weights, one), function.weights)
         return out, pull(jnp.ones_like(out))
 
-    def values(self, params: Any, state: Any = None) -> Float[Array, "n o"]:
+    def values(self, params: PyTree, state: PyTree = None) -> Float[Array, "n o"]:
         """The outputs of the network on the probe examples."""
         inputs = (self.x,) if self.lengths is None else (self.x, self.lengths)
         return jax.vmap(lambda *one: self.f(params, *beside(state), *one))(*inputs)
 
-    def look(self, params: Any, start: Any, state: Any = None) -> Any:
+    def look(self, params: PyTree, start: PyTree, state: PyTree = None) -> PyTree:
         """With the kernel's rounding, measured at these parameters."""
         if not _finite((params, state)):  # which empirical.NTK would refuse
             return super().look(params, start, state) | {"e": np.array(math.nan)}
@@ -156,7 +155,7 @@ class KernelProbe(Probe):
             return found | {"e": np.array(math.nan)}
         return found | {"e": np.array(kernel.entry_rounding(side))}
 
-    def remember(self, first: Any) -> Any:
+    def remember(self, first: PyTree) -> PyTree:
         K = _symmetric(first["K"])
         if len(K) > MOST:
             raise ValueError(
@@ -170,7 +169,7 @@ class KernelProbe(Probe):
             )
         return {"K": K, "e": float(first["e"]), "rounding": float(gram.rounding), "spectrum": dense_spectrum(gram)}
 
-    def reduce(self, measured: Any, memory: Any) -> dict[str, Any]:
+    def reduce(self, measured: PyTree, memory: PyTree) -> dict[str, Any]:
         # a tape has no e of its own: that of the start stands for it
         e = float(measured.get("e", memory["e"]))
         K, outputs = _symmetric(measured["K"]), np.asarray(measured["outputs"], np.float64)
@@ -243,13 +242,13 @@ class KernelProbe(Probe):
 
 
 @jax.jit
-def _finite(params: Any) -> Array:
+def _finite(params: PyTree) -> Array:
     leaves = [leaf for leaf in jax.tree.leaves(params) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
 
 
 @jax.jit
-def _values(probe: KernelProbe, params: Any, state: Any) -> Array:
+def _values(probe: KernelProbe, params: PyTree, state: PyTree) -> Array:
     return probe.values(params, state)
 
 
@@ -259,7 +258,7 @@ class Joint:
 
     f: Any
 
-    def __call__(self, both: Any, *x: Any) -> Any:
+    def __call__(self, both: PyTree, *x: Any) -> Array:
         params, state = both
         return self.f(params, state, *x)
 
@@ -268,7 +267,7 @@ class Joint:
         return takes_length(self.f, before + 1)
 
 
-def _chosen(trainable: Any, path: str) -> bool:
+def _chosen(trainable: Trainable, path: str) -> bool:
     """Whether a leaf of (params, state) is trained: those of the state never are."""
     return path.startswith("[0]") and selected(trainable, path.removeprefix("[0]") or "params")
 
@@ -298,7 +297,7 @@ def _ranks(eigen: FullSpectrum, ranks: dict[str, EffectiveRank]) -> dict[str, fl
     return row
 
 
-def _change(K: np.ndarray, eigen: FullSpectrum, rounding: float, memory: Any, k: int) -> dict[str, float]:
+def _change(K: np.ndarray, eigen: FullSpectrum, rounding: float, memory: PyTree, k: int) -> dict[str, float]:
     first: FullSpectrum = memory["spectrum"]
     away = relative_distance(K, memory["K"], [rounding, memory["rounding"]]) if first.norm_fro > 0 else None
     angles, error = leading_angles(eigen, first, k)

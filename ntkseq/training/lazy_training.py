@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
 from ntkseq import _checks, _precision, _statistics
+from ntkseq._types import ArrayLike
 
 EXPECTED = -0.5
 """The exponent of the bounds for the kernel regime; many changes fall faster, by -1 (training.10)."""
@@ -49,7 +49,7 @@ class Laziness:
         return f"{self.verdict}: change ~ width^{self.slope:.3g}, {self.reason} ({span})"
 
 
-def laziness(widths: Any, changes: Any, *, level: float = 0.95) -> Laziness:
+def laziness(widths: ArrayLike, changes: ArrayLike, *, level: float = 0.95) -> Laziness:
     """Judge from networks of several widths whether training leaves the kernel regime.
 
         log change = a + slope log width       least squares over all runs, with a Student-t interval of the slope
@@ -122,7 +122,7 @@ class Deviation:
     resolved: Bool[np.ndarray, " r"]
 
 
-def deviation(outputs: Any, linear: Any, *, rounding: float | None = None) -> Deviation:
+def deviation(outputs: ArrayLike, linear: ArrayLike, *, rounding: float | None = None) -> Deviation:
     """Compare the outputs of a network with those of its linearisation, trained by the same steps.
 
     Relative to the longest f_linear of the run, not to that of the record: outputs may start at zero or pass it.
@@ -163,7 +163,7 @@ def deviation(outputs: Any, linear: Any, *, rounding: float | None = None) -> De
     return Deviation(relative, floor, good & (np.nan_to_num(relative) > floor))
 
 
-def _runs(widths: Any, changes: Any) -> tuple[Float[np.ndarray, " w"], Float[np.ndarray, "w seeds"]]:
+def _runs(widths: ArrayLike, changes: ArrayLike) -> tuple[Float[np.ndarray, " w"], Float[np.ndarray, "w seeds"]]:
     sizes, values = _checks.numbers("widths", widths), _checks.numbers("changes", changes)
     if sizes.ndim != 1 or values.ndim not in (1, 2) or values.shape[:1] != sizes.shape or not values.size:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,10 +13,11 @@ from jaxtyping import Array, Int
 
 from ntkseq import _checks
 from ntkseq._precision import product
+from ntkseq._types import AnyArray, ArrayLike, Inputs, Number, PyTree
 
 
 @partial(jax.jit, static_argnames="rows")
-def run(K: Array, K_probe: Any, left: Array, probe: Any, xs: Any, rows: int) -> tuple[Array, Any]:
+def run(K: Array, K_probe: Array, left: Array, probe: AnyArray, xs: Inputs, rows: int) -> tuple[Array, Any]:
     """The residuals and the outputs at the probes after the steps that are recorded, (rows, n, o) and (rows, m, o).
 
     Args:
@@ -27,7 +29,7 @@ def run(K: Array, K_probe: Any, left: Array, probe: Any, xs: Any, rows: int) -> 
     mine, theirs = _columns(K), None if K_probe is None else _columns(K_probe)
     into = jax.tree.map(lambda now: jnp.broadcast_to(now, (rows, *now.shape)), (left, probe))
 
-    def step(carry: Any, x: Any) -> Any:
+    def step(carry: PyTree, x: PyTree) -> Any:
         (left, probe), into = carry
         batch, rate, slot = x
         chosen = left if batch is None else left[batch]
@@ -45,7 +47,7 @@ def _columns(K: Array) -> Array:
     return K.T if K.ndim == 2 else jnp.transpose(K, (1, 3, 0, 2))  # (n, m) or (n, o, m, o)
 
 
-def _moved(columns: Any, batch: Any, chosen: Array) -> Array:
+def _moved(columns: Any, batch: Array | None, chosen: Array) -> Array:
     """K[:, B] chosen, (m, o)."""
     rows = columns if batch is None else columns[batch]
     if rows.ndim == 2:
@@ -59,7 +61,7 @@ def matrix(K: np.ndarray) -> np.ndarray:
     return K if K.ndim == 2 else np.swapaxes(K, 1, 2).reshape(K.shape[0] * K.shape[2], -1)
 
 
-def check_plain(lr: Any, loss: str, momentum: float) -> None:
+def check_plain(lr: Number, loss: str, momentum: float) -> None:
     """Refuse training that outputs and kernel alone do not determine, or not by these steps."""
     remedy = "Train the linearised network itself, `empirical.linearize(f, params)`, with the same loss and optimizer."
     if not isinstance(loss, str) or loss != "squared":
@@ -71,12 +73,12 @@ def check_plain(lr: Any, loss: str, momentum: float) -> None:
         raise ValueError(f"lr must be a number, or one per step of plain SGD; got {type(lr).__name__}. {remedy}")
 
 
-def check_record(record: Any) -> Int[np.ndarray, " r"]:
+def check_record(record: Sequence[int] | AnyArray) -> Int[np.ndarray, " r"]:
     """The steps to look at, ascending."""
     return _checks.ascending("record", record, 0)
 
 
-def check_batches(batches: Any, total: int, n: int) -> Array:
+def check_batches(batches: ArrayLike, total: int, n: int) -> Array:
     """The examples of each step up to the last, (total, b)."""
     order = _checks.host("batches", batches)
     if order.ndim != 2 or order.dtype.kind not in "iu" or 0 in order.shape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +17,8 @@ from jaxtyping import Array, Float, Int
 from ntkseq import _checks
 from ntkseq._filters import Clock
 from ntkseq._precision import eps, wide
+from ntkseq._struct import fill
+from ntkseq._types import AnyArray, AnyFunction, ArrayLike, GramLike, Inputs, Lengths, Number, PyTree, Trainable
 from ntkseq.empirical.ntk import NTK
 from ntkseq.grams import DenseGram
 from ntkseq.spectra.dense import dense_spectrum
@@ -95,7 +98,14 @@ class Linearised:
     K_probe: Float[Array, "m n ..."] | None
     f0_probe: Float[Array, "m o"] | None
 
-    def __init__(self, K: Any, f0: Any, y: Any, K_probe: Any = None, f0_probe: Any = None) -> None:
+    def __init__(
+        self,
+        K: GramLike,
+        f0: ArrayLike,
+        y: ArrayLike,
+        K_probe: GramLike | None = None,
+        f0_probe: Any = None,
+    ) -> None:
         for name, given in (("K", K), ("K_probe", K_probe), ("f0_probe", f0_probe)):
             _checks.outside(name, given, "")
         K = _checks.floating("K", K)
@@ -123,10 +133,8 @@ class Linearised:
             begin = _checks.targets("f0_probe", f0_probe, len(cross)).reshape(len(cross), -1)
             if begin.shape[1] != o:
                 raise ValueError(f"f0_probe must have {o} output(s), as y; got shape {np.shape(f0_probe)}.")
-        for name, value in (("K", K), ("f0", start.reshape(n, o)), ("y", target.reshape(n, o))):
-            object.__setattr__(self, name, jnp.asarray(value, dtype))
-        for name, value in (("K_probe", cross), ("f0_probe", begin)):
-            object.__setattr__(self, name, None if value is None else jnp.asarray(value, dtype))
+        held = {"K": K, "f0": start.reshape(n, o), "y": target.reshape(n, o), "K_probe": cross, "f0_probe": begin}
+        fill(self, **{name: None if value is None else jnp.asarray(value, dtype) for name, value in held.items()})
 
     @cached_property
     def limit(self) -> float:
@@ -139,7 +147,15 @@ class Linearised:
             largest = float(scipy.sparse.linalg.eigsh(matrix, k=1, v0=start, return_eigenvectors=False)[0])
         return 2.0 * len(self.K) / largest if largest > 0 else math.inf
 
-    def follow(self, batches: Any, lr: Any, *, record: Any, loss: str = "squared", momentum: float = 0.0) -> LinearRun:
+    def follow(
+        self,
+        batches: ArrayLike | None,
+        lr: Number,
+        *,
+        record: Sequence[int] | AnyArray,
+        loss: str = "squared",
+        momentum: float = 0.0,
+    ) -> LinearRun:
         """Train by stochastic gradient descent and keep the outputs after some steps; O((n + m) b o^2) per step.
 
         Args:
@@ -180,7 +196,7 @@ class Linearised:
         lost = not (np.isfinite(outputs).all() and (seen is None or np.isfinite(seen).all()))
         return LinearRun(record, times, outputs, seen, residuals, bool(beyond or lost))
 
-    def flow(self, times: Any) -> LinearRun:
+    def flow(self, times: ArrayLike) -> LinearRun:
         """Train by gradient flow, the limit of small learning rates at time = lr * steps (training.8).
 
         From all eigenvectors of K, in float64 on the host: O((n o)^3). For one kernel that outputs share,
@@ -220,16 +236,16 @@ class Linearised:
 
 
 def linearised(
-    f: Any,
-    params: Any,
-    x: Any,
-    y: Any,
+    f: AnyFunction,
+    params: PyTree,
+    x: Inputs,
+    y: ArrayLike,
     *,
-    x_probe: Any = None,
-    lengths: Any = None,
-    lengths_probe: Any = None,
-    trainable: Any = None,
-    rates: Any = None,
+    x_probe: Inputs | None = None,
+    lengths: Lengths = None,
+    lengths_probe: Lengths = None,
+    trainable: Trainable = None,
+    rates: PyTree = None,
 ) -> Linearised:
     """The linearisation of a network at its parameters, from its exact tangent kernel; holds K, n^2 o^2 numbers.
 
@@ -281,5 +297,5 @@ def linearised(
 
 
 @jax.jit
-def _outputs(function: Any, inputs: Any) -> Float[Array, "n o"]:
+def _outputs(function: Any, inputs: Inputs) -> Float[Array, "n o"]:
     return function.values(inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ntkseq import _twofloat
 from ntkseq._precision import wide
 from ntkseq._struct import replace, static, struct
+from ntkseq._types import ArrayLike, Inputs, Optimizer, PyTree
 from ntkseq.empirical.function import Function
 from ntkseq.training import losses
 from ntkseq.training.batches import Batches
@@ -61,7 +63,7 @@ def start(setting: Setting) -> State:
     return State(jnp.int32(0), weights, opt, sums, jnp.asarray(False))
 
 
-def tree_of(function: Function, weights: Any) -> Any:
+def tree_of(function: Function, weights: Sequence[Any]) -> PyTree:
     """The parameters that an optimizer sees: None where a leaf is not trained, as if it were not there."""
     leaves: list[Any] = [None] * len(function.leaves)
     for i, weight in zip(function.trained, weights, strict=True):
@@ -69,7 +71,7 @@ def tree_of(function: Function, weights: Any) -> Any:
     return jax.tree.unflatten(function.tree, leaves)
 
 
-def _start(optimizer: Any, params: Any) -> Any:
+def _start(optimizer: Optimizer, params: PyTree) -> Any:
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         state = optimizer.init(params)
     # of a fixed dtype each, so that the first call compiles what all others use
@@ -87,10 +89,10 @@ def advance(
     """
     kind = jax.eval_shape(lambda: mean_loss(setting, state.weights, jnp.arange(setting.batches.size, dtype=jnp.int32)))
 
-    def unfinished(carry: Any) -> Array:
+    def unfinished(carry: PyTree) -> Array:
         return (carry[0].step < until) & ~carry[0].diverged
 
-    def body(carry: Any) -> Any:
+    def body(carry: PyTree) -> Any:
         state, permutation, held = carry
         index, permutation = setting.batches.next(state.step, permutation)
         value, slope = jax.value_and_grad(lambda weights: mean_loss(setting, weights, index))(state.weights)
@@ -106,21 +108,21 @@ def advance(
     return state, held, jnp.all(finite)
 
 
-def mean_loss(setting: Setting, weights: Any, index: Int[Array, " b"]) -> Float[Array, ""]:
+def mean_loss(setting: Setting, weights: Sequence[Any], index: Int[Array, " b"]) -> Float[Array, ""]:
     """Over the examples of one batch."""
     chosen = (setting.x, setting.y)
     if not setting.batches.whole:
         chosen = jax.tree.map(lambda leaf: leaf.at[index].get(mode="promise_in_bounds"), chosen)
     loss = losses.get(setting.loss)
 
-    def one(x: Any, y: Any) -> Array:
+    def one(x: Inputs, y: ArrayLike) -> Array:
         out = setting.function.outputs_at(weights, x)
         return loss(out.astype(wide(out.dtype)), y)
 
     return jnp.mean(jax.vmap(one)(*chosen))
 
 
-def step(setting: Setting, state: State, slope: Any) -> State:
+def step(setting: Setting, state: State, slope: Sequence[Any]) -> State:
     """One step along a gradient."""
     if setting.optimizer is None:
         opt, weights = state.opt, tuple(_vanilla(w, g, setting.lr) for w, g in zip(state.weights, slope, strict=True))
@@ -141,6 +143,6 @@ def step(setting: Setting, state: State, slope: Any) -> State:
     return State(state.step + 1, weights, opt, sums, state.diverged)
 
 
-def _vanilla(weight: Array, slope: Array, lr: Any) -> Array:
+def _vanilla(weight: Array, slope: Array, lr: Array) -> Array:
     dtype = wide(weight.dtype)
     return (weight.astype(dtype) - lr.astype(dtype) * slope.astype(dtype)).astype(weight.dtype)

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks
 from ntkseq._calls import check_length
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
+from ntkseq._types import Inputs, PyTree
 from ntkseq.empirical.randomness import traced_shape
 from ntkseq.training import losses
 from ntkseq.training.probes import Probe, beside, check_every, check_examples, check_name
@@ -62,13 +63,16 @@ class LossProbe(Probe):
 
     def __post_init__(self) -> None:
         _checks.function("f", self.f, "f(params, x)")
-        object.__setattr__(self, "every", check_every(self.every))
+        fill(self, every=check_every(self.every))
         check_name(self.name)
         losses.get(self._loss)
         if not isinstance(self.sets, Mapping) or not self.sets:
             raise ValueError(f'sets must be a dictionary such as {{"train": (x, y)}}; got {type(self.sets).__name__}.')
-        object.__setattr__(self, "names", tuple(check_name(name) for name in self.sets))
-        object.__setattr__(self, "sets", tuple(_set(name, given) for name, given in self.sets.items()))
+        fill(
+            self,
+            names=tuple(check_name(name) for name in self.sets),
+            sets=tuple(_set(name, given) for name, given in self.sets.items()),
+        )
 
     @property
     def _loss(self) -> Any:
@@ -78,7 +82,7 @@ class LossProbe(Probe):
         sizes = {name: jax.tree.leaves(x)[0].shape[0] for name, (x, *_) in zip(self.names, self.sets, strict=True)}
         return super().about() | {"loss": self._loss if isinstance(self._loss, str) else "function", "examples": sizes}
 
-    def start(self, params: Any, state: Any = None) -> Any:
+    def start(self, params: PyTree, state: PyTree = None) -> PyTree:
         """The targets, checked against what the network returns."""
         checked = []
         for x, y, *rest in self.sets:
@@ -99,7 +103,7 @@ class LossProbe(Probe):
             checked.append(losses.targets(self._loss, y, n, out.shape[0], out.dtype))
         return tuple(checked)
 
-    def measure(self, params: Any, start: Any, state: Any = None) -> dict[str, Array]:
+    def measure(self, params: PyTree, start: PyTree, state: PyTree = None) -> dict[str, Array]:
         found = {}
         for name, (x, _, *rest), y in zip(self.names, self.sets, start, strict=True):
             loss, error = self._means(params, state, (x, *rest), y)
@@ -110,8 +114,10 @@ class LossProbe(Probe):
         squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(slope)]
         return found | {"gradient_norm": jnp.sqrt(sum(squares[1:], squares[0]))}
 
-    def _means(self, params: Any, state: Any, inputs: Any, y: Array) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        def one(example: Any) -> tuple[Array, Array]:
+    def _means(
+        self, params: PyTree, state: PyTree, inputs: Inputs, y: Array
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        def one(example: PyTree) -> tuple[Array, Array]:
             arguments, target = example
             out = self.f(params, *beside(state), *arguments)
             return losses.get(self._loss)(out, target), losses.wrong(self._loss, out, target)
@@ -119,11 +125,11 @@ class LossProbe(Probe):
         loss, error = jax.lax.map(one, (inputs, y), batch_size=AT_ONCE)
         return jnp.mean(loss), jnp.mean(error)
 
-    def reduce(self, measured: Any, memory: Any) -> dict[str, Any]:
+    def reduce(self, measured: PyTree, memory: PyTree) -> dict[str, Any]:
         return measured
 
 
-def _set(name: str, given: Any) -> tuple[Any, ...]:
+def _set(name: str, given: PyTree) -> tuple[Any, ...]:
     if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
         raise ValueError(f"sets[{name!r}] must be (x, y) or (x, y, lengths); got {type(given).__name__}.")
     x, y, *rest = given
@@ -131,13 +137,13 @@ def _set(name: str, given: Any) -> tuple[Any, ...]:
     return (x, jnp.asarray(y), *([] if lengths is None else [lengths]))
 
 
-def _split(params: Any) -> tuple[Any, Any]:
+def _split(params: PyTree) -> tuple[Any, Any]:
     """The floating leaves, and the others; None stands for what is in the other part."""
     floats = jax.tree.map(lambda leaf: leaf if jnp.issubdtype(leaf.dtype, jnp.floating) else None, params)
     others = jax.tree.map(lambda leaf: None if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, params)
     return floats, others
 
 
-def _joined(floats: Any, others: Any) -> Any:
+def _joined(floats: PyTree, others: PyTree) -> Any:
     pick = lambda a, b: b if a is None else a  # noqa: E731
     return jax.tree.map(pick, floats, others, is_leaf=lambda leaf: leaf is None)

@@ -11,22 +11,23 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
+from ntkseq._types import ArrayLike, DType
 
 Loss = Callable[[Any, Any], Any]
 NAMES = ("squared", "logistic", "cross_entropy")
 
 
-def squared(prediction: Float[Array, " o"], y: Any) -> Float[Array, ""]:
+def squared(prediction: Float[Array, " o"], y: Array) -> Float[Array, ""]:
     """|f - y|^2 / 2, summed over outputs; y (o,), or a number for one output."""
     return 0.5 * jnp.sum(jnp.square(prediction - jnp.reshape(y, prediction.shape)))
 
 
-def logistic(prediction: Float[Array, " o"], y: Any) -> Float[Array, ""]:
+def logistic(prediction: Float[Array, " o"], y: Array) -> Float[Array, ""]:
     """log(1 + exp(-y f)) for one output and y = -1 or +1."""
     return jax.nn.softplus(-y * prediction[0])
 
 
-def cross_entropy(prediction: Float[Array, " o"], y: Any) -> Float[Array, ""]:
+def cross_entropy(prediction: Float[Array, " o"], y: Array) -> Float[Array, ""]:
     """-log softmax(f)_y for a class y in 0..o-1."""
     return jax.nn.logsumexp(prediction) - prediction[y]
 
@@ -43,7 +44,7 @@ def get(loss: str | Loss) -> Loss:
     return {"squared": squared, "logistic": logistic, "cross_entropy": cross_entropy}[loss]
 
 
-def targets(loss: str | Loss, y: Any, n: int, outputs: int, dtype: Any) -> Array:
+def targets(loss: str | Loss, y: ArrayLike, n: int, outputs: int, dtype: DType) -> Array:
     """Targets as the loss takes them, checked: (n, o) for "squared", -1/+1 for "logistic", classes for "cross_entropy".
 
     Args:
@@ -90,7 +91,7 @@ def targets(loss: str | Loss, y: Any, n: int, outputs: int, dtype: Any) -> Array
     return jnp.asarray(array, dtype)
 
 
-def wrong(loss: str | Loss, prediction: Float[Array, " o"], y: Any) -> Float[Array, ""]:
+def wrong(loss: str | Loss, prediction: Float[Array, " o"], y: Array) -> Float[Array, ""]:
     """1 where the network decides wrongly: the sign of one output, the largest of several; nan for a loss of your own.
 
     Targets of "squared" with one output count by their sign, with several by their largest: -1/+1 and one-hot labels.

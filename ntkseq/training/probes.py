@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
+from ntkseq._types import Inputs, Lengths, Number, PyTree
 
 
 class Probe(abc.ABC):
@@ -32,35 +33,35 @@ class Probe(abc.ABC):
     kind: str
     """Which columns its table has: "kernel", "attention", "loss", "movement", or a word of your own."""
 
-    def start(self, params: Any, state: Any = None) -> Any:
+    def start(self, params: PyTree, state: PyTree = None) -> PyTree:
         """What `measure` needs of the initial parameters: a pytree of arrays; nothing by default."""
         return ()
 
     @abc.abstractmethod
-    def measure(self, params: Any, start: Any, state: Any = None) -> Any:
+    def measure(self, params: PyTree, start: PyTree, state: PyTree = None) -> PyTree:
         """Arrays from the parameters; pure, for JAX."""
 
-    def remember(self, first: Any) -> Any:
+    def remember(self, first: PyTree) -> PyTree:
         """What `reduce` needs of the first measurement, on the host: by default the measurement itself."""
         return first
 
     @abc.abstractmethod
-    def reduce(self, measured: Any, memory: Any) -> dict[str, Any]:
+    def reduce(self, measured: PyTree, memory: PyTree) -> dict[str, Any]:
         """The row: names and numbers or arrays of fixed shape, from what `measure` returned, as NumPy arrays."""
 
     def about(self) -> dict[str, Any]:
         """The settings, as JSON holds them."""
         return {"kind": self.kind, "every": self.every if isinstance(self.every, int) else list(self.every)}
 
-    def computed(self, params: Any, start: Any, state: Any = None) -> Any:
+    def computed(self, params: PyTree, start: PyTree, state: PyTree = None) -> PyTree:
         """By whose equations a checkpoint knows the probe again: `measure`, or what does not depend on the device."""
         return measure(self, params, start, state)
 
-    def look(self, params: Any, start: Any, state: Any = None) -> Any:
+    def look(self, params: PyTree, start: PyTree, state: PyTree = None) -> PyTree:
         """`measure` now, its arrays on the host."""
         return host(_measured(self, params, start, state))
 
-    def row(self, measured: Any, memory: Any) -> dict[str, np.ndarray]:
+    def row(self, measured: PyTree, memory: PyTree) -> dict[str, np.ndarray]:
         """`reduce`, in the dtypes of a history.
 
         Raises:
@@ -75,7 +76,7 @@ class Probe(abc.ABC):
         """Whether to look after `step` steps."""
         return step == 0 or (step % self.every == 0 if isinstance(self.every, int) else step in self.every)
 
-    def due_traced(self, step: Any) -> jax.Array:
+    def due_traced(self, step: Number) -> jax.Array:
         """`due` for a step that may be traced."""
         step = jnp.asarray(step)
         if isinstance(self.every, int):
@@ -90,21 +91,21 @@ class Probe(abc.ABC):
 
 
 @jax.jit
-def _measured(probe: Probe, params: Any, start: Any, state: Any) -> Any:
+def _measured(probe: Probe, params: PyTree, start: PyTree, state: PyTree) -> PyTree:
     return measure(probe, params, start, state)
 
 
-def measure(probe: Probe, params: Any, start: Any, state: Any) -> Any:
+def measure(probe: Probe, params: PyTree, start: PyTree, state: PyTree) -> PyTree:
     """`probe.measure`, with the state if there is one."""
     return probe.measure(params, start, *beside(state))
 
 
-def beside(state: Any) -> tuple[Any, ...]:
+def beside(state: PyTree) -> tuple[Any, ...]:
     """What stands between the parameters and the rest in a call: the state, or nothing."""
     return () if state is None else (state,)
 
 
-def host(tree: Any) -> Any:
+def host(tree: PyTree) -> PyTree:
     """A pytree of arrays as NumPy arrays."""
     return jax.tree.map(np.asarray, tree)
 
@@ -128,7 +129,7 @@ def check_every(every: Any) -> int | tuple[int, ...]:
     return _checks.positive_int("every", every)
 
 
-def check_examples(name: str, x: Any, lengths: Any = None, most: int | None = None) -> tuple[Any, int, Any]:
+def check_examples(name: str, x: Inputs, lengths: Lengths = None, most: int | None = None) -> tuple[Any, int, Any]:
     """A pytree of arrays with n examples along the first axis, finite; n; and their lengths.
 
     Raises:
@@ -148,14 +149,14 @@ def check_examples(name: str, x: Any, lengths: Any = None, most: int | None = No
     return x, sizes[0], lengths
 
 
-def check_name(name: Any) -> str:
+def check_name(name: object) -> str:
     """A name of a table: a word that can be part of the name of an array in a file."""
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(f"name must be a word of letters, digits and underscores; got {_checks.shown(name)}.")
     return name
 
 
-def distance(params: Any, start: Any) -> tuple[jax.Array, jax.Array]:
+def distance(params: PyTree, start: PyTree) -> tuple[jax.Array, jax.Array]:
     """|theta - theta_0| and |theta| over all floating leaves."""
     moved, size = jnp.zeros(()), jnp.zeros(())
     for now, then in zip(jax.tree.leaves(params), jax.tree.leaves(start), strict=True):
@@ -185,16 +186,16 @@ class MovementProbe(Probe):
     kind = "movement"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "every", check_every(self.every))
+        fill(self, every=check_every(self.every))
         check_name(self.name)
 
-    def start(self, params: Any, state: Any = None) -> Any:
+    def start(self, params: PyTree, state: PyTree = None) -> PyTree:
         return params
 
-    def measure(self, params: Any, start: Any, state: Any = None) -> Any:
+    def measure(self, params: PyTree, start: PyTree, state: PyTree = None) -> PyTree:
         moved, size = distance(params, start)
         return moved, size, distance(start, start)[1]
 
-    def reduce(self, measured: Any, memory: Any) -> dict[str, Any]:
+    def reduce(self, measured: PyTree, memory: PyTree) -> dict[str, Any]:
         moved, size, first = (float(number) for number in measured)
         return {"distance": moved, "relative": moved / first if first > 0 else np.nan, "norm": size}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ import numpy as np
 from ntkseq import _progress
 from ntkseq._precision import eps, wide
 from ntkseq._struct import replace
+from ntkseq._types import PyTree
 from ntkseq.training import checkpoint as files
 from ntkseq.training import fingerprint, loop, losses
 from ntkseq.training.history import History
@@ -38,7 +40,7 @@ class Run:
         """Steps done."""
         return int(self.state.step)
 
-    def tree(self, weights: Any) -> Any:
+    def tree(self, weights: Sequence[Any]) -> PyTree:
         """The whole parameters, with these trained leaves."""
         function = self.setting.function
         leaves = list(function.leaves)
@@ -46,7 +48,7 @@ class Run:
             leaves[i] = weight
         return jax.tree.unflatten(function.tree, leaves)
 
-    def average(self) -> Any:
+    def average(self) -> PyTree:
         """The mean of the iterates that counted; None if there was none."""
         count = self.step - int(self.setting.first)
         if not self.setting.averaged or count < 1:

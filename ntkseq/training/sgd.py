@@ -15,6 +15,7 @@ from jaxtyping import Float
 from ntkseq import _checks
 from ntkseq._precision import wide
 from ntkseq._struct import replace
+from ntkseq._types import AnyFunction, Inputs, Key, Optimizer, PyTree, Trainable
 from ntkseq.empirical.function import function
 from ntkseq.training import checkpoint as files
 from ntkseq.training import loop, losses
@@ -56,9 +57,9 @@ class Trained:
 
 def train(
     f: Callable[..., Any],
-    params: Any,
-    data: Any,
-    optimizer: Any = None,
+    params: PyTree,
+    data: Inputs,
+    optimizer: Optimizer | None = None,
     *,
     lr: float | None = None,
     loss: str | losses.Loss = "squared",
@@ -66,10 +67,10 @@ def train(
     steps: int | None = None,
     epochs: int | None = None,
     order: str = "shuffle",
-    key: Any,
+    key: Key,
     probes: Any = (),
     average: str | float | None = None,
-    trainable: Any = None,
+    trainable: Trainable = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     progress: bool = False,
@@ -164,7 +165,16 @@ def train(
 
 
 def _setting(
-    f: Any, params: Any, data: Any, optimizer: Any, lr: Any, loss: Any, batch: Any, order: Any, key: Any, trainable: Any
+    f: AnyFunction,
+    params: PyTree,
+    data: Inputs,
+    optimizer: Optimizer | None,
+    lr: Any,
+    loss: str | AnyFunction,
+    batch: int | None,
+    order: str,
+    key: Key,
+    trainable: Trainable,
 ) -> loop.Setting:
     """The checked inputs, on the device."""
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
@@ -195,7 +205,7 @@ def _setting(
     return loop.Setting(made, inputs, y, batches, lr, jnp.int32(0), loss, optimizer, False)
 
 
-def _check_loss(loss: Any, out: Any, y: Any) -> None:
+def _check_loss(loss: AnyFunction, out: PyTree, y: PyTree) -> None:
     try:
         came = jax.eval_shape(loss, out, y)
     except (TypeError, ValueError, IndexError) as error:
@@ -207,7 +217,7 @@ def _check_loss(loss: Any, out: Any, y: Any) -> None:
         raise ValueError(f"loss(prediction, y) must return one floating number for one example; got {came}.")
 
 
-def _steps(steps: Any, epochs: Any, batches: Batches) -> int:
+def _steps(steps: int | None, epochs: int | None, batches: Batches) -> int:
     if (steps is None) == (epochs is None):
         raise ValueError(f"give steps or epochs, one of them; got {'neither' if steps is None else 'both'}.")
     if steps is None:
@@ -222,7 +232,7 @@ def _steps(steps: Any, epochs: Any, batches: Batches) -> int:
     return steps
 
 
-def _share(average: Any) -> float:
+def _share(average: object) -> float:
     """Of all iterates, which enters the average; 0 for none."""
     if average is None or (isinstance(average, str) and average == "all"):
         return 0.0 if average is None else 1.0
@@ -234,7 +244,7 @@ def _share(average: Any) -> float:
     )
 
 
-def _history(probes: Any, params: Any) -> History | None:
+def _history(probes: Any, params: PyTree) -> History | None:
     """A history that has seen the start and nothing more."""
     if isinstance(probes, History):
         return probes.update(0, params)  # raises for other parameters, and where rows beyond the start are there

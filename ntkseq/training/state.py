@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ntkseq._types import AnyArray, AnyFunction, PyTree
 from ntkseq.training.held import held
 from ntkseq.training.probes import Probe
 
@@ -29,7 +30,7 @@ def warn_of_held(probes: Iterable[Any]) -> None:
         )
 
 
-def warn_of_fixed(f: Any) -> None:
+def warn_of_fixed(f: AnyFunction) -> None:
     """Say by name what stays as it is while f is trained by itself."""
     if names := held(f):
         warnings.warn(
@@ -47,7 +48,7 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
-def check_state(state: Any, wanted: bool) -> None:
+def check_state(state: PyTree, wanted: bool) -> None:
     """That a state comes where tracking began with one, and only there.
 
     Raises:
@@ -64,7 +65,7 @@ def check_state(state: Any, wanted: bool) -> None:
         )
 
 
-def check_like(name: str, tree: Any, like: Any) -> None:
+def check_like(name: str, tree: PyTree, like: PyTree) -> None:
     """That a pytree has the structure, shapes and dtypes of `like`.
 
     Raises:
@@ -79,10 +80,10 @@ def check_like(name: str, tree: Any, like: Any) -> None:
         )
 
 
-def shapes_of(tree: Any) -> Any:
+def shapes_of(tree: PyTree) -> PyTree:
     """A pytree of arrays as one of shapes and dtypes."""
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), _dtype(leaf)), tree)
 
 
-def _dtype(leaf: Any) -> Any:
+def _dtype(leaf: AnyArray) -> Any:
     return leaf.dtype if isinstance(leaf, jax.Array) else jnp.result_type(leaf)

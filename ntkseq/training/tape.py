@@ -13,6 +13,7 @@ from jaxtyping import Array, Int
 
 from ntkseq import _checks
 from ntkseq._struct import static, struct
+from ntkseq._types import Number, PyTree
 from ntkseq.training.probes import Probe, host, measure
 from ntkseq.training.state import check_state
 
@@ -55,7 +56,7 @@ class Tape:
     slots: int = static()
     stateful: bool = static(default=False)
 
-    def update(self, step: Any, params: Any, state: Any = None) -> Tape:
+    def update(self, step: Number, params: PyTree, state: PyTree = None) -> Tape:
         """Let every probe look that is due; under a trace too.
 
         Args:
@@ -74,7 +75,7 @@ class Tape:
         return Tape(self.probes, self.starts, counts, steps, rows, self.slots, self.stateful)
 
 
-def blank(probes: tuple[Probe, ...], references: tuple[Any, ...], like: Any, state: Any, slots: int) -> Tape:
+def blank(probes: tuple[Probe, ...], references: tuple[Any, ...], like: PyTree, state: PyTree, slots: int) -> Tape:
     """An empty tape for parameters and a state of these shapes."""
     starts = tuple(reference.start for reference in references)
     shapes = [
@@ -111,7 +112,15 @@ def rows(
 
 
 def _noted(
-    probe: Probe, start: Any, count: Array, steps: Array, kept: Any, step: Array, params: Any, state: Any, slots: int
+    probe: Probe,
+    start: PyTree,
+    count: Array,
+    steps: Array,
+    kept: PyTree,
+    step: Array,
+    params: PyTree,
+    state: PyTree,
+    slots: int,
 ) -> tuple[Array, Array, Any]:
     """One row more if the probe is due."""
 

@@ -16,6 +16,7 @@ import optax
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, _progress
+from ntkseq._types import AnyArray, ArrayLike, DType, Inputs, Lengths, Optimizer, PyTree
 from ntkseq.kernels.base import Kernel
 
 OBJECTIVES = ("marginal_likelihood", "loo")
@@ -48,10 +49,10 @@ class Tuned:
 
 def tune(
     kernel: Kernel,
-    x: Any,
-    y: Any,
+    x: Inputs,
+    y: ArrayLike,
     *,
-    lengths: Any = None,
+    lengths: Lengths = None,
     reg: float = 1e-2,
     optimizer: optax.GradientTransformation = _ADAM,
     steps: int = 200,
@@ -149,7 +150,14 @@ def tune(
 
 @partial(jax.jit, static_argnums=(6, 7))
 def _step(
-    kernel: Kernel, reg: Array, base: Any, moved: Any, state: Any, data: Any, optimizer: Any, objective: str
+    kernel: Kernel,
+    reg: Array,
+    base: PyTree,
+    moved: PyTree,
+    state: PyTree,
+    data: PyTree,
+    optimizer: Optimizer,
+    objective: str,
 ) -> tuple[Array, Any, Any]:
     """The objective at `moved`, and where the optimizer goes from there."""
 
@@ -197,7 +205,7 @@ def _named(kernel: Kernel) -> dict[str, Any]:
     return {name: leaf for name, leaf in named.items() if _is_real(leaf)}
 
 
-def _is_real(leaf: Any) -> bool:
+def _is_real(leaf: AnyArray) -> bool:
     if isinstance(leaf, (int, float)):
         return not isinstance(leaf, bool)
     return hasattr(leaf, "dtype") and bool(jnp.issubdtype(leaf.dtype, jnp.floating))
@@ -206,7 +214,7 @@ def _is_real(leaf: Any) -> bool:
 def _with(kernel: Kernel, values: dict[str, Any]) -> Kernel:
     """The kernel with other values of the named leaves."""
 
-    def change(path: Any, leaf: Any) -> Any:
+    def change(path: Any, leaf: AnyArray) -> Any:
         return values.get(jax.tree_util.keystr(path, simple=True, separator="."), leaf)
 
     return jax.tree_util.tree_map_with_path(change, kernel)
@@ -243,11 +251,11 @@ def _value(base: Array, moved: Array) -> Any:
     return float(value) if value.ndim == 0 else value
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return np.array2string(np.asarray(value), formatter={"float_kind": lambda number: f"{number:.4g}"})
 
 
-def _diverged(step: int, reg: float, dtype: Any, last: dict[str, Any]) -> str:
+def _diverged(step: int, reg: float, dtype: DType, last: dict[str, Any]) -> str:
     values = ", ".join(f"{name} = {_shown(value)}" for name, value in last.items())
     if step == 0:
         return (

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import jax
 from jaxtyping import Array, Float
 
+from ntkseq._types import PyTree
 from ntkseq.empirical.function import Function
 from ntkseq.empirical.plan import Plan, in_words
 from ntkseq.kernels.base import Side
@@ -55,7 +56,7 @@ class Method(abc.ABC):
         jax.tree_util.register_pytree_with_keys(cls, _with_paths, partial(_again, cls), apart)
 
     @abc.abstractmethod
-    def prepare(self, function: Function, x: Any) -> Side:
+    def prepare(self, function: Function, x: PyTree) -> Side:
         """What depends on one example only, for each of n; every leaf with leading axis n."""
 
     @abc.abstractmethod
@@ -75,7 +76,7 @@ class Method(abc.ABC):
 
         return jax.lax.map(one, side)
 
-    def plan(self, function: Function, x: Any) -> Plan:
+    def plan(self, function: Function, x: PyTree) -> Plan:
         """What will be done for these inputs with themselves: the first line of the docstring, unless it is written."""
         return in_words(function, x, repr(self), (type(self).__doc__ or "").split("\n")[0])
 

@@ -12,6 +12,7 @@ import jax
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
+from ntkseq._types import PyTree
 from ntkseq.empirical import choose, costs, late, structure
 from ntkseq.empirical.backoff import halving
 from ntkseq.empirical.contract import Outputs
@@ -48,15 +49,15 @@ class Held(Method):
     def keeps(self, group: Group, outputs: Outputs, speeds: costs.Speeds) -> bool:
         """Whether the factors of a group of leaves are kept, rather than their gradients."""
 
-    def choice(self, function: Function, x: Any, join: bool = True) -> Choice:
+    def choice(self, function: Function, x: PyTree, join: bool = True) -> Choice:
         """What is done with each leaf; join: whether leaves may be contracted together."""
         return choose.choose(function, x, self.keeps, join=join)
 
-    def examine(self, function: Function, x: Any) -> Found:
+    def examine(self, function: Function, x: PyTree) -> Found:
         """What there is in the function."""
         return structure.examine(function, x)
 
-    def prepare(self, function: Function, x: Any) -> Prepared | Late:
+    def prepare(self, function: Function, x: PyTree) -> Prepared | Late:
         choice = self.choice(function, x)
         size = choose.block(function, x, choice, self.memory)
         run = lambda size: _prepare(function, x, choice) if size is None else Late(x, choice, size)  # noqa: E731
@@ -80,13 +81,13 @@ class Held(Method):
     def diagonal(self, function: Function, side: Side) -> Float[Array, "n ..."]:
         return late.diagonal(function, side) if isinstance(side, Late) else _own(side)
 
-    def by_leaf(self, function: Function, x: Any, x2: Any = None) -> dict[str, Float[Array, "n m ..."]]:
+    def by_leaf(self, function: Function, x: PyTree, x2: Any = None) -> dict[str, Float[Array, "n m ..."]]:
         """The kernel as a sum over leaves: {path: its part}. `x2=None`: x with itself."""
         choice = self.choice(function, x, join=False)
         parts = _terms(_prepare(function, x, choice), None if x2 is None else _prepare(function, x2, choice))
         return {function.names[k]: parts[(k,)] for (k,) in sorted(parts)}
 
-    def plan(self, function: Function, x: Any) -> Plan:
+    def plan(self, function: Function, x: PyTree) -> Plan:
         return leaf_by_leaf(function, x, self.choice(function, x), repr(self), self.why, self.memory)
 
     def entry_rounding(self, function: Function, side: Side) -> float:
@@ -110,10 +111,10 @@ class Ordered(Held):
         super().__post_init__()
         object.__setattr__(self, "orders", choose.check_orders(self.orders))
 
-    def choice(self, function: Function, x: Any, join: bool = True) -> Choice:
+    def choice(self, function: Function, x: PyTree, join: bool = True) -> Choice:
         return choose.choose(function, x, self.keeps, self._pairs, join)
 
-    def examine(self, function: Function, x: Any) -> Found:
+    def examine(self, function: Function, x: PyTree) -> Found:
         return structure.examine(function, x, beside=not self.orders)
 
     def check(self, function: Function) -> None:
@@ -204,12 +205,12 @@ def _block(*sides: Prepared | Late) -> int | None:
     return min((side.block for side in sides if isinstance(side, Late)), default=None)
 
 
-def _count(x: Any) -> int:
+def _count(x: PyTree) -> int:
     return jax.tree.leaves(x)[0].shape[0]
 
 
 @partial(jax.jit, static_argnames="choice")
-def _prepare(function: Function, x: Any, choice: Choice) -> Prepared:
+def _prepare(function: Function, x: PyTree, choice: Choice) -> Prepared:
     return structure.prepare(function, x, choice)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import jax
 from jaxtyping import Array, Float
 
+from ntkseq._types import PyTree
 from ntkseq.empirical import choose, products, structure
 from ntkseq.empirical.function import Function
 from ntkseq.empirical.methods.base import MEASURED, Method
@@ -30,7 +30,7 @@ class Products(Method):
         [[1.0, 0.0], [0.0, 1.0]]
     """
 
-    def prepare(self, function: Function, x: Any) -> Side:
+    def prepare(self, function: Function, x: PyTree) -> Side:
         return x
 
     def tile(self, function: Function, left: Side, right: Side) -> Float[Array, "n m ..."]:
@@ -39,7 +39,7 @@ class Products(Method):
     def diagonal(self, function: Function, side: Side) -> Float[Array, "n ..."]:
         return products.diagonal(function, side)
 
-    def plan(self, function: Function, x: Any) -> Plan:
+    def plan(self, function: Function, x: PyTree) -> Plan:
         count = jax.tree.leaves(x)[0].shape[0] * function.width(x)
         words = f"{count} gradients, one at a time, each taken forward through all examples"
         return in_words(function, x, repr(self), words)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import jax
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
+from ntkseq._types import PyTree
 from ntkseq.empirical import sketch
 from ntkseq.empirical.function import Function
 from ntkseq.empirical.methods.base import Method
@@ -46,7 +46,7 @@ class Sketch(Method):
         object.__setattr__(self, "key", _checks.prng_key("key", self.key))
         object.__setattr__(self, "directions", _checks.positive_int("directions", self.directions))
 
-    def prepare(self, function: Function, x: Any) -> Float[Array, "n directions o"]:
+    def prepare(self, function: Function, x: PyTree) -> Float[Array, "n directions o"]:
         return sketch.features(function, x, self.key, self.directions)
 
     def tile(self, function: Function, left: Side, right: Side) -> Float[Array, "n m ..."]:
@@ -55,7 +55,7 @@ class Sketch(Method):
     def diagonal(self, function: Function, side: Side) -> Float[Array, "n ..."]:
         return sketch.diagonal(side, function.kept)
 
-    def plan(self, function: Function, x: Any) -> Plan:
+    def plan(self, function: Function, x: PyTree) -> Plan:
         words = f"{self.directions} random directions, taken forward through all examples; compared by their products"
         return in_words(function, x, repr(self), words)
 

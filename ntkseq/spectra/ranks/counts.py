@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, _precision
+from ntkseq._struct import fill
 from ntkseq.spectra import counting, density
 from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.ranks.base import EffectiveRank, clipped, ends, resolved, unresolved, word
@@ -40,7 +41,7 @@ class Numerical(EffectiveRank):
 
     def __post_init__(self) -> None:
         if self.tol is not None:
-            object.__setattr__(self, "tol", _checks.nonnegative("tol, relative to the largest value,", self.tol))
+            fill(self, tol=_checks.nonnegative("tol, relative to the largest value,", self.tol))
 
     @property
     def formula(self) -> str:
@@ -111,7 +112,7 @@ class Energy(EffectiveRank):
         quantile = _checks.number("quantile", self.quantile, "a number in (0, 1]")
         if not 0 < quantile <= 1:
             raise ValueError(f"quantile must be a number in (0, 1]; got {_checks.shown(self.quantile)}.")
-        object.__setattr__(self, "quantile", quantile)
+        fill(self, quantile=quantile)
 
     @property
     def name(self) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
+from ntkseq._struct import fill
+from ntkseq._types import AnyArray
 from ntkseq.spectra import density
 from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.ranks.base import EffectiveRank, check_power, clipped, ends, word
@@ -45,7 +47,7 @@ class Dimension(EffectiveRank):
     power: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reg", _checks.nonnegative("reg", self.reg, positive=True))
+        fill(self, reg=_checks.nonnegative("reg", self.reg, positive=True))
         check_power(self.power)
 
     @property
@@ -78,7 +80,7 @@ class Dimension(EffectiveRank):
         reg, power = self.reg, self.power
         density.check_reg(part, reg)
 
-        def f(x: Any) -> Any:  # a power of 2 is monotone only
+        def f(x: AnyArray) -> Any:  # a power of 2 is monotone only
             return x / (x + reg) if power == 1 else (np.maximum(x, 0.0) / (np.maximum(x, 0.0) + reg)) ** 2
 
         change = power * density.moved(part, lambda x: x / (x + reg))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ntkseq._types import ArrayLike
 from ntkseq.spectra import density, entropy
 from ntkseq.spectra.ranks.base import check_power, needs_all
 from ntkseq.spectra.ranks.relative import Box, Relative
@@ -98,11 +99,11 @@ def _of_partial(part: PartialSpectrum) -> tuple[float, float, float]:
     trace = density.trace(part)
     c = max(part.max_eigenvalue.upper, part.tail.upper)
 
-    def f(x: Any) -> Any:
+    def f(x: ArrayLike) -> Any:
         x = np.clip(x, 0.0, c)
         return np.where(x > 0, x * np.log(np.e * c / np.where(x > 0, x, 1.0)), 0.0)
 
-    def shifted(x: Any) -> Any:
+    def shifted(x: ArrayLike) -> Any:
         return f(np.asarray(x) - part.tail.lower)
 
     move = min(part.nuclear / part.n, c)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ntkseq import _checks
+from ntkseq._types import RankLike
 from ntkseq.spectra.ranks.base import EffectiveRank
 from ntkseq.spectra.ranks.counts import Energy, Numerical
 from ntkseq.spectra.ranks.dimension import Dimension
@@ -36,7 +37,7 @@ NUMBERED: dict[str, tuple[str, Callable[[Any], EffectiveRank], str]] = {
 """Every short name that takes a number: what the number is called, the definition that it makes, how to write it."""
 
 
-def as_rank(rank: Any, name: str = "rank", number: Mapping[str, Any] | None = None) -> EffectiveRank:
+def as_rank(rank: RankLike, name: str = "rank", number: Mapping[str, Any] | None = None) -> EffectiveRank:
     """The definition that a short name stands for, or the object itself, checked.
 
     Args:
@@ -60,23 +61,23 @@ def as_rank(rank: Any, name: str = "rank", number: Mapping[str, Any] | None = No
             f"{name} {rank!r} needs a number: pass an object, {written} of ntkseq.spectra, or {word}= to a function "
             "that is asked for one rank."
         )
-    rank = _checks.named(name, rank, EffectiveRank, SHORT, "ranks.Energy(0.99) of ntkseq.spectra")
+    held = _checks.named(name, rank, EffectiveRank, SHORT, "ranks.Energy(0.99) of ntkseq.spectra")
     try:
-        hash(rank)
+        hash(held)
     except TypeError:
         raise ValueError(
-            f"{name} must be hashable, as programs are compiled for it; got a {type(rank).__name__}. Make its class a "
+            f"{name} must be hashable, as programs are compiled for it; got a {type(held).__name__}. Make its class a "
             "dataclass with frozen=True."
         ) from None
-    return rank
+    return held
 
 
-def several(ranks: Any) -> tuple[Any, ...]:
+def several(ranks: RankLike | Iterable[RankLike]) -> tuple[Any, ...]:
     """One definition or short name, or several, as a tuple."""
     return tuple(ranks) if isinstance(ranks, (tuple, list)) else (ranks,)
 
 
-def as_ranks(ranks: Any, name: str) -> dict[str, EffectiveRank]:
+def as_ranks(ranks: RankLike | Iterable[RankLike], name: str) -> dict[str, EffectiveRank]:
     """Several definitions by their names, in the order given; a short name keeps its name.
 
     Raises:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
+from ntkseq._struct import fill
 from ntkseq.spectra.ranks.base import EffectiveRank, resolved
 from ntkseq.spectra.ranks.moments import Intrinsic, Participation
 
@@ -41,7 +42,7 @@ class Tail(EffectiveRank):
 
     def __post_init__(self) -> None:
         k = _checks.number("k", self.k, "an integer >= 0")
-        object.__setattr__(self, "k", _checks.integer("k", int(k) if k.is_integer() else self.k, 0))
+        fill(self, k=_checks.integer("k", int(k) if k.is_integer() else self.k, 0))
         if not isinstance(self.rest, EffectiveRank):
             raise ValueError(
                 f"rest must be an effective rank, such as ranks.Participation(); got {_checks.shown(self.rest)}."

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import blocks, empirical, kernels, models
+from ntkseq._types import AnyArray, AnyFunction, GramLike, Number, PyTree
 from ntkseq.grams import audit, gram
 from ntkseq.spectra import Interval, attention_ranks, effective_ranks, spectrum
 from ntkseq.spectra.ranks import Participation, Tail
@@ -45,7 +46,7 @@ class Shape:
         """A word."""
         return f"{self.mask}-{'skip' if self.skip else 'plain'}"
 
-    def parts(self, depth: int, sigma: Any) -> tuple[Any, ...]:
+    def parts(self, depth: int, sigma: Number) -> tuple[Any, ...]:
         """Linear, positions, LayerNorm; `depth` times attention and LayerNorm; a layer of relu."""
         attention = blocks.Attention(sigma_qk=sigma, causal=self.mask == "causal")
         once = (blocks.Residual(attention) if self.skip else attention, blocks.LayerNorm(eps=EPS))
@@ -190,21 +191,21 @@ def _normalised(kap: np.ndarray) -> np.ndarray:
     return kap * scale[:, None] * scale[None, :]
 
 
-def _network(shape: Shape, depth: int, width: int, sigma: Any) -> models.Serial:
+def _network(shape: Shape, depth: int, width: int, sigma: Number) -> models.Serial:
     return models.Serial(*shape.parts(depth, sigma), width=width, heads=HEADS)
 
 
 def _function(shape: Shape, depth: int, width: int) -> Callable[..., Any]:
     """f with sigma among its parameters: one program for all temperatures."""
 
-    def f(at: Any, x: Any, length: Any = None) -> Any:
+    def f(at: PyTree, x: AnyArray, length: Number | None = None) -> Any:
         return _network(shape, depth, width, at["sigma"]).apply(at["net"], x, length)
 
     return f
 
 
 def _attention(shape: Shape, depth: int, width: int) -> Callable[..., Any]:
-    def attention(at: Any, x: Any, length: Any = None) -> Any:
+    def attention(at: PyTree, x: AnyArray, length: Number | None = None) -> Any:
         return _network(shape, depth, width, at["sigma"]).attention_weights(at["net"], x, length)
 
     return attention
@@ -214,7 +215,7 @@ def _start(shape: Shape, depth: int, width: int, part: Part, seed: int) -> Any:
     return _network(shape, depth, width, 1.0).init(jax.random.key(seed), part.x[0])
 
 
-def _finite_layers(attention: Any, width: int, params: list[Any], sigma: float, part: Part) -> Layers:
+def _finite_layers(attention: AnyFunction, width: int, params: list[Any], sigma: float, part: Part) -> Layers:
     found = [
         attention_ranks(
             attention,
@@ -240,7 +241,7 @@ def _limit(shape: Shape, depth: int, sigma: float, part: Part) -> Any:
     return audit(K, kernel, part.x, lengths=part.lengths, pairs=4000)  # worst rounding is far above the one there is
 
 
-def _kernel(K: Any, width: int | None, seed: int | None, depth: int, exact: Any) -> Kernel:
+def _kernel(K: GramLike, width: int | None, seed: int | None, depth: int, exact: Any) -> Kernel:
     found = spectrum(K, method="dense")
     values = np.asarray(found.values, np.float64)
     scale, least = values.mean(), found.min_eigenvalue

@@ -11,13 +11,14 @@ import scipy.stats
 from jaxtyping import Float
 
 from ntkseq import _checks, _statistics
+from ntkseq._types import AnyArray
 from ntkseq.spectra import Interval
 
 LEVEL = 0.95
 RESAMPLES = 2000
 
 
-def mean(values: Any) -> Interval:
+def mean(values: AnyArray) -> Interval:
     """The mean of independent examples with Student's interval of its expectation; one example tells nothing."""
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or not values.size:
@@ -56,7 +57,7 @@ class Exponent:
         return f"{self.exponent:.2f} [{self.lower:.2f}, {self.upper:.2f}]"
 
 
-def exponent(n: Any, gaps: Any) -> Exponent:
+def exponent(n: Any, gaps: AnyArray) -> Exponent:
     """Fit a power law to the gaps of runs.
 
     Args:
@@ -96,7 +97,7 @@ class Predictors:
 
 
 def predictors(
-    numbers: dict[str, Any], gaps: Any, *, groups: Any = None, seed: int = 0, resamples: int = RESAMPLES
+    numbers: dict[str, Any], gaps: AnyArray, *, groups: Any = None, seed: int = 0, resamples: int = RESAMPLES
 ) -> Predictors:
     """Which of several numbers orders runs as their gaps do?
 

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from ntkseq import blocks, models, training
+from ntkseq._types import AnyArray, AnyFunction, PyTree
 from ntkseq.bounds import AttentionHead
 from ntkseq.spectra import AttentionRanks, Interval, attention_ranks, effective_ranks
 from ntkseq.spectra.ranks import Energy, Participation, Tail
@@ -157,20 +158,20 @@ class Bench:
         return (*found, frozen(which, A, part, A_test, task.test, delta=study.delta))
 
 
-def scaled(params: Any, sigma: float) -> Any:
+def scaled(params: PyTree, sigma: float) -> PyTree:
     """Parameters with all queries times sigma: the scores of the first step, sharper or flatter."""
 
-    def one(path: Any, leaf: Any) -> Any:
+    def one(path: Any, leaf: AnyArray) -> Any:
         return leaf * np.asarray(sigma, leaf.dtype) if path[-1] == jax.tree_util.DictKey("Q") else leaf
 
     return jax.tree_util.tree_map_with_path(one, params)
 
 
 @partial(jax.jit, static_argnums=0)
-def _each(f: Any, params: Any, inputs: Any, y: Any) -> Any:
+def _each(f: AnyFunction, params: PyTree, inputs: AnyArray, y: AnyArray) -> Any:
     """Cross-entropy and error of each example."""
 
-    def one(example: Any) -> Any:
+    def one(example: AnyArray) -> Any:
         arguments, target = example
         out = f(params, *arguments)
         return losses.cross_entropy(out, target), losses.wrong("cross_entropy", out, target)
@@ -178,22 +179,22 @@ def _each(f: Any, params: Any, inputs: Any, y: Any) -> Any:
     return jax.lax.map(one, (inputs, y), batch_size=AT_ONCE)
 
 
-def _losses(f: Any, params: Any, part: Examples) -> tuple[np.ndarray, np.ndarray]:
+def _losses(f: AnyFunction, params: PyTree, part: Examples) -> tuple[np.ndarray, np.ndarray]:
     loss, error = _each(f, params, part.inputs, jnp.asarray(part.y))
     return np.asarray(loss, np.float64), np.asarray(error, np.float64)
 
 
 @partial(jax.jit, static_argnums=0)
-def _attended(attention: Any, params: Any, inputs: Any) -> Any:
+def _attended(attention: AnyFunction, params: PyTree, inputs: AnyArray) -> Any:
     return jax.lax.map(lambda one: attention(params, *one), inputs, batch_size=AT_ONCE)
 
 
-def _matrices(attention: Any, params: Any, part: Examples) -> tuple[np.ndarray, ...]:
+def _matrices(attention: AnyFunction, params: PyTree, part: Examples) -> tuple[np.ndarray, ...]:
     """Per layer (n, heads, t, t)."""
     return tuple(np.asarray(layer) for layer in _attended(attention, params, part.inputs))
 
 
-def _more(attention: Any, params: Any, part: Examples) -> dict[str, np.ndarray]:
+def _more(attention: AnyFunction, params: PyTree, part: Examples) -> dict[str, np.ndarray]:
     layers = _matrices(attention, params, part)
     found = {}
     for name, rank in MORE.items():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ntkseq._types import AnyArray
 from ntkseq.reports.plots import FAINT, INK, WARM, axes
 from ntkseq.reports.trajectories import COLOURS, finish
 from ntkseq.spectra import Interval
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 MARKS = "osD^vP"
 
 
-def gaps(n: Any, values: Any, groups: Any, fit: Exponent, *, ylabel: str, ax: Axes | None = None) -> Axes:
+def gaps(n: Any, values: AnyArray, groups: Any, fit: Exponent, *, ylabel: str, ax: Axes | None = None) -> Axes:
     """Gaps of single runs against n, both axes logarithmic, with the fitted power law and one of slope -1/2.
 
     groups: sigma of each run. A gap at or below 0 is a triangle at the foot.

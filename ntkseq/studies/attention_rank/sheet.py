@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -151,7 +151,7 @@ def _by_head(run: Measured) -> Table:
     return Table(("head", *(kind.replace("_", " ") for kind in KINDS), "|A - 1a'|/|A|"), tuple(rows), caption)
 
 
-def _mean(values: Any) -> float:
+def _mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import kernels, models
+from ntkseq._types import AnyFunction, PyTree
 from ntkseq.bounds import Bound, meta_kernel
 from ntkseq.data.tasks import Tasks
 from ntkseq.predictors.task_prediction import FewShot, few_shot
@@ -174,7 +175,7 @@ def train(
     start, order = jax.random.split(jax.random.key(study.seed + seed))
     params = net.init(start, pool.x[0])
 
-    def moved(p: Any, x: Any) -> jax.Array:
+    def moved(p: PyTree, x: PyTree) -> jax.Array:
         one = x if isinstance(x, tuple) else (x,)
         return net.apply(p, *one) - net.apply(params, *one)
 
@@ -197,5 +198,5 @@ def train(
     return Network(algorithm, net.width, seed, trained.losses, accuracy, deviation, trained.diverged_at)
 
 
-def _answers(f: Any, params: Any, inputs: Any) -> np.ndarray:
+def _answers(f: AnyFunction, params: PyTree, inputs: PyTree) -> np.ndarray:
     return np.asarray(jax.jit(lambda p, x: jax.lax.map(lambda task: f(p, task), x))(params, inputs), np.float64)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from ntkseq import kernels
 from ntkseq._struct import static, struct
+from ntkseq._types import AnyArray, Lengths, PyTree
 from ntkseq.data import held_out
 from ntkseq.data.tasks import Support, Tasks, few_shot_tasks
 from ntkseq.grams import gram
@@ -27,16 +28,16 @@ class PoolKernel(Kernel):
     values: Array
     error: float = static(default=0.0)
 
-    def prepare(self, x: Any, lengths: Any = None) -> Any:
+    def prepare(self, x: PyTree, lengths: Lengths = None) -> PyTree:
         return {"row": jnp.asarray(x)[:, 0].astype(jnp.int32), "one": jnp.ones(x.shape[0], self.values.dtype)}
 
-    def tile(self, left: Any, right: Any) -> Float[Array, "n m"]:
+    def tile(self, left: AnyArray, right: AnyArray) -> Float[Array, "n m"]:
         return self.values[left["row"]][:, right["row"]]
 
-    def diag_side(self, side: Any) -> Float[Array, " n"]:
+    def diag_side(self, side: PyTree) -> Float[Array, " n"]:
         return jnp.diagonal(self.values)[side["row"]]
 
-    def entry_rounding(self, side: Any) -> float:
+    def entry_rounding(self, side: PyTree) -> float:
         return self.error
 
 
@@ -80,7 +81,7 @@ class Pool:
         return Support((xs, ls), tasks.support.y), (xq, lq)
 
 
-def pool(posed: Problem, kernel: kernels.Recurrent, *, held: Any, key: jax.Array) -> Pool:
+def pool(posed: Problem, kernel: kernels.Recurrent, *, held: PyTree, key: jax.Array) -> Pool:
     """All examples of a problem, its own split into training and test put aside: what is held out are classes.
 
     held: how many classes, or their codes.

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from ntkseq import kernels
+from ntkseq._struct import replace
 from ntkseq.reports import Sheet
 from ntkseq.studies.maml_fewshot.meta_kernels import ALGORITHMS, Kernels, Network, draw, measure, train
 from ntkseq.studies.maml_fewshot.options import FewShotOptions
@@ -69,8 +70,8 @@ class MamlFewShot(FewShotOptions):
         for algorithm in ALGORITHMS:
             for width in sorted(self.widths):
                 with clock(f"{algorithm}-{width}", f"{algorithm}, width {width}"):
-                    net = dataclasses.replace(KERNEL.finite(width), outputs=self.outputs)
-                    trained += [train(examples, self, found[0], net, algorithm, i) for i in range(self.seeds)]
+                    net = replace(KERNEL.finite(width), outputs=self.outputs)
+                    trained += [train(examples, self, found[0], net, algorithm, i) for i in range(self.seeds)]  # pyright: ignore[reportArgumentType]
                 jax.clear_caches()  # programs of one width are of no use to the next
         made = sheet(self, found, trained)
         chosen = ", ".join(posed.classes[int(code)] for code in examples.split.test.classes)

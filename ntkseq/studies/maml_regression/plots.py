@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ntkseq._types import ArrayLike
 from ntkseq.reports.plots import FAINT, axes
 from ntkseq.reports.trajectories import COLOURS, DASHES, NEUTRAL, finish
 from ntkseq.studies.maml_regression.adaptation import Adaptation
@@ -166,7 +167,7 @@ def weights(found: Mapping[str, Course], ax: Axes | None = None) -> Axes:
     return finish(ax)
 
 
-def _dots(ax: Axes, x: Any, mean: np.ndarray, error: np.ndarray, colour: str) -> None:
+def _dots(ax: Axes, x: ArrayLike, mean: np.ndarray, error: np.ndarray, colour: str) -> None:
     ax.errorbar(x, mean, yerr=REACH * np.asarray(error), fmt="o", ms=3.6, color=colour, lw=1.0, zorder=4)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Float, Int
 
 from ntkseq import _checks, bounds, risks
+from ntkseq._types import Key
 from ntkseq.bounds.maml_forms import Sides, effective
 from ntkseq.risks import MixedRegression, Risk
 from ntkseq.spectra import Interval
@@ -83,7 +83,7 @@ class Sweep:
         return self.bias + self.variance
 
 
-def course(study: RegressionOptions, kind: str, rate: float, growth: float, *, key: Any) -> Course:
+def course(study: RegressionOptions, kind: str, rate: float, growth: float, *, key: Key) -> Course:
     """Everything about one problem.
 
     Raises:

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from jaxtyping import Float
 
+from ntkseq._types import ArrayLike
 from ntkseq.bounds import Bound
 from ntkseq.bounds.known_target import RiskConstants, StepsRiskConstants
 from ntkseq.reports.learning import LearningCurve
@@ -91,12 +92,12 @@ class NormCase(Case[FitOfNorm]):
         return sum(fit.violates(most, label_error=self.label_error) for fit in self.every)
 
 
-def spread_curve(label: str, x: Any, values: Float[np.ndarray, "draws s"], **options: Any) -> LearningCurve:
+def spread_curve(label: str, x: ArrayLike, values: Float[np.ndarray, "draws s"], **options: Any) -> LearningCurve:
     """Means over draws, from the least to the largest."""
     return LearningCurve(label, x, values.mean(axis=0), values.min(axis=0), values.max(axis=0), **options)
 
 
-def bound_curve(label: str, x: Any, said: Sequence[Bound], **options: Any) -> LearningCurve:
+def bound_curve(label: str, x: ArrayLike, said: Sequence[Bound], **options: Any) -> LearningCurve:
     """Values of bounds as a line, solid if all are certified."""
     values = [math.nan if one.value is None else one.value for one in said]
     return LearningCurve(label, x, values, style="line", certified=all(one.certified for one in said), **options)

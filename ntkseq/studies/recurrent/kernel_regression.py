@@ -12,6 +12,7 @@ import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks, _statistics, bounds
+from ntkseq._types import AnyArray, ArrayLike
 from ntkseq.bounds import Bound
 from ntkseq.grams import DenseGram
 from ntkseq.predictors.kernel_ridge import factorise
@@ -38,7 +39,7 @@ class Errors:
     points: int
 
 
-def errors(f: Any, y: Any) -> Errors:
+def errors(f: ArrayLike, y: ArrayLike) -> Errors:
     """Measure min(1, |f - y|), the loss that the bounds speak of.
 
         ceiling = mean + sqrt(2 V log(2/0.05)/m) + 7 log(2/0.05)/(3 (m - 1)),    V the sample variance
@@ -132,7 +133,7 @@ class KernelRegression:
         reg, reason: as of `KernelFit`.
     """
 
-    def __init__(self, K: DenseGram, cross: Any, n: int) -> None:
+    def __init__(self, K: DenseGram, cross: AnyArray | DenseGram, n: int) -> None:
         self.n, self.part = n, leading(K, n)
         self._cross: Float[np.ndarray, "m n"] = np.asarray(cross, np.float64)[:, :n]
         values = np.asarray(self.part, np.float64)
@@ -153,7 +154,7 @@ class KernelRegression:
         self._raised = scipy.linalg.cho_factor(values + off * np.eye(n), lower=True)
         self._moved = math.sqrt(n / max(least.lower, backward))
 
-    def fit(self, y: Any, y_test: Any) -> NormFit:
+    def fit(self, y: ArrayLike, y_test: ArrayLike) -> NormFit:
         """Learn the labels of the first n examples, and predict those of the test points."""
         y = np.asarray(y, np.float64)[: self.n]
         dual = scipy.linalg.cho_solve(self._factor, y)
@@ -165,7 +166,7 @@ class KernelRegression:
 
 
 def kernel_fits(
-    K: DenseGram, cross: Any, y: Any, y_test: Any, sizes: Sequence[int], **options: Any
+    K: DenseGram, cross: AnyArray | DenseGram, y: ArrayLike, y_test: ArrayLike, sizes: Sequence[int], **options: Any
 ) -> list[BoundedFit]:
     """Fit kernel regression to the first n of the training examples, for several n.
 

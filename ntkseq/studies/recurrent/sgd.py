@@ -14,6 +14,7 @@ import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import _checks, models
+from ntkseq._types import AnyArray, ArrayLike, GramLike, PyTree
 from ntkseq.studies.recurrent.kernel_regression import Errors, errors
 from ntkseq.training import sgd
 
@@ -33,7 +34,7 @@ def papers_network(width: int, d_out: int = 1) -> models.Recurrent:
     )  # fmt: skip
 
 
-def step_size(K: Any, steps: int = 1, *, batch: int, rate: float = 1.0, factor: float = 2.0) -> float:
+def step_size(K: GramLike, steps: int = 1, *, batch: int, rate: float = 1.0, factor: float = 2.0) -> float:
     """A step of SGD on the mean over a batch of sum_t |f_t - y_t|^2 / 2 that is stable in the kernel limit.
 
         lr = rate / (factor (lambda_max(K)/n (1 - 1/b) + max_i lambda_max(K_ii)/b)),    b = min(batch, n)
@@ -91,10 +92,10 @@ class NetworkFit:
 
 
 def papers_sgd(
-    x: Any,
-    y: Any,
-    x_test: Any,
-    y_test: Any,
+    x: AnyArray,
+    y: ArrayLike,
+    x_test: AnyArray,
+    y_test: ArrayLike,
     *,
     width: int,
     lr: float,
@@ -134,7 +135,7 @@ def papers_sgd(
 
 def learn(
     f: Callable[..., Any],
-    params: Any,
+    params: PyTree,
     train: tuple[Any, Any],
     test: tuple[Any, Any],
     *,
@@ -180,28 +181,28 @@ def learn(
     )  # fmt: skip
 
 
-def _outputs(f: Callable[..., Any], params: Any, x: Any) -> Float[np.ndarray, "n o"]:
+def _outputs(f: Callable[..., Any], params: PyTree, x: AnyArray) -> Float[np.ndarray, "n o"]:
     """Outputs for all sequences, in float64, a few at a time."""
     return np.asarray(_evaluate(f, params, x), np.float64)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _evaluate(f: Callable[..., Any], params: Any, x: Any) -> Any:
+def _evaluate(f: Callable[..., Any], params: PyTree, x: AnyArray) -> Any:
     return jax.lax.map(lambda one: f(params, one), x, batch_size=CHUNK)
 
 
 @jax.jit
-def _squares(net: models.Recurrent, params: Any, x: Any) -> Any:
+def _squares(net: models.Recurrent, params: PyTree, x: AnyArray) -> Any:
     """|grad f(x_i)|^2 over all trained parameters: the others have none."""
 
-    def one(example: Any) -> Any:
+    def one(example: AnyArray) -> Any:
         gradient = jax.grad(lambda p: net.apply(p, example)[0])(params)
         return sum(jax.numpy.vdot(leaf, leaf) for leaf in jax.tree.leaves(gradient))
 
     return jax.lax.map(one, x, batch_size=CHUNK // 8)
 
 
-def _moved(start: Any, end: Any) -> float:
+def _moved(start: PyTree, end: Any) -> float:
     """Of the leaves that moved at all."""
     pairs = [
         (np.asarray(a, np.float64), np.asarray(b, np.float64))

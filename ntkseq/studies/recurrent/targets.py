@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float
 
 from ntkseq import concepts, kernels
+from ntkseq._types import AnyArray
 
 KERNEL = kernels.Recurrent.preset("allen-zhu-li")
 NAMED = {"linear": (0.0, 1.0), "square": (0.0, 0.0, 1.0), "cube": (0.0, 0.0, 0.0, 1.0)}
@@ -29,6 +28,6 @@ def unit_directions(seed: int, *shape: int) -> Float[np.ndarray, "..."]:
     return found / np.linalg.norm(found, axis=-1, keepdims=True)
 
 
-def label_error(y: Any) -> float:
+def label_error(y: AnyArray) -> float:
     """How far rounding may have moved a label: a few hundred operations in its dtype."""
     return 256 * float(np.finfo(y.dtype).eps) * (1 + float(np.abs(y).max()))

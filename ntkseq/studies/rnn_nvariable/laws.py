@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _statistics
+from ntkseq._types import AnyArray, ArrayLike
 from ntkseq.norms import MemoryProfile
 from ntkseq.norms.memory import RATE
 from ntkseq.spectra import Interval
 
 
-def crossings(sizes: Sequence[float], errors: Any, eps: float) -> Float[np.ndarray, " draws"]:
+def crossings(sizes: Sequence[float], errors: AnyArray, eps: float) -> Float[np.ndarray, " draws"]:
     """The number of examples from which on each draw errs by at most eps, by a straight line in the logarithms.
 
     inf where the last error is above eps; 0 where all of them are below it, so that only an upper end is known.
@@ -54,7 +54,7 @@ def crossings(sizes: Sequence[float], errors: Any, eps: float) -> Float[np.ndarr
     return np.array(found)
 
 
-def reached(sizes: Sequence[float], errors: Any, eps: float, *, level: float = 0.95) -> Interval:
+def reached(sizes: Sequence[float], errors: AnyArray, eps: float, *, level: float = 0.95) -> Interval:
     """The number of examples that reach eps: geometric mean over draws, with Student's interval of its logarithm.
 
     Where one draw never reaches it the upper end is inf, where one has reached it before the first size the lower is 0;
@@ -93,7 +93,7 @@ class Straight:
     misfit: float
 
 
-def straight(x: Any, y: Any) -> Straight | None:
+def straight(x: AnyArray, y: ArrayLike) -> Straight | None:
     """The line of least squares through points; None for fewer than two different x, or a y that is not finite.
 
     Example:

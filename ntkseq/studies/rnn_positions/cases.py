@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import bounds, concepts, kernels, predictors
+from ntkseq._types import PyTree
 from ntkseq.bounds import Bound
 from ntkseq.norms import Tokens, rkhs_norm
 from ntkseq.norms.rkhs import NormConstants
@@ -150,7 +151,9 @@ def cases(
         yield made
 
 
-def _case(study: PositionsOptions, name: str, source: str, f: concepts.PositionToPosition, drawn: Any) -> PositionsCase:
+def _case(
+    study: PositionsOptions, name: str, source: str, f: concepts.PositionToPosition, drawn: PyTree
+) -> PositionsCase:
     x, _, K, cross = drawn[0]
     labels = [tuple(np.asarray(jax.vmap(f)(one))[:, FIRST:, 0] for one in draw[:2]) for draw in drawn]
     y, every = labels[0]
@@ -174,7 +177,7 @@ def _case(study: PositionsOptions, name: str, source: str, f: concepts.PositionT
     return PositionsCase(*common, name, source, f, list(steps), apart, norms, zero, *uses, trained)
 
 
-def _networks(study: PositionsOptions, drawn: Any, labels: Any) -> list[TrainedSteps]:
+def _networks(study: PositionsOptions, drawn: PyTree, labels: PyTree) -> list[TrainedSteps]:
     """Networks of all widths and seeds on the first examples, and kernel flow for as long."""
     (x, tests, K, cross), (y, every) = drawn, labels
     found, m = [], study.n_test

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkseq._types import AnyArray, ArrayLike, PyTree
 from ntkseq.studies.recurrent.sgd import NetworkFit, learn, papers_network
 
 PROBED = 16  # sequences whose own kernel is looked at before training
@@ -26,11 +27,11 @@ def network(width: int, first: int) -> Callable[..., Any]:
     net = papers_network(width)
     w, u, v = (float(scale) for scale in (net.sigma_w, net.sigma_u, net.sigma_r))
 
-    def f(params: Any, x: Any) -> Any:
+    def f(params: PyTree, x: AnyArray) -> Any:
         layer, R = params["forward"]["layers"][0], params["forward"]["R"]
         drive = u * jnp.matmul(x, layer["U"].T, precision="highest")  # (t, m)
 
-        def step(h: Any, now: Any) -> tuple[Any, Any]:
+        def step(h: AnyArray, now: PyTree) -> tuple[Any, Any]:
             h = jax.nn.relu(w * width**-0.5 * jnp.matmul(layer["W"], h, precision="highest") + now)
             return h, h
 
@@ -41,10 +42,10 @@ def network(width: int, first: int) -> Callable[..., Any]:
 
 
 def positions_sgd(
-    x: Any,
-    y: Any,
-    x_test: Any,
-    y_test: Any,
+    x: AnyArray,
+    y: ArrayLike,
+    x_test: AnyArray,
+    y_test: ArrayLike,
     *,
     width: int,
     lr: float,
@@ -80,14 +81,14 @@ def positions_sgd(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _squares(f: Callable[..., Any], params: Any, x: Any) -> Any:
+def _squares(f: Callable[..., Any], params: PyTree, x: AnyArray) -> Any:
     """sum_t |grad_W f_t(x_i)|^2 at the start."""
 
-    def with_weights(W: Any, example: Any) -> Any:
+    def with_weights(W: AnyArray, example: AnyArray) -> Any:
         layer = params["forward"]["layers"][0] | {"W": W}
         return f({"forward": params["forward"] | {"layers": (layer,)}}, example)
 
-    def one(example: Any) -> Any:
+    def one(example: AnyArray) -> Any:
         gradients = jax.jacrev(with_weights)(params["forward"]["layers"][0]["W"], example)
         return jnp.vdot(gradients, gradients)
 

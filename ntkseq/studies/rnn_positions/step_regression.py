@@ -10,6 +10,7 @@ import scipy.linalg
 from jaxtyping import Float
 
 from ntkseq import bounds, kernels
+from ntkseq._types import AnyArray, ArrayLike, GramLike
 from ntkseq.bounds import Bound
 from ntkseq.bounds.steps import StepsConstants
 from ntkseq.grams import DenseGram
@@ -48,7 +49,7 @@ class Used:
     gain: Float[np.ndarray, "token steps"]
 
 
-def points(K: Any, *, relative: float, square: bool) -> DenseGram:
+def points(K: GramLike, *, relative: float, square: bool) -> DenseGram:
     """A kernel (n, m, t, s) of all steps without the first two as a matrix of points, and its rounding.
 
     relative: |K_ij computed - exact| / sqrt(K_ii K_jj).
@@ -60,7 +61,7 @@ def points(K: Any, *, relative: float, square: bool) -> DenseGram:
     return DenseGram(matrix, rounding=off, symmetric=square, frobenius=square, entrywise=relative if square else None)
 
 
-def cross_points(x: Any, other: Any) -> Float[np.ndarray, "mt ns"]:
+def cross_points(x: AnyArray, other: Any) -> Float[np.ndarray, "mt ns"]:
     """Kernel between all steps of test and training sequences as a matrix, a few sequences at a time."""
     parts = [
         np.asarray(points(kernels.every_step(KERNEL, x[i : i + CHUNK], other), relative=0.0, square=False).array)
@@ -69,7 +70,7 @@ def cross_points(x: Any, other: Any) -> Float[np.ndarray, "mt ns"]:
     return np.concatenate(parts).astype(np.float64)
 
 
-def fit(K: DenseGram, cross: Any, y: Any, y_test: Any, n: int, **options: Any) -> StepsFit:
+def fit(K: DenseGram, cross: AnyArray, y: AnyArray, y_test: AnyArray, n: int, **options: Any) -> StepsFit:
     """Fit one function to all steps of the first n sequences: the interpolant, or with the least ridge where K asks.
 
     Args:
@@ -92,12 +93,12 @@ def fit(K: DenseGram, cross: Any, y: Any, y_test: Any, n: int, **options: Any) -
     return StepsFit(n, errors(f[:m], y_test), f, reg, reason, by_step(f[:m], y_test), bound)
 
 
-def by_step(f: Float[np.ndarray, "m steps"], y: Any) -> Float[np.ndarray, " steps"]:
+def by_step(f: Float[np.ndarray, "m steps"], y: AnyArray) -> Float[np.ndarray, " steps"]:
     """Mean of min(1, |f_t - y_t|) over sequences."""
     return np.minimum(1.0, np.abs(f - np.asarray(y, np.float64))).mean(axis=0)
 
 
-def probed(x: Any, k: int) -> Any:
+def probed(x: AnyArray, k: int) -> Any:
     """The first k sequences as they are, then with token 1 replaced by that of the next sequence, then token 2, ...
 
     Tokens are independent, so each of these is a sequence of the same law.
@@ -111,7 +112,7 @@ def probed(x: Any, k: int) -> Any:
     return np.concatenate(changed)
 
 
-def used(f: Any, y: Any, k: int) -> Used:
+def used(f: ArrayLike, y: AnyArray, k: int) -> Used:
     """The use of tokens from outputs f and target values y at `probed` sequences, (k t, steps) each."""
     f, y = (np.asarray(one, np.float64).reshape(-1, k, np.shape(one)[1]) for one in (f, y))
     change, wanted = f[1:] - f[:1], y[1:] - y[:1]  # (token, k, steps)
@@ -121,7 +122,7 @@ def used(f: Any, y: Any, k: int) -> Used:
     return Used(0.5 * np.mean(change**2, axis=1), gain)
 
 
-def alone(K: DenseGram, cross: Any, y: Any, y_test: Any, a: int, n: int) -> BoundedFit:
+def alone(K: DenseGram, cross: AnyArray, y: AnyArray, y_test: AnyArray, a: int, n: int) -> BoundedFit:
     """Kernel regression of one step by itself."""
     steps = y.shape[1]
     own = K.take(slice(a, None, steps))

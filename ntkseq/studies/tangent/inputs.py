@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from ntkseq import _checks, data
+from ntkseq._types import AnyArray, ArrayLike, Index, Lengths
 from ntkseq.data.splits import refuse_the_same, repeats
 from ntkseq.studies.provenance import Fingerprint
 from ntkseq.studies.records import Reading
@@ -33,7 +34,7 @@ class Part:
     y: Shaped[np.ndarray, " n"]
     lengths: Int[np.ndarray, " n"] | None
 
-    def take(self, which: Any) -> Part:
+    def take(self, which: Index) -> Part:
         """Some of the examples."""
         return Part(self.x[which], self.y[which], None if self.lengths is None else self.lengths[which])
 
@@ -209,7 +210,7 @@ def _numbers(loaded: data.Dataset, study: Study) -> tuple[Part, Part | None]:
         if getattr(study, name):
             raise ValueError(f"{loaded.name}: {name} picks classes; the targets are numbers. Leave it out.")
 
-    def part(x: Any, y: Any, lengths: Any) -> Part:
+    def part(x: AnyArray, y: ArrayLike | None, lengths: Lengths) -> Part:
         return Part(np.asarray(x), np.asarray(y, np.float64), None if lengths is None else np.asarray(lengths))
 
     test = None if loaded.x_test is None else part(loaded.x_test, loaded.y_test, loaded.lengths_test)
@@ -247,7 +248,7 @@ def _chosen(loaded: data.Dataset, study: Study) -> tuple[Part, Part | None, tupl
     code = np.full(len(loaded.classes), -1)
     code[[loaded.classes.index(name) for name in names]] = np.arange(len(names))
 
-    def part(x: Any, y: Any, lengths: Any) -> Part:
+    def part(x: AnyArray, y: ArrayLike | None, lengths: Lengths) -> Part:
         y = code[np.asarray(y)]
         return Part(np.asarray(x), y, None if lengths is None else np.asarray(lengths)).take(y >= 0)
 

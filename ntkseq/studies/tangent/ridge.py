@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from ntkseq import predictors
+from ntkseq._types import ArrayLike
 from ntkseq.grams import DenseGram
 
 DECADES = range(-6, 3)
@@ -23,7 +23,7 @@ FLAT = 0.01
 """A ridge ten times further counts where the error falls by more than this share."""
 
 
-def choose_ridge(K: DenseGram, targets: Any, trace: float, given: float | None = None) -> tuple[float, str]:
+def choose_ridge(K: DenseGram, targets: ArrayLike, trace: float, given: float | None = None) -> tuple[float, str]:
     """The ridge of least leave-one-out error, and how it was chosen: in words, with what is beyond the grid's end.
 
     Where the least of `DECADES` is at an end, ridges beyond are taken for as long as each lowers the error by `FLAT`.

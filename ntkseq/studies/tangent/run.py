@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks, _statistics, bounds, predictors
+from ntkseq._types import AnyKernel
 from ntkseq.bounds import Bound
 from ntkseq.data import Dataset
 from ntkseq.grams import DenseGram, gram
@@ -99,7 +100,7 @@ def run(
     )
 
 
-def _kernel_matrix(kernel: Any, study: Study, part: Part, other: Part | None = None) -> DenseGram:
+def _kernel_matrix(kernel: AnyKernel, study: Study, part: Part, other: Part | None = None) -> DenseGram:
     """The kernel of one part with itself, or of `part` with `other`."""
     sides = []
     for one in (part, other):

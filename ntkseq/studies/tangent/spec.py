@@ -7,6 +7,7 @@ import os
 from typing import Any, Literal
 
 from ntkseq import _checks, kernels
+from ntkseq._struct import fill
 from ntkseq.data import Dataset
 from ntkseq.studies.records import Reading, check_fields, command_line
 
@@ -91,7 +92,7 @@ class Study(Reading):
             if getattr(self, name) is not None:
                 _checks.positive_int(name, getattr(self, name))
         if isinstance(self.source, os.PathLike):
-            object.__setattr__(self, "source", os.fspath(self.source))
+            fill(self, source=os.fspath(self.source))
         if not isinstance(self.source, (str, Dataset)):
             raise ValueError(
                 f"source must be 'digits', the path of a file or a data.Dataset; got {_checks.shown(self.source)}. "

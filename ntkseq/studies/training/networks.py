@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import blocks, models, training
+from ntkseq._types import PyTree
 from ntkseq.training import History, sgd
 from ntkseq.training.batches import Batches
 from ntkseq.training.lazy_training import deviation
@@ -151,6 +152,6 @@ def train(net: models.Model, task: Task, *, rate: float, width: int, seed: int) 
     )
 
 
-def _outputs(net: models.Model, params: Any, data: tuple[Any, ...]) -> np.ndarray:
+def _outputs(net: models.Model, params: PyTree, data: tuple[Any, ...]) -> np.ndarray:
     x, _, *lengths = data
     return np.asarray(jax.vmap(lambda *one: net.apply(params, *one))(x, *lengths))

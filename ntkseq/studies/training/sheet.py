@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ntkseq._types import AnyFunction
 from ntkseq.bounds.trajectory import learning_speed
 from ntkseq.reports import Figure, Section, Sheet, Table, comparisons, trajectories
 from ntkseq.studies.history import least_eigenvalue
@@ -164,7 +165,7 @@ def _arrays(found: Mapping[str, Runs]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _slope(runs: Runs, value: Any) -> Laziness:
+def _slope(runs: Runs, value: AnyFunction) -> Laziness:
     widths = [outcome.width for outcomes in runs.values() for outcome in outcomes]
     return laziness(widths, [value(outcome) for outcomes in runs.values() for outcome in outcomes])
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
+from ntkseq._types import AnyFunction, ArrayLike, Inputs, Key, Optimizer, PyTree, Tasks
 from ntkseq.models.adaptation import adapt, squared_error
 from ntkseq.training import sgd
 from ntkseq.training.sgd import Trained
@@ -32,7 +33,7 @@ class Learner:
     reg: float | None
     loss: Any
 
-    def __call__(self, params: Any, task: Any) -> Float[Array, " qo"]:
+    def __call__(self, params: PyTree, task: PyTree) -> Float[Array, " qo"]:
         learner = adapt(
             self.apply, self.loss, lr=self.lr, steps=self.steps, algorithm=self.algorithm, head=self.head, reg=self.reg
         )
@@ -40,14 +41,14 @@ class Learner:
 
 
 def learner(
-    apply: Any,
+    apply: AnyFunction,
     *,
     lr: float,
     steps: int = 1,
     algorithm: str = "maml",
     head: Any = "R",
     reg: float | None = None,
-    loss: Any = squared_error,
+    loss: AnyFunction = squared_error,
 ) -> Learner:
     """The learner of `models.adapt`, with its answers in one row per task.
 
@@ -78,16 +79,16 @@ def learner(
 
 
 def meta_train(
-    f: Any,
-    params: Any,
-    tasks: Any,
-    optimizer: Any = None,
+    f: AnyFunction,
+    params: PyTree,
+    tasks: Tasks,
+    optimizer: Optimizer | None = None,
     *,
     lr: float | None = None,
     batch: int | None = 4,
     steps: int | None = None,
     epochs: int | None = None,
-    key: Any,
+    key: Key,
     **options: Any,
 ) -> Trained:
     """Meta-train a network: SGD over tasks, each step on the mean over a batch of tasks of the loss at its queries.
@@ -158,7 +159,7 @@ class FewShotAccuracy:
         return f"{100 * self.value:.2f} +- {100 * self.error:.2f} % of {len(self.per_task)} tasks"
 
 
-def few_shot_accuracy(f: Any, params: Any, tasks: Any) -> FewShotAccuracy:
+def few_shot_accuracy(f: AnyFunction, params: PyTree, tasks: Tasks) -> FewShotAccuracy:
     """How often an adapted network names the right class: the sign for labels -1/+1, the largest output for one-hot.
 
     Args:
@@ -173,7 +174,7 @@ def few_shot_accuracy(f: Any, params: Any, tasks: Any) -> FewShotAccuracy:
     return scored(answers, labels)
 
 
-def scored(answers: Any, labels: Any) -> FewShotAccuracy:
+def scored(answers: ArrayLike, labels: ArrayLike) -> FewShotAccuracy:
     """The accuracy of given answers (N, q) or (N, q, ways).
 
     Raises:
@@ -191,14 +192,14 @@ def scored(answers: Any, labels: Any) -> FewShotAccuracy:
     return FewShotAccuracy(float(per_task.mean()), error, per_task)
 
 
-def _answers(f: Any, params: Any, inputs: Any) -> Array:
+def _answers(f: AnyFunction, params: PyTree, inputs: Inputs) -> Array:
     try:
         return jax.jit(lambda p, x: jax.lax.map(lambda task: f(p, task), x))(params, inputs)
     except (TypeError, IndexError, KeyError) as error:
         raise ValueError(f"f(params, task) failed: {_checks.why(error)}. Are these the params of f?") from error
 
 
-def _labelled(tasks: Any) -> tuple[Any, Any]:
+def _labelled(tasks: Tasks) -> tuple[Any, Any]:
     inputs, labels = getattr(tasks, "inputs", None), getattr(tasks, "labels", None)
     if inputs is None or labels is None:
         raise ValueError(
