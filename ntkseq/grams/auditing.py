@@ -123,7 +123,7 @@ class AuditedGram(DenseGram):
 
     def __repr__(self) -> str:
         chance = at_most(self.audit.delta, 2)
-        return f"Audited({super().__repr__()}, {self.audit.pairs} pairs, but for probability {chance})"
+        return f"AuditedGram({super().__repr__()}, {self.audit.pairs} pairs, but for probability {chance})"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from ntkseq import _checks, _precision, _provenance
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import ArrayLike, Index
 from ntkseq.grams import facts
+from ntkseq.grams.digits import in_norm
 from ntkseq.grams.protocol import ArrayProtocol
 from ntkseq.grams.sampling import kept
 from ntkseq.kernels.origin import Origin
@@ -213,7 +214,7 @@ class DenseGram(Gram):
         array = self._here()[np.ix_(index, index)]
         rounding = float(self.rounding)  # of a part no more than of the whole
         if self.entrywise is not None:  # |E|_F <= e tr K
-            rounding = min(rounding, float(self.entrywise) * float(np.trace(np.asarray(array, np.float64))))
+            rounding = min(rounding, in_norm(float(self.entrywise), float(np.trace(np.asarray(array, np.float64)))))
         known = kept(self, "it is that of some of the examples")
         return DenseGram(array, rounding, True, self.frobenius, self.entrywise, **known)
 
@@ -260,7 +261,7 @@ class DenseGram(Gram):
     def __repr__(self) -> str:
         kind = "symmetric, " if self.symmetric else ""
         error = "rounding" if self.sampling is None else "sampling error"
-        return f"Dense({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, {error} {float(self.rounding):.1e})"
+        return f"DenseGram({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, {error} {float(self.rounding):.1e})"
 
 
 def rows_by_products(K: Gram, which: Index) -> Float[np.ndarray, "k n"]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 
@@ -14,6 +16,11 @@ def once(A: np.ndarray, eps: float, tiny: float) -> float | None:
     with np.errstate(under="ignore", invalid="ignore", over="ignore"):
         within = (np.abs(A) <= 1.001 * size[:, None] * size).all()  # of a semi-definite matrix they are
     return 0.51 * eps if within else None
+
+
+def in_norm(entrywise: float, size: float) -> float:
+    """|E|_F <= e sqrt(tr K tr K') from |E_ij| <= e sqrt(K_ii K'_jj); infinite where nothing is known of E."""
+    return entrywise if math.isinf(entrywise) else entrywise * size
 
 
 def single(A: np.ndarray) -> bool:

@@ -49,7 +49,7 @@ def known(matrix: AnyArray, name: str, origin: Any) -> dict[str, Any]:
 def of_entries(array: AnyArray, entrywise: float, symmetric: bool) -> dict[str, Any]:
     """A rounding in norm from one of the entries: |E|_F <= e tr K."""
     trace = float(np.sum(np.asarray(array, np.float64).diagonal())) if symmetric else float("inf")
-    return {"rounding": entrywise * trace, "frobenius": True, "entrywise": entrywise}
+    return {"rounding": digits.in_norm(entrywise, trace), "frobenius": True, "entrywise": entrywise}
 
 
 def flat(array: AnyArray) -> np.ndarray:
@@ -65,7 +65,7 @@ def _of_origin(matrix: AnyArray, origin: Any) -> dict[str, Any]:
         own = float(np.sum(np.asarray(matrix).diagonal().astype(np.float64)))
         traces = own, own
     # |E|_2 <= |E|_F <= e sqrt(tr K tr K'), with |E_ij| <= e sqrt(K_ii K'_jj)
-    rounding = e * float(np.sqrt(max(traces[0], 0.0) * max(traces[1], 0.0)))
+    rounding = digits.in_norm(e, float(np.sqrt(max(traces[0], 0.0) * max(traces[1], 0.0))))
     sampling = Sampling(why="an array holds no batches; pass gram(kernel, x)") if origin.sampled else None
     return {
         "rounding": rounding,

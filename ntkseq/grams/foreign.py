@@ -11,7 +11,7 @@ from ntkseq import _checks
 from ntkseq._types import AnyArray, GramLike, Inputs, Lengths, PyTree
 from ntkseq.grams import sides
 from ntkseq.grams.base import DenseGram
-from ntkseq.grams.digits import single
+from ntkseq.grams.digits import in_norm, single
 from ntkseq.grams.facts import flat
 from ntkseq.grams.sampling import Sampling
 from ntkseq.kernels.all_steps import each_rounding
@@ -81,8 +81,7 @@ def computed(
         wanted = np.asarray(pair.diagonal, np.float64)
         sums = np.asarray(kernel.with_(read="steps").diag_side(pair.left), np.float64) if each else wanted
         _check(own.reshape(n, steps).sum(axis=1), sums, 2.0 * e)
-        trace = float(np.sum(own))
-        return DenseGram(matrix, e * trace, True, **known)
+        return DenseGram(matrix, in_norm(e, float(np.sum(own))), True, **known)
     one = kernel.tile(*(jax.tree.map(lambda leaf: leaf[:1], side) for side in (pair.left, pair.right)))
     one = flat(one) if one.ndim == 4 else one
     size = np.sqrt(float(pair.diagonal[0]) * float(sides.own(kernel, pair.right)[0]))

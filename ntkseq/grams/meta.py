@@ -13,6 +13,7 @@ from ntkseq import _checks, _progress
 from ntkseq._types import DType, Lengths, Tasks
 from ntkseq.grams import sampling, sides
 from ntkseq.grams.base import DenseGram
+from ntkseq.grams.digits import in_norm
 from ntkseq.kernels import meta_rounding, signed
 from ntkseq.kernels.base import Kernel, Scaled, Side
 from ntkseq.kernels.meta import Meta
@@ -107,7 +108,7 @@ def stated(kernel: Meta, mine: Any, theirs: Any, dtype: DType) -> tuple[float, f
     e = meta_rounding.rounding(kernel, meta_rounding.of_tasks(*both))
     e += 0.51 * float(jnp.finfo(dtype).eps)  # rounded to the dtype of the data
     traces = [float(np.sum(np.maximum(np.asarray(parts.net, np.float64), 0.0))) for _, parts in both]
-    return e, e * float(np.sqrt(traces[0] * traces[-1]))
+    return e, in_norm(e, float(np.sqrt(traces[0] * traces[-1])))
 
 
 def overflow() -> _checks.Overflow:

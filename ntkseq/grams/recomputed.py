@@ -109,4 +109,4 @@ class LazyGram(Gram):
         kind = "symmetric, " if self.symmetric else ""
         name = type(self.sides.kernel).__name__
         error = "rounding" if self.sampling is None else "sampling error"
-        return f"Lazy({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, {name}, {error} {self.rounding:.1e})"
+        return f"LazyGram({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, {name}, {error} {self.rounding:.1e})"

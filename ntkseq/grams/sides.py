@@ -12,7 +12,7 @@ import numpy as np
 
 from ntkseq import _checks, _devices, _precision, _provenance
 from ntkseq._types import DType, Inputs, Lengths
-from ntkseq.grams import device, host, tiles
+from ntkseq.grams import device, digits, host, tiles
 from ntkseq.kernels import span
 from ntkseq.kernels.base import Kernel, Scaled, Side
 from ntkseq.kernels.origin import Origin
@@ -109,7 +109,7 @@ class Sides:
         if not self.symmetric:
             with _precision.setting(self.x64):
                 traces.append(float(np.sum(np.asarray(own(self.kernel, self.right), np.float64))))
-        return e * float(np.sqrt(traces[0] * traces[-1]))
+        return digits.in_norm(e, float(np.sqrt(traces[0] * traces[-1])))
 
     def remember(self, values: jax.Array, e: float) -> None:
         """Let the array itself state what the Gram states."""

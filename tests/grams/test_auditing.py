@@ -69,7 +69,7 @@ def test_the_rounding_bounds_the_error_and_is_far_below_the_stated_one():
     np.testing.assert_array_equal(np.asarray(A), np.asarray(K))
     more = grams.audit(K, KERNEL, x, pairs=40_000)
     assert more.rounding < 0.6 * A.rounding
-    assert "Audited(Dense(40 x 40, symmetric, float32" in repr(A) and "4000 pairs" in repr(A)
+    assert "AuditedGram(DenseGram(40 x 40, symmetric, float32" in repr(A) and "4000 pairs" in repr(A)
 
 
 def test_a_part_is_audited_as_the_whole_and_says_so_wherever_it_goes():
@@ -81,7 +81,7 @@ def test_a_part_is_audited_as_the_whole_and_says_so_wherever_it_goes():
     assert (
         np.linalg.norm(np.asarray(part, np.float64) - want) <= part.rounding <= min(A.rounding, K.take(which).rounding)
     )
-    assert "Audited(Dense(5 x 5" in repr(part) and "but for probability 0.0001" in repr(part)
+    assert "AuditedGram(DenseGram(5 x 5" in repr(part) and "but for probability 0.0001" in repr(part)
     assert "but for probability 0.0001" in str(A.take(slice(3, 5)).take([1]))
     i, j = part.audit.draw(np.ones(5), stream=1).i, np.arange(5)
     assert i.max() == 4

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import ntkseq
-from ntkseq import kernels
-from ntkseq.grams import device, host, tiles
+from ntkseq import empirical, kernels
+from ntkseq.grams import as_gram, device, host, tiles
 from tests.marks import few
 
 KERNEL = kernels.Recurrent(sigma_w=1.4, sigma_b=0.2)
@@ -141,3 +141,13 @@ def test_the_result_is_not_copied_at_the_end(monkeypatch):
     monkeypatch.setattr(host, "_aligned", lambda *a: made.append(aligned(*a)) or made[-1])
     K = ntkseq.gram(KERNEL, inputs())
     assert K.array.unsafe_buffer_pointer() == made[0].ctypes.data
+
+
+def test_an_unknown_error_of_a_kernel_that_is_zero_is_infinite_at_every_door() -> None:
+    kernel = empirical.NTK(
+        lambda p, x: (0.0 * p["w"] @ x)[None], {"w": jnp.ones(3)}, method=empirical.Sketch(jax.random.key(0), 8)
+    )
+    x = jnp.ones((3, 3))
+    assert kernel.entry_rounding(kernel.prepare(x)) == np.inf
+    for K in (ntkseq.gram(kernel, x), as_gram(kernel(x)), ntkseq.gram(kernel, x).take([0, 1]), ntkseq.lazy(kernel, x)):
+        assert K.rounding == np.inf
