@@ -326,7 +326,7 @@ class Meta(Kernel):
         base = self.base.prepare(x, counts)
         return Points(base, None if kin is None or kin is self.base else kin.prepare(x, counts), sizes, x, counts)
 
-    def solved(self, points: Points, own: Array | None = None, *, warn: bool = True, wide: bool = False) -> Parts:
+    def solved(self, points: Points, own: AnyArray | None = None, *, warn: bool = True, wide: bool = False) -> Parts:
         """What the inner loop does on each task.
 
         Args:

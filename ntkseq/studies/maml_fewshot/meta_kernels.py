@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import kernels, models
-from ntkseq._types import AnyFunction, PyTree
+from ntkseq._types import PyTree
 from ntkseq.bounds import Bound, meta_kernel
 from ntkseq.data.tasks import Tasks
 from ntkseq.predictors.task_prediction import FewShot, few_shot
@@ -19,6 +19,7 @@ from ntkseq.spectra.meta import MetaSpectrum, meta_spectra
 from ntkseq.studies.maml_fewshot.options import FewShotOptions
 from ntkseq.studies.maml_fewshot.pool import Pool
 from ntkseq.training import maml
+from ntkseq.training.maml import networks
 
 ALGORITHMS = ("maml", "anil")
 PLACES = ("seen classes", "new classes")
@@ -191,12 +192,9 @@ def train(
     if trained.diverged_at is None:
         flow = fit.refit(time=found.time[algorithm])
         for place, new in drawn.test.items():
-            answers = _answers(f, trained.params, pool.sequences(new)).reshape(np.shape(new.labels))
+            answers = np.asarray(networks.answers(f, trained.params, pool.sequences(new)), np.float64)
+            answers = answers.reshape(np.shape(new.labels))
             accuracy[place] = maml.scored(answers, new.labels)
             limit = flow(new)
             deviation = float(np.linalg.norm(answers - limit) / np.linalg.norm(limit))
     return Network(algorithm, net.width, seed, trained.losses, accuracy, deviation, trained.diverged_at)
-
-
-def _answers(f: AnyFunction, params: PyTree, inputs: PyTree) -> np.ndarray:
-    return np.asarray(jax.jit(lambda p, x: jax.lax.map(lambda task: f(p, task), x))(params, inputs), np.float64)

@@ -168,10 +168,9 @@ def few_shot_accuracy(f: AnyFunction, params: PyTree, tasks: Tasks) -> FewShotAc
         tasks: `data.tasks.Tasks` with query labels.
     """
     inputs, labels = _labelled(tasks)
-    _checks.function("f", f, "(params, task) -> answers, such as a `learner`")
-    params = _checks.leaves("params", params)
-    answers = np.asarray(_answers(f, params, inputs), np.float64).reshape(np.shape(labels))
-    return scored(answers, labels)
+    f = _checks.function("f", f, "(params, task) -> answers, such as a `learner`")
+    found = np.asarray(answers(f, _checks.leaves("params", params), inputs), np.float64)
+    return scored(found.reshape(np.shape(labels)), labels)
 
 
 def scored(answers: ArrayLike, labels: ArrayLike) -> FewShotAccuracy:
@@ -192,11 +191,32 @@ def scored(answers: ArrayLike, labels: ArrayLike) -> FewShotAccuracy:
     return FewShotAccuracy(float(per_task.mean()), error, per_task)
 
 
-def _answers(f: AnyFunction, params: PyTree, inputs: Inputs) -> Array:
+def answers(f: AnyFunction, params: PyTree, inputs: Inputs) -> Float[Array, "N qo"]:
+    """f(params, task) for every task; compiled once for one f, or for equal ones.
+
+    Raises:
+        ValueError: params that are not those of f.
+    """
+    f = _checks.function("f", f, "(params, task) -> answers, such as a `learner`")
     try:
-        return jax.jit(lambda p, x: jax.lax.map(lambda task: f(p, task), x))(params, inputs)
+        return (_compiled if _hashes(f) else _each)(f, params, inputs)
     except (TypeError, IndexError, KeyError) as error:
         raise ValueError(f"f(params, task) failed: {_checks.why(error)}. Are these the params of f?") from error
+
+
+def _hashes(f: object) -> bool:
+    try:
+        hash(f)
+    except TypeError:
+        return False
+    return True
+
+
+def _each(f: AnyFunction, params: PyTree, inputs: Inputs) -> Array:
+    return jax.lax.map(lambda task: f(params, task), inputs)
+
+
+_compiled = jax.jit(_each, static_argnums=0)
 
 
 def _labelled(tasks: Tasks) -> tuple[Any, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from ntkseq import empirical, kernels, models, risks
 from ntkseq.data.tasks import Support, Tasks, linear_regression, sinusoids
 from ntkseq.training import maml
+from ntkseq.training.maml import networks
 from tests.marks import few
 
 
@@ -159,3 +162,24 @@ def test_learners_of_one_kind_are_equal() -> None:
 def test_what_cannot_be_trained_is_refused(call, words) -> None:
     with pytest.raises(ValueError, match=words):
         call()
+
+
+class _Unhashable:
+    __hash__ = None
+
+    def __init__(self, f: Any) -> None:
+        self.f = f
+
+    def __call__(self, params: Any, task: Any) -> Any:
+        return self.f(params, task)
+
+
+def test_answers_of_equal_learners_are_compiled_once() -> None:
+    net = models.Dense(width=4)
+    tasks = sinusoids(2, shots=3, queries=2, key=jax.random.key(5))
+    params = net.init(jax.random.key(6), tasks.query[0, 0])
+    before = networks._compiled._cache_size()
+    first, again = (networks.answers(maml.learner(net.apply, lr=0.1), params, tasks.inputs) for _ in range(2))
+    assert networks._compiled._cache_size() == before + 1 and first.tolist() == again.tolist()
+    unhashable = _Unhashable(maml.learner(net.apply, lr=0.1))
+    np.testing.assert_allclose(networks.answers(unhashable, params, tasks.inputs), first, rtol=1e-6)
