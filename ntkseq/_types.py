@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ntkseq.grams.base import Gram
     from ntkseq.kernels.base import Kernel
     from ntkseq.models.base import Model
+    from ntkseq.risks.problem import MixedRegression
     from ntkseq.spectra.ranks.base import EffectiveRank
 
     class HasArray(Protocol):
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     """A dtype, or its name; where None is allowed, the default float."""
     Seed: TypeAlias = int | np.integer
     """The seed of a generator of NumPy, an integer >= 0."""
+    AnyGram: TypeAlias = Gram
+    """A Gram matrix of this library."""
     AnyKernel: TypeAlias = Kernel
     """A kernel of this library."""
     AnyModel: TypeAlias = Model
@@ -64,6 +67,14 @@ if TYPE_CHECKING:
     """A definition of the effective rank, an object or its short name."""
     Trainable: TypeAlias = str | Callable[[Any], bool] | None
     """Which leaves are trained: a regular expression, a function of the path; None: all floating leaves."""
+    Integer: TypeAlias = int
+    """A whole number."""
+    Flag: TypeAlias = bool
+    """True or False."""
+    Text: TypeAlias = str
+    """A word or a path."""
+    Problem: TypeAlias = MixedRegression
+    """A `risks.MixedRegression`."""
     Optimizer: TypeAlias = optax.GradientTransformation
     """An optimizer of optax."""
     DataFrame: TypeAlias = pandas.DataFrame
@@ -75,4 +86,5 @@ if TYPE_CHECKING:
 else:
     AnyArray = Number = ArrayLike = Lengths = Inputs = GramLike = Any
     AnyKernel = AnyModel = AnyTarget = AnyHead = RankLike = Trainable = Optimizer = DataFrame = Any
+    AnyGram = Integer = Flag = Text = Problem = Any
     Tasks = Index = Key = DType = Seed = AnyFunction = PyTree = Any

@@ -12,7 +12,7 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq._bound import Assumption, Bound, Constants, Term, total
-from ntkseq._types import ArrayLike
+from ntkseq._types import ArrayLike, Problem
 from ntkseq.bounds import maml_forms
 from ntkseq.bounds.assumptions import gaussian
 from ntkseq.bounds.maml_forms import OUTWARD, Sides
@@ -22,9 +22,7 @@ FORMS = ("derived", "paper")
 QUANTITY = "E excess risk of the averaged iterate"
 
 
-def maml_upper(
-    problem: MixedRegression, steps: int, *, form: str = "derived", **constants: Any
-) -> Bound[MamlConstants]:
+def maml_upper(problem: Problem, steps: int, *, form: str = "derived", **constants: Any) -> Bound[MamlConstants]:
     """Bound the excess risk after `steps` steps from above.
 
         derived   sum Xi start^2/mu / (2 alpha^2 T) + sum Xi (f + c s0) / (1 - alpha c tr Sigma)             (maml.14)
@@ -75,9 +73,7 @@ def maml_upper(
     )
 
 
-def maml_lower(
-    problem: MixedRegression, steps: int, *, form: str = "derived", **constants: Any
-) -> Bound[MamlConstants]:
+def maml_lower(problem: Problem, steps: int, *, form: str = "derived", **constants: Any) -> Bound[MamlConstants]:
     """Bound the excess risk after `steps` steps from below.
 
         derived   sum mu_te [start^2 (1-a^T)^2/x^2 + alpha^2 pi V_T(a)/((1-a^2) T^2)] / 2                    (maml.15)
@@ -114,7 +110,7 @@ def maml_lower(
 
 
 def maml_sides(
-    problem: MixedRegression,
+    problem: Problem,
     horizons: ArrayLike,
     *,
     form: str = "derived",
@@ -153,12 +149,12 @@ def maml_sides(
     return Sides(**{name: a.reshape(*shape, *horizons.shape) for name, a in stacked.items()}, constants=None)
 
 
-def _found(problem: MixedRegression, steps: ArrayLike, form: str, constants: dict[str, Any]) -> tuple[int, Sides]:
+def _found(problem: Problem, steps: ArrayLike, form: str, constants: dict[str, Any]) -> tuple[int, Sides]:
     steps = _checks.positive_int("steps", steps)
     return steps, _sides(problem, np.asarray(steps), form, constants)
 
 
-def _sides(problem: MixedRegression, T: np.ndarray, form: str, constants: dict[str, Any]) -> Sides:
+def _sides(problem: Problem, T: np.ndarray, form: str, constants: dict[str, Any]) -> Sides:
     if not isinstance(problem, MixedRegression):
         raise ValueError(f"problem must be a risks.MixedRegression; got {type(problem).__name__}.")
     _checks.choice("form", form, FORMS)
@@ -173,7 +169,7 @@ def _sides(problem: MixedRegression, T: np.ndarray, form: str, constants: dict[s
 
 
 def _bound(
-    name: str, problem: MixedRegression, steps: int, form: str, found: Sides, terms: Any, holds: bool, lower: bool
+    name: str, problem: Problem, steps: int, form: str, found: Sides, terms: Any, holds: bool, lower: bool
 ) -> Bound[MamlConstants]:
     assumptions = [*_law(problem), *_conditions(problem, steps, form, found, lower)]
     failed = [a.statement for a in assumptions if a.status in ("fails", "unresolved")]
@@ -219,13 +215,13 @@ class PaperConstants(MamlConstants):
     b1: float
 
 
-def _law(problem: MixedRegression) -> list[Assumption]:
+def _law(problem: Problem) -> list[Assumption]:
     if problem.surrogate:
         return [gaussian("unchecked", problem.surrogate)]
     return [gaussian("declared", "the spectrum is that of their law")]
 
 
-def _conditions(problem: MixedRegression, steps: int, form: str, found: Sides, lower: bool) -> list[Assumption]:
+def _conditions(problem: Problem, steps: int, form: str, found: Sides, lower: bool) -> list[Assumption]:
     """All that the form asks for, each with the number it is about."""
     alpha, mu, lam = problem.alpha, problem.mu_tr, problem.spectrum
     lam_1, total_variance = float(lam.max(initial=0.0)), float(lam.sum())

@@ -28,7 +28,7 @@ def rademacher_steps(
     delta: float = 0.05,
     B0: float = 1.0,
     reg: float = 0.0,
-    kappa: float | None = None,
+    kappa: ArrayLike | None = None,
     tried: int = 1,
 ) -> Bound[StepsConstants]:
     """Bound the expected loss of one kernel predictor with outputs at every step, rigorously.
@@ -89,7 +89,7 @@ def rademacher_each_step(
     delta: float = 0.05,
     B0: float = 1.0,
     reg: float = 0.0,
-    kappa: float | None = None,
+    kappa: ArrayLike | None = None,
     tried: int = 1,
 ) -> tuple[Bound[StepsConstants], ...]:
     """Bound the expected loss of every single step, all at once.
@@ -156,7 +156,7 @@ class _Options:
     tried: int
 
 
-def _options(*, delta: float, B0: float, reg: float, kappa: float | None, tried: int) -> _Options:
+def _options(*, delta: float, B0: float, reg: float, kappa: ArrayLike | None, tried: int) -> _Options:
     return _Options(
         delta=_checks.probability("delta", delta),
         B0=_checks.nonnegative("B0", B0, positive=True),
@@ -287,7 +287,7 @@ def _chosen(steps: ArrayLike | None, t: int) -> np.ndarray:
     return chosen
 
 
-def _ceilings(kappa: float | None, t: int) -> Float[np.ndarray, " t"]:
+def _ceilings(kappa: ArrayLike | None, t: int) -> Float[np.ndarray, " t"]:
     given = _checks.real("kappa", kappa)
     if given.shape not in ((), (t,)) or (given <= 0).any():
         raise ValueError(

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from jaxtyping import Array
 
-from ntkseq._types import AnyFunction, PyTree
+from ntkseq._types import AnyFunction, PyTree, Text
 from ntkseq.empirical.attention_sites import Run, Site
 from ntkseq.empirical.trace import trace
 
@@ -85,7 +85,7 @@ class AttentionWeights:
         return found, jax.tree.unflatten(out_tree[0], out)
 
 
-def attention_weights(f: AnyFunction, *, tag: str = "attention") -> AttentionWeights:
+def attention_weights(f: AnyFunction, *, tag: Text = "attention") -> AttentionWeights:
     """The function (params, x) -> attention matrices of a model, read off its equations.
 
     Nothing in the model changes. An attention matrix is what is divided by its own sum and then contracted with other

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
+from ntkseq._types import Text
 from ntkseq.empirical import weights
 from ntkseq.empirical.trace import CALLS, REMAT, Traced, evaluate, is_literal, opened, scan_counts
 
@@ -206,7 +207,7 @@ class Run:
         self.hidden.append((what + (f" ({scope})" if scope else ""), tagged))
 
 
-def _beside(tag: str | None, shift: int) -> Any:
+def _beside(tag: Text | None, shift: int) -> Any:
     """The tag of weights that get one axis more in front, or lose it; of what is not weights nothing is known."""
     return weights.Weights(tag.axis + shift) if isinstance(tag, weights.Weights) and tag.axis + shift >= 0 else None
 

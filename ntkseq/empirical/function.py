@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -57,7 +57,7 @@ class Function:
         """The square root of the learning rate of the trained leaf with that index; None is 1."""
         return None if self.roots is None else self.roots[index]
 
-    def outputs_at(self, weights: Sequence[Any], x: PyTree) -> Float[Array, " o"]:
+    def outputs_at(self, weights: PyTree, x: PyTree) -> Float[Array, " o"]:
         """The outputs that the kernel is of, for one example and other values of the trained leaves.
 
         x: what `inputs` made, one example of it. One output if `outputs` is an int or "pseudo".

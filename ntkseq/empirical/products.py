@@ -7,7 +7,6 @@ pass in the dtype of the parameters. Examples go through in blocks, so memory is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -122,7 +121,7 @@ def forward(function: Function, x: PyTree) -> Any:
     return _linear(lambda weights: _values(function, weights, x), function.weights)
 
 
-def _linear(value: AnyFunction, weights: list[Any]) -> Any:
+def _linear(value: AnyFunction, weights: PyTree) -> Any:
     """The derivative as a linear map, that of reverse mode. A custom_vjp has no other: there it is transposed."""
     value = partial(agreed, value)
     with jax.default_matmul_precision("highest"):
@@ -150,7 +149,7 @@ def _times(vector: Array, root: AnyArray | None) -> Array:
     return vector if root is None else vector * root.astype(vector.dtype)
 
 
-def _values(function: Function, weights: Sequence[Any], x: PyTree) -> Array:
+def _values(function: Function, weights: PyTree, x: PyTree) -> Array:
     return jax.vmap(lambda one: function.outputs_at(weights, one))(x)
 
 
@@ -251,7 +250,7 @@ def _diagonal(function: Function, x: PyTree, batch: int) -> Array:
     n = jax.tree.leaves(x)[0].shape[0]
 
     def one(example: PyTree) -> Array:
-        def value(weights: Sequence[Any]) -> Array:
+        def value(weights: PyTree) -> Array:
             return function.outputs_at(weights, example)
 
         with jax.default_matmul_precision("highest"):

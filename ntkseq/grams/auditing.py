@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from ntkseq import _checks, _precision
 from ntkseq._outward import at_most
 from ntkseq._struct import static, struct
-from ntkseq._types import AnyArray, DType, GramLike, Index, Inputs, Lengths
+from ntkseq._types import AnyArray, AnyGram, AnyKernel, DType, GramLike, Index, Inputs, Lengths
 from ntkseq.grams import sides
 from ntkseq.grams.base import DenseGram, Gram
 from ntkseq.kernels.base import Kernel, Side
@@ -23,7 +23,7 @@ _BATCH = 1 << 10  # pairs of a batch, at most; batches are filled up, so that on
 
 
 def audit(
-    K: Gram,
+    K: AnyGram,
     kernel: Kernel,
     x: Inputs,
     *,
@@ -235,7 +235,7 @@ class Reference:
         return int(np.clip(_BYTES // (2 * wide), 1, _BATCH))
 
 
-def _reference(kernel: Kernel, x: Inputs, lengths: Lengths, dtype: DType) -> Reference:
+def _reference(kernel: AnyKernel, x: Inputs, lengths: Lengths, dtype: DType) -> Reference:
     """The kernel and its inputs, rounded as they were for K and then held in float64."""
     if not isinstance(kernel, Kernel):
         raise ValueError(f"kernel must be an ntkseq Kernel; got {type(kernel).__name__}. See ntkseq.kernels.")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks, _devices, _precision, _provenance
-from ntkseq._types import DType, Inputs, Lengths
+from ntkseq._types import AnyKernel, DType, Inputs, Lengths
 from ntkseq.grams import device, digits, host, tiles
 from ntkseq.kernels import span
 from ntkseq.kernels.base import Kernel, Scaled, Side
@@ -130,7 +130,7 @@ def own(kernel: Kernel, side: Side) -> jax.Array:
 
 
 def prepare(
-    kernel: Kernel,
+    kernel: AnyKernel,
     x: Inputs,
     x2: Inputs | None,
     lengths: Lengths,
@@ -168,7 +168,7 @@ def prepare(
     return Sides(kernel, left, right, diagonal, symmetric, values.shape[1] if square else None)
 
 
-def on_host(kernel: Kernel, x: Inputs, x2: Inputs | None, lengths: Lengths, lengths2: Lengths) -> None:
+def on_host(kernel: AnyKernel, x: Inputs, x2: Inputs | None, lengths: Lengths, lengths2: Lengths) -> None:
     """Raise where something is traced, or where the inputs lie on different devices.
 
     Raises:

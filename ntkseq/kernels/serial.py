@@ -14,7 +14,7 @@ from ntkseq import _checks, blocks
 from ntkseq._layers import scalar
 from ntkseq._precision import product, safe_sqrt
 from ntkseq._struct import fill, static, struct
-from ntkseq._types import AnyModel, DType, Inputs, Lengths, Number
+from ntkseq._types import AnyModel, DType, Flag, Inputs, Lengths, Number
 from ntkseq.kernels import jolts, passes, presets, scans, serial_group, tokens
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.chordal import unfold
@@ -78,7 +78,7 @@ class Serial(Kernel):
         *parts: Any,
         read: str = "mean",
         sigma_r: Number = 1.0,
-        train_readout: bool = True,
+        train_readout: Flag = True,
         input_scale: str = "dim",
         kind: str = "ntk",
         param: str = "ntk",
@@ -120,7 +120,7 @@ class Serial(Kernel):
     def estimated(self) -> str:
         return "" if self.sampled else "measured at pairs of examples computed again, not proved"
 
-    def how(self, same: bool, group: int | None = None, jolt: Any = None) -> How:
+    def how(self, same: Flag, group: Number | None = None, jolt: Any = None) -> How:
         """How pairs are computed for this kernel."""
         return How(same=same, raw=self.param == "raw", tangent=self.kind == "ntk", group=group, jolt=jolt)
 
@@ -176,7 +176,7 @@ class Serial(Kernel):
         """The independent groups of draws, each through the whole network; None if nothing is sampled."""
         return serial_group.parts(self, side, self._rounded(side)) if "groups" in side else None
 
-    def of_group(self, left: Side, right: Side | None, group: int) -> Array:
+    def of_group(self, left: Side, right: Side | None, group: Number) -> Array:
         """`tile`, or `diag_side` without `right`, by one group of draws, of examples prepared for it."""
         return _diag(self, left, group) if right is None else _tile(self, left, right, group)
 
@@ -233,7 +233,7 @@ def _cast(kernel: Serial, dtype: DType) -> tuple[tuple[blocks.Block, ...], Any]:
 
 
 @jax.jit
-def _prepare(kernel: Serial, x: Array, lengths: Array, jolts: Any, group: int) -> tuple[Side, Array, Array]:
+def _prepare(kernel: Serial, x: Array, lengths: Array, jolts: Any, group: Number | None) -> tuple[Side, Array, Array]:
     parts, sigma_r = _cast(kernel, x.dtype)
     n, t, d = x.shape
     inside = jnp.arange(t, dtype=lengths.dtype)[None] < lengths[:, None]
@@ -288,7 +288,7 @@ def _head(kernel: Serial, sigma_r: Array) -> tuple[Array, Array]:
     return own, sigma_r
 
 
-def _pairs(kernel: Serial, left: Side, right: Side, same: bool, group: int | None = None, jolt: Any = None) -> Array:
+def _pairs(kernel: Serial, left: Side, right: Side, same: Flag, group: Number | None = None, jolt: Any = None) -> Array:
     if "pooled" in left:
         return product("np,mp->nm", left["pooled"], right["pooled"])
     parts, sigma_r = _cast(kernel, left["std"].dtype)
@@ -305,16 +305,16 @@ def _pairs(kernel: Serial, left: Side, right: Side, same: bool, group: int | Non
 
 
 @jax.jit
-def _tile(kernel: Serial, left: Side, right: Side, group: int) -> Array:
+def _tile(kernel: Serial, left: Side, right: Side, group: Number | None) -> Array:
     return _pairs(kernel, left, right, same=False, group=group)
 
 
 @jax.jit
-def _diag(kernel: Serial, side: Side, group: int) -> Array:
+def _diag(kernel: Serial, side: Side, group: Number | None) -> Array:
     return scans.diagonal(lambda one: _pairs(kernel, one, one, same=True, group=group), side)
 
 
 @jax.jit
-def _each(kernel: Serial, left: Side, right: Side, same: bool, jolt: Any) -> Array:
+def _each(kernel: Serial, left: Side, right: Side, same: Flag, jolt: Any) -> Array:
     """The kernel of the first examples with each other, of the second ones, ...: one program, and the diagonal's."""
     return scans.each(lambda one, two: _pairs(kernel, one, two, same, jolt=jolt), left, right)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from ntkseq import _checks, blocks
 from ntkseq._struct import fill, static, struct
-from ntkseq._types import ArrayLike, Number
+from ntkseq._types import ArrayLike, Flag, Integer, Number
 from ntkseq.models import attention
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
@@ -72,15 +72,15 @@ class Serial(Model):
     def __init__(
         self,
         *parts: Any,
-        width: int,
-        heads: int | None = None,
-        d_k: int | None = None,
-        d_v: int | None = None,
+        width: Integer,
+        heads: Integer | None = None,
+        d_k: Integer | None = None,
+        d_v: Integer | None = None,
         read: str = "mean",
         sigma_r: Number = 1.0,
-        train_readout: bool = True,
+        train_readout: Flag = True,
         input_scale: str = "dim",
-        outputs: int = 1,
+        outputs: Integer = 1,
     ) -> None:
         counts = {"width": width, "heads": heads, "d_k": d_k, "d_v": d_v, "outputs": outputs}
         for name, value in counts.items():

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq._filters import Clock
-from ntkseq._types import AnyArray, ArrayLike, GramLike
+from ntkseq._types import AnyArray, ArrayLike, GramLike, Number
 from ntkseq.grams.arrays import Symmetric, at_hand, products, symmetric
 from ntkseq.grams.base import Gram
 from ntkseq.predictors.kernel_ridge import predict
@@ -175,7 +175,7 @@ def _rounded(rounding: float, clock: Clock, dual: np.ndarray) -> float:
     return (moved * math.exp(min(moved, 700.0)) + 64.0 * float(np.finfo(float).eps)) * float(np.linalg.norm(dual))
 
 
-def _clock(time: float | None, steps: float | None, lr: float | None) -> Clock:
+def _clock(time: Number | None, steps: Number | None, lr: Number | None) -> Clock:
     if (time is None) == (steps is None) or (steps is None) != (lr is None):
         raise ValueError(
             "give time= (gradient flow), or steps= and lr= (gradient descent); "

@@ -88,7 +88,7 @@ class Ridge:
         )
 
 
-def predict(dual: np.ndarray, K_cross: ArrayLike) -> AnyArray:
+def predict(dual: AnyArray, K_cross: ArrayLike) -> AnyArray:
     """Kernel values (n_query, n) times coefficients (n,) or (n, k); see `Ridge.__call__`."""
     n = dual.shape[0]
     if isinstance(K_cross, np.ma.MaskedArray) or not hasattr(K_cross, "shape"):

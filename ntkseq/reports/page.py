@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ntkseq._types import Number
 from ntkseq.bounds import Bound
 from ntkseq.reports import plots
 from ntkseq.reports.record import Report
@@ -99,7 +100,7 @@ def verdict(bound: Bound) -> str:
     return "certified" if bound.certified else "estimate"
 
 
-def number(value: float | np.floating | None, digits: int = 4) -> str:
+def number(value: Number | None, digits: int = 4) -> str:
     """A number for a table; a dash for none."""
     if value is None or not np.isfinite(value):
         return "–"

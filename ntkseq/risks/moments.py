@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import _checks
-from ntkseq._types import AnyArray, GramLike, Number
+from ntkseq._types import AnyArray, ArrayLike, GramLike, Number
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Moments:
 
 
 def operator(
-    spectrum: np.ndarray, beta: Number, n: Number, *, F: AnyArray | None = None, k4: float = 3.0
+    spectrum: ArrayLike, beta: Number, n: Number, *, F: AnyArray | None = None, k4: float = 3.0
 ) -> Float[np.ndarray, "... d"]:
     """Eigenvalues of H_{n, beta} = E[M Sigma M], M = I - (beta/n) X'X of n inputs x.
 

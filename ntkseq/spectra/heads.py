@@ -9,12 +9,10 @@ import numpy as np
 import scipy.stats
 
 from ntkseq import _checks
-from ntkseq._types import ArrayLike
+from ntkseq._types import ArrayLike, Index
 
 
-def aggregate(
-    ranks: ArrayLike, how: str = "mean", *, axis: int | tuple[int, ...] | None = None
-) -> np.ndarray | np.generic:
+def aggregate(ranks: ArrayLike, how: str = "mean", *, axis: Index | None = None) -> np.ndarray | np.generic:
     """Effective ranks of heads, layers or examples as one number: their "mean", "max" or "sum" over some axes."""
     _checks.choice("how", how, ("mean", "max", "sum"))
     ranks = _checks.numbers("ranks", ranks)

@@ -78,7 +78,7 @@ class LowRank:
         out = self.vectors @ (self.values[:, None] * (self.vectors.T @ V))
         return out[:, 0] if single else out
 
-    def solve(self, r: np.ndarray, reg: float) -> Float[np.ndarray, "n ..."]:
+    def solve(self, r: ArrayLike, reg: float) -> Float[np.ndarray, "n ..."]:
         """(N + reg)^-1 r for a vector (n,) or a block (n, k), by Woodbury's identity.
 
         Differs from (K + reg)^-1 r by at most |r| error / reg^2 in 2-norm.

@@ -6,7 +6,7 @@ import hashlib
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -57,9 +57,7 @@ def fingerprint(f: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
     }
 
 
-def parts(
-    f: Callable[..., Any], weights: Sequence[Any], x: Inputs, loss: Callable[..., Any], y: ArrayLike
-) -> dict[str, Any]:
+def parts(f: Callable[..., Any], weights: PyTree, x: Inputs, loss: Callable[..., Any], y: ArrayLike) -> dict[str, Any]:
     """Fingerprints of f(weights, x) -> (o,) and of the loss, each with its derivative.
 
     The derivative counts, since a function may bring one of its own.
@@ -67,7 +65,7 @@ def parts(
     out = jax.eval_shape(f, weights, x)
     wanted = jax.ShapeDtypeStruct(out.shape, wide(out.dtype))
 
-    def pulled(weights: Sequence[Any], x: Inputs, slope: PyTree) -> Any:
+    def pulled(weights: PyTree, x: Inputs, slope: PyTree) -> Any:
         value, pull = jax.vjp(lambda weights: f(weights, x), weights)
         return value, pull(slope)
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _checks
-from ntkseq._types import DataFrame, Number, PyTree
+from ntkseq._types import DataFrame, Integer, Number, PyTree
 from ntkseq.training import history_files
 from ntkseq.training.probes import Probe, beside
 from ntkseq.training.state import check_like, check_state, shapes_of, warn_of_held
@@ -117,7 +117,7 @@ class History:
             tables[LOGGED] = self._logged(step, tables.get(LOGGED, EMPTY), row)
         return dataclasses.replace(self, tables=tables)
 
-    def tape(self, slots: int) -> Tape:
+    def tape(self, slots: Integer) -> Tape:
         """An empty record of `slots` rows per probe, to be carried through `jax.jit` and `lax.scan`; see `Tape`."""
         from ntkseq.training.tape import blank
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,7 @@ from ntkseq._types import AnyArray, ArrayLike, Inputs, Number, PyTree
 
 
 @partial(jax.jit, static_argnames="rows")
-def run(K: Array, K_probe: Array, left: Array, probe: AnyArray, xs: Inputs, rows: int) -> tuple[Array, Any]:
+def run(K: Array, K_probe: Array | None, left: Array, probe: AnyArray, xs: Inputs, rows: int) -> tuple[Array, Any]:
     """The residuals and the outputs at the probes after the steps that are recorded, (rows, n, o) and (rows, m, o).
 
     Args:
@@ -73,7 +72,7 @@ def check_plain(lr: Number, loss: str, momentum: float) -> None:
         raise ValueError(f"lr must be a number, or one per step of plain SGD; got {type(lr).__name__}. {remedy}")
 
 
-def check_record(record: Sequence[int] | AnyArray) -> Int[np.ndarray, " r"]:
+def check_record(record: ArrayLike) -> Int[np.ndarray, " r"]:
     """The steps to look at, ascending."""
     return _checks.ascending("record", record, 0)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +17,7 @@ from ntkseq import _checks
 from ntkseq._filters import Clock
 from ntkseq._precision import eps, wide
 from ntkseq._struct import fill
-from ntkseq._types import AnyArray, AnyFunction, ArrayLike, GramLike, Inputs, Lengths, Number, PyTree, Trainable
+from ntkseq._types import AnyFunction, ArrayLike, GramLike, Inputs, Lengths, Number, PyTree, Trainable
 from ntkseq.empirical.ntk import NTK
 from ntkseq.grams import DenseGram
 from ntkseq.spectra.dense import dense_spectrum
@@ -152,7 +151,7 @@ class Linearised:
         batches: ArrayLike | None,
         lr: Number,
         *,
-        record: Sequence[int] | AnyArray,
+        record: ArrayLike,
         loss: str = "squared",
         momentum: float = 0.0,
     ) -> LinearRun:

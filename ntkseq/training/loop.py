@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -63,7 +62,7 @@ def start(setting: Setting) -> State:
     return State(jnp.int32(0), weights, opt, sums, jnp.asarray(False))
 
 
-def tree_of(function: Function, weights: Sequence[Any]) -> PyTree:
+def tree_of(function: Function, weights: PyTree) -> PyTree:
     """The parameters that an optimizer sees: None where a leaf is not trained, as if it were not there."""
     leaves: list[Any] = [None] * len(function.leaves)
     for i, weight in zip(function.trained, weights, strict=True):
@@ -108,7 +107,7 @@ def advance(
     return state, held, jnp.all(finite)
 
 
-def mean_loss(setting: Setting, weights: Sequence[Any], index: Int[Array, " b"]) -> Float[Array, ""]:
+def mean_loss(setting: Setting, weights: PyTree, index: Int[Array, " b"]) -> Float[Array, ""]:
     """Over the examples of one batch."""
     chosen = (setting.x, setting.y)
     if not setting.batches.whole:
@@ -122,7 +121,7 @@ def mean_loss(setting: Setting, weights: Sequence[Any], index: Int[Array, " b"])
     return jnp.mean(jax.vmap(one)(*chosen))
 
 
-def step(setting: Setting, state: State, slope: Sequence[Any]) -> State:
+def step(setting: Setting, state: State, slope: PyTree) -> State:
     """One step along a gradient."""
     if setting.optimizer is None:
         opt, weights = state.opt, tuple(_vanilla(w, g, setting.lr) for w, g in zip(state.weights, slope, strict=True))
@@ -143,6 +142,6 @@ def step(setting: Setting, state: State, slope: Sequence[Any]) -> State:
     return State(state.step + 1, weights, opt, sums, state.diverged)
 
 
-def _vanilla(weight: Array, slope: Array, lr: Array) -> Array:
+def _vanilla(weight: Array, slope: PyTree, lr: Array) -> Array:
     dtype = wide(weight.dtype)
     return (weight.astype(dtype) - lr.astype(dtype) * slope.astype(dtype)).astype(weight.dtype)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -40,7 +39,7 @@ class Run:
         """Steps done."""
         return int(self.state.step)
 
-    def tree(self, weights: Sequence[Any]) -> PyTree:
+    def tree(self, weights: PyTree) -> PyTree:
         """The whole parameters, with these trained leaves."""
         function = self.setting.function
         leaves = list(function.leaves)

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from ntkseq import _checks
 from ntkseq._precision import wide
 from ntkseq._struct import replace
-from ntkseq._types import AnyFunction, Inputs, Key, Optimizer, PyTree, Trainable
+from ntkseq._types import AnyFunction, Inputs, Integer, Key, Optimizer, PyTree, Text, Trainable
 from ntkseq.empirical.function import function
 from ntkseq.training import checkpoint as files
 from ntkseq.training import loop, losses
@@ -170,9 +170,9 @@ def _setting(
     data: Inputs,
     optimizer: Optimizer | None,
     lr: Any,
-    loss: str | AnyFunction,
-    batch: int | None,
-    order: str,
+    loss: Text | AnyFunction,
+    batch: Integer | None,
+    order: Text,
     key: Key,
     trainable: Trainable,
 ) -> loop.Setting:
@@ -217,7 +217,7 @@ def _check_loss(loss: AnyFunction, out: PyTree, y: PyTree) -> None:
         raise ValueError(f"loss(prediction, y) must return one floating number for one example; got {came}.")
 
 
-def _steps(steps: int | None, epochs: int | None, batches: Batches) -> int:
+def _steps(steps: Integer | None, epochs: Integer | None, batches: Batches) -> int:
     if (steps is None) == (epochs is None):
         raise ValueError(f"give steps or epochs, one of them; got {'neither' if steps is None else 'both'}.")
     if steps is None:
