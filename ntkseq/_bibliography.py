@@ -342,6 +342,15 @@ ENTRIES = {
         2017,
         "",
     ),
+    "orvieto2023lru": Entry(
+        "inproceedings",
+        "Orvieto, Antonio and Smith, Samuel L. and Gu, Albert and Fernando, Anushan and Gulcehre, Caglar and "
+        "Pascanu, Razvan and De, Soham",
+        "Resurrecting Recurrent Neural Networks for Long Sequences",
+        2023,
+        "International Conference on Machine Learning",
+        "2303.06349",
+    ),
     "zhang2005": Entry(
         "article",
         "Zhang, Tong",

@@ -6,17 +6,23 @@ scales and one over the root of the fan-in stand in the forward pass. n is the w
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ntkseq import _checks, activations
 from ntkseq._layers import check_letters
-from ntkseq._struct import static, struct
+from ntkseq._struct import fill, static, struct
 
-__all__ = ["Cell", "Elman"]
+__all__ = ["LRU", "Cell", "Elman"]
 
 
 class Cell:
     """One step of a recurrent layer: from the state behind the last token and the token of now to the state of now."""
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether the coordinates of what it gives are Gaussian of mean zero at infinite width."""
+        raise NotImplementedError
 
 
 @struct
@@ -54,5 +60,63 @@ class Elman(Cell):
     def __post_init__(self) -> None:
         for name in ("sigma_w", "sigma_u", "sigma_b"):
             _checks.scale(name, getattr(self, name))
-        object.__setattr__(self, "activation", activations.get(self.activation))
+        fill(self, activation=activations.get(self.activation))
         check_letters(self.train, "WUb")
+
+    @property
+    def gaussian(self) -> bool:
+        return isinstance(self.activation, activations.Identity)
+
+
+@struct
+class LRU(Cell):
+    """A linear recurrent unit: y_t = Re(C h_t) / sqrt n,  h_t = lam h_{t-1} + g (sigma_u / sqrt(2 d)) B x_t,  h_0 = 0.
+
+    lam = exp(-exp(nu) + i exp(theta)) is complex, one for each of n units, and so are B and C, whose real and imaginary
+    parts are N(0, 1); g = exp(gamma). At the start |lam|^2 is uniform between r_min^2 and r_max^2, the phase exp(theta)
+    uniform between 0 and max_phase, and g = sqrt(1 - |lam|^2). What is trained are nu, theta, gamma, B and C.
+
+    Where lam may come close to 1 in modulus, memory fades like a power of the lag, where that of `Elman` fades
+    geometrically.
+
+    Args:
+        r_min, r_max: 0 <= r_min < r_max <= 1.
+        max_phase: in (0, 2 pi].
+        sigma_u: standard deviation of the input weights. A leaf.
+        train: trained groups, letters out of "ntgBC": nu, theta, gamma, B, C.
+
+    Raises:
+        ValueError: a ring or a phase that is none, a negative or non-finite scale, train letters out of place.
+
+    Reference: orvieto2023lru (the cell); its kernel is derived here, state_space.1 to state_space.4.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ntkseq import kernels
+        >>> from ntkseq.blocks import Linear, Recurrent
+        >>> from ntkseq.cells import LRU
+        >>> layer = (Recurrent(LRU(r_min=0.4, r_max=0.9)), Linear(2**0.5), "relu")
+        >>> kernels.Serial(*layer, read="last")(jnp.ones((3, 5, 2))).shape
+        (3, 3)
+    """
+
+    r_min: float = static(default=0.0)
+    r_max: float = static(default=1.0)
+    max_phase: float = static(default=2 * math.pi)
+    sigma_u: Any = 1.0
+    train: str = static(default="ntgBC")
+
+    def __post_init__(self) -> None:
+        ring = [_checks.nonnegative(name, getattr(self, name)) for name in ("r_min", "r_max")]
+        if not ring[0] < ring[1] <= 1:
+            raise ValueError(f"the ring must have 0 <= r_min < r_max <= 1; got r_min={ring[0]:g}, r_max={ring[1]:g}.")
+        phase = _checks.nonnegative("max_phase", self.max_phase, positive=True)
+        if phase > 2 * math.pi:
+            raise ValueError(f"max_phase must be at most 2 pi; got {phase:g}.")
+        fill(self, r_min=ring[0], r_max=ring[1], max_phase=phase)
+        _checks.scale("sigma_u", self.sigma_u)
+        check_letters(self.train, "ntgBC")
+
+    @property
+    def gaussian(self) -> bool:
+        return True

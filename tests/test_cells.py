@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ntkseq import blocks
-from ntkseq.cells import Elman
+from ntkseq.cells import LRU, Elman
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,12 @@ from ntkseq.cells import Elman
         (lambda: Elman(sigma_w=-1.0), "sigma_w"),
         (lambda: Elman(sigma_u=float("nan")), "sigma_u"),
         (lambda: Elman(train="WV"), "letters out of 'WUb'"),
+        (lambda: LRU(0.5, 0.5), "0 <= r_min < r_max <= 1"),
+        (lambda: LRU(r_max=1.1), "r_max <= 1"),
+        (lambda: LRU(r_min=-0.1), "r_min"),
+        (lambda: LRU(max_phase=7.0), "at most 2 pi"),
+        (lambda: LRU(max_phase=0.0), "max_phase"),
+        (lambda: LRU(train="WU"), "letters out of 'ntgBC'"),
         (lambda: blocks.Recurrent("elman"), "cell must be"),
         (lambda: blocks.Recurrent(blocks.Linear()), "cell must be"),
         (lambda: blocks.Recurrent(Elman(), "sideways"), "direction"),

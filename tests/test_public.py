@@ -32,7 +32,7 @@ SURFACE = {
         "rademacher_each_step", "rademacher_steps", "sakai_imaizumi2026", "sample_size", "target_risk",
         "trauger_tewari2024", "truong2024", "wang_shen2021",
     ],
-    "ntkseq.cells": ["Cell", "Elman"],
+    "ntkseq.cells": ["Cell", "Elman", "LRU"],
     "ntkseq.concepts": [
         "Additive", "Complexity", "NVariable", "PositionToPosition", "Sample", "Series", "Target",
         "WholeSequence", "complexity", "sample", "series",
@@ -52,9 +52,9 @@ SURFACE = {
     "ntkseq.data.tasks": ["Support", "Tasks", "few_shot_tasks", "linear_regression", "sinusoids"],
     "ntkseq.data.text": ["decode", "descriptions", "encode", "one_hot_letters", "placed", "read", "windows"],
     "ntkseq.empirical": [
-        "AttentionWeights", "Average", "Cheapest", "Convergence", "Jacobian", "Method", "NTK", "Plan", "Products",
-        "Sketch", "Structured", "Taylor", "attention_weights", "average", "calibrate", "convergence", "linearize",
-        "taylor",
+        "AttentionWeights", "Average", "Cheapest", "Convergence", "Jacobian", "Method", "NTK", "Plan",
+        "Products", "Sketch", "Structured", "Taylor", "attention_weights", "average", "calibrate",
+        "convergence", "linearize", "taylor",
     ],
     "ntkseq.grams": [
         "AuditedGram", "DenseGram", "Gram", "LazyGram", "Operator", "PrecisionWarning", "as_gram", "audit",

@@ -102,7 +102,7 @@ def by_series(parts: tuple[blocks.Block, ...]) -> bool:
     """Whether the duals of an activation are sums of a series."""
     inner = [part.blocks for part in parts if isinstance(part, blocks.Residual)]
     own = [part.activation for part in parts if isinstance(part, blocks.Nonlinearity)]
-    own += [part.cell.activation for part in parts if isinstance(part, blocks.Recurrent)]
+    own += [getattr(part.cell, "activation", None) for part in parts if isinstance(part, blocks.Recurrent)]
     return any(isinstance(act, activations.Smooth) for act in own) or any(map(by_series, inner))
 
 
@@ -143,7 +143,7 @@ def _checked(parts: tuple[blocks.Block, ...], wide: bool, gaussian: bool, raw: b
         elif isinstance(part, blocks.Nonlinearity):
             gaussian = gaussian and _is_identity(part)
         elif isinstance(part, blocks.Recurrent):
-            wide, gaussian = True, _is_linear(part)
+            wide, gaussian = True, part.cell.gaussian
         elif projects:
             wide, gaussian = True, gaussian or not getattr(part, "skip", False)
     return wide, gaussian
@@ -153,7 +153,7 @@ def _branch(block: blocks.Residual) -> None:
     for last in reversed(block.blocks):
         if isinstance(last, blocks.Linear) or (isinstance(last, blocks.Attention) and last.project and not last.skip):
             return
-        if isinstance(last, blocks.Recurrent) and _is_linear(last):
+        if isinstance(last, blocks.Recurrent) and last.cell.gaussian:
             return
         if not isinstance(last, (blocks.LayerNorm, blocks.Positions)) and not _is_identity(last):
             break
@@ -166,11 +166,6 @@ def _branch(block: blocks.Residual) -> None:
 
 def _is_identity(block: blocks.Block) -> bool:
     return isinstance(block, blocks.Nonlinearity) and isinstance(block.activation, activations.Identity)
-
-
-def _is_linear(block: blocks.Recurrent) -> bool:
-    """Whether the states are Gaussian."""
-    return isinstance(block.cell.activation, activations.Identity)
 
 
 def without_identities(parts: tuple[blocks.Block, ...]) -> tuple[blocks.Block, ...]:

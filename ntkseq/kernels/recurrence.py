@@ -11,30 +11,41 @@ weight that an output reads meets itself again, so one W at all steps changes no
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkseq import activations, blocks
+from ntkseq import blocks, cells
 from ntkseq._precision import safe_sqrt
 from ntkseq.activations import is_rectifier
 from ntkseq.cells import Elman
-from ntkseq.kernels import duals, tokens
+from ntkseq.kernels import duals, lru, tokens
 from ntkseq.kernels.chordal import second_moment
 from ntkseq.kernels.tokens import Context, Entry, How, Own, Pair, Rule
 from ntkseq.kernels.tokenwise import activation_enter, activation_pair
 
 
+class CellRule(NamedTuple):
+    """How a cell acts on tokens in the order in which it visits them.
+
+    alone(cell, own, context) -> (entry, standard deviations of what it gives, (n, t));
+    pair(cell, left, right, pair, how) -> pair behind it.
+    """
+
+    alone: Callable[[Any, Own, Context], tuple[Entry, Array]]
+    pair: Callable[[Any, Entry, Entry, Pair, How], Pair]
+
+
 def _enter(block: blocks.Recurrent, own: Own, context: Context) -> tuple[Entry, Float[Array, "n t"]]:
-    ways = []
-    th = None if own.th is None else jnp.diagonal(own.th, axis1=1, axis2=2)
+    alone, ways = CELLS[type(block.cell)].alone, []
     if block.direction != "backward":
-        ways.append(_alone(block.cell, own.std, th, context))
+        ways.append(alone(block.cell, own, context))
     if block.direction != "forward":
         turn = _turned(context.inside)
-        entry, h = _alone(block.cell, _take(own.std, turn), None if th is None else _take(th, turn), context)
+        entry, h = alone(block.cell, _own_turned(own, turn), context)
         ways.append((entry | {"turn": turn}, _take(h, turn)))
     if len(ways) == 1:
         return {"ways": (ways[0][0],)}, ways[0][1]
@@ -46,7 +57,9 @@ def _enter(block: blocks.Recurrent, own: Own, context: Context) -> tuple[Entry, 
 
 def _pair(block: blocks.Recurrent, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
     ways = [
-        _states(block.cell, one, two, pair, how) if "turn" not in one else _back(block.cell, one, two, pair, how)
+        CELLS[type(block.cell)].pair(block.cell, one, two, pair, how)
+        if "turn" not in one
+        else _back(block.cell, one, two, pair, how)
         for one, two in zip(left["ways"], right["ways"], strict=True)
     ]
     if len(ways) == 1:
@@ -61,12 +74,8 @@ RECURRENT = Rule(None, _enter, _pair)
 # ----------------------------------------------------------------------------------------------------- one direction
 
 
-def _alone(cell: Elman, x: Array, thx: Array | None, context: Context) -> tuple[Entry, Float[Array, "n t"]]:
-    """What pairs need of each sequence, and the standard deviations of its states.
-
-    Args:
-        x: standard deviations of its tokens, (n, t), in the order of the recursion; thx: their tangent kernel.
-    """
+def _alone(cell: Elman, own: Own, context: Context) -> tuple[Entry, Float[Array, "n t"]]:
+    x, thx = own.std, None if own.th is None else jnp.diagonal(own.th, axis1=1, axis2=2)
     raw, letters = context.raw, context.letters(cell)
     w2, u2 = cell.sigma_w**2, cell.sigma_u**2
 
@@ -75,9 +84,9 @@ def _alone(cell: Elman, x: Array, thx: Array | None, context: Context) -> tuple[
         xt, tangent = now
         u = safe_sqrt(w2 * h**2 + u2 * xt**2 + cell.sigma_b**2)
         new = u2 * tangent
-        for group, own in (("W", h**2 if raw else w2 * h**2), ("U", xt**2 if raw else u2 * xt**2),
+        for group, mine in (("W", h**2 if raw else w2 * h**2), ("U", xt**2 if raw else u2 * xt**2),
                            ("b", jnp.ones_like(h) if raw else cell.sigma_b**2)):  # fmt: skip
-            new = new + (own if group in letters else 0)
+            new = new + (mine if group in letters else 0)
         # what was rounded before counts by its share of what is now
         share = jnp.maximum(w2 * h**2 * tokens.inverse(u**2), w2 * th * tokens.inverse(w2 * th + new))
         after, slope = _behind(cell, u)
@@ -89,15 +98,15 @@ def _alone(cell: Elman, x: Array, thx: Array | None, context: Context) -> tuple[
     context.rounds.append(jax.lax.stop_gradient(rounds))
     u, before = context.rattle(u.T), before.T
     inv = tokens.inverse(u)
-    own = {"h": cell.sigma_w * before * inv, "x": cell.sigma_u * x * inv, "b": cell.sigma_b * inv}
-    entry, h = ({}, u) if _linear(cell) else activation_enter(_phi(cell), Own(u, u, None), context)
-    return own | {"before": before, "in": x, "phi": entry}, h
+    shares = {"h": cell.sigma_w * before * inv, "x": cell.sigma_u * x * inv, "b": cell.sigma_b * inv}
+    entry, h = ({}, u) if cell.gaussian else activation_enter(_phi(cell), Own(u, u, None), context)
+    return shares | {"before": before, "in": x, "phi": entry}, h
 
 
 def _behind(cell: Elman, u: Array) -> tuple[Array, Array]:
     """The standard deviation behind the activation, and the mean square of its slope."""
     act = cell.activation
-    if _linear(cell):
+    if cell.gaussian:
         return u, jnp.ones_like(u)
     if is_rectifier(act):
         moment = jnp.asarray(second_moment(act.positive, act.negative), u.dtype)
@@ -110,10 +119,6 @@ def _behind(cell: Elman, u: Array) -> tuple[Array, Array]:
 
 def _phi(cell: Elman) -> blocks.Nonlinearity:
     return blocks.Nonlinearity(cell.activation)
-
-
-def _linear(cell: Elman) -> bool:
-    return isinstance(cell.activation, activations.Identity)
 
 
 def _states(cell: Elman, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
@@ -135,7 +140,7 @@ def _states(cell: Elman, left: Entry, right: Entry, pair: Pair, how: How) -> Pai
             if "b" in cell.train:
                 th = th + own_b
         states = Pair(z, th)
-        if not _linear(cell):
+        if not cell.gaussian:
             states = activation_pair(_phi(cell), one["phi"], right["phi"], states, how._replace(row=at))
         return states, states
 
@@ -162,16 +167,24 @@ def _turned(inside: Array) -> Array:
     return jnp.where(inside, length - 1 - at, at)
 
 
+def _own_turned(own: Own, turn: Array) -> Own:
+    both = lambda a: jnp.take_along_axis(jnp.take_along_axis(a, turn[:, :, None], 1), turn[:, None, :], 2)  # noqa: E731
+    return Own(_take(own.std, turn), both(own.z), None if own.th is None else both(own.th))
+
+
 def _take(a: Float[Array, "n t"], turn: Array) -> Float[Array, "n t"]:
     return jnp.take_along_axis(a, turn, axis=1)
 
 
-def _back(cell: Elman, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
-    one, two = left["turn"], right["turn"]
+def _back(cell: cells.Cell, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
+    one, two, rule = left["turn"], right["turn"], CELLS[type(cell)].pair
 
     def turned(a: Array) -> Array:
         a = jnp.take_along_axis(a, one[:, None, :, None], axis=2)
         return jnp.take_along_axis(a, two[None, :, None, :], axis=3)
 
     without = lambda entry: {k: leaf for k, leaf in entry.items() if k != "turn"}  # noqa: E731
-    return jax.tree.map(turned, _states(cell, without(left), without(right), jax.tree.map(turned, pair), how))
+    return jax.tree.map(turned, rule(cell, without(left), without(right), jax.tree.map(turned, pair), how))
+
+
+CELLS: dict[type, CellRule] = {Elman: CellRule(_alone, _states), cells.LRU: CellRule(lru.alone, lru.pair)}

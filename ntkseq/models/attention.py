@@ -89,6 +89,18 @@ def shapes(
     return tuple(trees), fan_in
 
 
+def started(parts: tuple[blocks.Block, ...], raw: tuple[Params, ...]) -> tuple[Params, ...]:
+    """The parameters of blocks in a row at the start of training, from standard normal numbers."""
+    trees = []
+    for block, own in zip(parts, raw, strict=True):
+        if isinstance(block, blocks.Recurrent):
+            own = recurrence.started(block, own)
+        elif isinstance(block, blocks.Residual):
+            own = {"blocks": started(block.blocks, own["blocks"])}
+        trees.append(own)
+    return tuple(trees)
+
+
 def forward(
     parts: tuple[blocks.Block, ...],
     params: tuple[Params, ...],

@@ -64,7 +64,12 @@ class Model(abc.ABC):
         x = _checks.example("x", x, self.axes)
         leaves, tree = jax.tree.flatten(self.shapes(x.shape))
         keys = jax.random.split(key, len(leaves))
-        return tree.unflatten([jax.random.normal(k, s.shape, x.dtype) for k, s in zip(keys, leaves, strict=True)])
+        raw = tree.unflatten([jax.random.normal(k, s.shape, x.dtype) for k, s in zip(keys, leaves, strict=True)])
+        return self.started(raw)
+
+    def started(self, raw: Params) -> Params:
+        """The parameters at the start of training, from standard normal numbers; for most networks these themselves."""
+        return raw
 
     def _check_params(self, params: Params, x: Array) -> None:
         """Raise if the parameters are not those of this model for an example like x."""

@@ -105,6 +105,9 @@ class Serial(Model):
         trees, out = attention.shapes(self.blocks, t, d, widths)
         return {"blocks": trees, "R": Shape(self.outputs, out)}
 
+    def started(self, raw: Params) -> Params:
+        return raw | {"blocks": attention.started(self.blocks, raw["blocks"])}
+
     def apply(self, params: Params, x: ArrayLike, length: Number | None = None) -> Float[Array, " o"]:
         x, length = _checks.sequence("x", x, length)
         self._check_params(params, x)

@@ -14,7 +14,7 @@ import pytest
 from ntkseq import activations, blocks
 from ntkseq._struct import struct
 from ntkseq.blocks import Linear
-from ntkseq.cells import Elman
+from ntkseq.cells import LRU, Elman
 from ntkseq.empirical import NTK, Cheapest, Jacobian, Method, Products, Sketch
 from ntkseq.empirical.versions import cast
 from ntkseq.kernels import (
@@ -138,6 +138,9 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
     ),
     "recurrent block, both directions, attention": (
         lambda: Serial(blocks.Recurrent(Elman(sigma_w=1.3, sigma_b=0.1), "both"), blocks.Attention(0.5)), tokens,
+    ),
+    "linear recurrent unit, both directions": (
+        lambda: Serial(blocks.Recurrent(LRU(0.3, 0.95, 2.0), "both"), Linear(1.4)), tokens,
     ),
     "recurrent blocks, erf over relu, last": (
         lambda: Serial(blocks.Recurrent(Elman()), blocks.Recurrent(Elman("erf", 1.2), "backward"), read="last"),

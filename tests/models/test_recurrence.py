@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from ntkseq.blocks import Recurrent
-from ntkseq.cells import Elman
+from ntkseq.cells import LRU, Elman
 from ntkseq.models.serial import Serial
 
 X = jnp.ones((4, 2), jnp.float32)
@@ -31,3 +32,34 @@ def test_only_trained_groups_have_gradients(train: str) -> None:
 def test_one_unit_leaves_the_other_direction_empty() -> None:
     model = Serial(Recurrent(Elman(), "both"), width=1)
     assert bool(jnp.isfinite(model.apply(model.init(jax.random.key(0), X), X)).all())
+
+
+@pytest.mark.parametrize("direction", ["forward", "both"])
+def test_a_linear_recurrent_unit_is_its_complex_recursion_and_starts_in_its_ring(direction: str, x64: None) -> None:
+    model = Serial(Recurrent(LRU(0.4, 0.8, 1.5, sigma_u=0.7), direction), width=6, read="last")
+    x = jax.random.normal(jax.random.key(1), (4, 2), jnp.float64)
+    params = model.init(jax.random.key(0), x)
+    own = params["blocks"][0]["forward"] if direction == "both" else params["blocks"][0]
+    p = {name: np.asarray(leaf) for name, leaf in own.items()}
+    lam = np.exp(-np.exp(p["nu"]) + 1j * np.exp(p["theta"]))
+    assert (np.abs(lam) > 0.4).all() and (np.abs(lam) < 0.8).all() and (np.exp(p["theta"]) < 1.5).all()
+    np.testing.assert_allclose(np.exp(p["gamma"]), np.sqrt(1 - np.abs(lam) ** 2), rtol=1e-12)
+    B, C = (p[name][..., 0] + 1j * p[name][..., 1] for name in "BC")
+    h = np.zeros(len(lam))
+    for token in np.asarray(x):
+        h = lam * h + np.exp(p["gamma"]) * 0.7 / 2 * (B @ token)
+    states = (C @ h).real / np.sqrt(len(lam))
+    R = np.asarray(params["R"])[0]
+    if direction == "forward":
+        assert float(model.apply(params, x)[0]) == pytest.approx(R @ states / np.sqrt(6), rel=1e-10)
+    else:
+        got = model.with_(outputs=6).apply({**params, "R": np.sqrt(6) * jnp.eye(6)}, x)
+        np.testing.assert_allclose(got[:3], states, rtol=1e-10)
+
+
+@pytest.mark.parametrize("train", ["", "n", "tC", "gB"])
+def test_only_trained_groups_of_a_linear_recurrent_unit_have_gradients(train: str) -> None:
+    model = Serial(Recurrent(LRU(train=train)), width=3)
+    params = model.init(jax.random.key(0), X)
+    grads = jax.grad(lambda p: model.apply(p, X)[0])(params)["blocks"][0]
+    assert {name[0] for name, leaf in grads.items() if bool(jnp.any(leaf != 0))} == set(train)
