@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
 import re
 from collections.abc import Mapping
@@ -33,7 +34,10 @@ def bibtex(key: str) -> str:
         }
     """
     if not isinstance(key, str) or key not in ENTRIES:
-        raise ValueError(f"unknown reference key {shown(key)}; the known ones are {', '.join(KEYS)}.")
+        near = difflib.get_close_matches(key, KEYS, n=5, cutoff=0.4) if isinstance(key, str) else []
+        hint = f"; near it: {', '.join(near)}" if near else ""
+        where = f"All {len(KEYS)}, {KEYS[0]} to {KEYS[-1]}, are in ntkseq.references.KEYS."
+        raise ValueError(f"unknown reference key {shown(key)}{hint}. {where}")
     entry = ENTRIES[key]
     fields = {"author": entry.authors, "title": entry.title, "year": str(entry.year)}
     if entry.venue:

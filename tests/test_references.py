@@ -62,6 +62,16 @@ def test_cite_of_keys_and_of_an_object_without_references():
     assert references.cite(object(), 3) == ""
 
 
+@pytest.mark.parametrize("key", ["arora2019", "zzz", None, 10**400])
+def test_an_unknown_key_is_answered_in_one_short_line(key):
+    with pytest.raises(
+        ValueError, match=r"unknown reference key .* All \d+, .* are in ntkseq.references.KEYS"
+    ) as caught:
+        references.bibtex(key)
+    assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
+    assert key != "arora2019" or "arora2019finegrained" in str(caught.value)
+
+
 def test_an_object_that_contains_itself_is_visited_once():
     loop: list = [Part()]
     loop.append(loop)
@@ -117,7 +127,7 @@ def test_objects_of_other_libraries_are_not_read_for_keys():
     assert references.cite(Other()) == ""
 
 
-def test_an_unknown_key_is_an_error_that_lists_the_known_ones():
+def test_an_unknown_key_is_an_error_that_says_which_ones_there_are():
     with pytest.raises(ValueError, match="allenzhu2019rnn"):
         references.cite("nobody1900")
 

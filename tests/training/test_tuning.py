@@ -115,7 +115,7 @@ def test_by_default_the_positive_numbers_are_trained_and_zeros_stay() -> None:
     kernel = Recurrent(sigma_w=1, activation=activations.LeakyRelu(0.2))  # an int is a number as well
     x = vectors(8, 6).reshape(8, 3, 2).astype(np.float32)
     fitted = tune(kernel, x, x.sum(axis=(1, 2)), steps=3, lengths=np.array([3, 2, 1, 3, 3, 2, 1, 3]))
-    assert sorted(fitted.trained) == ["activation.slope", "sigma_u", "sigma_r", "sigma_w"]
+    assert sorted(fitted.trained) == ["activation.slope", "sigma_r", "sigma_u", "sigma_w"]
     new = fitted.kernel
     assert isinstance(new, Recurrent) and new.sigma_b == 0.0 and new.sigma_w == fitted.trained["sigma_w"] != 1
     assert fitted.reg == 1e-2 and fitted.history.shape == (4,)
