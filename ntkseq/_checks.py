@@ -28,6 +28,7 @@ from ntkseq._values import choice as choice
 from ntkseq._values import flag as flag
 from ntkseq._values import float_dtype as float_dtype
 from ntkseq._values import function as function
+from ntkseq._values import hashes as hashes
 from ntkseq._values import integer as integer
 from ntkseq._values import is_concrete as is_concrete
 from ntkseq._values import kind as kind

@@ -104,6 +104,15 @@ def function(name: str, value: object, takes: str) -> Any:
     return value
 
 
+def hashes(value: object) -> bool:
+    """Whether a value and all that it holds can be hashed, as what programs are compiled for must be."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
 def flag(name: str, value: object) -> bool:
     """Check a choice between True and False."""
     if not isinstance(value, (bool, np.bool_)):

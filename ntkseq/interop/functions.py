@@ -57,11 +57,8 @@ class Function:
         fill(self, held=jax.tree.map(_own, self.held))
         leaves, tree = jax.tree.flatten(self.held)
         key = (self.join, self.structure, tree, tuple(map(_identity, leaves)), self.call, self.batched)
-        try:
-            hash(key)
-        except TypeError:  # arrays among what the guest calls structure: this function is equal to itself only
-            key = (id(self),)
-        fill(self, _key=key)
+        # with arrays among what the guest calls structure this function is equal to itself only
+        fill(self, _key=key if _checks.hashes(key) else (id(self),))
 
     def __call__(self, params: PyTree, x: Inputs, *length: Any) -> PyTree:
         """The model at these parameters on one example, and its length for a model or a `call` that takes one."""
@@ -108,8 +105,4 @@ def _own(leaf: ArrayLike) -> Any:
 
 def _identity(leaf: ArrayLike) -> Any:
     """Arrays by identity, since to compare their numbers costs more than it spares; the rest by value and type."""
-    try:
-        hash(leaf)
-    except TypeError:
-        return id(leaf)
-    return type(leaf), leaf
+    return (type(leaf), leaf) if _checks.hashes(leaf) else id(leaf)

@@ -120,7 +120,7 @@ def _grid(lay: Layers, below: PyTree, left: Side, right: Side, jolt: Array | Non
 
     def step(state: State, now: PyTree) -> tuple[State, State]:
         side, low = now
-        state = jax.tree.map(lambda a: jnp.concatenate([jnp.zeros_like(a[..., :1]), a[..., :-1]], axis=-1), state)
+        state = jax.tree.map(lambda a: shift(a, -1), state)
         if is_rectifier(lay.activation):
             state = _chord(lay, state, low, side, two)
         else:

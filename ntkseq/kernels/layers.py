@@ -145,8 +145,8 @@ def _ratio(a: Array, b: Array) -> Array:
 
 def shift(x: Array, axis: int = 1) -> Array:
     """The value at the step before, zero at the first, along the axis of time."""
-    x = jnp.moveaxis(x, axis, 0)
-    return jnp.moveaxis(jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]]), 0, axis)
+    first = jax.lax.slice_in_dim(x, 0, 1, axis=axis)
+    return jnp.concatenate([jnp.zeros_like(first), jax.lax.slice_in_dim(x, 0, x.shape[axis] - 1, axis=axis)], axis=axis)
 
 
 def read_weights(read: str, inside: Bool[Array, "n t"], lengths: Array, dtype: DType) -> Float[Array, "n t"]:

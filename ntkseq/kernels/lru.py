@@ -22,11 +22,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.special import factorial
 
 from ntkseq._precision import safe_sqrt
 from ntkseq.cells import LRU
 from ntkseq.kernels import tokens
 from ntkseq.kernels.chordal import unfold
+from ntkseq.kernels.layers import shift
 from ntkseq.kernels.tokens import Context, Entry, How, Own, Pair, column, covariance, inverse, row
 
 _SERIES = 0.5  # phases times lags below which the moments of the phase are sums of their series
@@ -72,8 +74,7 @@ def _phase(gap: np.ndarray, f: float, power: int) -> np.ndarray:
     x = f * gap
     near = x < _SERIES
     k = np.arange(12)[:, None]
-    signs = (-1.0) ** k / np.array([float(np.prod(np.arange(1.0, 2 * i + 1))) for i in range(12)])[:, None]
-    series = np.sum(signs * np.where(near, x, 0.0) ** (2 * k) / (2 * k + power + 1), axis=0)
+    series = np.sum((-1.0) ** k / factorial(2 * k) * np.where(near, x, 0.0) ** (2 * k) / (2 * k + power + 1), axis=0)
     y = np.where(near, 1.0, x)
     far = np.sin(y) / y
     if power:
@@ -102,7 +103,8 @@ def pair(cell: LRU, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
     table = moments(t, cell.r_min, cell.r_max, cell.max_phase)
     kap = covariance(left["in"], right["in"], pair.z)
     plain = _table(table.plain, kap)
-    k = cell.sigma_u**2 * _convolve(kap, plain)
+    unit = _convolve(kap, plain)
+    k = cell.sigma_u**2 * unit
     eps = float(jnp.finfo(k.dtype).eps)
     noise = 4 * eps * row(left["gross"]) * column(right["gross"])
     z = tokens.settle((1 - k * row(inverse(left["out"])) * column(inverse(right["out"]))) / 2, noise, how)
@@ -112,7 +114,7 @@ def pair(cell: LRU, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
     own = count * table.plain + ("n" in cell.train) * table.radius + ("t" in cell.train) * table.phase
     th = cell.sigma_u**2 * (_convolve(pair.th, plain) + _convolve(kap, _table(own, kap)))
     if "B" in cell.train:
-        th = th + (k if not how.raw else _convolve(kap, plain))
+        th = th + (unit if how.raw else k)
     return Pair(z, th)
 
 
@@ -129,6 +131,6 @@ def _convolve(grid: Float[Array, "n m t s"], table: Float[Array, "p q"]) -> Floa
         total, late = carry
         toeplitz = jnp.where(lag >= 0, weights[jnp.maximum(lag, 0)], 0)
         total = total + jnp.einsum("nmtq,qs->nmts", late, toeplitz, precision="highest")
-        return (total, jnp.concatenate([jnp.zeros_like(late[:, :, :1]), late[:, :, :-1]], axis=2)), None
+        return (total, shift(late, axis=2)), None
 
     return jax.lax.scan(add, (jnp.zeros_like(grid), grid), table[:t, :s])[0][0]

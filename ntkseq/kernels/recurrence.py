@@ -20,12 +20,11 @@ from jaxtyping import Array, Float
 
 from ntkseq import blocks, cells
 from ntkseq._precision import safe_sqrt
-from ntkseq.activations import is_rectifier
 from ntkseq.cells import Elman
-from ntkseq.kernels import duals, lru, tokens
-from ntkseq.kernels.chordal import second_moment
+from ntkseq.kernels import lru, tokens
+from ntkseq.kernels.layers import shift
 from ntkseq.kernels.tokens import Context, Entry, How, Own, Pair, Rule
-from ntkseq.kernels.tokenwise import activation_enter, activation_pair
+from ntkseq.kernels.tokenwise import activation_pair, behind
 
 
 class CellRule(NamedTuple):
@@ -46,7 +45,7 @@ def _enter(block: blocks.Recurrent, own: Own, context: Context) -> tuple[Entry, 
     if block.direction != "forward":
         turn = _turned(context.inside)
         entry, h = alone(block.cell, _own_turned(own, turn), context)
-        ways.append((entry | {"turn": turn}, _take(h, turn)))
+        ways.append((entry | {"turn": turn}, _rows(h, turn)))
     if len(ways) == 1:
         return {"ways": (ways[0][0],)}, ways[0][1]
     (forward, one), (backward, two) = ways
@@ -56,12 +55,8 @@ def _enter(block: blocks.Recurrent, own: Own, context: Context) -> tuple[Entry, 
 
 
 def _pair(block: blocks.Recurrent, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
-    ways = [
-        CELLS[type(block.cell)].pair(block.cell, one, two, pair, how)
-        if "turn" not in one
-        else _back(block.cell, one, two, pair, how)
-        for one, two in zip(left["ways"], right["ways"], strict=True)
-    ]
+    both = zip(left["ways"], right["ways"], strict=True)
+    ways = [_one_way(block.cell, one, two, pair, how) for one, two in both]
     if len(ways) == 1:
         return ways[0]
     forward, backward = ways
@@ -89,7 +84,7 @@ def _alone(cell: Elman, own: Own, context: Context) -> tuple[Entry, Float[Array,
             new = new + (mine if group in letters else 0)
         # what was rounded before counts by its share of what is now
         share = jnp.maximum(w2 * h**2 * tokens.inverse(u**2), w2 * th * tokens.inverse(w2 * th + new))
-        after, slope = _behind(cell, u)
+        _, after, slope = behind(cell.activation, u)
         return (after, slope * (w2 * th + new), 1 + share * rounds), (u, h)
 
     zero = jnp.zeros_like(x[:, 0])
@@ -99,36 +94,18 @@ def _alone(cell: Elman, own: Own, context: Context) -> tuple[Entry, Float[Array,
     u, before = context.rattle(u.T), before.T
     inv = tokens.inverse(u)
     shares = {"h": cell.sigma_w * before * inv, "x": cell.sigma_u * x * inv, "b": cell.sigma_b * inv}
-    entry, h = ({}, u) if cell.gaussian else activation_enter(_phi(cell), Own(u, u, None), context)
+    entry, h, _ = behind(cell.activation, u)
     return shares | {"before": before, "in": x, "phi": entry}, h
-
-
-def _behind(cell: Elman, u: Array) -> tuple[Array, Array]:
-    """The standard deviation behind the activation, and the mean square of its slope."""
-    act = cell.activation
-    if cell.gaussian:
-        return u, jnp.ones_like(u)
-    if is_rectifier(act):
-        moment = jnp.asarray(second_moment(act.positive, act.negative), u.dtype)
-        return safe_sqrt(moment) * u, jnp.broadcast_to(moment, u.shape)
-    it = duals.get(act)
-    moments = it.moments(u**2)
-    value, slope = it.pair(u**2, moments, moments)
-    return safe_sqrt(value), slope
-
-
-def _phi(cell: Elman) -> blocks.Nonlinearity:
-    return blocks.Nonlinearity(cell.activation)
 
 
 def _states(cell: Elman, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
     """The pairs of states from the pairs of tokens, both in the order of the recursion."""
-    w2, u2 = cell.sigma_w**2, cell.sigma_u**2
+    phi, w2, u2 = blocks.Nonlinearity(cell.activation), cell.sigma_w**2, cell.sigma_u**2
     own_w, own_u, own_b = (1, 1, 1) if how.raw else (w2, u2, cell.sigma_b**2)
 
     def step(past: Pair, now: tuple[Array, Entry, Pair]) -> tuple[Pair, Pair]:
         at, one, x = now
-        past = jax.tree.map(_slide, past)
+        past = jax.tree.map(lambda a: shift(a, -1), past)  # entry s follows from entry s - 1 of the old row
         z = tokens.mix((one["h"], right["h"], past.z), (one["x"], right["x"], x.z), (one["b"], right["b"], None))
         th = None
         if past.th is not None and x.th is not None:
@@ -139,9 +116,7 @@ def _states(cell: Elman, left: Entry, right: Entry, pair: Pair, how: How) -> Pai
                 th = th + own_u * tokens.covariance(one["in"], right["in"], x.z)
             if "b" in cell.train:
                 th = th + own_b
-        states = Pair(z, th)
-        if not cell.gaussian:
-            states = activation_pair(_phi(cell), one["phi"], right["phi"], states, how._replace(row=at))
+        states = activation_pair(phi, one["phi"], right["phi"], Pair(z, th), how._replace(row=at))
         return states, states
 
     rows = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0)[:, :, None], left)  # (t, n, 1, ...)
@@ -150,11 +125,6 @@ def _states(cell: Elman, left: Entry, right: Entry, pair: Pair, how: How) -> Pai
     steps = jnp.arange(pair.z.shape[2], dtype=jnp.int32)
     _, states = jax.lax.scan(step, start, (steps, rows, grid))
     return jax.tree.map(lambda a: jnp.moveaxis(a[:, :, :, 0], 0, 2), states)
-
-
-def _slide(a: Float[Array, "n m 1 s"]) -> Float[Array, "n m 1 s"]:
-    """Entry s of the new row follows from entry s - 1 of the old one."""
-    return jnp.concatenate([jnp.zeros_like(a[..., :1]), a[..., :-1]], axis=-1)
 
 
 # --------------------------------------------------------------------------------------------------------- backward
@@ -167,22 +137,25 @@ def _turned(inside: Array) -> Array:
     return jnp.where(inside, length - 1 - at, at)
 
 
+def _rows(a: Float[Array, "*n t"], turn: Array) -> Float[Array, "*n t"]:
+    return jnp.take_along_axis(a, turn, axis=-1)
+
+
+def _grid(a: Float[Array, "*n t s"], one: Array, two: Array) -> Float[Array, "*n t s"]:
+    return jnp.take_along_axis(jnp.take_along_axis(a, one[..., :, None], axis=-2), two[..., None, :], axis=-1)
+
+
 def _own_turned(own: Own, turn: Array) -> Own:
-    both = lambda a: jnp.take_along_axis(jnp.take_along_axis(a, turn[:, :, None], 1), turn[:, None, :], 2)  # noqa: E731
-    return Own(_take(own.std, turn), both(own.z), None if own.th is None else both(own.th))
+    grids = jax.tree.map(lambda a: _grid(a, turn, turn), Pair(own.z, own.th))
+    return Own(_rows(own.std, turn), *grids)
 
 
-def _take(a: Float[Array, "n t"], turn: Array) -> Float[Array, "n t"]:
-    return jnp.take_along_axis(a, turn, axis=1)
-
-
-def _back(cell: cells.Cell, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
-    one, two, rule = left["turn"], right["turn"], CELLS[type(cell)].pair
-
-    def turned(a: Array) -> Array:
-        a = jnp.take_along_axis(a, one[:, None, :, None], axis=2)
-        return jnp.take_along_axis(a, two[None, :, None, :], axis=3)
-
+def _one_way(cell: cells.Cell, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
+    """A pair behind one direction of a layer: where its entries hold a `turn`, the one that begins at the end."""
+    rule = CELLS[type(cell)].pair
+    if "turn" not in left:
+        return rule(cell, left, right, pair, how)
+    turned = lambda a: _grid(a, left["turn"][:, None], right["turn"][None])  # noqa: E731
     without = lambda entry: {k: leaf for k, leaf in entry.items() if k != "turn"}  # noqa: E731
     return jax.tree.map(turned, rule(cell, without(left), without(right), jax.tree.map(turned, pair), how))
 

@@ -18,15 +18,16 @@ from jaxtyping import Array, Float
 
 from ntkseq._types import PyTree
 from ntkseq.kernels.cells import Cell, Side
+from ntkseq.kernels.layers import shift
 
 
 def _time_first(tree: PyTree) -> Any:
     return jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), tree)
 
 
-def _before(tree: PyTree) -> Any:
-    """Arrays (t, ...) moved one step on: the entry at t is that of t - 1, and zero at the first."""
-    return jax.tree.map(lambda a: jnp.concatenate([jnp.zeros_like(a[:1]), a[:-1]]), tree)
+def _before(tree: PyTree, axis: int = 0) -> Any:
+    """Arrays moved one step on: the entry at t is that of t - 1, and zero at the first."""
+    return jax.tree.map(lambda a: shift(a, axis), tree)
 
 
 def last(cell: Cell, left: Side, right: Side, same: bool) -> Float[Array, "n m"]:
@@ -73,10 +74,6 @@ def all_pairs(cell: Cell, left: Side, right: Side, same: bool) -> Float[Array, "
     out = one["read"]["out"]
     shape = (out.shape[1], *right["read"]["out"].shape)
 
-    def slide(tree: PyTree) -> Any:
-        """Entry s of the new row follows from entry s - 1 of the old one."""
-        return jax.tree.map(lambda a: jnp.concatenate([jnp.zeros_like(a[..., :1]), a[..., :-1]], axis=-1), tree)
-
     def read_row(total: Array, state: PyTree, old_left: PyTree) -> tuple[Array, Any]:
         old_left = row(old_left)
         pair = cell.top_pair(state, old_left, plane["read"])
@@ -87,7 +84,7 @@ def all_pairs(cell: Cell, left: Side, right: Side, same: bool) -> Float[Array, "
         state, total = carry
         new_left, old_left = now
         total, pair = read_row(total, state, old_left)
-        state, pair = slide((state, pair))
+        state, pair = _before((state, pair), axis=-1)  # entry s follows from entry s - 1 of the old row
         return (cell.update(state, pair, row(new_left), plane["update"], same), total), None
 
     carry = (cell.zero(shape, out.dtype), jnp.zeros(shape[:2], out.dtype))

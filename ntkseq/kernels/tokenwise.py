@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
-from ntkseq import blocks
+from ntkseq import activations, blocks
 from ntkseq._precision import safe_sqrt
 from ntkseq.activations import is_rectifier
 from ntkseq.kernels import duals
@@ -62,22 +62,32 @@ def _linear_pair(block: blocks.Linear, left: Entry, right: Entry, pair: Pair, ho
 # ------------------------------------------------------------------------------------------------ Nonlinearity
 
 
-def activation_enter(block: blocks.Nonlinearity, own: Own, context: Context) -> tuple[Entry, Array]:
-    """What pairs need of each sequence at an activation, and the standard deviations behind it."""
-    act = block.activation
+def behind(
+    act: activations.Activation, std: Float[Array, "*n"]
+) -> tuple[Entry, Float[Array, "*n"], Float[Array, "*n"]]:
+    """What pairs need of each token at an activation, the standard deviation behind it, and E[phi'^2]."""
+    if isinstance(act, activations.Identity):
+        return {}, std, jnp.ones_like(std)
     if is_rectifier(act):
-        moment = jnp.asarray(second_moment(act.positive, act.negative), own.std.dtype)
-        return {}, safe_sqrt(moment) * own.std
+        moment = jnp.asarray(second_moment(act.positive, act.negative), std.dtype)
+        return {}, safe_sqrt(moment) * std, jnp.broadcast_to(moment, std.shape)
     it = duals.get(act)
-    p = own.std**2
+    p = std**2
     moments = it.moments(p)
-    std = safe_sqrt(it.pair(p, moments, moments)[0])
-    return {"in": own.std, "out": std, "moments": moments}, std
+    variance, slope = it.pair(p, moments, moments)
+    after = safe_sqrt(variance)
+    return {"in": std, "out": after, "moments": moments}, after, slope
+
+
+def _activation_enter(block: blocks.Nonlinearity, own: Own, context: Context) -> tuple[Entry, Array]:
+    return behind(block.activation, own.std)[:2]
 
 
 def activation_pair(block: blocks.Nonlinearity, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
     """A pair of sequences behind an activation."""
     act = block.activation
+    if isinstance(act, activations.Identity):
+        return pair
     if is_rectifier(act):
         gain, slope = folded(pair.z, act.positive, act.negative)
         moment = second_moment(act.positive, act.negative)
@@ -148,7 +158,7 @@ def _position_pair(block: blocks.Positions, left: Entry, right: Entry, pair: Pai
 
 RULES: dict[type, Rule] = {
     blocks.Linear: Rule(_linear_features, _linear_enter, _linear_pair),
-    blocks.Nonlinearity: Rule(None, activation_enter, activation_pair),
+    blocks.Nonlinearity: Rule(None, _activation_enter, activation_pair),
     blocks.LayerNorm: Rule(_norm_features, _norm_enter, _norm_pair),
     blocks.Positions: Rule(_position_features, _position_enter, _position_pair),
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from ntkseq.cells import LRU, Elman
 from ntkseq.kernels import lru
 from ntkseq.kernels.serial import Serial
 from ntkseq.models.serial import Serial as Network
+from tests.kernels.precision import lost_and_stated
 from tests.marks import among
 from tests.models import explicit
 
@@ -91,13 +91,7 @@ def test_what_is_stated_holds_what_single_precision_loses(name: str, kind: str) 
     elif kind == "uneven":
         x[:, ::2] *= 1e-3
     for read in ("last", "mean"):
-        kernel = Serial(*NETS[name], read=read)
-        with jax.enable_x64(True):
-            want = np.asarray(kernel(x.astype(np.float64)))
-        root = np.sqrt(np.diagonal(want))
-        single = jnp.asarray(x)
-        error = np.max(np.abs(np.asarray(kernel(single), np.float64) - want) / np.outer(root, root))
-        stated = kernel.entry_rounding(kernel.prepare(single))
+        error, stated = lost_and_stated(Serial(*NETS[name], read=read), x)
         assert error < stated
         assert kind == "near" or stated < 1e-4
 

@@ -11,6 +11,7 @@ from ntkseq import kernels
 from ntkseq.blocks import Attention, Linear, Recurrent
 from ntkseq.cells import Elman
 from ntkseq.kernels.serial import Serial
+from tests.kernels.precision import lost_and_stated
 from tests.marks import among
 
 X = np.random.default_rng(1).standard_normal((3, 4, 2))
@@ -61,12 +62,7 @@ def test_what_is_stated_holds_what_single_precision_loses(name: str, near: bool)
         x[1], x[3] = x[0] + 1e-4 * x[2], x[0]
         x[3, -1] *= 1.001
     kernel = Serial(*NETS[name])
-    with jax.enable_x64(True):
-        want = np.asarray(kernel(x.astype(np.float64)))
-    root = np.sqrt(np.diagonal(want))
-    single = jnp.asarray(x)
-    error = np.max(np.abs(np.asarray(kernel(single), np.float64) - want) / np.outer(root, root))
-    stated = kernel.entry_rounding(kernel.prepare(single))
+    error, stated = lost_and_stated(kernel, x)
     assert error < stated
     if name in ("critical relu", "relu that forgets") and not near:
         assert stated < min(2e-5, 100 * error)  # measured 14 and 36 times
@@ -75,12 +71,8 @@ def test_what_is_stated_holds_what_single_precision_loses(name: str, near: bool)
 def test_roundings_pile_up_over_a_long_critical_recurrence() -> None:
     x = np.random.default_rng(0).standard_normal((4, 100, 3)).astype(np.float32)
     kernel = Serial(*NETS["critical relu"], read="last")
-    with jax.enable_x64(True):
-        want = np.asarray(kernel(x.astype(np.float64)))
-    root = np.sqrt(np.diagonal(want))
-    single = jnp.asarray(x)
-    error = np.max(np.abs(np.asarray(kernel(single), np.float64) - want) / np.outer(root, root))
-    assert 5e-6 < error < kernel.entry_rounding(kernel.prepare(single)) < 10 * error  # measured 7e-6, 3.5 times
+    error, stated = lost_and_stated(kernel, x)
+    assert 5e-6 < error < stated < 10 * error  # measured 7e-6, 3.5 times
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import jax
 from jaxtyping import Array, Float
 
+from ntkseq._struct import fill
 from ntkseq._types import PyTree
 from ntkseq.empirical.function import Function
 from ntkseq.empirical.plan import Plan, in_words
@@ -128,8 +129,7 @@ def _with_paths(method: Method) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
 def _again(cls: type, structure: Any, leaves: Any) -> Any:
     method = object.__new__(cls)
     names, options = structure
-    for name, value in (*zip(names, leaves, strict=True), *options):
-        object.__setattr__(method, name, value)
+    fill(method, **dict(zip(names, leaves, strict=True)), **dict(options))
     return method
 
 

@@ -12,6 +12,7 @@ import jax
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
+from ntkseq._struct import fill
 from ntkseq._types import PyTree
 from ntkseq.empirical import choose, costs, late, structure
 from ntkseq.empirical.backoff import halving
@@ -42,8 +43,7 @@ class Held(Method):
     """Of a leaf that has factors and goes by its gradients all the same."""
 
     def __post_init__(self) -> None:
-        memory = None if self.memory is None else _checks.positive_int("memory", self.memory)
-        object.__setattr__(self, "memory", memory)
+        fill(self, memory=None if self.memory is None else _checks.positive_int("memory", self.memory))
 
     @abc.abstractmethod
     def keeps(self, group: Group, outputs: Outputs, speeds: costs.Speeds) -> bool:
@@ -109,7 +109,7 @@ class Ordered(Held):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "orders", choose.check_orders(self.orders))
+        fill(self, orders=choose.check_orders(self.orders))
 
     def choice(self, function: Function, x: PyTree, join: bool = True) -> Choice:
         return choose.choose(function, x, self.keeps, self._pairs, join)

@@ -8,6 +8,7 @@ import jax
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
+from ntkseq._struct import fill
 from ntkseq._types import PyTree
 from ntkseq.empirical import sketch
 from ntkseq.empirical.function import Function
@@ -43,8 +44,9 @@ class Sketch(Method):
     directions: int = 256
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", _checks.prng_key("key", self.key))
-        object.__setattr__(self, "directions", _checks.positive_int("directions", self.directions))
+        fill(
+            self, key=_checks.prng_key("key", self.key), directions=_checks.positive_int("directions", self.directions)
+        )
 
     def prepare(self, function: Function, x: PyTree) -> Float[Array, "n directions o"]:
         return sketch.features(function, x, self.key, self.directions)

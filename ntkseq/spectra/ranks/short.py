@@ -62,13 +62,11 @@ def as_rank(rank: RankLike, name: str = "rank", number: Mapping[str, Any] | None
             "that is asked for one rank."
         )
     held = _checks.named(name, rank, EffectiveRank, SHORT, "ranks.Energy(0.99) of ntkseq.spectra")
-    try:
-        hash(held)
-    except TypeError:
+    if not _checks.hashes(held):
         raise ValueError(
             f"{name} must be hashable, as programs are compiled for it; got a {type(held).__name__}. Make its class a "
             "dataclass with frozen=True."
-        ) from None
+        )
     return held
 
 

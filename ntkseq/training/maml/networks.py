@@ -199,17 +199,9 @@ def answers(f: AnyFunction, params: PyTree, inputs: Inputs) -> Float[Array, "N q
     """
     f = _checks.function("f", f, "(params, task) -> answers, such as a `learner`")
     try:
-        return (_compiled if _hashes(f) else _each)(f, params, inputs)
+        return (_compiled if _checks.hashes(f) else _each)(f, params, inputs)
     except (TypeError, IndexError, KeyError) as error:
         raise ValueError(f"f(params, task) failed: {_checks.why(error)}. Are these the params of f?") from error
-
-
-def _hashes(f: object) -> bool:
-    try:
-        hash(f)
-    except TypeError:
-        return False
-    return True
 
 
 def _each(f: AnyFunction, params: PyTree, inputs: Inputs) -> Array:
