@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ntkseq._bibliography import ENTRIES, VENUE
+from ntkseq._types import Text
 from ntkseq._values import shown
 
 __all__ = ["KEYS", "bibtex", "cite", "keys_of"]
@@ -18,7 +19,7 @@ KEYS = tuple(ENTRIES)
 """Every known reference key."""
 
 
-def bibtex(key: str) -> str:
+def bibtex(key: Text) -> str:
     """The BibTeX entry of one reference key.
 
     Raises:
