@@ -148,7 +148,7 @@ class Recurrent(Block):
 
     Args:
         cell: what it does at one step, a cell of `ntkseq.cells`.
-        direction: "forward"; "backward", from a sequence's last token to its first; "both": half of the coordinates
+        direction: "forward"; "reversed", from a sequence's last token to its first; "both": half of the coordinates
             of each token come from either direction, each with weights of its own.
 
     Raises:
@@ -168,7 +168,7 @@ class Recurrent(Block):
 
     def __post_init__(self) -> None:
         _checks.kind("cell", self.cell, cells.Cell)
-        _checks.choice("direction", self.direction, ("forward", "backward", "both"))
+        _checks.choice("direction", self.direction, ("forward", "reversed", "both"))
 
 
 def sequence(name: str, blocks: Sequence[Any]) -> tuple[Block, ...]:

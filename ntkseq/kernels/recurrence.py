@@ -40,7 +40,7 @@ class CellRule(NamedTuple):
 
 def _enter(block: blocks.Recurrent, own: Own, context: Context) -> tuple[Entry, Float[Array, "n t"]]:
     alone, ways = CELLS[type(block.cell)].alone, []
-    if block.direction != "backward":
+    if block.direction != "reversed":
         ways.append(alone(block.cell, own, context))
     if block.direction != "forward":
         turn = _turned(context.inside)
@@ -48,10 +48,10 @@ def _enter(block: blocks.Recurrent, own: Own, context: Context) -> tuple[Entry, 
         ways.append((entry | {"turn": turn}, _rows(h, turn)))
     if len(ways) == 1:
         return {"ways": (ways[0][0],)}, ways[0][1]
-    (forward, one), (backward, two) = ways
+    (forward, one), (backwards, two) = ways
     std = safe_sqrt((one**2 + two**2) / 2)
     inv = 0.5**0.5 * tokens.inverse(std)
-    return {"ways": (forward, backward), "one": one * inv, "two": two * inv}, std
+    return {"ways": (forward, backwards), "one": one * inv, "two": two * inv}, std
 
 
 def _pair(block: blocks.Recurrent, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
@@ -59,9 +59,9 @@ def _pair(block: blocks.Recurrent, left: Entry, right: Entry, pair: Pair, how: H
     ways = [_one_way(block.cell, one, two, pair, how) for one, two in both]
     if len(ways) == 1:
         return ways[0]
-    forward, backward = ways
-    z = tokens.mix((left["one"], right["one"], forward.z), (left["two"], right["two"], backward.z))
-    return Pair(z, None if forward.th is None or backward.th is None else (forward.th + backward.th) / 2)
+    forward, backwards = ways
+    z = tokens.mix((left["one"], right["one"], forward.z), (left["two"], right["two"], backwards.z))
+    return Pair(z, None if forward.th is None or backwards.th is None else (forward.th + backwards.th) / 2)
 
 
 RECURRENT = Rule(None, _enter, _pair)
@@ -127,7 +127,7 @@ def _states(cell: Elman, left: Entry, right: Entry, pair: Pair, how: How) -> Pai
     return jax.tree.map(lambda a: jnp.moveaxis(a[:, :, :, 0], 0, 2), states)
 
 
-# --------------------------------------------------------------------------------------------------------- backward
+# ---------------------------------------------------------------------------------------------------------- reversed
 
 
 def _turned(inside: Array) -> Array:

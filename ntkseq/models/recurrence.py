@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from ntkseq import blocks, cells
 from ntkseq.models.base import Params, Shape, held, product
 
-FORWARD, BACKWARD = "forward", "backward"
+FORWARD, REVERSED = "forward", "reversed"
 
 
 class CellRule(NamedTuple):
@@ -35,7 +35,7 @@ def shapes(block: blocks.Recurrent, fan_in: int, width: int) -> Params:
     """
     rule = CELLS[type(block.cell)]
     if block.direction == "both":
-        return {FORWARD: rule.shapes(width - width // 2, fan_in), BACKWARD: rule.shapes(width // 2, fan_in)}
+        return {FORWARD: rule.shapes(width - width // 2, fan_in), REVERSED: rule.shapes(width // 2, fan_in)}
     return rule.shapes(width, fan_in)
 
 
@@ -55,9 +55,9 @@ def forward(block: blocks.Recurrent, raw: Params, x: Float[Array, "t m"], inside
     at, length = jnp.arange(len(x), dtype=jnp.int32), jnp.sum(inside, dtype=jnp.int32)
     turn = jnp.where(inside, length - 1 - at, at)
     back = lambda raw: run(raw, x[turn])[turn]  # noqa: E731
-    if block.direction == BACKWARD:
+    if block.direction == REVERSED:
         return back(raw)
-    return jnp.concatenate([run(raw[FORWARD], x), back(raw[BACKWARD])], axis=1)
+    return jnp.concatenate([run(raw[FORWARD], x), back(raw[REVERSED])], axis=1)
 
 
 # ------------------------------------------------------------------------------------------------------------ Elman

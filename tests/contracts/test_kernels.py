@@ -143,7 +143,7 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
         lambda: Serial(blocks.Recurrent(LRU(0.3, 0.95, 2.0), "both"), Linear(1.4)), tokens,
     ),
     "recurrent blocks, erf over relu, last": (
-        lambda: Serial(blocks.Recurrent(Elman()), blocks.Recurrent(Elman("erf", 1.2), "backward"), read="last"),
+        lambda: Serial(blocks.Recurrent(Elman()), blocks.Recurrent(Elman("erf", 1.2), "reversed"), read="last"),
         sequences,
     ),
     "Yang's transformer": (lambda: Serial.preset("yang-transformer", depth=1), tokens),

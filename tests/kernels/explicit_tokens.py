@@ -86,7 +86,7 @@ def states(cell: Any, kap: np.ndarray, th: np.ndarray, n: int, order: np.ndarray
 def recurrent(part: blocks.Recurrent, kap: np.ndarray, th: np.ndarray, n: int, t: int, lengths: Any, raw: bool) -> Pair:
     ahead = np.tile(np.arange(t), (n, 1))
     back = np.array([[*range(length)[::-1], *range(length, t)] for length in lengths])
-    orders = {"forward": (ahead,), "backward": (back,), "both": (ahead, back)}[part.direction]
+    orders = {"forward": (ahead,), "reversed": (back,), "both": (ahead, back)}[part.direction]
     found = [states(part.cell, kap, th, n, order, raw) for order in orders]
     return sum(k for k, _ in found) / len(found), sum(h for _, h in found) / len(found)
 

@@ -58,12 +58,12 @@ def test_the_kernel_is_the_sum_over_all_pairs_of_lags(train: str, x64: None) -> 
     np.testing.assert_allclose(kernel(X, lengths=RAGGED), want, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("direction", among(("backward", "both"), ("both",)))
+@pytest.mark.parametrize("direction", among(("reversed", "both"), ("both",)))
 def test_other_directions_are_those_of_turned_sequences(direction: str, x64: None) -> None:
     turned = np.array([[*row[:length][::-1], *row[length:]] for row, length in zip(X, RAGGED, strict=True)])
     cell = LRU(0.4, 0.9, 1.0)
     ahead, back = (np.asarray(Serial(Recurrent(cell), read="mean")(x, lengths=RAGGED)) for x in (X, turned))
-    want = back if direction == "backward" else (ahead + back) / 2
+    want = back if direction == "reversed" else (ahead + back) / 2
     got = Serial(Recurrent(cell, direction), read="mean")(X, lengths=RAGGED)
     np.testing.assert_allclose(got, want, rtol=1e-12)
 

@@ -35,10 +35,10 @@ def test_two_layers_in_both_directions_are_the_bidirectional_kernel(activation: 
     np.testing.assert_allclose(Serial(layer, layer)(X, lengths=RAGGED), want, rtol=1e-12)
 
 
-def test_backward_is_forward_on_turned_sequences(x64: None) -> None:
+def test_reversed_is_forward_on_turned_sequences(x64: None) -> None:
     turned = np.array([[*row[:length][::-1], *row[length:]] for row, length in zip(X, RAGGED, strict=True)])
     parts = lambda way: (Recurrent(Elman("erf", **SCALES), way),)  # noqa: E731
-    got = Serial(*parts("backward"), read="mean")(X, lengths=RAGGED)
+    got = Serial(*parts("reversed"), read="mean")(X, lengths=RAGGED)
     np.testing.assert_allclose(got, Serial(*parts("forward"), read="mean")(turned, lengths=RAGGED), rtol=1e-12)
 
 
@@ -48,7 +48,7 @@ NETS = {
     "chaotic erf": (Recurrent(Elman("erf", 3.0, sigma_b=0.1)),),
     "linear": (Recurrent(Elman("identity", sigma_b=0.1)),),
     "relu, both ways, twice": (Recurrent(Elman(sigma_w=2**0.5), "both"), Recurrent(Elman(sigma_w=1.2), "both")),
-    "between attention": (Recurrent(Elman("erf", 1.2)), Attention(), Recurrent(Elman(sigma_w=1.2), "backward")),
+    "between attention": (Recurrent(Elman("erf", 1.2)), Attention(), Recurrent(Elman(sigma_w=1.2), "reversed")),
     "kink behind it": (Recurrent(Elman("erf", 1.2)), Linear(), "relu"),
 }
 
@@ -81,7 +81,7 @@ def test_gradients_are_those_of_finite_differences(x64: None) -> None:
         parts = (
             Recurrent(Elman("erf", s[0], s[1], s[2]), "both"),
             Attention(s[3]),
-            Recurrent(Elman(sigma_w=s[4], sigma_b=s[2]), "backward"),
+            Recurrent(Elman(sigma_w=s[4], sigma_b=s[2]), "reversed"),
         )
         return jnp.sum(Serial(*parts)(X, lengths=RAGGED) * jnp.arange(9.0).reshape(3, 3))
 

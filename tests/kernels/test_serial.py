@@ -82,7 +82,7 @@ NETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "recurrence, attention, recurrence": (
         (
             Linear(1.1),
-            Residual(LayerNorm(0.1), Recurrent(Elman("identity", 0.6, 0.8, 0.1), "backward")),
+            Residual(LayerNorm(0.1), Recurrent(Elman("identity", 0.6, 0.8, 0.1), "reversed")),
             Attention(1.1, causal=True),
             "relu",
             Recurrent(Elman("erf", 1.3, train="U")),

@@ -18,7 +18,7 @@ def test_both_directions_share_the_width() -> None:
     model = Serial(Recurrent(Elman()), Recurrent(Elman(), "both"), width=5)
     shapes = jax.tree.map(lambda shape: shape.shape, model.shapes(X.shape))
     tree = lambda n, m: {"W": (n, n), "U": (n, m), "b": (n,)}  # noqa: E731
-    assert shapes["blocks"] == (tree(5, 2), {"forward": tree(3, 5), "backward": tree(2, 5)})
+    assert shapes["blocks"] == (tree(5, 2), {"forward": tree(3, 5), "reversed": tree(2, 5)})
 
 
 @pytest.mark.parametrize("train", ["", "Wb", "U"])

@@ -58,7 +58,7 @@ def attend(block, raw, x):
 
 def recur(block, raw, x):
     if block.direction == "both":
-        ways = [Recurrent(block.cell, way) for way in ("forward", "backward")]
+        ways = [Recurrent(block.cell, way) for way in ("forward", "reversed")]
         return np.concatenate([recur(way, raw[way.direction], x) for way in ways], axis=1)
     h, found = np.zeros(len(raw["b"])), []
     for token in x if block.direction == "forward" else x[::-1]:
@@ -123,7 +123,7 @@ NETS = {
     ),
     "residual-of-features": (Residual(Linear(), Residual(Nonlinearity("relu"), Linear()), Attention(**DIM)), Linear()),
     "positions": (Linear(), Positions(0.3, decay=0.4), "relu"),
-    "recurrences": (Recurrent(Elman("tanh", 1.3, 0.8, 0.4), "backward"), Recurrent(Elman(sigma_w=0.7), "both")),
+    "recurrences": (Recurrent(Elman("tanh", 1.3, 0.8, 0.4), "reversed"), Recurrent(Elman(sigma_w=0.7), "both")),
     "residual-recurrence": (Linear(), Residual(Recurrent(Elman("identity", 0.5))), Attention(**DIM)),
     "positions-independent-first": (Positions(0.6), Linear()),
 }
