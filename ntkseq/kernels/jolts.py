@@ -77,6 +77,7 @@ def partners(side: Side, n: int) -> Iterator[Int[np.ndarray, " n"]]:
         return
     inside = np.arange(side["x"].shape[1])[None] < side["lengths"][:, None]
     f = np.moveaxis(side["start"]["f"], 1, 2) if "start" in side else side["x"]  # (n, t, p)
+    inside = inside[:, : f.shape[1]]  # one token may be all that is read
     f = np.asarray(f, np.float64) * inside[..., None]
     yield nearest(f.reshape(n, -1), index, n)[0]
     yield from nearest(f[inside], np.nonzero(inside)[0], n)

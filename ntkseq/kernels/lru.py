@@ -16,7 +16,7 @@ On the whole disc (a, b, f = 0, 1, 2 pi) M[p, q] = [p = q] / ((p + 1)(p + 2)): a
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,12 +24,12 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import factorial
 
-from ntkseq._precision import safe_sqrt
+from ntkseq._precision import product, safe_sqrt
 from ntkseq.cells import LRU
 from ntkseq.kernels import tokens
 from ntkseq.kernels.chordal import unfold
 from ntkseq.kernels.layers import shift
-from ntkseq.kernels.tokens import Context, Entry, How, Own, Pair, column, covariance, inverse, row
+from ntkseq.kernels.tokens import Context, Entry, Features, How, Own, Pair, column, covariance, inverse, row
 
 _SERIES = 0.5  # phases times lags below which the moments of the phase are sums of their series
 
@@ -97,6 +97,39 @@ def alone(cell: LRU, own: Own, context: Context) -> tuple[Entry, Float[Array, "n
     return {"in": x, "out": std, "gross": ratio}, std
 
 
+@lru_cache(maxsize=64)
+def roots(t: int, cell: tuple[float, float, float], plain: float, radius: float, phase: float) -> np.ndarray:
+    """(t, k) float64: R R^T is this combination of the moments of lags below t, as near as float64 allows."""
+    sizes, vectors = np.linalg.eigh(sum(c * m for c, m in zip((plain, radius, phase), moments(t, *cell), strict=True)))
+    kept = sizes > np.finfo(np.float64).eps * sizes[-1]
+    return np.ascontiguousarray((vectors[:, kept] * np.sqrt(sizes[kept]))[:, ::-1])
+
+
+def pooled(cell: LRU, lagged: Features, context: Context) -> Features:
+    """Explicit features (n, 1, ...) of one sum of outputs, from the same sum of inputs at every lag, (n, t, ...)."""
+    t, ring = lagged.f.shape[1], (cell.r_min, cell.r_max, cell.max_phase)
+
+    def image(a: Array, own: tuple[float, float, float], u: Any) -> tuple[Array, Array]:
+        table = _table(roots(t, ring, *own), a) * u
+        flat = lambda z: z.reshape(len(z), 1, -1)  # noqa: E731
+        gross = product("ntp,tk->nkp", jnp.abs(a), jnp.abs(table))
+        return flat(product("ntp,tk->nkp", a, table)), flat(gross)
+
+    plain = (1.0, 0.0, 0.0)
+    f, gross = image(lagged.f, plain, cell.sigma_u)
+    std, most = (safe_sqrt(jnp.sum(a**2, axis=-1)) for a in (f, gross))
+    context.rounds.append(jax.lax.stop_gradient(jnp.max((most * inverse(std)) ** 2, axis=1)))
+    if not context.tangent:
+        return Features(context.rattle(f, gross), lagged.g[:, :1])
+    g = [image(lagged.g, plain, cell.sigma_u)]
+    own = _own(cell, "B" in cell.train and not context.raw)
+    if any(own):
+        g.append(image(lagged.f, own, cell.sigma_u))
+    if "B" in cell.train and context.raw:
+        g.append(image(lagged.f, plain, jnp.ones_like(cell.sigma_u)))
+    return Features(context.rattle(f, gross), jnp.concatenate([context.rattle(*one) for one in g], axis=-1))
+
+
 def pair(cell: LRU, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
     """A pair of sequences behind the cell."""
     t = max(pair.z.shape[2:])
@@ -110,12 +143,16 @@ def pair(cell: LRU, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
     z = tokens.settle((1 - k * row(inverse(left["out"])) * column(inverse(right["out"]))) / 2, noise, how)
     if pair.th is None:
         return Pair(z, None)
-    count = ("g" in cell.train) + ("C" in cell.train)
-    own = count * table.plain + ("n" in cell.train) * table.radius + ("t" in cell.train) * table.phase
+    own = sum(weight * moment for weight, moment in zip(_own(cell), table, strict=True))
     th = cell.sigma_u**2 * (_convolve(pair.th, plain) + _convolve(kap, _table(own, kap)))
     if "B" in cell.train:
         th = th + (unit if how.raw else k)
     return Pair(z, th)
+
+
+def _own(cell: LRU, inputs: bool = False) -> tuple[float, float, float]:
+    """How often each of the moments counts for the trained groups; B where its gradients carry sigma_u."""
+    return sum(g in cell.train for g in "gC") + float(inputs), float("n" in cell.train), float("t" in cell.train)
 
 
 def _table(values: np.ndarray, like: Array) -> Array:

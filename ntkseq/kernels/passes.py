@@ -9,13 +9,12 @@ import jax.numpy as jnp
 
 from ntkseq import activations, blocks
 from ntkseq._precision import safe_sqrt
-from ntkseq.kernels import tokens
+from ntkseq.kernels import recurrence, tokens
 from ntkseq.kernels.attention import ATTENTION
-from ntkseq.kernels.recurrence import RECURRENT
 from ntkseq.kernels.tokens import Context, Entry, Features, How, Own, Pair, Rule
 from ntkseq.kernels.tokenwise import RULES
 
-_RULES = RULES | {blocks.Attention: ATTENTION, blocks.Recurrent: RECURRENT}
+_RULES = RULES | {blocks.Attention: ATTENTION, blocks.Recurrent: recurrence.RECURRENT}
 
 
 def _rule(block: blocks.Block) -> Rule:
@@ -43,6 +42,25 @@ def through(block: blocks.Block, x: Features, context: Context) -> Features:
         g = through(part, g, context)
     join = lambda a, b: jnp.concatenate([a, b], axis=-1)  # noqa: E731
     return Features(join(x.f, g.f), join(x.g, g.g))
+
+
+def pooled_at(parts: tuple[blocks.Block, ...], read: str) -> int | None:
+    """The place of a recurrent layer of which one token, or one sum of tokens, is all that counts in the end.
+
+    Before it features pass; behind it each token stays by itself, and behind a sum nothing stands.
+    """
+    at = next((i for i, part in enumerate(parts) if not keeps_features(part)), None)
+    if at is None or not recurrence.pools(parts[at]):
+        return None
+    rest = parts[at + 1 :]
+    return at if not rest or (read in ("last", "first") and all(map(_by_itself, rest))) else None
+
+
+def _by_itself(block: blocks.Block) -> bool:
+    """Whether what a block does to a token depends on this token alone."""
+    if isinstance(block, blocks.Residual):
+        return all(map(_by_itself, block.blocks))
+    return isinstance(block, (blocks.Linear, blocks.Nonlinearity, blocks.LayerNorm))
 
 
 def width_behind(block: blocks.Block, x: Features, context: Context) -> int:

@@ -23,7 +23,7 @@ from ntkseq._precision import safe_sqrt
 from ntkseq.cells import Elman
 from ntkseq.kernels import lru, tokens
 from ntkseq.kernels.layers import shift
-from ntkseq.kernels.tokens import Context, Entry, How, Own, Pair, Rule
+from ntkseq.kernels.tokens import Context, Entry, Features, How, Own, Pair, Rule
 from ntkseq.kernels.tokenwise import activation_pair, behind
 
 
@@ -31,11 +31,14 @@ class CellRule(NamedTuple):
     """How a cell acts on tokens in the order in which it visits them.
 
     alone(cell, own, context) -> (entry, standard deviations of what it gives, (n, t));
-    pair(cell, left, right, pair, how) -> pair behind it.
+    pair(cell, left, right, pair, how) -> pair behind it;
+    pooled(cell, lagged, context) -> features of a sum of outputs from the same sum of inputs at every lag; None where
+    the cell is not linear.
     """
 
     alone: Callable[[Any, Own, Context], tuple[Entry, Array]]
     pair: Callable[[Any, Entry, Entry, Pair, How], Pair]
+    pooled: Callable[[Any, Features, Context], Features] | None = None
 
 
 def _enter(block: blocks.Recurrent, own: Own, context: Context) -> tuple[Entry, Float[Array, "n t"]]:
@@ -65,6 +68,45 @@ def _pair(block: blocks.Recurrent, left: Entry, right: Entry, pair: Pair, how: H
 
 
 RECURRENT = Rule(None, _enter, _pair)
+
+
+def pools(block: blocks.Block) -> bool:
+    """Whether `pooled` knows the cell of a block."""
+    return isinstance(block, blocks.Recurrent) and CELLS[type(block.cell)].pooled is not None
+
+
+def pooled(block: blocks.Recurrent, x: Features, read: str, inside: Array, context: Context) -> Features:
+    """Explicit features (n, 1, ...) of what is read out behind a layer; only one sum of tokens is ever expanded.
+
+    Args:
+        block: a layer that `pools`.
+        x: features (n, t, ...) of the tokens that it gets.
+        read: "last", "first", "mean" or "sum".
+        inside: (n, t), whether a token belongs to its sequence.
+        context: of the one token behind the layer.
+    """
+    rule = CELLS[type(block.cell)].pooled
+    assert rule is not None
+    ways, turn = [], _turned(inside)
+    if block.direction != "reversed":
+        ways.append(rule(block.cell, jax.tree.map(lambda a: _lagged(a, read, inside), x), context))
+    if block.direction != "forward":
+        mirrored = {"last": "first", "first": "last"}.get(read, read)
+        back = lambda a: _lagged(jnp.take_along_axis(a, turn[..., None], axis=1), mirrored, inside)  # noqa: E731
+        ways.append(rule(block.cell, jax.tree.map(back, x), context))
+    if len(ways) == 1:
+        return ways[0]
+    return jax.tree.map(lambda a, b: 0.5**0.5 * jnp.concatenate([a, b], axis=-1), *ways)
+
+
+def _lagged(a: Float[Array, "n t p"], read: str, inside: Array) -> Float[Array, "n t p"]:
+    """For every lag p the sum over the tokens s that are read out, with their weights, of the token at s - p."""
+    lag, length = jnp.arange(a.shape[1], dtype=jnp.int32)[None], jnp.sum(inside, axis=1, dtype=jnp.int32)[:, None]
+    if read in ("mean", "sum"):
+        a = jnp.cumsum(a, axis=1) / (length[..., None].astype(a.dtype) if read == "mean" else 1)
+    at = (0 if read == "first" else length - 1) - lag
+    return jnp.where((at >= 0)[..., None], jnp.take_along_axis(a, jnp.maximum(at, 0)[..., None], axis=1), 0)
+
 
 # ----------------------------------------------------------------------------------------------------- one direction
 
@@ -160,4 +202,4 @@ def _one_way(cell: cells.Cell, left: Entry, right: Entry, pair: Pair, how: How) 
     return jax.tree.map(turned, rule(cell, without(left), without(right), jax.tree.map(turned, pair), how))
 
 
-CELLS: dict[type, CellRule] = {Elman: CellRule(_alone, _states), cells.LRU: CellRule(lru.alone, lru.pair)}
+CELLS: dict[type, CellRule] = {Elman: CellRule(_alone, _states), cells.LRU: CellRule(lru.alone, lru.pair, lru.pooled)}

@@ -15,7 +15,7 @@ from ntkseq._layers import scalar
 from ntkseq._precision import product, safe_sqrt
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import AnyModel, DType, Flag, Inputs, Lengths, Number
-from ntkseq.kernels import jolts, passes, presets, scans, serial_group, tokens
+from ntkseq.kernels import jolts, passes, presets, recurrence, scans, serial_group, tokens
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.chordal import unfold
 from ntkseq.kernels.layers import all_finite, read_weights
@@ -241,13 +241,15 @@ def _prepare(kernel: Serial, x: Array, lengths: Array, jolts: Any, group: Number
     context = Context(inside, jolts, raw=how.raw, tangent=how.tangent, group=group)
     scale = d**-0.5 if kernel.input_scale == "dim" else 1.0
     features = Features(x * scale, jnp.zeros((n, t, 0), x.dtype))
-    linear = all(map(passes.keeps_features, parts))
-    while parts and passes.keeps_features(parts[0]):
-        if passes.width_behind(parts[0], features, context) > (_WIDEST if linear else _MOST * (t + d)):
-            linear = False
-            break
-        features, parts = passes.through(parts[0], features, context), parts[1:]
     out = read_weights(kernel.read, inside, lengths, x.dtype)
+    at = passes.pooled_at(parts, kernel.read)
+    features, rest = _featured(parts, features, context)
+    if at is not None and len(parts) - len(rest) == at:
+        context = context.at_one()
+        features = recurrence.pooled(parts[at], features, kernel.read, inside, context)
+        out = context.inside.astype(x.dtype)
+        features, rest = _featured(rest[1:], features, context)
+    parts, linear = rest, not rest
     std = safe_sqrt(jnp.sum(features.f**2, axis=-1))
     own_v, v = _head(kernel, sigma_r)
     if linear:
@@ -274,6 +276,18 @@ def _prepare(kernel: Serial, x: Array, lengths: Array, jolts: Any, group: Number
     side["size"] = jax.lax.stop_gradient(size) * (1 + sum(context.rounds, jnp.zeros_like(size)))
     silent = jnp.stack([jnp.zeros((), bool), *context.silent]).any()
     return side, all_finite({k: leaf for k, leaf in side.items() if k != "size"}), silent
+
+
+def _featured(
+    parts: tuple[blocks.Block, ...], features: Features, context: Context
+) -> tuple[Features, tuple[blocks.Block, ...]]:
+    """Features behind the blocks that keep them, as far as they are worth it, and the blocks that are left."""
+    linear, (t, p) = all(map(passes.keeps_features, parts)), features.f.shape[1:]
+    while parts and passes.keeps_features(parts[0]):
+        if passes.width_behind(parts[0], features, context) > (_WIDEST if linear else _MOST * (t + p)):
+            break
+        features, parts = passes.through(parts[0], features, context), parts[1:]
+    return features, parts
 
 
 def _mean_of(side: Side) -> Side:

@@ -14,6 +14,7 @@ independent parts, with the shares s = std(part) / std(y) of each token, both m 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -95,6 +96,12 @@ class Context:
         self.group = group
         self.rounds: list[Array] = []  # (n,) how many roundings each recurrence lets pile up
         self.silent: list[Array] = []  # whether a token of no variance met a LayerNorm without eps
+
+    def at_one(self) -> Context:
+        """The same, behind a block of which one token alone is read."""
+        one = copy.copy(self)  # the reports are shared
+        one.inside, one.jolts = jnp.ones_like(self.inside[:, :1]), self.jolts[:, :1]
+        return one
 
     def rattle(self, a: Array, size: Any = None) -> Array:
         """`a` (n, t) or (n, t, p) with a rounding of `size`, or of itself, drawn at random; as large as `jolts` says.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-from ntkseq.blocks import Linear, Recurrent
+from ntkseq.blocks import Linear, Positions, Recurrent
 from ntkseq.cells import LRU, Elman
 from ntkseq.kernels import lru
 from ntkseq.kernels.serial import Serial
@@ -68,6 +68,34 @@ def test_other_directions_are_those_of_turned_sequences(direction: str, x64: Non
     np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
+@pytest.mark.parametrize("options", among(({}, {"kind": "nngp"}, {"param": "raw"}), ({}, {"param": "raw"})))
+@pytest.mark.parametrize("read", among(("last", "first", "mean", "sum"), ("first", "mean")))
+def test_one_token_read_is_expanded_alone_and_has_the_value_of_all_pairs(read: str, options: dict, x64: None) -> None:
+    """A block that could mix tokens, and does nothing, keeps all pairs of tokens."""
+    nothing = Positions(0.0)
+    before = (Linear(0.9, 0.2, train="b"), Recurrent(LRU(0.4, 0.9, 1.0, sigma_u=1.3, train="ntB"), "both"))
+    behind = (Linear(1.2), "relu") if read in ("last", "first") else ()
+    alone, grid = (
+        Serial(*before, *behind, read=read, **options),
+        Serial(*before, nothing, *behind, read=read, **options),
+    )
+    one, all_of_them = (kernel.prepare(X, RAGGED) for kernel in (alone, grid))
+    assert all_of_them["std"].shape == (3, 5) and ("pooled" in one) == (not behind)
+    np.testing.assert_allclose(alone.tile(one, one), grid.tile(all_of_them, all_of_them), rtol=1e-12)
+    np.testing.assert_allclose(alone.diag_side(one), grid.diag_side(all_of_them), rtol=1e-12)
+
+
+def test_a_thousand_tokens_are_read_at_the_last_one() -> None:
+    x = np.random.default_rng(0).standard_normal((3, 1024, 1)).astype(np.float32)
+    table = lru.moments(1024, 0.9, 0.999, 0.3)
+    want = np.einsum("ip,pq,jq->ij", x[:, ::-1, 0], 3 * table.plain + table.radius + table.phase + table.plain,
+                     x[:, ::-1, 0], dtype=np.float64)  # fmt: skip
+    kernel = Serial(Recurrent(LRU(0.9, 0.999, 0.3)), read="last")
+    side = kernel.prepare(x)
+    error, root = np.abs(np.asarray(kernel.tile(side, side)) - want), np.sqrt(np.diagonal(want))
+    assert np.max(error / root[:, None] / root[None]) < kernel.entry_rounding(side) < 1e-3
+
+
 def test_an_activation_may_stand_behind_it_and_its_branch_may_be_added() -> None:
     assert Serial(Linear(), "relu", Recurrent(LRU()), "relu").blocks[2].cell.gaussian
     assert not Elman().gaussian and Elman("identity").gaussian
@@ -77,6 +105,8 @@ NETS = {
     "disc": (Recurrent(LRU()),),
     "ring near the circle": (Recurrent(LRU(0.9, 0.999, 0.3)),),
     "two layers": (Recurrent(LRU(0.5, 0.99, 1.0), "both"), Linear(1.4), "relu", Recurrent(LRU(0.5, 0.99, 6.0))),
+    "all tokens": (Recurrent(LRU(0.5, 0.99, 1.0)), Positions(0.0)),
+    "under a kink": (Linear(1.0, 0.3), Recurrent(LRU(0.5, 0.99, 1.0)), "relu"),
     "before a kink": (Recurrent(LRU(0.99, 0.9999, 6.28)), Recurrent(Elman(sigma_w=1.2))),
 }
 
