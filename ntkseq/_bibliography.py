@@ -342,6 +342,14 @@ ENTRIES = {
         2017,
         "",
     ),
+    "gu2022s4d": Entry(
+        "inproceedings",
+        "Gu, Albert and Gupta, Ankit and Goel, Karan and R{\\'e}, Christopher",
+        "On the Parameterization and Initialization of Diagonal State Space Models",
+        2022,
+        "Advances in Neural Information Processing Systems",
+        "2206.11893",
+    ),
     "orvieto2023lru": Entry(
         "inproceedings",
         "Orvieto, Antonio and Smith, Samuel L. and Gu, Albert and Fernando, Anushan and Gulcehre, Caglar and "

@@ -13,7 +13,7 @@ from ntkseq import _checks, activations
 from ntkseq._layers import check_letters
 from ntkseq._struct import fill, static, struct
 
-__all__ = ["LRU", "Cell", "Elman"]
+__all__ = ["LRU", "S4D", "Cell", "Elman"]
 
 
 class Cell:
@@ -23,6 +23,11 @@ class Cell:
     def gaussian(self) -> bool:
         """Whether the coordinates of what it gives are Gaussian of mean zero at infinite width."""
         raise NotImplementedError
+
+    @property
+    def mixes(self) -> bool:
+        """Whether every unit reads all coordinates of a token; otherwise unit c reads coordinate c alone."""
+        return True
 
 
 @struct
@@ -120,3 +125,65 @@ class LRU(Cell):
     @property
     def gaussian(self) -> bool:
         return True
+
+
+@struct
+class S4D(Cell):
+    """A diagonal state-space model of each coordinate on its own: y_t = sigma_c sum_p k_p x_{t-p} + sigma_d D x_t.
+
+    k_p = 2 Re sum_j C_j lam_j^p (lam_j - 1) / A_j / sqrt 2,  lam_j = exp(dt A_j): `states` / 2 complex modes of each
+    coordinate, discretised by zero-order hold. At the start A_j = -1/2 + i pi j (S4D-Lin), log dt is uniform between
+    the logs of dt_min and dt_max, and D and the real and imaginary parts of C are N(0, 1). What is trained are
+    log dt, log -Re A, Im A, C and D.
+
+    A coordinate of what it gives is a product of what it reads and C, and not Gaussian: `blocks.Linear`, or another
+    block with weights, must stand between it and an activation.
+
+    Args:
+        states: their number, even; complex modes are half as many.
+        dt_min, dt_max: 0 < dt_min < dt_max.
+        sigma_c, sigma_d: standard deviations of C and D. Leaves.
+        train: trained groups, letters out of "driCD": log dt, log -Re A, Im A, C, D.
+
+    Raises:
+        ValueError: a number of states that is odd or below 2, steps out of order, negative or non-finite scales, train
+            letters out of place.
+
+    Reference: gu2022s4d (the layer); its kernel is derived here, state_space.6 and state_space.7.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ntkseq import kernels
+        >>> from ntkseq.blocks import Linear, Recurrent
+        >>> from ntkseq.cells import S4D
+        >>> layer = (Linear(), Recurrent(S4D(states=8)), Linear(2**0.5), "relu")
+        >>> kernels.Serial(*layer, read="last")(jnp.ones((3, 5, 2))).shape
+        (3, 3)
+    """
+
+    states: int = static(default=64)
+    dt_min: float = static(default=1e-3)
+    dt_max: float = static(default=0.1)
+    sigma_c: Any = 1.0
+    sigma_d: Any = 1.0
+    train: str = static(default="driCD")
+
+    def __post_init__(self) -> None:
+        states = _checks.positive_int("states", self.states)
+        if states % 2:
+            raise ValueError(f"states come in pairs, their number must be even; got {states}.")
+        ends = [_checks.nonnegative(name, getattr(self, name), positive=True) for name in ("dt_min", "dt_max")]
+        if not ends[0] < ends[1]:
+            raise ValueError(f"steps must have 0 < dt_min < dt_max; got dt_min={ends[0]:g}, dt_max={ends[1]:g}.")
+        fill(self, states=states, dt_min=ends[0], dt_max=ends[1])
+        for name in ("sigma_c", "sigma_d"):
+            _checks.scale(name, getattr(self, name))
+        check_letters(self.train, "driCD")
+
+    @property
+    def gaussian(self) -> bool:
+        return False
+
+    @property
+    def mixes(self) -> bool:
+        return False

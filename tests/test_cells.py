@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ntkseq import blocks
-from ntkseq.cells import LRU, Elman
+from ntkseq.cells import LRU, S4D, Elman
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,13 @@ from ntkseq.cells import LRU, Elman
         (lambda: LRU(max_phase=7.0), "at most 2 pi"),
         (lambda: LRU(max_phase=0.0), "max_phase"),
         (lambda: LRU(train="WU"), "letters out of 'ntgBC'"),
+        (lambda: S4D(3), "must be even; got 3"),
+        (lambda: S4D(0), "states"),
+        (lambda: S4D(dt_min=0.1, dt_max=0.1), "0 < dt_min < dt_max"),
+        (lambda: S4D(dt_min=0.0), "dt_min"),
+        (lambda: S4D(sigma_c=-1.0), "sigma_c"),
+        (lambda: S4D(sigma_d=float("inf")), "sigma_d"),
+        (lambda: S4D(train="WU"), "letters out of 'driCD'"),
         (lambda: blocks.Recurrent("elman"), "cell must be"),
         (lambda: blocks.Recurrent(blocks.Linear()), "cell must be"),
         (lambda: blocks.Recurrent(Elman(), "sideways"), "direction"),

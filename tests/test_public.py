@@ -32,7 +32,7 @@ SURFACE = {
         "rademacher_each_step", "rademacher_steps", "sakai_imaizumi2026", "sample_size", "target_risk",
         "trauger_tewari2024", "truong2024", "wang_shen2021",
     ],
-    "ntkseq.cells": ["Cell", "Elman", "LRU"],
+    "ntkseq.cells": ["Cell", "Elman", "LRU", "S4D"],
     "ntkseq.concepts": [
         "Additive", "Complexity", "NVariable", "PositionToPosition", "Sample", "Series", "Target",
         "WholeSequence", "complexity", "sample", "series",

@@ -141,8 +141,10 @@ def _checked(parts: tuple[blocks.Block, ...], wide: bool, gaussian: bool, raw: b
     """Whether tokens have gone through random weights, and whether their coordinates are Gaussian, behind `parts`."""
     for part in parts:
         name = type(part).__name__
-        projects = isinstance(part, (blocks.Linear, blocks.Recurrent)) or (
-            isinstance(part, blocks.Attention) and part.project
+        projects = (
+            isinstance(part, blocks.Linear)
+            or (isinstance(part, blocks.Recurrent) and part.cell.mixes)
+            or (isinstance(part, blocks.Attention) and part.project)
         )
         if isinstance(part, blocks.Attention) and part.project and raw:
             raise ValueError('param="raw" knows no Attention that projects. Use project=False, or param="ntk".')

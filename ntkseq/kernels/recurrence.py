@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from ntkseq import blocks, cells
 from ntkseq._precision import safe_sqrt
 from ntkseq.cells import Elman
-from ntkseq.kernels import lru, tokens
+from ntkseq.kernels import diagonal, tokens
 from ntkseq.kernels.layers import shift
 from ntkseq.kernels.tokens import Context, Entry, Features, How, Own, Pair, Rule
 from ntkseq.kernels.tokenwise import activation_pair, behind
@@ -75,7 +75,7 @@ def pools(block: blocks.Block) -> bool:
     return isinstance(block, blocks.Recurrent) and CELLS[type(block.cell)].pooled is not None
 
 
-def pooled(block: blocks.Recurrent, x: Features, read: str, inside: Array, context: Context) -> Features:
+def pooled(block: blocks.Block, x: Features, read: str, inside: Array, context: Context) -> Features:
     """Explicit features (n, 1, ...) of what is read out behind a layer; only one sum of tokens is ever expanded.
 
     Args:
@@ -85,6 +85,7 @@ def pooled(block: blocks.Recurrent, x: Features, read: str, inside: Array, conte
         inside: (n, t), whether a token belongs to its sequence.
         context: of the one token behind the layer.
     """
+    assert isinstance(block, blocks.Recurrent)
     rule = CELLS[type(block.cell)].pooled
     assert rule is not None
     ways, turn = [], _turned(inside)
@@ -202,4 +203,6 @@ def _one_way(cell: cells.Cell, left: Entry, right: Entry, pair: Pair, how: How) 
     return jax.tree.map(turned, rule(cell, without(left), without(right), jax.tree.map(turned, pair), how))
 
 
-CELLS: dict[type, CellRule] = {Elman: CellRule(_alone, _states), cells.LRU: CellRule(lru.alone, lru.pair, lru.pooled)}
+CELLS: dict[type, CellRule] = {Elman: CellRule(_alone, _states)} | {
+    cell: CellRule(diagonal.alone, diagonal.pair, diagonal.pooled) for cell in diagonal.LAWS
+}

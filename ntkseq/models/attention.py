@@ -44,7 +44,9 @@ class Widths(NamedTuple):
 
 def _resizes(block: blocks.Block) -> bool:
     """Whether the block is free to give its tokens another width than it gets."""
-    return isinstance(block, (blocks.Linear, blocks.Recurrent)) or (
+    if isinstance(block, blocks.Recurrent):
+        return block.cell.mixes
+    return isinstance(block, blocks.Linear) or (
         isinstance(block, blocks.Attention) and block.project and not block.skip
     )
 

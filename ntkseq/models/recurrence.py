@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,12 +19,12 @@ FORWARD, REVERSED = "forward", "reversed"
 class CellRule(NamedTuple):
     """What a cell is at finite width.
 
-    shapes(n, m) -> parameters of n units that read m coordinates;
+    shapes(cell, n, m) -> parameters of n units that read m coordinates;
     started(cell, raw) -> the parameters at the start of training, from standard normal numbers;
     states(cell, raw, x) -> what it gives behind every token, (t, n).
     """
 
-    shapes: Callable[[int, int], Params]
+    shapes: Callable[[Any, int, int], Params]
     started: Callable[[Any, Params], Params]
     states: Callable[[Any, Params, Array], Array]
 
@@ -31,12 +32,16 @@ class CellRule(NamedTuple):
 def shapes(block: blocks.Recurrent, fan_in: int, width: int) -> Params:
     """Parameters of a layer with `width` units, and with both directions such a tree for each.
 
-    Of an `Elman` {"W", "U", "b"}; of an `LRU` {"nu", "theta", "gamma", "B", "C"}, real and imaginary parts at the end.
+    Of an `Elman` {"W", "U", "b"}; of an `LRU` {"nu", "theta", "gamma", "B", "C"} and of an `S4D` {"log_dt", "log_re",
+    "im", "C", "D"}, real and imaginary parts at the end.
     """
     rule = CELLS[type(block.cell)]
     if block.direction == "both":
-        return {FORWARD: rule.shapes(width - width // 2, fan_in), REVERSED: rule.shapes(width // 2, fan_in)}
-    return rule.shapes(width, fan_in)
+        return {
+            FORWARD: rule.shapes(block.cell, width - width // 2, fan_in),
+            REVERSED: rule.shapes(block.cell, width // 2, fan_in),
+        }
+    return rule.shapes(block.cell, width, fan_in)
 
 
 def started(block: blocks.Recurrent, raw: Params) -> Params:
@@ -50,20 +55,22 @@ def started(block: blocks.Recurrent, raw: Params) -> Params:
 def forward(block: blocks.Recurrent, raw: Params, x: Float[Array, "t m"], inside: Bool[Array, " t"]) -> Array:
     """What the layer gives behind every token, (t, n)."""
     run = lambda raw, x: CELLS[type(block.cell)].states(block.cell, raw, x)  # noqa: E731
+    half = x.shape[1] - x.shape[1] // 2  # of the coordinates, where each unit reads one
+    one, two = (x, x) if block.cell.mixes else (x[:, :half], x[:, half:])
     if block.direction == FORWARD:
         return run(raw, x)
     at, length = jnp.arange(len(x), dtype=jnp.int32), jnp.sum(inside, dtype=jnp.int32)
     turn = jnp.where(inside, length - 1 - at, at)
-    back = lambda raw: run(raw, x[turn])[turn]  # noqa: E731
+    back = lambda raw, x: run(raw, x[turn])[turn]  # noqa: E731
     if block.direction == REVERSED:
-        return back(raw)
-    return jnp.concatenate([run(raw[FORWARD], x), back(raw[REVERSED])], axis=1)
+        return back(raw, x)
+    return jnp.concatenate([run(raw[FORWARD], one), back(raw[REVERSED], two)], axis=1)
 
 
 # ------------------------------------------------------------------------------------------------------------ Elman
 
 
-def _elman_shapes(n: int, m: int) -> Params:
+def _elman_shapes(cell: cells.Elman, n: int, m: int) -> Params:
     return {"W": Shape(n, n), "U": Shape(n, m), "b": Shape(n)}
 
 
@@ -85,7 +92,7 @@ def _elman(cell: cells.Elman, raw: Params, x: Array) -> Float[Array, "t n"]:
 _LETTERS = {"nu": "n", "theta": "t", "gamma": "g", "B": "B", "C": "C"}
 
 
-def _lru_shapes(n: int, m: int) -> Params:
+def _lru_shapes(cell: cells.LRU, n: int, m: int) -> Params:
     return {"nu": Shape(n), "theta": Shape(n), "gamma": Shape(n), "B": Shape(n, m, 2), "C": Shape(n, n, 2)}
 
 
@@ -117,7 +124,53 @@ def _lru(cell: cells.LRU, raw: Params, x: Array) -> Float[Array, "t n"]:
     return max(n, 1) ** -0.5 * (product(real, p["C"][:, :, 0].T) - product(imaginary, p["C"][:, :, 1].T))
 
 
+# -------------------------------------------------------------------------------------------------------------- S4D
+
+_STATE_LETTERS = {"log_dt": "d", "log_re": "r", "im": "i", "C": "C", "D": "D"}
+
+
+def _s4d_shapes(cell: cells.S4D, n: int, m: int) -> Params:
+    modes = cell.states // 2
+    return {
+        "log_dt": Shape(n),
+        "log_re": Shape(n, modes),
+        "im": Shape(n, modes),
+        "C": Shape(n, modes, 2),
+        "D": Shape(n),
+    }
+
+
+def _s4d_started(cell: cells.S4D, raw: Params) -> Params:
+    """S4D-Lin, and steps uniform on the scale of logarithms."""
+    low, high = math.log(cell.dt_min), math.log(cell.dt_max)
+    log_dt = low + (high - low) * jax.scipy.stats.norm.cdf(raw["log_dt"])
+    modes = jnp.arange(cell.states // 2, dtype=log_dt.dtype)
+    im = jnp.broadcast_to(math.pi * modes, raw["im"].shape)
+    return raw | {"log_dt": log_dt, "log_re": jnp.full_like(raw["log_re"], math.log(0.5)), "im": im}
+
+
+def _s4d(cell: cells.S4D, raw: Params, x: Array) -> Float[Array, "t n"]:
+    p = {name: held({letter: raw[name]}, cell.train)[letter] for name, letter in _STATE_LETTERS.items()}
+    dt, re, im = jnp.exp(p["log_dt"])[:, None], -jnp.exp(p["log_re"]), p["im"]
+    size, angle = jnp.exp(dt * re), dt * im
+    lam = size * jnp.cos(angle), size * jnp.sin(angle)
+    less = jnp.expm1(dt * re) * jnp.cos(angle) - 2 * jnp.sin(angle / 2) ** 2, lam[1]  # lam - 1
+    square = re**2 + im**2
+    gain = (less[0] * re + less[1] * im) / square, (less[1] * re - less[0] * im) / square
+    C = p["C"][:, :, 0], p["C"][:, :, 1]
+    scale = cell.sigma_c * 2**0.5
+    weights = scale * (C[0] * gain[0] - C[1] * gain[1]), scale * (C[0] * gain[1] + C[1] * gain[0])
+
+    def step(h: tuple[Array, Array], now: Array) -> tuple[tuple[Array, Array], Array]:
+        h = lam[0] * h[0] - lam[1] * h[1] + now[:, None], lam[0] * h[1] + lam[1] * h[0]
+        return h, jnp.sum(weights[0] * h[0] - weights[1] * h[1], axis=1)
+
+    zero = jnp.zeros_like(lam[0])
+    return jax.lax.scan(step, (zero, zero), x)[1] + cell.sigma_d * p["D"][None, :] * x
+
+
 CELLS: dict[type, CellRule] = {
     cells.Elman: CellRule(_elman_shapes, lambda cell, raw: raw, _elman),
     cells.LRU: CellRule(_lru_shapes, _lru_started, _lru),
+    cells.S4D: CellRule(_s4d_shapes, _s4d_started, _s4d),
 }

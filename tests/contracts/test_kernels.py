@@ -14,7 +14,7 @@ import pytest
 from ntkseq import activations, blocks
 from ntkseq._struct import struct
 from ntkseq.blocks import Linear
-from ntkseq.cells import LRU, Elman
+from ntkseq.cells import LRU, S4D, Elman
 from ntkseq.empirical import NTK, Cheapest, Jacobian, Method, Products, Sketch
 from ntkseq.empirical.versions import cast
 from ntkseq.kernels import (
@@ -141,6 +141,9 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
     ),
     "linear recurrent unit, both directions": (
         lambda: Serial(blocks.Recurrent(LRU(0.3, 0.95, 2.0), "both"), Linear(1.4)), tokens,
+    ),
+    "state-space model, relu": (
+        lambda: Serial(Linear(), blocks.Recurrent(S4D(8, 0.05, 0.5), "both"), Linear(1.4), "relu"), tokens,
     ),
     "recurrent blocks, erf over relu, last": (
         lambda: Serial(blocks.Recurrent(Elman()), blocks.Recurrent(Elman("erf", 1.2), "reversed"), read="last"),

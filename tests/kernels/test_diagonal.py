@@ -1,17 +1,14 @@
-"""Is the kernel of a linear recurrent unit the one of its initialiser, in any company, within the error it states?"""
+"""Is the kernel of a diagonal linear recurrence that of its initialiser, in any company, within what it states?"""
 
 from __future__ import annotations
-
-import math
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.integrate
 
 from ntkseq.blocks import Linear, Positions, Recurrent
-from ntkseq.cells import LRU, Elman
-from ntkseq.kernels import lru
+from ntkseq.cells import LRU, S4D, Elman
+from ntkseq.kernels import lag_moments
 from ntkseq.kernels.serial import Serial
 from ntkseq.models.serial import Serial as Network
 from tests.kernels.precision import lost_and_stated
@@ -20,42 +17,45 @@ from tests.models import explicit
 
 X = np.random.default_rng(1).standard_normal((3, 5, 2))
 RAGGED = np.array([5, 3, 4])
-RINGS = {"disc": (0.0, 1.0, 2 * math.pi), "ring": (0.4, 0.9, math.pi / 10), "no turns": (0.0, 0.99, 1e-3)}
-
-
-@pytest.mark.parametrize("name", RINGS)
-def test_the_moments_are_the_integrals_over_the_initialiser(name: str) -> None:
-    a, b, f = RINGS[name]
-    found = lru.moments(9, a, b, f)
-    for p, q in ((0, 0), (1, 0), (3, 3), (2, 5), (8, 8)):
-        for got, radius, phase in zip(found, (0, 2, 0), (0, 0, 2), strict=True):
-            of_size = scipy.integrate.quad(
-                lambda r, p=p, q=q, k=radius: (1 - r) * r ** ((p + q) / 2) * (math.log(r) / 2) ** k, a**2, b**2,
-                epsabs=1e-13,
-            )[0] / (b**2 - a**2)  # fmt: skip
-            of_turn = scipy.integrate.quad(lambda z, p=p, q=q, k=phase: z**k * math.cos(z * (p - q)), 0, f)[0] / f
-            want = of_size * of_turn * (p * q if radius or phase else 1)
-            assert got[p, q] == pytest.approx(want, rel=1e-9, abs=1e-13)
-
-
-def test_on_the_whole_disc_memory_fades_like_a_power() -> None:
-    lag = np.arange(40)
-    found = lru.moments(40, *RINGS["disc"]).plain
-    np.testing.assert_allclose(found, np.diag(1.0 / ((lag + 1) * (lag + 2))), atol=1e-15)
 
 
 @pytest.mark.parametrize("train", ["ntgBC", "nB", "tg", ""])
 def test_the_kernel_is_the_sum_over_all_pairs_of_lags(train: str, x64: None) -> None:
-    M = lru.moments(5, 0.4, 0.9, 1.0)
-    own = sum(g in train for g in "gBC") * M.plain + ("n" in train) * M.radius + ("t" in train) * M.phase
+    M = lag_moments.lru(5, 0.4, 0.9, 1.0)
+    own = sum(g in train for g in "gBC") * M["plain"] + ("n" in train) * M["radius"] + ("t" in train) * M["phase"]
 
     def total(table: np.ndarray, i: int, j: int) -> float:
         one, two = X[i, RAGGED[i] - 1 :: -1], X[j, RAGGED[j] - 1 :: -1]
         return 1.3**2 * float(np.sum(table[: len(one), : len(two)] * (one @ two.T) / 2))
 
-    want = 0.9**2 * np.array([[total(M.plain + own, i, j) for j in range(3)] for i in range(3)])
+    want = 0.9**2 * np.array([[total(M["plain"] + own, i, j) for j in range(3)] for i in range(3)])
     kernel = Serial(Recurrent(LRU(0.4, 0.9, 1.0, sigma_u=1.3, train=train)), read="last", sigma_r=0.9)
     np.testing.assert_allclose(kernel(X, lengths=RAGGED), want, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("train", among(("driCD", "d", "ri", "CD", ""), ("driCD",)))
+@pytest.mark.parametrize("param", ["ntk", "raw"])
+def test_a_state_space_model_is_the_sum_over_all_pairs_of_lags(train: str, param: str, x64: None) -> None:
+    M = lag_moments.s4d(5, 6, 0.05, 0.8)
+    c, d = 0.7**2, 0.4**2
+    own_c, own_d = (1, 1) if param == "raw" else (c, d)
+    plain = c * M["plain"] + d * M["skip"]
+    own = ("C" in train) * own_c * M["plain"] + ("D" in train) * own_d * M["skip"]
+    own = own + c * sum(
+        (letter in train) * M[name] for letter, name in zip("dri", ("step", "real", "imaginary"), strict=True)
+    )
+
+    def total(table: np.ndarray, i: int, j: int) -> float:
+        one, two = X[i, RAGGED[i] - 1 :: -1], X[j, RAGGED[j] - 1 :: -1]
+        return float(np.sum(table[: len(one), : len(two)] * (one @ two.T) / 2)) * 1.1**2
+
+    want = np.array([[total(plain + 0.9**2 * own, i, j) for j in range(3)] for i in range(3)])
+    if param == "ntk":
+        want = want - (1 - 0.9**2) * np.array([[total(plain, i, j) for j in range(3)] for i in range(3)])
+    cell = S4D(6, 0.05, 0.8, 0.7, 0.4, train)
+    for nothing in ((), (Positions(0.0),)):
+        kernel = Serial(Linear(1.1, train=""), Recurrent(cell), *nothing, read="last", sigma_r=0.9, param=param)
+        np.testing.assert_allclose(kernel(X, lengths=RAGGED), want, rtol=1e-10, atol=1e-13)
 
 
 @pytest.mark.parametrize("direction", among(("reversed", "both"), ("both",)))
@@ -87,8 +87,8 @@ def test_one_token_read_is_expanded_alone_and_has_the_value_of_all_pairs(read: s
 
 def test_a_thousand_tokens_are_read_at_the_last_one() -> None:
     x = np.random.default_rng(0).standard_normal((3, 1024, 1)).astype(np.float32)
-    table = lru.moments(1024, 0.9, 0.999, 0.3)
-    want = np.einsum("ip,pq,jq->ij", x[:, ::-1, 0], 3 * table.plain + table.radius + table.phase + table.plain,
+    table = lag_moments.lru(1024, 0.9, 0.999, 0.3)
+    want = np.einsum("ip,pq,jq->ij", x[:, ::-1, 0], 4 * table["plain"] + table["radius"] + table["phase"],
                      x[:, ::-1, 0], dtype=np.float64)  # fmt: skip
     kernel = Serial(Recurrent(LRU(0.9, 0.999, 0.3)), read="last")
     side = kernel.prepare(x)
@@ -101,10 +101,19 @@ def test_an_activation_may_stand_behind_it_and_its_branch_may_be_added() -> None
     assert not Elman().gaussian and Elman("identity").gaussian
 
 
+def test_a_state_space_model_reads_tokens_of_the_width_and_an_activation_wants_weights_behind_it() -> None:
+    with pytest.raises(ValueError, match="Recurrent needs tokens of the network's width"):
+        Serial(Recurrent(S4D()), Linear())
+    with pytest.raises(ValueError, match="Nonlinearity needs Gaussian tokens"):
+        Serial(Linear(), Recurrent(S4D()), "relu")
+
+
 NETS = {
     "disc": (Recurrent(LRU()),),
     "ring near the circle": (Recurrent(LRU(0.9, 0.999, 0.3)),),
     "two layers": (Recurrent(LRU(0.5, 0.99, 1.0), "both"), Linear(1.4), "relu", Recurrent(LRU(0.5, 0.99, 6.0))),
+    "state space": (Linear(), Recurrent(S4D(8, 0.01, 0.5)), Linear(1.4), "relu", Recurrent(S4D(8), "both")),
+    "state space, one token": (Linear(1.0, 0.3), Recurrent(S4D()), Linear(1.4), "relu"),
     "all tokens": (Recurrent(LRU(0.5, 0.99, 1.0)), Positions(0.0)),
     "under a kink": (Linear(1.0, 0.3), Recurrent(LRU(0.5, 0.99, 1.0)), "relu"),
     "before a kink": (Recurrent(LRU(0.99, 0.9999, 6.28)), Recurrent(Elman(sigma_w=1.2))),
@@ -128,6 +137,12 @@ def test_what_is_stated_holds_what_single_precision_loses(name: str, kind: str) 
 
 WIDE = {
     "one layer": ((Recurrent(LRU(0.4, 0.9, 1.0, sigma_u=1.3)),), "last"),
+    "state space": ((Linear(train=""), Recurrent(S4D(8, 0.05, 0.5, 0.7, 0.4))), "last"),
+    "state space, steps alone": ((Linear(train=""), Recurrent(S4D(4, 0.1, 1.0, train="d"), "both")), "mean"),
+    "state space, modes, under relu": (
+        (Linear(train=""), Recurrent(S4D(4, 0.1, 1.0, train="ri"), "reversed"), Linear(1.4, train=""), "relu"),
+        "last",
+    ),
     "radius and phase alone": ((Recurrent(LRU(0.2, 0.95, 3.0, train="nt")),), "mean"),
     "gain, then B": (
         (Recurrent(LRU(0.3, 0.9, 2.0, train="g"), "both"), Linear(1.4, train=""), "relu", Recurrent(LRU(train="B"))),
