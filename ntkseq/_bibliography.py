@@ -350,6 +350,15 @@ ENTRIES = {
         "Advances in Neural Information Processing Systems",
         "2206.11893",
     ),
+    "sun2023retention": Entry(
+        "misc",
+        "Sun, Yutao and Dong, Li and Huang, Shaohan and Ma, Shuming and Xia, Yuqing and Xue, Jilong and "
+        "Wang, Jianyong and Wei, Furu",
+        "Retentive Network: A Successor to Transformer for Large Language Models",
+        2023,
+        "",
+        "2307.08621",
+    ),
     "orvieto2023lru": Entry(
         "inproceedings",
         "Orvieto, Antonio and Smith, Samuel L. and Gu, Albert and Fernando, Anushan and Gulcehre, Caglar and "

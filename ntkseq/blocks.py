@@ -72,6 +72,9 @@ class Attention(Block):
         train: trained groups, letters out of "QKVOb".
         samples: Monte Carlo draws of softmax at scaling "root".
         seed: of those draws.
+        decay: gamma in [0, 1], or one for each of equal shares of the heads: what token a sees of token c is multiplied
+            by gamma^(a - c) (retention, sun2023retention; linear attention with a decay that no input moves). For
+            causal "identity" at scaling "root". None: 1.
     """
 
     sigma_qk: Any = 1.0
@@ -85,6 +88,7 @@ class Attention(Block):
     train: str = static(default="QKVOb")
     samples: int = static(default=1024)
     seed: int = static(default=0)
+    decay: Any = static(default=None)
 
     def __post_init__(self) -> None:
         for name in ("sigma_qk", "sigma_ov", "sigma_b"):
@@ -96,8 +100,22 @@ class Attention(Block):
             _checks.flag(name, getattr(self, name))
         _checks.positive_int("samples", self.samples)
         _checks.seed("seed", self.seed)
+        if self.decay is not None:
+            fill(self, decay=self._decays(self.decay))
         if not self.project and self.scaling != "dim":
             raise ValueError('project=False needs scaling="dim": without Wq and Wk no score is random.')
+
+    def _decays(self, given: Any) -> tuple[float, ...]:
+        several = tuple(given) if isinstance(given, (tuple, list)) and given else (given,)
+        decays = tuple(_checks.nonnegative("decay", gamma) for gamma in several)
+        if max(decays) > 1:
+            raise ValueError(f"decay must be between 0 and 1; got {_checks.shown(given)}.")
+        if self.weights != "identity" or self.scaling != "root" or not self.causal:
+            raise ValueError(
+                'decay needs weights="identity", scaling="root" and causal=True; got '
+                f'weights="{self.weights}", scaling="{self.scaling}", causal={self.causal}.'
+            )
+        return decays
 
 
 @struct

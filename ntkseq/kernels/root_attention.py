@@ -32,6 +32,7 @@ from ntkseq.kernels.tokens import (
     row,
     settle,
 )
+from ntkseq.models.attention import fading
 
 
 def sampled(block: blocks.Block) -> bool:
@@ -125,7 +126,10 @@ def pair(block: blocks.Attention, left: Entry, right: Entry, x: Pair, how: How) 
 
 
 def seen_sum(block: blocks.Attention, values: Array) -> Array:
-    """Sum over c and d that a and b see: (..., t, s) if causal, else (..., 1, 1)."""
+    """Sum over c and d that a and b see: (..., t, s) if causal, else (..., 1, 1). With decays, the mean over heads."""
+    if block.decay is not None:
+        one, two = (fading(block.decay, length, values.dtype) for length in values.shape[-2:])
+        return product("gac,...cd,gbd->...ab", one, values, two) / len(block.decay)
     if block.causal:
         return jnp.cumsum(jnp.cumsum(values, axis=-1), axis=-2)
     return jnp.sum(values, axis=(-2, -1), keepdims=True)

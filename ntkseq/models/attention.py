@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ntkseq import blocks
@@ -161,6 +162,9 @@ def _attention(block: blocks.Attention, raw: Params, x: Array, inside: Array, se
     scale = block.sigma_qk * (1 / d_k if tied else d_k**-0.5)
     scores = scale * jnp.einsum("hak,hck->hac", q, k, precision="highest")
     weights = attend(block.weights, scores, mask[None])
+    if block.decay is not None:
+        share = np.arange(len(scores)) * len(block.decay) // len(scores)  # of the heads for each decay
+        weights = weights * fading(block.decay, t, x.dtype)[share]
     if seen is not None:
         seen.append(weights)
     y = jnp.einsum("hac,hcv->hav", weights, project(p["V"]), precision="highest")
@@ -168,6 +172,13 @@ def _attention(block: blocks.Attention, raw: Params, x: Array, inside: Array, se
     y = block.sigma_ov * (heads * d_v) ** -0.5 * jnp.einsum("mhv,hav->am", p["O"], y, precision="highest")
     y = y + block.sigma_b * p["b"][None, :]
     return y + x if block.skip else y
+
+
+def fading(decays: tuple[float, ...], t: int, dtype: DType) -> Float[Array, "g t t"]:
+    """gamma^(a - c) for c <= a and each gamma, else 0."""
+    gap = np.arange(t)[:, None] - np.arange(t)[None]
+    powers = np.asarray(decays)[:, None, None] ** np.maximum(gap, 0)
+    return jnp.asarray(np.where(gap >= 0, powers, 0), dtype)
 
 
 def attend(name: str, scores: Float[Array, "... t t"], seen: Bool[Array, "... t t"]) -> Float[Array, "... t t"]:

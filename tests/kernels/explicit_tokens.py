@@ -43,7 +43,11 @@ def root(b: blocks.Attention, kap: np.ndarray, th: np.ndarray, n: int, t: int, l
                     columns = j * t + np.arange(c + 1 if b.causal else lengths[j])
                     k, h = kap[np.ix_(rows, columns)], th[np.ix_(rows, columns)]
                     at = (i * t + a, j * t + c)
-                    S, T = np.sum(k * k), np.sum(k * h)
+                    fade = np.ones_like(k)
+                    if b.decay is not None:
+                        fades = [np.outer(g ** (a - rows % t), g ** (c - columns % t)) for g in b.decay]
+                        fade = sum(fades) / len(fades)
+                    S, T = np.sum(fade * k * k), np.sum(fade * k * h)
                     out[at] = S * kap[at]
                     tangent[at] = S * th[at] + 2 * T * kap[at]
                     tangent[at] += sum(letter in b.train for letter in "QKVO") * out[at]

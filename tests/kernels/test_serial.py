@@ -75,6 +75,10 @@ NETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
         (Linear(), Attention(0.8, 1.1, weights="identity", scaling="root", causal=True, skip=True), LayerNorm()),
         {"read": "last"},
     ),
+    "retention": (
+        (Linear(), Attention(0.8, 1.1, 0.2, "identity", "root", causal=True, decay=(0.5, 0.9)), Linear(1.3), "relu"),
+        {"read": "mean"},
+    ),
     "recurrences": (
         (Recurrent(Elman(sigma_w=1.2, sigma_b=0.3)), Recurrent(Elman("erf", 0.9, 1.1, train="Wb"), "both")),
         {"read": "last"},
@@ -96,7 +100,7 @@ NETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "raw": ((Linear(1.4, 0.2), Attention(project=False), Linear(0.6), "relu"), {"param": "raw", "sigma_r": 0.8}),
     "nngp": ((Linear(1.4), Attention(0.6), LayerNorm(), "relu", Attention()), {"kind": "nngp"}),
 }
-QUICK = ("transformer", "recurrence, attention, recurrence")  # each compiles for some seconds
+QUICK = ("transformer", "retention", "recurrence, attention, recurrence")  # each compiles for some seconds
 
 
 @pytest.mark.parametrize("name", among(NETS, QUICK))

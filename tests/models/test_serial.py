@@ -50,6 +50,9 @@ def attend(block, raw, x):
                 scale = block.sigma_qk / (d_k if block.scaling == "dim" else np.sqrt(d_k))
                 scores = np.array([scale * (Q @ x[a] / np.sqrt(n)) @ (K @ x[c] / np.sqrt(n)) for c in seen])
                 weights = weigh(block.weights, scores)
+                if block.decay:
+                    gamma = block.decay[0] if h < heads / 2 else block.decay[-1]
+                    weights = [w * gamma ** (a - c) for w, c in zip(weights, seen, strict=True)]
                 v = sum(w * raw["V"][h] @ x[c] / np.sqrt(n) for w, c in zip(weights, seen, strict=True))
                 y = y + block.sigma_ov / np.sqrt(heads * d_v) * raw["O"][:, h] @ v
         out.append(y + x[a] if block.skip else y)
@@ -113,6 +116,7 @@ NETS = {
     "relu-root-skip": (Linear(), Attention(weights="relu", skip=True, **ROOT)),
     "abs-dim-causal-first": (Attention(weights="abs", causal=True, **DIM),),
     "identity-root-first": (Attention(weights="identity", **ROOT), "tanh", Linear()),
+    "retention": (Attention(weights="identity", causal=True, decay=(0.5, 0.9), **ROOT), Linear()),
     "tokens-skip": (Linear(), Attention(project=False, skip=True, sigma_qk=1.4)),
     "tokens-relu-causal": (Linear(), Attention(project=False, weights="relu", causal=True)),
     "norm": (Linear(), LayerNorm(eps=0.1), activations.Smooth(jnp.tanh)),
@@ -328,13 +332,14 @@ COMPOSITIONS = {
     "recurrence, attention, both ways": (
         Recurrent(Elman("erf", 1.2, 0.9, 0.2)), Attention(0.9, 1.1), Recurrent(Elman("relu", 0.8, 1.1, 0.1), "both"),
     ),
+    "retention": (Linear(), Attention(1.1, weights="identity", scaling="root", causal=True, decay=(0.3, 0.8))),
     "random scores": (Linear(), Attention(1.1, weights="identity", scaling="root", skip=True, train="QOb")),
 }  # fmt: skip
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "read"), list(zip(COMPOSITIONS, ("mean", "last", "first", "last", "mean"), strict=True))
+    ("name", "read"), list(zip(COMPOSITIONS, ("mean", "last", "first", "last", "last", "mean"), strict=True))
 )
 def test_the_tangent_kernel_of_a_wide_network_is_that_of_the_limit(name, read):
     from ntkseq.kernels.serial import Serial as Limit

@@ -1,0 +1,37 @@
+"""What is refused when a block is described?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ntkseq.blocks import Attention, Positions
+
+RETENTION: dict[str, Any] = {"weights": "identity", "scaling": "root", "causal": True}
+
+
+@pytest.mark.parametrize("decay", [1.5, -0.1, float("nan"), (0.5, 2.0), "slow", ()])
+def test_decays_are_between_nought_and_one(decay: Any) -> None:
+    with pytest.raises(ValueError, match="decay"):
+        Attention(**RETENTION, decay=decay)
+
+
+@pytest.mark.parametrize("change", [{"weights": "softmax"}, {"scaling": "dim"}, {"causal": False}])
+def test_a_decay_wants_causal_scores_without_activation_at_the_root(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match='decay needs weights="identity", scaling="root" and causal=True; got'):
+        Attention(**RETENTION | change, decay=0.9)
+
+
+def test_one_decay_is_a_share_of_all_heads() -> None:
+    assert Attention(**RETENTION, decay=0.9).decay == (0.9,) == Attention(**RETENTION, decay=[0.9]).decay
+
+
+def test_attention_without_projections_has_no_random_scores() -> None:
+    with pytest.raises(ValueError, match='project=False needs scaling="dim"'):
+        Attention(project=False, scaling="root")
+
+
+def test_positions_are_at_most_all_of_a_token() -> None:
+    with pytest.raises(ValueError, match="share must be between 0 and 1; got 2"):
+        Positions(2)
