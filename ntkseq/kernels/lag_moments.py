@@ -1,4 +1,4 @@
-"""Second moments of linear recurrences over their initialisers, lag by lag: closed forms of the LRU, quadrature of S4D.
+"""Second moments of linear recurrences over their initialisers, lag by lag: closed forms, or quadrature (slow S4D).
 
 LRU (state_space.3), with r = |lam|^2 uniform on [a, b] and a phase uniform on [0, f], u = (p + q) / 2:
 
@@ -18,11 +18,12 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import factorial
+from scipy.special import exp1, factorial
 
 Table = Float[np.ndarray, "t t"]
 _SERIES = 0.5  # phases times lags below which the moments of the phase are sums of their series
 _CLOSE = 1e-12  # how near two quadratures of S4D come, in units of the root of the diagonal
+_FAST = 0.01  # |A| dt_min from which closed forms keep their digits
 _PANEL, _MOST_PANELS = 32, 4096  # points of Gauss and Legendre in each panel of log dt
 
 # -------------------------------------------------------------------------------------------------------------- LRU
@@ -75,28 +76,79 @@ def _phase(gap: np.ndarray, f: float, power: int) -> np.ndarray:
 def s4d(t: int, states: int, dt_min: float, dt_max: float) -> dict[str, Table]:
     """The tables of plain values ("plain"), of log dt ("step"), log -Re A ("real") and Im A ("imaginary").
 
-    "skip" is 1 at lag 0. log dt is integrated over panels of Gauss and Legendre; their number is doubled until no
-    entry of a sample of lags moves by more than 1e-12 sqrt(T[p, p] T[q, q]).
+    "skip" is 1 at lag 0. Modes that turn fast, |A| dt_min >= 0.01, have closed forms, good to 1e-12 sqrt(T[p, p]
+    T[q, q]); for the others log dt is integrated over panels of Gauss and Legendre, whose number is doubled until no
+    entry of a sample of lags moves by more than 1e-12 of that.
     """
-    modes = -0.5 + 1j * np.pi * np.arange(states // 2)
     tables = {name: np.zeros((t, t)) for name in _IMAGES}
-    some = np.unique(np.round(np.geomspace(1, t, 16)).astype(int) - 1).astype(np.float64)
-    for mode in modes:
-        panels, before = 1, None
-        while True:
-            dt, weight = _points(panels, dt_min, dt_max)
-            now = {name: _moment(image, mode, some, dt, weight) for name, image in _IMAGES.items()}
-            if before is not None and all(_near(now[name], before[name]) for name in _IMAGES):
-                break
-            if panels >= _MOST_PANELS:
-                raise ArithmeticError(f"the integral over dt has not settled with {panels * _PANEL} points.")
-            panels, before = 2 * panels, now
-        lags = np.arange(t, dtype=np.float64)
-        for name, image in _IMAGES.items():
-            tables[name] += _moment(image, mode, lags, dt, weight)
+    for mode in -0.5 + 1j * np.pi * np.arange(states // 2):
+        closed = abs(mode) * dt_min >= _FAST  # else its differences of exponential integrals would cancel
+        found = _closed(mode, t, dt_min, dt_max) if closed else _quadrature(mode, t, dt_min, dt_max)
+        for name, table in found.items():
+            tables[name] += table
     skip = np.zeros((t, t))
     skip[0, 0] = 1
     return tables | {"skip": skip}
+
+
+def _closed(mode: complex, t: int, low: float, high: float) -> dict[str, Table]:
+    """The tables of one mode A by exponential integrals.
+
+    z_p is a difference of lam^p / A, its derivatives are differences of dt p lam^p and dt p lam^p / A - lam^p / A^2; so
+    each table is a second difference of P^k Q^l E[dt^(k+l) exp(a dt)], a = P A + Q conj A.
+    """
+    below = np.tril_indices(t + 1)
+    p, q = (index.astype(np.float64) for index in below)
+    a = p * mode + q * np.conj(mode)
+    a[0] = 1.0  # p = q = 0 is set by hand
+    span = np.log(high / low)
+    ends = [np.exp(a * h) for h in (low, high)]
+    by_power = (
+        (_exp1(-a * low) - _exp1(-a * high), span),
+        ((ends[1] - ends[0]) / a, high - low),
+        ((high - 1 / a) / a * ends[1] - (low - 1 / a) / a * ends[0], (high**2 - low**2) / 2),
+    )
+    lattices = []
+    for values, at_zero in by_power:
+        values[0] = at_zero
+        lattice = np.zeros((t + 1, t + 1), complex)
+        lattice[below] = values / span
+        lattices.append(lattice + np.tril(lattice, -1).conj().T)
+    plain, once, twice = lattices
+    k = np.arange(t + 1.0)
+    twice = np.multiply.outer(k, k) * twice
+    by_mode = twice / abs(mode) ** 2 + plain / abs(mode) ** 4
+    by_mode -= k[:, None] * once / (mode * np.conj(mode) ** 2) + k[None] * once / (mode**2 * np.conj(mode))
+    change = lambda lattice: 2 * np.diff(np.diff(lattice, axis=0), axis=1).real  # noqa: E731
+    moved = change(by_mode)
+    return {
+        "plain": change(plain) / abs(mode) ** 2, "step": change(twice), "real": mode.real**2 * moved,
+        "imaginary": moved,
+    }  # fmt: skip
+
+
+def _exp1(z: np.ndarray) -> np.ndarray:
+    """The exponential integral in the right half-plane; 0 beyond 45, where it is below 1e-21."""
+    near = np.real(z) < 45
+    values = np.zeros_like(z)
+    values[near] = exp1(z[near])
+    return values
+
+
+def _quadrature(mode: complex, t: int, low: float, high: float) -> dict[str, Table]:
+    """The tables of one mode; the number of panels is doubled until a sample of lags has settled."""
+    some = np.unique(np.round(np.geomspace(1, t, 16)).astype(int) - 1).astype(np.float64)
+    panels, before = 1, dict[str, np.ndarray]()
+    while True:
+        points = _points(panels, low, high)
+        now = {name: _moment(image, mode, some, *points) for name, image in _IMAGES.items()}
+        if before and all(_near(now[name], before[name]) for name in _IMAGES):
+            break
+        if panels >= _MOST_PANELS:
+            raise ArithmeticError(f"the integral over dt has not settled with {panels * _PANEL} points.")
+        panels, before = 2 * panels, now
+    lags = np.arange(t, dtype=np.float64)
+    return {name: _moment(image, mode, lags, *points) for name, image in _IMAGES.items()}
 
 
 def _points(panels: int, dt_min: float, dt_max: float) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ STUDIES: dict[str, str] = {
     "rnn-nvariable": "ntkseq.studies.rnn_nvariable:RnnNVariable",
     "maml-fewshot": "ntkseq.studies.maml_fewshot:MamlFewShot",
     "maml-regression": "ntkseq.studies.maml_regression:MamlRegression",
+    "memory": "ntkseq.studies.memory:Memory",
     "rnn-positions": "ntkseq.studies.rnn_positions:RnnPositions",
 }
 """Name on the command line -> "module:Class"."""

@@ -62,9 +62,19 @@ def test_the_moments_of_a_state_space_model_are_the_integrals_over_its_steps(lag
     assert found["skip"][0, 0] == found["skip"].sum() == 1
 
 
+@pytest.mark.parametrize("steps", [(1e-3, 0.1), (0.05, 1.0)])
+def test_exponential_integrals_and_quadrature_are_one_table(steps: tuple[float, float]) -> None:
+    for modes in (4, 9):
+        mode = -0.5 + 1j * np.pi * modes
+        closed, summed = (of(mode, 80, *steps) for of in (lag_moments._closed, lag_moments._quadrature))
+        for name, table in summed.items():
+            root = np.sqrt(np.diagonal(table))
+            assert np.max(np.abs(closed[name] - table) / np.multiply.outer(root, root)) < 1e-12
+
+
 def test_long_memories_of_a_state_space_model_settle_and_are_covariances() -> None:
-    found = lag_moments.s4d(200, 8, 1e-3, 0.1)
+    found = lag_moments.s4d(200, 16, 1e-3, 0.1)
     for table in found.values():
         assert np.linalg.eigvalsh(table)[0] > -1e-12 * np.trace(table)
-    want = lag_moments.s4d(201, 8, 1e-3, 0.1)["plain"][:200, :200]  # of other points
+    want = lag_moments.s4d(201, 16, 1e-3, 0.1)["plain"][:200, :200]  # of other points
     np.testing.assert_allclose(found["plain"], want, atol=1e-13 * want[0, 0])
