@@ -28,7 +28,7 @@ class Memory(NamedStudy):
 
     name = "memory"
     summary = (
-        "How kernels of recurrent, state-space and attention networks forget a token: like a power, geometrically."
+        "How much a token p steps ago counts in the kernels of Elman, leaky, GRU, LRU, S4D and attention networks."
     )
     question = (
         "How much does a token count in the kernel when it was p steps ago? Does it fade like a power of p, or "
