@@ -19,6 +19,10 @@ class PrecisionWarning(UserWarning):
     """A computation runs in a lower precision than the numbers that were given, or its rounding is not known."""
 
 
+class HeavyTails(UserWarning):
+    """An average over networks is made by a few of them, or may be: medians say what a typical one does."""
+
+
 def warn(message: str, category: type[Warning] = PrecisionWarning) -> None:
     """Warn at the line that called this library: Python shows it once for each such line."""
     frame, level = sys._getframe(1), 2

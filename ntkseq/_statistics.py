@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy.special
 import scipy.stats
 
 from ntkseq._types import AnyArray, ArrayLike
@@ -79,3 +80,22 @@ def proportion(successes: int, trials: int, level: float = 0.95) -> tuple[float,
     """
     ends: Any = scipy.stats.binomtest(int(successes), int(trials)).proportion_ci(level, method="exact")
     return float(ends.low), float(ends.high)
+
+
+def quantile(values: ArrayLike, q: float, level: float = 0.95) -> tuple[float, float, float]:
+    """The quantile q of independent numbers (m,), and both ends of its interval by order statistics.
+
+    Valid for every continuous law; an end is infinite where m is too small for it.
+
+    Example:
+        >>> quantile([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 0.5)
+        (3.5, 1.0, 6.0)
+    """
+    ordered = np.sort(np.asarray(values, np.float64))
+    m, share = len(ordered), (1 - level) / 2
+    some = np.arange(m)
+    under = int(np.sum(scipy.special.bdtr(some, m, q) <= share))  # ends of the interval, counted from either end
+    over = int(np.sum(scipy.special.bdtrc(some, m, q) <= share))
+    low = float(ordered[under - 1]) if under else -math.inf
+    high = float(ordered[m - over]) if over else math.inf
+    return float(np.quantile(ordered, q)), low, high

@@ -53,6 +53,9 @@ Y = np.array([1.0, -1.0, 1.0, -1.0])
 A = np.eye(4) + 0.1
 B = np.diag([4.0, 3.0, 2.0, 1.0])
 KEY = jax.random.key(0)
+DRAWN = empirical.convergence(
+    lambda width, key: lambda x: A * (1 + jax.random.normal(key) / 9), (4, 8), list(jax.random.split(KEY, 6)), FLAT, A
+)
 DENSE, RECURRENT = kernels.Dense(), kernels.Recurrent()
 GRAM = ntkseq.gram(DENSE, FLAT)
 LENGTHS = np.array([3, 2, 3, 1])
@@ -289,6 +292,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "reports.Folder": (reports.Folder, dict(path="report")),
     "average": (empirical.average, dict(make=lambda key: DENSE, keys=list(jax.random.split(KEY, 2)), x=FLAT)),
     "convergence": (empirical.convergence, dict(make=lambda width, key: DENSE, widths=(2, 4), keys=list(jax.random.split(KEY, 2)), x=FLAT, limit=A)),
+    "Convergence.verdict": (DRAWN.verdict, dict(error=0.1, width=4)),
+    "linear_excess": (empirical.linear_excess, dict(width=8, steps=3)),
     "NTK.mv": (empirical.NTK(linear, PARAMS).mv, dict(x=FLAT, v=np.ones(4, np.float32))),
     "Taylor.__call__": (empirical.taylor(linear, PARAMS, degree=1), dict(params=PARAMS, x=FLAT[0])),
     "squared_error": (models.squared_error, dict(outputs=np.ones((2, 1), np.float32), targets=np.ones(2, np.float32))),

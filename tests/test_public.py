@@ -52,9 +52,9 @@ SURFACE = {
     "ntkseq.data.tasks": ["Support", "Tasks", "few_shot_tasks", "linear_regression", "sinusoids"],
     "ntkseq.data.text": ["decode", "descriptions", "encode", "one_hot_letters", "placed", "read", "windows"],
     "ntkseq.empirical": [
-        "AttentionWeights", "Average", "Cheapest", "Convergence", "Jacobian", "Method", "NTK", "Plan",
-        "Products", "Sketch", "Structured", "Taylor", "attention_weights", "average", "calibrate",
-        "convergence", "linearize", "taylor",
+        "AttentionWeights", "Average", "Cheapest", "Convergence", "HeavyTails", "Jacobian", "Method", "NTK", "Plan",
+        "Products", "Sketch", "Structured", "Taylor", "Verdict", "attention_weights", "average", "calibrate",
+        "convergence", "linear_excess", "linearize", "taylor",
     ],
     "ntkseq.grams": [
         "AuditedGram", "DenseGram", "Gram", "LazyGram", "Operator", "PrecisionWarning", "as_gram", "audit",

@@ -57,3 +57,13 @@ def test_the_interval_of_a_proportion_is_exact(wrong: int, m: int):
     if wrong < m:
         assert scipy.stats.binom.cdf(wrong, m, high) == pytest.approx(0.025)
     assert (wrong > 0 or low == 0.0) and (wrong < m or high == 1.0)
+
+
+def test_the_interval_of_a_quantile_is_that_of_order_statistics() -> None:
+    assert _statistics.quantile([5.0, 1.0, 3.0], 0.5) == (3.0, -np.inf, np.inf)
+    rng = np.random.default_rng(0)
+    for m, q in ((6, 0.5), (24, 0.5), (36, 0.9), (60, 0.9)):
+        truth = -np.log1p(-q)  # of the exponential law
+        ends = np.array([_statistics.quantile(rng.exponential(size=m), q)[1:] for _ in range(400)])
+        held = np.mean((ends[:, 0] <= truth) & (truth <= ends[:, 1]))
+        assert held > 0.95 - 2 * (0.05 * 0.95 / 400) ** 0.5 and np.isfinite(ends[:, 1]).all()

@@ -1,7 +1,8 @@
 """Kernels of a given function at given parameters: exact by structure, by products, or sketched."""
 
+from ntkseq._notices import HeavyTails
 from ntkseq.empirical.attention import AttentionWeights, attention_weights
-from ntkseq.empirical.draws import Average, Convergence, average, convergence
+from ntkseq.empirical.draws import Average, average
 from ntkseq.empirical.methods.base import Method
 from ntkseq.empirical.methods.held import Cheapest, Jacobian, Structured
 from ntkseq.empirical.methods.products import Products
@@ -10,6 +11,9 @@ from ntkseq.empirical.ntk import NTK
 from ntkseq.empirical.plan import Plan
 from ntkseq.empirical.polynomials import Taylor, linearize, taylor
 from ntkseq.empirical.speeds import calibrate
+from ntkseq.empirical.verdicts import Verdict
+from ntkseq.empirical.widths import Convergence, convergence
+from ntkseq.kernels.finite_width import linear_excess
 
 __all__ = [
     "NTK",
@@ -17,6 +21,7 @@ __all__ = [
     "Average",
     "Cheapest",
     "Convergence",
+    "HeavyTails",
     "Jacobian",
     "Method",
     "Plan",
@@ -24,10 +29,12 @@ __all__ = [
     "Sketch",
     "Structured",
     "Taylor",
+    "Verdict",
     "attention_weights",
     "average",
     "calibrate",
     "convergence",
+    "linear_excess",
     "linearize",
     "taylor",
 ]

@@ -19,6 +19,7 @@ from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.cells import Cell, CovarianceCell
 from ntkseq.kernels.chordal import second_moment
 from ntkseq.kernels.chordal_cell import ChordalCell
+from ntkseq.kernels.finite_width import warn_if_critical
 from ntkseq.kernels.layers import Layers, all_finite
 
 READS = ("last", "mean", "sum", "steps")
@@ -213,12 +214,18 @@ class Recurrent(Kernel):
     def finite(self, width: int) -> AnyModel:
         """The network of that width whose limit this kernel is: a `models.Recurrent`.
 
+        It warns (`empirical.HeavyTails`) where relu or its family keep norms or let them grow, relu at sigma_w^2 >= 2:
+        averages over networks may be made by a few of them. See `empirical.linear_excess` for the identity.
+
         Raises:
             ValueError: `kind="nngp"` or `param="raw"`, which no gradient in NTK parametrisation has as its limit.
         """
         from ntkseq import models
 
         self._check_limit()
+        act = activations.get(self.activation)
+        if activations.is_rectifier(act):
+            warn_if_critical(np.square(self.sigma_w) * second_moment(act.positive, act.negative), width)
         shared = {name: getattr(self, name) for name in (*_SCALES, "activation", "depth", "read", "direction", "h0")}
         return models.Recurrent(width=width, input_scale=self.input_scale, train=self.train, **shared)
 

@@ -1,30 +1,14 @@
-"""Are mean, spread and the slope over widths those of the draws?"""
+"""Are mean and spread those of the draws?"""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkseq import empirical, kernels
-from ntkseq.empirical.draws import PRIOR
-
-X = jnp.linspace(-1.0, 1.0, 12, dtype=jnp.float32).reshape(4, 3)
-
-
-def make(width: int, key: Any) -> Any:
-    """cos(w x) over random w: its mean kernel is known, and deviates as width^(-1/2)."""
-    w = jax.random.normal(key, (3, width))
-    features = lambda x: jnp.concatenate([jnp.cos(x @ w), jnp.sin(x @ w)], axis=1) / width**0.5  # noqa: E731
-    return lambda x, x2=None: features(x) @ features(x if x2 is None else x2).T
-
-
-def limit() -> np.ndarray:
-    gap = np.asarray(X)[:, None] - np.asarray(X)[None]
-    return np.exp(-np.sum(gap**2, axis=2) / 2)
+from ntkseq import empirical
+from tests.empirical.random_features import X, make
 
 
 def test_mean_and_spread_are_those_of_the_matrices() -> None:
@@ -40,32 +24,6 @@ def test_mean_and_spread_are_those_of_the_matrices() -> None:
     np.testing.assert_allclose(block.mean, each.mean(0)[:2], rtol=0, atol=16 * 6e-8)
 
 
-@pytest.mark.slow
-def test_the_kernel_of_networks_tends_to_the_infinite_one() -> None:
-    kernel = kernels.Recurrent(sigma_w=1.2, sigma_b=0.3)
-    x = jax.random.normal(jax.random.key(0), (3, 4, 2))
-
-    def make(width: int, key: Any) -> Any:
-        net = kernel.finite(width)
-        return empirical.NTK(net.apply, net.init(key, x[0]))
-
-    found = empirical.convergence(make, (32, 128), jax.random.split(jax.random.key(1), 24), x, kernel(x))
-    assert abs(found.slope + 0.5) < 4 * found.slope_error and found.slope_error < 0.2
-    assert found.deviation[1] < found.deviation[0] < 1
-
-
-def test_the_slope_is_within_its_error_and_the_error_honest() -> None:
-    slopes, errors = [], []
-    for seed in range(40):
-        keys = jax.random.split(jax.random.key(seed), 6)
-        found = empirical.convergence(make, (4, 16, 64), keys, X, limit())
-        slopes.append(found.slope)
-        errors.append(found.slope_error)
-    pulls = (np.asarray(slopes) + 0.5) / np.asarray(errors)
-    assert np.sqrt(np.mean(pulls**2)) < 1.25 and np.abs(pulls).max() < 4.5
-    assert PRIOR > 0 and "width^(" in str(found)
-
-
 def test_bad_input_is_named() -> None:
     keys = jax.random.split(jax.random.key(0), 3)
     with pytest.raises(ValueError, match="two or more random keys"):
@@ -76,11 +34,3 @@ def test_bad_input_is_named() -> None:
         empirical.average(lambda key: 3, keys, X)
     with pytest.raises(ValueError, match="not finite"):
         empirical.average(lambda key: lambda x: jnp.full((4, 4), jnp.nan), keys, X)
-    with pytest.raises(ValueError, match="different widths"):
-        empirical.convergence(make, (4, 4), keys, X, limit())
-    with pytest.raises(ValueError, match="must not vanish"):
-        empirical.convergence(make, (4, 8), keys, X, np.zeros((4, 4)))
-    with pytest.raises(ValueError, match="shape of the kernel"):
-        empirical.convergence(make, (4, 8), keys, X, np.ones((3, 3)))
-    with pytest.raises(ValueError, match="no deviation"):
-        empirical.convergence(lambda width, key: lambda x: jnp.ones((4, 4)), (4, 8), keys, X, np.ones((4, 4)))

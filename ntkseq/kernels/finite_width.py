@@ -1,0 +1,59 @@
+"""By how much do tied linear recurrences of finite width exceed their limit? An exact formula."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ntkseq import _checks, _notices
+from ntkseq._types import Integer, Number
+
+
+def linear_excess(width: Integer, steps: Integer) -> float:
+    """E |W^t x|^2 / |x|^2 of a tied linear recurrence, where independent matrices, and the limit, have 1.
+
+        n (prod_{j=1}^{t+1} (1 + j/n) - prod_{j=1}^{t+1} (1 - j/n)) / ((t + 1)(t + 2))
+
+    for W (n, n) complex Gaussian of variance 1/n (finite_width.1), near sinh(z)/z with z = t^2/(2n) (finite_width.2).
+    For a real Gaussian W it is a lower bound: that mean is no smaller at any n and t (finite_width.3). Gains other than
+    1 multiply both by gain^t.
+
+    Args:
+        width: n.
+        steps: t.
+
+    Raises:
+        ValueError: a width below 1, negative steps.
+
+    Example:
+        >>> from ntkseq.empirical import linear_excess
+        >>> [round(linear_excess(512, t), 3) for t in (16, 32, 64)]
+        [1.012, 1.185, 6.656]
+    """
+    n, t = _checks.positive_int("width", width), _checks.integer("steps", steps, 0)
+    ups, downs = [math.log1p(j / n) for j in range(1, t + 2)], [math.log1p(-j / n) for j in range(1, min(t + 2, n))]
+    log = math.log(n) - math.log(t + 1) - math.log(t + 2)
+    up, down = math.fsum(ups), math.fsum(downs)
+    if t + 1 >= n:  # the second product is zero
+        log += up
+    else:  # as a sinh: the difference of products loses the digits of n / t^2
+        half = (up - down) / 2
+        log += (up + down) / 2 + half + math.log(-math.expm1(-2 * half))
+    return math.exp(log) if log < 709 else math.inf
+
+
+def warn_if_critical(gain: Number, width: int) -> None:
+    """Warn where norms do not shrink along a recurrence of the relu family (finite_width.4).
+
+    Args:
+        gain: sigma_w^2 E[phi(z)^2], or one per layer; a traced one is not looked at.
+        width: of the networks.
+    """
+    if _checks.is_concrete(gain) and float(np.max(np.asarray(gain))) >= 1 - 1e-5:
+        _notices.warn(
+            f"sigma_w keeps norms or lets them grow: the kernels of networks of width {width} have heavy tails after "
+            f"some {math.isqrt(width)} steps (root of the width), and their averages exceed the limit. Compare "
+            "medians, or see what empirical.convergence(...).verdict() says.",
+            _notices.HeavyTails,
+        )
