@@ -218,6 +218,23 @@ ENTRIES = {
         "International Conference on Machine Learning",
         "2006.10540",
     ),
+    "novak2019bayesian": Entry(
+        "inproceedings",
+        "Novak, Roman and Xiao, Lechao and Bahri, Yasaman and Lee, Jaehoon and Yang, Greg and Hron, Jiri and "
+        "Abolafia, Daniel A. and Pennington, Jeffrey and Sohl-Dickstein, Jascha",
+        "{Bayesian} Deep Convolutional Networks with Many Channels are {Gaussian} Processes",
+        2019,
+        "International Conference on Learning Representations",
+        "1810.05148",
+    ),
+    "dauphin2017glu": Entry(
+        "inproceedings",
+        "Dauphin, Yann N. and Fan, Angela and Auli, Michael and Grangier, David",
+        "Language Modeling with Gated Convolutional Networks",
+        2017,
+        "International Conference on Machine Learning",
+        "1612.08083",
+    ),
     "novak2020": Entry(
         "inproceedings",
         "Novak, Roman and Xiao, Lechao and Hron, Jiri and Lee, Jaehoon and Alemi, Alexander A. and "

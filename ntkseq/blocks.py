@@ -13,7 +13,18 @@ from ntkseq import _checks, activations, cells
 from ntkseq._layers import check_letters
 from ntkseq._struct import fill, static, struct
 
-__all__ = ["Attention", "Block", "LayerNorm", "Linear", "Nonlinearity", "Positions", "Recurrent", "Residual"]
+__all__ = [
+    "GLU",
+    "Attention",
+    "Block",
+    "Convolution",
+    "LayerNorm",
+    "Linear",
+    "Nonlinearity",
+    "Positions",
+    "Recurrent",
+    "Residual",
+]
 
 
 class Block:
@@ -37,6 +48,87 @@ class Linear(Block):
         _checks.scale("sigma_w", self.sigma_w)
         _checks.scale("sigma_b", self.sigma_b)
         check_letters(self.train, "Wb")
+
+
+@struct
+class Convolution(Block):
+    """y_a = (sigma_w / sqrt(size d)) sum_k W_k x_{a-k} + sigma_b b: a convolution over tokens, stride 1.
+
+    Tokens before the first and behind the last of a sequence's own are zero.
+
+    Args:
+        size: number of taps k. Each is a matrix product: for short filters.
+        causal: taps 0 .. size - 1 look back; False: centred, from -(size - 1)/2 to (size - 1)/2, size odd.
+        depthwise: each coordinate has taps of its own, y_a = (sigma_w / sqrt size) sum_k w_k x_{a-k} + sigma_b b, and
+            the width stays. The kernel is the same; but a product of two random numbers is not Gaussian, so weights
+            must follow before an activation, and a block that maps to the width must stand before.
+        sigma_w, sigma_b: standard deviations of weights and bias. Leaves.
+        train: trained groups, letters out of "Wb".
+
+    Raises:
+        ValueError: a size below 1, an even one where it is centred, negative scales, unknown letters.
+
+    Reference: novak2019bayesian (with channels to infinity, tokens stay apart); the equations are tokens.5.
+
+    Example:
+        >>> from ntkseq import kernels
+        >>> from ntkseq.blocks import Convolution
+        >>> kernel = kernels.Serial(Convolution(3, causal=False), "relu", Convolution(3, causal=False), "relu")
+    """
+
+    size: int = static()
+    causal: bool = static(default=True)
+    sigma_w: Any = 1.0
+    sigma_b: Any = 0.0
+    depthwise: bool = static(default=False)
+    train: str = static(default="Wb")
+
+    def __post_init__(self) -> None:
+        fill(self, size=_checks.positive_int("size", self.size))
+        for name in ("causal", "depthwise"):
+            _checks.flag(name, getattr(self, name))
+        for name in ("sigma_w", "sigma_b"):
+            _checks.scale(name, getattr(self, name))
+        check_letters(self.train, "Wb")
+        if not self.causal and self.size % 2 == 0:
+            raise ValueError(f"size must be odd where causal=False, so that it has a centre; got {self.size}.")
+
+    @property
+    def lags(self) -> range:
+        """The lag k of each tap: it looks at token a - k."""
+        first = 0 if self.causal else -(self.size // 2)
+        return range(first, first + self.size)
+
+
+@struct
+class GLU(Block):
+    """A gated linear unit, y_a = value(x_a) * phi(gate(x_a)), with two independent `Linear` branches.
+
+    A product of Gaussian numbers is not Gaussian: weights must follow before an activation or a LayerNorm.
+
+    Args:
+        activation: phi, a name of `activations.names()` or an `activations.Activation`.
+        value, gate: the branches, each with scales and trained groups of its own.
+
+    Raises:
+        ValueError: a branch that is no `Linear`, an unknown activation.
+
+    Reference: dauphin2017glu; the equations are tokens.6.
+
+    Example:
+        >>> from ntkseq import kernels
+        >>> from ntkseq.blocks import GLU, Linear
+        >>> kernel = kernels.Serial(Linear(), GLU("sigmoid", gate=Linear(1.5)), Linear())
+    """
+
+    activation: Any = "sigmoid"
+    value: Linear = Linear()
+    gate: Linear = Linear()
+
+    def __post_init__(self) -> None:
+        for name in ("value", "gate"):
+            _checks.kind(name, getattr(self, name), Linear)
+        fill(self, activation=activations.get(self.activation))
 
 
 @struct

@@ -227,6 +227,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "sinusoids' ranges": (tasks.sinusoids, dict(n=2, shots=2, queries=2, key=KEY, amplitude=(0.1, 5.0), phase=(0.0, 1.0), reach=1.0, noise=0.1)),
     "tasks.few_shot_tasks": (tasks.few_shot_tasks, dict(x=X, y=[0, 0, 1, 1], shots=1, queries=1, ways=2, tasks=2, permute=False, lengths=LENGTHS, key=KEY)),
     "blocks.Linear": (blocks.Linear, dict(sigma_w=1.0, sigma_b=0.0, train="Wb")),
+    "blocks.Convolution": (blocks.Convolution, dict(size=3, causal=True, sigma_w=1.0, sigma_b=0.0, depthwise=False, train="Wb")),
+    "blocks.GLU": (blocks.GLU, dict(activation="sigmoid", value=blocks.Linear(), gate=blocks.Linear())),
     "blocks.Nonlinearity": (blocks.Nonlinearity, dict(activation="relu")),
     "blocks.Attention": (blocks.Attention, dict(sigma_qk=1.0, sigma_ov=1.0, sigma_b=0.0, weights="softmax", scaling="dim", project=True, skip=False, causal=False, train="QKVOb", samples=8, seed=0, decay=None)),
     "blocks.Attention that decays": (lambda decay: blocks.Attention(weights="identity", scaling="root", causal=True, decay=decay), dict(decay=(0.5, 0.9))),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ntkseq.blocks import Attention, Positions
+from ntkseq.blocks import GLU, Attention, Convolution, Positions
 
 RETENTION: dict[str, Any] = {"weights": "identity", "scaling": "root", "causal": True}
 
@@ -35,3 +35,23 @@ def test_attention_without_projections_has_no_random_scores() -> None:
 def test_positions_are_at_most_all_of_a_token() -> None:
     with pytest.raises(ValueError, match="share must be between 0 and 1; got 2"):
         Positions(2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"size": 0}, "size must be an integer >= 1; got 0"),
+        ({"size": 4, "causal": False}, "size must be odd where causal=False, so that it has a centre; got 4"),
+        ({"size": 2, "sigma_w": -1.0}, "sigma_w must be a finite standard deviation"),
+        ({"size": 2, "train": "WU"}, "train"),
+    ],
+)
+def test_convolutions_have_a_size_and_a_centre(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Convolution(**arguments)
+    assert list(Convolution(3).lags) == [0, 1, 2] and list(Convolution(3, causal=False).lags) == [-1, 0, 1]
+
+
+def test_a_gated_unit_has_an_activation_that_is_known() -> None:
+    with pytest.raises(ValueError, match="activation"):
+        GLU("silu")

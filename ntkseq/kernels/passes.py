@@ -11,10 +11,11 @@ from ntkseq import activations, blocks
 from ntkseq._precision import safe_sqrt
 from ntkseq.kernels import recurrence, tokens
 from ntkseq.kernels.attention import ATTENTION
+from ntkseq.kernels.mixers import MIXERS
 from ntkseq.kernels.tokens import Context, Entry, Features, How, Own, Pair, Rule
 from ntkseq.kernels.tokenwise import RULES
 
-_RULES = RULES | {blocks.Attention: ATTENTION, blocks.Recurrent: recurrence.RECURRENT}
+_RULES = RULES | MIXERS | {blocks.Attention: ATTENTION, blocks.Recurrent: recurrence.RECURRENT}
 
 
 def _rule(block: blocks.Block) -> Rule:
@@ -60,7 +61,7 @@ def _by_itself(block: blocks.Block) -> bool:
     """Whether what a block does to a token depends on this token alone."""
     if isinstance(block, blocks.Residual):
         return all(map(_by_itself, block.blocks))
-    return isinstance(block, (blocks.Linear, blocks.Nonlinearity, blocks.LayerNorm))
+    return isinstance(block, (blocks.Linear, blocks.Nonlinearity, blocks.LayerNorm, blocks.GLU))
 
 
 def width_behind(block: blocks.Block, x: Features, context: Context) -> int:
@@ -119,7 +120,7 @@ def _joined(left: Entry, right: Entry, x: Pair, g: Pair) -> Pair:
 def by_series(parts: tuple[blocks.Block, ...]) -> bool:
     """Whether the duals of an activation are sums of a series."""
     inner = [part.blocks for part in parts if isinstance(part, blocks.Residual)]
-    own = [part.activation for part in parts if isinstance(part, blocks.Nonlinearity)]
+    own = [part.activation for part in parts if isinstance(part, (blocks.Nonlinearity, blocks.GLU))]
     own += [getattr(part.cell, "activation", None) for part in parts if isinstance(part, blocks.Recurrent)]
     return any(isinstance(act, activations.Smooth) for act in own) or any(map(by_series, inner))
 
@@ -142,7 +143,8 @@ def _checked(parts: tuple[blocks.Block, ...], wide: bool, gaussian: bool, raw: b
     for part in parts:
         name = type(part).__name__
         projects = (
-            isinstance(part, blocks.Linear)
+            isinstance(part, (blocks.Linear, blocks.GLU))
+            or (isinstance(part, blocks.Convolution) and not part.depthwise)
             or (isinstance(part, blocks.Recurrent) and part.cell.mixes)
             or (isinstance(part, blocks.Attention) and part.project)
         )
@@ -153,8 +155,8 @@ def _checked(parts: tuple[blocks.Block, ...], wide: bool, gaussian: bool, raw: b
             raise ValueError(f"{name} needs tokens of the network's width. Put a blocks.Linear before it.")
         if isinstance(part, (blocks.Nonlinearity, blocks.LayerNorm)) and not gaussian and not _is_identity(part):
             raise ValueError(
-                f"{name} needs Gaussian tokens of mean zero, which an activation leaves behind it no more. Put a "
-                "blocks.Linear, or an Attention that projects, before it."
+                f"{name} needs Gaussian tokens of mean zero, which an activation, a GLU or a depthwise "
+                "Convolution leaves behind it no more. Put a blocks.Linear, or an Attention that projects, before it."
             )
         if isinstance(part, blocks.Residual):
             _branch(part)
@@ -164,6 +166,8 @@ def _checked(parts: tuple[blocks.Block, ...], wide: bool, gaussian: bool, raw: b
             gaussian = gaussian and _is_identity(part)
         elif isinstance(part, blocks.Recurrent):
             wide, gaussian = True, part.cell.gaussian
+        elif isinstance(part, blocks.GLU) or (isinstance(part, blocks.Convolution) and part.depthwise):
+            wide, gaussian = True, False
         elif projects:
             wide, gaussian = True, gaussian or not getattr(part, "skip", False)
     return wide, gaussian
@@ -175,12 +179,14 @@ def _branch(block: blocks.Residual) -> None:
             return
         if isinstance(last, blocks.Recurrent) and last.cell.gaussian:
             return
+        if isinstance(last, blocks.Convolution) and not last.depthwise:
+            return
         if not isinstance(last, (blocks.LayerNorm, blocks.Positions)) and not _is_identity(last):
             break
     raise ValueError(
-        "the branch of a Residual must end with weights of its own (Linear, or an Attention that projects, without "
-        "skip): otherwise it is not independent of what it is added to. For attention on the tokens themselves: "
-        "Attention(project=False, skip=True)."
+        "the branch of a Residual must end with weights of its own (Linear, Convolution, or an Attention that "
+        "projects, without skip): otherwise it is not independent of what it is added to. For attention on the tokens "
+        "themselves: Attention(project=False, skip=True)."
     )
 
 

@@ -37,9 +37,9 @@ class Serial(Kernel):
 
     Args:
         *blocks: blocks of `ntkseq.blocks`, or names of activations. The first one that maps the d features to the
-            width is `Linear`, or an `Attention` that projects; activations, LayerNorm, Residual and Positions stand
-            behind it. An activation needs Gaussian tokens: a `Linear`, or an `Attention` that projects, must stand
-            between two of them.
+            width is `Linear`, `Convolution`, `GLU`, or an `Attention` that projects; activations, LayerNorm, Residual
+            and Positions stand behind it. An activation needs Gaussian tokens: a `Linear`, a `Convolution`, or an
+            `Attention` that projects, must stand between two of them, and behind a `GLU`.
         read: "mean" or "sum" over a sequence's own tokens, its "last" or its "first" token.
         sigma_r: standard deviation of the read-out. A leaf.
         train_readout: whether the read-out is trained.

@@ -47,7 +47,9 @@ def _resizes(block: blocks.Block) -> bool:
     """Whether the block is free to give its tokens another width than it gets."""
     if isinstance(block, blocks.Recurrent):
         return block.cell.mixes
-    return isinstance(block, blocks.Linear) or (
+    if isinstance(block, blocks.Convolution):
+        return not block.depthwise
+    return isinstance(block, (blocks.Linear, blocks.GLU)) or (
         isinstance(block, blocks.Attention) and block.project and not block.skip
     )
 
@@ -75,6 +77,10 @@ def shapes(
         tree: Params = {}
         if isinstance(block, blocks.Linear):
             tree = {"W": Shape(out, fan_in), "b": Shape(out)}
+        elif isinstance(block, blocks.Convolution):
+            tree = {"W": Shape(out, block.size, *(() if block.depthwise else (fan_in,))), "b": Shape(out)}
+        elif isinstance(block, blocks.GLU):
+            tree = {name: {"W": Shape(out, fan_in), "b": Shape(out)} for name in ("value", "gate")}
         elif isinstance(block, blocks.Attention) and block.project:
             heads, d_k, d_v = widths.sizes(block)
             tree = {"Q": Shape(heads, d_k, fan_in)}
@@ -118,6 +124,10 @@ def forward(
     for block, raw in zip(parts, params, strict=True):
         if isinstance(block, blocks.Linear):
             x = _linear(block, raw, x)
+        elif isinstance(block, blocks.Convolution):
+            x = _convolution(block, raw, x)
+        elif isinstance(block, blocks.GLU):
+            x = _linear(block.value, raw["value"], x) * block.activation(_linear(block.gate, raw["gate"], x))
         elif isinstance(block, blocks.Nonlinearity):
             x = block.activation(x)
         elif isinstance(block, blocks.Attention):
@@ -139,6 +149,18 @@ def forward(
 def _linear(block: blocks.Linear, raw: Params, x: Array) -> Array:
     p = held(raw, block.train)
     return block.sigma_w * x.shape[1] ** -0.5 * product(x, p["W"].T) + block.sigma_b * p["b"][None, :]
+
+
+def _convolution(block: blocks.Convolution, raw: Params, x: Array) -> Array:
+    t, n = x.shape
+    p, least = held(raw, block.train), block.lags[0]
+    padded = jnp.pad(x, ((block.lags[-1], -least), (0, 0)))  # token a stands at a + the largest lag
+    taps = jnp.stack([padded[block.lags[-1] - k :][:t] for k in block.lags], axis=1)  # (t, size, n)
+    if block.depthwise:
+        y = block.size**-0.5 * jnp.einsum("tkn,nk->tn", taps, p["W"], precision="highest")
+    else:
+        y = (block.size * n) ** -0.5 * product(taps.reshape(t, -1), p["W"].reshape(len(p["W"]), -1).T)
+    return block.sigma_w * y + block.sigma_b * p["b"][None, :]
 
 
 def _attention(block: blocks.Attention, raw: Params, x: Array, inside: Array, seen: list[Array] | None) -> Array:

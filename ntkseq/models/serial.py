@@ -20,7 +20,8 @@ class Serial(Model):
     """Blocks in a row, tokens (t, d) in; read out by f = (sigma_r / sqrt m) R h, h (m,) the pooled tokens.
 
     Its limit is `kernels.Serial` with the same arguments, and `kernel.finite(width)` makes one. Parameters:
-    `{"blocks": (one tree per block), "R"}`, with {"W", "b"} of a `Linear`, {"Q", "K", "V", "O", "b"} of an `Attention`
+    `{"blocks": (one tree per block), "R"}`, with {"W", "b"} of a `Linear` or `Convolution` (W (n, size, d), depthwise
+    (n, size)), {"value", "gate"} of a `GLU`, {"Q", "K", "V", "O", "b"} of an `Attention`
     (at scaling "dim" "K" is missing: "Q" stands for both), {"blocks"} of a `Residual` and {"p"} of `Positions`, which
     is drawn by `init` and never trained; it ties the parameters to the padded length t.
 

@@ -136,6 +136,13 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
     "softmax at the root, sampled": (
         lambda: Serial(Linear(), blocks.Attention(0.5, scaling="root", samples=128), read="last"), tokens,
     ),
+    "convolutions, one of them depthwise": (
+        lambda: Serial(
+            blocks.Convolution(3, causal=False), "relu", blocks.Convolution(2, depthwise=True), Linear(1.4, 0.1), "relu"
+        ),
+        tokens,
+    ),
+    "gated linear unit": (lambda: Serial(Linear(), blocks.GLU("erf", gate=Linear(1.3)), Linear(1.4), "relu"), tokens),
     "recurrent block, both directions, attention": (
         lambda: Serial(blocks.Recurrent(Elman(sigma_w=1.3, sigma_b=0.1), "both"), blocks.Attention(0.5)), tokens,
     ),

@@ -18,6 +18,7 @@ import pytest
 
 import ntkseq
 from ntkseq import bounds, kernels
+from ntkseq.blocks import GLU, Convolution, Linear
 from ntkseq.interop import neural_tangents
 from ntkseq.interop.foreign import Foreign
 from tests.marks import few
@@ -284,6 +285,32 @@ def test_fully_connected_kernels_agree_with_ours(x64, stax, activation: str, kin
     np.testing.assert_allclose(kernel(x), ours(x), rtol=1e-12)
     np.testing.assert_allclose(kernel(x[:2], x[2:]), ours(x[:2], x[2:]), rtol=1e-12)
     np.testing.assert_allclose(kernel.diag(x), ours.diag(x), rtol=1e-12)
+
+
+@needs_guest
+@pytest.mark.parametrize("kind", few(["ntk", "nngp"]))
+def test_convolutions_over_tokens_agree_with_ours(x64, stax, kind: str) -> None:
+    conv = lambda: stax.Conv(1, (3,), padding="SAME", W_std=1.4, b_std=0.1)  # noqa: E731
+    layers = (conv(), stax.Sin(), conv(), stax.Erf(), stax.GlobalAvgPool(), stax.Dense(1, W_std=1.2))
+    block = Convolution(3, causal=False, sigma_w=1.4, sigma_b=0.1)
+    ours = kernels.Serial(block, "sin", block, "erf", sigma_r=1.2, kind=kind)
+    np.testing.assert_allclose(
+        neural_tangents.wrap(stax.serial(*layers)[2], kind=kind)(tokens), ours(tokens), rtol=1e-12
+    )
+
+
+@needs_guest
+@pytest.mark.filterwarnings("ignore:`FanIn` layers assume independent inputs")
+@pytest.mark.parametrize("kind", few(["ntk", "nngp"]))
+def test_gated_linear_units_agree_with_ours(x64, stax, kind: str) -> None:
+    gate = stax.serial(stax.Dense(1, W_std=1.3, b_std=0.2), stax.Erf())
+    product = stax.serial(stax.FanOut(2), stax.parallel(stax.Dense(1, W_std=0.9, b_std=0.1), gate), stax.FanInProd())
+    layers = (stax.Dense(1), product, stax.Dense(1), stax.Erf(), stax.GlobalAvgPool(), stax.Dense(1))
+    glu = GLU("erf", value=Linear(0.9, 0.1), gate=Linear(1.3, 0.2))
+    ours = kernels.Serial(Linear(train="W"), glu, Linear(train="W"), "erf", kind=kind)
+    np.testing.assert_allclose(
+        neural_tangents.wrap(stax.serial(*layers)[2], kind=kind)(tokens), ours(tokens), rtol=1e-12
+    )
 
 
 @needs_guest

@@ -95,11 +95,34 @@ def recurrent(part: blocks.Recurrent, kap: np.ndarray, th: np.ndarray, n: int, t
     return sum(k for k, _ in found) / len(found), sum(h for _, h in found) / len(found)
 
 
+def convolution(
+    b: blocks.Convolution, kap: np.ndarray, th: np.ndarray, n: int, t: int, lengths: Any, raw: bool
+) -> Pair:
+    w2, b2 = b.sigma_w**2, b.sigma_b**2
+    k, h = np.full_like(kap, b2), np.full_like(kap, ("b" in b.train) * (1 if raw else b2))
+    lags = range(b.size) if b.causal else range(-(b.size // 2), b.size // 2 + 1)
+    for i, j in np.ndindex(n, n):
+        for a, c in np.ndindex(t, t):
+            for lag in lags:
+                one, two = a - lag, c - lag
+                if 0 <= one < lengths[i] and 0 <= two < lengths[j]:
+                    here, at = (i * t + a, j * t + c), (i * t + one, j * t + two)
+                    k[here] += w2 / b.size * kap[at]
+                    h[here] += (w2 * th[at] + ("W" in b.train) * (1 if raw else w2) * kap[at]) / b.size
+    return k, h
+
+
 def through(part: Any, kap: np.ndarray, th: np.ndarray, n: int, t: int, lengths: np.ndarray, raw: bool) -> Pair:
     if isinstance(part, blocks.Linear):
         w2, b2 = part.sigma_w**2, part.sigma_b**2
         own = ("W" in part.train) * (1 if raw else w2) * kap + ("b" in part.train) * (1 if raw else b2)
         return w2 * kap + b2, w2 * th + own
+    if isinstance(part, blocks.Convolution):
+        return convolution(part, kap, th, n, t, lengths, raw)
+    if isinstance(part, blocks.GLU):
+        (k1, h1), (k2, h2) = (through(one, kap, th, n, t, lengths, raw) for one in (part.value, part.gate))
+        k, slope = dual(part.activation, k2)
+        return k1 * k, h1 * k + k1 * slope * h2
     if isinstance(part, blocks.Nonlinearity):
         k, slope = dual(part.activation, kap)
         return k, slope * th

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ntkseq import blocks
-from ntkseq.blocks import Attention, LayerNorm, Linear, Positions, Recurrent, Residual
+from ntkseq.blocks import GLU, Attention, Convolution, LayerNorm, Linear, Positions, Recurrent, Residual
 from ntkseq.cells import Elman
 from ntkseq.kernels.serial import Serial
 from tests.kernels import explicit_tokens as explicit
@@ -79,6 +79,45 @@ NETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
         (Linear(), Attention(0.8, 1.1, 0.2, "identity", "root", causal=True, decay=(0.5, 0.9)), Linear(1.3), "relu"),
         {"read": "mean"},
     ),
+    "convolutions of features": (
+        (Convolution(3, sigma_w=1.2, sigma_b=0.3), Residual(Convolution(5, False, 0.8, 0.2, train="b")), "relu"),
+        {"read": "sum"},
+    ),
+    "convolutions of pairs": (
+        (
+            Linear(1.1, 0.2),
+            "relu",
+            Convolution(3, causal=False, sigma_w=1.2, sigma_b=0.3),
+            "erf",
+            Convolution(2, sigma_w=0.9, sigma_b=0.1, depthwise=True, train="W"),
+            Convolution(7, sigma_w=1.3),
+            LayerNorm(0.1),
+        ),
+        {"read": "last"},
+    ),
+    "a gated unit, a convolution": (
+        (GLU("erf", Linear(1.2, 0.3), Linear(0.8, 0.4, train="W")), Convolution(2, sigma_b=0.2), "relu"),
+        {"read": "last"},
+    ),
+    "gated units": (
+        (
+            Linear(1.1, 0.2),
+            Residual(LayerNorm(0.1), GLU("erf", Linear(1.2, 0.3), Linear(0.8, 0.4, train="W")), Linear(0.9)),
+            GLU("relu", Linear(0.9, 0.1, train="b"), Linear(1.3, 0.2)),
+            Convolution(2),
+            "relu",
+        ),
+        {"read": "mean"},
+    ),
+    "raw convolutions and gated units": (
+        (
+            Convolution(2, sigma_w=1.3, sigma_b=0.2),
+            GLU("erf", Linear(1.2, 0.3)),
+            Convolution(3, False, 0.8, 0.4),
+            "relu",
+        ),
+        {"param": "raw", "read": "sum", "input_scale": "none"},
+    ),
     "recurrences": (
         (Recurrent(Elman(sigma_w=1.2, sigma_b=0.3)), Recurrent(Elman("erf", 0.9, 1.1, train="Wb"), "both")),
         {"read": "last"},
@@ -100,7 +139,12 @@ NETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "raw": ((Linear(1.4, 0.2), Attention(project=False), Linear(0.6), "relu"), {"param": "raw", "sigma_r": 0.8}),
     "nngp": ((Linear(1.4), Attention(0.6), LayerNorm(), "relu", Attention()), {"kind": "nngp"}),
 }
-QUICK = ("transformer", "retention", "recurrence, attention, recurrence")  # each compiles for some seconds
+QUICK = (
+    "transformer",
+    "a gated unit, a convolution",
+    "retention",
+    "recurrence, attention, recurrence",
+)  # each compiles for some seconds
 
 
 @pytest.mark.parametrize("name", among(NETS, QUICK))
@@ -236,6 +280,11 @@ def test_a_sweep_compiles_once() -> None:
         ((Recurrent(Elman()), LayerNorm()), {}, "Gaussian"),
         ((Linear(), Residual(Recurrent(Elman()))), {}, "end with weights"),
         ((Residual(Recurrent(Elman("identity"))),), {}, "width"),
+        ((Linear(), GLU(), "relu"), {}, "Gaussian"),
+        ((Linear(), Convolution(2, depthwise=True), "relu"), {}, "Gaussian"),
+        ((Convolution(2, depthwise=True), Linear()), {}, "width"),
+        ((Linear(), Residual(GLU())), {}, "end with weights"),
+        ((Linear(), Residual(Convolution(2, depthwise=True))), {}, "end with weights"),
         ((Linear(),), {"read": "max"}, "read"),
         ((Linear(),), {"kind": "both"}, "kind"),
         ((Linear(),), {"train_readout": 1}, "train_readout"),

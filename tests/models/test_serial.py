@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from ntkseq import activations
-from ntkseq.blocks import Attention, Block, LayerNorm, Linear, Nonlinearity, Positions, Recurrent, Residual
+from ntkseq.blocks import (
+    GLU,
+    Attention,
+    Block,
+    Convolution,
+    LayerNorm,
+    Linear,
+    Nonlinearity,
+    Positions,
+    Recurrent,
+    Residual,
+)
 from ntkseq.cells import Elman
 from ntkseq.models.serial import Serial
 from tests.marks import few
@@ -78,6 +91,18 @@ def through(block, raw, x):
     match block:
         case Linear():
             return np.array([block.sigma_w / np.sqrt(n) * raw["W"] @ token + block.sigma_b * raw["b"] for token in x])
+        case Convolution():
+            y = [block.sigma_b * raw["b"] for _ in x]
+            lags = range(block.size) if block.causal else range(-(block.size // 2), block.size // 2 + 1)
+            for a, (tap, k) in itertools.product(range(t), enumerate(lags)):
+                if 0 <= a - k < t:
+                    W = np.diag(raw["W"][:, tap]) * np.sqrt(n) if block.depthwise else raw["W"][:, tap]
+                    y[a] = y[a] + block.sigma_w / np.sqrt(block.size * n) * W @ x[a - k]
+            return np.array(y)
+        case GLU():
+            gate = through(block.gate, raw["gate"], x)
+            phi = np.asarray(block.activation(jnp.asarray(gate)))
+            return through(block.value, raw["value"], x) * phi
         case Attention():
             return attend(block, raw, x)
         case LayerNorm():
@@ -129,6 +154,9 @@ NETS = {
     "positions": (Linear(), Positions(0.3, decay=0.4), "relu"),
     "recurrences": (Recurrent(Elman("tanh", 1.3, 0.8, 0.4), "reversed"), Recurrent(Elman(sigma_w=0.7), "both")),
     "residual-recurrence": (Linear(), Residual(Recurrent(Elman("identity", 0.5))), Attention(**DIM)),
+    "convolutions": (Convolution(3, sigma_w=1.2, sigma_b=0.3), "relu", Convolution(3, False, 0.7), "tanh"),
+    "convolutions-longer-than-a-sequence": (Convolution(7, causal=False), Convolution(6, depthwise=True)),
+    "gated": (GLU("sigmoid", Linear(1.2, 0.3), Linear(0.7, 0.4)), Residual(GLU("relu"), Linear(0.6))),
     "positions-independent-first": (Positions(0.6), Linear()),
 }
 
@@ -333,13 +361,21 @@ COMPOSITIONS = {
         Recurrent(Elman("erf", 1.2, 0.9, 0.2)), Attention(0.9, 1.1), Recurrent(Elman("relu", 0.8, 1.1, 0.1), "both"),
     ),
     "retention": (Linear(), Attention(1.1, weights="identity", scaling="root", causal=True, decay=(0.3, 0.8))),
+    "convolutions": (
+        Convolution(2, sigma_w=1.2, sigma_b=0.3), "relu", Convolution(3, False, 1.1, 0.2),
+        Convolution(2, depthwise=True, sigma_b=0.2), Linear(), "erf",
+    ),
+    "gated units": (
+        GLU("relu", Linear(1.2, 0.3), Linear(1.1, 0.2)), Convolution(2), "erf", Residual(GLU("erf"), Linear(0.5)),
+    ),
     "random scores": (Linear(), Attention(1.1, weights="identity", scaling="root", skip=True, train="QOb")),
 }  # fmt: skip
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "read"), list(zip(COMPOSITIONS, ("mean", "last", "first", "last", "last", "mean"), strict=True))
+    ("name", "read"),
+    list(zip(COMPOSITIONS, ("mean", "last", "first", "last", "last", "last", "mean", "mean"), strict=True)),
 )
 def test_the_tangent_kernel_of_a_wide_network_is_that_of_the_limit(name, read):
     from ntkseq.kernels.serial import Serial as Limit
