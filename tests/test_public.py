@@ -22,7 +22,8 @@ SURFACE = {
         "Activation", "Erf", "Gelu", "Identity", "LeakyRelu", "Rectifier", "Sine", "Smooth", "get", "names",
     ],
     "ntkseq.blocks": [
-        "Attention", "Block", "Convolution", "GLU", "LayerNorm", "Linear", "Nonlinearity", "Positions", "Recurrent", "Residual",
+        "Attention", "Block", "Convolution", "GLU", "LayerNorm", "Linear", "Nonlinearity", "Positions", "Recurrent",
+        "Residual",
     ],
     "ntkseq.bounds": [
         "Assumption", "AttentionHead", "Bound", "Term", "Trajectory", "allen_zhu_li2019", "arora2019",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from ntkseq import _checks, _notices
-from ntkseq._types import Integer, Number
+from ntkseq import _checks, _notices, blocks, cells
+from ntkseq._types import Integer
+from ntkseq.activations import is_rectifier
+from ntkseq.kernels.chordal import second_moment
 
 
 def linear_excess(width: Integer, steps: Integer) -> float:
@@ -43,17 +46,30 @@ def linear_excess(width: Integer, steps: Integer) -> float:
     return math.exp(log) if log < 709 else math.inf
 
 
-def warn_if_critical(gain: Number, width: int) -> None:
+def warn_if_critical(sigma_w: Any, activation: Any, width: int) -> None:
     """Warn where norms do not shrink along a recurrence of the relu family (finite_width.4).
 
     Args:
-        gain: sigma_w^2 E[phi(z)^2], or one per layer; a traced one is not looked at.
+        sigma_w: of its recurrent weights, or one for each layer; a traced one is not looked at.
+        activation: of its units; what is not of the relu family is not looked at.
         width: of the networks.
     """
-    if _checks.is_concrete(gain) and float(np.max(np.asarray(gain))) >= 1 - 1e-5:
+    if not is_rectifier(activation) or _checks.traced((sigma_w, activation)):
+        return
+    moment = second_moment(np.asarray(activation.positive, np.float64), np.asarray(activation.negative, np.float64))
+    if float(np.max(np.asarray(sigma_w, np.float64) ** 2 * moment)) >= 1 - 1e-5:
         _notices.warn(
             f"sigma_w keeps norms or lets them grow: the kernels of networks of width {width} have heavy tails after "
             f"some {math.isqrt(width)} steps (root of the width), and their averages exceed the limit. Compare "
             "medians, or see what empirical.convergence(...).verdict() says.",
             _notices.HeavyTails,
         )
+
+
+def warn_of_blocks(parts: tuple[blocks.Block, ...], width: int) -> None:
+    """`warn_if_critical` of every recurrence among blocks."""
+    for part in parts:
+        if isinstance(part, blocks.Residual):
+            warn_of_blocks(part.blocks, width)
+        elif isinstance(part, blocks.Recurrent) and isinstance(part.cell, cells.Elman):
+            warn_if_critical(part.cell.sigma_w, part.cell.activation, width)

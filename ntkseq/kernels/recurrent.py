@@ -223,9 +223,7 @@ class Recurrent(Kernel):
         from ntkseq import models
 
         self._check_limit()
-        act = activations.get(self.activation)
-        if activations.is_rectifier(act):
-            warn_if_critical(np.square(self.sigma_w) * second_moment(act.positive, act.negative), width)
+        warn_if_critical(self.sigma_w, activations.get(self.activation), width)
         shared = {name: getattr(self, name) for name in (*_SCALES, "activation", "depth", "read", "direction", "h0")}
         return models.Recurrent(width=width, input_scale=self.input_scale, train=self.train, **shared)
 

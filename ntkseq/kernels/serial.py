@@ -18,6 +18,7 @@ from ntkseq._types import AnyModel, DType, Flag, Inputs, Lengths, Number
 from ntkseq.kernels import jolts, passes, presets, recurrence, scans, serial_group, tokens
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.chordal import unfold
+from ntkseq.kernels.finite_width import warn_of_blocks
 from ntkseq.kernels.layers import all_finite, read_weights
 from ntkseq.kernels.matrix_normal import GROUPS
 from ntkseq.kernels.parts import Parts, student
@@ -217,12 +218,15 @@ class Serial(Kernel):
     def finite(self, width: int) -> AnyModel:
         """The network of that width whose limit this kernel is: a `models.Serial`.
 
+        It warns (`empirical.HeavyTails`) as `kernels.Recurrent.finite` does, of each `Elman` recurrence.
+
         Raises:
             ValueError: `kind="nngp"` or `param="raw"`, which no gradient in NTK parametrisation has as its limit.
         """
         from ntkseq import models
 
         self._check_limit()
+        warn_of_blocks(self.blocks, width)
         shared = {name: getattr(self, name) for name in ("read", "sigma_r", "train_readout", "input_scale")}
         return models.Serial(*self.blocks, width=width, **shared)  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkseq import kernels
+from ntkseq import blocks, kernels
 from ntkseq.activations import LeakyRelu
+from ntkseq.cells import Elman
 from ntkseq.empirical import HeavyTails, linear_excess
 
 
@@ -83,9 +84,14 @@ def test_the_network_of_a_critical_relu_recurrence_warns() -> None:
         kernels.Recurrent(sigma_w=2**0.5).finite(64)
     with pytest.warns(HeavyTails):
         kernels.Recurrent(sigma_w=(1.0, np.float32(2**0.5)), depth=2).finite(64)
+    inner = blocks.Residual(blocks.Recurrent(Elman(sigma_w=1.5)), blocks.Linear())
+    with pytest.warns(HeavyTails, match="width 16 have heavy tails after some 4 steps"):
+        kernels.Serial(blocks.Linear(), inner).finite(16)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         kernels.Recurrent(sigma_w=1.4).finite(64)
+        jax.eval_shape(lambda s: kernels.Recurrent(sigma_w=s).finite(64).sigma_w, jnp.float32(2.0))
+        kernels.Serial(blocks.Recurrent(Elman("erf", 3.0)), blocks.Recurrent(Elman(sigma_w=1.4))).finite(16)
         kernels.Recurrent(sigma_w=3.0, activation="erf").finite(64)
 
 
