@@ -147,7 +147,7 @@ def labels(name: str, y: object, n: int) -> np.ndarray:
     return y
 
 
-SINGLE = ("sigma_r", "factor", "reg", "eps", "share", "decay")
+SINGLE = ("sigma_r", "sigma_c", "factor", "reg", "eps", "share", "decay")
 """Scales that all layers share."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ntkseq import blocks
-from ntkseq.cells import LRU, S4D, Elman
+from ntkseq.cells import GRU, LRU, LSTM, S4D, Elman
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,16 @@ from ntkseq.cells import LRU, S4D, Elman
         (lambda: S4D(sigma_c=-1.0), "sigma_c"),
         (lambda: S4D(sigma_d=float("inf")), "sigma_d"),
         (lambda: S4D(train="WU"), "letters out of 'driCD'"),
+        (lambda: GRU(sigma_w=-1.0), "sigma_w must be a finite"),
+        (lambda: GRU(sigma_w=(1.0, 2.0)), "sigma_w must be a number or one for each gate, z, r, g"),
+        (lambda: GRU(sigma_c=0.0), 'reset="before" has not; got 0'),
+        (lambda: GRU(sigma_c=(0.1, 0.1), reset="after"), "sigma_c must be a standard deviation, one number"),
+        (lambda: GRU(reset="behind"), "reset must be one of 'before', 'after'"),
+        (lambda: GRU(law="gauss"), "law must be one of 'normal', 'truncated', 'uniform'"),
+        (lambda: LSTM(sigma_b=[0.1] * 3), "one for each gate, i, f, g, o"),
+        (lambda: LSTM(forget=float("nan")), "forget must be finite"),
+        (lambda: LSTM(forget=(1.0, 1.0)), "forget must be one number"),
+        (lambda: blocks.Recurrent(GRU()), r"Its kernel is sampled: kernels.Gated\(cell\)"),
         (lambda: blocks.Recurrent("elman"), "cell must be"),
         (lambda: blocks.Recurrent(blocks.Linear()), "cell must be"),
         (lambda: blocks.Recurrent(Elman(), "sideways"), "direction"),

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, cells
 from ntkseq._layers import check_letters
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import AnyModel, Inputs, Key, Lengths
 from ntkseq.kernels import gated_batch
 from ntkseq.kernels import particles as sampling
 from ntkseq.kernels.base import Kernel, Side
-from ntkseq.kernels.gated_batch import SCALES, Batch
+from ntkseq.kernels.gated_batch import Batch
 from ntkseq.kernels.layers import read_weights
 from ntkseq.kernels.parts import Parts, student
 
@@ -47,9 +47,8 @@ class Gated(Kernel):
     chunk and each batch).
 
     Args:
-        cell: "gru" or "lstm".
-        sigma_w, sigma_u, sigma_b, sigma_r: standard deviations of recurrent weights, input weights, biases (the same
-            for all gates) and read-out, before the 1/sqrt(fan-in). Leaves.
+        cell: a `cells.GRU` or a `cells.LSTM` with its scales, or "gru" or "lstm" for one with all defaults.
+        sigma_r: standard deviation of the read-out, before the 1/sqrt(width). A leaf.
         particles: number M of samples, a multiple of `batches`.
         batches: number of independent batches, at least 2. A batch has 2 to 4096 particles.
         seed: a number; the same seed gives the same kernel.
@@ -57,6 +56,8 @@ class Gated(Kernel):
         train: trained parameter groups, letters out of "WUbR".
         input_scale: "dim" for <x, x'> / d, "none" for <x, x'>.
         kind: "ntk" or "nngp" (covariance of the outputs; `train` plays no role).
+        param: "ntk" (gradients of the raw parameters carry their sigma) or "raw" (sigmas sit in the prior and
+            gradients are taken without them: a bias then counts 1 even if sigma_b = 0).
 
     Raises:
         ValueError: negative or non-finite scales, unknown words, train letters out of place, particles that do not
@@ -67,17 +68,15 @@ class Gated(Kernel):
     Example:
         >>> import jax
         >>> from ntkseq import kernels
+        >>> from ntkseq.cells import LSTM
         >>> x = jax.random.normal(jax.random.key(0), (3, 4, 2))  # n = 3 sequences, t = 4 steps, d = 2 features
-        >>> kernel = kernels.Gated(cell="lstm", sigma_w=1.3, particles=512)
+        >>> kernel = kernels.Gated(LSTM(sigma_w=1.3, forget=1.0), particles=512)
         >>> side = kernel.prepare(x)
         >>> kernel.tile(side, side).shape, kernel.standard_error(side, side).shape
         ((3, 3), (3, 3))
     """
 
-    cell: str = static(default="gru")
-    sigma_w: Any = 1.0
-    sigma_u: Any = 1.0
-    sigma_b: Any = 0.0
+    cell: Any = "gru"
     sigma_r: Any = 1.0
     particles: int = static(default=4096)
     batches: int = static(default=8)
@@ -86,17 +85,18 @@ class Gated(Kernel):
     train: str = static(default="WUbR")
     input_scale: str = static(default="dim")
     kind: str = static(default="ntk")
+    param: str = static(default="ntk")
 
     references = ("yang2020tp2",)
 
     def __post_init__(self) -> None:
-        for name in SCALES:
-            _checks.scale(name, getattr(self, name))
+        fill(self, cell=cells.gated(self.cell))
+        _checks.scale("sigma_r", self.sigma_r)
         for name, allowed in (
-            ("cell", tuple(sampling.GATES)),
             ("read", READS),
             ("input_scale", ("dim", "none")),
             ("kind", ("ntk", "nngp")),
+            ("param", ("ntk", "raw")),
         ):
             _checks.choice(name, getattr(self, name), allowed)
         check_letters(self.train, "WUbR")
@@ -159,6 +159,12 @@ class Gated(Kernel):
         relative = np.where(size > 0, error / np.where(size > 0, size, 1), 0)
         return _rounding(side) + student(self.batches) * float(relative.max())
 
+    def scales(self) -> list[Any]:
+        leaves = jax.tree.leaves(self)
+        if not isinstance(self.cell, cells.LSTM):
+            return leaves
+        return [leaf for leaf in leaves if leaf is not self.cell.forget]
+
     @property
     def sampled(self) -> bool:
         return True
@@ -179,18 +185,18 @@ class Gated(Kernel):
         return max(16, side["x"].shape[1])  # so many that a batch of small tiles holds few sequences
 
     def steps(self, side: Side) -> int:
-        return len(sampling.GATES[self.cell]) * self.particles * side["x"].shape[1]
+        return len(self.cell.gates) * self.particles * side["x"].shape[1]
 
     def finite(self, width: int) -> AnyModel:
         """The network of that width whose limit this kernel is: a `models.Gated`.
 
         Raises:
-            ValueError: `kind="nngp"`, which no gradient has as its limit.
+            ValueError: `kind="nngp"` or `param="raw"`, which no gradient in NTK parametrisation has as its limit.
         """
         from ntkseq import models
 
         self._check_limit()
-        names = (*SCALES, "cell", "read", "train", "input_scale")
+        names = ("cell", "sigma_r", "read", "train", "input_scale")
         return models.Gated(width=width, **{name: getattr(self, name) for name in names})
 
     def _without_seed(self) -> tuple[Gated, Array]:
@@ -205,7 +211,7 @@ def _rounding(side: Side) -> float:
 
 
 def _choices(kernel: Gated) -> dict[str, Any]:
-    names = ("cell", "particles", "batches", "read", "train", "input_scale", "kind")
+    names = ("cell", "particles", "batches", "read", "train", "input_scale", "kind", "param")
     return {name: getattr(kernel, name) for name in names}
 
 
@@ -215,7 +221,8 @@ def _prepare(kernel: Gated, x: Array, lengths: Array) -> tuple[Side, Array]:
     read = read_weights(kernel.read, inside, lengths, x.dtype)
     x = x * (x.shape[2] ** -0.5 if kernel.input_scale == "dim" else 1.0)
     scales = gated_batch.scales(kernel, x.dtype)
-    variance = scales.u**2 * jnp.sum(x * x, axis=2) + scales.b**2 + scales.w**2
+    most = [jnp.max(scale) ** 2 for scale in scales[:3]]
+    variance = most[1] * jnp.sum(x * x, axis=2) + most[2] + most[0]
     return {"x": x, "read": read}, jnp.isfinite(variance).all()
 
 

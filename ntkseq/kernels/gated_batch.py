@@ -17,7 +17,6 @@ from ntkseq._types import DType, Inputs, Lengths
 from ntkseq.kernels import particles as sampling
 from ntkseq.kernels.base import Kernel, Side
 
-SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r")
 _CHUNK = 1 << 24  # numbers held for the sequences of one side at a time: 64 MiB in float32
 _WHOLE = 1 << 26  # of a matrix of one side with itself: where they fit, every sequence is run once
 _BLOCKS = 4  # in which a matrix with itself is put together from its upper triangle: 5/8 of the square
@@ -128,13 +127,24 @@ def diagonal(kernel: Any, draws: sampling.Draws, side: Side) -> Float[Array, " n
 
 def _features(kernel: Any, draws: sampling.Draws, side: Side) -> sampling.Features:
     tangent = kernel.kind == "ntk" and bool(set(kernel.train) & set("WUb"))
-    return sampling.features(kernel.cell, scales(kernel, side["x"].dtype), draws, side["x"], side["read"], tangent)
+    dtype = side["x"].dtype
+    return sampling.features(cell(kernel, dtype), scales(kernel, dtype), draws, side["x"], side["read"], tangent)
 
 
 def _contract(kernel: Any, left: tuple[sampling.Features, Side], right: tuple[sampling.Features, Side]) -> Array:
-    train = kernel.train if kernel.kind == "ntk" else "R"
     (one, x), (two, y) = left, right
-    return sampling.contract(scales(kernel, x["x"].dtype), train, (one, x["x"]), (two, y["x"]))
+    dtype, raw = x["x"].dtype, kernel.param == "raw"
+    own = scales(kernel, dtype)
+    if kernel.kind == "nngp":
+        return sampling.contract(own, "R", (one, x["x"]), (two, y["x"]))
+    head, total = "R" if "R" in kernel.train else "", jnp.zeros((x["x"].shape[0], y["x"].shape[0]), dtype)
+    for share in sampling.shares(cell(kernel, dtype), own, raw):
+        train = head + "".join(letter for letter in share.train if letter in kernel.train)
+        if train:
+            pair = [(sampling.chosen(found, share.gates) if found.streams else found) for found in (one, two)]
+            total = total + sampling.contract(share.scales, train, (pair[0], x["x"]), (pair[1], y["x"]))
+        head = ""
+    return total
 
 
 def _chunked(rows: Callable[[Side], Array], side: Side, each: int) -> Array:
@@ -150,6 +160,12 @@ def _chunked(rows: Callable[[Side], Array], side: Side, each: int) -> Array:
     return values.reshape(chunks * size, *values.shape[2:])[:n]
 
 
+def cell(kernel: Any, dtype: DType) -> Any:
+    """The cell of the kernel, its numbers in the dtype of the data."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), kernel.cell)
+
+
 def scales(kernel: Any, dtype: DType) -> sampling.Scales:
-    """The scales of the kernel in the dtype of the data."""
-    return sampling.Scales(*(jnp.asarray(getattr(kernel, name), dtype) for name in SCALES))
+    """The scales of the kernel in the dtype of the data; the first three one for each gate, if they are given so."""
+    values = (kernel.cell.sigma_w, kernel.cell.sigma_u, kernel.cell.sigma_b, kernel.sigma_r)
+    return sampling.Scales(*(jnp.asarray(value, dtype) for value in values))

@@ -18,25 +18,29 @@ The kernel of the outputs sum_t r_t (sigma_r / sqrt n) R h_t is then
 
     K = sigma_r^2 E[hbar hbar'] + sum_a sum_{t,s} E[da_t da'_s] Cov(u^a_t, u^a'_s),   hbar = sum_t r_t h_t
 
-with averages over P particles for E, which have a bias of order 1/P.
+with averages over P particles for E, which have a bias of order 1/P. Where the reset gate of a GRU stands behind the
+product, u^g = a + r y, the sum has a and y in place of u^g, with the gradients da and r da.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkseq._types import DType, Key, PyTree
-
-GATES = {"gru": ("z", "r", "g"), "lstm": ("i", "f", "g", "o")}
-"""The gates of each cell, in the order in which their weights are drawn."""
+from ntkseq import cells
+from ntkseq._laws import shaped
+from ntkseq._types import AnyArray, DType, Key, PyTree
 
 
 class Scales(NamedTuple):
-    """Standard deviations of recurrent weights, input weights, biases and read-out."""
+    """Standard deviations of recurrent weights, input weights, biases and read-out.
+
+    The first three: a number, or for `features` one for each gate.
+    """
 
     w: Array
     u: Array
@@ -52,6 +56,7 @@ class Draws(NamedTuple):
     inputs: Float[Array, "gates d p"]
     bias: Float[Array, "gates p"]
     signs: Float[Array, " p"]
+    inner: Float[Array, " p"] | None = None
 
 
 class Stream(NamedTuple):
@@ -68,40 +73,63 @@ class Features(NamedTuple):
     streams: tuple[Stream, ...]
 
 
-def draw(key: Key, cell: str, d: int, particles: int, dtype: DType) -> Draws:
+def draw(key: Key, cell: cells.GRU | cells.LSTM, d: int, particles: int, dtype: DType) -> Draws:
     """The random numbers of one group: the same numbers in every precision, for they are drawn in float32.
 
     The read-out is drawn from {-1, 1}: the kernel is quadratic in it, so only its second moments count, and those of
     signs are exact in every sample.
     """
-    gates = len(GATES[cell])
+    gates = len(cell.gates)
     shapes = ((gates, particles, particles), (gates, particles, particles), (gates, d, particles), (gates, particles))
     *keys, last = jax.random.split(key, len(shapes) + 1)
     pairs = zip(keys, shapes, strict=True)
-    forward, backward, inputs, bias = (jax.random.normal(k, shape, jnp.float32).astype(dtype) for k, shape in pairs)
+    forward, backward, inputs, bias = (jax.random.normal(k, shape, jnp.float32) for k, shape in pairs)
     bits = jax.random.bits(last, (particles,), jnp.uint32)  # rademacher's depend on JAX's 64-bit mode
-    return Draws(forward, backward, inputs, bias, jnp.where(bits >> 31 == 0, 1, -1).astype(dtype))
+    signs = jnp.where(bits >> 31 == 0, 1, -1)
+    inner = jax.random.normal(jax.random.fold_in(key, 1), (particles,), jnp.float32) if _inside(cell) else None
+    drawn = Draws(forward, backward, shaped(cell.law, inputs), bias, signs, inner)
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), drawn)
+
+
+def _inside(cell: cells.GRU | cells.LSTM) -> bool:
+    """Whether there is a bias inside the product that the reset gate multiplies."""
+    return isinstance(cell, cells.GRU) and cell.sigma_c is not None
+
+
+def _steps(cell: cells.GRU | cells.LSTM, draws: Draws) -> tuple[Callable[..., Any], Callable[..., Any], Any]:
+    """One step forward, one back, and what is added within the cell beside its gates' pre-activations."""
+    if isinstance(cell, cells.LSTM):
+        return _lstm, _lstm_back, cell.forget
+    if draws.inner is not None:
+        return _gru, _gru_back, cell.sigma_c * draws.inner[None, :]
+    return _gru, _gru_back, None if cell.reset == "before" else jnp.zeros((1, 1), draws.bias.dtype)
 
 
 def features(
-    cell: str, scales: Scales, draws: Draws, x: Float[Array, "n t d"], read: Float[Array, "n t"], tangent: bool
+    cell: cells.GRU | cells.LSTM,
+    scales: Scales,
+    draws: Draws,
+    x: Float[Array, "n t d"],
+    read: Float[Array, "n t"],
+    tangent: bool,
 ) -> Features:
     """The particles of n sequences.
 
     Args:
-        cell: "gru" or "lstm".
+        cell: with its numbers in the dtype of x; its scales are read from `scales`.
         x: the tokens, scaled; whatever stands where `read` is zero to the end has no influence.
         read: the weight r_t of each step in the output.
         tangent: whether gradients are wanted.
     """
-    forward, backward = {"gru": (_gru, _gru_back), "lstm": (_lstm, _lstm_back)}[cell]
+    forward, backward, extra = _steps(cell, draws)
     n, p = x.shape[0], draws.bias.shape[1]
     zero = (jnp.zeros((n, p), x.dtype),) * 2
-    scale = scales.w * p**-0.5
+    w, u, b = (jnp.reshape(one, (-1, 1, 1)) for one in scales[:3])
+    scale = w * p**-0.5
 
     def step(state: PyTree, now: Array) -> tuple[Any, Any]:
-        drive = scales.u * _product("nd,gdp->gnp", now, draws.inputs) + scales.b * draws.bias[:, None]
-        return forward(state, drive, scale * draws.forward)
+        drive = u * _product("nd,gdp->gnp", now, draws.inputs) + b * draws.bias[:, None]
+        return forward(state, drive, scale * draws.forward, extra)
 
     def step_back(carry: PyTree, now: PyTree) -> tuple[Any, Any]:
         past, weight = now
@@ -148,32 +176,91 @@ def contract(
     return total
 
 
+class Share(NamedTuple):
+    """Gates whose pre-activations share their scales and their groups of parameters."""
+
+    gates: tuple[tuple[int, slice], ...]
+    """In which stream, and which of those joined in it."""
+    train: str
+    scales: Scales
+
+
+def shares(cell: cells.GRU | cells.LSTM, scales: Scales, raw: bool) -> list[Share]:
+    """The sums that a tangent kernel is put together from: as few as the scales allow.
+
+    Args:
+        cell, scales: as for `features`.
+        raw: whether gradients are taken without their sigma.
+    """
+    one = jnp.ones_like(scales.v)
+    if raw:
+        scales = Scales(one, one, one, one)
+    w, u, b = ([s[gate] if jnp.ndim(s) else s for gate in range(len(cell.gates))] for s in scales[:3])
+    of = lambda gate: Scales(w[gate], u[gate], b[gate], scales.v)  # noqa: E731
+    single = [(0, slice(a, a + 1)) for a in range(4 if isinstance(cell, cells.LSTM) else 2)]
+    if isinstance(cell, cells.GRU) and cell.reset == "before":
+        single.append((1, slice(0, 1)))
+    if any(jnp.ndim(s) for s in scales[:3]):
+        found = [Share((at,), "WUb", of(gate)) for gate, at in enumerate(single)]
+    else:
+        streams = sorted({stream for stream, _ in single})
+        whole = [slice(0, sum(stream == at for at, _ in single)) for stream in streams]
+        found = [Share(tuple(zip(streams, whole, strict=True)), "WUb", scales)]
+    if isinstance(cell, cells.GRU) and cell.reset == "after":  # u^g = a + r y: U meets a, W meets y
+        own = {"b": one if raw else cell.sigma_c} if _inside(cell) else {}
+        found += [
+            Share(((0, slice(2, 3)),), "Wb" if own else "W", of(2)._replace(**own)),
+            Share(((1, slice(0, 1)),), "Ub", of(2)),
+        ]
+    return found
+
+
+def chosen(found: Features, gates: tuple[tuple[int, slice], ...]) -> Features:
+    """The features with the streams of these gates only."""
+    p = found.pooled.shape[-1]
+    streams = tuple(
+        found.streams[at]._replace(da=found.streams[at].da[..., one.start * p : one.stop * p]) for at, one in gates
+    )
+    return found._replace(streams=streams)
+
+
 def _product(equation: str, a: Array, b: Array) -> Array:
     return jnp.einsum(equation, a, b, precision="highest")
 
 
-def _gru(state: PyTree, drive: Array, weights: Array) -> tuple[Any, Any]:
+def _gru(state: PyTree, drive: Array, weights: Array, inner: Array | None) -> tuple[Any, Any]:
     h, unused = state
     z, r = jax.nn.sigmoid(drive[:2] + _product("np,gpq->gnq", h, weights[:2]))
-    g = jnp.tanh(drive[2] + _product("np,pq->nq", r * h, weights[2]))
+    if inner is None:
+        y, through = None, _product("np,pq->nq", r * h, weights[2])
+    else:
+        y = _product("np,pq->nq", h, weights[2]) + inner
+        through = r * y
+    g = jnp.tanh(drive[2] + through)
     new = z * h + (1 - z) * g
-    return (new, unused), ((h, z, r, g), new)
+    return (new, unused), ((h, z, r, g, y), new)
 
 
 def _gru_back(carry: PyTree, past: PyTree, weights: Array) -> tuple[Any, Any]:
-    (dh, unused), (h, z, r, g) = carry, past
+    (dh, unused), (h, z, r, g, y) = carry, past
     dg = dh * (1 - z) * (1 - g * g)
     dz = dh * (h - g) * z * (1 - z)
-    drh = _product("np,pq->nq", dg, weights[2])
-    dr = drh * h * r * (1 - r)
-    before = dh * z + drh * r + _product("np,pq->nq", dz, weights[0]) + _product("np,pq->nq", dr, weights[1])
-    return (before, unused), (Stream(h, jnp.concatenate([dz, dr], axis=1)), Stream(r * h, dg))
+    if y is None:
+        drh = _product("np,pq->nq", dg, weights[2])
+        dr, through = drh * h * r * (1 - r), drh * r
+        into_h, last = [dz, dr], Stream(r * h, dg)
+    else:
+        dy = dg * r
+        dr, through = dg * y * r * (1 - r), _product("np,pq->nq", dy, weights[2])
+        into_h, last = [dz, dr, dy], Stream(h[:, :0], dg)
+    before = dh * z + through + _product("np,pq->nq", dz, weights[0]) + _product("np,pq->nq", dr, weights[1])
+    return (before, unused), (Stream(h, jnp.concatenate(into_h, axis=1)), last)
 
 
-def _lstm(state: PyTree, drive: Array, weights: Array) -> tuple[Any, Any]:
+def _lstm(state: PyTree, drive: Array, weights: Array, forget: AnyArray) -> tuple[Any, Any]:
     h, c = state
     u = drive + _product("np,gpq->gnq", h, weights)
-    i, f, o = (jax.nn.sigmoid(u[k]) for k in (0, 1, 3))
+    i, f, o = jax.nn.sigmoid(u[0]), jax.nn.sigmoid(u[1] + forget), jax.nn.sigmoid(u[3])
     g = jnp.tanh(u[2])
     cell = f * c + i * g
     new = o * jnp.tanh(cell)

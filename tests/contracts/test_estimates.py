@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ntkseq
-from ntkseq import bounds, gram, grams, kernels, predictors, spectra
+from ntkseq import bounds, cells, gram, grams, kernels, predictors, spectra
 from ntkseq._struct import replace
 from ntkseq.grams.arrays import products
 from ntkseq.grams.sampling import Sampling
@@ -22,7 +22,7 @@ from ntkseq.studies.stored_grams import _read
 
 X = np.random.default_rng(3).normal(size=(4, 2, 1)).astype(np.float32)
 Y = np.array([1.0, -1.0, 1.0, -1.0])
-GATED = kernels.Gated(particles=64, batches=4, sigma_b=0.2)
+GATED = kernels.Gated(cells.GRU(sigma_b=0.2), particles=64, batches=4)
 EXACT = kernels.Recurrent(sigma_w=1.2, sigma_b=0.3)
 
 

@@ -14,7 +14,7 @@ import pytest
 from ntkseq import activations, blocks
 from ntkseq._struct import struct
 from ntkseq.blocks import Linear
-from ntkseq.cells import LRU, S4D, Elman
+from ntkseq.cells import GRU, LRU, LSTM, S4D, Elman
 from ntkseq.empirical import NTK, Cheapest, Jacobian, Method, Products, Sketch
 from ntkseq.empirical.versions import cast
 from ntkseq.kernels import (
@@ -157,8 +157,11 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
         sequences,
     ),
     "Yang's transformer": (lambda: Serial.preset("yang-transformer", depth=1), tokens),
-    "GRU": (lambda: Gated(sigma_w=1.3, sigma_b=0.1, particles=512), sequences),
-    "LSTM, mean, W and R": (lambda: Gated("lstm", sigma_w=1.3, read="mean", train="WR", particles=512), sequences),
+    "GRU": (lambda: Gated(GRU(sigma_w=1.3, sigma_b=0.1), particles=512), sequences),
+    "GRU, reset after": (
+        lambda: Gated(GRU((1.3, 1.0, 1.5), 1.0, 0.1, 0.3, "after", "uniform"), particles=512), sequences,
+    ),
+    "LSTM, mean, W and R": (lambda: Gated(LSTM(sigma_w=1.3), read="mean", train="WR", particles=512), sequences),
     "MAML on dense relu": (lambda: OneQuery(Dense(sigma_w=1.4, sigma_b=0.1), GD(3, 0.1)), tasks),
     "ANIL flow on dense erf": (lambda: OneQuery(Dense(activation="erf", depth=2), Flow(2.0), "anil"), tasks),
     "a network": (lambda: network("structured"), sequences),

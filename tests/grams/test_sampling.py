@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import ntkseq
-from ntkseq import kernels
+from ntkseq import cells, kernels
 from ntkseq.blocks import Attention, Linear
 from ntkseq.grams import sampling, sides
 
 X = np.random.default_rng(3).normal(size=(3, 2, 1)).astype(np.float32)
-GATED = kernels.Gated(particles=64, batches=4, sigma_b=0.2)
+GATED = kernels.Gated(cells.GRU(sigma_b=0.2), particles=64, batches=4)
 EXACT = kernels.Recurrent(sigma_w=1.2)
 
 

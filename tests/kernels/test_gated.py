@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ntkseq.cells import GRU, LRU, LSTM
 from ntkseq.kernels import gated as module
 from ntkseq.kernels import gated_batch
 from ntkseq.kernels.gated import Gated
@@ -18,13 +19,15 @@ from tests.models import explicit
 
 # One shape and few choices for nearly all tests: what compiles once is free afterwards.
 X = explicit.sequences()[[0, 1, 0, 2], :3].astype(np.float32)  # the third sequence is the first again
-SCALES = {"sigma_w": 1.3, "sigma_u": 1.0, "sigma_b": 0.2, "sigma_r": 1.0}
+SCALES = {"sigma_w": 1.3, "sigma_u": 1.0, "sigma_b": 0.2}
 CELLS = ("gru", "lstm")
+OWN = ("sigma_c", "reset", "forget", "law")
 NUMBERS = {"particles": 8192, "batches": 32}
 
 
 def make(cell: str, **changes: Any) -> Gated:
-    return Gated(cell, **{**SCALES, **NUMBERS, **changes})
+    own = {**SCALES, **{name: changes.pop(name) for name in (*SCALES, *OWN) if name in changes}}
+    return Gated({"gru": GRU, "lstm": LSTM}[cell](**own), **{**NUMBERS, **changes})
 
 
 @lru_cache(maxsize=32)
@@ -215,9 +218,10 @@ def test_the_same_seed_gives_the_same_numbers_and_another_compiles_nothing(caplo
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"cell": "rnn"}, "cell must be one of 'gru', 'lstm'; got 'rnn'"),
-        ({"sigma_w": -1.0}, "sigma_w must be a finite standard deviation"),
-        ({"sigma_b": float("nan")}, "sigma_b must be a finite"),
+        ({"cell": "rnn"}, "cell must be one of 'gru', 'lstm', or a cells.GRU or cells.LSTM; got 'rnn'"),
+        ({"cell": LRU()}, "a cells.GRU or cells.LSTM; got"),
+        ({"sigma_r": -1.0}, "sigma_r must be a finite standard deviation"),
+        ({"param": "std"}, "param must be one of 'ntk', 'raw'"),
         ({"read": "steps"}, "read must be one of 'last', 'mean', 'sum'"),
         ({"train": "WX"}, "letters out of 'WUbR'"),
         ({"kind": "ck"}, "kind must be one of"),
@@ -245,8 +249,27 @@ def test_wrong_inputs_are_refused_at_the_door() -> None:
         Gated().prepare(X * np.float32(1e30))
     with pytest.raises(ValueError, match=r"lie in 1\.\.3"):
         Gated().prepare(X, lengths=np.array([1, 2, 3, 4]))
+    with pytest.raises(ValueError, match="param='raw'"):
+        Gated(param="raw").finite(8)
     with pytest.raises(ValueError, match="kind='nngp'"):
         Gated(kind="nngp").finite(8)
+
+
+@pytest.mark.slow
+def test_gradients_without_their_sigmas_are_those_divided_by_them_and_a_bias_at_zero_counts() -> None:
+    own: Any = {"sigma_w": (1.3, 0.8, 1.1), "sigma_b": (0.2, 0.4, 0.3), "sigma_c": 0.5, "reset": "after"}
+    few: Any = {"particles": 32, "batches": 2}
+    raw = make("gru", **own, **few, param="raw", sigma_r=1.5)
+    side = raw.prepare(X[:2])
+    part = lambda kernel, letter: np.asarray(kernel.with_(train=letter).tile(side, side))  # noqa: E731
+    scaled = raw.with_(param="ntk")
+    np.testing.assert_allclose(part(raw, "R") * 2.25, part(scaled, "R"), rtol=1e-6)
+    np.testing.assert_allclose(part(raw, "U"), part(scaled, "U"), rtol=1e-6)  # sigma_u = 1
+    np.testing.assert_allclose(part(raw, "WUbR"), sum(part(raw, letter) for letter in "WUbR"), rtol=1e-5)
+    bare = [part(raw.with_(cell=GRU(sigma_b=s)), "b") for s in (0.0, 1e-3)]
+    np.testing.assert_allclose(*bare, rtol=1e-3)
+    np.testing.assert_allclose(part(scaled.with_(cell=GRU(sigma_b=1e-3)), "b"), 1e-6 * bare[1], rtol=1e-4)
+    np.testing.assert_allclose(raw.with_(kind="nngp").tile(side, side), part(scaled, "R"), rtol=1e-6)
 
 
 # ------------------------------------------------------------------------------------------- statistics, derivatives
@@ -279,11 +302,28 @@ def test_the_bias_of_a_batch_is_below_its_share(cell) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("read", ["last", "mean"])
 def test_finite_networks_tend_to_the_kernel_like_one_over_the_root_of_the_width(cell, read) -> None:
+    check_growing_width(cell, read, {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cell", "own"),
+    [
+        ("gru", {"sigma_w": (2.5, 1.5, 2.5), "sigma_c": 0.7, "reset": "after"}),
+        ("gru", {"sigma_u": (1.0, 2.0, 1.5), "law": "uniform", "reset": "after"}),
+        ("lstm", {"sigma_b": (0.2, 0.5, 0.1, 0.3), "forget": 1.0, "law": "truncated"}),
+    ],
+)
+def test_so_do_those_of_every_variant(cell, own) -> None:
+    check_growing_width(cell, "mean", own)
+
+
+def check_growing_width(cell: str, read: str, own: dict[str, Any]) -> None:
     lengths = (3, 2, 3, 1)
-    truth, error = estimate(cell, lengths, seed=1000, read=read, particles=2**16, batches=64)
+    truth, error = estimate(cell, lengths, seed=1000, read=read, particles=2**16, batches=64, **own)
     widths, spread = (32, 64, 128, 256), []
     for width in widths:
-        net = make(cell, read=read).finite(width)
+        net = make(cell, read=read, **own).finite(width)
         assert isinstance(net, models_gated.Gated)
         samples = explicit.over_seeds(net, jnp.asarray(X), jnp.asarray(lengths, jnp.int32), seeds=24)
         spread.append(np.sqrt(np.mean(np.square((samples - truth) / root(truth)))))
@@ -301,9 +341,10 @@ def test_derivatives_are_those_of_the_estimate(cell, x64) -> None:
     total = jax.jit(lambda k, x: jnp.sum(jnp.asarray([[1, -2, 0.5, 3]]) * k(x, lengths=lengths)))
     kernel = jax.tree.map(jnp.float64, kernel)
     grads, tokens = jax.grad(total, argnums=(0, 1))(kernel, x)
-    for name in SCALES:
-        up, down = (total(kernel.with_(**{name: getattr(kernel, name) + h}), x) for h in (1e-5, -1e-5))
-        np.testing.assert_allclose(getattr(grads, name), (up - down) / 2e-5, rtol=1e-6)
+    leaves, tree = jax.tree.flatten(kernel)
+    for i, slope in enumerate(jax.tree.leaves(grads)):
+        up, down = (total(tree.unflatten([a + h * (j == i) for j, a in enumerate(leaves)]), x) for h in (1e-5, -1e-5))
+        np.testing.assert_allclose(slope, (up - down) / 2e-5, rtol=1e-6)
     move = jnp.zeros_like(x).at[0, 1, 1].set(1e-5)
     np.testing.assert_allclose(tokens[0, 1, 1], (total(kernel, x + move) - total(kernel, x - move)) / 2e-5, rtol=1e-6)
     assert np.all(np.asarray(tokens[1, 2]) == 0) and np.all(np.asarray(tokens[3, 1:]) == 0)

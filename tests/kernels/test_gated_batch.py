@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ntkseq.cells import GRU
 from ntkseq.kernels import gated_batch as module
 from ntkseq.kernels.gated import Gated
 
@@ -21,7 +22,7 @@ def test_chunks_put_together_are_the_whole(most, monkeypatch) -> None:
 
 
 def test_the_mean_of_the_batches_is_the_kernel_and_their_spread_its_standard_error() -> None:
-    kernel = Gated(particles=64, batches=4, sigma_b=0.2)
+    kernel = Gated(GRU(sigma_b=0.2), particles=64, batches=4)
     side = kernel.prepare(X)
     parts = kernel.parts(side)
     # 19 sequences: two blocks of rows from the upper triangle
@@ -37,7 +38,7 @@ def test_the_mean_of_the_batches_is_the_kernel_and_their_spread_its_standard_err
 
 @pytest.mark.slow
 def test_where_the_features_of_all_do_not_fit_the_square_comes_by_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = Gated(particles=64, batches=4, sigma_b=0.2)
+    kernel = Gated(GRU(sigma_b=0.2), particles=64, batches=4)
     part = kernel.parts(kernel.prepare(X)).kernels[2]
     side = part.prepare(X)
     whole = np.asarray(part.square_side(side))

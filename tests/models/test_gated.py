@@ -7,13 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ntkseq.cells import GRU, LSTM
 from ntkseq.models.base import Model
 from ntkseq.models.gated import Gated
 from tests.models import explicit
 
-SCALES = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_r=0.9)
+SCALES = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3)
 X = explicit.sequences()
-CELLS = ("gru", "lstm")
+CELLS = {
+    "gru": GRU(**SCALES),
+    "lstm": LSTM(**SCALES),
+    "gru, after": GRU((1.4, 0.9, 1.2), 1.1, (0.3, 0.1, 0.2), 0.5, "after"),
+    "gru, after, no bias inside": GRU(**SCALES, reset="after"),
+    "lstm, offset": LSTM(1.4, (1.1, 0.7, 0.9, 1.3), 0.3, forget=-0.8),
+}
 
 
 def loop(model, params, x, length):
@@ -22,21 +29,30 @@ def loop(model, params, x, length):
     x, n = np.asarray(x)[:length], model.width
     gates = jax.tree.map(np.asarray, params["gates"])
     fan = x.shape[1] if model.input_scale == "dim" else 1
-    h = c = np.zeros(n)
+    cell, h, c = model.cell, np.zeros(n), np.zeros(n)
+    of = lambda name, gate: np.broadcast_to(getattr(cell, name), len(cell.gates))[cell.gates.index(gate)]  # noqa: E731
     states = []
     for token in x:
 
         def u(gate, m, token=token):
-            raw = gates[gate]
-            past = model.sigma_w / np.sqrt(n) * raw["W"] @ m
-            return past + model.sigma_u / np.sqrt(fan) * raw["U"] @ token + model.sigma_b * raw["b"]
+            return past(gate, m) + now(gate, token)
 
-        if model.cell == "gru":
+        def past(gate, m):
+            return of("sigma_w", gate) / np.sqrt(n) * gates[gate]["W"] @ m
+
+        def now(gate, token=token):
+            raw = gates[gate]
+            return of("sigma_u", gate) / np.sqrt(fan) * raw["U"] @ token + of("sigma_b", gate) * raw["b"]
+
+        if isinstance(cell, GRU):
             update, reset = sigmoid(u("z", h)), sigmoid(u("r", h))
-            candidate = np.tanh(u("g", reset * h))
+            if cell.reset == "after":
+                candidate = np.tanh(now("g") + reset * (past("g", h) + (cell.sigma_c or 0) * gates["g"].get("c", 0)))
+            else:
+                candidate = np.tanh(u("g", reset * h))
             h = update * h + (1 - update) * candidate
         else:
-            entry, forget, exit_ = sigmoid(u("i", h)), sigmoid(u("f", h)), sigmoid(u("o", h))
+            entry, forget, exit_ = sigmoid(u("i", h)), sigmoid(u("f", h) + cell.forget), sigmoid(u("o", h))
             c = forget * c + entry * np.tanh(u("g", h))
             h = exit_ * np.tanh(c)
         states.append(h)
@@ -47,7 +63,7 @@ def loop(model, params, x, length):
 @pytest.mark.parametrize("read", ["last", "mean", "sum"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_network_equals_its_loop_for_sequences_of_different_length(cell, read, x64):
-    model = Gated(width=7, cell=cell, read=read, outputs=2, **SCALES)
+    model = Gated(width=7, cell=CELLS[cell], read=read, outputs=2, sigma_r=0.9)
     x = jnp.asarray(X)
     params = model.init(jax.random.key(3), x[0])
     lengths = jnp.array([4, 2, 1])
@@ -57,14 +73,14 @@ def test_the_network_equals_its_loop_for_sequences_of_different_length(cell, rea
 
 
 def test_without_a_length_all_steps_count_and_inputs_may_go_unscaled(x64):
-    model = Gated(width=7, read="mean", input_scale="none", **SCALES)
+    model = Gated(width=7, cell=CELLS["gru"], read="mean", input_scale="none", sigma_r=0.9)
     params = model.init(jax.random.key(3), jnp.asarray(X[1]))
     np.testing.assert_allclose(np.asarray(model.apply(params, X[1])), loop(model, params, X[1], 4), rtol=1e-12)
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_padding_is_never_looked_at_by_values_or_gradients(cell):
-    model = Gated(width=5, cell=cell, sigma_b=0.3)
+    model = Gated(width=5, cell=CELLS[cell])
     x = jnp.asarray(X[0], jnp.float32)
     params = model.init(jax.random.key(0), x)
     both = [x, x.at[2:].set(jnp.nan)]
@@ -78,12 +94,13 @@ def test_padding_is_never_looked_at_by_values_or_gradients(cell):
 @pytest.mark.parametrize("train", ["W", "bR"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_only_trained_groups_have_gradients(cell, train):
-    model = Gated(width=5, cell=cell, train=train, sigma_b=0.3)
+    model = Gated(width=5, cell=CELLS[cell], train=train)
     x = jnp.asarray(X[0], jnp.float32)
     grads = jax.grad(lambda p: model.apply(p, x)[0])(model.init(jax.random.key(1), x))
     assert bool(jnp.any(grads["R"] != 0)) == ("R" in train)
     for raw in grads["gates"].values():
-        assert {name for name, leaf in raw.items() if jnp.any(leaf != 0)} == set(train) - {"R"}
+        wanted = set(train) - {"R"} | ({"c"} if "b" in train and "c" in raw else set())
+        assert {name for name, leaf in raw.items() if jnp.any(leaf != 0)} == wanted
 
 
 def test_parameters_have_the_shapes_and_the_dtype_of_the_example():
@@ -97,10 +114,10 @@ def test_parameters_have_the_shapes_and_the_dtype_of_the_example():
 def test_hyper_parameters_are_leaves_and_a_second_call_compiles_nothing(caplog):
     x = jnp.asarray(X[0], jnp.float32)
     params = Gated(width=3).init(jax.random.key(0), x)
-    grad = jax.grad(lambda s: Gated(width=3, sigma_w=s).apply(params, x)[0])(1.4)
+    grad = jax.grad(lambda s: Gated(width=3, cell=GRU(sigma_w=s)).apply(params, x)[0])(1.4)
     assert float(grad) != 0
-    Gated(width=3, sigma_w=1.4).apply(params, x)
-    other, new = Gated(width=3, sigma_w=0.3), x + 1
+    Gated(width=3, cell=GRU(sigma_w=1.4)).apply(params, x)
+    other, new = Gated(width=3, cell=GRU(sigma_w=0.3)), x + 1
     with jax.log_compiles(), caplog.at_level("WARNING"):
         jax.block_until_ready(other.apply(params, new))
     assert [r.message for r in caplog.records if "ompil" in r.message] == []
@@ -111,8 +128,8 @@ def test_hyper_parameters_are_leaves_and_a_second_call_compiles_nothing(caplog):
     [
         ({"width": 0}, "width must be an integer >= 1; got 0"),
         ({"outputs": 0}, "outputs must be an integer >= 1"),
-        ({"cell": "rnn"}, "cell must be one of 'gru', 'lstm'; got 'rnn'"),
-        ({"sigma_w": -1.0}, "sigma_w must be a finite standard deviation"),
+        ({"cell": "rnn"}, "cell must be one of 'gru', 'lstm', or a cells.GRU or cells.LSTM; got 'rnn'"),
+        ({"sigma_r": -1.0}, "sigma_r must be a finite standard deviation"),
         ({"read": "steps"}, "read must be one of 'last'"),
         ({"input_scale": "d"}, "input_scale must be one of"),
         ({"train": "WX"}, "letters out of 'WUbR'"),

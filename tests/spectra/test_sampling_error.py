@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ntkseq
-from ntkseq import bounds, kernels, spectra
+from ntkseq import bounds, cells, kernels, spectra
 from ntkseq._struct import replace
 from ntkseq.blocks import Attention, Linear
 from ntkseq.grams.base import DenseGram
@@ -148,7 +148,7 @@ def test_no_eigenvalue_of_a_gated_network_leaves_its_interval(cell: str, n: int,
     rng = np.random.default_rng(n)
     x = rng.normal(size=(n, t, 2)).astype(np.float32)
     x[1] = x[0] + 1e-2 * rng.normal(size=(t, 2))
-    kernel = kernels.Gated(cell=cell, sigma_w=1.5, sigma_b=0.3, particles=8 * each)
+    kernel = kernels.Gated({"gru": cells.GRU, "lstm": cells.LSTM}[cell](sigma_w=1.5, sigma_b=0.3), particles=8 * each)
     pool, truth, bias = cases(kernel, x, 3072, kernel.with_(particles=2**16, batches=256, seed=7))
     wanted = np.linalg.eigvalsh(truth)[::-1]
     at, widths = 0, []

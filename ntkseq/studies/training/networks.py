@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import blocks, models, training
+from ntkseq import blocks, cells, models, training
 from ntkseq._types import PyTree
 from ntkseq.training import History, sgd
 from ntkseq.training.batches import Batches
@@ -27,7 +27,7 @@ def elman(width: int) -> models.Model:
 
 def gru(width: int) -> models.Model:
     """A GRU, its states averaged over the steps."""
-    return models.Gated(width=width, cell="gru", sigma_w=1.4, sigma_b=0.1, read="mean")
+    return models.Gated(width=width, cell=cells.GRU(sigma_w=1.4, sigma_b=0.1), read="mean")
 
 
 def transformer(width: int) -> models.Model:
