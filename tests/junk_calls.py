@@ -41,7 +41,7 @@ from ntkseq import (
 )
 from ntkseq.data import Dataset, bundled, held_out, load, sequences, tasks, text
 from ntkseq.data import eigenvalues as laws
-from ntkseq.interop import equinox, flax, neural_tangents
+from ntkseq.interop import equinox, flax, limits, neural_tangents
 from ntkseq.reports import comparisons, learning, trajectories
 from ntkseq.studies import named
 from ntkseq.training import maml
@@ -175,7 +175,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "Dense": (kernels.Dense, dict(sigma_w=1.0, sigma_b=0.0, sigma_r=1.0, activation="relu", depth=1, train="WbR", kind="ntk")),
     "Recurrent": (kernels.Recurrent, dict(sigma_w=1.0, sigma_u=1.0, sigma_r=1.0, activation="relu", depth=1, read="last", train="WUbR", h0="zero")),
     "Bidirectional": (kernels.Bidirectional, dict(sigma_w=1.0, activation="relu", depth=2, read="last")),
-    "Gated": (kernels.Gated, dict(cell="gru", sigma_w=1.0, particles=64, batches=4, seed=0, read="last")),
+    "Gated": (kernels.Gated, dict(cell="gru", sigma_r=1.0, particles=64, batches=4, seed=0, read="last")),
     "LeakyRecurrent": (kernels.LeakyRecurrent, dict(keep=0.5, sigma_w=1.0, activation="relu", read="last")),
     "LinearRecurrent": (kernels.LinearRecurrent, dict(sigma_w=1.0, sigma_u=1.0, read="last", train="WUbR")),
     "Attention": (kernels.Attention, dict(sigma_w=1.0, sigma_b=0.0, read="mean", sigma_r=1.0)),
@@ -192,7 +192,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "every_step": (kernels.every_step, dict(kernel=RECURRENT, x=X, lengths=LENGTHS)),
     "models.Dense": (models.Dense, dict(width=4, depth=1, sigma_w=1.0, activation="relu", outputs=1)),
     "models.Recurrent": (models.Recurrent, dict(width=4, sigma_w=1.0, activation="relu", depth=1, read="last")),
-    "models.Gated": (models.Gated, dict(width=4, cell="gru", sigma_w=1.0, read="last")),
+    "models.Gated": (models.Gated, dict(width=4, cell="gru", sigma_r=1.0, read="last")),
     "models.LeakyRecurrent": (models.LeakyRecurrent, dict(width=4, keep=0.5, sigma_w=1.0)),
     "models.Bidirectional": (models.Bidirectional, dict(width=4, sigma_w=1.0, depth=2)),
     "Model.init": (models.Recurrent(width=4).init, dict(key=KEY, x=X[0])),
@@ -236,6 +236,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "blocks.Residual": (lambda blocks_: blocks.Residual(blocks_), dict(blocks_=blocks.Linear())),
     "blocks.Recurrent": (blocks.Recurrent, dict(cell=cells.Elman(), direction="both")),
     "cells.Elman": (cells.Elman, dict(activation="relu", sigma_w=1.0, sigma_u=1.0, sigma_b=0.1, train="WUb")),
+    "cells.GRU": (cells.GRU, dict(sigma_w=1.0, sigma_u=1.0, sigma_b=0.1, sigma_c=0.1, reset="after", law="normal")),
+    "cells.LSTM": (cells.LSTM, dict(sigma_w=1.0, sigma_u=1.0, sigma_b=0.1, forget=1.0, law="normal")),
     "cells.LRU": (cells.LRU, dict(r_min=0.1, r_max=0.9, max_phase=1.0, sigma_u=1.0, train="nB")),
     "cells.S4D": (cells.S4D, dict(states=4, dt_min=0.01, dt_max=0.1, sigma_c=1.0, sigma_d=1.0, train="dC")),
     "blocks.Positions": (blocks.Positions, dict(share=0.5, decay=0.1)),
@@ -346,6 +348,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "learning.panels": (learning.panels, dict(draw=[lambda ax: ax], height=3.0, wide=7.0)),
     "interop.flax": (flax.function, dict(model=FLAX, variables=FLAX.init(KEY, FLAT[0]), batched=False)),
     "interop.equinox": (equinox.function, dict(model=EQUINOX, batched=False)),
+    "interop.limits": (limits.limit_of, dict(module=linen.GRUCell(4), x=X, name=None, read="last", particles=64, batches=4, seed=0)),
+    "interop.limits.register": (limits.register, dict(kind=dict, rule=lambda cell, d: limits.Recurrence(cells.GRU(), 4, d))),
     "interop.neural_tangents.wrap": (neural_tangents.wrap, dict(kernel_fn=lambda x1, x2, get: x1 @ (x1 if x2 is None else x2).T, kind="ntk", rounding=1e-5)),
     **{f"study {name}": (named.find(name), options(named.find(name))) for name in named.STUDIES},
 }  # fmt: skip

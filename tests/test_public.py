@@ -33,7 +33,7 @@ SURFACE = {
         "rademacher_each_step", "rademacher_steps", "sakai_imaizumi2026", "sample_size", "target_risk",
         "trauger_tewari2024", "truong2024", "wang_shen2021",
     ],
-    "ntkseq.cells": ["Cell", "Elman", "LRU", "S4D"],
+    "ntkseq.cells": ["Cell", "Elman", "GRU", "LRU", "LSTM", "S4D"],
     "ntkseq.concepts": [
         "Additive", "Complexity", "NVariable", "PositionToPosition", "Sample", "Series", "Target",
         "WholeSequence", "complexity", "sample", "series",
@@ -61,9 +61,10 @@ SURFACE = {
         "AuditedGram", "DenseGram", "Gram", "LazyGram", "Operator", "PrecisionWarning", "as_gram", "audit",
         "computed", "gram", "lazy",
     ],
-    "ntkseq.interop": ["equinox", "flax", "neural_tangents"],
+    "ntkseq.interop": ["equinox", "flax", "limits", "neural_tangents"],
     "ntkseq.interop.equinox": ["function", "stateful"],
     "ntkseq.interop.flax": ["function", "stateful"],
+    "ntkseq.interop.limits": ["Limit", "Recurrence", "known", "limit_of", "register"],
     "ntkseq.interop.neural_tangents": ["load", "wrap"],
     "ntkseq.kernels": [
         "Attention", "Bidirectional", "Dense", "Flow", "GD", "Gated", "Kernel", "LeakyRecurrent",
