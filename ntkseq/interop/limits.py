@@ -2,104 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ntkseq import _checks, cells, kernels
 from ntkseq._notices import warn
 from ntkseq._types import Inputs, PyTree
 from ntkseq.interop.functions import missing
-from ntkseq.interop.recurrences import READ_OUTS, RULES, Recurrence, Rule
+from ntkseq.interop.limit_record import Limit
+from ntkseq.interop.recurrences import RULES, Recurrence, Rule
+from ntkseq.interop.stacks import LINEAR, Stack, stack, unfolded
 
 __all__ = ["Limit", "Recurrence", "known", "limit_of", "register"]
 
 _DISTRIBUTIONS = {"nnx": "flax", "linen": "flax", "haiku": "dm-haiku"}
 _ROOMS = {"flax.nnx": "nnx", "flax.linen": "linen", "equinox": "equinox", "haiku": "haiku"}
 _OWN: dict[type, Rule] = {}
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Limit:
-    """The infinite-width kernel of a module, and what was assumed. Printing it says both.
-
-    Attributes:
-        name: the class, such as "nnx.GRUCell", and its library with the version: "flax 0.12.8".
-        library: the library with its version; empty where it is not installed.
-        recurrence: cell, width n and features d.
-        kernel: the tangent kernel in NTK parametrisation, over weights and biases, and the read-out where there is
-            one. `kernel.with_(kind="nngp")` is the covariance of the outputs, the same in every parametrisation.
-            Without a read-out: the mean over the n states, E<h, h'>/n.
-        read_out: whether a linear read-out came with the module.
-        assumed: one sentence for each thing that was read or taken for granted.
-        degenerate: why the scales hold at this width only; empty otherwise.
-    """
-
-    name: str
-    library: str
-    recurrence: Recurrence
-    kernel: kernels.Kernel
-    read_out: bool
-    assumed: tuple[str, ...]
-    degenerate: str
-
-    def standard(self) -> kernels.Kernel:
-        """The tangent kernel of the weights as the module stores them, at its width n.
-
-        A library draws weights with their small variance and trains those numbers (standard parametrisation). With
-        the groups of the kernel taken by raw gradients (`param="raw"`) and m trained vectors for each bias it is
-
-            K_std = n K_W + d K_U + m K_b + n K_R.
-
-        The parts with n grow with the width: divided by n, K_std tends to K_W + K_R. To train at the rates of NTK
-        parametrisation instead, divide the learning rate of each group by its factor.
-
-        Raises:
-            ValueError: a GRU with two biases, where z and r have both and g only one of them.
-
-        Example:
-            >>> import jax, jax.numpy as jnp
-            >>> import equinox as eqx  # doctest: +SKIP
-            >>> from ntkseq.interop import limits
-            >>> x = jnp.ones((3, 5, 2))
-            >>> found = limits.limit_of(eqx.nn.LSTMCell(2, 64, key=jax.random.key(0)), x)  # doctest: +SKIP
-            >>> found.standard()(x).shape  # doctest: +SKIP
-            (3, 3)
-        """
-        layer = self.recurrence
-        if layer.biases is None:
-            raise ValueError(
-                f"standard() needs as many trained biases in each gate; {self.name} has two in z and r and one in g. "
-                "Use its kernel, in NTK parametrisation, or empirical.NTK."
-            )
-        factors = {"W": layer.width, "U": layer.features, "b": layer.biases, "R": layer.width * self.read_out}
-        groups: dict[int, str] = {}
-        for letter, factor in factors.items():
-            if factor:
-                groups[factor] = groups.get(factor, "") + letter
-        parts = [float(factor) * self.kernel.with_(train=train, param="raw") for factor, train in groups.items()]
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return total
-
-    def __str__(self) -> str:
-        layer, kind = self.recurrence, type(self.recurrence.cell).__name__
-        scales = ", ".join(f"{s} = {_number(getattr(layer.cell, s))}" for s in ("sigma_w", "sigma_u", "sigma_b"))
-        head = [f"{self.name} ({self.library or 'library not installed'}), n = {layer.width}, d = {layer.features}"]
-        head.append(f"  kernel: {type(self.kernel).__name__} of an {kind}, {scales}" if kind == "Elman" else
-                    f"  kernel: {type(self.kernel).__name__} of a {kind}, {scales}")  # fmt: skip
-        at_width = [f"  at n = {layer.width} only: {self.degenerate}"] if self.degenerate else []
-        return "\n".join([*head, *at_width, *(f"  - {line}" for line in self.assumed)])
-
-
-def _number(value: PyTree) -> str:
-    return f"{value:.4g}" if np.ndim(value) == 0 else "(" + ", ".join(f"{v:.4g}" for v in value) + ")"
 
 
 def limit_of(
@@ -112,7 +34,7 @@ def limit_of(
     batches: int = 8,
     seed: int = 0,
 ) -> Limit:
-    """The infinite-width kernel of a recurrent module of another library, and what was assumed.
+    """The infinite-width kernel of a module of another library, recurrent or fully connected, and what was assumed.
 
     It reads how the weights are drawn, not one draw of them: the initialisers where the module holds them (linen,
     haiku), else those of its class (nnx, equinox), against which the arrays are checked, so that a trained module or
@@ -124,9 +46,12 @@ def limit_of(
 
     Args:
         module: a cell, an `RNN` of flax around one, a pair (cell, linear read-out), or an nnx or linen `Sequential` of
-            the two. haiku, whose modules live inside `hk.transform`: a function without arguments that makes it. torch
-            and keras: the arrays of one layer, in the library's order, with `name`.
-        x: sequences (n, t, d), or a `jax.ShapeDtypeStruct`: only the number d of features counts.
+            the two; a `Sequential` or list of linear layers with one activation between them, an MLP of equinox or
+            haiku, whose kernel is a `kernels.Dense`. haiku, whose modules live inside `hk.transform`: a function
+            without arguments that makes it. torch and keras: the arrays of one layer, in the library's order, with
+            `name`.
+        x: sequences (n, t, d), for linear layers vectors (n, d), or a `jax.ShapeDtypeStruct`: only the number d of
+            features counts.
         name: "torch.RNN", "torch.GRU", "torch.LSTM", "keras.SimpleRNN", "keras.GRU" or "keras.LSTM", for arrays.
         read: which states the output reads: "last", or "mean" or "sum" over the steps.
         particles, batches, seed: of `kernels.Gated`, for GRU and LSTM.
@@ -147,47 +72,72 @@ def limit_of(
         >>> cell = nnx.GRUCell(2, 64, rngs=nnx.Rngs(0))  # doctest: +SKIP
         >>> print(limits.limit_of(nnx.RNN(cell), x))  # doctest: +SKIP
         nnx.GRUCell (flax 0.12.8), n = 64, d = 2
-          kernel: Gated of a GRU, sigma_w = 0.5774, sigma_u = 1, sigma_b = 0
+          Gated, GRU: sigma_w = 0.5774, sigma_u = 1, sigma_b = 0
           - recurrent weights: orthogonal, variance times the fan-in 64 0.3333
           - input weights: truncated, variance times the fan-in 2 1
           - biases: zero at the start
           - orthogonal recurrent weights, one by one or jointly, have the kernel of Gaussian ones (measured)
           - no read-out: the mean over the states, E<h, h'>/n
     """
+    options: dict[str, Any] = {"particles": particles, "batches": batches, "seed": seed}
     if name is not None:
         _checks.choice("name", name, tuple(key for key in RULES if key.startswith(("torch.", "keras."))))
-    d = _checks.sequences("x", jnp.zeros(x.shape, x.dtype) if isinstance(x, jax.ShapeDtypeStruct) else x)[0].shape[2]
-    cell, head = (module, None) if name is not None else _taken_apart(module)
-    key = _name(cell) if name is None else name
-    rule = RULES.get(key) if name is not None else _OWN.get(type(cell)) or RULES.get(key)
+        return _recurrent(name, RULES[name](module, _features(x)), None, read, options)
+    layers = list(_parts(_made_by_haiku(module) if _name(module) == "builtins.function" else module))
+    names = [_name(layer) for layer in layers]
+    if names and names[0] in LINEAR:
+        return _dense(names[0], stack(layers, names, _checks.matrix("x", _like(x)).shape[1]))
+    if len(layers) not in (1, 2) or (len(layers) == 2 and names[1] not in LINEAR):
+        raise ValueError(
+            f"module must be a cell, a cell and a linear read-out ({', '.join(LINEAR)}), or a stack of linear layers; "
+            f"got {', '.join(names) or 'none'}. Describe others with kernels.Serial, or take the kernel that a module has "
+            "at its parameters: empirical.NTK."
+        )
+    rule = _OWN.get(type(layers[0])) or RULES.get(names[0])
     if rule is None:
         raise ValueError(
-            f"module must be one with a known rule, {', '.join(known())}; got {_checks.shown(key)}. Give it a rule "
-            "with limits.register, or take its own kernel at its parameters: empirical.NTK."
+            f"module must be one with a known rule, {', '.join(known())}; got {_checks.shown(names[0])}. Give it a "
+            "rule with limits.register, or take its own kernel at its parameters: empirical.NTK."
         )
+    d = _features(x)
     for field in ("in_features", "input_size"):
-        if getattr(cell, field, d) != d:
-            raise ValueError(f"x must have the {getattr(cell, field)} features of {key}; got {d}.")
-    layer = rule(cell, d)
-    assumed, sigma_r = layer.assumed, 1.0
-    if head is None:
-        assumed = (*assumed, "no read-out: the mean over the states, E<h, h'>/n")
+        if getattr(layers[0], field, d) != d:
+            raise ValueError(f"x must have the {getattr(layers[0], field)} features of {names[0]}; got {d}.")
+    layer = rule(layers[0], d)
+    square = LINEAR[names[1]](layers[1], layer.width)[0].variance * layer.width if len(layers) == 2 else None
+    return _recurrent(names[0], layer, square, read, options)
+
+
+def _like(x: PyTree) -> Any:
+    return jnp.zeros(x.shape, x.dtype) if isinstance(x, jax.ShapeDtypeStruct) else x
+
+
+def _features(x: PyTree) -> int:
+    return _checks.sequences("x", _like(x))[0].shape[2]
+
+
+def _recurrent(key: str, layer: Recurrence, square: float | None, read: str, options: dict[str, Any]) -> Limit:
+    """The limit of a recurrent layer; square: that of sigma_r, None without a read-out."""
+    if square is None:
+        said = "no read-out: the mean over the states, E<h, h'>/n"
     else:
-        draw = READ_OUTS[_name(head)](head, layer.width)
-        sigma_r = (draw.variance * layer.width) ** 0.5
-        assumed = (
-            *assumed,
-            f"read-out: variance times the fan-in {draw.variance * layer.width:.4g}; its bias is left out",
-        )
-    if layer.degenerate:
-        warn(f"{key}: {layer.degenerate}. The kernel has the scales of width {layer.width}.", UserWarning)
-    shared: dict[str, Any] = {"sigma_r": sigma_r, "read": read, "train": "WUb" if head is None else "WUbR"}
+        said = f"read-out: variance times the fan-in {square:.4g}; no bias of its own"
+    shared: dict[str, Any] = {"sigma_r": 1.0 if square is None else square**0.5, "read": read}
+    shared["train"] = "WUb" if square is None else "WUbR"
     if isinstance(layer.cell, cells.Elman):
         scales = {s: getattr(layer.cell, s) for s in ("sigma_w", "sigma_u", "sigma_b", "activation")}
         kernel: kernels.Kernel = kernels.Recurrent(**scales, **shared)
     else:
-        kernel = kernels.Gated(layer.cell, particles=particles, batches=batches, seed=seed, **shared)
-    return Limit(key, _version(key), layer, kernel, head is not None, assumed, layer.degenerate)
+        kernel = kernels.Gated(layer.cell, **options, **shared)
+    if layer.degenerate:
+        warn(f"{key}: {layer.degenerate}. The kernel has the scales of width {layer.width}.", UserWarning)
+    return Limit(key, _version(key), layer, kernel, square is not None, (*layer.assumed, said), layer.degenerate)
+
+
+def _dense(key: str, layer: Stack) -> Limit:
+    scales: dict[str, Any] = {s: getattr(layer, s) for s in ("sigma_w", "sigma_b", "sigma_r", "activation")}
+    kernel = kernels.Dense(depth=len(layer.widths), **scales)
+    return Limit(f"a stack of {key}", _version(key), layer, kernel, True, layer.assumed, layer.degenerate)
 
 
 def register(kind: PyTree, rule: Rule) -> None:
@@ -237,7 +187,9 @@ def _name(module: PyTree) -> str:
 def _parts(module: PyTree) -> Iterator[Any]:
     """The layers in order, wrappers taken off."""
     key = _name(module)
-    if key in ("nnx.Sequential", "linen.Sequential") or isinstance(module, (tuple, list)):
+    if key in ("equinox.MLP", "haiku.MLP"):
+        yield from unfolded(module, key)
+    elif key in ("nnx.Sequential", "linen.Sequential", "equinox.Sequential") or isinstance(module, (tuple, list)):
         for layer in getattr(module, "layers", module):
             yield from _parts(layer)
     elif key in ("nnx.RNN", "linen.RNN"):
@@ -246,25 +198,8 @@ def _parts(module: PyTree) -> Iterator[Any]:
                 f"{key} must read forwards; got reverse=True. Reverse the sequences that you pass instead."
             )
         yield from _parts(module.cell)
-    elif key == "builtins.function":
-        yield from _parts(_made_by_haiku(module))
     else:
-        yield module
-
-
-def _taken_apart(module: PyTree) -> tuple[Any, Any]:
-    """The cell and the read-out, or None."""
-    layers = list(_parts(module))
-    names = [_name(layer) for layer in layers]
-    if len(layers) == 1:
-        return layers[0], None
-    if len(layers) == 2 and names[1] in READ_OUTS:
-        return layers[0], layers[1]
-    raise ValueError(
-        f"module must be a cell, or a cell and a linear read-out ({', '.join(READ_OUTS)}); got "
-        f"{', '.join(names) or 'none'}. "
-        "Stacks of other layers: describe them with kernels.Serial, or take their own kernel: empirical.NTK."
-    )
+        yield module.fn if key == "equinox.Lambda" else module
 
 
 def _made_by_haiku(make: Callable[[], Any]) -> Any:

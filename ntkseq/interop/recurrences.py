@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ntkseq import activations, cells
+from ntkseq import cells
 from ntkseq._types import AnyArray, PyTree
 from ntkseq.interop.initialisers import Draw, check, of_haiku, of_jax
+from ntkseq.interop.stacks import activation, haiku_default
 
 DIVIDED = "the input weights have variance 1/hidden size: at infinite width the input would vanish"
 
@@ -76,21 +77,9 @@ def _words(draw: Draw, fan: int) -> str:
     return f"{draw.law}, variance{times} {draw.variance * fan:.4g}{seen}"
 
 
-def _activation(module: str, function: PyTree, wanted: str = "") -> str:
-    """The name of an activation of JAX."""
-    label = getattr(function, "__name__", type(function).__name__)
-    known = activations.names()
-    if (wanted and label != wanted) or (not wanted and label not in known):
-        raise ValueError(
-            f"{module} must have the activation {wanted or 'one of ' + ', '.join(known)}; got {label}. "
-            "Its own kernel: empirical.NTK."
-        )
-    return label
-
-
 def _gated_activations(module: str, cell: PyTree) -> None:
-    _activation(module, cell.gate_fn, "sigmoid")
-    _activation(module, cell.activation_fn, "tanh")
+    activation(module, cell.gate_fn, "sigmoid")
+    activation(module, cell.activation_fn, "tanh")
 
 
 def _no_residual(cell: PyTree) -> None:
@@ -112,7 +101,7 @@ def _nnx(kind: str, joint: int, inputs: tuple[str, ...], past: tuple[str, ...], 
     own: dict[str, Any] = {}
     if kind == "elman":
         _no_residual(cell)
-        own["activation"] = _activation("nnx.SimpleCell", cell.activation_fn)
+        own["activation"] = activation("nnx.SimpleCell", cell.activation_fn)
     else:
         _gated_activations(type(cell).__name__, cell)
         own |= {"reset": "after"} if kind == "gru" else {}
@@ -136,7 +125,7 @@ def _linen(kind: str, cell: PyTree, d: int) -> Recurrence:
     own: dict[str, Any] = {}
     if kind == "elman":
         _no_residual(cell)
-        own["activation"] = _activation("linen.SimpleCell", cell.activation_fn)
+        own["activation"] = activation("linen.SimpleCell", cell.activation_fn)
     else:
         _gated_activations(type(cell).__name__, cell)
     if kind == "gru":
@@ -170,19 +159,13 @@ def _haiku(kind: str, cell: PyTree, d: int) -> Recurrence:
         return _made(kind, d, h, W, U, of_haiku(cell.b_init, (1, 3 * h)), reset="before")
     zero = Draw(0.0, "zero")
     if kind == "lstm":  # one matrix for [x, h], by hk.Linear
-        both = of_haiku(_haiku_default(d + h), (d + h, 4 * h))
+        both = of_haiku(haiku_default(d + h), (d + h, 4 * h))
         why = (
             "one matrix for [x, h] is drawn with variance 1/(d + hidden size): at infinite width the input would vanish"
         )
         return _made(kind, d, h, both, both, zero, forget=1.0, degenerate=why)
-    W, U = of_haiku(_haiku_default(h), (h, h)), of_haiku(_haiku_default(d), (d, h))
+    W, U = of_haiku(haiku_default(h), (h, h)), of_haiku(haiku_default(d), (d, h))
     return _made(kind, d, h, W, U, zero, activation="relu", biases=2 if cell.double_bias else 1)
-
-
-def _haiku_default(fan: int) -> Any:
-    import haiku as hk
-
-    return hk.initializers.TruncatedNormal(stddev=1 / np.sqrt(fan))
 
 
 # -------------------------------------------------------------------------------------- keras and torch: arrays only
@@ -264,23 +247,3 @@ RULES: dict[str, Rule] = {
     "keras.LSTM": partial(_keras, "lstm", 4),
 }
 """By the name of the library and the class."""
-
-
-def _nnx_linear(head: PyTree, h: int) -> Draw:
-    draw = Draw(1 / h, "truncated")
-    check("the read-out", head.kernel[...], draw)
-    return draw
-
-
-def _equinox_linear(head: PyTree, h: int) -> Draw:
-    draw = Draw(1 / (3 * h), "uniform")
-    check("the read-out", head.weight, draw)
-    return draw
-
-
-READ_OUTS: dict[str, Callable[[Any, int], Draw]] = {
-    "nnx.Linear": _nnx_linear,
-    "linen.Dense": lambda head, h: of_jax(head.kernel_init, (h, head.features)),
-    "equinox.Linear": _equinox_linear,
-    "haiku.Linear": lambda head, h: of_haiku(head.w_init or _haiku_default(h), (h, head.output_size)),
-}

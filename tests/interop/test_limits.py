@@ -71,12 +71,12 @@ def test_the_scales_are_those_that_the_library_documents(name: str) -> None:
     h = 16
     found = limit_of(row(name, h)[0], X, particles=64)
     w, u, b, law, own = numbers(h)[name]
-    cell = found.recurrence.cell
+    cell = found.layer.cell
     np.testing.assert_allclose([cell.sigma_w**2, cell.sigma_u**2, cell.sigma_b**2], [w, u, b], rtol=1e-6)
     assert getattr(cell, "law", "") == law
     for field, value in own.items():
         assert getattr(cell, field) == pytest.approx(value)
-    assert (found.name, found.recurrence.width, found.recurrence.features) == (name, h, 3)
+    assert (found.name, found.layer.width, found.layer.features) == (name, h, 3)
     assert found.library.split()[1] == importlib.metadata.version(found.library.split()[0])
     assert bool(found.degenerate) == (name.startswith("equinox") or name == "haiku.LSTM")
     assert f"n = {h}, d = 3" in str(found) and not found.read_out
@@ -149,7 +149,7 @@ def test_an_initialiser_that_is_held_is_read_and_another_is_measured() -> None:
     linen = pytest.importorskip("flax.linen")
     init = jax.nn.initializers
     cell = linen.GRUCell(8, kernel_init=init.variance_scaling(2.0, "fan_avg", "uniform"), bias_init=init.normal(0.3))
-    found = limit_of(cell, X).recurrence.cell
+    found = limit_of(cell, X).layer.cell
     assert found.law == "uniform" and found.sigma_u**2 == pytest.approx(2 * 3 / 5.5)
     np.testing.assert_allclose([found.sigma_b, found.sigma_c], 0.3, rtol=0.01)
     assert "measured on draws" in str(limit_of(cell, X))
@@ -183,7 +183,7 @@ def arrays(name: str, h: int) -> list[np.ndarray]:
 )  # fmt: skip
 def test_arrays_of_torch_and_keras_are_those_of_their_class(name: str, w: float, u: float, b: float) -> None:
     found = limit_of(arrays(name, 32), X, name=name, particles=64)
-    cell = found.recurrence.cell
+    cell = found.layer.cell
     np.testing.assert_allclose([cell.sigma_w**2, cell.sigma_u**2, cell.sigma_b**2], [w, u, b], rtol=1e-6)
     assert getattr(cell, "forget", 0.0) == (1.0 if name == "keras.LSTM" else 0.0)
     if name == "keras.GRU":
@@ -192,7 +192,7 @@ def test_arrays_of_torch_and_keras_are_those_of_their_class(name: str, w: float,
 
 
 def test_a_gru_of_torch_has_two_biases_but_for_the_candidate() -> None:
-    cell = limit_of(dict(enumerate(arrays("torch.GRU", 32))), X, name="torch.GRU").recurrence.cell
+    cell = limit_of(dict(enumerate(arrays("torch.GRU", 32))), X, name="torch.GRU").layer.cell
     np.testing.assert_allclose(np.square([*cell.sigma_b, cell.sigma_c]), np.array([2, 2, 1, 1]) / 96, rtol=1e-6)
     assert cell.reset == "after" and cell.law == "uniform"
 
@@ -214,7 +214,7 @@ def made(make: Callable[[Any, Any], Any]) -> Any:
         (lambda nnx, r: nnx.GRUCell(3, 8, kernel_init=jax.nn.initializers.ones, rngs=r), "If it is trained"),
         (lambda nnx, r: nnx.GRUCell(4, 8, rngs=r), "must have the 4 features of nnx.GRUCell; got 3"),
         (lambda nnx, r: nnx.RNN(nnx.GRUCell(3, 8, rngs=r), reverse=True), "must read forwards"),
-        (lambda nnx, r: (nnx.GRUCell(3, 8, rngs=r),) * 2, "a cell and a linear read-out"),
+        (lambda nnx, r: (nnx.GRUCell(3, 8, rngs=r),) * 2, "a cell, a cell and a linear read-out"),
         (lambda nnx, r: (), "got none"),
         (lambda nnx, r: 3, "got 'builtins.int'"),
     ],
@@ -268,3 +268,62 @@ def test_the_example_script_runs(library: str, capsys: Any, monkeypatch: pytest.
     monkeypatch.setattr(sys, "argv", ["limit_of.py", library])
     runpy.run_path(str(pathlib.Path(__file__).parents[2] / "docs" / "examples" / "limit_of.py"))
     assert "tangent kernel as stored" in capsys.readouterr().out
+
+
+# ----------------------------------------------------------------------------------------------------- linear layers
+
+
+def stacks(library: str, h: int = 64) -> Any:
+    guest = pytest.importorskip({"nnx": "flax.nnx", "linen": "flax.linen"}.get(library, library))
+    if library == "nnx":
+        rngs = guest.Rngs(0)
+        make = lambda a, b: guest.Linear(a, b, rngs=rngs)  # noqa: E731
+        return guest.Sequential(make(3, h), guest.relu, make(h, h), guest.relu, make(h, 1))
+    if library == "linen":
+        return guest.Sequential([guest.Dense(h), guest.relu, guest.Dense(h), guest.relu, guest.Dense(1)])
+    if library == "equinox":
+        return guest.nn.MLP(3, 1, h, 2, key=jax.random.key(0))
+    return lambda: guest.nets.MLP([h, h, 1])
+
+
+@pytest.mark.parametrize(
+    ("library", "w", "b"),
+    [("nnx", 1, (0, 0)), ("linen", 1, (0, 0)), ("equinox", 1 / 3, (1 / 9, 1 / 192)), ("haiku", CUT, (0, 0))],
+)
+def test_a_stack_of_linear_layers_has_the_scales_of_its_library(library: str, w: float, b: tuple[float, float]) -> None:
+    found = limit_of(stacks(library), X[:, 0])
+    kernel: Any = found.kernel
+    assert isinstance(kernel, kernels.Dense) and kernel.depth == 2 and found.layer.width == 64
+    np.testing.assert_allclose(np.square(kernel.sigma_w), [w, w], rtol=1e-6)
+    np.testing.assert_allclose(np.square(kernel.sigma_b), b, rtol=1e-6)
+    assert kernel.sigma_r**2 == pytest.approx(w) and "2 hidden layers" in str(found)
+    with pytest.raises(ValueError, match="for recurrent modules; got a stack of"):
+        found.standard()
+
+
+def test_the_outputs_of_an_mlp_have_the_covariance_of_the_limit() -> None:
+    eqx = pytest.importorskip("equinox")
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 12)), jnp.float32)
+    make = lambda key: eqx.nn.MLP(12, 1, 128, 2, use_final_bias=False, key=key)  # noqa: E731
+    f = eqx.filter_jit(lambda key: jax.vmap(make(key))(x)[:, 0])
+    found = np.asarray(jax.lax.map(f, jax.random.split(jax.random.key(1), 2000)))
+    wanted = np.diagonal(limit_of(make(jax.random.key(0)), x).kernel.with_(kind="nngp")(x))  # pyright: ignore
+    assert np.all(np.abs(np.log(np.mean(found**2, axis=0) / wanted)) < 3 * (2.2 / 2000) ** 0.5 + 0.05)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda a, r: [a.Linear(3, 4, rngs=r), a.Linear(4, 1, rngs=r)], "with an activation between each two"),
+        (lambda a, r: a.Linear(3, 4, rngs=r), "with an activation between each two"),
+        (
+            lambda a, r: [a.Linear(3, 4, rngs=r), a.relu, a.Linear(4, 4, rngs=r), jnp.tanh, a.Linear(4, 1, rngs=r)],
+            "one activation; got relu, tanh",
+        ),
+        (lambda a, r: [a.Linear(3, 4, rngs=r), a.log_softmax, a.Linear(4, 4, rngs=r)], "got log_softmax"),
+    ],
+)
+def test_other_stacks_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        limit_of(made(make), X[:, 0])
+    assert "\n" not in str(caught.value)
