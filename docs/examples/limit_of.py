@@ -40,6 +40,11 @@ def haiku() -> object:
     return lambda: (hk.GRU(width), hk.Linear(1))
 
 
+def shown(values: object) -> str:
+    """Four digits."""
+    return np.array2string(np.asarray(values), precision=4, separator=", ").replace("\n", "")
+
+
 MODELS = {"flax": flax, "equinox": equinox, "haiku": haiku}
 
 for name in sys.argv[1:] or MODELS:
@@ -47,5 +52,5 @@ for name in sys.argv[1:] or MODELS:
         warnings.simplefilter("ignore")  # that equinox's scales hold at this width only: the record says it, too
         found = limits.limit_of(MODELS[name](), x, particles=512)
     print(found)
-    print("  covariance of the outputs, first two:", np.round(found.kernel.with_(kind="nngp")(x[:2]), 4).tolist())
-    print("  tangent kernel as stored, over n:", np.round(found.standard()(x[:2]) / width, 4).tolist())
+    print("  covariance of the outputs, first two:", shown(found.kernel.with_(kind="nngp")(x[:2])))
+    print("  tangent kernel as stored, over n:", shown(found.standard()(x[:2]) / width))

@@ -90,8 +90,8 @@ def limit_of(
     if len(layers) not in (1, 2) or (len(layers) == 2 and names[1] not in LINEAR):
         raise ValueError(
             f"module must be a cell, a cell and a linear read-out ({', '.join(LINEAR)}), or a stack of linear layers; "
-            f"got {', '.join(names) or 'none'}. Describe others with kernels.Serial, or take the kernel that a module has "
-            "at its parameters: empirical.NTK."
+            f"got {', '.join(names) or 'none'}. Describe others with kernels.Serial, or take the kernel of a module at "
+            "its parameters: empirical.NTK."
         )
     rule = _OWN.get(type(layers[0])) or RULES.get(names[0])
     if rule is None:
@@ -121,7 +121,7 @@ def _recurrent(key: str, layer: Recurrence, square: float | None, read: str, opt
     if square is None:
         said = "no read-out: the mean over the states, E<h, h'>/n"
     else:
-        said = f"read-out: variance times the fan-in {square:.4g}; no bias of its own"
+        said = f"read-out: variance times the fan-in {square:.4g}; its bias is left out"
     shared: dict[str, Any] = {"sigma_r": 1.0 if square is None else square**0.5, "read": read}
     shared["train"] = "WUb" if square is None else "WUbR"
     if isinstance(layer.cell, cells.Elman):

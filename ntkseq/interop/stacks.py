@@ -142,7 +142,7 @@ def stack(layers: list[Any], names: list[str], d: int) -> Stack:
         said.append("sigma_b is that of these widths; where a library draws biases with 1/width, it falls with them")
     if read[0][3] in ("truncated", "uniform"):
         said.append("weights of the first layer taken as Gaussian: their own law shows for few features")
-    said.append(f"read-out: squared sigma_r {read[-1][0] ** 2:.4g}; no bias of its own")
+    said.append(f"read-out: squared sigma_r {read[-1][0] ** 2:.4g}; its bias is left out")
     return Stack(
         widths=tuple(out for *_, out, _ in read[:-1]),
         features=d,
