@@ -46,6 +46,12 @@ def test_the_code_of_a_page_runs_in_order(page: pathlib.Path):
         exec(compile(block, str(page), "exec"), namespace)
 
 
+def test_no_page_holds_what_a_merge_left_behind():
+    left = re.compile(r"^(<{7} .*|>{7} .*|={7})$", re.MULTILINE)
+    pages = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
+    assert [path.name for path in pages if left.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_the_readme_has_code_that_runs():
     assert blocks((ROOT / "README.md").read_text(encoding="utf-8"))
 
