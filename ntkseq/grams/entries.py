@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+
 from ntkseq import _progress
 from ntkseq._types import Inputs, Lengths
 from ntkseq.grams import meta, outputs, sampling, sides
@@ -55,12 +60,16 @@ def gram(
     tile, workers = sides.sizes(tile, workers)
     if meta.between_tasks(kernel):
         return meta.of_tasks(kernel, x, x2, lengths, lengths2, tile=tile, workers=workers, progress=progress)
-    pair = sides.prepare(kernel, x, x2, lengths, lengths2, full=True, wanted="a Gram matrix")
+    asked: Any = {"full": True, "wanted": "a Gram matrix"}
+    pair = sides.prepare(kernel, x, x2, lengths, lengths2, later=True, **asked)
+    parts, sampled = sampling.held(pair)
+    alone = parts is not None and parts.whole  # the mean of the batches is the kernel, its diagonal, too
+    complete = partial(sides.completed, x=(x, x2), lengths=(lengths, lengths2), **asked)
+    if kernel.sampled and pair.symmetric and not alone:
+        pair = complete(pair, kernel.diag_side(pair.left))
     if pair.outputs is not None:
         return outputs.all_outputs(pair, tile)
-    parts, sampled = sampling.held(pair)
     task, _ = pair.task(tile, workers)
-    alone = parts is not None and parts.whole  # the mean of the batches is the kernel
     calls = task.plan.calls * ((0 if alone else 1) + (0 if parts is None else len(parts.kernels)))
     with _progress.bar(progress, pair.work(task), calls, unit="batch", name="gram") as bar:
         tick = (lambda count: None) if bar is None else bar.update
@@ -68,11 +77,12 @@ def gram(
             sampled = sampling.batches(parts, tile, workers, tick)
         if alone and sampled is not None:
             values, finite = sampling.mean(sampled), True
+            pair = complete(pair, jnp.diagonal(values))
         else:
             values, finite = sampling.whole(pair, tile, workers, tick)
     if not finite:
         raise sides.overflow(values.dtype)
-    e = pair.entry_rounding()
+    e = sampling.entrywise(sampled) if alone and sampled is not None else pair.entry_rounding()
     pair.remember(values, e)
     known = {"frobenius": True, "entrywise": e, "estimated": kernel.estimated, "sampling": sampled}
     return DenseGram(values, pair.rounding(e), pair.symmetric, **known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -12,7 +13,7 @@ from jaxtyping import Array, Float
 from ntkseq._struct import static, struct
 from ntkseq.grams import device, host
 from ntkseq.grams.sides import Sides, overflow
-from ntkseq.kernels.parts import Parts
+from ntkseq.kernels.parts import Parts, student
 
 if TYPE_CHECKING:
     from ntkseq.grams.base import Gram
@@ -74,7 +75,8 @@ def held(pair: Sides) -> tuple[Parts | None, Sampling | None]:
     parts = pair.kernel.parts(pair.left)
     if parts is None:
         return None, Sampling(why="this kernel is not a sum of its batches")
-    needed = len(parts.kernels) * pair.shape[0] ** 2 * pair.diagonal.dtype.itemsize
+    widest = max(leaf.dtype.itemsize for leaf in jax.tree.leaves(pair.left) if jnp.issubdtype(leaf.dtype, jnp.floating))
+    needed = len(parts.kernels) * pair.shape[0] ** 2 * widest
     if needed > HELD:
         return None, Sampling(samples=parts.samples, noun=parts.noun, why="the matrices of all batches take too much")
     return parts, None
@@ -102,3 +104,20 @@ def mean(of: Sampling) -> Array:
     assert of.batches is not None
     total = np.asarray(of.batches).mean(axis=0, dtype=np.float64)
     return jnp.asarray(total.astype(of.batches.dtype))
+
+
+def entrywise(of: Sampling) -> float:
+    """e with |mean_ij - exact_ij| <= e sqrt(K_ii K_jj): rounding, and the sampling.
+
+    As `kernels.Gated.entry_rounding`, without another run: the largest relative standard error over the pairs of up to
+    four of the examples is taken for all, times Student's factor.
+    """
+    assert of.batches is not None
+    count, n, _ = of.batches.shape
+    few = np.unique(np.linspace(0, n - 1, min(n, 4)).astype(int))
+    values = np.asarray(of.batches)[:, few[:, None], few].astype(np.float64)
+    error = values.std(axis=0, ddof=1) / np.sqrt(count)
+    root = np.sqrt(np.maximum(np.diagonal(values.mean(axis=0)), 0.0))
+    size = np.outer(root, root)
+    relative = np.where(size > 0, error / np.where(size > 0, size, 1), 0)
+    return of.entrywise + student(count) * float(relative.max())

@@ -138,8 +138,11 @@ def prepare(
     *,
     full: bool = False,
     wanted: str = "this Gram",
+    later: bool = False,
 ) -> Sides:
     """Check and prepare the examples of a Gram matrix; with `full`, of a kernel between all outputs, too.
+
+    `later`: of a sampled kernel with itself the diagonal is left out: a zero stands for it.
 
     Raises:
         ValueError: no kernel, bad inputs, or a kernel with several numbers per pair.
@@ -153,7 +156,20 @@ def prepare(
     right = left if symmetric else kernel.prepare(x2, lengths2)
     if not symmetric:
         kernel.check_pair(left, right)
-    values = kernel.diag_side(left)
+    pair = Sides(kernel, left, right, jnp.zeros(()), symmetric)
+    if later and symmetric and kernel.sampled:
+        return pair
+    return completed(pair, kernel.diag_side(left), (x, x2), (lengths, lengths2), full=full, wanted=wanted)
+
+
+def completed(
+    pair: Sides, values: jax.Array, x: tuple[Any, Any], lengths: tuple[Any, Any], *, full: bool, wanted: str
+) -> Sides:
+    """The pair with its exact diagonal, as `diag_side` gives it, for the inputs that it was prepared from.
+
+    Raises:
+        ValueError: a kernel with several numbers per pair, or inputs that leave the range of the dtype.
+    """
     square = values.ndim == 3 and values.shape[1] == values.shape[2]
     if values.ndim != 1 and not (square and full):
         raise ValueError(
@@ -161,11 +177,12 @@ def prepare(
             'outputs="trace" or the index of one output'
             + (", or gram(kernel, x), which is the matrix of all outputs." if square else ', or outputs="full".')
         )
-    diagonal = own(kernel, left)
-    span.check(kernel, x, lengths, diagonal.dtype, diagonal.reshape(values.shape[0], -1) if square else diagonal)
-    if not symmetric:
-        span.check(kernel, x2, lengths2, diagonal.dtype, None)
-    return Sides(kernel, left, right, diagonal, symmetric, values.shape[1] if square else None)
+    diagonal = jnp.diagonal(values, axis1=1, axis2=2).reshape(-1) if square else values
+    each = diagonal.reshape(values.shape[0], -1) if square else diagonal
+    span.check(pair.kernel, x[0], lengths[0], diagonal.dtype, each)
+    if not pair.symmetric:
+        span.check(pair.kernel, x[1], lengths[1], diagonal.dtype, None)
+    return dataclasses.replace(pair, diagonal=diagonal, outputs=values.shape[1] if square else None)
 
 
 def on_host(kernel: AnyKernel, x: Inputs, x2: Inputs | None, lengths: Lengths, lengths2: Lengths) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,16 +9,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ntkseq._struct import struct
 from ntkseq._types import DType, Inputs, Lengths
 from ntkseq.kernels import particles as sampling
 from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.particle_pairs import mirrored
 
-_CHUNK = 1 << 24  # numbers held for the sequences of one side at a time: 64 MiB in float32
-_WHOLE = 1 << 26  # of a matrix of one side with itself: where they fit, every sequence is run once
-_BLOCKS = 4  # in which a matrix with itself is put together from its upper triangle: 5/8 of the square
+_RUN = 1 << 25  # numbers held while sequences are run: 128 MiB in float32
+_HELD = 1 << 25  # of the features of one side that are held: where all of them fit, every sequence is run once
 
 
 @struct
@@ -85,33 +84,30 @@ def _diag(batch: Batch, side: Side) -> Array:
 def _square(batch: Batch, side: Side) -> Array:
     given, side = side["x"].dtype, widened(side)
     kernel, draws = batch.kernel, batch.draws(side)
-    n, t, _ = side["x"].shape
-    if n * 16 * t * draws.bias.shape[1] > _WHOLE:
-        values = block(kernel, draws, side, side)
-    else:
-        held = (_features(kernel, draws, side), side)
-        edges = np.linspace(0, n, min(_BLOCKS, max(1, n // 8)) + 1).astype(int)
-        cut = lambda a, b: jax.tree.map(lambda leaf: leaf[a:b], held)  # noqa: E731
-        rows = [_contract(kernel, cut(a, b), cut(a, n)) for a, b in itertools.pairwise(edges)]
-        values = jnp.concatenate([jnp.pad(row, ((0, 0), (n - row.shape[1], 0))) for row in rows])
-    upper = jnp.triu(values)
-    return (upper + jnp.triu(values, 1).T).astype(given)
+    n = side["x"].shape[0]
+    run = lambda one: (_features(kernel, draws, one), one)  # noqa: E731
+    index = _parts(n, _HELD // _numbers(kernel, draws, side))
+    if len(index) == 1:
+        return _contract(kernel, run(side)).astype(given)
+    some = lambda i: run(jax.tree.map(lambda leaf: leaf[jnp.asarray(index)[i]], side))  # noqa: E731
+    one, two = np.triu_indices(len(index))
+    blocks = jax.lax.map(lambda at: _contract(kernel, some(at[0]), some(at[1])), (jnp.asarray(one), jnp.asarray(two)))
+    chunks, size = index.shape
+    whole = jnp.zeros((chunks, size, chunks, size), blocks.dtype).at[one, :, two].set(blocks)
+    return mirrored(whole.reshape(chunks * size, -1)[:n, :n]).astype(given)
 
 
 def block(kernel: Any, draws: sampling.Draws, left: Side, right: Side) -> Float[Array, "n m"]:
-    """The kernel by one batch of particles, chunk by chunk of sequences on either side."""
-    run = partial(_features, kernel, draws)
-
-    @jax.checkpoint
-    def pairs(of: tuple[sampling.Features, Side], other: Side) -> Array:
-        return _contract(kernel, of, (run(other), other))
+    """The kernel by one batch of particles, a part of the sequences on either side at a time."""
+    run = lambda one: (_features(kernel, draws, one), one)  # noqa: E731
+    most = _HELD // _numbers(kernel, draws, left)
 
     @jax.checkpoint
     def rows(one: Side) -> Array:
         held = run(one)
-        return _chunked(lambda other: pairs((held, one), other).T, right, each=draws.bias.shape[1]).T
+        return _chunked(jax.checkpoint(lambda two: _contract(kernel, held, run(two)).T), right, most).T
 
-    return _chunked(rows, left, each=draws.bias.shape[1])
+    return _chunked(rows, left, most)
 
 
 def diagonal(kernel: Any, draws: sampling.Draws, side: Side) -> Float[Array, " n"]:
@@ -120,44 +116,64 @@ def diagonal(kernel: Any, draws: sampling.Draws, side: Side) -> Float[Array, " n
     @jax.checkpoint
     def each(one: Side) -> Array:
         batches = jax.tree.map(lambda leaf: leaf[:, None], (_features(kernel, draws, one), one))
-        return jax.vmap(lambda of: _contract(kernel, of, of)[0, 0])(batches)
+        return jax.vmap(lambda of: _contract(kernel, of)[0, 0])(batches)
 
-    return _chunked(each, side, each=draws.bias.shape[1])
+    return _chunked(each, side, _HELD // _numbers(kernel, draws, side))
 
 
 def _features(kernel: Any, draws: sampling.Draws, side: Side) -> sampling.Features:
+    """The features of all sequences, so many run at a time as fit in memory."""
+    most = _RUN // (16 * side["x"].shape[1] * draws.bias.shape[1])  # 8 to 14 arrays (t, particles) for each sequence
+    return _chunked(partial(_run, kernel, draws), side, most)
+
+
+def _run(kernel: Any, draws: sampling.Draws, side: Side) -> sampling.Features:
     tangent = kernel.kind == "ntk" and bool(set(kernel.train) & set("WUb"))
     dtype = side["x"].dtype
     return sampling.features(cell(kernel, dtype), scales(kernel, dtype), draws, side["x"], side["read"], tangent)
 
 
-def _contract(kernel: Any, left: tuple[sampling.Features, Side], right: tuple[sampling.Features, Side]) -> Array:
-    (one, x), (two, y) = left, right
-    dtype, raw = x["x"].dtype, kernel.param == "raw"
-    own = scales(kernel, dtype)
+def _numbers(kernel: Any, draws: sampling.Draws, side: Side) -> int:
+    """How many numbers the features of a sequence are."""
+    one = jax.eval_shape(partial(_run, kernel, draws), jax.tree.map(lambda leaf: leaf[:1], side))
+    return sum(leaf.size for leaf in jax.tree.leaves(one))
+
+
+def _contract(
+    kernel: Any, left: tuple[sampling.Features, Side], right: tuple[sampling.Features, Side] | None = None
+) -> Array:
+    x, y = left[1]["x"], (left if right is None else right)[1]["x"]
+    own = scales(kernel, x.dtype)
+
+    def share(scales: sampling.Scales, train: str, pick: Callable[[sampling.Features], sampling.Features]) -> Array:
+        return sampling.contract(scales, train, (pick(left[0]), x), None if right is None else (pick(right[0]), y))
+
     if kernel.kind == "nngp":
-        return sampling.contract(own, "R", (one, x["x"]), (two, y["x"]))
-    head, total = "R" if "R" in kernel.train else "", jnp.zeros((x["x"].shape[0], y["x"].shape[0]), dtype)
-    for share in sampling.shares(cell(kernel, dtype), own, raw):
-        train = head + "".join(letter for letter in share.train if letter in kernel.train)
+        return share(own, "R", lambda found: found)
+    head, total = "R" if "R" in kernel.train else "", jnp.zeros((x.shape[0], y.shape[0]), x.dtype)
+    for some in sampling.shares(cell(kernel, x.dtype), own, kernel.param == "raw"):
+        train = head + "".join(letter for letter in some.train if letter in kernel.train)
         if train:
-            pair = [(sampling.chosen(found, share.gates) if found.streams else found) for found in (one, two)]
-            total = total + sampling.contract(share.scales, train, (pair[0], x["x"]), (pair[1], y["x"]))
+            pick = lambda found, gates=some.gates: sampling.chosen(found, gates) if found.streams else found
+            total = total + share(some.scales, train, pick)
         head = ""
     return total
 
 
-def _chunked(rows: Callable[[Side], Array], side: Side, each: int) -> Array:
-    """`rows` of the whole side, a chunk of sequences at a time, so that what is held for them fits in memory."""
-    n, t, _ = side["x"].shape
-    most = max(1, _CHUNK // (16 * t * each))  # 8 to 14 arrays (t, particles) for each sequence
-    if n <= most:
+def _parts(n: int, most: int) -> Int[np.ndarray, "parts size"]:
+    """The numbers below n in equal parts of `most` or fewer; the last one is repeated where they do not fill them."""
+    count = -(-n // max(1, most))
+    return np.minimum(np.arange(count * -(-n // count)), n - 1).reshape(count, -1)
+
+
+def _chunked(rows: Callable[[Side], Any], side: Side, most: int) -> Any:
+    """`rows` of the whole side, `most` of the sequences at a time, so that what is held for them fits in memory."""
+    n = side["x"].shape[0]
+    index = _parts(n, most)
+    if len(index) == 1:
         return rows(side)
-    chunks = -(-n // most)
-    size = -(-n // chunks)
-    index = np.minimum(np.arange(chunks * size), n - 1).reshape(chunks, size)
     values = jax.lax.map(lambda at: rows(jax.tree.map(lambda leaf: leaf[at], side)), jnp.asarray(index))
-    return values.reshape(chunks * size, *values.shape[2:])[:n]
+    return jax.tree.map(lambda leaf: leaf.reshape(index.size, *leaf.shape[2:])[:n], values)
 
 
 def cell(kernel: Any, dtype: DType) -> Any:

@@ -18,8 +18,9 @@ The kernel of the outputs sum_t r_t (sigma_r / sqrt n) R h_t is then
 
     K = sigma_r^2 E[hbar hbar'] + sum_a sum_{t,s} E[da_t da'_s] Cov(u^a_t, u^a'_s),   hbar = sum_t r_t h_t
 
-with averages over P particles for E, which have a bias of order 1/P. Where the reset gate of a GRU stands behind the
-product, u^g = a + r y, the sum has a and y in place of u^g, with the gradients da and r da.
+with averages over P particles for E, which have a bias of order 1/P; those of the product are taken over fewer than
+all pairs of particles, see `ntkseq.kernels.particle_pairs`. Where the reset gate of a GRU stands behind the product,
+u^g = a + r y, the sum has a and y in place of u^g, with the gradients da and r da.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from jaxtyping import Array, Float
 from ntkseq import cells
 from ntkseq._laws import shaped
 from ntkseq._types import AnyArray, DType, Key, PyTree
+from ntkseq.kernels import particle_pairs as pairs
 
 
 class Scales(NamedTuple):
@@ -148,32 +150,31 @@ def contract(
     scales: Scales,
     train: str,
     left: tuple[Features, Float[Array, "n t d"]],
-    right: tuple[Features, Float[Array, "m s d"]],
+    right: tuple[Features, Float[Array, "m s d"]] | None = None,
 ) -> Float[Array, "n m"]:
-    """The kernel from the features and the tokens of two sets of sequences, by groups of parameters in `train`."""
-    (one, x), (two, y) = left, right
+    """The kernel from the features and the tokens of two sets of sequences, by groups of parameters in `train`.
+
+    `right=None`: of one set with itself, exactly symmetric, from little more than its upper triangle.
+    """
+    (one, x), (two, y) = left, left if right is None else right
     p = one.pooled.shape[1]
     total = jnp.zeros((x.shape[0], y.shape[0]), x.dtype)
     if "R" in train:
         total = total + scales.v**2 * _product("np,mp->nm", one.pooled, two.pooled) / p
+    for a, b in zip(one.streams, two.streams, strict=True):
+        other = None if right is None else b
+        if "W" in train:
+            total = total + scales.w**2 * pairs.crossed(a, other)
+        if set(train) & set("Ub"):
+            others = None if right is None else (_inputs(scales, train, y), b.da)
+            total = total + pairs.complete((_inputs(scales, train, x), a.da), others) / p
+    return pairs.mirrored(total) if right is None else total
 
-    def row(of: tuple[tuple[Stream, ...], Array]) -> Array:
-        """One sequence on the left with all on the right: (m,)."""
-        streams, tokens = of
-        fixed = jnp.full((y.shape[0], tokens.shape[0], y.shape[1]), scales.b**2 if "b" in train else 0, x.dtype)
-        if "U" in train:
-            fixed = fixed + scales.u**2 * _product("td,msd->mts", tokens, y)
-        values = jnp.zeros(y.shape[:1], x.dtype)
-        for a, b in zip(streams, two.streams, strict=True):
-            covariance = fixed
-            if "W" in train:
-                covariance = covariance + scales.w**2 * _product("tp,msp->mts", a.m, b.m) / p
-            values = values + jnp.sum(_product("tq,msq->mts", a.da, b.da) / p * covariance, axis=(1, 2))
-        return values
 
-    if one.streams:
-        total = total + jax.lax.map(row, (one.streams, x))
-    return total
+def _inputs(scales: Scales, train: str, tokens: Array) -> Float[Array, "n t k"]:
+    """What the trained weights besides the recurrent ones are multiplied with."""
+    parts = {"U": scales.u * tokens, "b": jnp.broadcast_to(scales.b, (*tokens.shape[:2], 1))}
+    return jnp.concatenate([part for group, part in parts.items() if group in train], axis=2)
 
 
 class Share(NamedTuple):
@@ -225,6 +226,8 @@ def chosen(found: Features, gates: tuple[tuple[int, slice], ...]) -> Features:
 
 
 def _product(equation: str, a: Array, b: Array) -> Array:
+    if equation == "np,gpq->gnq":  # in one piece XLA would transpose the weights at every step: half the speed
+        return jnp.stack([_product("np,pq->nq", a, one) for one in b])
     return jnp.einsum(equation, a, b, precision="highest")
 
 

@@ -355,7 +355,8 @@ def test_small_chunks_and_pieces_give_the_same_values_and_derivatives(monkeypatc
     kernel = make("gru", particles=64, batches=2, read="sum")
     run = lambda: jax.value_and_grad(lambda k: jnp.sum(k(X[:3], X[1:])))(kernel)  # noqa: E731
     one = run()
-    monkeypatch.setattr(gated_batch, "_CHUNK", 16 * 3 * 32 * 2)
+    monkeypatch.setattr(gated_batch, "_RUN", 16 * 3 * 32)
+    monkeypatch.setattr(gated_batch, "_HELD", 2 * (5 * 3 * 32 + 32))
     module._estimate.clear_cache()
     two = run()
     module._estimate.clear_cache()

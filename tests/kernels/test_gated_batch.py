@@ -14,11 +14,10 @@ X = np.random.default_rng(3).normal(size=(19, 2, 1)).astype(np.float32)
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 4, 7])
-def test_chunks_put_together_are_the_whole(most, monkeypatch) -> None:
+def test_chunks_put_together_are_the_whole(most) -> None:
     side = {"x": jnp.arange(24.0).reshape(4, 3, 2), "read": jnp.arange(12.0).reshape(4, 3)}
     rows = lambda part: part["x"].sum(axis=(1, 2))[:, None] + part["read"]  # noqa: E731
-    monkeypatch.setattr(module, "_CHUNK", 16 * 3 * 5 * most)
-    np.testing.assert_array_equal(module._chunked(rows, side, each=5), rows(side))
+    np.testing.assert_array_equal(module._chunked(rows, side, most), rows(side))
 
 
 def test_the_mean_of_the_batches_is_the_kernel_and_their_spread_its_standard_error() -> None:
@@ -42,7 +41,7 @@ def test_where_the_features_of_all_do_not_fit_the_square_comes_by_chunks(monkeyp
     part = kernel.parts(kernel.prepare(X)).kernels[2]
     side = part.prepare(X)
     whole = np.asarray(part.square_side(side))
-    monkeypatch.setattr(module, "_WHOLE", 1)
+    monkeypatch.setattr(module, "_HELD", 5 * 2 * 16 * 7)  # seven sequences of 19
     module._square.clear_cache()
     np.testing.assert_allclose(part.square_side(side), whole, rtol=1e-5, atol=1e-7)
     module._square.clear_cache()
