@@ -85,18 +85,18 @@ class CovarianceCell(Cell):
         lay = self.layers
         before = left["before"] * right["before"]
         mask = left["mask"] * right["mask"]
-        initial = left["h"] * right["h"] if (same or not lay.independent) else jnp.zeros_like(mask)
+        initial = left["h"] * right["h"] if lay.initial and (same or not lay.independent) else None
         below, dbelow, tbelow = _dot(left["x"], right["x"]), None, None
         lower = []
         for i in range(lay.depth):
             top = i == lay.depth - 1
             k, kd, th = (*pair, state["top"][1]) if top else state["lower"][i]
             w2, u2, b2 = lay.w[i] ** 2, lay.u[i] ** 2, lay.b[i] ** 2
-            past = before * k + initial
+            past = before * k if initial is None else before * k + initial
             c = w2 * past + u2 * below + b2 * mask
-            own = jnp.zeros_like(c)
+            own = c if lay.all_trained(i) else jnp.zeros_like(c)
             for group, term, scale in (("W", past, w2), ("U", below, u2), ("b", mask, b2)):
-                if group in lay.train[i]:
+                if group in lay.train[i] and not lay.all_trained(i):
                     own = own + (term if lay.raw else scale * term)
             th = own + w2 * before * kd * th
             if dbelow is not None:

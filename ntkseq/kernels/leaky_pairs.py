@@ -19,6 +19,7 @@ from ntkseq.kernels import duals
 from ntkseq.kernels.base import Side
 from ntkseq.kernels.cells import _dot
 from ntkseq.kernels.chordal import fold, folded, second_moment
+from ntkseq.kernels.layers import shift
 
 
 @struct
@@ -44,9 +45,10 @@ def _pair(
     dot = _dot(left["x"], right["x"])
     w2 = units.w**2
     c = w2 * past[0] + dot + both
-    own = jnp.zeros_like(c)
+    complete = set("WUb") <= set(units.train)
+    own = c if complete else jnp.zeros_like(c)
     for group, term in (("W", w2 * past[0]), ("U", dot), ("b", both)):
-        if group in units.train:
+        if group in units.train and not complete:
             own = own + term
     tangent = own + w2 * past[1]
     if not is_rectifier(units.activation):
@@ -64,25 +66,32 @@ def _pair(
 
 
 def _row(
-    units: Units, rows: AnyArray, left: Side, right: Side, same: AnyArray, jolt: Array | None
-) -> tuple[Any, Array]:
-    """(C, H) over s at step t, and A. Symmetric in t and s to the last bit.
+    units: Units, rows: AnyArray, left: Side, right: Side, same: AnyArray, jolt: Array | None, reader: Any = None
+) -> tuple[Any, Array, Any]:
+    """(C, H) over s at step t, A, and what was read. Symmetric in t and s to the last bit.
+
+    What is new at a pair of steps follows from the pair before both, in the row above: it is computed for all s at
+    once, and what is left to go from s to s is a sum of four.
 
     Args:
         rows: (C, H) at step t - 1, each (s, ...).
         left: at step t, (...). right: (s, ...).
         same: (s,) whether the steps are one and the same.
+        reader: (sums, read, sides): sums = read(sums, (C, H), side) at each s in turn.
     """
+    spread = same.reshape(-1, *(1,) * (rows[0].ndim - 1))
+    fresh = _pair(units, jax.tree.map(lambda a: shift(a, 0), rows), left, right, spread, jolt)
+    sums, read, sides = reader or (None, lambda sums, *_: sums, None)
 
     def step(carry: PyTree, now: PyTree) -> tuple[Any, Any]:
-        past, beside = carry
-        above, right, same = now
-        fresh = _pair(units, past, left, right, same, jolt)
+        past, beside, sums = carry
+        above, fresh, side = now
         new = tuple(_move(units, *four) for four in zip(above, beside, past, fresh, strict=True))
-        return (above, new), (new, fresh[0])
+        return (above, new, read(sums, new, side)), new
 
     zero = jax.tree.map(lambda a: jnp.zeros_like(a[0]), rows)
-    return jax.lax.scan(step, (zero, zero), (rows, right, same))[1]
+    (_, _, sums), new = jax.lax.scan(step, (zero, zero, sums), (rows, fresh, sides))
+    return new, fresh[0], sums
 
 
 def _move(units: Units, above: Array, beside: Array, past: Array, fresh: Array) -> Array:
@@ -106,19 +115,19 @@ def kernel(
     head = float("R" in units.train) if units.tangent else 1.0
 
     def step(carry: PyTree, now: PyTree) -> tuple[Any, None]:
-        rows, total, equal = carry
+        rows, sums = carry
         side, column = now
-        rows = _row(units, rows, side, two, (steps == column) & same, jolt)[0]
 
-        def add(sums: Any, now: PyTree) -> tuple[Any, None]:
-            (c, h), out, other = now
+        def add(sums: Any, values: Any, now: PyTree) -> Any:
+            (c, h), (out, other) = values, now
             value = side["out"] * out * (head * c + h if units.tangent else c)
-            return (sums[0] + value, sums[1] + jnp.where(other == column, value, 0)), None
+            return sums[0] + value, sums[1] + jnp.where(other == column, value, 0)
 
-        (total, equal), _ = jax.lax.scan(add, (total, equal), (rows, two["out"], steps))
-        return (rows, total, equal), None
+        reader = (sums, add, (two["out"], steps))
+        rows, _, sums = _row(units, rows, side, two, (steps == column) & same, jolt, reader)
+        return (rows, sums), None
 
-    (_, total, equal), _ = jax.lax.scan(step, ((zero, zero), zero[0], zero[0]), (one, steps))
+    (_, (total, equal)), _ = jax.lax.scan(step, ((zero, zero), (zero[0], zero[0])), (one, steps))
     return units.v**2 * total, units.v**2 * equal
 
 
@@ -152,7 +161,7 @@ def sides(
         now, column = now
         now = finish(now, v)
         known = jax.tree.map(lambda all, one: all.at[column].set(one), known, now)  # zero behind this step
-        (c, h), values = _row(units, rows, now, known, steps == column, None)
+        (c, h), values, _ = _row(units, rows, now, known, steps == column, None)
         beside = jnp.where(column > 0, c[column - 1], 0)  # E[h_t h_{t-1}]; by symmetry what stands above, too
         v = _move(units, beside, beside, v, values[column])
         c = jnp.where(steps[:, None] < column, c, 0).at[column].set(v)
