@@ -111,6 +111,8 @@ def costs(report: Report, quick: bool) -> None:
     made: dict[str, tuple[kernels.Kernel, int]] = {
         "Recurrent, last": (kernels.Recurrent(ROOT2), large),
         "Recurrent, mean": (kernels.Recurrent(ROOT2, read="mean"), large),
+        "Recurrent, last, erf": (kernels.Recurrent(ROOT2, activation="erf"), large),
+        "Recurrent, last, gelu": (kernels.Recurrent(ROOT2, activation="gelu"), large),
         "LinearRecurrent": (kernels.LinearRecurrent(0.9), large),
         "LeakyRecurrent": (kernels.LeakyRecurrent(keep=0.5, gate=0.5), large),
         "Bidirectional, 2 layers": (kernels.Bidirectional(depth=2, read="mean"), small),
@@ -118,8 +120,8 @@ def costs(report: Report, quick: bool) -> None:
         "Serial, softmax / sqrt d (Monte Carlo)": (
             kernels.Serial(blocks.Linear(), blocks.Attention(scaling="root", samples=256)), 8,
         ),
-        "Gated, gru (Monte Carlo)": (kernels.Gated(cell="gru"), 4),
-        "Gated, lstm (Monte Carlo)": (kernels.Gated(cell="lstm"), 4),
+        "Gated, gru (Monte Carlo)": (kernels.Gated(cell="gru"), large),
+        "Gated, lstm (Monte Carlo)": (kernels.Gated(cell="lstm"), large),
     }  # fmt: skip
     for name, (kernel, n) in made.items():
         x = jnp.asarray(np.random.default_rng(1).standard_normal((n, t, 4)), jnp.float32)

@@ -80,7 +80,8 @@ def _row(
         reader: (sums, read, sides): sums = read(sums, (C, H), side) at each s in turn.
     """
     spread = same.reshape(-1, *(1,) * (rows[0].ndim - 1))
-    fresh = _pair(units, jax.tree.map(lambda a: shift(a, 0), rows), left, right, spread, jolt)
+    past = jax.tree.map(lambda a: shift(a, 0), rows)
+    fresh = _pair(units, past, jax.tree.map(lambda a: a[None], left), right, spread, jolt)
     sums, read, sides = reader or (None, lambda sums, *_: sums, None)
 
     def step(carry: PyTree, now: PyTree) -> tuple[Any, Any]:

@@ -13,7 +13,6 @@ from ntkseq._precision import safe_sqrt
 from ntkseq._struct import struct
 from ntkseq.kernels.duals.base import Dual, Moments
 
-
 # atan(t) / t as a polynomial in t^2 on [0, 1], an interpolant at Chebyshev nodes: relative error 2e-08
 _ATAN = (
     0.9999999817886541, -0.33333036709275443, 0.19991872028912389, -0.14197797792604977,
