@@ -45,7 +45,7 @@ class Batch(Kernel):
         return _diag(self, side)
 
     def square_side(self, side: Side) -> Float[Array, "n n"]:
-        """The matrix of all pairs, exactly symmetric. A third of a gigabyte at most beside it."""
+        """The matrix of all pairs, exactly symmetric. Half a gigabyte at most beside it."""
         return _square(self, side)
 
     def entries_per_pair(self, side: Side) -> int:
