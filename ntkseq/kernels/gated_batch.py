@@ -154,7 +154,7 @@ def _contract(
     for some in sampling.shares(cell(kernel, x.dtype), own, kernel.param == "raw"):
         train = head + "".join(letter for letter in some.train if letter in kernel.train)
         if train:
-            pick = lambda found, gates=some.gates: sampling.chosen(found, gates) if found.streams else found
+            pick = lambda found, gates=some.gates: sampling.chosen(found, gates) if found.streams else found  # noqa: E731
             total = total + share(some.scales, train, pick)
         head = ""
     return total
