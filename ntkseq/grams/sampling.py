@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ntkseq import _precision
 from ntkseq._struct import static, struct
 from ntkseq.grams import device, host
 from ntkseq.grams.sides import Sides, overflow
@@ -88,14 +90,26 @@ def batches(parts: Parts, tile: int | None, workers: int | None, tick: Callable[
     Raises:
         ValueError: values that overflow the dtype.
     """
-    made = []
-    for kernel, side in zip(parts.kernels, parts.sides, strict=True):
-        once = kernel.tile_rows(side) is not None and tile is None  # then the diagonal comes with the rest
-        diagonal = jnp.zeros(()) if once else kernel.diag_side(side)
-        values, finite = whole(Sides(kernel, side, side, diagonal, True), tile, workers, tick)
+    x64 = _precision.x64()
+
+    def one(batch: int) -> np.ndarray:
+        kernel, side = parts.kernels[batch], parts.sides[batch]
+        with _precision.setting(x64):
+            once = kernel.tile_rows(side) is not None and tile is None  # then the diagonal comes with the rest
+            diagonal = jnp.zeros(()) if once else kernel.diag_side(side)
+            values, finite = whole(Sides(kernel, side, side, diagonal, True), tile, workers, tick)
         if not finite:
             raise overflow(values.dtype)
-        made.append(np.asarray(values))
+        return np.asarray(values)
+
+    count = len(parts.kernels)
+    first = one(0)  # compiles
+    whole_rows = [kernel.tile_rows(side) for kernel, side in zip(parts.kernels, parts.sides, strict=True)]
+    alone = tile is not None or workers == 1 or None in whole_rows  # tiles have threads of their own
+    with ThreadPoolExecutor(
+        1 if alone else 2, thread_name_prefix="ntkseq"
+    ) as pool:  # a batch alone keeps one core busy
+        made = [first, *pool.map(one, range(1, count))]
     return Sampling(np.stack(made), parts.samples, parts.noun, parts.entrywise, parts.bias)
 
 
