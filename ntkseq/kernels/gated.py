@@ -44,8 +44,8 @@ class Gated(Kernel):
     Cost, for M particles in batches of P, t steps and the gates of the cell: O(gates M (P + d) t) operations for each
     sequence and O(gates M min(P, 64)) for each pair, however many steps: a gradient is paired with the states of 64 of
     the particles, which leaves the standard error as it is to within 1 percent (see `ntkseq.kernels.particle_pairs`).
-    Memory O(gates P^2) for the random numbers, and beyond that half a gigabyte in each of two threads, however many sequences (in
-    reverse mode: more, like t P for each sequence of a chunk and each batch).
+    Memory O(gates P^2) for the random numbers, and beyond that half a gigabyte, however many sequences, twice in a
+    Gram matrix (in reverse mode: more, like t P for each sequence of a chunk and each batch).
 
     Args:
         cell: a `cells.GRU` or a `cells.LSTM` with its scales, or "gru" or "lstm" for one with all defaults.
