@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _precision
+from ntkseq import _devices, _precision
 from ntkseq._struct import static, struct
 from ntkseq.grams import device, host
 from ntkseq.grams.sides import Sides, overflow
@@ -102,15 +102,25 @@ def batches(parts: Parts, tile: int | None, workers: int | None, tick: Callable[
             raise overflow(values.dtype)
         return np.asarray(values)
 
-    count = len(parts.kernels)
-    first = one(0)  # compiles
-    whole_rows = [kernel.tile_rows(side) for kernel, side in zip(parts.kernels, parts.sides, strict=True)]
-    alone = tile is not None or workers == 1 or None in whole_rows  # tiles have threads of their own
-    with ThreadPoolExecutor(
-        1 if alone else 2, thread_name_prefix="ntkseq"
-    ) as pool:  # a batch alone keeps one core busy
-        made = [first, *pool.map(one, range(1, count))]
+    made = [one(0)]  # compiles
+    rest = range(1, len(parts.kernels))
+    if tile is not None or workers == 1 or not _threads(parts):
+        made += map(one, rest)
+    else:  # one batch keeps no more than one core busy
+        with ThreadPoolExecutor(2, thread_name_prefix="ntkseq") as pool:
+            made += pool.map(one, rest)
     return Sampling(np.stack(made), parts.samples, parts.noun, parts.entrywise, parts.bias)
+
+
+def _threads(parts: Parts) -> bool:
+    """Whether batches may run beside each other: on CPUs, where tiles have no threads and no setting is the caller's.
+
+    A thread does not see the mesh or the default device of the one that started it.
+    """
+    pairs = list(zip(parts.kernels, parts.sides, strict=True))
+    arrays = [leaf for leaf in jax.tree.leaves(parts.sides) if isinstance(leaf, jax.Array)]
+    free = _devices.ambient() is None and getattr(jax.config, "jax_default_device", None) is None
+    return free and all(map(_devices.on_cpu, arrays)) and all(k.tile_rows(side) is not None for k, side in pairs)
 
 
 def mean(of: Sampling) -> Array:
