@@ -198,7 +198,8 @@ class Attention(Block):
             raise ValueError('project=False needs scaling="dim": without Wq and Wk no score is random.')
 
     def _decays(self, given: Any) -> tuple[float, ...]:
-        several = tuple(given) if isinstance(given, (tuple, list)) and given else (given,)
+        listed = given.tolist() if hasattr(given, "tolist") else given
+        several = tuple(listed) if isinstance(listed, (tuple, list)) and listed else (given,)
         decays = tuple(_checks.nonnegative("decay", gamma) for gamma in several)
         if max(decays) > 1:
             raise ValueError(f"decay must be between 0 and 1; got {_checks.shown(given)}.")

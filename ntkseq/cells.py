@@ -21,6 +21,9 @@ from ntkseq._struct import fill, static, struct
 __all__ = ["GRU", "LRU", "LSTM", "S4D", "Cell", "Elman"]
 
 
+_MOST_STATES = 4096  # of a state-space model: its moments are summed mode by mode
+
+
 class Cell:
     """One step of a recurrent layer: from the state behind the last token and the token of now to the state of now."""
 
@@ -145,7 +148,7 @@ class S4D(Cell):
     block with weights, must stand between it and an activation.
 
     Args:
-        states: their number, even; complex modes are half as many.
+        states: their number, even, at most 4096; complex modes are half as many.
         dt_min, dt_max: 0 < dt_min < dt_max.
         sigma_c, sigma_d: standard deviations of C and D. Leaves.
         train: trained groups, letters out of "driCD": log dt, log -Re A, Im A, C, D.
@@ -175,8 +178,10 @@ class S4D(Cell):
 
     def __post_init__(self) -> None:
         states = _checks.positive_int("states", self.states)
-        if states % 2:
-            raise ValueError(f"states come in pairs, their number must be even; got {states}.")
+        if states % 2 or states > _MOST_STATES:
+            raise ValueError(
+                f"states come in pairs, their number must be even and at most {_MOST_STATES}; got {states}."
+            )
         ends = [_checks.nonnegative(name, getattr(self, name), positive=True) for name in ("dt_min", "dt_max")]
         if not ends[0] < ends[1]:
             raise ValueError(f"steps must have 0 < dt_min < dt_max; got dt_min={ends[0]:g}, dt_max={ends[1]:g}.")

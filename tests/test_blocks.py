@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ntkseq.blocks import GLU, Attention, Convolution, Positions
@@ -25,6 +26,7 @@ def test_a_decay_wants_causal_scores_without_activation_at_the_root(change: dict
 
 def test_one_decay_is_a_share_of_all_heads() -> None:
     assert Attention(**RETENTION, decay=0.9).decay == (0.9,) == Attention(**RETENTION, decay=[0.9]).decay
+    assert Attention(**RETENTION, decay=np.array([0.5, 0.75])).decay == (0.5, 0.75)
 
 
 def test_attention_without_projections_has_no_random_scores() -> None:

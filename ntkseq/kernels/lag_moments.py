@@ -21,7 +21,7 @@ from jaxtyping import Float
 from scipy.special import exp1, factorial
 
 Table = Float[np.ndarray, "t t"]
-_SERIES = 0.5  # phases times lags below which the moments of the phase are sums of their series
+_SERIES = 0.5  # below which differences are sums of their series
 _CLOSE = 1e-12  # how near two quadratures of S4D come, in units of the root of the diagonal
 _FAST = 0.01  # |A| dt_min from which closed forms keep their digits
 _PANEL, _MOST_PANELS = 32, 4096  # points of Gauss and Legendre in each panel of log dt
@@ -100,7 +100,7 @@ def _closed(mode: complex, t: int, low: float, high: float) -> dict[str, Table]:
     below = np.tril_indices(t + 1)
     p, q = (index.astype(np.float64) for index in below)
     a = p * mode + q * np.conj(mode)
-    a[0] = 1.0  # p = q = 0 is set by hand
+    a[0] = -1.0  # p = q = 0 is set by hand
     span = np.log(high / low)
     ends = [np.exp(a * h) for h in (low, high)]
     by_power = (
@@ -193,5 +193,9 @@ _IMAGES: dict[str, Callable] = {  # D z_p lam^-p
 
 def _by_mode(mode: complex, dt: np.ndarray, p: np.ndarray) -> np.ndarray:
     """d z_p / d A, times lam^-p."""
-    gain = _gain(mode, dt)
-    return (dt * np.exp(dt * mode) - gain) / mode + p * dt * gain
+    z = dt * mode
+    near = np.abs(z) < _SERIES
+    small, large = np.where(near, z, 0), np.where(near, 1, z)
+    series = np.sum([small**j * (j + 1) / factorial(j + 2) for j in range(16)], axis=0)
+    bend = np.where(near, series, (large * np.exp(large) - np.expm1(large)) / large**2)
+    return dt**2 * bend + p * dt * _gain(mode, dt)

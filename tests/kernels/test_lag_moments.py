@@ -72,6 +72,18 @@ def test_exponential_integrals_and_quadrature_are_one_table(steps: tuple[float, 
             assert np.max(np.abs(closed[name] - table) / np.multiply.outer(root, root)) < 1e-12
 
 
+def test_short_steps_scale_as_their_expansion_says() -> None:
+    """z_p = dt and d z_p / d A = dt^2 (p + 1/2) up to terms of order dt^2, dt^3."""
+    found, lags = lag_moments.s4d(6, 8, 1e-9, 1e-8), np.arange(6.0) + 0.5
+    span = np.log(10)
+    by_step = (1e-16 - 1e-18) / (2 * span)  # E dt^2
+    by_mode = (1e-32 - 1e-36) / (4 * span) * np.multiply.outer(lags, lags)
+    np.testing.assert_allclose(found["plain"], 2 * 4 * by_step, rtol=1e-6)
+    np.testing.assert_allclose(found["step"], 2 * 4 * by_step, rtol=1e-6)
+    np.testing.assert_allclose(found["imaginary"], 2 * 4 * by_mode, rtol=1e-6)
+    np.testing.assert_allclose(found["real"], found["imaginary"] / 4, rtol=1e-12)
+
+
 def test_long_memories_of_a_state_space_model_settle_and_are_covariances() -> None:
     found = lag_moments.s4d(200, 16, 1e-3, 0.1)
     for table in found.values():
