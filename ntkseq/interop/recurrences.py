@@ -77,18 +77,19 @@ def _words(draw: Draw, fan: int) -> str:
     return f"{draw.law}, variance{times} {draw.variance * fan:.4g}{seen}"
 
 
-def _gated_activations(module: str, cell: PyTree) -> None:
-    activation(module, cell.gate_fn, "sigmoid")
-    activation(module, cell.activation_fn, "tanh")
-
-
-def _no_residual(cell: PyTree) -> None:
+def _flax_activations(library: str, kind: str, cell: PyTree) -> dict[str, Any]:
+    """The activation of a simple cell of flax; of a gated one nothing, if it has the usual ones."""
+    if kind != "elman":
+        activation(type(cell).__name__, cell.gate_fn, "sigmoid")
+        activation(type(cell).__name__, cell.activation_fn, "tanh")
+        return {}
     if cell.residual:
         raise ValueError(
             "SimpleCell(residual=True) adds the old state inside its activation: its pre-activations are not Gaussian "
             "at infinite width, and no kernel here is its limit. Its own kernel: empirical.NTK; residual units: "
             "kernels.LeakyRecurrent."
         )
+    return {"activation": activation(f"{library}.SimpleCell", cell.activation_fn)}
 
 
 # ------------------------------------------------------------------------------------------------------------ flax.nnx
@@ -98,13 +99,7 @@ def _nnx(kind: str, joint: int, inputs: tuple[str, ...], past: tuple[str, ...], 
     """nnx holds no initialisers: those of its signature, checked against what was drawn."""
     h = cell.hidden_features
     W, U, b = Draw(1 / (joint * h), "orthogonal"), Draw(1 / d, "truncated"), Draw(0.0, "zero")
-    own: dict[str, Any] = {}
-    if kind == "elman":
-        _no_residual(cell)
-        own["activation"] = activation("nnx.SimpleCell", cell.activation_fn)
-    else:
-        _gated_activations(type(cell).__name__, cell)
-        own |= {"reset": "after"} if kind == "gru" else {}
+    own = _flax_activations("nnx", kind, cell) | ({"reset": "after"} if kind == "gru" else {})
     for name in inputs:
         check(f"{name} of nnx.{type(cell).__name__}", getattr(cell, name).kernel[...], U)
     for name in past:
@@ -122,12 +117,7 @@ def _linen(kind: str, cell: PyTree, d: int) -> Recurrence:
     h = cell.features
     W, U = of_jax(cell.recurrent_kernel_init, (h, h)), of_jax(cell.kernel_init, (d, h))
     b = of_jax(cell.bias_init, (1, h))
-    own: dict[str, Any] = {}
-    if kind == "elman":
-        _no_residual(cell)
-        own["activation"] = activation("linen.SimpleCell", cell.activation_fn)
-    else:
-        _gated_activations(type(cell).__name__, cell)
+    own = _flax_activations("linen", kind, cell)
     if kind == "gru":
         own |= {"reset": "after", "sigma_c": _sigma(b, 1)}
     return _made(kind, d, h, W, U, b, **own)

@@ -67,6 +67,11 @@ def forward(block: blocks.Recurrent, raw: Params, x: Float[Array, "t m"], inside
     return jnp.concatenate([run(raw[FORWARD], one), back(raw[REVERSED], two)], axis=1)
 
 
+def _held(raw: Params, train: str, letters: dict[str, str]) -> Params:
+    """`held` of parameters whose groups have letters of their own."""
+    return {name: held({letter: raw[name]}, train)[letter] for name, letter in letters.items()}
+
+
 # ------------------------------------------------------------------------------------------------------------ Elman
 
 
@@ -108,7 +113,7 @@ def _lru_started(cell: cells.LRU, raw: Params) -> Params:
 
 
 def _lru(cell: cells.LRU, raw: Params, x: Array) -> Float[Array, "t n"]:
-    p = {name: held({letter: raw[name]}, cell.train)[letter] for name, letter in _LETTERS.items()}
+    p = _held(raw, cell.train, _LETTERS)
     n, m = p["C"].shape[0], x.shape[1]
     size, angle = jnp.exp(-jnp.exp(p["nu"])), jnp.exp(p["theta"])
     re, im = size * jnp.cos(angle), size * jnp.sin(angle)
@@ -150,7 +155,7 @@ def _s4d_started(cell: cells.S4D, raw: Params) -> Params:
 
 
 def _s4d(cell: cells.S4D, raw: Params, x: Array) -> Float[Array, "t n"]:
-    p = {name: held({letter: raw[name]}, cell.train)[letter] for name, letter in _STATE_LETTERS.items()}
+    p = _held(raw, cell.train, _STATE_LETTERS)
     dt, re, im = jnp.exp(p["log_dt"])[:, None], -jnp.exp(p["log_re"]), p["im"]
     size, angle = jnp.exp(dt * re), dt * im
     lam = size * jnp.cos(angle), size * jnp.sin(angle)
