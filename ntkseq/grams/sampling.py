@@ -15,7 +15,7 @@ from ntkseq import _devices, _precision
 from ntkseq._struct import static, struct
 from ntkseq.grams import device, host
 from ntkseq.grams.sides import Sides, overflow
-from ntkseq.kernels.parts import Parts, student
+from ntkseq.kernels.parts import Parts, largest, some, student
 
 if TYPE_CHECKING:
     from ntkseq.grams.base import Gram
@@ -138,10 +138,7 @@ def entrywise(of: Sampling) -> float:
     """
     assert of.batches is not None
     count, n, _ = of.batches.shape
-    few = np.unique(np.linspace(0, n - 1, min(n, 4)).astype(int))
+    few = some(n)
     values = np.asarray(of.batches)[:, few[:, None], few].astype(np.float64)
     error = values.std(axis=0, ddof=1) / np.sqrt(count)
-    root = np.sqrt(np.maximum(np.diagonal(values.mean(axis=0)), 0.0))
-    size = np.outer(root, root)
-    relative = np.where(size > 0, error / np.where(size > 0, size, 1), 0)
-    return of.entrywise + student(count) * float(relative.max())
+    return of.entrywise + student(count) * largest(values.mean(axis=0), error)

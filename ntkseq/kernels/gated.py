@@ -18,7 +18,7 @@ from ntkseq.kernels import particles as sampling
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.gated_batch import Batch
 from ntkseq.kernels.layers import read_weights
-from ntkseq.kernels.parts import Parts, student
+from ntkseq.kernels.parts import Parts, largest, some, student
 
 READS = ("last", "mean", "sum")
 _MOST_PER_BATCH = 4096  # its matrices are 6 or 8 x 4096^2 numbers: half a gigabyte in float32
@@ -153,12 +153,9 @@ class Gated(Kernel):
         Student's factor for so few batches: 11 for 8, 5.3 for 32.
         """
         n = side["x"].shape[0]
-        few = jax.tree.map(lambda leaf: leaf[np.unique(np.linspace(0, n - 1, min(n, 4)).astype(int))], side)
+        few = jax.tree.map(lambda leaf: leaf[some(n)], side)
         values, error = (np.asarray(a, np.float64) for a in _estimate(*self._without_seed(), few, few))
-        root = np.sqrt(np.diagonal(values))
-        size = np.outer(root, root)
-        relative = np.where(size > 0, error / np.where(size > 0, size, 1), 0)
-        return _rounding(side) + student(self.batches) * float(relative.max())
+        return _rounding(side) + student(self.batches) * largest(values, error)
 
     def scales(self) -> list[Any]:
         leaves = jax.tree.leaves(self)

@@ -143,10 +143,14 @@ def _ratio(a: Array, b: Array) -> Array:
     return jnp.where(there, a, 0) / jnp.where(there, b, 1)
 
 
-def shift(x: Array, axis: int = 1) -> Array:
-    """The value at the step before, zero at the first, along the axis of time."""
-    first = jax.lax.slice_in_dim(x, 0, 1, axis=axis)
-    return jnp.concatenate([jnp.zeros_like(first), jax.lax.slice_in_dim(x, 0, x.shape[axis] - 1, axis=axis)], axis=axis)
+def shift(x: Array, axis: int = 1, by: int = 1) -> Array:
+    """What stands `by` steps before (behind, if negative) along the axis of time, zero where nothing does."""
+    size = x.shape[axis]
+    by = max(-size, min(by, size))
+    cut = lambda start, end: jax.lax.slice_in_dim(x, start, end, axis=axis)  # noqa: E731
+    if by < 0:
+        return jnp.concatenate([cut(-by, size), jnp.zeros_like(cut(0, -by))], axis=axis)
+    return jnp.concatenate([jnp.zeros_like(cut(0, by)), cut(0, size - by)], axis=axis)
 
 
 def read_weights(read: str, inside: Bool[Array, "n t"], lengths: Array, dtype: DType) -> Float[Array, "n t"]:

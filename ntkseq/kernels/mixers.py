@@ -17,31 +17,21 @@ from jaxtyping import Array
 from ntkseq import blocks
 from ntkseq._precision import safe_sqrt
 from ntkseq.kernels.chordal import fold, unfold, unfold_rest
+from ntkseq.kernels.layers import shift
 from ntkseq.kernels.tokens import Context, Entry, Features, How, Own, Pair, Rule, column, covariance, inverse, mix, row
 from ntkseq.kernels.tokenwise import RULES, activation_pair, behind
 
 LINEAR = RULES[blocks.Linear]
 
 
-def moved(a: Array, by: int, axis: int) -> Array:
-    """What stands `by` places before, along an axis; zero where nothing does."""
-    size = a.shape[axis]
-    by = max(-size, min(by, size))
-    pad = [(0, 0)] * a.ndim
-    pad[axis] = (max(by, 0), max(-by, 0))
-    kept = [slice(None)] * a.ndim
-    kept[axis] = slice(max(-by, 0), size - max(by, 0))
-    return jnp.pad(a[tuple(kept)], pad)
-
-
 def _features(block: blocks.Convolution, x: Features, context: Context) -> Features:
     root, letters = block.size**-0.5, context.letters(block)
     own = context.inside[..., None]
     f, g = (jnp.where(own, a, 0) for a in x)
-    taps = [root * moved(f, k, 1) for k in block.lags]
+    taps = [root * shift(f, 1, k) for k in block.lags]
     one = jnp.ones_like(f[..., :1])
     values = [block.sigma_w * tap for tap in taps] + [block.sigma_b * one]
-    tangents = [block.sigma_w * root * moved(g, k, 1) for k in block.lags]
+    tangents = [block.sigma_w * root * shift(g, 1, k) for k in block.lags]
     if "W" in letters:
         tangents += taps if context.raw else values[:-1]
     if "b" in letters:
@@ -52,14 +42,14 @@ def _features(block: blocks.Convolution, x: Features, context: Context) -> Featu
 def _enter(block: blocks.Convolution, own: Own, context: Context) -> tuple[Entry, Array]:
     inside = context.inside.astype(own.std.dtype)
     x = own.std * inside
-    taps = [block.sigma_w * block.size**-0.5 * moved(x, k, 1) for k in block.lags]
+    taps = [block.sigma_w * block.size**-0.5 * shift(x, 1, k) for k in block.lags]
     std = safe_sqrt(sum(tap**2 for tap in taps) + block.sigma_b**2)
     inv = inverse(std)
     return {"in": x, "inside": inside, "taps": [tap * inv for tap in taps], "b": block.sigma_b * inv}, std
 
 
 def _pair(block: blocks.Convolution, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
-    at = lambda a, k: moved(moved(a, k, 2), k, 3)  # noqa: E731
+    at = lambda a, k: shift(shift(a, 2, k), 3, k)  # noqa: E731
     taps = zip(left["taps"], right["taps"], block.lags, strict=True)
     z = mix(*((one, two, at(pair.z, k)) for one, two, k in taps), (left["b"], right["b"], None))
     if pair.th is None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import scipy.stats
+from jaxtyping import Float, Int
 
 MISS = 1e-5
 """Probability with which a scalar leaves the interval that `student` gives, were its batches Gaussian."""
@@ -54,3 +56,15 @@ def together(first: Parts, second: Parts, sides: tuple[Any, ...], kernels: tuple
 def student(batches: int) -> float:
     """Standard errors that the mean of so many Gaussian batches leaves with probability `MISS`, either way."""
     return float(scipy.stats.t.isf(MISS / 2, batches - 1))
+
+
+def some(n: int) -> Int[np.ndarray, " few"]:
+    """Up to four of n examples, the first and the last among them, whose sampling errors are taken for all."""
+    return np.unique(np.linspace(0, n - 1, min(n, 4)).astype(int))
+
+
+def largest(values: Float[np.ndarray, "n n"], error: Float[np.ndarray, "n n"]) -> float:
+    """The largest error_ij / sqrt(K_ii K_jj); 0 where a diagonal entry is."""
+    root = np.sqrt(np.maximum(np.diagonal(values), 0.0))
+    size = np.outer(root, root)
+    return float(np.where(size > 0, error / np.where(size > 0, size, 1), 0).max())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ntkseq.blocks import GLU, Attention, Convolution, Linear, Residual
-from ntkseq.kernels.mixers import moved
+from ntkseq.kernels.layers import shift
 from ntkseq.kernels.serial import Serial
 from tests.kernels.precision import lost_and_stated
 from tests.marks import few
@@ -46,7 +46,7 @@ def test_a_gate_without_weights_is_a_number(x64: None) -> None:
 def test_what_is_moved_leaves_zeros(by: int) -> None:
     a = np.arange(1.0, 9.0).reshape(2, 4)
     want = [[row[i - by] if 0 <= i - by < 4 else 0 for i in range(4)] for row in a]
-    np.testing.assert_array_equal(moved(jnp.asarray(a), by, 1), want)
+    np.testing.assert_array_equal(shift(jnp.asarray(a), 1, by), want)
 
 
 NETS: dict[str, tuple[Any, ...]] = {
