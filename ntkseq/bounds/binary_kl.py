@@ -1,0 +1,91 @@
+"""How far may a probability lie above a mean that was seen, by the relative entropy of two coins? Rounded upwards."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import scipy.special
+from jaxtyping import Float
+
+EPS = float(np.finfo(np.float64).eps)
+HALVINGS = 64  # of [q, 1], down to the spacing of float64
+
+
+def binary_kl(q: float, p: float) -> tuple[float, float]:
+    """kl(q||p) = q log(q/p) + (1 - q) log((1 - q)/(1 - p)) and an upper estimate of its rounding."""
+    first, second = float(scipy.special.rel_entr(q, p)), float(scipy.special.rel_entr(1.0 - q, 1.0 - p))
+    return first + second, 8 * EPS * (abs(first) + abs(second) + q + abs(1.0 - q)) if math.isfinite(
+        first + second
+    ) else 0.0
+
+
+def kl_inverse(q: float, budget: float) -> float:
+    """The largest p in [q, 1] with kl(q||p) <= budget, rounded upwards.
+
+    Args:
+        q: a mean in [0, 1], itself an upper estimate: the inverse grows with it.
+        budget: at least 0; infinity gives 1.
+
+    Returns:
+        p: at least the exact inverse, above it by no more than the spacing of float64 and the rounding of kl.
+
+    Reference: (pac-bayes.3).
+
+    Example:
+        >>> round(kl_inverse(0.0, 0.1), 6) == round(1 - math.exp(-0.1), 6)
+        True
+    """
+    if not 0.0 <= q <= 1.0 or math.isnan(budget) or budget < 0.0:
+        raise ValueError(f"q must be in [0, 1] and budget at least 0; got {q!r} and {budget!r}.")
+    if q == 1.0 or budget == math.inf:
+        return 1.0
+    low, high = q, 1.0  # the inverse is at most high, always
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        if not low < middle < high:
+            break
+        value, off = binary_kl(q, middle)
+        if value - off >= budget:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def log_xi(n: int) -> float:
+    """log of xi(n) = sum_k C(n, k) (k/n)^k (1 - k/n)^(n - k), rounded upwards: Maurer's constant, below 2 sqrt(n).
+
+    By Abel's identity it is sum_j n (n - 1) .. (n - j + 1)/n^j, j = 0..n, whose terms are positive and fall.
+
+    Reference: maurer2004, Theorem 1; (pac-bayes.2).
+
+    Example:
+        >>> round(math.exp(log_xi(2)), 12)
+        2.5
+    """
+    j = np.arange(min(n, 40 * math.isqrt(n) + 40), dtype=np.float64)
+    falling: Float[np.ndarray, " j"] = np.cumprod(1.0 - j / n)
+    left = max(0, n - len(j)) * float(falling[-1])  # terms that were left out, each at most the last
+    return math.log1p(math.fsum(falling.tolist()) + left) + 4 * EPS * len(j)
+
+
+def binomial_inverse(wrong: int, n: int, log_price: float) -> float:
+    """The largest p at which `wrong` or fewer errors of n have probability at least exp(-log_price), rounded upwards.
+
+    The upper end of Clopper and Pearson, from the quantile of the beta distribution.
+
+    Reference: langford2005tutorial, Theorem 3.3; (pac-bayes.4).
+
+    Example:
+        >>> binomial_inverse(0, 100, math.log(20)) <= 0.0296
+        True
+    """
+    if wrong >= n:
+        return 1.0
+    p = float(scipy.special.betainccinv(wrong + 1.0, float(n - wrong), math.exp(-log_price)))
+    # the tail falls in p: step outwards until it is below the price with room for the rounding of the tail itself
+    step = 1e-14
+    while p < 1.0 and scipy.special.betaincc(wrong + 1.0, n - wrong, p) * (1 + 1e-11) > math.exp(-log_price):
+        p, step = min(1.0, p * (1 + step)), 2 * step
+    return min(1.0, p * (1 + 1e-13))
