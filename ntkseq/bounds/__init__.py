@@ -7,19 +7,35 @@ from ntkseq.bounds.attention_frozen import frozen_attention
 from ntkseq.bounds.attention_head import AttentionHead
 from ntkseq.bounds.attention_theorems import edelman2022, sakai_imaizumi2026, trauger_tewari2024, truong2024
 from ntkseq.bounds.descent import du2019
+from ntkseq.bounds.gibbs_losses import LipschitzLoss
+from ntkseq.bounds.inequalities import Bernstein, Catoni, Kl
 from ntkseq.bounds.kernel import margin, rademacher
 from ntkseq.bounds.known_target import every_step_risk, sample_size, target_risk
 from ntkseq.bounds.maml import maml_lower, maml_sides, maml_upper
 from ntkseq.bounds.meta_learning import meta_kernel
 from ntkseq.bounds.networks import arora2019, cao_gu2019
+from ntkseq.bounds.pac_bayes import pac_bayes
+from ntkseq.bounds.posteriors import Centred, Optimal, Regression
+from ntkseq.bounds.processes import LearnedPrior, Prior
 from ntkseq.bounds.recurrent import allen_zhu_li2019, panigrahi_goyal2021, wang_shen2021
+from ntkseq.bounds.search import Search
 from ntkseq.bounds.steps import rademacher_each_step, rademacher_steps
 from ntkseq.bounds.trajectory import Trajectory, learning_speed
 
 __all__ = [
     "Assumption",
     "AttentionHead",
+    "Bernstein",
     "Bound",
+    "Catoni",
+    "Centred",
+    "Kl",
+    "LearnedPrior",
+    "LipschitzLoss",
+    "Optimal",
+    "Prior",
+    "Regression",
+    "Search",
     "Term",
     "Trajectory",
     "allen_zhu_li2019",
@@ -39,6 +55,7 @@ __all__ = [
     "maml_upper",
     "margin",
     "meta_kernel",
+    "pac_bayes",
     "panigrahi_goyal2021",
     "rademacher",
     "rademacher_each_step",

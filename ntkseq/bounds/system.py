@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ class System:
 
     Attributes:
         matrix: K, (n, n) float64, symmetric.
-        y: labels, (n,).
+        y: labels, (n,), or (n, k) of several outputs.
         spectrum: its eigenvalues with their errors.
         stated: whether who computed K states its rounding; False for an array of unknown rounding.
         entrywise: as `grams.Gram.entrywise`.
@@ -34,7 +35,7 @@ class System:
     """
 
     matrix: Float[np.ndarray, "n n"]
-    y: Float[np.ndarray, " n"]
+    y: Float[np.ndarray, "n ..."]
     spectrum: FullSpectrum
     stated: bool = True
     entrywise: float | None = None
@@ -64,6 +65,22 @@ class System:
     def n(self) -> int:
         """The number of examples."""
         return len(self.y)
+
+    @property
+    def targets(self) -> Float[np.ndarray, "n k"]:
+        """The labels as a matrix, one column per output."""
+        return self.y.reshape(self.n, -1)
+
+    @property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The eigenvalues with their vectors, where these were kept."""
+        basis = self.spectrum.vectors
+        return None if basis is None else (self.spectrum.values, basis)
+
+    def entry(self, which: np.ndarray) -> float:
+        """How far sum_j a_j K(x, x_j) is off for coefficients of sum |a_j| = 1 over these examples, at most."""
+        largest = float(np.diagonal(self.matrix)[which].max())
+        return min(self.rounding, math.inf if self.entrywise is None else float(self.entrywise) * largest)
 
     @property
     def trace(self) -> float:
@@ -133,14 +150,17 @@ class System:
         )
 
 
-def system(K: GramLike, y: ArrayLike, *, name: str = "K", signs: bool = False, vectors: bool = False) -> System:
+def system(
+    K: GramLike, y: ArrayLike, *, name: str = "K", signs: bool = False, vectors: bool = False, outputs: bool = False
+) -> System:
     """Check K and y at the door and bring them to the host; `name` is that of K in messages.
 
     Raises:
-        ValueError: K not square, symmetric and finite; y not (n,) numbers; with `signs`, y not -1/+1.
+        ValueError: K not square, symmetric and finite; y not (n,) numbers, or with `outputs` not (n, k); with `signs`,
+            y not -1/+1.
     """
     held = symmetric(K, name)
-    y = _checks.labels("y", y, len(held.matrix))
+    y = (_checks.targets if outputs else _checks.labels)("y", y, len(held.matrix))
     if signs and not np.isin(y, (-1.0, 1.0)).all():
         wrong = float(y[~np.isin(y, (-1.0, 1.0))][0])
         raise ValueError(f"y must hold class labels -1 and +1; got {wrong:g}. Encode the two classes as -1/+1.")

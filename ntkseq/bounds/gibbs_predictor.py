@@ -1,0 +1,100 @@
+"""The posterior of a PAC-Bayes bound as a predictor: its mean, its variance, and functions drawn from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.linalg
+from jaxtyping import Float
+
+from ntkseq._types import ArrayLike, Key
+from ntkseq.predictors.kernel_ridge import factorise, predict
+
+
+@dataclass(frozen=True, eq=False)
+class GibbsPredictor:
+    """What a PAC-Bayes bound speaks of: a Gaussian process posterior over the examples of its Gram matrix.
+
+    Attributes:
+        dual: coefficients of the mean sum_j dual_j K(., x_j) over all examples, (n,) or (n, k).
+        scale: of the prior.
+        seen, paying: the examples that the prior learned from, and those that pay.
+        reg: the ridge of a prior that learned.
+    """
+
+    dual: Float[np.ndarray, "n ..."]
+    scale: float
+    seen: Any
+    paying: Any
+    reg: float | None
+    _own: Any
+    _weights: Any
+    _basis: Any
+    _removed: Any
+
+    @classmethod
+    def of(cls, known: Any, process: Any, statement: Any, scale: float) -> GibbsPredictor:
+        """From the parts of a bound."""
+        dual = np.zeros((known.n, process.targets.shape[1]))
+        paid = np.zeros(process.targets.shape) if statement.b is None else process.basis @ statement.b
+        dual[process.paying] = paid
+        if process.seen is not None:
+            dual[process.seen] = process.first - process.weights @ paid
+        own = None if process.seen is None else known.matrix[np.ix_(process.seen, process.seen)]
+        return cls(
+            dual=dual.reshape(known.y.shape),
+            scale=scale,
+            seen=process.seen,
+            paying=process.paying,
+            reg=process.reg,
+            _own=own,
+            _weights=process.weights,
+            _basis=process.basis,
+            _removed=statement.removed,
+        )
+
+    def mean(self, K_cross: ArrayLike) -> Any:
+        """The mean at queries, (q,) or (q, k): the predictor of `predictor="mean"` is its sign or its largest.
+
+        Args:
+            K_cross: kernel values of the queries with all examples, (q, n): `gram(kernel, x_query, x)`.
+        """
+        return predict(self.dual, K_cross)
+
+    def covariance(self, K_cross: ArrayLike, K_query: ArrayLike) -> Float[np.ndarray, "q q"]:
+        """The covariance of a drawn function between queries, (q, q), of each output.
+
+        Args:
+            K_cross: kernel values of the queries with all examples, (q, n).
+            K_query: of the queries with each other, (q, q).
+        """
+        cross, query = np.asarray(K_cross, np.float64), np.asarray(K_query, np.float64)
+        predict(self.dual, cross)  # which says what is wrong with its shape
+        if query.shape != (len(cross), len(cross)):
+            raise ValueError(f"K_query must be the Gram matrix of the {len(cross)} queries; got shape {query.shape}.")
+        paying = cross[:, self.paying]
+        if self.seen is not None:
+            seen = cross[:, self.seen]
+            query = query - seen @ scipy.linalg.cho_solve(factorise(self._own, float(self.reg or 0.0)), seen.T)
+            paying = paying - seen @ self._weights
+        rotated = paying @ self._basis
+        return self.scale * (query - (rotated * self._removed) @ rotated.T)
+
+    def variance(self, K_cross: ArrayLike, K_query: ArrayLike) -> Float[np.ndarray, " q"]:
+        """The variance of a drawn function at queries, (q,); arguments as of `covariance`."""
+        return np.maximum(np.diagonal(self.covariance(K_cross, K_query)), 0.0)
+
+    def draw(self, K_cross: ArrayLike, K_query: ArrayLike, key: Key) -> Float[np.ndarray, "q ..."]:
+        """The values at the queries of one function drawn from the posterior, (q,) or (q, k).
+
+        Args:
+            K_cross, K_query: as of `covariance`.
+            key: of the draw.
+        """
+        mean = np.asarray(self.mean(K_cross))
+        values, basis = np.linalg.eigh(self.covariance(K_cross, K_query))
+        noise = np.asarray(jax.random.normal(key, mean.shape), np.float64)
+        return mean + basis @ (np.sqrt(np.maximum(values, 0.0)).reshape(-1, *(1,) * (mean.ndim - 1)) * noise)

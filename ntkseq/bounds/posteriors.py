@@ -1,0 +1,290 @@
+"""Posteriors on the examples that pay: regression at the noise that serves the bound best, or the best Gaussian found.
+
+A PAC-Bayes inequality holds for all posteriors at once: nothing here is paid for, however it looks at the data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+import scipy.special
+from jaxtyping import Float
+
+from ntkseq import _checks
+from ntkseq._types import ArrayLike
+from ntkseq.bounds.binary_kl import log_xi
+from ntkseq.bounds.gibbs_losses import Gaussians, GibbsLoss, ZeroOne
+from ntkseq.bounds.inequalities import Inequality
+from ntkseq.bounds.processes import Process
+
+NOISES = 12
+"""Values of the noise that are looked at, between the rounding of K and its largest eigenvalue."""
+KEPT = 3
+"""Posteriors of the grid that are looked at closely."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Regression:
+    """The posterior of Gaussian process regression on the labels.
+
+    Attributes:
+        noise: variance of the noise, in units of the prior before it is scaled; None: of a grid the one that serves the
+            bound best, for the mean and for the covariance apart.
+    """
+
+    noise: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.noise is not None:
+            _checks.nonnegative("noise", self.noise, positive=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimal:
+    """The Gaussian of smallest bound found by gradients (L-BFGS): mean, and variance along each eigenvector.
+
+    It starts from `Regression()`; for losses other than the zero-one loss of two classes it is that.
+
+    Attributes:
+        steps: of the search at most.
+    """
+
+    steps: int = 200
+
+    def __post_init__(self) -> None:
+        _checks.positive_int("steps", self.steps)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Centred:
+    """A posterior around a predictor of your own, sum_j dual_j K(., x_j): a ridge fit, a support vector machine.
+
+    Attributes:
+        dual: its coefficients, (n,) or (n, k).
+        noise: of the covariance, as of `Regression`; None: of a grid the one that serves the bound best.
+    """
+
+    dual: ArrayLike
+    noise: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.noise is not None:
+            _checks.nonnegative("noise", self.noise, positive=True)
+
+
+SHORT = {"regression": Regression(), "optimal": Optimal(), "prior": None}
+Choice = Regression | Optimal | Centred | None
+"""None is the prior itself."""
+
+
+def as_choice(given: str | Regression | Optimal | Centred) -> Choice:
+    """The posterior of a short name or an object."""
+    if isinstance(given, (Regression, Optimal, Centred)):
+        return given
+    _checks.choice("posterior", given, tuple(SHORT))
+    return SHORT[given]
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """How a Gibbs loss bounds what the statement speaks of: factor E loss^draws, at `draws` times the relative entropy.
+
+    Attributes:
+        words: as printed.
+        loss: of a drawn function.
+        factor: by which it is multiplied.
+        draws: independent functions, all of which err.
+    """
+
+    words: str
+    loss: GibbsLoss
+    factor: float = 1.0
+    draws: int = 1
+
+    def means(self, f: Gaussians, y: Float[np.ndarray, "n ..."], scale: Float[np.ndarray, " n"]) -> tuple[float, float]:
+        """Upper estimates of the mean of the losses to the power `draws`, and of their squares."""
+        if isinstance(self.loss, ZeroOne):
+            p = self.loss.upper(f, y, scale) ** self.draws
+            first, second = p, p
+        else:
+            first = self.loss.upper(f, y) ** self.draws
+            second = first if self.loss.outputs or self.draws > 1 else self.loss.second(f, y)
+        return tuple(min(1.0, math.fsum(one.tolist()) / len(one) * (1 + 1e-15)) for one in (first, second))  # pyright: ignore[reportReturnType]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Statement:
+    """One upper bound, and where it comes from.
+
+    Attributes:
+        value: what is at most the quantity, or 1.
+        loss: the mean on the examples.
+        divergence: KL(posterior || prior).
+        information, dimension, norm: its parts.
+        form, inequality: what it was read with.
+        b, removed: the posterior, None for the prior itself.
+    """
+
+    value: float
+    loss: float
+    divergence: float
+    information: float
+    dimension: float
+    norm: float
+    form: Form
+    inequality: Inequality
+    b: Any
+    removed: Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """What a posterior is chosen for: a scaled prior on the examples that pay, and what will be read from it."""
+
+    process: Process
+    scale: float
+    forms: tuple[Form, ...]
+    inequalities: tuple[Inequality, ...]
+    price: float
+
+    @property
+    def labels(self) -> Float[np.ndarray, "n ..."]:
+        """As the losses want them: (n,) of one output."""
+        y = self.process.targets
+        return y if self.forms[0].loss.outputs else y[:, 0]
+
+    def predictions(self, mean: tuple[np.ndarray, np.ndarray], variance: tuple[np.ndarray, np.ndarray]) -> Gaussians:
+        """The predictions at the examples from `mean_at` and `variance_at`."""
+        values = mean[0] if self.forms[0].loss.outputs else mean[0][:, 0]
+        return Gaussians(values, self.scale * variance[0], mean[1], self.scale * variance[1])
+
+    def read(self, b: Any, removed: Float[np.ndarray, " n"]) -> Statement:
+        """The best statement about a posterior over forms and inequalities."""
+        information, dimension = self.process.information_of(removed)
+        norm = self.process.norm_of(b) / self.scale
+        total = divergence(self.process.targets.shape[1], information, dimension, norm)
+        f = self.predictions(self.process.mean_at(b), self.process.variance_at(removed))
+        scale, n, best = self.process.deviation(self.scale), self.process.n, None
+        for form in self.forms:
+            loss, second = form.means(f, self.labels, scale)
+            for one in self.inequalities:
+                value = form.factor * one.upper(loss, second, form.draws * total, self.price, n)
+                if best is None or value < best.value:
+                    best = Statement(value, loss, total, information, dimension, norm, form, one, b, removed)
+        assert best is not None
+        return best
+
+
+def divergence(outputs: int, information: float, dimension: float, norm: float) -> float:
+    """KL of the posterior and the scaled prior, (pac-bayes.1); infinite where rounding swamps it."""
+    if not math.isfinite(information + norm):
+        return math.inf
+    return (outputs * max(0.0, information - 0.5 * dimension) + norm) * (1 + 1e-14)
+
+
+def choose(problem: Problem, choice: Choice) -> Statement:
+    """The best statement about the posterior of a choice; for the prior itself, that it is no posterior at all."""
+    process = problem.process
+    if isinstance(choice, Centred):
+        given = _checks.targets("dual", choice.dual, process.n).reshape(process.n, -1)
+        if given.shape != process.targets.shape:
+            raise ValueError(f"dual must have the shape of y, {process.targets.shape}; got {given.shape}.")
+        means: list[Any] = [process.basis.T @ given]
+        return _of_grid(problem, means, _noises(process) if choice.noise is None else [choice.noise])[0]
+    noise = choice.noise if isinstance(choice, Regression) else None
+    noises = _noises(process) if noise is None else [noise]
+    means = [process.regression(one) for one in noises] + ([None] if noise is None else [])
+    found = _of_grid(problem, means, [*noises, None] if noise is None else noises)
+    if not isinstance(choice, Optimal) or not isinstance(problem.forms[0].loss, ZeroOne):
+        return found[0]
+    return _improved(problem, found[0], choice.steps)
+
+
+def _noises(process: Process) -> list[float]:
+    top = float(process.values.max())
+    if top <= 0.0 or not process.told.any():
+        return [1.0]
+    low = max(32 * process.rounding, 1e-3 * float(np.mean(process.values)), 1e-12 * top)
+    return np.geomspace(min(low, top), 10 * top, NOISES).tolist()
+
+
+def _of_grid(problem: Problem, means: list[Any], noises: list[float | None]) -> list[Statement]:
+    """The statements about the best few pairs of a mean and a covariance, best first."""
+    process, n = problem.process, problem.process.n
+    removed = [np.zeros(n) if noise is None else process.removed(noise) for noise in noises]
+    of_mean = [(b, process.mean_at(b), process.norm_of(b) / problem.scale) for b in means]
+    of_noise = [(e, process.variance_at(e), process.information_of(e)) for e in removed]
+    pairs = list(itertools.product(of_mean, of_noise))
+    if not isinstance(problem.forms[0].loss, ZeroOne) and len(means) > 1:
+        # a loss that takes its time: the same noise for both, or none
+        pairs = [*zip(of_mean, of_noise, strict=True), *((of_mean[-1], one) for one in of_noise[:-1])]
+    scale, room, rated = process.deviation(problem.scale), log_xi(n) + problem.price, []
+    for (b, mean, norm), (e, variance, known) in pairs:
+        total = divergence(process.targets.shape[1], *known, norm)
+        if not math.isfinite(total):
+            continue
+        f = problem.predictions(mean, variance)
+        for form in problem.forms:
+            loss, _ = form.means(f, problem.labels, scale)
+            budget = (form.draws * total + room) / n
+            rated.append((form.factor * (loss + math.sqrt(2 * loss * budget) + 2 * budget), len(rated), b, e))
+    rated.sort(key=lambda one: one[:2])
+    chosen = [problem.read(b, e) for _, _, b, e in rated[:KEPT]] or [problem.read(None, np.zeros(n))]
+    return sorted(chosen, key=lambda one: one.value)
+
+
+def _improved(problem: Problem, start: Statement, steps: int) -> Statement:
+    """The statement about a posterior that descends from `start` along the gradient of its form and inequality."""
+    process, form, told = problem.process, start.form, problem.process.told
+    if not told.any() or not math.isfinite(start.value):
+        return start
+    spectrum, basis = process.values[told], process.basis[:, told]
+    floor = np.log(np.maximum(64 * process.rounding / spectrum, 1e-12))
+    first = np.zeros(len(spectrum)) if start.b is None else np.sqrt(spectrum) * start.b[told, 0]
+    left = np.clip(np.log(np.maximum(1.0 - start.removed[told] * spectrum, 1e-300)), np.minimum(floor, 0.0), 0.0)
+    objective = _Objective(problem, form, start.inequality, spectrum, basis, basis**2)
+    limits = [(None, None)] * len(spectrum) + [(min(low, 0.0), 0.0) for low in floor]
+    found = scipy.optimize.minimize(
+        objective, np.concatenate([first, left]), jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": steps}
+    ).x
+    w, g = found[: len(spectrum)], found[len(spectrum) :]
+    b, removed = np.zeros((process.n, 1)), np.zeros(process.n)
+    b[told, 0], removed[told] = w / np.sqrt(spectrum), -np.expm1(g) / spectrum
+    return min(start, problem.read(b, removed), key=lambda one: one.value)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Objective:
+    """The bound as a function of the mean's coordinates w and the log shares g of the variance that are left."""
+
+    problem: Problem
+    form: Form
+    inequality: Inequality
+    spectrum: Float[np.ndarray, " r"]
+    basis: Float[np.ndarray, "n r"]
+    squares: Float[np.ndarray, "n r"]
+
+    def __call__(self, at: Float[np.ndarray, " p"]) -> tuple[float, Float[np.ndarray, " p"]]:
+        problem, r = self.problem, len(self.spectrum)
+        w, g = at[:r], at[r:]
+        n, scale, root = problem.process.n, problem.scale, np.sqrt(self.spectrum)
+        shares, y = np.exp(g), problem.labels
+        assert isinstance(self.form.loss, ZeroOne)
+        sigma = np.sqrt(np.maximum(scale * (self.squares @ (self.spectrum * shares)), 1e-300))
+        threshold = self.form.loss.margin * problem.process.deviation(scale)
+        z = (threshold - y * (problem.process.mean[:, 0] + self.basis @ (root * w))) / sigma
+        wrong, density = scipy.special.ndtr(z), np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+        k = self.form.draws
+        loss = float(np.mean(wrong**k))
+        total = 0.5 * float(np.sum(shares - 1.0 - g)) + 0.5 * float(w @ w) / scale
+        value, of_loss, of_total = self.inequality.slopes(loss, k * total, problem.price, n)
+        outer = of_loss * k * wrong ** (k - 1) * density / n
+        slope_w = -root * (self.basis.T @ (outer * y / sigma)) + k * of_total * w / scale
+        of_variance = self.squares.T @ (-0.5 * outer * z / sigma**2 * scale)
+        slope_g = of_variance * self.spectrum * shares + 0.5 * k * of_total * (shares - 1.0)
+        return value, np.concatenate([slope_w, slope_g])

@@ -1,0 +1,306 @@
+"""The prior and the posterior Gaussian process on the examples that pay, and how exactly each number is known."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Float
+
+from ntkseq import _checks
+from ntkseq.bounds.system import System
+from ntkseq.predictors.kernel_ridge import factorise
+from ntkseq.spectra.residuals import eigenvalue_error, orthogonality
+
+EPS = float(np.finfo(np.float64).eps)
+Pairs = tuple[np.ndarray, np.ndarray] | None
+REGS = tuple(10.0**k for k in range(-4, 4))  # times the mean diagonal of K: those tried for a prior that learns
+
+
+@dataclasses.dataclass(frozen=True)
+class Prior:
+    """The Gaussian process N(0, scale K): a prior that has seen no data.
+
+    Attributes:
+        scale: > 0, fixed beforehand; the mean and the spread of the predictions are in units of its square root.
+    """
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        _checks.nonnegative("scale", self.scale, positive=True)
+
+    def split(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """The examples of the prior and those that pay."""
+        return np.arange(0), np.arange(n)
+
+    def process(self, known: System) -> Process:
+        """The prior on the examples that pay, before it is scaled."""
+        targets, own = known.targets, np.sqrt(np.maximum(np.diagonal(known.matrix), 0.0))
+        entries = None if known.entrywise is None else Entries(float(known.entrywise), own, own, 0.0)
+        return Process.of(known.matrix, known.rounding, targets, np.zeros(targets.shape), 0.0, entries, known.pairs)
+
+    @property
+    def words(self) -> str:
+        """As printed."""
+        return f"N(0, {self.scale:.3g} K)"
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnedPrior:
+    """The posterior of ridge regression on a share of the examples, as the prior for the rest, which alone pays.
+
+    Attributes:
+        share: of the examples that the prior learns from, in (0, 1). They are drawn by `seed`.
+        reg: the ridge there; None takes that of least leave-one-out error on these examples, which costs nothing.
+        scale: times the covariance of that posterior; 0 leaves its mean alone, which is the ridge fit of a share tested
+            on the rest.
+        seed: of the draw of the share.
+    """
+
+    share: float = 0.5
+    reg: float | None = None
+    scale: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        share = _checks.probability("share", self.share)
+        object.__setattr__(self, "share", share)
+        if self.reg is not None:
+            _checks.nonnegative("reg", self.reg, positive=True)
+        _checks.nonnegative("scale", self.scale)
+
+    def split(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """The examples of the prior and those that pay.
+
+        Raises:
+            ValueError: a share that leaves one of them without an example.
+        """
+        first = round(self.share * n)
+        if not 0 < first < n:
+            raise ValueError(
+                f"share = {self.share:g} of {n} examples leaves {first} to the prior and {n - first} to pay; both need "
+                "one at least."
+            )
+        order = np.random.default_rng(self.seed).permutation(n)
+        return np.sort(order[:first]), np.sort(order[first:])
+
+    def process(self, known: System) -> Process:
+        """The posterior given the share, on the examples that pay, before it is scaled."""
+        matrix, rounding = known.matrix, known.rounding
+        seen, paying = self.split(known.n)
+        own, cross, rest = matrix[np.ix_(seen, seen)], matrix[np.ix_(seen, paying)], matrix[np.ix_(paying, paying)]
+        root, learned = np.sqrt(np.maximum(np.diagonal(matrix), 0.0)), known.targets[seen]
+        reg = self.reg if self.reg is not None else least_left_out(own, learned, known.entry(seen))[0]
+        factor = factorise(own, reg)
+        dual, W = (scipy.linalg.cho_solve(factor, b) for b in (learned, cross))
+        size, length = float(np.linalg.norm(matrix)), float(np.linalg.norm(W, 2))
+        arithmetic = 4 * EPS * len(matrix) * (size + reg) * (1.0 + length) ** 2
+        left = float(np.linalg.norm(own @ W + reg * W - cross)) + rounding * (1.0 + length) + arithmetic
+        # C(K) is the least over W of [-W; I]'(K + reg P)[-W; I], so that it moves by less than this (pac-bayes.8)
+        moved = rounding * (1.0 + (length + left / reg) ** 2) + left**2 / reg + arithmetic
+        mean_error = EPS * len(seen) * float(np.max(np.abs(cross).T @ np.abs(dual)))
+        entries = None
+        if known.entrywise is None:
+            mean_error += rounding * float(np.linalg.norm(dual, axis=0).max())
+        else:
+            e, size = float(known.entrywise), float((root[seen] @ np.abs(dual)).max())
+            mean_error += min(
+                rounding * float(np.linalg.norm(dual, axis=0).max()), e * float(root[paying].max()) * size
+            )
+            entries = Entries(e, root[paying] + root[seen] @ np.abs(W), root[paying], left**2 / reg + arithmetic)
+            entries = dataclasses.replace(entries, first=root[seen], weights=W)
+        inner = cross.T @ W
+        process = Process.of(
+            rest - 0.5 * (inner + inner.T), moved, known.targets[paying], cross.T @ dual, mean_error, entries
+        )
+        return dataclasses.replace(process, seen=seen, paying=paying, first=dual, weights=W, reg=reg)
+
+    @property
+    def words(self) -> str:
+        """As printed."""
+        scaled = "the mean" if self.scale == 0 else f"{self.scale:.3g} times the covariance"
+        return f"posterior given {100 * self.share:g} % of the examples, {scaled}"
+
+
+def least_left_out(matrix: np.ndarray, targets: np.ndarray, entry: float = 0.0) -> tuple[float, float]:
+    """The ridge of least mean squared leave-one-out error, and that error; by one decomposition.
+
+    `entry`: how far a prediction is moved by the rounding of K for coefficients of sum 1; its square is added, so that
+    a ridge is not taken that only rounding lives on.
+    """
+    values, basis = np.linalg.eigh(matrix)
+    rotated, squares = basis.T @ targets, basis**2
+    largest, best = float(np.mean(np.diagonal(matrix))) or 1.0, (np.inf, 1.0)
+    for factor in REGS:
+        reg = factor * largest
+        inverse = 1.0 / np.maximum(values + reg, 0.5 * reg)
+        dual = basis @ (inverse[:, None] * rotated)
+        left_out = dual / (squares @ inverse)[:, None]
+        rounded = entry * float(np.abs(dual).sum(axis=0).max())
+        best = min(best, (float(np.mean(left_out**2)) + rounded**2, reg))
+    return best[1], best[0]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Entries:
+    """How far C b is off where each entry of K is known to e sqrt(K_ii K_jj): C = T'(K + reg P) T, T = [-W; I].
+
+    Attributes:
+        entry: e.
+        profile: sum_j |T_ji| sqrt(K_jj), (n,), of the examples that pay.
+        own: sqrt(K_ii) of them.
+        beyond: what is left in spectral norm: the arithmetic, and the square of the error of W.
+        first, weights: sqrt(K_jj) of the examples of the prior, and W.
+    """
+
+    entry: float
+    profile: Float[np.ndarray, " n"]
+    own: Float[np.ndarray, " n"]
+    beyond: float
+    first: Any = None
+    weights: Any = None
+
+    def moved(self, b: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
+        """Upper estimates of the error of C b at each example, the largest over outputs; b over the examples."""
+        size = self.own @ np.abs(b)
+        if self.weights is not None:
+            size = size + self.first @ np.abs(self.weights @ b)
+        return self.entry * self.profile * float(size.max()) + self.beyond * float(np.linalg.norm(b, axis=0).max())
+
+    def corners(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """Upper estimates of the error of each C_ii, and of the length of that of each column of C."""
+        column = self.entry * self.profile * float(np.linalg.norm(self.profile))
+        return self.entry * self.profile**2 + self.beyond, column + self.beyond
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Process:
+    """A Gaussian process on the examples that pay: mean, covariance by its spectrum, and the errors of both.
+
+    Attributes:
+        values, basis: eigenvalues of the covariance, clipped at 0, in any order, and orthonormal eigenvectors.
+        rounding: upper estimate of |basis diag(values) basis' - exact covariance| in spectral norm.
+        diagonal: of the covariance, (n,).
+        targets: (n, k).
+        mean: of the process, (n, k).
+        mean_error: upper estimate of the error of each.
+        entries: what is known of single entries, if anything is.
+        seen, paying: which examples the prior saw, and which pay.
+        first, weights, reg: coefficients of the mean on `seen`, (K + reg)^-1 K there, and the ridge.
+    """
+
+    values: Float[np.ndarray, " n"]
+    basis: Float[np.ndarray, "n n"]
+    rounding: float
+    diagonal: Float[np.ndarray, " n"]
+    targets: Float[np.ndarray, "n k"]
+    mean: Float[np.ndarray, "n k"]
+    mean_error: float
+    entries: Entries | None = None
+    seen: Any = None
+    paying: Any = None
+    first: Any = None
+    weights: Any = None
+    reg: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        matrix: np.ndarray,
+        rounding: float,
+        targets: np.ndarray,
+        mean: np.ndarray,
+        mean_error: float,
+        entries: Entries | None = None,
+        pairs: Pairs = None,
+    ) -> Process:
+        """Decompose the covariance, if not done; what the solver and the clipping did is added to its rounding."""
+        values, basis = np.linalg.eigh(matrix) if pairs is None else pairs
+        largest = float(np.abs(values).max())
+        solver = eigenvalue_error(matrix, values, basis, enough=np.inf) + 2.0 * orthogonality(basis) * largest
+        clipped = max(0.0, -float(values.min()))
+        off = rounding + 2.0 * solver + clipped + 4 * EPS * largest
+        paying = np.arange(len(matrix))
+        own = np.diagonal(matrix).copy()
+        if entries is not None:
+            entries = dataclasses.replace(entries, beyond=entries.beyond + off - rounding)
+        return cls(np.maximum(values, 0.0), basis, off, own, targets, mean, mean_error, entries, paying=paying)
+
+    @property
+    def n(self) -> int:
+        """How many examples pay."""
+        return len(self.values)
+
+    @cached_property
+    def squares(self) -> Float[np.ndarray, "n n"]:
+        """Squared entries of the basis."""
+        return self.basis**2
+
+    @cached_property
+    def rotated(self) -> Float[np.ndarray, "n k"]:
+        """What the prior's mean leaves of the targets, in the eigenbasis."""
+        return self.basis.T @ (self.targets - self.mean)
+
+    @property
+    def told(self) -> np.ndarray:
+        """Which eigenvalues stand clear of the rounding."""
+        return self.values > 8 * self.rounding
+
+    def deviation(self, scale: float) -> Float[np.ndarray, " n"]:
+        """Upper estimate of the prior's standard deviation at each example."""
+        off = self.rounding if self.entries is None else np.minimum(self.rounding, self.entries.corners()[0])
+        return np.sqrt(np.maximum(scale * (self.diagonal + off), 0.0)) * (1 + 4 * EPS)
+
+    def regression(self, noise: float) -> Float[np.ndarray, "n k"]:
+        """Coefficients of the mean of regression with this noise, in the eigenbasis."""
+        return self.rotated / (self.values + noise)[:, None]
+
+    def removed(self, noise: float) -> Float[np.ndarray, " n"]:
+        """What regression with this noise takes from the covariance, in the eigenbasis; nothing below the rounding."""
+        return np.where(self.told, 1.0 / (self.values + noise), 0.0)
+
+    # Each of the four rounds outwards, for the exact covariance.
+
+    def mean_at(self, b: Float[np.ndarray, "n k"] | None) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, " n"]]:
+        """The prior's mean + C basis b at the examples, and the error of each."""
+        mean, error = self.mean, self.mean_error
+        if b is not None:
+            mean = mean + self.basis @ (self.values[:, None] * b)
+            size = float(np.linalg.norm(b, axis=0).max())
+            moved: Any = self.rounding * size
+            if self.entries is not None:
+                moved = np.minimum(moved, self.entries.moved(self.basis @ b))
+            error = error + moved + 2 * EPS * self.n * float(self.values.max()) * size
+        return mean, error + 4 * EPS * np.abs(mean).max(axis=1)
+
+    def norm_of(self, b: Float[np.ndarray, "n k"] | None) -> float:
+        """1/2 |C basis b|^2 in the space of C, rounded upwards."""
+        if b is None:
+            return 0.0
+        return 0.5 * float(np.sum((self.values + self.rounding)[:, None] * b**2)) * (1 + 4 * EPS * self.n)
+
+    def variance_at(self, removed: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """The diagonal of C - C M C, M = basis diag(removed) basis', and the error of each."""
+        size = self.values * removed
+        variance = np.maximum(self.squares @ (self.values * (1.0 - size)), 0.0)
+        # C + E for C: column i of E is at most `column` long, its entry i at most `own` (pac-bayes.8)
+        own = column = np.full(self.n, self.rounding)
+        if self.entries is not None:
+            one, every = self.entries.corners()
+            own, column = np.minimum(own, one), np.minimum(column, every)
+        length = np.sqrt(self.squares @ size**2)
+        moved = own + 2.0 * length * column + float(removed.max()) * column**2
+        return variance, moved + 4 * EPS * self.n * float(self.values.max())
+
+    def information_of(self, removed: Float[np.ndarray, " n"]) -> tuple[float, float]:
+        """1/2 sum log(1/d), upwards, and sum (1 - d), downwards; d the shares of variance left. (pac-bayes.7)"""
+        left = 1.0 - removed * (self.values + self.rounding)
+        if (left <= 0).any():
+            return np.inf, 0.0
+        gained = -0.5 * float(np.sum(np.log(left))) * (1 + 4 * EPS * self.n) + EPS * float(np.sum(1.0 / left))
+        taken = float(np.sum(removed * np.maximum(self.values - self.rounding, 0.0))) * (1 - 4 * EPS * self.n)
+        return gained, taken
