@@ -12,14 +12,6 @@ EPS = float(np.finfo(np.float64).eps)
 HALVINGS = 64  # of [q, 1], down to the spacing of float64
 
 
-def binary_kl(q: float, p: float) -> tuple[float, float]:
-    """kl(q||p) = q log(q/p) + (1 - q) log((1 - q)/(1 - p)) and an upper estimate of its rounding."""
-    first, second = float(scipy.special.rel_entr(q, p)), float(scipy.special.rel_entr(1.0 - q, 1.0 - p))
-    return first + second, 8 * EPS * (abs(first) + abs(second) + q + abs(1.0 - q)) if math.isfinite(
-        first + second
-    ) else 0.0
-
-
 def kl_inverse(q: float, budget: float) -> float:
     """The largest p in [q, 1] with kl(q||p) <= budget, rounded upwards.
 
@@ -42,14 +34,16 @@ def kl_inverse(q: float, budget: float) -> float:
         return 1.0
     low, high = q, 1.0  # the inverse is at most high, always
     for _ in range(HALVINGS):
-        middle = 0.5 * (low + high)
-        if not low < middle < high:
+        p = 0.5 * (low + high)
+        if not low < p < high:
             break
-        value, off = binary_kl(q, middle)
-        if value - off >= budget:
-            high = middle
+        first = q * math.log(q / p) if q > 0.0 else 0.0
+        second = (1.0 - q) * math.log((1.0 - q) / (1.0 - p))
+        off = 8 * EPS * (abs(first) + abs(second) + 1.0)  # of quotients, logarithms and products, each rounded
+        if first + second - off >= budget:
+            high = p
         else:
-            low = middle
+            low = p
     return high
 
 

@@ -17,7 +17,6 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq._types import ArrayLike
-from ntkseq.bounds.binary_kl import log_xi
 from ntkseq.bounds.gibbs_losses import Gaussians, GibbsLoss, ZeroOne
 from ntkseq.bounds.inequalities import Inequality
 from ntkseq.bounds.processes import Process
@@ -223,16 +222,16 @@ def _of_grid(problem: Problem, means: list[Any], noises: list[float | None]) -> 
     if not isinstance(problem.forms[0].loss, ZeroOne) and len(means) > 1:
         # a loss that takes its time: the same noise for both, or none
         pairs = [*zip(of_mean, of_noise, strict=True), *((of_mean[-1], one) for one in of_noise[:-1])]
-    scale, room, rated = process.deviation(problem.scale), log_xi(n) + problem.price, []
+    scale, first, rated = process.deviation(problem.scale), problem.inequalities[0], []
     for (b, mean, norm), (e, variance, known) in pairs:
         total = divergence(process.targets.shape[1], *known, norm)
         if not math.isfinite(total):
             continue
         f = problem.predictions(mean, variance)
         for form in problem.forms:
-            loss, _ = form.means(f, problem.labels, scale)
-            budget = (form.draws * total + room) / n
-            rated.append((form.factor * (loss + math.sqrt(2 * loss * budget) + 2 * budget), len(rated), b, e))
+            loss, second = form.means(f, problem.labels, scale)
+            value = form.factor * first.upper(loss, second, form.draws * total, problem.price, n)
+            rated.append((value, len(rated), b, e))
     rated.sort(key=lambda one: one[:2])
     chosen = [problem.read(b, e) for _, _, b, e in rated[:KEPT]] or [problem.read(None, np.zeros(n))]
     return sorted(chosen, key=lambda one: one.value)

@@ -223,6 +223,10 @@ ROWS = {
         partial(played, partial(worlds.kernel, which="margin")), partial(coin, bounds.margin, WRONG, gamma=0.5), 2.0,
         lambda: bounds.margin(TWO, SIGNS),
     ),
+    "pac_bayes": Row(
+        partial(played, worlds.process), lambda: (bounds.pac_bayes(np.ones((600, 600)), COIN), WRONG), 1.5,
+        lambda: bounds.pac_bayes(np.zeros((3, 3)), np.ones(3)),
+    ),
     "rademacher_steps": Row(
         partial(played, worlds.every_step), coin_of_steps, 1.6,
         lambda: bounds.rademacher_steps(np.ones((2, 2, 1, 1)), SIGNS[:, None], reg=1.0),
