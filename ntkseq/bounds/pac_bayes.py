@@ -114,7 +114,7 @@ def pac_bayes(
     Raises:
         ValueError: labels that do not fit the loss; shapes or options that do not fit; a share that leaves no example.
 
-    Reference: maurer2004; seeger2002; the terms, rounding and the other forms: pac-bayes.1 to pac-bayes.14.
+    Reference: maurer2004; seeger2002; the terms, their rounding and the other forms: pac-bayes.1 to pac-bayes.14.
 
     Example:
         >>> import numpy as np
