@@ -42,7 +42,7 @@ class GibbsPredictor:
         paid = np.zeros(process.targets.shape) if statement.b is None else process.basis @ statement.b
         dual[process.paying] = paid
         if process.seen is not None:
-            dual[process.seen] = process.first - process.weights @ paid
+            dual[process.seen] = process.first - process.smoother @ paid
         own = None if process.seen is None else known.matrix[np.ix_(process.seen, process.seen)]
         return cls(
             dual=dual.reshape(known.y.shape),
@@ -51,7 +51,7 @@ class GibbsPredictor:
             paying=process.paying,
             reg=process.reg,
             _own=own,
-            _weights=process.weights,
+            _weights=process.smoother,
             _basis=process.basis,
             _removed=statement.removed,
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.special
+from jaxtyping import Int
 
 from ntkseq import _checks
 from ntkseq._bound import Assumption, Bound, Constants, Term
@@ -30,8 +31,9 @@ class PacBayesConstants(Constants):
     """Numbers of a PAC-Bayes bound.
 
     Attributes:
-        n: the number of examples that pay.
-        seen: the number that the prior has learned from.
+        n: the number of independent units that pay: of examples, where each is one.
+        rows: the number of rows that pay.
+        seen: the number of rows that the prior has learned from.
         scale: of the prior.
         reg: the ridge of a prior that learned; None for one without data.
         loss: the mean loss of the drawn functions on the examples that pay.
@@ -47,6 +49,7 @@ class PacBayesConstants(Constants):
     """
 
     n: int
+    rows: int
     seen: int
     scale: float
     reg: float | None
@@ -78,6 +81,7 @@ def pac_bayes(
     posterior: str | Regression | Optimal | Centred = "optimal",
     inequality: str | Inequality = "kl",
     predictor: str = "gibbs",
+    units: ArrayLike | None = None,
     tried: int | None = 1,
 ) -> Bound[PacBayesConstants]:
     """Bound the expected loss of a Gaussian process posterior, rigorously, by what it learned: certified and not empty.
@@ -105,6 +109,8 @@ def pac_bayes(
         inequality: "kl", "catoni", "bernstein", an object, or "best" of several, which pays for its choice.
         predictor: "gibbs", a function drawn from the posterior for each input; or "mean", the sign (or the largest)
             of its mean, at a factor between 1 and 2 for margins, or 4 for pairs that err together.
+        units: which rows are of one independent unit, (n,) names: the queries of a task, the steps of a sequence, the
+            windows of a series. The loss of a unit is the mean over its rows, and n above counts units.
         tried: how many kernels, priors or other settings were looked at with these examples; None if not counted. See
             `Search`, which counts.
 
@@ -134,7 +140,7 @@ def pac_bayes(
         )
     forms = forms_of(chosen, predictor)
     price = math.log(settings * (len(inequalities) * len(forms))) - math.log(delta)
-    process = prior.process(known)
+    process = prior.process(known, rows_of(units, known.n))
     if choice is None or prior.scale == 0:
         price = math.log(settings) - math.log(delta)
         statement = of_prior(process, prior.scale, chosen, predictor, price)
@@ -160,6 +166,24 @@ def prepared(K: GramLike, y: ArrayLike, loss: GibbsLoss) -> System:
     return known
 
 
+def rows_of(units: ArrayLike | None, n: int) -> Int[np.ndarray, " n"]:
+    """The unit of each row as a number from 0, in the order in which they come.
+
+    Raises:
+        ValueError: not one name per row.
+    """
+    if units is None:
+        return np.arange(n)
+    given = np.asarray(units)
+    if given.shape != (n,) or given.dtype.kind not in "iubUS":
+        raise ValueError(
+            f"units must have shape ({n},), a whole number or a name for each row of the Gram matrix; got "
+            f"{_checks.shown(units)}."
+        )
+    _, first, which = np.unique(given, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[which]
+
+
 def forms_of(loss: GibbsLoss, predictor: str) -> tuple[Form, ...]:
     """The ways to the quantity, among which a bound of the mean predictor pays for its choice."""
     if predictor == "gibbs":
@@ -176,7 +200,7 @@ def forms_of(loss: GibbsLoss, predictor: str) -> tuple[Form, ...]:
 
 def of_prior(process: Process, scale: float, loss: GibbsLoss, predictor: str, price: float) -> Statement:
     """The prior itself, tested on the examples: no xi(n), and for its mean alone the exact binomial tail."""
-    n = process.n
+    n, count = process.n, process.count
     y = process.targets if loss.outputs else process.targets[:, 0]
     mean, error = process.mean_at(None)
     values = mean if loss.outputs else mean[:, 0]
@@ -184,12 +208,12 @@ def of_prior(process: Process, scale: float, loss: GibbsLoss, predictor: str, pr
     variance = (nothing, nothing) if scale == 0 else process.variance_at(nothing)
     f = Gaussians(values, scale * variance[0], error, scale * variance[1])
     form = Form("the prior itself", loss, 1.0 if predictor == "gibbs" or scale == 0 else 2.0)
-    if scale == 0 and isinstance(loss, (ZeroOne, Argmax)):
+    if scale == 0 and count == n and isinstance(loss, (ZeroOne, Argmax)):
         wrong = int(np.sum(loss.upper(f, y) > 0.25))  # 0 or 1 each, 1 where rounding leaves it open
         value, q = binomial_inverse(wrong, n, price), wrong / n
     else:
-        q, _ = form.means(f, y, nothing)
-        value = form.factor * kl_inverse(q, price / n * (1 + 1e-14))
+        q, _ = form.means(f, y, nothing, process.weights)
+        value = form.factor * kl_inverse(q, price / count * (1 + 1e-14))
     return Statement(value, q, 0.0, 0.0, 0.0, 0.0, form, as_inequalities("kl")[0], None, nothing)
 
 
@@ -222,9 +246,11 @@ def as_bound(
         _shown("price", "log(settings/delta)", price),
     )  # fmt: skip
     drawn = "the sign of the mean" if not loss.outputs else "the largest of the means"
+    within = "" if process.count == process.n else ", on a row of a new unit"
     speaks = f"a function drawn from the posterior, prior {prior.words}" if predictor == "gibbs" else drawn
     constants = PacBayesConstants(
-        n=process.n,
+        n=process.count,
+        rows=process.n,
         seen=0 if process.seen is None else len(process.seen),
         scale=float(prior.scale),
         reg=process.reg,
@@ -245,14 +271,14 @@ def as_bound(
         value=value,
         terms=terms,
         assumptions=(
-            known.independent(),
+            known.independent() if process.count == process.n else _units(process),
             _chosen(tried),
-            _blind(learned, process.n),
+            _blind(learned, process.count),
             known.semidefinite(),
             known.arithmetic(),
         ),
         delta=delta,
-        applies_to=speaks,
+        applies_to=speaks + within,
         references=("maurer2004", "catoni2007") if "Catoni" in statement.inequality.name else ("maurer2004",),
         constants=constants,
     )
@@ -272,11 +298,16 @@ def _chosen(tried: int | None) -> Assumption:
     return beforehand(what, tried)
 
 
+def _units(process: Process) -> Assumption:
+    said = f"the {process.count} units of {process.n} rows that pay and the new unit are independent draws of one law"
+    return Assumption("i.i.d. units", said, "declared", "rows of one unit may depend on each other")
+
+
 def _blind(learned: bool, n: int) -> Assumption:
     which = f"the {n} examples that pay" if learned else "the examples"
     return Assumption(
         "blind prior",
         f"the prior has seen neither inputs nor labels of {which}",
         "declared",
-        "columns standardised, scales or kernels picked with them would be such a look",
+        "columns standardised, scales or kernels picked, weights trained with them would be such a look",
     )

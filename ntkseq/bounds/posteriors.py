@@ -105,15 +105,19 @@ class Form:
     factor: float = 1.0
     draws: int = 1
 
-    def means(self, f: Gaussians, y: Float[np.ndarray, "n ..."], scale: Float[np.ndarray, " n"]) -> tuple[float, float]:
-        """Upper estimates of the mean of the losses to the power `draws`, and of their squares."""
+    def means(
+        self, f: Gaussians, y: Float[np.ndarray, "n ..."], scale: Float[np.ndarray, " n"], weights: Any
+    ) -> tuple[float, float]:
+        """Upper estimates of the mean of the losses to the power `draws`, and of their squares, by weights of rows."""
         if isinstance(self.loss, ZeroOne):
             p = self.loss.upper(f, y, scale) ** self.draws
             first, second = p, p
         else:
             first = self.loss.upper(f, y) ** self.draws
             second = first if self.loss.outputs or self.draws > 1 else self.loss.second(f, y)
-        return tuple(min(1.0, math.fsum(one.tolist()) / len(one) * (1 + 1e-15)) for one in (first, second))  # pyright: ignore[reportReturnType]
+        # the square of a mean within a unit is at most the mean of the squares
+        q, v = (min(1.0, math.fsum((one * weights).tolist()) * (1 + 1e-15)) for one in (first, second))
+        return q, v
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -168,9 +172,9 @@ class Problem:
         norm = self.process.norm_of(b) / self.scale
         total = divergence(self.process.targets.shape[1], information, dimension, norm)
         f = self.predictions(self.process.mean_at(b), self.process.variance_at(removed))
-        scale, n, best = self.process.deviation(self.scale), self.process.n, None
+        scale, n, best = self.process.deviation(self.scale), self.process.count, None
         for form in self.forms:
-            loss, second = form.means(f, self.labels, scale)
+            loss, second = form.means(f, self.labels, scale, self.process.weights)
             for one in self.inequalities:
                 value = form.factor * one.upper(loss, second, form.draws * total, self.price, n)
                 if best is None or value < best.value:
@@ -194,9 +198,10 @@ def choose(problem: Problem, choice: Choice) -> Statement:
         if given.shape != process.targets.shape:
             raise ValueError(f"dual must have the shape of y, {process.targets.shape}; got {given.shape}.")
         means: list[Any] = [process.basis.T @ given]
-        return _of_grid(problem, means, _noises(process) if choice.noise is None else [choice.noise])[0]
+        centre: list[Any] = _noises(process) if choice.noise is None else [choice.noise]
+        return _of_grid(problem, means, centre)[0]
     noise = choice.noise if isinstance(choice, Regression) else None
-    noises = _noises(process) if noise is None else [noise]
+    noises: list[Any] = _noises(process) if noise is None else [noise]
     means = [process.regression(one) for one in noises] + ([None] if noise is None else [])
     found = _of_grid(problem, means, [*noises, None] if noise is None else noises)
     if not isinstance(choice, Optimal) or not isinstance(problem.forms[0].loss, ZeroOne):
@@ -229,8 +234,8 @@ def _of_grid(problem: Problem, means: list[Any], noises: list[float | None]) -> 
             continue
         f = problem.predictions(mean, variance)
         for form in problem.forms:
-            loss, second = form.means(f, problem.labels, scale)
-            value = form.factor * first.upper(loss, second, form.draws * total, problem.price, n)
+            loss, second = form.means(f, problem.labels, scale, process.weights)
+            value = form.factor * first.upper(loss, second, form.draws * total, problem.price, process.count)
             rated.append((value, len(rated), b, e))
     rated.sort(key=lambda one: one[:2])
     chosen = [problem.read(b, e) for _, _, b, e in rated[:KEPT]] or [problem.read(None, np.zeros(n))]
@@ -271,7 +276,7 @@ class _Objective:
     def __call__(self, at: Float[np.ndarray, " p"]) -> tuple[float, Float[np.ndarray, " p"]]:
         problem, r = self.problem, len(self.spectrum)
         w, g = at[:r], at[r:]
-        n, scale, root = problem.process.n, problem.scale, np.sqrt(self.spectrum)
+        scale, root, weights = problem.scale, np.sqrt(self.spectrum), problem.process.weights
         shares, y = np.exp(g), problem.labels
         assert isinstance(self.form.loss, ZeroOne)
         sigma = np.sqrt(np.maximum(scale * (self.squares @ (self.spectrum * shares)), 1e-300))
@@ -279,10 +284,10 @@ class _Objective:
         z = (threshold - y * (problem.process.mean[:, 0] + self.basis @ (root * w))) / sigma
         wrong, density = scipy.special.ndtr(z), np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
         k = self.form.draws
-        loss = float(np.mean(wrong**k))
+        loss = float(weights @ wrong**k)
         total = 0.5 * float(np.sum(shares - 1.0 - g)) + 0.5 * float(w @ w) / scale
-        value, of_loss, of_total = self.inequality.slopes(loss, k * total, problem.price, n)
-        outer = of_loss * k * wrong ** (k - 1) * density / n
+        value, of_loss, of_total = self.inequality.slopes(loss, k * total, problem.price, problem.process.count)
+        outer = of_loss * k * wrong ** (k - 1) * density * weights
         slope_w = -root * (self.basis.T @ (outer * y / sigma)) + k * of_total * w / scale
         of_variance = self.squares.T @ (-0.5 * outer * z / sigma**2 * scale)
         slope_g = of_variance * self.spectrum * shares + 0.5 * k * of_total * (shares - 1.0)

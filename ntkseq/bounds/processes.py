@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ntkseq import _checks
+from ntkseq._types import ArrayLike
 from ntkseq.bounds.system import System
 from ntkseq.predictors.kernel_ridge import factorise
 from ntkseq.spectra.residuals import eigenvalue_error, orthogonality
@@ -33,15 +34,16 @@ class Prior:
     def __post_init__(self) -> None:
         _checks.nonnegative("scale", self.scale, positive=True)
 
-    def split(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """The examples of the prior and those that pay."""
-        return np.arange(0), np.arange(n)
+    def split(self, units: Int[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of the prior and those that pay."""
+        return np.arange(0), np.arange(len(units))
 
-    def process(self, known: System) -> Process:
+    def process(self, known: System, units: Int[np.ndarray, " n"]) -> Process:
         """The prior on the examples that pay, before it is scaled."""
         targets, own = known.targets, np.sqrt(np.maximum(np.diagonal(known.matrix), 0.0))
         entries = None if known.entrywise is None else Entries(float(known.entrywise), own, own, 0.0)
-        return Process.of(known.matrix, known.rounding, targets, np.zeros(targets.shape), 0.0, entries, known.pairs)
+        whole = Process.of(known.matrix, known.rounding, targets, np.zeros(targets.shape), 0.0, entries, known.pairs)
+        return dataclasses.replace(whole, units=units)
 
     @property
     def words(self) -> str:
@@ -59,39 +61,53 @@ class LearnedPrior:
         scale: times the covariance of that posterior; 0 leaves its mean alone, which is the ridge fit of a share tested
             on the rest.
         seed: of the draw of the share.
+        examples: rows that the prior learns from, in place of a share: those that the kernel has seen already, as that
+            of a network trained on them.
     """
 
     share: float = 0.5
     reg: float | None = None
     scale: float = 1.0
     seed: int = 0
+    examples: Any = None
 
     def __post_init__(self) -> None:
-        share = _checks.probability("share", self.share)
-        object.__setattr__(self, "share", share)
+        object.__setattr__(self, "share", _checks.probability("share", self.share))
+        if self.examples is not None:
+            object.__setattr__(self, "examples", _rows(self.examples))
         if self.reg is not None:
             _checks.nonnegative("reg", self.reg, positive=True)
         _checks.nonnegative("scale", self.scale)
 
-    def split(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """The examples of the prior and those that pay.
+    def split(self, units: Int[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of the prior and those that pay; the rows of one unit stay together.
+
+        Args:
+            units: which rows are of one independent unit, numbers from 0; `np.arange(n)` where each is one.
 
         Raises:
-            ValueError: a share that leaves one of them without an example.
+            ValueError: a share, or examples, that leave one of them without a unit.
         """
-        first = round(self.share * n)
-        if not 0 < first < n:
+        n, count = len(units), int(units.max()) + 1
+        if self.examples is not None:
+            if max(self.examples) >= n:
+                raise ValueError(f"examples must be rows below {n}; got {max(self.examples)}.")
+            first = np.unique(units[list(self.examples)])
+        else:
+            first = np.random.default_rng(self.seed).permutation(count)[: round(self.share * count)]
+        if not 0 < len(first) < count:
+            what = f"share = {self.share:g}" if self.examples is None else "examples ="
             raise ValueError(
-                f"share = {self.share:g} of {n} examples leaves {first} to the prior and {n - first} to pay; both need "
-                "one at least."
+                f"{what} of {count} examples leaves {len(first)} to the prior and {count - len(first)} to pay; both "
+                "need one at least."
             )
-        order = np.random.default_rng(self.seed).permutation(n)
-        return np.sort(order[:first]), np.sort(order[first:])
+        seen = np.isin(units, first)
+        return np.flatnonzero(seen), np.flatnonzero(~seen)
 
-    def process(self, known: System) -> Process:
+    def process(self, known: System, units: Int[np.ndarray, " n"]) -> Process:
         """The posterior given the share, on the examples that pay, before it is scaled."""
         matrix, rounding = known.matrix, known.rounding
-        seen, paying = self.split(known.n)
+        seen, paying = self.split(units)
         own, cross, rest = matrix[np.ix_(seen, seen)], matrix[np.ix_(seen, paying)], matrix[np.ix_(paying, paying)]
         root, learned = np.sqrt(np.maximum(np.diagonal(matrix), 0.0)), known.targets[seen]
         reg = self.reg if self.reg is not None else least_left_out(own, learned, known.entry(seen))[0]
@@ -117,13 +133,23 @@ class LearnedPrior:
         process = Process.of(
             rest - 0.5 * (inner + inner.T), moved, known.targets[paying], cross.T @ dual, mean_error, entries
         )
-        return dataclasses.replace(process, seen=seen, paying=paying, first=dual, weights=W, reg=reg)
+        return dataclasses.replace(
+            process, units=units[paying], seen=seen, paying=paying, first=dual, smoother=W, reg=reg
+        )
 
     @property
     def words(self) -> str:
         """As printed."""
         scaled = "the mean" if self.scale == 0 else f"{self.scale:.3g} times the covariance"
-        return f"posterior given {100 * self.share:g} % of the examples, {scaled}"
+        given = f"{100 * self.share:g} % of the" if self.examples is None else f"{len(self.examples)}"
+        return f"posterior given {given} examples, {scaled}"
+
+
+def _rows(given: ArrayLike) -> tuple[int, ...]:
+    rows = np.asarray(given)
+    if rows.ndim != 1 or rows.size == 0 or rows.dtype.kind not in "iu" or int(rows.min()) < 0:
+        raise ValueError(f"examples must be rows, whole numbers from 0; got {_checks.shown(given)}.")
+    return tuple(sorted({int(row) for row in rows}))
 
 
 def least_left_out(matrix: np.ndarray, targets: np.ndarray, entry: float = 0.0) -> tuple[float, float]:
@@ -189,8 +215,9 @@ class Process:
         mean: of the process, (n, k).
         mean_error: upper estimate of the error of each.
         entries: what is known of single entries, if anything is.
-        seen, paying: which examples the prior saw, and which pay.
-        first, weights, reg: coefficients of the mean on `seen`, (K + reg)^-1 K there, and the ridge.
+        units: which rows are of one independent unit; None where each is one.
+        seen, paying: which rows the prior saw, and which pay.
+        first, smoother, reg: coefficients of the mean on `seen`, (K + reg)^-1 K there, and the ridge.
     """
 
     values: Float[np.ndarray, " n"]
@@ -201,10 +228,11 @@ class Process:
     mean: Float[np.ndarray, "n k"]
     mean_error: float
     entries: Entries | None = None
+    units: Any = None
     seen: Any = None
     paying: Any = None
     first: Any = None
-    weights: Any = None
+    smoother: Any = None
     reg: float | None = None
 
     @classmethod
@@ -232,8 +260,21 @@ class Process:
 
     @property
     def n(self) -> int:
-        """How many examples pay."""
+        """How many rows pay."""
         return len(self.values)
+
+    @cached_property
+    def weights(self) -> Float[np.ndarray, " n"]:
+        """The share of each row in the mean over units of the mean within a unit, (n,)."""
+        if self.units is None:
+            return np.full(self.n, 1.0 / self.n)
+        _, which, sizes = np.unique(self.units, return_inverse=True, return_counts=True)
+        return 1.0 / (len(sizes) * sizes[which])
+
+    @cached_property
+    def count(self) -> int:
+        """How many independent units pay."""
+        return self.n if self.units is None else len(np.unique(self.units))
 
     @cached_property
     def squares(self) -> Float[np.ndarray, "n n"]:

@@ -21,6 +21,7 @@ from ntkseq.bounds.pac_bayes import (
     named,
     of_prior,
     prepared,
+    rows_of,
 )
 from ntkseq.bounds.posteriors import Optimal, Problem, Regression, Statement, choose
 from ntkseq.bounds.processes import LearnedPrior, Prior, Process, least_left_out
@@ -86,25 +87,30 @@ class Search:
         """How many statements share delta."""
         return sum(len(tuple(self._kernels(prior))) * self._ways(prior) for prior in self.priors)
 
-    def best(self, K: GramLike | Mapping[str, GramLike], y: ArrayLike) -> Bound[PacBayesConstants]:
+    def best(
+        self, K: GramLike | Mapping[str, GramLike], y: ArrayLike, *, units: ArrayLike | None = None
+    ) -> Bound[PacBayesConstants]:
         """The least bound, certified at delta.
 
         Args:
             K: a Gram matrix for each kernel by its name, all of the same examples; or the only one.
-            y: labels, as of `pac_bayes`.
+            y, units: labels, and what is independent, as of `pac_bayes`.
 
         Raises:
             ValueError: Gram matrices other than those declared; what `pac_bayes` refuses.
         """
-        return self.bounds(K, y)[0]
+        return self.bounds(K, y, units=units)[0]
 
-    def bounds(self, K: GramLike | Mapping[str, GramLike], y: ArrayLike) -> tuple[Bound[PacBayesConstants], ...]:
+    def bounds(
+        self, K: GramLike | Mapping[str, GramLike], y: ArrayLike, *, units: ArrayLike | None = None
+    ) -> tuple[Bound[PacBayesConstants], ...]:
         """One bound for each prior and kernel, the least first; all hold at once with probability 1 - delta."""
         loss = named(self.loss)
         known = {name: prepared(one, y, loss) for name, one in self._grams(K).items()}
         if len({one.n for one in known.values()}) > 1:
             raise ValueError("K must have the same examples for each kernel; got matrices of different sizes.")
-        trials = [trial for prior in self.priors for trial in self._trials(prior, known, loss)]
+        which = rows_of(units, next(iter(known.values())).n)
+        trials = [trial for prior in self.priors for trial in self._trials(prior, known, loss, which)]
         order = sorted(range(len(trials)), key=lambda i: trials[i].statement.value)
         for i in order[:IMPROVED]:
             trials[i] = trials[i].improved()
@@ -129,13 +135,15 @@ class Search:
     def _ways(self, prior: Prior | LearnedPrior) -> int:
         return 1 if prior.scale == 0 else len(self.inequalities) * len(forms_of(named(self.loss), self.predictor))
 
-    def _trials(self, prior: Prior | LearnedPrior, known: dict[str, System], loss: GibbsLoss) -> list[_Trial]:
-        names = self.kernels if isinstance(prior, Prior) else (_picked(prior, known),)
+    def _trials(
+        self, prior: Prior | LearnedPrior, known: dict[str, System], loss: GibbsLoss, units: np.ndarray
+    ) -> list[_Trial]:
+        names = self.kernels if isinstance(prior, Prior) else (_picked(prior, known, units),)
         shares = len(self.priors) * len(self._kernels(prior)) * self._ways(prior)
         price = math.log(shares) - math.log(self.delta)
         found = []
         for name in names:
-            process = prior.process(known[name])
+            process = prior.process(known[name], units)
             problem, ways = None, forms_of(loss, self.predictor)
             if prior.scale == 0:
                 statement = of_prior(process, 0.0, loss, self.predictor, price)
@@ -173,11 +181,11 @@ class _Trial:
         return self if found.value >= self.statement.value else dataclasses.replace(self, statement=found)
 
 
-def _picked(prior: LearnedPrior, known: dict[str, System]) -> str:
+def _picked(prior: LearnedPrior, known: dict[str, System], units: np.ndarray) -> str:
     """The kernel of least leave-one-out error on the share of the prior."""
     if len(known) == 1:
         return next(iter(known))
-    seen, errors = prior.split(next(iter(known.values())).n)[0], {}
+    seen, errors = prior.split(units)[0], {}
     for name, one in known.items():
         errors[name] = least_left_out(one.matrix[np.ix_(seen, seen)], one.targets[seen], one.entry(seen))[1]
     return min(errors, key=lambda name: errors[name])

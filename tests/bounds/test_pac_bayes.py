@@ -150,6 +150,54 @@ def test_what_is_tried_is_paid_for():
     assert best.price == pytest.approx(math.log(7 / 0.05)) and best.settings == 1
 
 
+def test_rows_of_one_unit_count_once():
+    units = np.repeat(np.arange(60), 2)
+    alone = bounds.pac_bayes(K[::2, ::2], Y[::2], posterior=bounds.Regression(1.0), prior=bounds.Prior())
+    doubled = bounds.pac_bayes(np.kron(K[::2, ::2], np.ones((2, 2))), Y[::2].repeat(2), units=units,
+                               posterior=bounds.Regression(2.0))  # fmt: skip
+    assert doubled.value == pytest.approx(alone.value, rel=1e-6)  # a copy of each row in its unit changes nothing
+    assert doubled.constants.n == 60 and doubled.constants.rows == 120
+    assert doubled.assumptions[0].name == "i.i.d. units" and "row of a new unit" in doubled.applies_to
+    learned = bounds.pac_bayes(K, Y, units=[f"s{i}" for i in units], prior=bounds.LearnedPrior(0.5, scale=0.1))
+    paying = learned.constants.predictor.paying
+    assert (np.bincount(units[paying], minlength=60) % 2 == 0).all() and len(paying) == 60
+    tested = bounds.pac_bayes(K, Y, units=units, prior=bounds.LearnedPrior(0.5, scale=0.0))
+    assert tested.value > bounds.pac_bayes(K, Y, prior=bounds.LearnedPrior(0.5, scale=0.0)).value - 0.1
+
+
+def test_units_of_different_sizes_weigh_the_same():
+    units = np.array([0] * 58 + list(range(1, 63)))
+    said = bounds.pac_bayes(K, Y, units=units, posterior=bounds.Regression(1.0))
+    known = said.constants.predictor
+    wrong = scipy.stats.norm.cdf(-Y * known.mean(K) / np.sqrt(known.variance(K, K)))
+    assert said.constants.loss == pytest.approx((wrong[:58].mean() + wrong[58:].sum()) / 63, rel=1e-6)
+
+
+def test_tasks_that_depend_within_are_not_taken_for_examples():
+    """Labels of a task are all alike: with rows as examples the bound would be far below what 20 tasks can say."""
+    rng = np.random.default_rng(0)
+    tasks = np.repeat(np.arange(20), 10)
+    y = rng.choice([-1.0, 1.0], 20)[tasks]
+    same = (tasks[:, None] == tasks) * 1.0
+    wrong, right = (bounds.pac_bayes(same, y, units=u).value for u in (None, tasks))
+    assert wrong < 0.25 < 0.45 < right  # the truth for a new task is 1/2
+
+
+def test_rows_that_the_kernel_has_seen_do_not_pay():
+    said = bounds.pac_bayes(K, Y, prior=bounds.LearnedPrior(examples=tuple(range(70)), scale=0.0))
+    assert said.constants.seen == 70 and said.constants.predictor.paying.tolist() == list(range(70, 120))
+    assert "given 70 examples" in said.applies_to
+    for bad in ((), (-1,), (0.5,), (120,), tuple(range(120))):
+        with pytest.raises(ValueError, match="examples"):
+            bounds.pac_bayes(K, Y, prior=bounds.LearnedPrior(examples=bad))
+
+
+@pytest.mark.parametrize("bad", [np.zeros(3, int), np.zeros(120), [[1]]])
+def test_units_that_do_not_fit_are_refused(bad: Any):
+    with pytest.raises(ValueError, match="units"):
+        bounds.pac_bayes(K, Y, units=bad)
+
+
 def test_rounding_only_raises_it():
     exact = bounds.pac_bayes(K, Y, posterior=bounds.Regression(1.0)).value
     rounded = [

@@ -20,7 +20,7 @@ def problem(predictor: str = "gibbs", inequality=Kl(), prior=Prior(), seed: int 
     rng = np.random.default_rng(seed)
     phi = rng.standard_normal((60, 8))
     y = np.where(phi[:, 0] + 0.3 * rng.standard_normal(60) > 0, 1.0, -1.0)
-    process = prior.process(prepared(phi @ phi.T, y, ZeroOne()))
+    process = prior.process(prepared(phi @ phi.T, y, ZeroOne()), np.arange(60))
     return Problem(process, prior.scale, forms_of(ZeroOne(), predictor), (inequality,), math.log(20))
 
 
@@ -71,14 +71,16 @@ def test_pairs_that_err_together_are_the_square_of_one():
     one = choose(given, Regression(1.0))
     f = given.predictions(given.process.mean_at(one.b), given.process.variance_at(one.removed))
     p = ZeroOne().upper(f, given.labels)
-    assert Form("", ZeroOne(), 4.0, 2).means(f, given.labels, np.zeros(60))[0] == pytest.approx(np.mean(p**2))
+    assert Form("", ZeroOne(), 4.0, 2).means(f, given.labels, np.zeros(60), given.process.weights)[0] == pytest.approx(
+        np.mean(p**2)
+    )
 
 
 def test_all_examples_alike_leave_a_statement():
-    process = Prior().process(prepared(np.ones((30, 30)), np.ones(30), ZeroOne()))
+    process = Prior().process(prepared(np.ones((30, 30)), np.ones(30), ZeroOne()), np.arange(30))
     found = choose(Problem(process, 1.0, forms_of(ZeroOne(), "gibbs"), (Kl(),), 3.0), Optimal())
     assert 0 < found.value < 0.4
-    nothing = Prior().process(prepared(np.zeros((30, 30)), np.ones(30), ZeroOne()))
+    nothing = Prior().process(prepared(np.zeros((30, 30)), np.ones(30), ZeroOne()), np.arange(30))
     assert choose(Problem(nothing, 1.0, forms_of(ZeroOne(), "gibbs"), (Kl(),), 3.0), Optimal()).value == 1.0
 
 

@@ -23,7 +23,7 @@ def features(seed: int, n: int = N, p: int = 40) -> tuple[np.ndarray, np.ndarray
 
 
 def process(K: Any, y: np.ndarray, prior: Prior | LearnedPrior) -> Process:
-    return prior.process(prepared(K, y, ZeroOne() if y.ndim == 1 else Argmax()))
+    return prior.process(prepared(K, y, ZeroOne() if y.ndim == 1 else Argmax()), np.arange(len(y)))
 
 
 def kl(m: np.ndarray, S: np.ndarray, m0: np.ndarray, S0: np.ndarray) -> float:
@@ -45,7 +45,7 @@ def test_regression_is_that_of_weights_with_the_same_prior(learned: bool):
     m0, S0 = np.zeros(p), np.eye(p)
     paying = np.arange(N)
     if learned:
-        seen, paying = prior.split(N)
+        seen, paying = prior.split(np.arange(N))
         m0, S0 = in_weights(phi[seen], y[seen], 0.3, S0, m0)
     m, S = in_weights(phi[paying], y[paying], 0.7, S0, m0)
     one = process(phi @ phi.T, y, prior)
@@ -71,11 +71,11 @@ def test_the_posterior_of_the_whole_is_that_of_a_gaussian_process():
 def test_the_mean_of_a_prior_that_learned_is_ridge_regression_on_its_share():
     phi, y = features(2)
     K, prior = phi @ phi.T, LearnedPrior(0.4, reg=0.2)
-    seen, paying = prior.split(N)
+    seen, paying = prior.split(np.arange(N))
     fit = ridge(K[np.ix_(seen, seen)], y[seen], reg=0.2)
     assert process(K, y, prior).mean[:, 0] == pytest.approx(fit(K[np.ix_(paying, seen)]))
     assert len(seen) == 10 and sorted([*seen, *paying]) == list(range(N))
-    assert LearnedPrior(0.4, seed=1).split(N)[0].tolist() != seen.tolist()
+    assert LearnedPrior(0.4, seed=1).split(np.arange(N))[0].tolist() != seen.tolist()
 
 
 def moved(K: np.ndarray, rng: np.random.Generator, size: float, entrywise: bool) -> np.ndarray:
@@ -141,7 +141,7 @@ def test_a_share_outside_is_refused(bad: Any):
 
 def test_a_share_that_leaves_no_example_is_refused():
     with pytest.raises(ValueError, match="leaves 0 to the prior"):
-        LearnedPrior(0.1).split(3)
+        LearnedPrior(0.1).split(np.arange(3))
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, float("inf")])

@@ -47,7 +47,7 @@ def test_a_prior_that_learns_picks_its_kernel_where_it_learns():
     search = Search(kernels=tuple(GRAMS), priors=(LearnedPrior(0.5, scale=0.0),))
     found = search.bounds(GRAMS, Y)
     assert len(found) == search.settings == 1 and found[0].constants.price == pytest.approx(math.log(1 / 0.05))
-    seen = LearnedPrior(0.5).split(100)[0]
+    seen = LearnedPrior(0.5).split(np.arange(100))[0]
     y = Y.copy()
     y[np.setdiff1d(np.arange(100), seen)] *= -1  # the others say nothing to the choice
     assert search.best(GRAMS, y).constants.kernel == found[0].constants.kernel == "linear"
