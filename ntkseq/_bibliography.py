@@ -53,7 +53,7 @@ ENTRIES = {
     "yang2020tp2": Entry(
         "misc", "Yang, Greg", "Tensor Programs {II}: Neural Tangent Kernel for Any Architecture", 2020, "", "2006.14548"
     ),
-    "maurer2004": Entry("article", "Maurer, Andreas", "A Note on the {PAC} {Bayesian} Theorem", 2004, "", "cs/0411099"),
+    "maurer2004": Entry("article", "Maurer, Andreas", "A Note on the {PAC} {Bayesian} Theorem", 2004, "arXiv cs/0411099"),
     "seeger2002": Entry(
         "article",
         "Seeger, Matthias",
@@ -67,7 +67,6 @@ ENTRIES = {
         "{PAC-Bayesian} Supervised Classification: The Thermodynamics of Statistical Learning",
         2007,
         "Institute of Mathematical Statistics",
-        "0712.0248",
     ),
     "langford2005tutorial": Entry(
         "article",
@@ -75,6 +74,13 @@ ENTRIES = {
         "Tutorial on Practical Prediction Theory for Classification",
         2005,
         "Journal of Machine Learning Research",
+    ),
+    "ambroladze2006": Entry(
+        "inproceedings",
+        "Ambroladze, Amiran and Parrado-Hern{\\'a}ndez, Emilio and Shawe-Taylor, John",
+        "Tighter {PAC-Bayes} Bounds",
+        2006,
+        _NEURIPS,
     ),
     "langford2002margins": Entry(
         "inproceedings", "Langford, John and Shawe-Taylor, John", "{PAC-Bayes} \\& Margins", 2002, _NEURIPS

@@ -34,6 +34,8 @@ class Regression:
     Attributes:
         noise: variance of the noise, in units of the prior before it is scaled; None: of a grid the one that serves the
             bound best, for the mean and for the covariance apart.
+
+    Reference: seeger2002.
     """
 
     noise: float | None = None
@@ -66,6 +68,8 @@ class Centred:
     Attributes:
         dual: its coefficients, (n,) or (n, k).
         noise: of the covariance, as of `Regression`; None: of a grid the one that serves the bound best.
+
+    Reference: langford2002margins.
     """
 
     dual: ArrayLike

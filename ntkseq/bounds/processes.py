@@ -27,6 +27,8 @@ class Prior:
 
     Attributes:
         scale: > 0, fixed beforehand; the mean and the spread of the predictions are in units of its square root.
+
+    Reference: seeger2002.
     """
 
     scale: float = 1.0
@@ -63,6 +65,8 @@ class LearnedPrior:
         seed: of the draw of the share.
         examples: rows that the prior learns from, in place of a share: those that the kernel has seen already, as that
             of a network trained on them.
+
+    Reference: ambroladze2006.
     """
 
     share: float = 0.5
