@@ -6,13 +6,16 @@ from ntkseq.bounds.attention_capacity import effective_rank_capacity
 from ntkseq.bounds.attention_frozen import frozen_attention
 from ntkseq.bounds.attention_head import AttentionHead
 from ntkseq.bounds.attention_theorems import edelman2022, sakai_imaizumi2026, trauger_tewari2024, truong2024
+from ntkseq.bounds.compression import compression
 from ntkseq.bounds.descent import du2019
 from ntkseq.bounds.kernel import margin, rademacher
 from ntkseq.bounds.known_target import every_step_risk, sample_size, target_risk
+from ntkseq.bounds.local import local_rademacher
 from ntkseq.bounds.maml import maml_lower, maml_sides, maml_upper
 from ntkseq.bounds.meta_learning import meta_kernel
 from ntkseq.bounds.networks import arora2019, cao_gu2019
 from ntkseq.bounds.recurrent import allen_zhu_li2019, panigrahi_goyal2021, wang_shen2021
+from ntkseq.bounds.stability import stability
 from ntkseq.bounds.steps import rademacher_each_step, rademacher_steps
 from ntkseq.bounds.trajectory import Trajectory, learning_speed
 
@@ -28,12 +31,14 @@ __all__ = [
     "attention_rank",
     "attention_schatten",
     "cao_gu2019",
+    "compression",
     "du2019",
     "edelman2022",
     "effective_rank_capacity",
     "every_step_risk",
     "frozen_attention",
     "learning_speed",
+    "local_rademacher",
     "maml_lower",
     "maml_sides",
     "maml_upper",
@@ -45,6 +50,7 @@ __all__ = [
     "rademacher_steps",
     "sakai_imaizumi2026",
     "sample_size",
+    "stability",
     "target_risk",
     "trauger_tewari2024",
     "truong2024",

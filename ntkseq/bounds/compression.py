@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +16,8 @@ from ntkseq.bounds.svm import hard_margin
 from ntkseq.bounds.system import EPS, System, system
 from ntkseq.bounds.tails import binomial_upper, log_choose
 
-_CANDIDATES = 256  # of one step of the search
-_PATIENCE = 4  # steps without a smaller bound before the search ends
+_CANDIDATES = 512  # of one step of the search
+_PATIENCE = 6  # steps without a smaller bound before the search ends
 _CHOICES = ("best", "support", "greedy")
 
 
@@ -27,7 +26,7 @@ def compression(
     y: ArrayLike,
     *,
     reg: float = 0.0,
-    members: str | Sequence[int] = "best",
+    members: ArrayLike = "best",
     delta: float = 0.05,
     tried: int = 1,
 ) -> Bound[CompressionConstants]:
@@ -118,7 +117,7 @@ def compression(
         applies_to=f"the support vector machine of the {d} examples `constants.members` alone, without an offset",
         references=("littlestone1986compression", "floyd1995compression", "langford2005tutorial"),
         constants=CompressionConstants(
-            n, d, machine.errors, tuple(int(i) for i in machine.members), tuple(machine.dual), reg, machine.off, tried
+            n, d, machine.errors, tuple(int(i) for i in machine.members), tuple(float(a) for a in machine.dual), reg, machine.off, tried
         ),
         reason=machine.reason,
     )
@@ -175,20 +174,19 @@ class _Machine:
 
 def _machine(setting: _Setting, members: np.ndarray | str) -> _Machine:
     """f_I with the errors outside I that the exact one has at most; (risk-bounds.3)."""
-    none = np.zeros(0)
     if isinstance(members, str):
-        return _Machine(none.astype(int), none, 0, math.nan, math.nan, members)
+        return _refused(members)
     known, n, d = setting.known, setting.known.n, len(members)
-    dual, gap = none, 0.0
+    dual, gap = np.zeros(0), 0.0
     if d:
         try:
             solved = hard_margin(
                 known.matrix[np.ix_(members, members)], known.y[members], rounding=known.rounding, reg=setting.reg
             )
         except np.linalg.LinAlgError:
-            return _Machine(members, none, 0, math.nan, math.nan, _SINGULAR)
+            return _refused(_SINGULAR)
         if not math.isfinite(solved.upper):
-            return _Machine(members, none, 0, math.nan, math.nan, _SINGULAR)
+            return _refused(_SINGULAR)
         size = float(np.abs(solved.dual).sum())
         dual = solved.dual * (solved.lower / size)  # where the dual value is `lower` at least
         gap = max(solved.upper * (1 + 4 * EPS) - solved.lower, 0.0)
@@ -201,13 +199,17 @@ def _machine(setting: _Setting, members: np.ndarray | str) -> _Machine:
     return _Machine(members, dual, errors, float(off.max(initial=0.0)), setting.bound(errors, d))
 
 
+def _refused(reason: str) -> _Machine:
+    return _Machine(np.zeros(0, int), np.zeros(0), 0, math.nan, math.nan, reason)
+
+
 _SINGULAR = (
     "the machine of these members is not known to exist: K + reg on them cannot be told from a singular matrix, or they "
     "cannot be separated; use reg > 0, other members, or compute K in float64"
 )
 
 
-def _chosen(setting: _Setting, members: str | Sequence[int]) -> list[np.ndarray | str]:
+def _chosen(setting: _Setting, members: ArrayLike) -> list[np.ndarray | str]:
     if isinstance(members, str):
         _checks.choice("members", members, _CHOICES)
         ways = {"support": _support, "greedy": _greedy}
@@ -216,7 +218,7 @@ def _chosen(setting: _Setting, members: str | Sequence[int]) -> list[np.ndarray 
     whole = rows.ndim == 1 and (rows == np.floor(rows)).all() and (rows >= 0).all() and (rows < n).all()
     if not whole or len(np.unique(rows)) != len(rows):
         raise ValueError(
-            f"members must be one of {_checks.listed(_CHOICES)} or different row numbers of K, 0 to {n - 1}; got "
+            f"members must be {', '.join(_CHOICES)} or different row numbers of K, 0 to {n - 1}; got "
             f"{_checks.shown(members)}."
         )
     return [np.sort(rows.astype(int))]
@@ -257,8 +259,8 @@ class _Choice:
 
 
 def _exchanged(setting: _Setting, now: _Choice) -> _Choice:
-    """Each member in turn replaced by the best other example, as long as that helps, twice round at most."""
-    for _ in range(2 if len(now.members) > 1 else 0):
+    """Each member in turn replaced by the best other example, as long as that helps, three times round at most."""
+    for _ in range(3 if len(now.members) > 1 else 0):
         before = now.score
         for one in now.members:
             other = _least(setting, now, tuple(i for i in now.members if i != one))
@@ -270,27 +272,41 @@ def _exchanged(setting: _Setting, now: _Choice) -> _Choice:
 
 def _least(setting: _Setting, now: _Choice, kept: tuple[int, ...]) -> _Choice | None:
     """The best machine of the kept members and one candidate."""
-    found = [_choice(setting, (*kept, new)) for new in _candidates(setting.known, now)]
-    return min((one for one in found if one is not None), key=lambda one: (one.score, one.members[-1]), default=None)
+    known, new = setting.known, _candidates(setting.known, now)
+    rows = np.concatenate([np.tile(np.asarray(kept, int), (len(new), 1)), new[:, None]], axis=1)  # (c, d)
+    duals = _duals(setting, rows)
+    values = known.matrix[:, rows[0, :-1]] @ duals[:, :-1].T + known.matrix[:, new] * duals[:, -1]  # (n, c)
+    margins = known.y[:, None] * values
+    np.put_along_axis(margins, rows.T, 1.0, axis=0)
+    errors, losses = np.sum(~(margins > 0), axis=0), np.mean(np.maximum(0.0, 1.0 - margins) ** 2, axis=0)
+    order = np.lexsort((new, losses, errors))
+    best = int(order[0])
+    if not np.isfinite(losses[best]):
+        return None
+    members = (*kept, int(new[best]))
+    return _Choice(members, (int(errors[best]), float(losses[best])), values[:, best])
 
 
-def _candidates(known: System, now: _Choice) -> list[int]:
+def _duals(setting: _Setting, rows: Int[np.ndarray, "c d"]) -> Float[np.ndarray, "c d"]:
+    """Coefficients of the machines of several sets; nan where there is none."""
+    known, d = setting.known, rows.shape[1]
+    signs = known.y[rows]
+    Q = signs[:, :, None] * (known.matrix[rows[:, :, None], rows[:, None, :]] + setting.reg * np.eye(d)) * signs[:, None]
+    duals = np.full(rows.shape, np.nan)
+    regular = np.linalg.eigvalsh(Q)[:, 0] > d * EPS * np.trace(Q, axis1=1, axis2=2)
+    a = np.linalg.solve(Q[regular], np.ones((int(regular.sum()), d, 1)))[:, :, 0]
+    duals[regular] = signs[regular] * a  # right where all are support vectors, as most often
+    for i in np.flatnonzero(regular)[(a < 0).any(axis=1)]:
+        try:
+            duals[i] = hard_margin(known.matrix[np.ix_(rows[i], rows[i])], known.y[rows[i]], reg=setting.reg).dual
+        except np.linalg.LinAlgError:
+            duals[i] = np.nan
+    return duals
+
+
+def _candidates(known: System, now: _Choice) -> Int[np.ndarray, " c"]:
     """Examples outside the set, evenly spread over their margins where there are many."""
     order = np.argsort(known.y * now.values, kind="stable")
     order = order[~np.isin(order, now.members)]
     places = np.unique(np.linspace(0, len(order) - 1, min(len(order), _CANDIDATES)).astype(int))
-    return [int(i) for i in order[places]]
-
-
-def _choice(setting: _Setting, members: tuple[int, ...]) -> _Choice | None:
-    known, rows = setting.known, list(members)
-    try:
-        solved = hard_margin(known.matrix[np.ix_(rows, rows)], known.y[rows], reg=setting.reg)
-    except np.linalg.LinAlgError:
-        return None
-    values = known.matrix[:, rows] @ solved.dual
-    margins = known.y * values
-    margins[rows] = 1.0
-    return _Choice(
-        members, (int(np.sum(margins <= 0)), float(np.mean(np.maximum(0.0, 1.0 - margins) ** 2))), values
-    )
+    return order[places]

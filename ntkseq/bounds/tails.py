@@ -15,7 +15,9 @@ def log_tail(k: int, m: int, p: float) -> float:
     j = np.arange(k + 1.0)
     logs = (scipy.special.gammaln(m + 1.0), scipy.special.gammaln(j + 1.0), scipy.special.gammaln(m - j + 1.0))
     hit, miss = math.log(p), math.log1p(-p)
-    total = float(scipy.special.logsumexp(logs[0] - logs[1] - logs[2] + j * hit + (m - j) * miss))
+    each = logs[0] - logs[1] - logs[2] + j * hit + (m - j) * miss
+    top = float(each.max())
+    total = top + math.log(float(np.exp(each - top).sum()))
     # each of the logarithms is off by a few eps of itself, their sum by a few eps of what it adds, and k terms are added
     size = 3.0 * float(logs[0]) + m * (abs(hit) + abs(miss)) + k + 1.0
     return min(0.0, total + 16.0 * EPS * size)
@@ -28,7 +30,7 @@ def binomial_upper(k: int, m: int, log_delta: float) -> float:
     """
     if k >= m or log_delta == -math.inf:
         return 1.0
-    low, high = k / m, 1.0
+    low, high = 0.0, 1.0
     for _ in range(80):
         middle = 0.5 * (low + high)
         if not low < middle < high:
