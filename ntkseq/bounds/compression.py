@@ -16,7 +16,7 @@ from ntkseq.bounds.svm import hard_margin
 from ntkseq.bounds.system import EPS, System, system
 from ntkseq.bounds.tails import binomial_upper, log_choose
 
-_CANDIDATES = 512  # of one step of the search
+_CANDIDATES = 256  # of one step of the search
 _PATIENCE = 6  # steps without a smaller bound before the search ends
 _CHOICES = ("best", "support", "greedy")
 

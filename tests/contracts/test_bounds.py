@@ -23,7 +23,7 @@ from ntkseq.activations import LeakyRelu
 from ntkseq.bounds import AttentionHead, Bound
 from ntkseq.concepts import series
 from ntkseq.norms import Tokens
-from tests.bounds import worlds
+from tests.bounds import risk_worlds, worlds
 
 Draw = tuple[Bound, float]  # the bound, and the truth of its quantity
 RNN = kernels.Recurrent.preset("allen-zhu-li")
@@ -43,6 +43,16 @@ WRONG, OFF = 0.2, 0.2 * 1.0 + 0.8 * 0.4  # the share of wrong signs, and E min(1
 def coin(bound: Callable[..., Bound], truth: float, **options: Any) -> Draw:
     n = len(COIN)
     return bound(np.ones((n, n)), COIN, reg=0.1, kappa=1.0, B0=0.6, **options), truth
+
+
+def compressed_coin() -> Draw:
+    return bounds.compression(np.ones((600, 600)), COIN, reg=0.1), WRONG
+
+
+def stable_coin() -> Draw:
+    n, reg, labels = 600, 600.0, 0.3 * COIN
+    f = labels.sum() / (n + reg)
+    return bounds.stability(np.ones((n, n)), labels, reg=reg, kappa=1.0, M=0.3), 0.8 * abs(f - 0.3) + 0.2 * abs(f + 0.3)
 
 
 def coin_of_steps() -> Draw:
@@ -222,6 +232,18 @@ ROWS = {
     "margin": Row(
         partial(played, partial(worlds.kernel, which="margin")), partial(coin, bounds.margin, WRONG, gamma=0.5), 2.0,
         lambda: bounds.margin(TWO, SIGNS),
+    ),
+    "compression": Row(
+        partial(played, risk_worlds.compressed), compressed_coin, 1.4,
+        lambda: bounds.compression(TWO, SIGNS, members=[0, 1]),
+    ),
+    "stability": Row(
+        partial(played, partial(risk_worlds.fitted, which="stability")), stable_coin, 1.5,
+        lambda: bounds.stability(TWO, SIGNS, reg=0.1, kappa=1.0),
+    ),
+    "local_rademacher": Row(
+        partial(played, partial(risk_worlds.fitted, which="local")), partial(coin, bounds.local_rademacher, OFF), 1.6,
+        lambda: bounds.local_rademacher(TWO, SIGNS, kappa=1.0),
     ),
     "rademacher_steps": Row(
         partial(played, worlds.every_step), coin_of_steps, 1.6,
