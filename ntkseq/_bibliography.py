@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Entry(NamedTuple):
-    kind: str
-    authors: str
-    title: str
-    year: int
-    venue: str  # journal, book title, or publisher of a book; "" for a preprint
-    arxiv: str = ""
-
+from ntkseq._entries import Entry
+from ntkseq._learning_theory import ENTRIES as LEARNING_THEORY
 
 VENUE = {"article": "journal", "inproceedings": "booktitle", "book": "publisher"}
 _NEURIPS = "Advances in Neural Information Processing Systems"
@@ -96,86 +87,6 @@ ENTRIES = {
         "The Effective Rank: A Measure of Effective Dimensionality",
         2007,
         "European Signal Processing Conference",
-    ),
-    "bartlett2005local": Entry(
-        "article",
-        "Bartlett, Peter L. and Bousquet, Olivier and Mendelson, Shahar",
-        "Local {Rademacher} Complexities",
-        2005,
-        "The Annals of Statistics",
-        "math/0508275",
-    ),
-    "mendelson2003kernel": Entry(
-        "article",
-        "Mendelson, Shahar",
-        "On the Performance of Kernel Classes",
-        2003,
-        "Journal of Machine Learning Research",
-    ),
-    "bousquet2002stability": Entry(
-        "article",
-        "Bousquet, Olivier and Elisseeff, Andr{\\'e}",
-        "Stability and Generalization",
-        2002,
-        "Journal of Machine Learning Research",
-    ),
-    "feldman2018stability": Entry(
-        "inproceedings",
-        "Feldman, Vitaly and Vondrak, Jan",
-        "Generalization Bounds for Uniformly Stable Algorithms",
-        2018,
-        _NEURIPS,
-        "1812.09859",
-    ),
-    "bousquet2020sharper": Entry(
-        "inproceedings",
-        "Bousquet, Olivier and Klochkov, Yegor and Zhivotovskiy, Nikita",
-        "Sharper Bounds for Uniformly Stable Algorithms",
-        2020,
-        "Conference on Learning Theory",
-        "1910.07833",
-    ),
-    "littlestone1986compression": Entry(
-        "misc",
-        "Littlestone, Nick and Warmuth, Manfred K.",
-        "Relating Data Compression and Learnability",
-        1986,
-        "",
-    ),
-    "floyd1995compression": Entry(
-        "article",
-        "Floyd, Sally and Warmuth, Manfred",
-        "Sample Compression, Learnability, and the {Vapnik-Chervonenkis} Dimension",
-        1995,
-        "Machine Learning",
-    ),
-    "langford2005tutorial": Entry(
-        "article",
-        "Langford, John",
-        "Tutorial on Practical Prediction Theory for Classification",
-        2005,
-        "Journal of Machine Learning Research",
-    ),
-    "hoeffding1963": Entry(
-        "article",
-        "Hoeffding, Wassily",
-        "Probability Inequalities for Sums of Bounded Random Variables",
-        1963,
-        "Journal of the American Statistical Association",
-    ),
-    "caponnetto2007optimal": Entry(
-        "article",
-        "Caponnetto, Andrea and De Vito, Ernesto",
-        "Optimal Rates for the Regularized Least-Squares Algorithm",
-        2007,
-        "Foundations of Computational Mathematics",
-    ),
-    "tu2020rnn": Entry(
-        "inproceedings",
-        "Tu, Zhuozhuo and He, Fengxiang and Tao, Dacheng",
-        "Understanding Generalization in Recurrent Neural Networks",
-        2020,
-        "International Conference on Learning Representations",
     ),
     "bartlett2020benign": Entry(
         "article",
@@ -472,4 +383,5 @@ ENTRIES = {
         2005,
         "Neural Computation",
     ),
+    **LEARNING_THEORY,
 }

@@ -6,7 +6,7 @@ from ntkseq.bounds.attention_capacity import effective_rank_capacity
 from ntkseq.bounds.attention_frozen import frozen_attention
 from ntkseq.bounds.attention_head import AttentionHead
 from ntkseq.bounds.attention_theorems import edelman2022, sakai_imaizumi2026, trauger_tewari2024, truong2024
-from ntkseq.bounds.compression import compression
+from ntkseq.bounds.compressed import compression
 from ntkseq.bounds.descent import du2019
 from ntkseq.bounds.kernel import margin, rademacher
 from ntkseq.bounds.known_target import every_step_risk, sample_size, target_risk
@@ -15,7 +15,7 @@ from ntkseq.bounds.maml import maml_lower, maml_sides, maml_upper
 from ntkseq.bounds.meta_learning import meta_kernel
 from ntkseq.bounds.networks import arora2019, cao_gu2019
 from ntkseq.bounds.recurrent import allen_zhu_li2019, panigrahi_goyal2021, wang_shen2021
-from ntkseq.bounds.stability import stability
+from ntkseq.bounds.stable import stability
 from ntkseq.bounds.steps import rademacher_each_step, rademacher_steps
 from ntkseq.bounds.trajectory import Trajectory, learning_speed
 

@@ -43,7 +43,9 @@ def test_the_terms_are_those_of_the_page():
     assert wanted <= c.r < math.sqrt(2) * wanted
     j = round(2 * math.log2(0.25 / c.r))
     assert c.r == pytest.approx(0.25 * 2 ** (-j / 2))
-    assert term(bound, "local capacity") == pytest.approx(4 * (math.sqrt(c.r / n) + 0.5 * math.sqrt(tail / n)), rel=1e-6)
+    assert term(bound, "local capacity") == pytest.approx(
+        4 * (math.sqrt(c.r / n) + 0.5 * math.sqrt(tail / n)), rel=1e-6
+    )
     union = 2 * 1 * 2 * (j + 1) * (j + 2) * 2 / delta
     assert term(bound, "confidence") == pytest.approx(math.sqrt(math.log(union) / (2 * n)))
     assert bound.certified

@@ -117,7 +117,14 @@ def compression(
         applies_to=f"the support vector machine of the {d} examples `constants.members` alone, without an offset",
         references=("littlestone1986compression", "floyd1995compression", "langford2005tutorial"),
         constants=CompressionConstants(
-            n, d, machine.errors, tuple(int(i) for i in machine.members), tuple(float(a) for a in machine.dual), reg, machine.off, tried
+            n,
+            d,
+            machine.errors,
+            tuple(int(i) for i in machine.members),
+            tuple(float(a) for a in machine.dual),
+            reg,
+            machine.off,
+            tried,
         ),
         reason=machine.reason,
     )
@@ -291,7 +298,11 @@ def _duals(setting: _Setting, rows: Int[np.ndarray, "c d"]) -> Float[np.ndarray,
     """Coefficients of the machines of several sets; nan where there is none."""
     known, d = setting.known, rows.shape[1]
     signs = known.y[rows]
-    Q = signs[:, :, None] * (known.matrix[rows[:, :, None], rows[:, None, :]] + setting.reg * np.eye(d)) * signs[:, None]
+    Q = (
+        signs[:, :, None]
+        * (known.matrix[rows[:, :, None], rows[:, None, :]] + setting.reg * np.eye(d))
+        * signs[:, None]
+    )
     duals = np.full(rows.shape, np.nan)
     regular = np.linalg.eigvalsh(Q)[:, 0] > d * EPS * np.trace(Q, axis1=1, axis2=2)
     a = np.linalg.solve(Q[regular], np.ones((int(regular.sum()), d, 1)))[:, :, 0]

@@ -87,9 +87,7 @@ def stability(
     _checks.choice("of", of, ("training", "leave-one-out"))
     _checks.choice("form", form, ("best", *_SPREADS, "expected"))
     chosen, delta, tried = named(loss, gamma), _checks.probability("delta", delta), _checks.positive_int("tried", tried)
-    reg, kappa = (
-        _checks.nonnegative(name, value, positive=True) for name, value in (("reg", reg), ("kappa", kappa))
-    )
+    reg, kappa = (_checks.nonnegative(name, value, positive=True) for name, value in (("reg", reg), ("kappa", kappa)))
     M = _checks.nonnegative("M", M, positive=True)
     known = system(K, y, signs=chosen.signs)
     beta = chosen.lipschitz * _change(known.n, kappa, reg, M)
@@ -165,7 +163,9 @@ def _change(n: int, kappa: float, reg: float, M: float) -> float:
 def _labels(y: np.ndarray, M: float) -> Assumption:
     largest = float(np.abs(y).max())
     status = "fails" if largest > M * (1 + 2 * ULP) else "declared"
-    return Assumption("labels", f"|y| <= M, M = {M!r}, for every label", status, f"largest on these data: {largest:.4g}")
+    return Assumption(
+        "labels", f"|y| <= M, M = {M!r}, for every label", status, f"largest on these data: {largest:.4g}"
+    )
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,9 @@ def _trained(known: System, fit: _Fit, loss: Loss) -> float:
     n, answers = known.n, known.matrix @ fit.dual
     sums = np.abs(known.matrix) @ np.abs(fit.dual)
     # |K (a - exact a)| <= |y - (K + reg) a|, and K as computed is off by its rounding
-    off = (fit.left + known.rounding * float(np.linalg.norm(fit.dual))) / math.sqrt(n) + 2 * n * EPS * float(sums.mean())
+    off = (fit.left + known.rounding * float(np.linalg.norm(fit.dual))) / math.sqrt(n) + 2 * n * EPS * float(
+        sums.mean()
+    )
     return min(1.0, (float(np.mean(loss.value(answers, known.y))) + loss.lipschitz * off) * (1 + 2 * n * EPS))
 
 

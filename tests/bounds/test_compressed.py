@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import math
 
@@ -13,13 +12,13 @@ import scipy.optimize
 import scipy.stats
 
 from ntkseq import gram, kernels
+from ntkseq.bounds import compressed as module
 from ntkseq.bounds import compression
 from ntkseq.bounds.svm import hard_margin
 from ntkseq.bounds.system import system
 from ntkseq.grams.base import DenseGram
 from tests.bounds import risk_worlds
 
-module = importlib.import_module("ntkseq.bounds.compression")  # ntkseq.bounds.compression itself is the function
 pytestmark = pytest.mark.usefixtures("x64")
 
 
