@@ -30,7 +30,7 @@ def compression(
     delta: float = 0.05,
     tried: int = 1,
 ) -> Bound[CompressionConstants]:
-    """Bound the classification error of the support vector machine of d examples by its errors on the others, rigorously.
+    """Bound the classification error of the support vector machine of d examples by the others, rigorously.
 
     The machine of a set I of examples is f_I, the function of least norm with y_i f(x_i) >= 1 on I (reg > 0: with
     squared hinge losses, K + reg in place of K), without an offset. It is a function of the examples in I alone, so the
@@ -117,14 +117,7 @@ def compression(
         applies_to=f"the support vector machine of the {d} examples `constants.members` alone, without an offset",
         references=("littlestone1986compression", "floyd1995compression", "langford2005tutorial"),
         constants=CompressionConstants(
-            n,
-            d,
-            machine.errors,
-            tuple(int(i) for i in machine.members),
-            tuple(float(a) for a in machine.dual),
-            reg,
-            machine.off,
-            tried,
+            n, d, machine.errors, tuple(machine.members.tolist()), tuple(machine.dual.tolist()), reg, machine.off, tried
         ),
         reason=machine.reason,
     )
@@ -211,8 +204,8 @@ def _refused(reason: str) -> _Machine:
 
 
 _SINGULAR = (
-    "the machine of these members is not known to exist: K + reg on them cannot be told from a singular matrix, or they "
-    "cannot be separated; use reg > 0, other members, or compute K in float64"
+    "the machine of these members is not known to exist: K + reg on them cannot be told from a singular matrix, or "
+    "they cannot be separated; use reg > 0, other members, or compute K in float64"
 )
 
 

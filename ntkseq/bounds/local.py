@@ -185,7 +185,7 @@ def _tails(known: System, kappa: float, log: float) -> tuple[np.ndarray, float]:
 
 
 def _fixed_point(known: System, B: float) -> float:
-    """r with r^2 = 2/n sum_i min(r, B^2 l_i/n) of the sample: the least over h of the root of r^2 = 2/n (r h + tail)."""
+    """r with r^2 = 2/n sum_i min(r, B^2 l_i/n) of the sample: the least root over h of r^2 = 2/n (r h + tail)."""
     n, values = known.n, np.maximum(np.sort(np.asarray(known.spectrum.values))[::-1], 0.0)
     behind = np.append(np.cumsum(values[::-1])[::-1], 0.0) / n
     h = np.arange(n + 1.0) / n

@@ -62,8 +62,8 @@ def stability(
             labels -1/+1, which bounds the classification error.
         gamma: the margin of loss="margin", fixed beforehand; None: 1.
         of: "training" or "leave-one-out", the losses that are measured.
-        form: of the spread, "best", "bounded differences" or "second moment"; or "expected", 2 beta or beta alone, which
-            bounds the mean over samples of E l(f) minus the mean of the losses, and nothing of this sample.
+        form: of the spread, "best", "bounded differences" or "second moment"; or "expected", 2 beta or beta alone,
+            which bounds the mean over samples of E l(f) minus the mean of the losses, and nothing of this sample.
         delta: the probability that the bound fails.
         tried: how many kernels, ridges, losses or margins were looked at with these data.
 

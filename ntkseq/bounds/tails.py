@@ -18,7 +18,7 @@ def log_tail(k: int, m: int, p: float) -> float:
     each = logs[0] - logs[1] - logs[2] + j * hit + (m - j) * miss
     top = float(each.max())
     total = top + math.log(float(np.exp(each - top).sum()))
-    # each of the logarithms is off by a few eps of itself, their sum by a few eps of what it adds, and k terms are added
+    # each of the logarithms is off by a few eps of itself, their sum by a few eps of what it adds, of k terms
     size = 3.0 * float(logs[0]) + m * (abs(hit) + abs(miss)) + k + 1.0
     return min(0.0, total + 16.0 * EPS * size)
 

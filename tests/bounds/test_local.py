@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ntkseq.bounds import local as module
 from ntkseq.bounds import local_rademacher, rademacher
 from ntkseq.bounds.system import system
 from ntkseq.grams.base import DenseGram
 from tests.bounds import risk_worlds
 
-module = importlib.import_module("ntkseq.bounds.local")
 pytestmark = pytest.mark.usefixtures("x64")
 
 
