@@ -157,6 +157,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "stability": (bounds.stability, dict(K=A, y=Y, reg=0.1, kappa=2.0, M=1.0, delta=0.1, tried=1)),
     "stability at a margin": (bounds.stability, dict(K=A, y=Y, reg=0.1, kappa=2.0, loss="margin", gamma=1.0, of="leave-one-out", form="expected")),
     "local_rademacher": (bounds.local_rademacher, dict(K=A, y=Y, kappa=2.0, delta=0.1, B0=1.0, reg=0.1, loss="absolute", tried=1)),
+    "benign_overfitting": (bounds.benign_overfitting, dict(K=A, n=1, noise=0.1, norm=1.0, b=1.0, constant=1.0, delta=0.1, center=False)),
+    "caponnetto_devito2007": (bounds.caponnetto_devito2007, dict(K=A, reg=0.1, kappa=2.0, norm=1.0, noise=0.1, M=1.0, delta=0.1, decay=2.0)),
     "arora2019": (bounds.arora2019, dict(K=A, y=Y, delta=0.1, constant=1.0)),
     "cao_gu2019": (bounds.cao_gu2019, dict(K=A, y=Y, delta=0.1, constant=1.0, depth=2)),
     "du2019": (bounds.du2019, dict(K=A, y=Y, eta=0.1, steps=3)),

@@ -14,6 +14,7 @@ from ntkseq.bounds.local import local_rademacher
 from ntkseq.bounds.maml import maml_lower, maml_sides, maml_upper
 from ntkseq.bounds.meta_learning import meta_kernel
 from ntkseq.bounds.networks import arora2019, cao_gu2019
+from ntkseq.bounds.rates import benign_overfitting, caponnetto_devito2007
 from ntkseq.bounds.recurrent import allen_zhu_li2019, panigrahi_goyal2021, wang_shen2021
 from ntkseq.bounds.stable import stability
 from ntkseq.bounds.steps import rademacher_each_step, rademacher_steps
@@ -30,7 +31,9 @@ __all__ = [
     "attention_norm",
     "attention_rank",
     "attention_schatten",
+    "benign_overfitting",
     "cao_gu2019",
+    "caponnetto_devito2007",
     "compression",
     "du2019",
     "edelman2022",

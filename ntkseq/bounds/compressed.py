@@ -61,7 +61,7 @@ def compression(
         ValueError: labels other than -1/+1; members that are no row numbers, or repeat; options that do not fit.
 
     Reference: littlestone1986compression, floyd1995compression; langford2005tutorial for the exact tail;
-        risk-bounds.1 to 4.
+        risk_bounds.1 to 4.
 
     Example:
         >>> import numpy as np
@@ -154,7 +154,7 @@ class _Setting:
     log_delta: float  # of delta/tried
 
     def level(self, d: int) -> float:
-        """log of the failure that is left to one set of d examples, (risk-bounds.2), rounded down."""
+        """log of the failure that is left to one set of d examples, (risk_bounds.2), rounded down."""
         union = math.log((d + 1) * (d + 2)) + log_choose(self.known.n, d)
         return self.log_delta - union - 8.0 * EPS * (union + abs(self.log_delta))
 
@@ -173,7 +173,7 @@ class _Machine:
 
 
 def _machine(setting: _Setting, members: np.ndarray | str) -> _Machine:
-    """f_I with the errors outside I that the exact one has at most; (risk-bounds.3)."""
+    """f_I with the errors outside I that the exact one has at most; (risk_bounds.3)."""
     if isinstance(members, str):
         return _refused(members)
     known, n, d = setting.known, setting.known.n, len(members)

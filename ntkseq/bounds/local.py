@@ -63,7 +63,7 @@ def local_rademacher(
     Raises:
         ValueError: shapes or options that do not fit.
 
-    Reference: bartlett2005local, mendelson2003kernel, for the ingredients; constants: risk-bounds.11 to 16.
+    Reference: bartlett2005local, mendelson2003kernel, for the ingredients; constants: risk_bounds.11 to 16.
 
     Example:
         >>> import numpy as np
@@ -128,7 +128,7 @@ def local_rademacher(
         assumptions=tuple(assumptions),
         delta=delta,
         applies_to="the kernel predictor with these coefficients (not a network of finite width)",
-        references=("bartlett2005local", "mendelson2003kernel", "bartlett2002rademacher"),
+        references=("bartlett2005local", "mendelson2003kernel", "bartlett2002rademacher", "hoeffding1963"),
         constants=LocalConstants(known.n, norm, i, B0, h, r, tail, star, reg, kappa, tried),
         reason=reason,
     )
@@ -163,14 +163,14 @@ class LocalConstants(Constants):
 
 
 def _tails(known: System, kappa: float, log: float) -> tuple[np.ndarray, float]:
-    """Upper estimates of tail_h for h = 0, .., n - 1, and of sup over |g| = 1 of E g^2 - mean g^2; (risk-bounds.13).
+    """Upper estimates of tail_h for h = 0, .., n - 1, and of sup over |g| = 1 of E g^2 - mean g^2; (risk_bounds.13).
 
     `log` is that of tried/delta. The events behind them fail with probability delta/(2 tried) at most.
     """
     n, top = known.n, kappa * kappa
     share = math.log(6) + log
     spread = top
-    if n > 1:  # (risk-bounds.14)
+    if n > 1:  # (risk_bounds.14)
         off = known.matrix - np.diag(np.diagonal(known.matrix))
         size = max(0.0, float(np.linalg.norm(off)) * (1 - n * EPS) - math.sqrt(n) * known.rounding)
         alike = (size / top) ** 2 / (n * (n - 1)) - math.sqrt(share / (2 * (n // 2)))

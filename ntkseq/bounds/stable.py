@@ -76,7 +76,7 @@ def stability(
             not fit.
 
     Reference: bousquet2002stability; feldman2018stability, for the order of the second moment; constants:
-        risk-bounds.5 to 10. Beside: bousquet2020sharper.
+        risk_bounds.5 to 10. Beside: bousquet2020sharper.
 
     Example:
         >>> import numpy as np
@@ -99,7 +99,7 @@ def stability(
         quantity = f"mean over samples of {chosen.risk()} - {measured.formula}"
         terms = (_drift(beta, of, fit), dataclasses.replace(measured, counted=False))
     else:
-        # f as computed is at most this far from the exact one, anywhere: (risk-bounds.9)
+        # f as computed is at most this far from the exact one, anywhere: (risk_bounds.9)
         solved = chosen.lipschitz * kappa * fit.left / (2.0 * math.sqrt(reg)) * _UP
         words = "L kappa |y - (K + reg) a|/(2 sqrt(reg))"
         quantity = chosen.risk()
@@ -154,7 +154,7 @@ class StabilityConstants(Constants):
 
 
 def _change(n: int, kappa: float, reg: float, M: float) -> float:
-    """What leaving one of n examples out changes of f(x), at most, rounded up; (risk-bounds.7)."""
+    """What leaving one of n examples out changes of f(x), at most, rounded up; (risk_bounds.7)."""
     t = kappa * kappa / reg
     reach = t / (1.0 + t) if t <= 1.0 else 0.5 * math.sqrt(t)
     return M * reach * (1.0 + 0.5 * math.sqrt(t) * math.sqrt(n - 1.0)) * _UP
@@ -192,7 +192,7 @@ def _bounded_differences(n: int, beta: float, log: float) -> float:
 
 
 def _second_moment(n: int, beta: float, log: float) -> float:
-    """(risk-bounds.10); exp(log) = tried/delta may leave the range."""
+    """(risk_bounds.10); exp(log) = tried/delta may leave the range."""
     variance = 0.25 / n + 4 * beta * beta
     odds = math.expm1(log) if log < 700 else math.inf
     return math.sqrt(variance * odds) * _UP

@@ -314,6 +314,8 @@ WHOLE = concepts.WholeSequence("sin", np.eye(3)[:2] / math.sqrt(2), start=1)
 ESTIMATES: dict[str, Callable[[], Bound]] = {
     "arora2019": lambda: bounds.arora2019(TWO, SIGNS),
     "cao_gu2019": lambda: bounds.cao_gu2019(TWO, SIGNS),
+    "benign_overfitting": lambda: bounds.benign_overfitting(np.eye(9), n=2, noise=0.1, norm=1.0),
+    "caponnetto_devito2007": lambda: bounds.caponnetto_devito2007(TWO, reg=1.0, kappa=1.0, norm=1.0, noise=0.1, M=1.0),
     "meta_kernel": lambda: bounds.meta_kernel(TWO, SIGNS[:, None], kind="recalled"),
     "maml_upper": lambda: bounds.maml_upper(KNOWN, 1000, form="paper"),
     "maml_lower": lambda: bounds.maml_lower(KNOWN, 1000, form="paper"),
