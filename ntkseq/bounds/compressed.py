@@ -68,7 +68,7 @@ def compression(
         >>> y = np.where(np.arange(400) % 20 == 0, -1.0, 1.0)
         >>> bound = compression(np.ones((400, 400)), y, reg=1.0)
         >>> print(bound.constants.size, bound.verdict)
-        1 P(sign f(x) != y) <= 0.1087 with probability at least 0.95
+        1 P(sign f(x) != y) <= 0.1099 with probability at least 0.95
     """
     reg, delta = _checks.nonnegative("reg", reg), _checks.probability("delta", delta)
     tried = _checks.positive_int("tried", tried)

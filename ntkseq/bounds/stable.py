@@ -82,7 +82,7 @@ def stability(
         >>> import numpy as np
         >>> bound = stability(np.ones((900, 900)), 0.3 * np.ones(900), reg=900.0, kappa=1.0, M=0.3)
         >>> print(bound.verdict)
-        E min(1, |f(x) - y|) <= 0.2249 with probability at least 0.95
+        E min(1, |f(x) - y|) <= 0.2238 with probability at least 0.95
     """
     _checks.choice("of", of, ("training", "leave-one-out"))
     _checks.choice("form", form, ("best", *_SPREADS, "expected"))
