@@ -159,6 +159,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "local_rademacher": (bounds.local_rademacher, dict(K=A, y=Y, kappa=2.0, delta=0.1, B0=1.0, reg=0.1, loss="absolute", tried=1)),
     "benign_overfitting": (bounds.benign_overfitting, dict(K=A, n=1, noise=0.1, norm=1.0, b=1.0, constant=1.0, delta=0.1, center=False)),
     "caponnetto_devito2007": (bounds.caponnetto_devito2007, dict(K=A, reg=0.1, kappa=2.0, norm=1.0, noise=0.1, M=1.0, delta=0.1, decay=2.0)),
+    "tu_he_tao2020": (bounds.tu_he_tao2020, dict(U=np.ones((3, 2)), W=np.eye(3), V=np.ones((2, 3)), x=X, y=[0, 1, 1, 0], gamma=1.0, delta=0.1)),
     "arora2019": (bounds.arora2019, dict(K=A, y=Y, delta=0.1, constant=1.0)),
     "cao_gu2019": (bounds.cao_gu2019, dict(K=A, y=Y, delta=0.1, constant=1.0, depth=2)),
     "du2019": (bounds.du2019, dict(K=A, y=Y, eta=0.1, steps=3)),

@@ -19,6 +19,7 @@ from ntkseq.bounds.recurrent import allen_zhu_li2019, panigrahi_goyal2021, wang_
 from ntkseq.bounds.stable import stability
 from ntkseq.bounds.steps import rademacher_each_step, rademacher_steps
 from ntkseq.bounds.trajectory import Trajectory, learning_speed
+from ntkseq.bounds.tu_he_tao import tu_he_tao2020
 
 __all__ = [
     "Assumption",
@@ -57,5 +58,6 @@ __all__ = [
     "target_risk",
     "trauger_tewari2024",
     "truong2024",
+    "tu_he_tao2020",
     "wang_shen2021",
 ]

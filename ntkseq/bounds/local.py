@@ -14,7 +14,7 @@ from ntkseq._types import ArrayLike, GramLike
 from ntkseq.bounds.assumptions import beforehand, ceiling
 from ntkseq.bounds.losses import named
 from ntkseq.bounds.system import EPS, System, system
-from ntkseq.bounds.uniform import measured, multiple, ridge_dual
+from ntkseq.bounds.uniform import measured, moderate, multiple, ridge_dual
 
 _UP = 1.0 + 64.0 * EPS  # of a few dozen float64 operations
 
@@ -74,8 +74,8 @@ def local_rademacher(
         (1, True)
     """
     chosen, delta = named(loss, gamma), _checks.probability("delta", delta)
-    B0, reg = _checks.nonnegative("B0", B0, positive=True), _checks.nonnegative("reg", reg)
-    kappa, tried = _checks.nonnegative("kappa", kappa, positive=True), _checks.positive_int("tried", tried)
+    B0, reg = moderate("B0", B0), _checks.nonnegative("reg", reg)
+    kappa, tried = moderate("kappa", kappa), _checks.positive_int("tried", tried)
     known = system(K, y, signs=chosen.signs)
     log = math.log(tried) - math.log(delta)
     dual = ridge_dual(known, known.y, reg)
@@ -87,15 +87,18 @@ def local_rademacher(
         training, norm = fit.mean_loss(chosen, known.y), math.sqrt(fit.norm_squared)
         i = multiple(norm, B0)
         B = i * B0
-        largest = (kappa * B) ** 2
+        largest = kappa * B * (kappa * B)
         wanted = (fit.mean_square + norm**2 * moved) * _UP
-        j = max(0, math.floor(2 * math.log2(largest / wanted) - 1e-9)) if wanted > 0 else 0
+        ratio = largest / wanted if wanted > 0 else 1.0
+        j = math.floor(2 * math.log2(ratio) - 1e-9) if 1.0 < ratio < math.inf else 0
+        j = max(0, min(j, 1000))
         r = largest * 2.0 ** (-j / 2)
         sizes = np.sqrt(r * np.arange(known.n) / known.n) + B * np.sqrt(tails / known.n)
         h = int(np.argmin(sizes))
         capacity, tail = 2 * chosen.lipschitz * float(sizes[h]) * _UP, float(tails[h])
         union = math.log(2) + math.log(i * (i + 1)) + math.log((j + 1) * (j + 2)) + log
         sure = math.sqrt(union / (2 * known.n)) * _UP
+        reason = "" if math.isfinite(capacity) else "numbers leave the range of float64: give K other units"
     star = _fixed_point(known, i * B0)
     slope = "2" if chosen.lipschitz == 1 else f"{2 * chosen.lipschitz:g}"
     terms = (

@@ -37,7 +37,7 @@ def benign_overfitting(
 
     with s_i the eigenvalues of the covariance, r_k = sum_{i>k} s_i / s_{k+1}, R_k = (sum_{i>k} s_i)^2 /
     sum_{i>k} s_i^2, and k* the least with r_k >= b n. The last term is small where few directions lead and many, of
-    equal size, are left to hide the noise: overfitting is benign. c and b are universal and not known; 1 stands for both.
+    equal size, are left to hide the noise: overfitting is benign. c and b are not known; 1 stands for both.
 
     The eigenvalues are those of K/N of N examples. r_k is then at most N - k: to see k*, N must be a multiple of n.
 

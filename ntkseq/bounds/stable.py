@@ -17,7 +17,7 @@ from ntkseq.bounds.assumptions import EPS as ULP
 from ntkseq.bounds.assumptions import beforehand, ceiling
 from ntkseq.bounds.losses import Loss, named
 from ntkseq.bounds.system import EPS, System, system
-from ntkseq.bounds.uniform import ridge_dual
+from ntkseq.bounds.uniform import moderate, ridge_dual
 
 _UP = 1.0 + 32.0 * EPS  # of a dozen float64 operations
 
@@ -87,7 +87,7 @@ def stability(
     _checks.choice("of", of, ("training", "leave-one-out"))
     _checks.choice("form", form, ("best", *_SPREADS, "expected"))
     chosen, delta, tried = named(loss, gamma), _checks.probability("delta", delta), _checks.positive_int("tried", tried)
-    reg, kappa = (_checks.nonnegative(name, value, positive=True) for name, value in (("reg", reg), ("kappa", kappa)))
+    reg, kappa = _checks.nonnegative("reg", reg, positive=True), moderate("kappa", kappa)
     M = _checks.nonnegative("M", M, positive=True)
     known = system(K, y, signs=chosen.signs)
     beta = chosen.lipschitz * _change(known.n, kappa, reg, M)
@@ -126,8 +126,8 @@ def stability(
         delta=None if form == "expected" else delta,
         applies_to="kernel ridge regression with these coefficients (not a network of finite width)",
         references=("bousquet2002stability", "feldman2018stability", "bousquet2020sharper"),
-        constants=StabilityConstants(known.n, beta, kappa**2 / reg, reg, kappa, M, form, tried),
-        reason=fit.reason,
+        constants=StabilityConstants(known.n, beta, kappa * kappa / reg, reg, kappa, M, form, tried),
+        reason=fit.reason or ("" if math.isfinite(beta) else "beta leaves the range of float64: pass a larger reg"),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
+from ntkseq import _checks
 from ntkseq.bounds.losses import Loss
 from ntkseq.bounds.system import EPS, System
 from ntkseq.predictors.kernel_ridge import factorise
@@ -27,6 +28,18 @@ def confidence(i: float, tried: int, delta: float, n: int, *, ceiling: bool) -> 
 
 MOST = 1e100
 """Steps of the grid of the norm."""
+
+
+def moderate(name: str, value: object) -> float:
+    """Check a positive number whose square stays in the range of float64.
+
+    Raises:
+        ValueError: not a number in [1e-100, 1e100].
+    """
+    number = _checks.nonnegative(name, value, positive=True)
+    if not 1e-100 <= number <= 1e100:
+        raise ValueError(f"{name} must lie in [1e-100, 1e100]; got {number!r}. Give K other units.")
+    return number
 
 
 def multiple(norm: float, B0: float) -> float:

@@ -323,6 +323,7 @@ ESTIMATES: dict[str, Callable[[], Bound]] = {
     "edelman2022": lambda: bounds.edelman2022(HEAD, 100, 3, Bx=1.0),
     "trauger_tewari2024": lambda: bounds.trauger_tewari2024(HEAD, 100),
     "truong2024": lambda: bounds.truong2024(HEAD, 100),
+    "tu_he_tao2020": lambda: bounds.tu_he_tao2020(np.eye(3), np.eye(3), np.eye(3), X, np.array([0, 1, 2, 0])),
     "sakai_imaizumi2026": lambda: bounds.sakai_imaizumi2026(HEAD, 100),
     "allen_zhu_li2019": lambda: bounds.allen_zhu_li2019(TARGET, X, Y),
     "wang_shen2021": lambda: bounds.wang_shen2021(TARGET, X, Y),
