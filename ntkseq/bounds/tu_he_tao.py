@@ -61,6 +61,7 @@ def tu_he_tao2020(
     """
     gamma, delta = _checks.nonnegative("gamma", gamma, positive=True), _checks.probability("delta", delta)
     weights = _weights(U, W, V)
+    _checks.outside("x", x, "")
     sequences = np.asarray(_checks.sequences("x", x)[0], np.float64)
     (n, t, d), k = sequences.shape, len(weights[2])
     if d != weights[0].shape[1]:
