@@ -54,7 +54,7 @@ def tu_he_tao2020(
 
     Example:
         >>> import numpy as np
-        >>> x = np.random.default_rng(0).standard_normal((50, 2, 2))
+        >>> x = np.random.default_rng(0).standard_normal((50, 2, 2), np.float32)
         >>> bound = tu_he_tao2020(np.eye(2), 0.1 * np.eye(2), np.eye(2), x, np.arange(50) % 2)
         >>> bound.certified, bound.vacuous
         (False, True)
