@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Entry(NamedTuple):
-    kind: str
-    authors: str
-    title: str
-    year: int
-    venue: str  # journal, book title, or publisher of a book; "" for a preprint
-    arxiv: str = ""
-
+from ntkseq._entries import Entry
+from ntkseq._learning_theory import ENTRIES as LEARNING_THEORY
 
 VENUE = {"article": "journal", "inproceedings": "booktitle", "book": "publisher"}
 _NEURIPS = "Advances in Neural Information Processing Systems"
@@ -52,54 +43,6 @@ ENTRIES = {
     ),
     "yang2020tp2": Entry(
         "misc", "Yang, Greg", "Tensor Programs {II}: Neural Tangent Kernel for Any Architecture", 2020, "", "2006.14548"
-    ),
-    "maurer2004": Entry("article", "Maurer, Andreas", "A Note on the {PAC} {Bayesian} Theorem", 2004, "arXiv cs/0411099"),
-    "seeger2002": Entry(
-        "article",
-        "Seeger, Matthias",
-        "{PAC-Bayesian} Generalisation Error Bounds for {Gaussian} Process Classification",
-        2002,
-        "Journal of Machine Learning Research",
-    ),
-    "catoni2007": Entry(
-        "book",
-        "Catoni, Olivier",
-        "{PAC-Bayesian} Supervised Classification: The Thermodynamics of Statistical Learning",
-        2007,
-        "Institute of Mathematical Statistics",
-    ),
-    "langford2005tutorial": Entry(
-        "article",
-        "Langford, John",
-        "Tutorial on Practical Prediction Theory for Classification",
-        2005,
-        "Journal of Machine Learning Research",
-    ),
-    "ambroladze2006": Entry(
-        "inproceedings",
-        "Ambroladze, Amiran and Parrado-Hern{\\'a}ndez, Emilio and Shawe-Taylor, John",
-        "Tighter {PAC-Bayes} Bounds",
-        2006,
-        _NEURIPS,
-    ),
-    "langford2002margins": Entry(
-        "inproceedings", "Langford, John and Shawe-Taylor, John", "{PAC-Bayes} \\& Margins", 2002, _NEURIPS
-    ),
-    "mhammedi2019": Entry(
-        "inproceedings",
-        "Mhammedi, Zakaria and Gr{\\\"u}nwald, Peter and Guedj, Benjamin",
-        "{PAC-Bayes} Un-Expected {Bernstein} Inequality",
-        2019,
-        _NEURIPS,
-        "1905.13367",
-    ),
-    "masegosa2020": Entry(
-        "inproceedings",
-        "Masegosa, Andr{\\'e}s R. and Lorenzen, Stephan S. and Igel, Christian and Seldin, Yevgeny",
-        "Second Order {PAC-Bayesian} Bounds for the Weighted Majority Vote",
-        2020,
-        _NEURIPS,
-        "2007.13532",
     ),
     "bartlett2002rademacher": Entry(
         "article",
@@ -440,4 +383,5 @@ ENTRIES = {
         2005,
         "Neural Computation",
     ),
+    **LEARNING_THEORY,
 }

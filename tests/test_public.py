@@ -27,11 +27,12 @@ SURFACE = {
     ],
     "ntkseq.bounds": [
         "Assumption", "AttentionHead", "Bound", "Term", "Trajectory", "allen_zhu_li2019", "arora2019",
-        "attention_norm", "attention_rank", "attention_schatten", "cao_gu2019", "du2019", "edelman2022",
-        "effective_rank_capacity", "every_step_risk", "frozen_attention", "learning_speed", "maml_lower",
-        "maml_sides", "maml_upper", "margin", "meta_kernel", "panigrahi_goyal2021", "rademacher",
-        "rademacher_each_step", "rademacher_steps", "sakai_imaizumi2026", "sample_size", "target_risk",
-        "trauger_tewari2024", "truong2024", "wang_shen2021",
+        "attention_norm", "attention_rank", "attention_schatten", "benign_overfitting", "cao_gu2019",
+        "caponnetto_devito2007", "compression", "du2019", "edelman2022",
+        "effective_rank_capacity", "every_step_risk", "frozen_attention", "learning_speed", "local_rademacher",
+        "maml_lower", "maml_sides", "maml_upper", "margin", "meta_kernel", "panigrahi_goyal2021", "rademacher",
+        "rademacher_each_step", "rademacher_steps", "sakai_imaizumi2026", "sample_size", "stability", "target_risk",
+        "trauger_tewari2024", "truong2024", "tu_he_tao2020", "wang_shen2021",
     ],
     "ntkseq.cells": ["Cell", "Elman", "GRU", "LRU", "LSTM", "S4D"],
     "ntkseq.concepts": [

@@ -6,21 +6,26 @@ from ntkseq.bounds.attention_capacity import effective_rank_capacity
 from ntkseq.bounds.attention_frozen import frozen_attention
 from ntkseq.bounds.attention_head import AttentionHead
 from ntkseq.bounds.attention_theorems import edelman2022, sakai_imaizumi2026, trauger_tewari2024, truong2024
+from ntkseq.bounds.compressed import compression
 from ntkseq.bounds.descent import du2019
 from ntkseq.bounds.gibbs_losses import LipschitzLoss
 from ntkseq.bounds.inequalities import Bernstein, Catoni, Kl
 from ntkseq.bounds.kernel import margin, rademacher
 from ntkseq.bounds.known_target import every_step_risk, sample_size, target_risk
+from ntkseq.bounds.local import local_rademacher
 from ntkseq.bounds.maml import maml_lower, maml_sides, maml_upper
 from ntkseq.bounds.meta_learning import meta_kernel
 from ntkseq.bounds.networks import arora2019, cao_gu2019
 from ntkseq.bounds.pac_bayes import pac_bayes
 from ntkseq.bounds.posteriors import Centred, Optimal, Regression
 from ntkseq.bounds.processes import LearnedPrior, Prior
+from ntkseq.bounds.rates import benign_overfitting, caponnetto_devito2007
 from ntkseq.bounds.recurrent import allen_zhu_li2019, panigrahi_goyal2021, wang_shen2021
 from ntkseq.bounds.search import Search
+from ntkseq.bounds.stable import stability
 from ntkseq.bounds.steps import rademacher_each_step, rademacher_steps
 from ntkseq.bounds.trajectory import Trajectory, learning_speed
+from ntkseq.bounds.tu_he_tao import tu_he_tao2020
 
 __all__ = [
     "Assumption",
@@ -43,13 +48,17 @@ __all__ = [
     "attention_norm",
     "attention_rank",
     "attention_schatten",
+    "benign_overfitting",
     "cao_gu2019",
+    "caponnetto_devito2007",
+    "compression",
     "du2019",
     "edelman2022",
     "effective_rank_capacity",
     "every_step_risk",
     "frozen_attention",
     "learning_speed",
+    "local_rademacher",
     "maml_lower",
     "maml_sides",
     "maml_upper",
@@ -62,8 +71,10 @@ __all__ = [
     "rademacher_steps",
     "sakai_imaizumi2026",
     "sample_size",
+    "stability",
     "target_risk",
     "trauger_tewari2024",
     "truong2024",
+    "tu_he_tao2020",
     "wang_shen2021",
 ]

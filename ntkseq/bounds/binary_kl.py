@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.special
 from jaxtyping import Float
 
 EPS = float(np.finfo(np.float64).eps)
@@ -62,24 +61,3 @@ def log_xi(n: int) -> float:
     falling: Float[np.ndarray, " j"] = np.cumprod(1.0 - j / n)
     left = max(0, n - len(j)) * float(falling[-1])  # terms that were left out, each at most the last
     return math.log1p(math.fsum(falling.tolist()) + left) + 4 * EPS * len(j)
-
-
-def binomial_inverse(wrong: int, n: int, log_price: float) -> float:
-    """The largest p at which `wrong` or fewer errors of n have probability at least exp(-log_price), rounded upwards.
-
-    The upper end of Clopper and Pearson, from the quantile of the beta distribution.
-
-    Reference: langford2005tutorial, Theorem 3.3; (pac-bayes.4).
-
-    Example:
-        >>> binomial_inverse(0, 100, math.log(20)) <= 0.0296
-        True
-    """
-    if wrong >= n:
-        return 1.0
-    p = float(scipy.special.betainccinv(wrong + 1.0, float(n - wrong), math.exp(-log_price)))
-    # the tail falls in p: step outwards until it is below the price with room for the rounding of the tail itself
-    step = 1e-14
-    while p < 1.0 and scipy.special.betaincc(wrong + 1.0, n - wrong, p) * (1 + 1e-11) > math.exp(-log_price):
-        p, step = min(1.0, p * (1 + step)), 2 * step
-    return min(1.0, p * (1 + 1e-13))

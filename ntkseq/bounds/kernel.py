@@ -15,8 +15,8 @@ from ntkseq._types import ArrayLike, GramLike
 from ntkseq.bounds.assumptions import beforehand, ceiling
 from ntkseq.bounds.losses import Loss, at_margin, named
 from ntkseq.bounds.svm import hard_margin
-from ntkseq.bounds.system import EPS, System, system
-from ntkseq.bounds.uniform import confidence, multiple, ridge_dual
+from ntkseq.bounds.system import System, system
+from ntkseq.bounds.uniform import confidence, measured, multiple, ridge_dual
 
 
 def rademacher(
@@ -198,14 +198,9 @@ def _uniform(
     if isinstance(dual, str):
         norm_squared = training = norm = i = math.nan
     else:
-        absolute = np.abs(known.matrix)
-        size, fitted = float(np.linalg.norm(dual)), known.matrix @ dual
-        # exact K = computed K + E, |E| <= rounding; and the float64 sums below are off by n eps of their absolute terms
-        terms = absolute @ np.abs(dual)
-        norm_squared = float(dual @ fitted) + known.rounding * size**2 + 2 * n * EPS * float(np.abs(dual) @ terms)
-        off = n * EPS * float(np.mean(terms)) + known.rounding * size / math.sqrt(n)  # mean |f_i| error
-        norm = math.sqrt(max(norm_squared, 0.0))
-        training = min(1.0, float(np.mean(loss.value(fitted, known.y))) + loss.lipschitz * off)
+        fit = measured(known, dual)
+        norm_squared, norm = fit.norm_squared, math.sqrt(fit.norm_squared)
+        training = fit.mean_loss(loss, known.y)
         i = multiple(norm, options.B0)
     slope = "2" if loss.lipschitz == 1 else f"{2 * loss.lipschitz:g}"
     grid = i * options.B0

@@ -14,13 +14,14 @@ from ntkseq import _checks
 from ntkseq._bound import Assumption, Bound, Constants, Term
 from ntkseq._types import ArrayLike, GramLike
 from ntkseq.bounds.assumptions import beforehand
-from ntkseq.bounds.binary_kl import binomial_inverse, kl_inverse
+from ntkseq.bounds.binary_kl import kl_inverse
 from ntkseq.bounds.gibbs_losses import Argmax, Clipped, Gaussians, GibbsLoss, ZeroOne
 from ntkseq.bounds.gibbs_predictor import GibbsPredictor
 from ntkseq.bounds.inequalities import Inequality, as_inequalities
 from ntkseq.bounds.posteriors import Centred, Form, Optimal, Problem, Regression, Statement, as_choice, choose
 from ntkseq.bounds.processes import LearnedPrior, Prior, Process
 from ntkseq.bounds.system import System, system
+from ntkseq.bounds.tails import binomial_upper
 
 MARGINS = (0.5, 1.0, 1.5, 2.0, 3.0)
 """Margins for the mean predictor, in standard deviations of the prior; it pays for the choice."""
@@ -210,7 +211,7 @@ def of_prior(process: Process, scale: float, loss: GibbsLoss, predictor: str, pr
     form = Form("the prior itself", loss, 1.0 if predictor == "gibbs" or scale == 0 else 2.0)
     if scale == 0 and count == n and isinstance(loss, (ZeroOne, Argmax)):
         wrong = int(np.sum(loss.upper(f, y) > 0.25))  # 0 or 1 each, 1 where rounding leaves it open
-        value, q = binomial_inverse(wrong, n, price), wrong / n
+        value, q = binomial_upper(wrong, n, -price), wrong / n
     else:
         q, _ = form.means(f, y, nothing, process.weights)
         value = form.factor * kl_inverse(q, price / count * (1 + 1e-14))

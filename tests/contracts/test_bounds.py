@@ -23,7 +23,7 @@ from ntkseq.activations import LeakyRelu
 from ntkseq.bounds import AttentionHead, Bound
 from ntkseq.concepts import series
 from ntkseq.norms import Tokens
-from tests.bounds import worlds
+from tests.bounds import risk_worlds, worlds
 
 Draw = tuple[Bound, float]  # the bound, and the truth of its quantity
 RNN = kernels.Recurrent.preset("allen-zhu-li")
@@ -43,6 +43,16 @@ WRONG, OFF = 0.2, 0.2 * 1.0 + 0.8 * 0.4  # the share of wrong signs, and E min(1
 def coin(bound: Callable[..., Bound], truth: float, **options: Any) -> Draw:
     n = len(COIN)
     return bound(np.ones((n, n)), COIN, reg=0.1, kappa=1.0, B0=0.6, **options), truth
+
+
+def compressed_coin() -> Draw:
+    return bounds.compression(np.ones((600, 600)), COIN, reg=0.1), WRONG
+
+
+def stable_coin() -> Draw:
+    n, reg, labels = 600, 600.0, 0.3 * COIN
+    f = labels.sum() / (n + reg)
+    return bounds.stability(np.ones((n, n)), labels, reg=reg, kappa=1.0, M=0.3), 0.8 * abs(f - 0.3) + 0.2 * abs(f + 0.3)
 
 
 def coin_of_steps() -> Draw:
@@ -227,6 +237,18 @@ ROWS = {
         partial(played, worlds.process), lambda: (bounds.pac_bayes(np.ones((600, 600)), COIN), WRONG), 1.5,
         lambda: bounds.pac_bayes(np.zeros((3, 3)), np.ones(3)),
     ),
+    "compression": Row(
+        partial(played, risk_worlds.compressed), compressed_coin, 1.4,
+        lambda: bounds.compression(TWO, SIGNS, members=[0, 1]),
+    ),
+    "stability": Row(
+        partial(played, partial(risk_worlds.fitted, which="stability")), stable_coin, 1.5,
+        lambda: bounds.stability(TWO, SIGNS, reg=0.1, kappa=1.0),
+    ),
+    "local_rademacher": Row(
+        partial(played, partial(risk_worlds.fitted, which="local")), partial(coin, bounds.local_rademacher, OFF), 1.6,
+        lambda: bounds.local_rademacher(TWO, SIGNS, kappa=1.0),
+    ),
     "rademacher_steps": Row(
         partial(played, worlds.every_step), coin_of_steps, 1.6,
         lambda: bounds.rademacher_steps(np.ones((2, 2, 1, 1)), SIGNS[:, None], reg=1.0),
@@ -296,6 +318,8 @@ WHOLE = concepts.WholeSequence("sin", np.eye(3)[:2] / math.sqrt(2), start=1)
 ESTIMATES: dict[str, Callable[[], Bound]] = {
     "arora2019": lambda: bounds.arora2019(TWO, SIGNS),
     "cao_gu2019": lambda: bounds.cao_gu2019(TWO, SIGNS),
+    "benign_overfitting": lambda: bounds.benign_overfitting(np.eye(9), n=2, noise=0.1, norm=1.0),
+    "caponnetto_devito2007": lambda: bounds.caponnetto_devito2007(TWO, reg=1.0, kappa=1.0, norm=1.0, noise=0.1, M=1.0),
     "meta_kernel": lambda: bounds.meta_kernel(TWO, SIGNS[:, None], kind="recalled"),
     "maml_upper": lambda: bounds.maml_upper(KNOWN, 1000, form="paper"),
     "maml_lower": lambda: bounds.maml_lower(KNOWN, 1000, form="paper"),
@@ -303,6 +327,7 @@ ESTIMATES: dict[str, Callable[[], Bound]] = {
     "edelman2022": lambda: bounds.edelman2022(HEAD, 100, 3, Bx=1.0),
     "trauger_tewari2024": lambda: bounds.trauger_tewari2024(HEAD, 100),
     "truong2024": lambda: bounds.truong2024(HEAD, 100),
+    "tu_he_tao2020": lambda: bounds.tu_he_tao2020(np.eye(3), np.eye(3), np.eye(3), X, np.array([0, 1, 2, 0])),
     "sakai_imaizumi2026": lambda: bounds.sakai_imaizumi2026(HEAD, 100),
     "allen_zhu_li2019": lambda: bounds.allen_zhu_li2019(TARGET, X, Y),
     "wang_shen2021": lambda: bounds.wang_shen2021(TARGET, X, Y),
