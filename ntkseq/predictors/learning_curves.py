@@ -1,4 +1,4 @@
-"""How the risk of kernel ridge regression falls with the number of examples: predicted from one spectrum, and measured."""
+"""How the risk of ridge regression falls with the number of examples: predicted from one spectrum, and measured."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def _means(losses: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray, np
 
 
 def _predicted(known: Problem, one: Equivalent, level: float) -> list[tuple[float, float, float, float]]:
-    """Value, lower, upper and rounding of the squared and, for classes, of the zero-one error (risk.7)."""
+    """Value, lower, upper and rounding of the squared and, for classes, of the zero-one error (risk.9)."""
     moved = known.rounding + one.moved
     found = left_out.one_left_out(known, one.kappa, float(known.lowest[0]) + one.low, moved)
     values, errors = found.values, found.errors
@@ -230,7 +230,7 @@ def _predicted(known: Problem, one: Equivalent, level: float) -> list[tuple[floa
 
 
 def _zero_one(known: Problem, one: Equivalent, found: Residuals, level: float) -> tuple[float, float, float, float]:
-    """Each output is normal over draws, its mean y - r and its variance what the inflation adds to the square of r."""
+    """Each output is normal over draws, its mean y - r, its variance what the inflation adds to r^2 (risk.10)."""
     y, r = known.y, found.values
     mean = np.mean(r**2, axis=0)
     losses = left_out.expected_wrong(y, r, np.sqrt((one.inflation - 1.0) * mean))
@@ -251,9 +251,7 @@ def _row(
     known: Problem, losses: np.ndarray, value: float, shift: float, rounding: float, level: float, loss: str
 ) -> tuple[float, float, float, float]:
     alone = left_out.Pairs(0.0, 0.0, 0.0)  # that predictions share examples is seen at m = n only, by `whole`
-    made = estimate(
-        "omniscient", losses, value, shift, alone, rounding, level, 0, known.estimated, "", loss=loss
-    )
+    made = estimate("omniscient", losses, value, shift, alone, rounding, level, 0, known.estimated, "", loss=loss)
     low, high = ends(made, made.standard_error**2)
     return value, low, high, rounding
 

@@ -1,4 +1,4 @@
-"""Residuals of examples that were left out of a ridge fit, one or two at a time, and what rounding of K does to them."""
+"""Residuals of examples left out of a ridge fit, one or two at a time, and what rounding of K does to them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 import scipy.special
 from jaxtyping import Bool, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _provenance
 from ntkseq._types import ArrayLike, GramLike
-from ntkseq.grams.arrays import symmetric
+from ntkseq.grams.arrays import Symmetric, symmetric
+from ntkseq.grams.base import Gram
 from ntkseq.predictors.posterior import why_estimated
 from ntkseq.spectra.dense import dense_spectrum
 
@@ -25,7 +26,7 @@ NODES = 40  # of the quadrature over the value of the true class: exact to 1e-6 
 class Problem:
     """Kernel ridge regression on n examples, by its one eigendecomposition. Made by `problem`.
 
-    K, reg and rounding are divided by a power of two, so that the largest eigenvalue is about 1: residuals do not see it.
+    K, reg and rounding are divided by a power of two that brings them near 1, which residuals do not see.
 
     Attributes:
         values: eigenvalues of K, ascending, those below zero by rounding set to zero.
@@ -69,7 +70,7 @@ class Problem:
         return (self.vectors / (self.values + kappa)) @ self.vectors.T
 
 
-def problem(K: GramLike, y: ArrayLike, reg: float) -> Problem:
+def problem(K: GramLike | Symmetric, y: ArrayLike, reg: float) -> Problem:
     """Decompose K once and check it, the targets and the ridge.
 
     Raises:
@@ -107,8 +108,14 @@ def problem(K: GramLike, y: ArrayLike, reg: float) -> Problem:
         reg=float(np.ldexp(reg, -shift)),
         rounding=rounding + n * _EPS * float(np.abs(values).max()),
         scale=float(np.ldexp(1.0, shift)),
-        estimated=why_estimated(held.gram),
+        estimated=why_estimated(held.gram) or _unknown(held),
     )
+
+
+def _unknown(held: Symmetric) -> str:
+    if isinstance(held.given, Gram) or _provenance.recall(held.given) is not None:
+        return ""
+    return "an array of unknown rounding, counted as rounded once; pass gram(kernel, x)"
 
 
 def encode_classes(y: Float[np.ndarray, "n k"]) -> bool:
@@ -131,7 +138,7 @@ def one_left_out(known: Problem, kappa: float, low: float, moved: float) -> Resi
     """[(K + kappa)^-1 y]_i / [(K + kappa)^-1]_ii, for all i (risk.1).
 
     With B = (K + kappa)^-1, |E| <= moved and b = |(K + kappa + E)^-1|, entry ii of the inverse moves by at most
-    moved (1 + b moved) (B^2)_ii, and that of the coefficients by moved (1 + b moved) |B e_i| |B y| (risk.9).
+    moved (1 + b moved) (B^2)_ii, and that of the coefficients by moved (1 + b moved) |B e_i| |B y| (risk.11).
 
     Args:
         known: the problem.
@@ -202,7 +209,7 @@ def two_left_out(known: Problem, found: Residuals) -> tuple[Pairs, Pairs | None]
         determinant = own[here, None] * own - np.square(row)  # (b, n)
         determinant[same] = 1.0
         if not np.all(determinant > 0):
-            return (Pairs(math.inf, math.inf, math.inf),) * 2
+            return Pairs(math.inf, math.inf, math.inf), Pairs(math.inf, math.inf, math.inf) if known.classes else None
         first = (own[None, :, None] * dual[here, None] - row[..., None] * dual) / determinant[..., None]
         second = (own[here, None, None] * dual - row[..., None] * dual[here, None]) / determinant[..., None]
         for which, loss in enumerate(losses):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import scipy.optimize
@@ -95,4 +96,7 @@ def solve(values: Float[np.ndarray, " n"], reg: float, m: int) -> float:
         return float(np.sum((values + reg) / (values + math.exp(u)))) - m
 
     ends = math.log(least), math.log(most * (1.0 + 1e-9))
-    return reg if excess(ends[0]) <= 0 else math.exp(scipy.optimize.brentq(excess, *ends, xtol=TOLERANCE, rtol=1e-14))
+    if excess(ends[0]) <= 0:
+        return reg
+    root: Any = scipy.optimize.brentq(excess, *ends, xtol=TOLERANCE)
+    return math.exp(root)

@@ -14,7 +14,7 @@ from ntkseq._outward import interval as outward_interval
 from ntkseq._types import ArrayLike, GramLike
 from ntkseq.predictors import left_out
 from ntkseq.predictors.left_out import Pairs, Problem, Residuals
-from ntkseq.predictors.omniscient import Equivalent, equivalent
+from ntkseq.predictors.omniscient import equivalent
 
 ALIKE = "y has one value only: what errors on another would be, these examples do not show"
 OPEN = "the rounding of K leaves it open; compute K in float64, or take a larger reg"
@@ -38,6 +38,8 @@ class RiskEstimate:
         rounding: how far rounding of K and of the arithmetic may have moved the value.
         spread: standard deviation of the loss of one example.
         largest: the largest loss among the examples.
+        share: of the variance of the losses, what the largest one makes. Beyond a half the losses are all but that
+            one example's: where rarer ones are larger still, the interval is too short.
         freedom: degrees of freedom of the interval.
         estimated: why `rounding` is an estimate; empty if it is a bound.
         reason: why the interval says nothing; empty if it does.
@@ -57,6 +59,7 @@ class RiskEstimate:
     rounding: float
     spread: float
     largest: float
+    share: float
     freedom: int
     estimated: str = ""
     reason: str = ""
@@ -83,7 +86,8 @@ class RiskEstimate:
         return {name: finite_or_none(value) for name, value in held.items()} | {"certified": False}
 
     def __repr__(self) -> str:
-        why = f": {self.reason}" if self.reason else ""
+        heavy = f"{self.share:.0%} of the variance is one example's"
+        why = f": {self.reason}" if self.reason else f"; {heavy}" if self.share > 0.5 else ""
         rounding = f", rounding {self.rounding:.1e}{' (an estimate)' if self.estimated else ''}"
         return (
             f"{self.loss} about {self.value:.4g} by {self.method}, {self.level:.3g} interval "
@@ -142,9 +146,7 @@ class PredictedRisk:
         return "\n".join([head, *(f"  {one}" for one in self.estimates)])
 
 
-def predicted_risk(
-    K: GramLike, y: ArrayLike, *, reg: float, level: float = 0.95, tried: int = 1
-) -> PredictedRisk:
+def predicted_risk(K: GramLike, y: ArrayLike, *, reg: float, level: float = 0.95, tried: int = 1) -> PredictedRisk:
     """Predict the risk of `ridge(K, y, reg=reg)` from its training examples alone, by one eigendecomposition.
 
         leave-one-out    mean over i of ([B y]_i / B_ii)^2,                            B = (K + reg)^-1
@@ -267,12 +269,19 @@ def estimate(
         rounding=rounding,
         spread=spread,
         largest=float(np.max(losses)),
+        share=_share(losses),
         freedom=n - 1,
         estimated=estimated,
         reason=reason or ("" if math.isfinite(rounding + shift + pairs.covariance) else OPEN),
     )
     low, high = ends(made, made.standard_error**2)
     return dataclasses.replace(made, lower=low, upper=high)
+
+
+def _share(losses: np.ndarray) -> float:
+    squares = np.square(losses - np.mean(losses))
+    total = float(np.sum(squares))
+    return float(np.max(squares)) / total if total > 0 else 0.0
 
 
 def ends(one: RiskEstimate, variance: float) -> tuple[float, float]:
