@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -160,7 +161,7 @@ def learning_curve(
     n = known.n
     sizes = _sizes(sizes, n)
     found = [equivalent(known, int(m)) for m in sizes]
-    orders = np.asarray(jax.vmap(lambda one: jax.random.permutation(one, n))(jax.random.split(key, draws)))
+    orders = np.asarray(_orders(jax.random.split(key, draws), n))
     measured = _measured(np.ldexp(held.matrix, -int(math.log2(known.scale))), known, sizes, orders)
     predicted = [_predicted(known, one, level) for one in found]
     curves = [
@@ -181,9 +182,14 @@ def learning_curve(
     )
 
 
+@functools.partial(jax.jit, static_argnums=1)
+def _orders(keys: jax.Array, n: int) -> jax.Array:
+    return jax.vmap(lambda key: jax.random.permutation(key, n))(keys)
+
+
 def _sizes(sizes: ArrayLike | None, n: int) -> np.ndarray:
     if sizes is None:
-        return np.unique(np.geomspace(max(1.0, n / 32), max(1.0, 0.8 * n), 8).round().astype(np.int64))
+        return np.unique(np.geomspace(max(1, n / 32), max(1, min(0.8 * n, n - 1)), 8).round().astype(np.int64))
     given = _checks.host("sizes", sizes)
     if given.ndim != 1 or not given.size or given.dtype.kind not in "iu":
         raise ValueError(f"sizes must be a list of integers, numbers of training examples; got {_checks.shown(sizes)}.")
@@ -251,7 +257,8 @@ def _row(
     known: Problem, losses: np.ndarray, value: float, shift: float, rounding: float, level: float, loss: str
 ) -> tuple[float, float, float, float]:
     alone = left_out.Pairs(0.0, 0.0, 0.0)  # that predictions share examples is seen at m = n only, by `whole`
-    made = estimate("omniscient", losses, value, shift, alone, rounding, level, 0, known.estimated, "", loss=loss)
+    alike = left_out.ALIKE if known.alike else ""
+    made = estimate("omniscient", losses, value, shift, alone, rounding, level, 0, known.estimated, alike, loss=loss)
     low, high = ends(made, made.standard_error**2)
     return value, low, high, rounding
 

@@ -18,6 +18,7 @@ from ntkseq.predictors.posterior import why_estimated
 from ntkseq.spectra.dense import dense_spectrum
 
 _EPS = float(np.finfo(np.float64).eps)
+ALIKE = "y has one value only: what errors on another would be, these examples do not show"
 PAIRS = 2**22  # numbers held at once while pairs of examples are left out: 32 MiB
 NODES = 40  # of the quadrature over the value of the true class: exact to 1e-6 for ten classes
 
@@ -54,6 +55,11 @@ class Problem:
     def n(self) -> int:
         """Examples."""
         return len(self.values)
+
+    @property
+    def alike(self) -> bool:
+        """Whether all targets are equal."""
+        return bool(np.all(self.y == self.y[0]))
 
     @property
     def lowest(self) -> Float[np.ndarray, " n"]:

@@ -16,7 +16,6 @@ from ntkseq.predictors import left_out
 from ntkseq.predictors.left_out import Pairs, Problem, Residuals
 from ntkseq.predictors.omniscient import equivalent
 
-ALIKE = "y has one value only: what errors on another would be, these examples do not show"
 OPEN = "the rounding of K leaves it open; compute K in float64, or take a larger reg"
 
 
@@ -195,7 +194,7 @@ def of_problem(known: Problem, level: float) -> PredictedRisk:
     squared, zero_one = left_out.two_left_out(known, found)
     losses, errors = np.mean(found.values**2, axis=1), np.abs(found.errors)
     moved = float(np.mean(2.0 * np.abs(found.values) * errors + errors**2))
-    alike = ALIKE if bool(np.all(known.y == known.y[0])) else ""
+    alike = left_out.ALIKE if known.alike else ""
 
     def made(method: str, terms: np.ndarray, value: float, rounding: float, trained_on: int = n) -> RiskEstimate:
         shift = abs(squared.drift) + abs(value - float(np.mean(losses)))

@@ -49,7 +49,7 @@ def gaussian(x: np.ndarray) -> np.ndarray:
 KERNELS = {"relu, 1": lambda x: relu(x, 1), "relu, 3": lambda x: relu(x, 3), "Gaussian": gaussian}
 
 
-def tables(folder: pathlib.Path, seed: int = 0) -> Iterator[Table]:
+def tables(folder: pathlib.Path, seed: int = 0, most: int = SIZES[-1]) -> Iterator[Table]:
     """Every table with 200 examples or more: two classes as signs, more as one-hot, and their numbers as values."""
     rng = np.random.default_rng(seed)
     for file in sorted((folder / "uci90").glob("*.npz")):
@@ -58,10 +58,12 @@ def tables(folder: pathlib.Path, seed: int = 0) -> Iterator[Table]:
         classes = len(np.unique(labels))
         if len(x) < SIZES[0] or classes > MOST_CLASSES:
             continue
-        taken = rng.permutation(len(x))[: max(size for size in SIZES if size <= len(x))]
+        taken = rng.permutation(len(x))[: max(size for size in SIZES if size <= min(len(x), most))]
         x, labels = x[taken], labels[taken]
         m = min(len(x) // 2, 250)
-        targets = {"one-hot": one_hot(labels)} if classes > 2 else {"signs": np.where(labels == labels.min(), 1.0, -1.0)}
+        targets = (
+            {"one-hot": one_hot(labels)} if classes > 2 else {"signs": np.where(labels == labels.min(), 1.0, -1.0)}
+        )
         if classes >= 5:
             targets["values"] = (labels - labels[:m].mean()) / labels[:m].std()
         for kernel, of in KERNELS.items():

@@ -1,4 +1,4 @@
-"""Are residuals without one and without two examples those of refitting, and does their error hold what rounding does?"""
+"""Are residuals without one and two examples those of refitting, and does their error hold what rounding does?"""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ def test_an_example_within_its_error_of_zero_is_in_doubt():
     found = left_out.Residuals(np.array([[0.95], [-0.2]]), np.array([[0.1], [0.1]]))
     assert left_out.unsure(y, found).tolist() == [True, False]
     y = np.eye(3)
-    found = left_out.Residuals(y - np.array([[0.5, 0.45, 0.0], [0.5, 0.2, 0.0], [0.0, 0.1, 0.9]]), np.full((3, 3), 0.04))
+    found = left_out.Residuals(
+        y - np.array([[0.5, 0.45, 0.0], [0.5, 0.2, 0.0], [0.0, 0.1, 0.9]]), np.full((3, 3), 0.04)
+    )
     assert left_out.unsure(y, found).tolist() == [True, False, False]
 
 

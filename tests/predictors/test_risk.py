@@ -70,32 +70,39 @@ def test_the_units_of_the_kernel_do_not_matter(problem):
 @pytest.mark.parametrize("design", ["signs", "many features"])
 def test_the_variance_is_that_of_trials_and_taking_losses_for_independent_is_too_little(design):
     rng, errors, stated, naive = np.random.default_rng(1), [], [], []
-    for _ in range(300):
+    for _ in range(120):
         x, y, width = drawn(design, rng, 40)
         found = predicted_risk(K := gaussian(x, x, width), y, reg=0.02).leave_one_out
-        xq, yq, _ = drawn(design, rng, 2000)
+        xq, yq, _ = drawn(design, rng, 500)
         f = gaussian(xq, x, width) @ np.linalg.solve(K + 0.02 * np.eye(40), y)
         errors.append(found.value - np.mean((f - yq) ** 2))
         stated.append(found.standard_error**2)
         naive.append(found.spread**2 / 40)
-    assert 0.8 <= np.mean(stated) / np.mean(np.square(errors)) <= 1.6
+    assert 0.8 <= np.mean(stated) / np.mean(np.square(errors)) <= 1.8
     assert np.mean(naive) < 0.75 * np.mean(np.square(errors))
 
 
-@pytest.mark.parametrize("design", ["signs", "many features", "rare class", "values"])
-@pytest.mark.parametrize("reg", [0.02, 0.5])
-def test_intervals_hold_the_risk_of_the_fitted_predictor(design, reg):
+@pytest.mark.parametrize(
+    ("design", "trials"),
+    [
+        ("signs", 40),
+        ("many features", 40),
+        *(pytest.param(one, 200, marks=pytest.mark.slow) for one in ("signs", "many features", "rare class", "values")),
+    ],
+)
+def test_intervals_hold_the_risk_of_the_fitted_predictor(design, trials):
     rng, held = np.random.default_rng(2), []
-    for trial in range(150):
-        x, y, width = drawn(design, rng, n := 30 + 40 * (trial % 3))
+    for trial in range(trials):
+        n, reg = 30 + 40 * (trial % 3), (0.02, 0.5)[trial % 2]
+        x, y, width = drawn(design, rng, n)
         found = predicted_risk(K := gaussian(x, x, width), y, reg=reg)
         if found.reason:
             continue
-        xq, yq, _ = drawn(design, rng, 3000)
+        xq, yq, _ = drawn(design, rng, 1000)
         f = gaussian(xq, x, width) @ np.linalg.solve(K + reg * np.eye(n), y)
         risks = {"squared error": np.mean((f - yq) ** 2), "zero-one error": np.mean(yq * f <= 0)}
-        held.append([one.lower <= risks[one.loss] <= one.upper for one in found.estimates])
-    assert len(held) > 100 and np.all(np.mean(held, axis=0) >= 0.9)  # of 0.95, in 150 trials
+        held.append([(on := one.on(1000)).lower <= risks[one.loss] <= on.upper for one in found.estimates])
+    assert len(held) > 0.6 * trials and np.all(np.mean(held, axis=0) >= 0.9)  # of 0.95
 
 
 def test_the_interval_on_few_examples_is_longer(problem):
@@ -135,7 +142,7 @@ def test_a_gram_that_is_not_resolved_has_an_open_interval_and_a_reason(problem):
     K, y = problem
     found = predicted_risk(DenseGram(K, rounding=0.5), y, reg=0.01)
     for one in found.estimates:
-        assert one.lower == 0.0 and (one.upper == np.inf or one.loss == "zero-one error" and one.upper == 1.0)
+        assert one.lower == 0.0 and (one.upper == np.inf or (one.loss == "zero-one error" and one.upper == 1.0))
     assert "rounding" in found.leave_one_out.reason and "rounding" in repr(found)
 
 
