@@ -33,6 +33,8 @@ class LossCurve:
         predicted: from one eigendecomposition of all n, (s,).
         predicted_lower, predicted_upper: its interval for the risk over all examples there could be.
         rounding: how far rounding of K may have moved `predicted`, (s,).
+
+    Reference: simon2021eigenlearning; canatar2021.
     """
 
     losses: Float[np.ndarray, "draws s"]
