@@ -19,6 +19,7 @@ NUMBERS = (
     "tests/spectra/test_dense.py",
     "tests/spectra/test_residuals.py",
     "tests/predictors/test_kernel_ridge.py",
+    "tests/predictors/test_left_out.py",
     "tests/bounds/test_kernel.py",
 )
 """Test files that compare floating-point numbers and compile little."""

@@ -3,7 +3,9 @@
 from ntkseq.predictors.conjugate import IterativeRidge, ridge_cg
 from ntkseq.predictors.flow import GradientFlow, Stopping, early_stopping, gradient_flow
 from ntkseq.predictors.kernel_ridge import Ridge, Selection, one_hot, ridge, select_reg
+from ntkseq.predictors.learning_curves import LossCurve, RiskCurve, learning_curve
 from ntkseq.predictors.posterior import Estimates, GaussianProcess, gaussian_process
+from ntkseq.predictors.risk import PredictedRisk, RiskEstimate, predicted_risk
 from ntkseq.predictors.task_prediction import FewShot, few_shot
 
 __all__ = [
@@ -12,14 +14,20 @@ __all__ = [
     "GaussianProcess",
     "GradientFlow",
     "IterativeRidge",
+    "LossCurve",
+    "PredictedRisk",
     "Ridge",
+    "RiskCurve",
+    "RiskEstimate",
     "Selection",
     "Stopping",
     "early_stopping",
     "few_shot",
     "gaussian_process",
     "gradient_flow",
+    "learning_curve",
     "one_hot",
+    "predicted_risk",
     "ridge",
     "ridge_cg",
     "select_reg",

@@ -83,7 +83,7 @@ class GaussianProcess:
         column = (slice(None),) + (None,) * (self.dual.ndim - 1)
         errors = moved[column] * size + (length + delta / self.noise)[column] * off
         errors = errors + _EPS * len(self._matrix) * np.abs(cross) @ np.abs(self.dual)
-        return Estimates(values, errors, self.estimated or _why(gram))
+        return Estimates(values, errors, self.estimated or why_estimated(gram))
 
     def variance(self, K_cross: ArrayLike, K_query: GramLike) -> Estimates:
         """The variance of the function at queries, (q,); that of a new target is larger by `noise`.
@@ -171,7 +171,7 @@ class GaussianProcess:
         return w, length, self._rounding * length + moved + left, moved
 
     def _why(self, *grams: Gram | None) -> str:
-        return self.estimated or next((_why(gram) for gram in grams if gram is not None and _why(gram)), "")
+        return self.estimated or next((why for gram in grams if gram is not None and (why := why_estimated(gram))), "")
 
     def __repr__(self) -> str:
         value = self.log_marginal_likelihood
@@ -237,12 +237,13 @@ def gaussian_process(K: GramLike, y: ArrayLike, *, noise: float) -> GaussianProc
     logs = np.log(middle)
     value = -0.5 * float(np.sum(squares)) - 0.5 * k * (float(np.sum(logs)) + n * math.log(2.0 * math.pi))
     error = 0.5 * float(np.sum(off)) + 0.5 * k * (moved + _EPS * n * (float(np.sum(np.abs(logs))) + 2.0 * n))
-    why = _why(gram)
+    why = why_estimated(gram)
     likelihood = Estimates(np.asarray(value), np.asarray(error * (1.0 + 1e-9)), why)
     return GaussianProcess(dual, noise, likelihood, why, matrix, factor, r, gram.entrywise)
 
 
-def _why(gram: Gram) -> str:
+def why_estimated(gram: Gram) -> str:
+    """Why errors that are made of the rounding of a Gram are estimates; empty if they are bounds."""
     if not gram.stated:
         return "an array of unknown rounding; pass gram(kernel, x)"
     if gram.chance:

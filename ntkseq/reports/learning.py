@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq.predictors import RiskCurve
 from ntkseq.reports.plots import axes, plain
 from ntkseq.reports.trajectories import COLOURS, finish
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["LearningCurve", "below", "learning", "panels"]
+__all__ = ["LearningCurve", "below", "learning", "panels", "predicted"]
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
@@ -168,6 +169,56 @@ def below(
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     return _listed(ax, legend)
+
+
+def predicted(
+    curve: RiskCurve, ax: Axes | None = None, *, loss: str = "squared error", title: str = "", legend: bool = True
+) -> Axes:
+    """Measured and predicted risk over numbers of training examples, with the interval of each.
+
+    Points with bars: measured, and Student's interval over draws. Dashed line in a band: predicted from one spectrum,
+    never certified. Hollow, at n: leave-one-out of all examples. What is zero or has no end leaves the picture.
+
+    Args:
+        curve: of `predictors.learning_curve`.
+        ax: where to draw.
+        loss: "squared error" or "zero-one error".
+        title: of the picture.
+        legend: whether to list the labels above the picture.
+
+    Raises:
+        ValueError: the zero-one error of targets that do not encode classes.
+    """
+    _checks.kind("curve", curve, RiskCurve, "Call predictors.learning_curve(K, y, ...).")
+    _checks.choice("loss", loss, ("squared error", "zero-one error"))
+    squared = loss == "squared error"
+    shown, whole = (curve.squared, curve.whole.leave_one_out) if squared else (curve.zero_one, curve.whole.zero_one)
+    if shown is None or whole is None:
+        raise ValueError("loss must be 'squared error' for this curve: its targets do not encode classes.")
+    ax = axes(ax)
+    x, ends = curve.sizes, (shown.predicted_lower, shown.predicted_upper)
+    one, end = np.array([curve.n]), (np.array([whole.lower]), np.array([whole.upper]))
+    made = [
+        LearningCurve("measured on the rest, over draws", x, shown.measured, shown.lower, shown.upper),
+        LearningCurve(
+            "predicted from one spectrum (not certified)", x, shown.predicted, style="line", certified=False, colour=1
+        ),
+    ]
+    if whole.value > 0:
+        label = "leave-one-out, all examples"
+        made.append(LearningCurve(label, one, np.array([whole.value]), *end, style="hollow", marker=1))
+    if squared:
+        made.append(
+            LearningCurve("eigenvalues alone", x, curve.omniscient, style="line", certified=False, colour=2, thin=True)
+        )
+    ax = learning(made, ax, xlabel="number of training examples m", ylabel=loss, title=title, legend=legend)
+    low, high = (
+        np.where(np.isfinite(one) & (one > 0), one, limit) for one, limit in zip(ends, (1e-9, 1e9), strict=True)
+    )
+    limits = ax.get_ylim()
+    ax.fill_between(x, low, high, color=COLOURS[1], alpha=0.15, lw=0, zorder=1)
+    ax.set_ylim(*limits)
+    return ax
 
 
 def panels(draw: Sequence[Callable[[Axes], Axes]], *, height: float = 3.2, wide: float = 7.6) -> Axes:

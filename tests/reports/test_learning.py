@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 
+from ntkseq.predictors import learning_curve
 from ntkseq.reports import learning
 from ntkseq.reports.learning import LearningCurve
 
@@ -83,6 +85,31 @@ def test_an_axis_of_hardly_a_decade_has_plain_numbers():
     assert not any(text.get_text() for text in ax.yaxis.get_minorticklabels())
 
 
+@pytest.fixture(scope="module")
+def risks():
+    x = np.linspace(-1.0, 1.0, 40)
+    K, y = np.exp(-4.0 * (x[:, None] - x) ** 2), np.sin(3 * x)
+    signs = np.where(np.arange(40) % 7 == 0, -1.0, 1.0) * np.sign(y)
+    return [learning_curve(K, one, reg=0.1, key=jax.random.key(0), sizes=[5, 20], draws=3) for one in (y, signs)]
+
+
+def test_a_predicted_risk_is_dashed_and_stands_in_its_band_beside_what_was_measured(risks):
+    for curve, loss in ((risks[0], "squared error"), (risks[1], "zero-one error")):
+        shown, whole = (
+            (curve.squared, curve.whole.leave_one_out)
+            if loss == "squared error"
+            else (curve.zero_one, curve.whole.zero_one)
+        )
+        ax = learning.predicted(curve, loss=loss)
+        assert line(ax, "measured").get_ydata().tolist() == shown.measured.tolist()
+        assert line(ax, "predicted").get_ydata().tolist() == shown.predicted.tolist()
+        assert line(ax, "predicted").get_linestyle() == "--"
+        assert line(ax, "leave-one-out").get_xydata().tolist() == [[40.0, whole.value]]
+        corners = ax.collections[-1].get_paths()[0].vertices[:, 1]
+        assert np.isin(shown.predicted_upper, corners).all()
+        assert ax.get_ylabel() == loss
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -104,3 +131,8 @@ def test_an_axis_of_hardly_a_decade_has_plain_numbers():
 def test_nothing_to_draw_is_turned_away(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_values_have_no_zero_one_error_to_draw(risks):
+    with pytest.raises(ValueError, match="do not encode classes"):
+        learning.predicted(risks[0], loss="zero-one error")
