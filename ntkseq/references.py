@@ -9,14 +9,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ntkseq import _bibliography, _bibliography_risk
+from ntkseq import _bibliography
 from ntkseq._bibliography import VENUE
 from ntkseq._types import Text
 from ntkseq._values import shown
 
 __all__ = ["KEYS", "bibtex", "cite", "keys_of"]
 
-ENTRIES = _bibliography.ENTRIES | _bibliography_risk.ENTRIES
+ENTRIES = _bibliography.ENTRIES
 
 KEYS = tuple(ENTRIES)
 """Every known reference key."""
