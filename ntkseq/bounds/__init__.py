@@ -20,6 +20,7 @@ from ntkseq.bounds.processes import LearnedPrior, Prior
 from ntkseq.bounds.recurrent import allen_zhu_li2019, panigrahi_goyal2021, wang_shen2021
 from ntkseq.bounds.search import Search
 from ntkseq.bounds.steps import rademacher_each_step, rademacher_steps
+from ntkseq.bounds.tables import BoundTable, table
 from ntkseq.bounds.trajectory import Trajectory, learning_speed
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "AttentionHead",
     "Bernstein",
     "Bound",
+    "BoundTable",
     "Catoni",
     "Centred",
     "Kl",
@@ -62,6 +64,7 @@ __all__ = [
     "rademacher_steps",
     "sakai_imaizumi2026",
     "sample_size",
+    "table",
     "target_risk",
     "trauger_tewari2024",
     "truong2024",
