@@ -85,8 +85,8 @@ def table(
     Forms of theorems that are recalled certify nothing; each is evaluated at delta, as if alone.
 
         gibbs            prior without data
-        gibbs, 20 %      prior learned from that share of the examples, the others pay
-        tested, 40 %     ridge regression on that share, tested on the others
+        gibbs 20 %      prior learned from that share of the examples, the others pay
+        tested 40 %     ridge regression on that share, tested on the others
         mean             mean of a posterior, the least over the priors that are not such a test
         rademacher, margin                    kernel ridge regression with `reg`
         arora2019, cao_gu2019                 wide trained networks, recalled
@@ -113,7 +113,7 @@ def table(
         >>> x = np.linspace(-1.0, 1.0, 200)
         >>> made = table(np.outer(x, x), np.sign(x), reg=0.1)
         >>> next(iter(made.rows)), made.best.certified, made.best.value < 0.1
-        ('tested, 40 %', True, True)
+        ('tested 40 %', True, True)
     """
     n = len(symmetric(K, "K").matrix)
     values = _checks.targets("y", y, n)
@@ -144,7 +144,7 @@ def _gibbs(K: GramLike, y: ArrayLike, n: int, loss: str, delta: float, count: in
     """One row for each prior of the declared search."""
     names: dict[tuple[int, float], str] = {}
     for prior in _priors(n):
-        share = f", {100 * prior.share:g} %" if isinstance(prior, LearnedPrior) else ""
+        share = f" {100 * prior.share:g} %" if isinstance(prior, LearnedPrior) else ""
         names[len(prior.split(n)[0]), float(prior.scale)] = ("tested" if prior.scale == 0 else "gibbs") + share
     found = _searched(K, y, _priors(n), loss, "gibbs", delta, count)
     return {names[one.constants.seen, one.constants.scale]: one for one in found}
