@@ -13,7 +13,7 @@ from ntkseq import bounds
 
 X = np.linspace(-1.0, 1.0, 60)
 Y = np.where(X > 0.1, 1.0, -1.0)
-K = np.outer(X, X) + 1.0 + np.exp(-((X[:, None] - X) ** 2))
+K = np.outer(X, X) + 1.0 + np.exp(-((X[:, None] - X) ** 2)) + 0.01 * np.eye(60)
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,10 @@ class Study(Reading):
 
     Writes report.html (one file, no external parts), report.json and kernel.npz into the folder --out, and prints a
     summary of ten lines, the first of them what is proved. A file with a test split keeps it; otherwise a stratified
-    quarter is held out, drawn with --seed. The ridge, unless given, is the one of least leave-one-out error on the training examples. Bounds speak of a
-    two-class problem: the two classes, or one class (--positive) against the rest. With --targets values the report is
-    of squared errors, with the bound that holds for them, the targets are centred by their training mean, and the
-    arrays are in arrays.npz.
+    quarter is held out, drawn with --seed. The ridge, unless given, is the one of least leave-one-out error on the
+    training examples. Bounds speak of a two-class problem: the two classes, or one class (--positive) against the rest.
+    With --targets values the report is of squared errors, with the bound that holds for them, the targets are centred
+    by their training mean, and the arrays are in arrays.npz.
     """
 
     source: str | Dataset
