@@ -46,7 +46,7 @@ def test_delta_is_divided_so_that_all_certified_rows_hold_at_once(made):
 def test_what_was_tried_before_raises_every_certified_row(made):
     more = bounds.table(K, Y, reg=0.1, tried=100)
     for key, one in made.rows.items():
-        assert (more.rows[key].value > one.value) == one.certified, key
+        assert (float(more.rows[key].value or 0) > float(one.value or 0)) == one.certified, key
     settings = more.rows["gibbs"].constants.settings
     assert settings == 100 * made.rows["gibbs"].constants.settings
     (counted,) = [a for a in more.rows["gibbs"].assumptions if a.name == "fixed beforehand"]
@@ -56,7 +56,7 @@ def test_what_was_tried_before_raises_every_certified_row(made):
 def test_a_table_that_says_nothing_has_no_best():
     noise = np.random.default_rng(0).choice([-1.0, 1.0], 12)
     table = bounds.table(np.eye(12), noise, reg=0.1, delta=1e-6)
-    assert table.best is None or table.best.value < 1
+    assert table.best is None or not table.best.vacuous
     assert bounds.table(np.eye(1), [1.0], delta=1e-9, tried=10**6).best is None
 
 
@@ -79,7 +79,7 @@ def test_a_few_examples_leave_out_priors_that_need_more(n: int):
 def test_a_bound_without_a_value_stands_last_and_says_so():
     twice = np.ones((20, 20))
     table = bounds.table(twice, Y[:20])
-    assert math.isnan(list(table.rows.values())[-1].value)
+    assert not list(table.rows.values())[-1].computable
     assert "no value" in str(table)
 
 
@@ -108,7 +108,7 @@ def test_in_simulated_draws_no_certified_row_is_below_its_truth():
             mean = float(known.mean(one)[0])
             spread = 0.0 if key == "mean" else math.sqrt(float(known.variance(one, np.ones((1, 1)))[0]))
             ahead = float(mean > 0) if spread == 0 else float(scipy.special.ndtr(mean / spread))
-            assert said.value >= 0.2 * ahead + 0.8 * (1 - ahead), key
+            assert said.value is not None and said.value >= 0.2 * ahead + 0.8 * (1 - ahead), key
 
 
 @pytest.mark.parametrize(
