@@ -1,8 +1,10 @@
-"""`python -m benchmarks.figures`: draw the pictures of the documentation."""
+"""`python -m benchmarks.figures [NAME ...]`: draw the pictures of the documentation, or those named."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import matplotlib
@@ -13,7 +15,7 @@ import numpy as np
 
 import ntkseq
 from benchmarks.peers import textbook_recurrent
-from ntkseq import kernels
+from ntkseq import bounds, data, kernels
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
 SCALES = {"sigma_w": 2**0.5, "sigma_u": 0.5, "sigma_b": 0.1}
@@ -56,5 +58,79 @@ def least_eigenvalue() -> Path:
     return path
 
 
+LINES = {
+    "free": ("s--", "tab:orange", "certified, prior without data"),
+    "learned": ("o--", "tab:purple", "certified, prior learned on a part"),
+    "best": ("D-", "tab:blue", "certified, the least of the search"),
+    "tested": ("x:", "tab:green", "error on the share that was tested"),
+    "test": (".-", "black", "error on held-out examples"),
+}
+
+
+def certified_bounds() -> Path:
+    """What is proved and what is true against the number of examples: two digits, and all ten."""
+    x, y = data.bundled.digits(classes=(3, 8))
+    two = measured(x, np.asarray(y), 100, (30, 60, 120, 257), "zero-one")
+    x, codes = data.bundled.digits()
+    ten = measured(x, np.eye(10)[np.asarray(codes)], 297, (60, 150, 400, 1000), "argmax")
+    figure = drawn({"digits, 3 against 8": two, "digits, ten classes": ten})
+    path = FOLDER / "certified-bounds.svg"
+    with matplotlib.rc_context({"svg.hashsalt": "ntkseq"}):
+        figure.savefig(path, metadata={"Date": None, "Creator": None})
+    return path
+
+
+def measured(x: Any, y: np.ndarray, held: int, sizes: tuple[int, ...], loss: str) -> dict[str, list[float]]:
+    """By name of a curve its values at `sizes`, which stand there too: the first `held` examples are for the test."""
+    kernel = kernels.Recurrent(sigma_w=1.4, sigma_u=1.0, sigma_b=0.1, read="mean")
+    most = held + max(sizes)
+    K = ntkseq.gram(kernel, x[held:most])
+    cross = np.asarray(ntkseq.gram(kernel, x[:held], x[held:most]).dense(), np.float64)
+    curves: dict[str, list[float]] = {name: [] for name in LINES} | {"n": list(map(float, sizes))}
+    for n in sizes:
+        found = bounds.Search(loss=loss).bounds(K.take(slice(0, n)), y[held : held + n])
+        assert all(one.certified for one in found)
+        values = [(one.constants, float(one.value or 1.0)) for one in found]
+        curves["free"].append(min(value for known, value in values if not known.seen))
+        curves["learned"].append(min(value for known, value in values if known.seen and known.scale > 0))
+        curves["best"].append(values[0][1])
+        curves["tested"].append(next(known.loss for known, _ in values if known.scale == 0))
+        curves["test"].append(wrong(found[0].constants.predictor.mean(cross[:, :n]), y[:held]))
+    largest = max(np.mean(y > 0), np.mean(y < 0)) if y.ndim == 1 else y.mean(axis=0).max()
+    curves["always"] = [1.0 - float(largest)]
+    print({name: np.round(values, 4).tolist() for name, values in curves.items()})
+    return curves
+
+
+def drawn(panels: dict[str, dict[str, list[float]]]) -> Any:
+    """A panel for each set."""
+    figure, axes = plt.subplots(1, len(panels), figsize=(8.6, 3.9), layout="constrained", sharey=True)
+    for ax, (title, curves) in zip(axes, panels.items(), strict=True):
+        sizes, (share,) = curves["n"], curves["always"]
+        for name, (style, colour, label) in LINES.items():
+            ax.plot(sizes, curves[name], style, color=colour, label=label, ms=5, lw=1.4)
+        ax.axhline(share, color="grey", lw=0.8)
+        middle = (sizes[0] * sizes[-1]) ** 0.5
+        ax.annotate("always the largest class", (middle, share), (0, -10), textcoords="offset points", fontsize=8,
+                    color="grey", ha="center")  # fmt: skip
+        ax.set(xlabel="n, examples", title=title, xscale="log", ylim=(-0.02, 1.02))
+        ax.set_xticks(sizes, [f"{size:g}" for size in sizes])
+        ax.minorticks_off()
+        ax.grid(alpha=0.25, lw=0.5)
+    axes[0].set_ylabel("probability of an error")
+    axes[0].legend(fontsize=8, loc="upper right")
+    return figure
+
+
+def wrong(scores: np.ndarray, y: np.ndarray) -> float:
+    """The share of examples that the sign, or the largest, of the scores gets wrong."""
+    if y.ndim == 1:
+        return float(np.mean(np.sign(scores) != y))
+    return float(np.mean(np.argmax(scores, axis=1) != np.argmax(y, axis=1)))
+
+
+DRAWN = {"least-eigenvalue": least_eigenvalue, "certified-bounds": certified_bounds}
+
 if __name__ == "__main__":
-    least_eigenvalue()
+    for name in sys.argv[1:] or DRAWN:
+        DRAWN[name]()

@@ -161,9 +161,9 @@ class Bound(Generic[C_co]):
         chance = "" if self.delta is None else f", delta = {at_most(self.delta)}"
         lines = [f"{self.name}{chance}", f"  speaks of: {self.applies_to}", "  terms"]
         rows = [(_number(t.value), t.name, t.formula, _remarks(t)) for t in self.terms]
-        lines += _columns(rows)
+        lines += columns(rows)
         lines.append("  assumptions")
-        lines += _columns(
+        lines += columns(
             [
                 (a.status, a.name, f"{a.statement} ({a.evidence})" if a.evidence else a.statement)
                 for a in self.assumptions
@@ -258,7 +258,7 @@ def _remarks(term: Term) -> str:
     return f"[{'; '.join(remarks)}]"
 
 
-def _columns(rows: list[tuple[str, ...]]) -> list[str]:
+def columns(rows: list[tuple[str, ...]]) -> list[str]:
     """The rows with their cells aligned; the last cell is not padded."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)][:-1]
     return [

@@ -62,6 +62,8 @@ LENGTHS = np.array([3, 2, 3, 1])
 PARAMS = {"W": RNG.standard_normal((1, 6)).astype(np.float32)}
 ATTENTION = {"Q": RNG.standard_normal((2, 2)).astype(np.float32)}
 HEAD = bounds.AttentionHead([1.0], [[1.0], [0.0]], np.eye(2))
+SEARCH = bounds.Search(priors=(bounds.Prior(),), inequalities=(bounds.Kl(),))
+GIBBS = bounds.pac_bayes(A, Y, posterior="regression").constants.predictor
 STUDY = studies.Study("digits")
 TABLE = pathlib.Path(tempfile.mkdtemp()) / "walks.csv"
 TABLE.write_text("0.1,0.2,1\n0.3,0.1,2\n0.5,0.1,2\n")
@@ -99,6 +101,10 @@ HISTORY = training.track(
 
 def linear(params: Any, x: Any) -> Any:
     return params["W"] @ x
+
+
+def linear_loss(f: Any, y: Any) -> Any:
+    return np.clip(np.abs(f - y), 0.0, 1.0)
 
 
 def attention(params: Any, x: Any) -> Any:
@@ -163,6 +169,22 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "benign_overfitting": (bounds.benign_overfitting, dict(K=A, n=1, noise=0.1, norm=1.0, b=1.0, constant=1.0, delta=0.1, center=False)),
     "caponnetto_devito2007": (bounds.caponnetto_devito2007, dict(K=A, reg=0.1, kappa=2.0, norm=1.0, noise=0.1, M=1.0, delta=0.1, decay=2.0)),
     "tu_he_tao2020": (bounds.tu_he_tao2020, dict(U=np.ones((3, 2)), W=np.eye(3), V=np.ones((2, 3)), x=X, y=[0, 1, 1, 0], gamma=1.0, delta=0.1)),
+    "pac_bayes": (bounds.pac_bayes, dict(K=A, y=Y, delta=0.1, loss="zero-one", prior=bounds.Prior(), posterior="regression", inequality="kl", predictor="mean", units=[0, 0, 1, 2], tried=1)),
+    "bounds.table": (bounds.table, dict(K=A, y=Y, delta=0.1, reg=0.1, B0=1.0, depth=1, tried=1)),
+    "Search": (bounds.Search, dict(kernels=("a",), priors=(bounds.Prior(),), inequalities=(bounds.Kl(),), loss="zero-one", delta=0.1, predictor="gibbs")),
+    "Search.best": (SEARCH.best, dict(K=A, y=Y)),
+    "Search.bounds": (SEARCH.bounds, dict(K=A, y=Y)),
+    "Prior": (bounds.Prior, dict(scale=1.0)),
+    "LearnedPrior": (bounds.LearnedPrior, dict(share=0.5, reg=0.1, scale=1.0, seed=0, examples=(0, 1))),
+    "posterior Regression": (bounds.Regression, dict(noise=0.1)),
+    "posterior Optimal": (bounds.Optimal, dict(steps=3)),
+    "posterior Centred": (lambda dual, noise: bounds.pac_bayes(A, Y, posterior=bounds.Centred(dual, noise)), dict(dual=Y, noise=0.1)),
+    "inequality Catoni": (bounds.Catoni, dict(strength=1.0)),
+    "LipschitzLoss": (bounds.LipschitzLoss, dict(function=linear_loss, lipschitz=1.0, pieces=8, label="a loss")),
+    "GibbsPredictor.mean": (GIBBS.mean, dict(K_cross=A)),
+    "GibbsPredictor.variance": (GIBBS.variance, dict(K_cross=A, K_query=A)),
+    "GibbsPredictor.covariance": (GIBBS.covariance, dict(K_cross=A, K_query=A)),
+    "GibbsPredictor.draw": (GIBBS.draw, dict(K_cross=A, K_query=A, key=KEY)),
     "arora2019": (bounds.arora2019, dict(K=A, y=Y, delta=0.1, constant=1.0)),
     "cao_gu2019": (bounds.cao_gu2019, dict(K=A, y=Y, delta=0.1, constant=1.0, depth=2)),
     "du2019": (bounds.du2019, dict(K=A, y=Y, eta=0.1, steps=3)),

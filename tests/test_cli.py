@@ -325,7 +325,10 @@ def test_an_interruption_that_became_another_error_ends_with_130(capsys, file, m
 
 @pytest.mark.parametrize("where", ["between stages", "before the files move"])
 def test_an_interruption_that_was_swallowed_is_seen_by_a_flag(capsys, file, monkeypatch, where):
-    real, page = sys.modules["ntkseq.studies.tangent.run"]._bounds, importlib.import_module("ntkseq.reports.page").page
+    real, page = (
+        sys.modules["ntkseq.studies.tangent.run"].certificates,
+        importlib.import_module("ntkseq.reports.page").page,
+    )
 
     def after(result):
         with contextlib.suppress(KeyboardInterrupt):
@@ -334,7 +337,7 @@ def test_an_interruption_that_was_swallowed_is_seen_by_a_flag(capsys, file, monk
         return result
 
     if where == "between stages":
-        monkeypatch.setattr(sys.modules["ntkseq.studies.tangent.run"], "_bounds", lambda *a: after(real(*a)))
+        monkeypatch.setattr(sys.modules["ntkseq.studies.tangent.run"], "certificates", lambda *a: after(real(*a)))
     else:
         monkeypatch.setattr("ntkseq.reports.page.page", lambda report: after(page(report)))
     path = file()

@@ -24,6 +24,7 @@ from ntkseq.bounds.recurrent import allen_zhu_li2019, panigrahi_goyal2021, wang_
 from ntkseq.bounds.search import Search
 from ntkseq.bounds.stable import stability
 from ntkseq.bounds.steps import rademacher_each_step, rademacher_steps
+from ntkseq.bounds.tables import BoundTable, table
 from ntkseq.bounds.trajectory import Trajectory, learning_speed
 from ntkseq.bounds.tu_he_tao import tu_he_tao2020
 
@@ -32,6 +33,7 @@ __all__ = [
     "AttentionHead",
     "Bernstein",
     "Bound",
+    "BoundTable",
     "Catoni",
     "Centred",
     "Kl",
@@ -72,6 +74,7 @@ __all__ = [
     "sakai_imaizumi2026",
     "sample_size",
     "stability",
+    "table",
     "target_risk",
     "trauger_tewari2024",
     "truong2024",

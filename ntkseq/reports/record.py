@@ -94,6 +94,9 @@ class Report:
         ranks: effective ranks of `gram`.
         bounds: by short name, in the order to be shown.
         measured: what the bound's quantity is on the test examples, where that is the same predictor; by short name.
+        best: the name of the least of the certified bounds that hold at once, if it says something; else empty.
+        predicted: the risk of the ridge predictor as predicted from the training examples, never certified; None
+            where it was not.
         prediction: on the test examples.
         provenance: versions, device, command, configuration, fingerprint of the data, seeds, wall times.
         notes: what a reader must know before believing a number.
@@ -116,6 +119,8 @@ class Report:
     prediction: Prediction
     provenance: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    best: str = ""
+    predicted: Interval | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the matrices, as strict JSON: a number that is not finite is null, with its name beside it."""
@@ -144,18 +149,31 @@ class Report:
                     for rank in self.ranks
                 },
                 "alignment": self.alignment,
+                "best_bound": self.best or None,
+                "predicted_risk": None if self.predicted is None else interval_record(self.predicted),
                 "bounds": bounds,
                 "prediction": self.prediction.to_dict(),
                 "provenance": dict(self.provenance),
             }
         )
 
+    @property
+    def headline(self) -> str:
+        """The best certified bound in one line, with what the same predictor does on the test examples."""
+        if not self.best:
+            return "no bound is certified and says something here"
+        bound, measured = self.bounds[self.best], self.measured.get(self.best)
+        said = f"{bound.claim} with probability at least {bound.chance} ({self.best})"
+        said += "" if measured is None else f", {measured:.4g} on the test examples"
+        return said if self.predicted is None else f"{said}, predicted {self.predicted}"
+
     def summary(self) -> list[str]:
-        """Ten lines."""
+        """Ten lines, the first of them what is proved."""
         p, least = self.prediction, self.spectrum.min_eigenvalue
         ranks = {rank.kind: rank.value for rank in self.ranks}
         certified = [k for k, b in self.bounds.items() if b.certified]
         return [
+            f"proved       {self.headline}; {self.problem}",
             f"data         {self.data['summary']}",
             f"kernel       {self.kernel}",
             f"least eig.   {least}" + ("" if least.resolved else "  (not resolved: zero is inside)"),
@@ -163,7 +181,6 @@ class Report:
             f"prediction   test error {100 * p.test_error:.2f} % ({p.interval}), "
             f"leave-one-out {100 * p.loo_error:.2f} %, majority class {100 * p.majority_error:.2f} %",
             f"ridge        {p.reg:.3g}, {p.reg_from}",
-            f"bounds on    {self.problem}",
             *(f"{key:<12} {bound_line(self.bounds[key])}" for key in ("rademacher", "arora2019") if key in self.bounds),
             f"certified    {', '.join(certified) or 'none'}; not certified: "
             + (", ".join(k for k in self.bounds if k not in certified) or "none"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import html.parser
 import math
 import re
@@ -82,6 +83,15 @@ def test_certified_and_estimated_bounds_look_different(text: str):
     arora = arora[: arora.index("</section>")]
     value = re.search(r'<p class="value">(.*?)</p>', arora, re.DOTALL)
     assert value and "estimate" in value[1] and "≤" not in value[1]
+
+
+def test_the_first_number_of_a_page_is_what_is_proved():
+    made = page(dataclasses.replace(examples.report(), best="rademacher", predicted=Interval(0.1, 0.2, 0.3)))
+    facts = re.findall(r'<div class="fact"><b>(.*?)</b><span>(.*?)</span>', made)
+    assert facts[0][0].startswith("≤ ") and "certified" in facts[0][1] and "on the test examples 0.4" in facts[0][1]
+    assert facts[1] == ("0.2", "predicted risk, not certified; 0.2 in [0.1, 0.3]")
+    without = re.findall(r'<div class="fact"><b>(.*?)</b>', page(examples.report()))
+    assert "≤" not in "".join(without)
 
 
 def test_a_sheet_writes_less_or_equal_before_certified_bounds_only(sheet: str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -10,6 +11,7 @@ import pytest
 
 from ntkseq._outward import outward
 from ntkseq.reports.record import bound_line, strict
+from ntkseq.spectra import Interval
 from tests.reports import examples
 
 
@@ -46,6 +48,18 @@ def test_the_summary_has_at_most_ten_lines_and_writes_less_or_equal_only_where_c
     (estimate,) = [line for line in lines if line.startswith("arora2019")]
     assert "<=" in certified
     assert "estimate" in estimate and "not certified" in estimate
+
+
+def test_the_first_line_is_what_is_proved_and_says_so_where_nothing_is():
+    made = examples.report()
+    assert made.summary()[0].startswith("proved       no bound is certified and says something here; class 'a' is -1")
+    best = dataclasses.replace(made, best="rademacher")
+    assert best.summary()[0] == f"proved       {best.headline}; {best.problem}"
+    assert best.headline.startswith("E min(1, |f(x) - y|) <= ")
+    assert best.headline.endswith(" with probability at least 0.95 (rademacher), 0.4 on the test examples")
+    told = dataclasses.replace(best, predicted=Interval(0.1, 0.2, 0.3))
+    assert told.headline.endswith("0.4 on the test examples, predicted 0.2 in [0.1, 0.3]")
+    assert told.to_dict()["predicted_risk"]["upper"] == 0.3 and told.to_dict()["best_bound"] == "rademacher"
 
 
 def test_a_bound_without_a_value_says_why():

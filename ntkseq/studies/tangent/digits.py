@@ -8,8 +8,9 @@ Command: ntkseq study digits --out digits-report
 Time: about 15 seconds on two cores, most of it compiling.
 
 Numbers to expect (257 training and 100 test examples, float32): no test error, so at most 3.6 % with 95 % confidence;
-least eigenvalue 0.0204 in [0.0203, 0.0205]; entropy rank 2.53. All bounds on the error are vacuous (the Rademacher
-bound is 3.32): the functions that fit 257 examples need a norm of about 22.
+least eigenvalue 0.0204 in [0.0203, 0.0205]; entropy rank 2.53. The bounds by the norm are vacuous (the
+Rademacher bound is 3.35): the functions that fit 257 examples need a norm of about 22. PAC-Bayes bounds say something:
+at most 6.3 % for the fit of 40 % of the examples, 21 % for functions drawn around a prior without data.
 """
 
 from __future__ import annotations

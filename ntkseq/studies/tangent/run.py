@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import _checks, _statistics, bounds, predictors
+from ntkseq import _checks, _statistics, predictors
 from ntkseq._types import AnyKernel
-from ntkseq.bounds import Bound
 from ntkseq.data import Dataset
 from ntkseq.grams import DenseGram, gram
 from ntkseq.reports import Prediction, Rank, Report, Sheet
@@ -18,6 +17,7 @@ from ntkseq.spectra import FullSpectrum, ranks, spectrum
 from ntkseq.spectra.ranks.short import as_ranks
 from ntkseq.studies.provenance import Clock, Fingerprint, Stage, provenance
 from ntkseq.studies.tangent import regression
+from ntkseq.studies.tangent.certificates import certificates
 from ntkseq.studies.tangent.facts import facts, notes
 from ntkseq.studies.tangent.inputs import Part, Problem, problem
 from ntkseq.studies.tangent.ridge import Centre, choose_ridge
@@ -47,8 +47,8 @@ def run(
     Example:
         >>> from ntkseq.studies import Study, run
         >>> report = run(Study("digits", n_train=40, n_test=20))
-        >>> sorted(report.bounds)
-        ['arora2019', 'cao_gu2019', 'du2019', 'margin', 'rademacher']
+        >>> report.bounds[report.best].value < 0.5
+        True
     """
     study = Study(study) if isinstance(study, Dataset) else study
     _checks.kind("study", study, Study)
@@ -78,7 +78,7 @@ def run(
     with clock("prediction", "prediction"):
         found = _predict(K, cross, posed, eigen, study.reg)
     with clock("bounds", "bounds"):
-        said, measured = _bounds(K, cross, posed, study, found.reg)
+        said = certificates(K, cross, _diagonal(kernel, study, test), posed, study, found.reg)
     return Report(
         title=f"{posed.name}: {'neural tangent' if study.kind == 'ntk' else 'NNGP'} kernel study",
         data=facts(posed),
@@ -92,8 +92,9 @@ def run(
         spectrum=eigen,
         alignment=eigen.alignment(signs),
         ranks=_ranks(eigen, found.reg),
-        bounds=said,
-        measured=measured,
+        bounds=said.bounds,
+        measured=said.measured,
+        best=said.best,
         prediction=found,
         provenance=provenance(study, mark, clock.seconds),
         notes=notes(posed, eigen, found),
@@ -102,20 +103,22 @@ def run(
 
 def _kernel_matrix(kernel: AnyKernel, study: Study, part: Part, other: Part | None = None) -> DenseGram:
     """The kernel of one part with itself, or of `part` with `other`."""
-    sides = []
-    for one in (part, other):
-        if one is None:
-            continue
-        if study.kernel == "dense":
-            if one.lengths is not None:
-                raise ValueError(
-                    "kernel 'dense' needs sequences of one length; got ragged ones. Take kernel 'recurrent'."
-                )
-            sides.append((one.x.reshape(len(one.x), -1), None))
-        else:
-            sides.append((one.x, one.lengths))
-    (x, lengths), (x2, lengths2) = sides[0], sides[1] if len(sides) > 1 else (None, None)
+    (x, lengths), (x2, lengths2) = _inputs(study, part), (None, None) if other is None else _inputs(study, other)
     return gram(kernel, x, x2, lengths=lengths, lengths2=lengths2)
+
+
+def _diagonal(kernel: AnyKernel, study: Study, part: Part) -> Float[np.ndarray, " m"]:
+    """The kernel of each example with itself."""
+    return np.asarray(kernel.diag(*_inputs(study, part)), np.float64)
+
+
+def _inputs(study: Study, part: Part) -> tuple[Any, Any]:
+    """Sequences and their lengths as the kernel takes them."""
+    if study.kernel != "dense":
+        return part.x, part.lengths
+    if part.lengths is not None:
+        raise ValueError("kernel 'dense' needs sequences of one length; got ragged ones. Take kernel 'recurrent'.")
+    return part.x.reshape(len(part.x), -1), None
 
 
 def _predict(K: DenseGram, cross: DenseGram, posed: Problem, eigen: FullSpectrum, reg: float | None) -> Prediction:
@@ -145,33 +148,6 @@ def _predict(K: DenseGram, cross: DenseGram, posed: Problem, eigen: FullSpectrum
         rkhs_norm=fit.rkhs_norm,
         effective_dimension=fit.effective_dimension,
     )
-
-
-def _bounds(
-    K: DenseGram, cross: DenseGram, posed: Problem, study: Study, reg: float
-) -> tuple[dict[str, Bound], dict[str, float]]:
-    """The bounds of the two-class problem, and what the two about the ridge predictor are on the test examples."""
-    y, y_test = posed.signs(posed.train), posed.signs(posed.test)
-    options: dict[str, Any] = {"delta": study.delta, "B0": study.norm_grid, "reg": reg, "tried": study.tried}
-    said = {
-        "rademacher": bounds.rademacher(K, y, **options),
-        "margin": bounds.margin(K, y, **options),
-        "arora2019": bounds.arora2019(K, y, delta=study.delta),
-        "cao_gu2019": bounds.cao_gu2019(K, y, delta=study.delta, depth=study.depth),
-        "du2019": bounds.du2019(K, y),
-    }
-    if posed.scale is not None:
-        said = {key: bound if key == "du2019" else regression.bounds_of_scaled(bound) for key, bound in said.items()}
-    f: Float[np.ndarray, " m"] = np.asarray(predictors.ridge(K, y, reg=reg)(cross))
-    measured = (
-        {}
-        if posed.repeated
-        else {
-            "rademacher": float(np.mean(np.minimum(1.0, np.abs(f - y_test)))),
-            "margin": float(np.mean(y_test * f <= 0)),
-        }
-    )
-    return said, measured
 
 
 _RANKS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.special
 
 import ntkseq
 from ntkseq import bounds, predictors
@@ -31,13 +32,29 @@ def file(tmp_path):
 def test_the_numbers_are_those_of_the_library_called_by_hand(small):
     signs = np.where(small.y == 1, 1.0, -1.0)
     assert small.spectrum.min_eigenvalue.estimate == ntkseq.spectrum(small.gram).min_eigenvalue.estimate
-    assert small.bounds["rademacher"].value == bounds.rademacher(small.gram, signs, reg=1e-2).value
+    assert (
+        small.bounds["rademacher"].value == bounds.rademacher(small.gram, signs, reg=1e-2, tried=4).value
+    )  # four share delta
     assert small.bounds["arora2019"].value == bounds.arora2019(small.gram, signs).value
     fit = predictors.ridge(small.gram, signs, reg=1e-2)
     f, truth = np.asarray(fit(small.cross)), np.where(small.y_test == 1, 1.0, -1.0)
     assert small.prediction.test_error == np.mean(np.sign(f) != truth)
     assert small.measured["margin"] == np.mean(f * truth <= 0)
     assert small.measured["rademacher"] == pytest.approx(np.mean(np.minimum(1, np.abs(f - truth))))
+
+
+def test_what_is_proved_stands_beside_what_the_same_predictor_does_on_the_test_examples(small):
+    truth = np.where(small.y_test == 1, 1.0, -1.0)
+    posed = problem(SMALL)
+    queries, cross = ntkseq.gram(SMALL.build(), posed.test.x), np.asarray(small.cross.array)
+    for key in ("gibbs", "gibbs 20 %"):
+        known = small.bounds[key].constants.predictor
+        spread = np.sqrt(known.variance(cross, np.asarray(queries.array)))
+        wrong = scipy.special.ndtr(-truth * np.asarray(known.mean(cross)) / spread)
+        assert small.measured[key] == pytest.approx(np.mean(wrong), abs=1e-5)
+    mean = np.asarray(small.bounds["mean"].constants.predictor.mean(cross))
+    assert small.measured["mean"] == np.mean(truth * mean <= 0)
+    assert small.best in small.bounds and small.to_dict()["best_bound"] == small.best
 
 
 def test_the_cross_kernel_is_that_of_the_test_examples(small):
@@ -132,6 +149,7 @@ def test_scaling_by_the_sample_takes_the_certificate_away(file):
     scaled = run(Study(path, read="last", normalise="max-norm"))
     assert not scaled.bounds["rademacher"].certified
     assert "scale: fails" in scaled.bounds["rademacher"].objections
+    assert scaled.best == "" and scaled.summary()[0].startswith("proved       no bound is certified and says")
     assert scaled.bounds["du2019"].certified  # speaks of the training examples only
 
 
@@ -154,4 +172,8 @@ def test_the_digits_study_finds_the_numbers_that_its_file_promises():
     assert found.prediction.test_error == 0.0
     assert found.spectrum.min_eigenvalue.estimate == pytest.approx(0.0204, rel=0.04)
     assert found.spectrum.effective_rank("entropy") == pytest.approx(2.53, abs=0.03)
-    assert found.bounds["rademacher"].value == pytest.approx(3.32, abs=0.01)
+    assert found.bounds["rademacher"].value == pytest.approx(3.35, abs=0.01)
+    best = found.bounds[found.best]
+    assert best.certified and best.value < 0.1 and found.measured[found.best] == 0.0
+    assert found.summary()[0].startswith("proved       P(y f(x) <= 0) <= 0.06")
+    assert found.bounds["mean"].value <= 0.25 and 0 < found.measured["gibbs"] < found.bounds["gibbs"].value < 0.25

@@ -1,0 +1,106 @@
+"""What is proved of the two-class problem, and what the same predictors do on the test examples."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import scipy.special
+from jaxtyping import Float
+
+from ntkseq import bounds, predictors
+from ntkseq.bounds import Bound
+from ntkseq.bounds.gibbs_predictor import GibbsPredictor
+from ntkseq.grams import DenseGram
+from ntkseq.studies.tangent.inputs import Problem
+from ntkseq.studies.tangent.regression import bounds_of_scaled
+from ntkseq.studies.tangent.spec import Study
+
+BLOCK = 512
+"""Test examples whose variances are computed at once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Certificates:
+    """The bounds of a study.
+
+    Attributes:
+        bounds: by short name; the certified ones hold at once.
+        measured: what their quantity is on the test examples, where that is the same predictor.
+        best: the name of the least certified one that says something; empty if there is none.
+    """
+
+    bounds: Mapping[str, Bound]
+    measured: Mapping[str, float]
+    best: str
+
+
+def certificates(
+    K: DenseGram, cross: DenseGram, diagonal: Float[np.ndarray, " m"], posed: Problem, study: Study, reg: float
+) -> Certificates:
+    """The table of bounds for the two-class problem, with `bounds.du2019`, and what is measured of each.
+
+    Args:
+        K: kernel of the training examples; cross: of test with training examples, (m, n).
+        diagonal: K(x, x) of the test examples.
+        posed: the data. study: its options. reg: the ridge of the predictor.
+    """
+    y = posed.signs(posed.train)
+    made = bounds.table(
+        K, y, delta=study.delta, reg=reg, B0=study.norm_grid, depth=study.depth, tried=study.tried
+    )  # fmt: skip
+    said = dict(made.rows)
+    if posed.scale is not None:
+        said = {key: bounds_of_scaled(one) for key, one in said.items()}
+    best = next((key for key, one in said.items() if one.certified and not one.vacuous), "")
+    measured = {} if posed.repeated else _measured(said, K, cross, diagonal, posed, reg)
+    return Certificates(said | {"du2019": bounds.du2019(K, y)}, measured, best)
+
+
+def _measured(
+    said: Mapping[str, Bound],
+    K: DenseGram,
+    cross: DenseGram,
+    diagonal: Float[np.ndarray, " m"],
+    posed: Problem,
+    reg: float,
+) -> dict[str, float]:
+    y_test = posed.signs(posed.test)
+    f = np.asarray(predictors.ridge(K, posed.signs(posed.train), reg=reg)(cross))
+    found = {
+        "rademacher": float(np.mean(np.minimum(1.0, np.abs(f - y_test)))),
+        "margin": float(np.mean(y_test * f <= 0)),
+    }
+    values = np.asarray(cross, np.float64)
+    for key, one in said.items():
+        if hasattr(one.constants, "predictor"):
+            found[key] = gibbs_error(one.constants.predictor, values, diagonal, y_test, mean=key == "mean")
+    return found
+
+
+def gibbs_error(
+    predictor: GibbsPredictor,
+    cross: Float[np.ndarray, "m n"],
+    diagonal: Float[np.ndarray, " m"],
+    y: Float[np.ndarray, " m"],
+    *,
+    mean: bool = False,
+) -> float:
+    """The share of test examples on which a function drawn from the posterior errs, in the mean over draws.
+
+    Args:
+        predictor: of the bound.
+        cross: kernel of test with training examples.
+        diagonal: K(x, x) of the test examples.
+        y: labels -1/+1 of these.
+        mean: of the sign of the mean instead.
+    """
+    ahead = y * np.asarray(predictor.mean(cross), np.float64)
+    if mean or predictor.scale == 0:
+        return float(np.mean(ahead <= 0))
+    parts = [slice(at, at + BLOCK) for at in range(0, len(cross), BLOCK)]
+    # the variance at a query takes the diagonal of the Gram matrix of the queries only
+    variance = np.concatenate([predictor.variance(cross[one], np.diag(diagonal[one])) for one in parts])
+    spread = np.sqrt(np.maximum(variance, np.finfo(np.float64).tiny))
+    return float(np.mean(scipy.special.ndtr(-ahead / spread)))
