@@ -18,8 +18,8 @@ from benchmarks.report import Report
 from benchmarks.timing import measure_in_turn
 from ntkseq import bounds, data, kernels
 from ntkseq.bounds import posteriors
+from ntkseq.bounds.gibbs import forms_of, named, prepared
 from ntkseq.bounds.inequalities import Kl
-from ntkseq.bounds.pac_bayes import forms_of, named, prepared
 
 DEPTHS, BIASES = (1, 2, 4), (0.1, 1.0)
 KERNELS = {
@@ -131,7 +131,7 @@ def cost(report: Report, n: int) -> None:
     y = np.sign(x[:, 0] + 0.5 * rng.standard_normal(n))
     K = ntkseq.gram(KERNELS["depth 1, bias 1"], x)
     loss = named("zero-one")
-    process = bounds.Prior().process(prepared(K, y, loss))
+    process = bounds.Prior().process(prepared(K, y, loss), np.arange(len(y)))
     problem = posteriors.Problem(process, 1.0, forms_of(loss, "gibbs"), (Kl(),), 3.0)
     side = math.isqrt(SETTINGS - 1) + 1  # means by covariances
     matrix = np.asarray(K.dense(), np.float64)

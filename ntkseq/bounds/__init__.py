@@ -8,6 +8,7 @@ from ntkseq.bounds.attention_head import AttentionHead
 from ntkseq.bounds.attention_theorems import edelman2022, sakai_imaizumi2026, trauger_tewari2024, truong2024
 from ntkseq.bounds.compressed import compression
 from ntkseq.bounds.descent import du2019
+from ntkseq.bounds.gibbs import pac_bayes
 from ntkseq.bounds.gibbs_losses import LipschitzLoss
 from ntkseq.bounds.inequalities import Bernstein, Catoni, Kl
 from ntkseq.bounds.kernel import margin, rademacher
@@ -16,7 +17,6 @@ from ntkseq.bounds.local import local_rademacher
 from ntkseq.bounds.maml import maml_lower, maml_sides, maml_upper
 from ntkseq.bounds.meta_learning import meta_kernel
 from ntkseq.bounds.networks import arora2019, cao_gu2019
-from ntkseq.bounds.pac_bayes import pac_bayes
 from ntkseq.bounds.posteriors import Centred, Optimal, Regression
 from ntkseq.bounds.processes import LearnedPrior, Prior
 from ntkseq.bounds.rates import benign_overfitting, caponnetto_devito2007

@@ -180,9 +180,8 @@ def _machine(setting: _Setting, members: np.ndarray | str) -> _Machine:
     dual, gap = np.zeros(0), 0.0
     if d:
         try:
-            solved = hard_margin(
-                known.matrix[np.ix_(members, members)], known.y[members], rounding=known.rounding, reg=setting.reg
-            )
+            own = known.matrix[np.ix_(members, members)]
+            solved = hard_margin(own, known.y[members], rounding=known.rounding_of(members), reg=setting.reg)
         except np.linalg.LinAlgError:
             return _refused(_SINGULAR)
         if not math.isfinite(solved.upper):
@@ -194,7 +193,7 @@ def _machine(setting: _Setting, members: np.ndarray | str) -> _Machine:
     cross = known.matrix[np.ix_(outside, members)]
     sums = 4 * (d + 4) * EPS * (np.abs(cross) @ np.abs(dual))
     own = np.maximum(np.diagonal(known.matrix)[outside], 0.0) + known.rounding
-    off = known.rounding * float(np.linalg.norm(dual)) + sums + np.sqrt(own * gap)
+    off = known.moved(outside, members, dual) + sums + np.sqrt(own * gap)
     errors = int(np.sum(known.y[outside] * (cross @ dual) <= off))
     return _Machine(members, dual, errors, float(off.max(initial=0.0)), setting.bound(errors, d))
 

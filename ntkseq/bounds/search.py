@@ -12,9 +12,7 @@ import numpy as np
 from ntkseq import _checks
 from ntkseq._bound import Bound
 from ntkseq._types import ArrayLike, GramLike
-from ntkseq.bounds.gibbs_losses import GibbsLoss
-from ntkseq.bounds.inequalities import Catoni, Inequality, Kl
-from ntkseq.bounds.pac_bayes import (
+from ntkseq.bounds.gibbs import (
     PacBayesConstants,
     as_bound,
     forms_of,
@@ -23,6 +21,8 @@ from ntkseq.bounds.pac_bayes import (
     prepared,
     rows_of,
 )
+from ntkseq.bounds.gibbs_losses import GibbsLoss
+from ntkseq.bounds.inequalities import Catoni, Inequality, Kl
 from ntkseq.bounds.posteriors import Optimal, Problem, Regression, Statement, choose
 from ntkseq.bounds.processes import LearnedPrior, Prior, Process, least_left_out
 from ntkseq.bounds.system import System

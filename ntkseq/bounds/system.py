@@ -82,6 +82,19 @@ class System:
         largest = float(np.diagonal(self.matrix)[which].max())
         return min(self.rounding, math.inf if self.entrywise is None else float(self.entrywise) * largest)
 
+    def rounding_of(self, which: np.ndarray) -> float:
+        """`rounding` of the Gram matrix of some of the examples: of few, that of their entries may be less."""
+        own = float(np.maximum(np.diagonal(self.matrix)[which], 0.0).sum())
+        return self.rounding if self.entrywise is None else min(self.rounding, float(self.entrywise) * own)
+
+    def moved(self, at: np.ndarray, which: np.ndarray, dual: Float[np.ndarray, " d"]) -> Float[np.ndarray, " m"]:
+        """How far sum_j dual_j K(x, x_j) over the examples `which` is off at the examples `at`, at most, (m,)."""
+        whole = np.full(len(at), self.rounding * float(np.linalg.norm(dual)))
+        if self.entrywise is None:
+            return whole
+        root = np.sqrt(np.maximum(np.diagonal(self.matrix), 0.0))
+        return np.minimum(whole, float(self.entrywise) * root[at] * float(root[which] @ np.abs(dual)))
+
     @property
     def trace(self) -> float:
         """Upper estimate of the exact trace: no diagonal entry is off by more than the spectral norm of the error."""

@@ -14,9 +14,10 @@ from ntkseq._bound import Bound, columns
 from ntkseq._outward import at_least
 from ntkseq._types import ArrayLike, GramLike
 from ntkseq.bounds.assumptions import beforehand
+from ntkseq.bounds.compressed import compression
+from ntkseq.bounds.gibbs import PacBayesConstants
 from ntkseq.bounds.kernel import margin, rademacher
 from ntkseq.bounds.networks import arora2019, cao_gu2019
-from ntkseq.bounds.pac_bayes import PacBayesConstants
 from ntkseq.bounds.processes import LearnedPrior, Prior
 from ntkseq.bounds.search import Search
 from ntkseq.grams.arrays import symmetric
@@ -81,14 +82,15 @@ def table(
     """Every bound that speaks of a Gram matrix and labels, in one table at one delta: which of them says something?
 
     The parts that can be certified share delta equally, so that all of them hold at once and the least may be picked
-    after they are seen: the declared `Search` of Gibbs predictors, that of their means, and the norm-based bounds.
-    Forms of theorems that are recalled certify nothing; each is evaluated at delta, as if alone.
+    after they are seen: the declared `Search` of Gibbs predictors, that of their means, compression, and the
+    norm-based bounds. Forms of theorems that are recalled certify nothing; each is evaluated at delta, as if alone.
 
         gibbs            prior without data
         gibbs 20 %      prior learned from that share of the examples, the others pay
         tested 40 %     ridge regression on that share, tested on the others
         mean             mean of a posterior, the least over the priors that are not such a test
         rademacher, margin                    kernel ridge regression with `reg`
+        compression      the support vector machine of a few examples, with `reg`
         arora2019, cao_gu2019                 wide trained networks, recalled
 
     Labels -1/+1 are two classes; rows with one 1 are several classes; other numbers are bounded in min(1, |f - y|).
@@ -130,6 +132,8 @@ def table(
         parts.append(lambda count: {"rademacher": rademacher(K, y, **options, tried=count)})
     if signs:
         parts.append(lambda count: {"margin": margin(K, y, **options, tried=count)})
+        few: dict[str, Any] = {"delta": delta, "reg": reg, "members": "greedy"}
+        parts.append(lambda count: {"compression": compression(K, y, **few, tried=count)})
     rows: Rows = {}
     for part in parts:
         rows |= part(len(parts) * tried)
@@ -145,7 +149,9 @@ def _gibbs(K: GramLike, y: ArrayLike, n: int, loss: str, delta: float, count: in
     names: dict[tuple[int, float], str] = {}
     for prior in _priors(n):
         share = f" {100 * prior.share:g} %" if isinstance(prior, LearnedPrior) else ""
-        names[len(prior.split(n)[0]), float(prior.scale)] = ("tested" if prior.scale == 0 else "gibbs") + share
+        names[len(prior.split(np.arange(n))[0]), float(prior.scale)] = (
+            "tested" if prior.scale == 0 else "gibbs"
+        ) + share
     found = _searched(K, y, _priors(n), loss, "gibbs", delta, count)
     return {names[one.constants.seen, one.constants.scale]: one for one in found}
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import scipy.optimize
 
+from ntkseq.bounds.gibbs import forms_of, prepared
 from ntkseq.bounds.gibbs_losses import ZeroOne
 from ntkseq.bounds.inequalities import Catoni, Kl
-from ntkseq.bounds.pac_bayes import forms_of, prepared
 from ntkseq.bounds.posteriors import Centred, Form, Optimal, Problem, Regression, _Objective, as_choice, choose
 from ntkseq.bounds.processes import LearnedPrior, Prior
 from ntkseq.predictors import ridge

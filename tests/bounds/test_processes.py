@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ntkseq.bounds.gibbs import prepared
 from ntkseq.bounds.gibbs_losses import Argmax, ZeroOne
-from ntkseq.bounds.pac_bayes import prepared
 from ntkseq.bounds.processes import LearnedPrior, Prior, Process, least_left_out
 from ntkseq.grams import DenseGram
 from ntkseq.predictors import gaussian_process, ridge
