@@ -180,4 +180,20 @@ ENTRIES = {
         2006,
         "Cambridge University Press",
     ),
+    "dziugaite2017computing": Entry(
+        "inproceedings",
+        "Dziugaite, Gintare Karolina and Roy, Daniel M.",
+        "Computing Nonvacuous Generalization Bounds for Deep (Stochastic) Neural Networks with Many More Parameters "
+        "than Training Data",
+        2017,
+        "Conference on Uncertainty in Artificial Intelligence",
+        "1703.11008",
+    ),
+    "waudbysmith2024betting": Entry(
+        "article",
+        "Waudby-Smith, Ian and Ramdas, Aaditya",
+        "Estimating Means of Bounded Random Variables by Betting",
+        2024,
+        "Journal of the Royal Statistical Society Series B",
+    ),
 }

@@ -16,6 +16,9 @@ from ntkseq.bounds.known_target import every_step_risk, sample_size, target_risk
 from ntkseq.bounds.local import local_rademacher
 from ntkseq.bounds.maml import maml_lower, maml_sides, maml_upper
 from ntkseq.bounds.meta_learning import meta_kernel
+from ntkseq.bounds.network_certificate import network
+from ntkseq.bounds.network_posterior import NetworkPosterior
+from ntkseq.bounds.network_record import NetworkBound
 from ntkseq.bounds.networks import arora2019, cao_gu2019
 from ntkseq.bounds.posteriors import Centred, Optimal, Regression
 from ntkseq.bounds.processes import LearnedPrior, Prior
@@ -39,6 +42,8 @@ __all__ = [
     "Kl",
     "LearnedPrior",
     "LipschitzLoss",
+    "NetworkBound",
+    "NetworkPosterior",
     "Optimal",
     "Prior",
     "Regression",
@@ -66,6 +71,7 @@ __all__ = [
     "maml_upper",
     "margin",
     "meta_kernel",
+    "network",
     "pac_bayes",
     "panigrahi_goyal2021",
     "rademacher",

@@ -10,6 +10,7 @@ import dataclasses
 import math
 from typing import Any
 
+import jax
 import numpy as np
 import scipy.special
 
@@ -315,3 +316,30 @@ def _drawn_risks(said: Bound[Any], features: np.ndarray, phi: np.ndarray, which:
     power = {"absolute": 1, "squared": 2}[loss]
     drawn = mean + sigma * nodes[:, None]
     return lambda y: np.mean(np.minimum(1, np.abs(drawn - y) ** power), axis=0)
+
+
+def _linear(weights: Any, x: Any) -> Any:
+    return weights @ x
+
+
+def network(rng: np.random.Generator) -> Case:
+    """A linear network with noise in its weights: every atom is wrong with a normal probability.
+
+    The prior has chosen nothing; w looks good on the sample, and is sometimes far out.
+    """
+    n, p = int(rng.choice([30, 200])), int(rng.choice([3, 60]))  # with 60 weights it knows the sample by heart
+    atoms, law = rng.standard_normal((ATOMS, p)) * 10.0 ** rng.uniform(-1, 1), _law(rng)
+    y = rng.choice([-1.0, 1.0], ATOMS) if rng.random() < 0.5 else np.where(atoms[:, 0] > 0, 1.0, -1.0)
+    drawn = rng.choice(ATOMS, size=n, p=law)
+    w = np.linalg.lstsq(atoms[drawn], y[drawn], rcond=None)[0] * 10.0 ** rng.uniform(-1, 1.5)
+    bound = bounds.network(
+        _linear, np.zeros((1, p)), w[None], atoms[drawn], y[drawn], key=jax.random.key(int(rng.integers(2**31))),
+        c=(0.01, 1.0), s=(0.1, 10.0), draws=60, trial=2, delta=float(rng.choice(DELTAS)),
+    )  # fmt: skip
+    made = bound.posterior
+    if made is None:
+        return Case(bound, 0.0, 0.0)
+    A = np.eye(p) - np.asarray(made.rows).T @ (made.shrink[:, None] * np.asarray(made.rows))
+    spread = np.linalg.norm(atoms @ (A * math.sqrt(made.c)), axis=1)
+    wrong = np.array([0.5 * math.erfc(one / math.sqrt(2)) for one in y * (atoms @ w) / spread])
+    return Case(bound, float(law @ wrong), float(law @ wrong - wrong[drawn].mean()))

@@ -88,6 +88,17 @@ def coin_of_each_step() -> Draw:
 HEAD = AttentionHead([0.01], [[1.0], [0.5], [0.25]], 0.1 * np.eye(3))
 
 
+def coin_of_networks() -> Draw:
+    """One weight, nearly surely positive, on a constant input: wrong where the coin is -1, and seldom else."""
+    n = len(COIN)
+    said = bounds.network(
+        lambda w, x: w * x, np.zeros(1), np.full(1, 3.0), np.ones((n, 1)), COIN, key=jax.random.key(0), c=1.0, s=9.0,
+        draws=300, trial=1,
+    )  # fmt: skip
+    flipped = 0.5 * math.erfc(3 / math.sqrt(2 * 9 / (n + 9)))  # of N(3, s/(n + s)): J'J = n
+    return said, WRONG + (1 - 2 * WRONG) * flipped
+
+
 def fair(bound: Callable[..., Bound]) -> Draw:
     """Labels -1/2 and 1/2 by a fair coin: the loss of f with |f| <= 1/2 that does not know it is 1/2."""
     x = np.eye(3)[None].repeat(1000, 0)
@@ -261,6 +272,12 @@ ROWS = {
     ),
     "meta_kernel": Row(
         partial(played, worlds.meta_kernel), coin_of_tasks, 1.6, lambda: bounds.meta_kernel(TWO, SIGNS[:, None])
+    ),
+    "network": Row(
+        partial(played, worlds.network), coin_of_networks, 1.7,
+        lambda: bounds.network(
+            lambda w, x: w * x, np.zeros(1), np.ones(1), np.ones((2, 1)), SIGNS, key=jax.random.key(0)
+        ),
     ),
     "attention_norm": Row(
         partial(played, partial(worlds.attention, which="norm")), partial(fair, bounds.attention_norm), 1.4,
