@@ -21,7 +21,7 @@ def kl_inverse(q: float, budget: float) -> float:
     Returns:
         p: at least the exact inverse, above it by no more than the spacing of float64 and the rounding of kl.
 
-    Reference: (pac-bayes.3).
+    Reference: (pac_bayes.3).
 
     Example:
         >>> round(kl_inverse(0.0, 0.1), 6) == round(1 - math.exp(-0.1), 6)
@@ -51,7 +51,7 @@ def log_xi(n: int) -> float:
 
     By Abel's identity it is sum_j n (n - 1) .. (n - j + 1)/n^j, j = 0..n, whose terms are positive and fall.
 
-    Reference: maurer2004, Theorem 1; (pac-bayes.2).
+    Reference: maurer2004, Theorem 1; (pac_bayes.2).
 
     Example:
         >>> round(math.exp(log_xi(2)), 12)

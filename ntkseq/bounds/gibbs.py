@@ -121,7 +121,7 @@ def pac_bayes(
     Raises:
         ValueError: labels that do not fit the loss; shapes or options that do not fit; a share that leaves no example.
 
-    Reference: maurer2004; seeger2002; the terms, their rounding and the other forms: pac-bayes.1 to pac-bayes.14.
+    Reference: maurer2004; seeger2002; the terms, their rounding and the other forms: pac_bayes.1 to 14.
 
     Example:
         >>> import numpy as np
@@ -193,7 +193,7 @@ def forms_of(loss: GibbsLoss, predictor: str) -> tuple[Form, ...]:
         raise ValueError(f"predictor='mean' is of classifiers, loss 'zero-one' or 'argmax'; got {loss.name!r}.")
     found = [Form("twice the Gibbs error", loss, 2.0), Form("four times the error of pairs", loss, 4.0, 2)]
     if isinstance(loss, ZeroOne):
-        for margin in MARGINS:  # (pac-bayes.14)
+        for margin in MARGINS:  # (pac_bayes.14)
             factor = 1.0 / float(scipy.special.ndtr(margin)) * (1 + 1e-14)
             found.append(Form(f"margin of {margin:g} deviations", ZeroOne(margin), factor))
     return tuple(found)

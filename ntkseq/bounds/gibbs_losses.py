@@ -133,7 +133,7 @@ def clipped_moment(off: Vector, s: Vector, power: int) -> tuple[Vector, Vector]:
     """E min(1, |X|^power) of X ~ N(off, s^2), power 1, 2 or 4, and an upper estimate of its rounding.
 
     1 - sum over the ends of what is cut; the moments between them by the recursion of a truncated normal,
-    M_k = off M_{k-1} + (k-1) s^2 M_{k-2} - s^2 [x^{k-1} p(x)] (pac-bayes.9).
+    M_k = off M_{k-1} + (k-1) s^2 M_{k-2} - s^2 [x^{k-1} p(x)] (pac_bayes.9).
     """
     wide = np.where(s > 0, s, 1.0)
     # |X|^power is even: power 1 has its two halves apart, 2 and 4 the whole of [-1, 1]
@@ -164,7 +164,7 @@ class LipschitzLoss(GibbsLoss):
     """A loss of your own in [0, 1] with a Lipschitz constant, averaged by a rule whose error is bounded by it.
 
     The normal is cut into `pieces` of equal probability, each replaced by its median: the mean is off by at most
-    lipschitz s W, W the transport distance between the two laws (pac-bayes.10).
+    lipschitz s W, W the transport distance between the two laws (pac_bayes.10).
 
     Attributes:
         function: loss(f, y), of arrays of one shape, values in [0, 1].
@@ -223,7 +223,7 @@ class Argmax(GibbsLoss):
     """The zero-one loss of k classes by the largest of k independent outputs, which share a variance.
 
     P(class c wins) = integral of phi(z) prod_j Phi(z + (m_c - m_j)/s) dz, by the trapezoidal rule, whose error is
-    below 1e-10 for the step taken (pac-bayes.11).
+    below 1e-10 for the step taken (pac_bayes.11).
     """
 
     name = "argmax"

@@ -51,7 +51,7 @@ class Inequality(abc.ABC):
 class Kl(Inequality):
     """kl(loss || expected loss) <= (KL + log xi(n) + price)/n, with Maurer's constant xi(n) as the sum that it is.
 
-    Reference: maurer2004, Theorem 1; derived at (pac-bayes.2).
+    Reference: maurer2004, Theorem 1; derived at (pac_bayes.2).
     """
 
     def upper(self, loss: float, second: float, complexity: float, price: float, n: int) -> float:
@@ -78,7 +78,7 @@ class Catoni(Inequality):
     Attributes:
         strength: > 0, fixed beforehand.
 
-    Reference: catoni2007, Theorem 1.2.6; derived at (pac-bayes.5).
+    Reference: catoni2007, Theorem 1.2.6; derived at (pac_bayes.5).
     """
 
     strength: float = 1.0
@@ -108,7 +108,7 @@ class Bernstein(Inequality):
     Attributes:
         strength: in (0, 1), fixed beforehand.
 
-    Reference: mhammedi2019, Theorem 3 in form; derived at (pac-bayes.6).
+    Reference: mhammedi2019, Theorem 3 in form; derived at (pac_bayes.6).
     """
 
     strength: float = 0.5

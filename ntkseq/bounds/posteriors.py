@@ -188,7 +188,7 @@ class Problem:
 
 
 def divergence(outputs: int, information: float, dimension: float, norm: float) -> float:
-    """KL of the posterior and the scaled prior, (pac-bayes.1); infinite where rounding swamps it."""
+    """KL of the posterior and the scaled prior, (pac_bayes.1); infinite where rounding swamps it."""
     if not math.isfinite(information + norm):
         return math.inf
     return (outputs * max(0.0, information - 0.5 * dimension) + norm) * (1 + 1e-14)

@@ -120,7 +120,7 @@ class LearnedPrior:
         size, length = float(np.linalg.norm(matrix)), float(np.linalg.norm(W, 2))
         arithmetic = 4 * EPS * len(matrix) * (size + reg) * (1.0 + length) ** 2
         left = float(np.linalg.norm(own @ W + reg * W - cross)) + rounding * (1.0 + length) + arithmetic
-        # C(K) is the least over W of [-W; I]'(K + reg P)[-W; I], so that it moves by less than this (pac-bayes.8)
+        # C(K) is the least over W of [-W; I]'(K + reg P)[-W; I], so that it moves by less than this (pac_bayes.8)
         moved = rounding * (1.0 + (length + left / reg) ** 2) + left**2 / reg + arithmetic
         mean_error = EPS * len(seen) * float(np.max(np.abs(cross).T @ np.abs(dual)))
         entries = None
@@ -332,7 +332,7 @@ class Process:
         """The diagonal of C - C M C, M = basis diag(removed) basis', and the error of each."""
         size = self.values * removed
         variance = np.maximum(self.squares @ (self.values * (1.0 - size)), 0.0)
-        # C + E for C: column i of E is at most `column` long, its entry i at most `own` (pac-bayes.8)
+        # C + E for C: column i of E is at most `column` long, its entry i at most `own` (pac_bayes.8)
         own = column = np.full(self.n, self.rounding)
         if self.entries is not None:
             one, every = self.entries.corners()
@@ -342,7 +342,7 @@ class Process:
         return variance, moved + 4 * EPS * self.n * float(self.values.max())
 
     def information_of(self, removed: Float[np.ndarray, " n"]) -> tuple[float, float]:
-        """1/2 sum log(1/d), upwards, and sum (1 - d), downwards; d the shares of variance left. (pac-bayes.7)"""
+        """1/2 sum log(1/d), upwards, and sum (1 - d), downwards; d the shares of variance left. (pac_bayes.7)"""
         left = 1.0 - removed * (self.values + self.rounding)
         if (left <= 0).any():
             return np.inf, 0.0
