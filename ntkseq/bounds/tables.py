@@ -145,7 +145,7 @@ def _gibbs(K: GramLike, y: ArrayLike, n: int, loss: str, delta: float, count: in
     names: dict[tuple[int, float], str] = {}
     for prior in _priors(n):
         share = f" {100 * prior.share:g} %" if isinstance(prior, LearnedPrior) else ""
-        names[len(prior.split(n)[0]), float(prior.scale)] = ("tested" if prior.scale == 0 else "gibbs") + share
+        names[len(prior.split(np.arange(n))[0]), float(prior.scale)] = ("tested" if prior.scale == 0 else "gibbs") + share
     found = _searched(K, y, _priors(n), loss, "gibbs", delta, count)
     return {names[one.constants.seen, one.constants.scale]: one for one in found}
 
