@@ -149,7 +149,7 @@ NO_PAPER = {
     "kernels.Kernel", "kernels.Scaled", "kernels.Sum", "models.Model", "models.squared_error",
     "spectra.ranks.EffectiveRank", "spectra.ranks.Energy", "spectra.ranks.Numerical",
     "bounds.Assumption", "bounds.AttentionHead", "bounds.Bound", "bounds.Term", "bounds.Trajectory",
-    "bounds.LipschitzLoss", "bounds.Optimal", "bounds.Search", "bounds.frozen_attention", "bounds.sample_size",
+    "bounds.BoundTable", "bounds.LipschitzLoss", "bounds.Optimal", "bounds.Search", "bounds.frozen_attention", "bounds.sample_size",
     "predictors.Estimates", "predictors.one_hot",
     "training.Batches", "training.Deviation", "training.deviation", "training.History", "training.LossProbe",
     "training.Probe", "training.ProbeTable", "training.Tape", "training.Trained", "training.Tuned", "training.maml",

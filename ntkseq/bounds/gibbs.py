@@ -131,6 +131,7 @@ def pac_bayes(
         True
     """
     _checks.choice("predictor", predictor, ("gibbs", "mean"))
+    _checks.kind("prior", prior, (Prior, LearnedPrior), "Pass bounds.Prior() or bounds.LearnedPrior(share).")
     delta = _checks.probability("delta", delta)
     settings = 1 if tried is None else _checks.positive_int("tried", tried)
     chosen, inequalities = named(loss), as_inequalities(inequality)
@@ -152,11 +153,8 @@ def pac_bayes(
 
 def named(loss: str | GibbsLoss) -> GibbsLoss:
     """The loss of a short name."""
-    if isinstance(loss, GibbsLoss):
-        return loss
     names = {"zero-one": ZeroOne(), "argmax": Argmax(), "absolute": Clipped(1), "squared": Clipped(2)}
-    _checks.choice("loss", loss, tuple(names))
-    return names[loss]
+    return _checks.named("loss", loss, GibbsLoss, names, "bounds.LipschitzLoss(function, lipschitz)")
 
 
 def prepared(K: GramLike, y: ArrayLike, loss: GibbsLoss) -> System:
@@ -175,7 +173,7 @@ def rows_of(units: ArrayLike | None, n: int) -> Int[np.ndarray, " n"]:
     """
     if units is None:
         return np.arange(n)
-    given = np.asarray(units)
+    given = _checks.host("units", units)
     if given.shape != (n,) or given.dtype.kind not in "iubUS":
         raise ValueError(
             f"units must have shape ({n},), a whole number or a name for each row of the Gram matrix; got "

@@ -180,6 +180,8 @@ class LipschitzLoss(GibbsLoss):
     name = "lipschitz"
 
     def __post_init__(self) -> None:
+        _checks.function("function", self.function, "of predictions and labels, function(f, y)")
+        _checks.text("label", self.label)
         _checks.nonnegative("lipschitz", self.lipschitz, positive=True)
         _checks.positive_int("pieces", self.pieces)
 
@@ -194,7 +196,7 @@ class LipschitzLoss(GibbsLoss):
         nodes, distance = normal_pieces(self.pieces)
         total = np.zeros_like(f.mean)
         for node in nodes:
-            losses = np.asarray(self.function(f.mean + s * node, y), np.float64)
+            losses = _checks.numbers("function(f, y)", self.function(f.mean + s * node, y))
             if losses.shape != f.mean.shape or not ((losses >= 0) & (losses <= 1)).all():
                 raise ValueError("function must return losses in [0, 1], one for each prediction; it does not.")
             total += losses**power

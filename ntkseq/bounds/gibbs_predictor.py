@@ -10,6 +10,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
+from ntkseq import _checks
 from ntkseq._types import ArrayLike, Key
 from ntkseq.predictors.kernel_ridge import factorise, predict
 
@@ -70,22 +71,33 @@ class GibbsPredictor:
         Args:
             K_cross: kernel values of the queries with all examples, (q, n).
             K_query: of the queries with each other, (q, q).
+
+        Raises:
+            ValueError: shapes that do not fit, numbers that are not finite.
         """
-        cross, query = np.asarray(K_cross, np.float64), np.asarray(K_query, np.float64)
-        predict(self.dual, cross)  # which says what is wrong with its shape
+        cross, query = self._queries(K_cross, K_query)
         if query.shape != (len(cross), len(cross)):
             raise ValueError(f"K_query must be the Gram matrix of the {len(cross)} queries; got shape {query.shape}.")
-        paying = cross[:, self.paying]
-        if self.seen is not None:
-            seen = cross[:, self.seen]
-            query = query - seen @ scipy.linalg.cho_solve(factorise(self._own, float(self.reg or 0.0)), seen.T)
-            paying = paying - seen @ self._weights
-        rotated = paying @ self._basis
-        return self.scale * (query - (rotated * self._removed) @ rotated.T)
+        paying, taken = self._taken(cross)
+        return self.scale * (query - taken @ taken.T - (paying * self._removed) @ paying.T)
 
     def variance(self, K_cross: ArrayLike, K_query: ArrayLike) -> Float[np.ndarray, " q"]:
-        """The variance of a drawn function at queries, (q,); arguments as of `covariance`."""
-        return np.maximum(np.diagonal(self.covariance(K_cross, K_query)), 0.0)
+        """The variance of a drawn function at queries, (q,), of each output.
+
+        Args:
+            K_cross: kernel values of the queries with all examples, (q, n).
+            K_query: of each query with itself, (q,), `kernel.diag(x_query)`; or the Gram matrix of the queries.
+
+        Raises:
+            ValueError: shapes that do not fit, numbers that are not finite.
+        """
+        cross, query = self._queries(K_cross, K_query)
+        if query.shape not in ((len(cross),), (len(cross), len(cross))):
+            raise ValueError(f"K_query must be of the {len(cross)} queries of K_cross; got shape {query.shape}.")
+        own = query if query.ndim == 1 else np.diagonal(query)
+        paying, taken = self._taken(cross)
+        left = own - np.sum(taken**2, axis=1) - np.sum(paying**2 * self._removed, axis=1)
+        return self.scale * np.maximum(left, 0.0)
 
     def draw(self, K_cross: ArrayLike, K_query: ArrayLike, key: Key) -> Float[np.ndarray, "q ..."]:
         """The values at the queries of one function drawn from the posterior, (q,) or (q, k).
@@ -94,7 +106,23 @@ class GibbsPredictor:
             K_cross, K_query: as of `covariance`.
             key: of the draw.
         """
-        mean = np.asarray(self.mean(K_cross))
+        key, mean = _checks.prng_key("key", key), np.asarray(self.mean(K_cross))
         values, basis = np.linalg.eigh(self.covariance(K_cross, K_query))
         noise = np.asarray(jax.random.normal(key, mean.shape), np.float64)
         return mean + basis @ (np.sqrt(np.maximum(values, 0.0)).reshape(-1, *(1,) * (mean.ndim - 1)) * noise)
+
+    def _queries(self, K_cross: ArrayLike, K_query: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        predict(self.dual, K_cross)  # which says what is wrong with it
+        cross, query = _checks.numbers("K_cross", K_cross), _checks.numbers("K_query", K_query)
+        _checks.finite("K_query", query)
+        return cross, query
+
+    def _taken(self, cross: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Queries in the eigenbasis of the examples that pay, given those of the prior; and what these take away."""
+        paying = cross[:, self.paying]
+        if self.seen is None:
+            return paying @ self._basis, np.zeros((len(cross), 0))
+        seen = cross[:, self.seen]
+        factor = np.tril(factorise(self._own, float(self.reg or 0.0))[0])
+        taken = scipy.linalg.solve_triangular(factor, seen.T, lower=True).T
+        return (paying - seen @ self._weights) @ self._basis, taken

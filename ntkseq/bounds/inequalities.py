@@ -142,7 +142,5 @@ SHORT = {"kl": (Kl(),), "catoni": (Catoni(),), "bernstein": (Bernstein(),), "bes
 
 def as_inequalities(given: str | Inequality) -> tuple[Inequality, ...]:
     """The inequalities of a short name or an object; `best` is a union of several, for which a bound pays."""
-    if isinstance(given, Inequality):
-        return (given,)
-    _checks.choice("inequality", given, tuple(SHORT))
-    return SHORT[given]
+    found = _checks.named("inequality", given, Inequality, SHORT, "bounds.Catoni(2.0)")
+    return found if isinstance(found, tuple) else (found,)

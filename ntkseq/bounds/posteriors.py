@@ -87,10 +87,8 @@ Choice = Regression | Optimal | Centred | None
 
 def as_choice(given: str | Regression | Optimal | Centred) -> Choice:
     """The posterior of a short name or an object."""
-    if isinstance(given, (Regression, Optimal, Centred)):
-        return given
-    _checks.choice("posterior", given, tuple(SHORT))
-    return SHORT[given]
+    kinds: Any = (Regression, Optimal, Centred)
+    return _checks.named("posterior", given, kinds, SHORT, "bounds.Regression(noise)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,14 +112,15 @@ class Form:
     ) -> tuple[float, float]:
         """Upper estimates of the mean of the losses to the power `draws`, and of their squares, by weights of rows."""
         if isinstance(self.loss, ZeroOne):
-            p = self.loss.upper(f, y, scale) ** self.draws
-            first, second = p, p
+            first = second = self.loss.upper(f, y, scale) ** self.draws
         else:
             first = self.loss.upper(f, y) ** self.draws
             second = first if self.loss.outputs or self.draws > 1 else self.loss.second(f, y)
+        q = min(1.0, math.fsum((first * weights).tolist()) * (1 + 1e-15))
+        if first is second:
+            return q, q
         # the square of a mean within a unit is at most the mean of the squares
-        q, v = (min(1.0, math.fsum((one * weights).tolist()) * (1 + 1e-15)) for one in (first, second))
-        return q, v
+        return q, min(1.0, math.fsum((second * weights).tolist()) * (1 + 1e-15))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -82,6 +82,7 @@ class LearnedPrior:
         if self.reg is not None:
             _checks.nonnegative("reg", self.reg, positive=True)
         _checks.nonnegative("scale", self.scale)
+        _checks.seed("seed", self.seed)
 
     def split(self, units: Int[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
         """The rows of the prior and those that pay; the rows of one unit stay together.
@@ -150,7 +151,7 @@ class LearnedPrior:
 
 
 def _rows(given: ArrayLike) -> tuple[int, ...]:
-    rows = np.asarray(given)
+    rows = _checks.host("examples", given)
     if rows.ndim != 1 or rows.size == 0 or rows.dtype.kind not in "iu" or int(rows.min()) < 0:
         raise ValueError(f"examples must be rows, whole numbers from 0; got {_checks.shown(given)}.")
     return tuple(sorted({int(row) for row in rows}))

@@ -72,12 +72,22 @@ class Search:
     predictor: str = "gibbs"
 
     def __post_init__(self) -> None:
-        names = tuple(self.kernels)
+        names = _checks.listed("kernels", self.kernels, "names of kernels")
+        for name in names:
+            _checks.text("kernels", name)
         if not names or len(set(names)) < len(names):
             raise ValueError(f"kernels must be different names, at least one; got {names!r}.")
-        for name, given in (("priors", self.priors), ("inequalities", self.inequalities)):
-            if not tuple(given):
+        for name, kinds, such in (
+            ("priors", (Prior, LearnedPrior), "bounds.Prior() or bounds.LearnedPrior(share)"),
+            ("inequalities", (Inequality,), "bounds.Kl() or bounds.Catoni(strength)"),
+        ):
+            given = _checks.listed(name, getattr(self, name), such)
+            for one in given:
+                _checks.kind(name, one, kinds, f"Its members are {such}.")
+            if not given:
                 raise ValueError(f"{name} must have one member at least; got none.")
+            object.__setattr__(self, name, given)
+        object.__setattr__(self, "kernels", names)
         _checks.probability("delta", self.delta)
         _checks.choice("predictor", self.predictor, ("gibbs", "mean"))
         forms_of(named(self.loss), self.predictor)
