@@ -95,8 +95,8 @@ class Report:
         bounds: by short name, in the order to be shown.
         measured: what the bound's quantity is on the test examples, where that is the same predictor; by short name.
         best: the name of the least of the certified bounds that hold at once, if it says something; else empty.
-        predicted: the risk of the ridge predictor as predicted from the training examples, never certified; None
-            where it was not.
+        predicted: the error of the ridge predictor on the test examples as the training examples predict it, never
+            certified; None where it was not.
         prediction: on the test examples.
         provenance: versions, device, command, configuration, fingerprint of the data, seeds, wall times.
         notes: what a reader must know before believing a number.
@@ -165,7 +165,7 @@ class Report:
         bound, measured = self.bounds[self.best], self.measured.get(self.best)
         said = f"{bound.claim} with probability at least {bound.chance} ({self.best})"
         said += "" if measured is None else f", {measured:.4g} on the test examples"
-        return said if self.predicted is None else f"{said}, predicted {self.predicted}"
+        return said if self.predicted is None else f"{said}; the ridge fit is predicted to err on {self.predicted}"
 
     def summary(self) -> list[str]:
         """Ten lines, the first of them what is proved."""

@@ -89,7 +89,7 @@ def test_the_first_number_of_a_page_is_what_is_proved():
     made = page(dataclasses.replace(examples.report(), best="rademacher", predicted=Interval(0.1, 0.2, 0.3)))
     facts = re.findall(r'<div class="fact"><b>(.*?)</b><span>(.*?)</span>', made)
     assert facts[0][0].startswith("≤ ") and "certified" in facts[0][1] and "on the test examples 0.4" in facts[0][1]
-    assert facts[1] == ("0.2", "predicted risk, not certified; 0.2 in [0.1, 0.3]")
+    assert facts[1] == ("0.2", "test error of the ridge fit as predicted, not certified; 0.2 in [0.1, 0.3]")
     without = re.findall(r'<div class="fact"><b>(.*?)</b>', page(examples.report()))
     assert "≤" not in "".join(without)
 

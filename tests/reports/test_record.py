@@ -58,7 +58,7 @@ def test_the_first_line_is_what_is_proved_and_says_so_where_nothing_is():
     assert best.headline.startswith("E min(1, |f(x) - y|) <= ")
     assert best.headline.endswith(" with probability at least 0.95 (rademacher), 0.4 on the test examples")
     told = dataclasses.replace(best, predicted=Interval(0.1, 0.2, 0.3))
-    assert told.headline.endswith("0.4 on the test examples, predicted 0.2 in [0.1, 0.3]")
+    assert told.headline.endswith("0.4 on the test examples; the ridge fit is predicted to err on 0.2 in [0.1, 0.3]")
     assert told.to_dict()["predicted_risk"]["upper"] == 0.3 and told.to_dict()["best_bound"] == "rademacher"
 
 

@@ -11,14 +11,13 @@ from jaxtyping import Float
 
 from ntkseq import bounds, predictors
 from ntkseq.bounds import Bound
+from ntkseq.bounds.compressed import CompressionConstants
 from ntkseq.bounds.gibbs_predictor import GibbsPredictor
 from ntkseq.grams import DenseGram
+from ntkseq.spectra import Interval
 from ntkseq.studies.tangent.inputs import Problem
 from ntkseq.studies.tangent.regression import bounds_of_scaled
 from ntkseq.studies.tangent.spec import Study
-
-BLOCK = 512
-"""Test examples whose variances are computed at once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +28,14 @@ class Certificates:
         bounds: by short name; the certified ones hold at once.
         measured: what their quantity is on the test examples, where that is the same predictor.
         best: the name of the least certified one that says something; empty if there is none.
+        predicted: the share of the test examples on which the ridge predictor errs, as the training examples predict
+            it by leave-one-out, with the interval for that many; None where they are too few.
     """
 
     bounds: Mapping[str, Bound]
     measured: Mapping[str, float]
     best: str
+    predicted: Interval | None
 
 
 def certificates(
@@ -55,7 +57,19 @@ def certificates(
         said = {key: bounds_of_scaled(one) for key, one in said.items()}
     best = next((key for key, one in said.items() if one.certified and not one.vacuous), "")
     measured = {} if posed.repeated else _measured(said, K, cross, diagonal, posed, reg)
-    return Certificates(said | {"du2019": bounds.du2019(K, y)}, measured, best)
+    return Certificates(
+        said | {"du2019": bounds.du2019(K, y)}, measured, best, _predicted(K, y, len(posed.test.y), reg)
+    )
+
+
+def _predicted(K: DenseGram, y: Float[np.ndarray, " n"], m: int, reg: float) -> Interval | None:
+    if reg == 0 or len(y) < 3:
+        return None
+    told = predictors.predicted_risk(K, y, reg=reg).zero_one
+    if told is None or told.reason:
+        return None
+    on = told.on(max(m, 1))
+    return Interval(on.lower, on.value, on.upper)
 
 
 def _measured(
@@ -74,6 +88,9 @@ def _measured(
     }
     values = np.asarray(cross, np.float64)
     for key, one in said.items():
+        if isinstance(one.constants, CompressionConstants) and one.computable:
+            members, dual = list(one.constants.members), np.asarray(one.constants.dual)
+            found[key] = float(np.mean(y_test * (values[:, members] @ dual) <= 0))
         if hasattr(one.constants, "predictor"):
             found[key] = gibbs_error(one.constants.predictor, values, diagonal, y_test, mean=key == "mean")
     return found
@@ -99,8 +116,6 @@ def gibbs_error(
     ahead = y * np.asarray(predictor.mean(cross), np.float64)
     if mean or predictor.scale == 0:
         return float(np.mean(ahead <= 0))
-    parts = [slice(at, at + BLOCK) for at in range(0, len(cross), BLOCK)]
-    # the variance at a query takes the diagonal of the Gram matrix of the queries only
-    variance = np.concatenate([predictor.variance(cross[one], np.diag(diagonal[one])) for one in parts])
+    variance = predictor.variance(cross, diagonal)
     spread = np.sqrt(np.maximum(variance, np.finfo(np.float64).tiny))
     return float(np.mean(scipy.special.ndtr(-ahead / spread)))

@@ -95,6 +95,7 @@ def run(
         bounds=said.bounds,
         measured=said.measured,
         best=said.best,
+        predicted=said.predicted,
         prediction=found,
         provenance=provenance(study, mark, clock.seconds),
         notes=notes(posed, eigen, found),
