@@ -12,6 +12,7 @@ from jaxtyping import Float
 from ntkseq import bounds, predictors
 from ntkseq.bounds import Bound
 from ntkseq.bounds.compressed import CompressionConstants
+from ntkseq.bounds.gibbs import PacBayesConstants
 from ntkseq.bounds.gibbs_predictor import GibbsPredictor
 from ntkseq.grams import DenseGram
 from ntkseq.spectra import Interval
@@ -91,7 +92,7 @@ def _measured(
         if isinstance(one.constants, CompressionConstants) and one.computable:
             members, dual = list(one.constants.members), np.asarray(one.constants.dual)
             found[key] = float(np.mean(y_test * (values[:, members] @ dual) <= 0))
-        if hasattr(one.constants, "predictor"):
+        if isinstance(one.constants, PacBayesConstants):
             found[key] = gibbs_error(one.constants.predictor, values, diagonal, y_test, mean=key == "mean")
     return found
 
