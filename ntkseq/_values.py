@@ -195,7 +195,7 @@ def nonnegative(name: str, value: object, *, positive: bool = False) -> float:
     return held
 
 
-def named(name: str, value: object, cls: type, short: Mapping[str, Any], such_as: str) -> Any:
+def named(name: str, value: object, cls: type | tuple[type, ...], short: Mapping[str, Any], such_as: str) -> Any:
     """The object that a short name stands for, or the object itself; `such_as` is one to write, in messages."""
     if isinstance(value, str) and value in short:
         return short[value]

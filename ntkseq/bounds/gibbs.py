@@ -246,7 +246,8 @@ def as_bound(
     )  # fmt: skip
     drawn = "the sign of the mean" if not loss.outputs else "the largest of the means"
     within = "" if process.count == process.n else ", on a row of a new unit"
-    speaks = f"a function drawn from the posterior, prior {prior.words}" if predictor == "gibbs" else drawn
+    speaks = f"a function drawn from the posterior; prior: {prior.words}" if predictor == "gibbs" else drawn
+    speaks = prior.words if prior.scale == 0 else speaks
     constants = PacBayesConstants(
         n=process.count,
         rows=process.n,

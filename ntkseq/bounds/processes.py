@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from functools import cached_property
 from typing import Any
 
@@ -115,12 +116,15 @@ class LearnedPrior:
         seen, paying = self.split(units)
         own, cross, rest = matrix[np.ix_(seen, seen)], matrix[np.ix_(seen, paying)], matrix[np.ix_(paying, paying)]
         root, learned = np.sqrt(np.maximum(np.diagonal(matrix), 0.0)), known.targets[seen]
-        reg = self.reg if self.reg is not None else least_left_out(own, learned, known.entry(seen))[0]
+        own_rounding = known.rounding_of(seen)
+        reg = self.reg if self.reg is not None else least_left_out(own, learned, known.entry(seen), own_rounding)[0]
         factor = factorise(own, reg)
         dual, W = (scipy.linalg.cho_solve(factor, b) for b in (learned, cross))
         size, length = float(np.linalg.norm(matrix)), float(np.linalg.norm(W, 2))
         arithmetic = 4 * EPS * len(matrix) * (size + reg) * (1.0 + length) ** 2
-        left = float(np.linalg.norm(own @ W + reg * W - cross)) + rounding * (1.0 + length) + arithmetic
+        e = math.inf if known.entrywise is None else float(known.entrywise)
+        between = min(rounding, e * _size(root, seen, paying))
+        left = float(np.linalg.norm(own @ W + reg * W - cross)) + own_rounding * length + between + arithmetic
         # C(K) is the least over W of [-W; I]'(K + reg P)[-W; I], so that it moves by less than this (pac_bayes.8)
         moved = rounding * (1.0 + (length + left / reg) ** 2) + left**2 / reg + arithmetic
         mean_error = EPS * len(seen) * float(np.max(np.abs(cross).T @ np.abs(dual)))
@@ -128,7 +132,7 @@ class LearnedPrior:
         if known.entrywise is None:
             mean_error += rounding * float(np.linalg.norm(dual, axis=0).max())
         else:
-            e, size = float(known.entrywise), float((root[seen] @ np.abs(dual)).max())
+            size = float((root[seen] @ np.abs(dual)).max())
             mean_error += min(
                 rounding * float(np.linalg.norm(dual, axis=0).max()), e * float(root[paying].max()) * size
             )
@@ -145,8 +149,10 @@ class LearnedPrior:
     @property
     def words(self) -> str:
         """As printed."""
-        scaled = "the mean" if self.scale == 0 else f"{self.scale:.3g} times the covariance"
+        scaled = f"{self.scale:.3g} times its covariance"
         given = f"{100 * self.share:g} % of the" if self.examples is None else f"{len(self.examples)}"
+        if self.scale == 0:
+            return f"ridge regression on {given} examples, tested on the others"
         return f"posterior given {given} examples, {scaled}"
 
 
@@ -157,17 +163,24 @@ def _rows(given: ArrayLike) -> tuple[int, ...]:
     return tuple(sorted({int(row) for row in rows}))
 
 
-def least_left_out(matrix: np.ndarray, targets: np.ndarray, entry: float = 0.0) -> tuple[float, float]:
+def _size(root: np.ndarray, *sets: np.ndarray) -> float:
+    """The norm of the matrix of products sqrt(K_ii K_jj), rows of one set and columns of another."""
+    return float(np.prod([np.linalg.norm(root[one]) for one in sets]))
+
+
+def least_left_out(
+    matrix: np.ndarray, targets: np.ndarray, entry: float = 0.0, rounding: float = 0.0
+) -> tuple[float, float]:
     """The ridge of least mean squared leave-one-out error, and that error; by one decomposition.
 
     `entry`: how far a prediction is moved by the rounding of K for coefficients of sum 1; its square is added, so that
-    a ridge is not taken that only rounding lives on.
+    a ridge is not taken that only rounding lives on. `rounding`: of the matrix in norm, of which no ridge is below 64
+    times: the covariance of the prior would drown in it.
     """
     values, basis = np.linalg.eigh(matrix)
     rotated, squares = basis.T @ targets, basis**2
     largest, best = float(np.mean(np.diagonal(matrix))) or 1.0, (np.inf, 1.0)
-    for factor in REGS:
-        reg = factor * largest
+    for reg in sorted({max(factor * largest, 64.0 * rounding) for factor in REGS}):
         inverse = 1.0 / np.maximum(values + reg, 0.5 * reg)
         dual = basis @ (inverse[:, None] * rotated)
         left_out = dual / (squares @ inverse)[:, None]

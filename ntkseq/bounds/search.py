@@ -197,5 +197,6 @@ def _picked(prior: LearnedPrior, known: dict[str, System], units: np.ndarray) ->
         return next(iter(known))
     seen, errors = prior.split(units)[0], {}
     for name, one in known.items():
-        errors[name] = least_left_out(one.matrix[np.ix_(seen, seen)], one.targets[seen], one.entry(seen))[1]
+        own = one.matrix[np.ix_(seen, seen)]
+        errors[name] = least_left_out(own, one.targets[seen], one.entry(seen), one.rounding_of(seen))[1]
     return min(errors, key=lambda name: errors[name])
