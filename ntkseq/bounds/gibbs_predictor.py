@@ -106,7 +106,8 @@ class GibbsPredictor:
             K_cross, K_query: as of `covariance`.
             key: of the draw.
         """
-        key, mean = _checks.prng_key("key", key), np.asarray(self.mean(K_cross))
+        key, (cross, _) = _checks.prng_key("key", key), self._queries(K_cross, K_query)
+        mean = np.asarray(self.mean(cross))
         values, basis = np.linalg.eigh(self.covariance(K_cross, K_query))
         noise = np.asarray(jax.random.normal(key, mean.shape), np.float64)
         return mean + basis @ (np.sqrt(np.maximum(values, 0.0)).reshape(-1, *(1,) * (mean.ndim - 1)) * noise)
