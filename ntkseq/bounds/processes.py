@@ -117,7 +117,7 @@ class LearnedPrior:
         own, cross, rest = matrix[np.ix_(seen, seen)], matrix[np.ix_(seen, paying)], matrix[np.ix_(paying, paying)]
         root, learned = np.sqrt(np.maximum(np.diagonal(matrix), 0.0)), known.targets[seen]
         own_rounding = known.rounding_of(seen)
-        reg = self.reg if self.reg is not None else least_left_out(own, learned, known.entry(seen), own_rounding)[0]
+        reg = self.reg if self.reg is not None else least_left_out(own, learned, *known.stated_of(seen))[0]
         factor = factorise(own, reg)
         dual, W = (scipy.linalg.cho_solve(factor, b) for b in (learned, cross))
         size, length = float(np.linalg.norm(matrix)), float(np.linalg.norm(W, 2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,10 +76,14 @@ class System:
         basis = self.spectrum.vectors
         return None if basis is None else (self.spectrum.values, basis)
 
-    def entry(self, which: np.ndarray) -> float:
-        """How far sum_j a_j K(x, x_j) is off for coefficients of sum |a_j| = 1 over these examples, at most."""
-        largest = float(np.diagonal(self.matrix)[which].max())
-        return min(self.rounding, math.inf if self.entrywise is None else float(self.entrywise) * largest)
+    def stated_of(self, which: np.ndarray) -> tuple[float, float]:
+        """What the rounding of entries says of some examples, without a look at any other; 0 where nothing is stated.
+
+        How far sum_j a_j K(x, x_j) over them is off for sum |a_j| = 1, x of their size; and their matrix, in norm.
+        """
+        own = np.maximum(np.diagonal(self.matrix)[which], 0.0)
+        e = 0.0 if self.entrywise is None else float(self.entrywise)
+        return e * float(own.max()), e * float(own.sum())
 
     def rounding_of(self, which: np.ndarray) -> float:
         """`rounding` of the Gram matrix of some of the examples: of few, that of their entries may be less."""

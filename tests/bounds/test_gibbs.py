@@ -192,6 +192,20 @@ def test_rows_that_the_kernel_has_seen_do_not_pay():
             bounds.pac_bayes(K, Y, prior=bounds.LearnedPrior(examples=bad))
 
 
+def test_a_prior_that_learns_looks_at_nothing_else():
+    """Whatever the examples that pay are, ridge and kernel are those of the share, to the last bit."""
+    rng, prior = np.random.default_rng(0), bounds.LearnedPrior(0.4, scale=0.1)
+    seen, paying = prior.split(np.arange(120))
+    found = []
+    for size in (1.0, 100.0):
+        x, y = X.copy(), Y.copy()
+        x[paying], y[paying] = size * rng.standard_normal((len(paying), 5)), rng.choice([-1.0, 1.0], len(paying))
+        other = DenseGram(x @ x.T, 1e-4 * size**2, entrywise=1e-6)
+        searched = bounds.Search(kernels=("a", "b"), priors=(prior,)).best({"a": other, "b": K + 1.0}, y).constants
+        found.append((bounds.pac_bayes(other, y, prior=prior).constants.reg, searched.reg, searched.kernel))
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("bad", [np.zeros(3, int), np.zeros(120), [[1]]])
 def test_units_that_do_not_fit_are_refused(bad: Any):
     with pytest.raises(ValueError, match="units"):
