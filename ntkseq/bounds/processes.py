@@ -117,7 +117,7 @@ class LearnedPrior:
         own, cross, rest = matrix[np.ix_(seen, seen)], matrix[np.ix_(seen, paying)], matrix[np.ix_(paying, paying)]
         root, learned = np.sqrt(np.maximum(np.diagonal(matrix), 0.0)), known.targets[seen]
         own_rounding = known.rounding_of(seen)
-        reg = self.reg if self.reg is not None else least_left_out(own, learned, known.entry(seen), own_rounding)[0]
+        reg = self.reg if self.reg is not None else least_left_out(own, learned, *known.usual(seen))[0]
         factor = factorise(own, reg)
         dual, W = (scipy.linalg.cho_solve(factor, b) for b in (learned, cross))
         size, length = float(np.linalg.norm(matrix)), float(np.linalg.norm(W, 2))
@@ -175,7 +175,7 @@ def least_left_out(
 
     `entry`: how far a prediction is moved by the rounding of K for coefficients of sum 1; its square is added, so that
     a ridge is not taken that only rounding lives on. `rounding`: of the matrix in norm, of which no ridge is below 64
-    times: the covariance of the prior would drown in it.
+    times: the covariance of the prior would drown in it. Both must be functions of the same examples (`System.usual`).
     """
     values, basis = np.linalg.eigh(matrix)
     rotated, squares = basis.T @ targets, basis**2
