@@ -165,3 +165,12 @@ def test_what_a_prior_learns_does_not_look_at_the_inputs_that_pay(entrywise: flo
         told = None if entrywise is None else entrywise * size
         found.append(process(DenseGram(K, rounding, entrywise=told), y, prior))
     assert len({one.reg for one in found}) == 1 and all((one.first == found[0].first).all() for one in found)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-30, 1e30, 1e200])
+def test_units_of_the_kernel_do_not_leave_the_range(size: float):
+    phi, y = features(5, 30, 5)
+    one = process(size * (phi @ phi.T), y, LearnedPrior(0.5))
+    plain = process(phi @ phi.T, y, LearnedPrior(0.5))
+    assert one.reg == pytest.approx(size * plain.reg) and np.isfinite(one.rounding)
+    assert np.isfinite(process(phi @ phi.T, y, LearnedPrior(0.5, reg=1e300)).rounding)
