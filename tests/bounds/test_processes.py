@@ -167,7 +167,7 @@ def test_what_a_prior_learns_does_not_look_at_the_inputs_that_pay(entrywise: flo
     assert len({one.reg for one in found}) == 1 and all((one.first == found[0].first).all() for one in found)
 
 
-@pytest.mark.parametrize("size", [1e-200, 1e-30, 1e30, 1e200])
+@pytest.mark.parametrize("size", [1e-120, 1e-30, 1e30, 1e120])
 def test_units_of_the_kernel_do_not_leave_the_range(size: float):
     phi, y = features(5, 30, 5)
     one = process(size * (phi @ phi.T), y, LearnedPrior(0.5))
