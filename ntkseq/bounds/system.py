@@ -18,7 +18,7 @@ from ntkseq.spectra import FullSpectrum
 from ntkseq.spectra.dense import dense_spectrum
 
 EPS = float(np.finfo(np.float64).eps)
-USUAL = 32.0
+USUAL = 20.0
 """The rounding of an entry of K in units of eps sqrt(K_ii K_jj), as it is for most kernels."""
 
 
