@@ -17,12 +17,14 @@ from jaxtyping import Float
 
 from ntkseq import _checks
 from ntkseq._types import ArrayLike
-from ntkseq.bounds.gibbs_losses import Gaussians, GibbsLoss, ZeroOne
+from ntkseq.bounds.gibbs_losses import Argmax, Gaussians, GibbsLoss, ZeroOne
 from ntkseq.bounds.inequalities import Inequality
 from ntkseq.bounds.processes import Process
 
 NOISES = 12
 """Values of the noise that are looked at, between the rounding of K and its largest eigenvalue."""
+SIZES = (0.5, 1.0, 2.0, 4.0)
+"""Sizes of the labels that are looked at where the loss does not know the size of a function, in prior deviations."""
 KEPT = 3
 """Posteriors of the grid that are looked at closely."""
 
@@ -33,7 +35,7 @@ class Regression:
 
     Attributes:
         noise: variance of the noise, in units of the prior before it is scaled; None: of a grid the one that serves the
-            bound best, for the mean and for the covariance apart.
+            bound best, for the mean and for the covariance apart. For classes, whose labels have no size, theirs too.
 
     Reference: seeger2002.
     """
@@ -106,6 +108,11 @@ class Form:
     loss: GibbsLoss
     factor: float = 1.0
     draws: int = 1
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the loss is of signs or of the largest output, which do not know the size of a function."""
+        return isinstance(self.loss, (ZeroOne, Argmax))
 
     def means(
         self, f: Gaussians, y: Float[np.ndarray, "n ..."], scale: Float[np.ndarray, " n"], weights: Any
@@ -205,7 +212,8 @@ def choose(problem: Problem, choice: Choice) -> Statement:
         return _of_grid(problem, means, centre)[0]
     noise = choice.noise if isinstance(choice, Regression) else None
     noises: list[Any] = _noises(process) if noise is None else [noise]
-    means = [process.regression(one) for one in noises] + ([None] if noise is None else [])
+    means = [size * process.regression(one) for size in _sizes(problem, noise) for one in noises]
+    means += [None] if noise is None else []
     found = _of_grid(problem, means, [*noises, None] if noise is None else noises)
     if not isinstance(choice, Optimal) or not isinstance(problem.forms[0].loss, ZeroOne):
         return found[0]
@@ -220,6 +228,15 @@ def _noises(process: Process) -> list[float]:
     return np.geomspace(min(low, top), 10 * top, NOISES).tolist()
 
 
+def _sizes(problem: Problem, noise: float | None) -> tuple[float, ...]:
+    """What the labels are multiplied by: they have no size for a classifier whose prior has seen none."""
+    process = problem.process
+    top = float(np.mean(process.values))
+    if noise is not None or process.seen is not None or not problem.forms[0].classifies or top <= 0.0:
+        return (1.0,)
+    return tuple(size * math.sqrt(problem.scale) * math.sqrt(top) for size in SIZES)
+
+
 def _of_grid(problem: Problem, means: list[Any], noises: list[float | None]) -> list[Statement]:
     """The statements about the best few pairs of a mean and a covariance, best first."""
     process, n = problem.process, problem.process.n
@@ -229,7 +246,8 @@ def _of_grid(problem: Problem, means: list[Any], noises: list[float | None]) -> 
     pairs = list(itertools.product(of_mean, of_noise))
     if not isinstance(problem.forms[0].loss, ZeroOne) and len(means) > 1:
         # a loss that takes its time: the same noise for both, or none
-        pairs = [*zip(of_mean, of_noise, strict=True), *((of_mean[-1], one) for one in of_noise[:-1])]
+        pairs = [(one, of_noise[i % (len(of_noise) - 1)]) for i, one in enumerate(of_mean[:-1])]
+        pairs += [(of_mean[-1], one) for one in of_noise]
     scale, first, rated = process.deviation(problem.scale), problem.inequalities[0], []
     for (b, mean, norm), (e, variance, known) in pairs:
         total = divergence(process.targets.shape[1], *known, norm)
@@ -252,7 +270,8 @@ def _improved(problem: Problem, start: Statement, steps: int) -> Statement:
         return start
     spectrum, basis = process.values[told], process.basis[:, told]
     floor = np.log(np.maximum(64 * process.rounding / spectrum, 1e-12))
-    first = np.zeros(len(spectrum)) if start.b is None else np.sqrt(spectrum) * start.b[told, 0]
+    root = math.sqrt(problem.scale)
+    first = np.zeros(len(spectrum)) if start.b is None else np.sqrt(spectrum) * start.b[told, 0] / root
     left = np.clip(np.log(np.maximum(1.0 - start.removed[told] * spectrum, 1e-300)), np.minimum(floor, 0.0), 0.0)
     objective = _Objective(problem, form, start.inequality, spectrum, basis, basis**2)
     limits = [(None, None)] * len(spectrum) + [(min(low, 0.0), 0.0) for low in floor]
@@ -261,13 +280,14 @@ def _improved(problem: Problem, start: Statement, steps: int) -> Statement:
     ).x
     w, g = found[: len(spectrum)], found[len(spectrum) :]
     b, removed = np.zeros((process.n, 1)), np.zeros(process.n)
-    b[told, 0], removed[told] = w / np.sqrt(spectrum), -np.expm1(g) / spectrum
+    b[told, 0], removed[told] = root * w / np.sqrt(spectrum), -np.expm1(g) / spectrum
     return min(start, problem.read(b, removed), key=lambda one: one.value)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Objective:
-    """The bound as a function of the mean's coordinates w and the log shares g of the variance that are left."""
+    """The bound as a function of the mean's coordinates w, in prior deviations, and the log shares g of the variance
+    that are left."""
 
     problem: Problem
     form: Form
@@ -279,19 +299,20 @@ class _Objective:
     def __call__(self, at: Float[np.ndarray, " p"]) -> tuple[float, Float[np.ndarray, " p"]]:
         problem, r = self.problem, len(self.spectrum)
         w, g = at[:r], at[r:]
-        scale, root, weights = problem.scale, np.sqrt(self.spectrum), problem.process.weights
+        scale, weights = problem.scale, problem.process.weights
+        root = math.sqrt(scale) * np.sqrt(self.spectrum)
         shares, y = np.exp(g), problem.labels
         assert isinstance(self.form.loss, ZeroOne)
-        sigma = np.sqrt(np.maximum(scale * (self.squares @ (self.spectrum * shares)), 1e-300))
+        sigma = np.maximum(np.sqrt(scale * (self.squares @ (self.spectrum * shares))), 1e-150)
         threshold = self.form.loss.margin * problem.process.deviation(scale)
         z = (threshold - y * (problem.process.mean[:, 0] + self.basis @ (root * w))) / sigma
         wrong, density = scipy.special.ndtr(z), np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
         k = self.form.draws
         loss = float(weights @ wrong**k)
-        total = 0.5 * float(np.sum(shares - 1.0 - g)) + 0.5 * float(w @ w) / scale
+        total = 0.5 * float(np.sum(shares - 1.0 - g)) + 0.5 * float(w @ w)
         value, of_loss, of_total = self.inequality.slopes(loss, k * total, problem.price, problem.process.count)
         outer = of_loss * k * wrong ** (k - 1) * density * weights
-        slope_w = -root * (self.basis.T @ (outer * y / sigma)) + k * of_total * w / scale
+        slope_w = -root * (self.basis.T @ (outer * y / sigma)) + k * of_total * w
         of_variance = self.squares.T @ (-0.5 * outer * z / sigma**2 * scale)
         slope_g = of_variance * self.spectrum * shares + 0.5 * k * of_total * (shares - 1.0)
         return value, np.concatenate([slope_w, slope_g])

@@ -117,16 +117,16 @@ class LearnedPrior:
         own, cross, rest = matrix[np.ix_(seen, seen)], matrix[np.ix_(seen, paying)], matrix[np.ix_(paying, paying)]
         root, learned = np.sqrt(np.maximum(np.diagonal(matrix), 0.0)), known.targets[seen]
         own_rounding = known.rounding_of(seen)
-        reg = self.reg if self.reg is not None else least_left_out(own, learned, *known.stated_of(seen))[0]
+        reg = self.reg if self.reg is not None else least_left_out(own, learned, *known.usual(seen))[0]
         factor = factorise(own, reg)
         dual, W = (scipy.linalg.cho_solve(factor, b) for b in (learned, cross))
-        size, length = float(np.linalg.norm(matrix)), float(np.linalg.norm(W, 2))
+        size, length = _checks.norm(matrix), float(np.linalg.norm(W, 2))
         arithmetic = 4 * EPS * len(matrix) * (size + reg) * (1.0 + length) ** 2
         e = math.inf if known.entrywise is None else float(known.entrywise)
         between = min(rounding, e * _size(root, seen, paying))
-        left = float(np.linalg.norm(own @ W + reg * W - cross)) + own_rounding * length + between + arithmetic
+        left = _checks.norm(own @ W + reg * W - cross) + own_rounding * length + between + arithmetic
         # C(K) is the least over W of [-W; I]'(K + reg P)[-W; I], so that it moves by less than this (pac_bayes.8)
-        moved = rounding * (1.0 + (length + left / reg) ** 2) + left**2 / reg + arithmetic
+        moved = rounding * (1.0 + (length + left / reg) ** 2) + left * (left / reg) + arithmetic
         mean_error = EPS * len(seen) * float(np.max(np.abs(cross).T @ np.abs(dual)))
         entries = None
         if known.entrywise is None:
@@ -136,7 +136,7 @@ class LearnedPrior:
             mean_error += min(
                 rounding * float(np.linalg.norm(dual, axis=0).max()), e * float(root[paying].max()) * size
             )
-            entries = Entries(e, root[paying] + root[seen] @ np.abs(W), root[paying], left**2 / reg + arithmetic)
+            entries = Entries(e, root[paying] + root[seen] @ np.abs(W), root[paying], left * (left / reg) + arithmetic)
             entries = dataclasses.replace(entries, first=root[seen], weights=W)
         inner = cross.T @ W
         process = Process.of(
@@ -175,7 +175,7 @@ def least_left_out(
 
     `entry`: how far a prediction is moved by the rounding of K for coefficients of sum 1; its square is added, so that
     a ridge is not taken that only rounding lives on. `rounding`: of the matrix in norm, of which no ridge is below 64
-    times: the covariance of the prior would drown in it.
+    times: the covariance of the prior would drown in it. Both must be functions of the same examples (`System.usual`).
     """
     values, basis = np.linalg.eigh(matrix)
     rotated, squares = basis.T @ targets, basis**2

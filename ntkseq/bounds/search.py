@@ -198,5 +198,5 @@ def _picked(prior: LearnedPrior, known: dict[str, System], units: np.ndarray) ->
     seen, errors = prior.split(units)[0], {}
     for name, one in known.items():
         own = one.matrix[np.ix_(seen, seen)]
-        errors[name] = least_left_out(own, one.targets[seen], *one.stated_of(seen))[1]
+        errors[name] = least_left_out(own, one.targets[seen], *one.usual(seen))[1]
     return min(errors, key=lambda name: errors[name])

@@ -74,6 +74,7 @@ def hard_margin(
     # a'Qa of the exact K is at most this, and its margins at least that
     energy = float(a @ reached) + lost * float(a @ loose) + rounding * size
     smallest = float((reached - lost * loose).min()) - rounding * float(np.sqrt(size))
-    lower = float(a.sum()) ** 2 / energy * (1 - lost) if energy > 0 else 0.0
-    upper = energy / smallest**2 * (1 + lost) if smallest > 0 else float("inf")
+    whole = float(a.sum())  # no square: it may leave the range
+    lower = whole / energy * whole * (1 - lost) if energy > 0 else 0.0
+    upper = energy / smallest / smallest * (1 + lost) if smallest > 0 else float("inf")
     return HardMargin(dual=y * a, lower=lower, upper=max(upper, lower), support=int(np.count_nonzero(a)))

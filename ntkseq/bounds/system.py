@@ -18,6 +18,8 @@ from ntkseq.spectra import FullSpectrum
 from ntkseq.spectra.dense import dense_spectrum
 
 EPS = float(np.finfo(np.float64).eps)
+USUAL = 20.0
+"""The rounding of an entry of K in units of eps sqrt(K_ii K_jj), as it is for most kernels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,7 @@ class System:
         stated: whether who computed K states its rounding; False for an array of unknown rounding.
         entrywise: as `grams.Gram.entrywise`.
         chance: with what probability its rounding is too small: that of its audit, 0 without one.
+        unit: eps of the dtype in which K came.
     """
 
     matrix: Float[np.ndarray, "n n"]
@@ -39,6 +42,7 @@ class System:
     stated: bool = True
     entrywise: float | None = None
     chance: float = 0.0
+    unit: float = EPS
 
     @property
     def rounding(self) -> float:
@@ -76,14 +80,13 @@ class System:
         basis = self.spectrum.vectors
         return None if basis is None else (self.spectrum.values, basis)
 
-    def stated_of(self, which: np.ndarray) -> tuple[float, float]:
-        """What the rounding of entries says of some examples, without a look at any other; 0 where nothing is stated.
+    def usual(self, which: np.ndarray) -> tuple[float, float]:
+        """The usual rounding of an entry of K between these examples, and of their Gram matrix in norm.
 
-        How far sum_j a_j K(x, x_j) over them is off for sum |a_j| = 1, x of their size; and their matrix, in norm.
+        No bounds: for choices that may look at these examples only. What K states of its rounding is of all examples.
         """
         own = np.maximum(np.diagonal(self.matrix)[which], 0.0)
-        e = 0.0 if self.entrywise is None else float(self.entrywise)
-        return e * float(own.max()), e * float(own.sum())
+        return USUAL * self.unit * float(own.max()), USUAL * self.unit * float(own.sum())
 
     def rounding_of(self, which: np.ndarray) -> float:
         """`rounding` of the Gram matrix of some of the examples: of few, that of their entries may be less."""
@@ -181,4 +184,5 @@ def system(
         wrong = float(y[~np.isin(y, (-1.0, 1.0))][0])
         raise ValueError(f"y must hold class labels -1 and +1; got {wrong:g}. Encode the two classes as -1/+1.")
     eigen, gram = dense_spectrum(held, vectors=vectors), held.gram
-    return System(held.matrix, y, eigen, stated=gram.stated, entrywise=gram.entrywise, chance=gram.chance)
+    unit = float(np.finfo(gram.dtype).eps) if np.issubdtype(gram.dtype, np.floating) else EPS
+    return System(held.matrix, y, eigen, stated=gram.stated, entrywise=gram.entrywise, chance=gram.chance, unit=unit)

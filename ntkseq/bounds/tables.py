@@ -90,10 +90,10 @@ def table(
         tested 40 %     ridge regression on that share, tested on the others
         mean             mean of a posterior, the least over the priors that are not such a test
         rademacher, margin                    kernel ridge regression with `reg`
-        compression      the support vector machine of a few examples, with `reg`
+        compression      the support vector machine of a few examples, of hard margin
         arora2019, cao_gu2019                 wide trained networks, recalled
 
-    Labels -1/+1 are two classes; rows with one 1 are several classes; other numbers are bounded in min(1, |f - y|).
+    Labels -1/+1 are two classes; rows with one 1 are several classes; floats are numbers, bounded in min(1, |f - y|).
 
     Args:
         K: Gram matrix of all examples, a Gram or an array, (n, n).
@@ -118,7 +118,7 @@ def table(
         ('tested 40 %', True, True)
     """
     n = len(symmetric(K, "K").matrix)
-    values = _checks.targets("y", y, n)
+    values = _numbers(y, n)
     delta, tried = _checks.probability("delta", delta), _checks.positive_int("tried", tried)
     reg, B0 = _checks.nonnegative("reg", reg), _checks.nonnegative("B0", B0, positive=True)
     depth = _checks.positive_int("depth", depth)
@@ -132,7 +132,7 @@ def table(
         parts.append(lambda count: {"rademacher": rademacher(K, y, **options, tried=count)})
     if signs:
         parts.append(lambda count: {"margin": margin(K, y, **options, tried=count)})
-        few: dict[str, Any] = {"delta": delta, "reg": reg, "members": "greedy"}
+        few: dict[str, Any] = {"delta": delta, "members": "greedy"}  # not at `reg`, which these data may have chosen
         parts.append(lambda count: {"compression": compression(K, y, **few, tried=count)})
     rows: Rows = {}
     for part in parts:
@@ -142,6 +142,17 @@ def table(
     if signs:
         rows["cao_gu2019"] = cao_gu2019(K, y, delta=delta, depth=depth)
     return BoundTable(dict(sorted(rows.items(), key=lambda row: _rank(row[1]))), delta, n, _majority(values, loss))
+
+
+def _numbers(y: ArrayLike, n: int) -> Float[np.ndarray, "n ..."]:
+    """Labels at the door; names of classes that would be taken for numbers are refused."""
+    values, kind = _checks.targets("y", y, n), _checks.host("y", y).dtype.kind
+    if values.ndim == 1 and kind in "iub" and not np.isin(values, (-1.0, 1.0)).all():
+        raise ValueError(
+            f"y must hold class labels -1 and +1, rows of predictors.one_hot(y), or floats; got {_checks.shown(y)}. "
+            "Encode classes; pass y.astype(float) if these are numbers to be predicted."
+        )
+    return values
 
 
 def _gibbs(K: GramLike, y: ArrayLike, n: int, loss: str, delta: float, count: int) -> Rows:

@@ -52,7 +52,7 @@ def test_the_gradient_speaks_of_the_value_that_is_read():
 def test_one_found_by_gradients_is_better_than_regression_and_that_than_one_noise():
     given = problem()
     optimal, regression, single = (choose(given, one) for one in (Optimal(), Regression(), Regression(1.0)))
-    assert optimal.value < 0.97 * regression.value and regression.value <= single.value
+    assert optimal.value < 0.99 * regression.value and regression.value <= single.value
 
 
 def test_a_predictor_of_your_own_is_the_centre():

@@ -148,3 +148,29 @@ def test_a_share_that_leaves_no_example_is_refused():
 def test_a_scale_that_is_none_is_refused(bad: float):
     with pytest.raises(ValueError, match="scale"):
         Prior(bad)
+
+
+@pytest.mark.parametrize("entrywise", [None, 2e-6])
+def test_what_a_prior_learns_does_not_look_at_the_inputs_that_pay(entrywise: float | None):
+    """Not even through the rounding that K states, which grows with all of K."""
+    phi, _ = features(5, 60, 5)
+    y, prior = np.where(phi[:, 0] > 0, 1.0, -1.0), LearnedPrior(0.5)
+    paying = prior.split(np.arange(60))[1]
+    found = []
+    for size in (1.0, 1e2, 1e4):
+        scaled = phi.copy()
+        scaled[paying] *= size
+        K = (scaled @ scaled.T).astype(np.float32)
+        rounding = float(1e-7 * np.trace(K)) * (1.0 if entrywise is None else size)
+        told = None if entrywise is None else entrywise * size
+        found.append(process(DenseGram(K, rounding, entrywise=told), y, prior))
+    assert len({one.reg for one in found}) == 1 and all((one.first == found[0].first).all() for one in found)
+
+
+@pytest.mark.parametrize("size", [1e-120, 1e-30, 1e30, 1e120])
+def test_units_of_the_kernel_do_not_leave_the_range(size: float):
+    phi, y = features(5, 30, 5)
+    one = process(size * (phi @ phi.T), y, LearnedPrior(0.5))
+    plain = process(phi @ phi.T, y, LearnedPrior(0.5))
+    assert one.reg == pytest.approx(size * plain.reg) and np.isfinite(one.rounding)
+    assert np.isfinite(process(phi @ phi.T, y, LearnedPrior(0.5, reg=1e300)).rounding)

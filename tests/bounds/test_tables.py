@@ -53,6 +53,13 @@ def test_what_was_tried_before_raises_every_certified_row(made):
     assert f"{settings} settings" in counted.statement
 
 
+def test_a_ridge_picked_on_the_data_does_not_enter_rows_that_hold_for_one_ridge(made):
+    """`reg` may be chosen by looking: what is said for a fixed ridge, compression, must not know it."""
+    found = [bounds.table(K, Y, reg=reg).rows["compression"] for reg in (0.0, 3.0)]
+    assert found[0].to_dict() == found[1].to_dict() == made.rows["compression"].to_dict()
+    assert found[0].constants.reg == 0.0
+
+
 def test_a_table_that_says_nothing_has_no_best():
     noise = np.random.default_rng(0).choice([-1.0, 1.0], 12)
     table = bounds.table(np.eye(12), noise, reg=0.1, delta=1e-6)
@@ -121,6 +128,8 @@ def test_in_simulated_draws_no_certified_row_is_below_its_truth():
         ({"depth": 0}, "depth"),
         ({"y": Y[:3]}, "y must have shape"),
         ({"y": np.ones((60, 2))}, "one largest entry"),
+        ({"y": Y > 0}, "y must hold class labels"),  # or they would be taken for numbers
+        ({"y": np.arange(60) % 3}, "y must hold class labels"),
         ({"K": K[:, :3]}, "K must be square"),
     ],
 )
