@@ -350,7 +350,7 @@ ESTIMATES: dict[str, Callable[[], Bound]] = {
     "wang_shen2021": lambda: bounds.wang_shen2021(TARGET, X, Y),
     "panigrahi_goyal2021": lambda: bounds.panigrahi_goyal2021(WHOLE, X, Y),
 }
-NO_BOUND = {"learning_speed", "maml_sides", "memory_profile"}  # functions that return something else
+NO_BOUND = {"learning_speed", "maml_sides", "memory_profile", "table"}  # functions that return something else
 
 _draws: dict[str, list[Draw]] = {}
 

@@ -32,9 +32,8 @@ def file(tmp_path):
 def test_the_numbers_are_those_of_the_library_called_by_hand(small):
     signs = np.where(small.y == 1, 1.0, -1.0)
     assert small.spectrum.min_eigenvalue.estimate == ntkseq.spectrum(small.gram).min_eigenvalue.estimate
-    assert (
-        small.bounds["rademacher"].value == bounds.rademacher(small.gram, signs, reg=1e-2, tried=4).value
-    )  # four share delta
+    by_hand = bounds.rademacher(small.gram, signs, reg=1e-2, tried=5)  # five parts share delta
+    assert small.bounds["rademacher"].value == by_hand.value
     assert small.bounds["arora2019"].value == bounds.arora2019(small.gram, signs).value
     fit = predictors.ridge(small.gram, signs, reg=1e-2)
     f, truth = np.asarray(fit(small.cross)), np.where(small.y_test == 1, 1.0, -1.0)
@@ -174,6 +173,6 @@ def test_the_digits_study_finds_the_numbers_that_its_file_promises():
     assert found.spectrum.effective_rank("entropy") == pytest.approx(2.53, abs=0.03)
     assert found.bounds["rademacher"].value == pytest.approx(3.35, abs=0.01)
     best = found.bounds[found.best]
-    assert best.certified and best.value < 0.1 and found.measured[found.best] == 0.0
+    assert best.certified and best.value < 0.1 and found.measured[found.best] == 0.01  # of 100 test examples
     assert found.summary()[0].startswith("proved       P(y f(x) <= 0) <= 0.06")
     assert found.bounds["mean"].value <= 0.25 and 0 < found.measured["gibbs"] < found.bounds["gibbs"].value < 0.25
