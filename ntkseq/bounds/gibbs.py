@@ -145,9 +145,9 @@ def pac_bayes(
     process = prior.process(known, rows_of(units, known.n))
     if choice is None or prior.scale == 0:
         price = math.log(settings) - math.log(delta)
-        statement = of_prior(process, prior.scale, chosen, predictor, price)
+        statement = of_prior(process, prior.scale / process.unit, chosen, predictor, price)
     else:
-        statement = choose(Problem(process, prior.scale, forms, inequalities, price), choice)
+        statement = choose(Problem(process, prior.scale / process.unit, forms, inequalities, price), choice)
     return as_bound(known, process, prior, statement, chosen, predictor, delta, price, tried)
 
 
@@ -263,7 +263,7 @@ def as_bound(
         settings=tried or 1,
         inequality="prior itself" if alone else statement.inequality.name,
         form=form.words,
-        predictor=GibbsPredictor.of(known, process, statement, float(prior.scale)),
+        predictor=GibbsPredictor.of(known, process, statement, float(prior.scale) / process.unit),
     )
     return Bound(
         name=f"PAC-Bayes bound, {'Gibbs' if predictor == 'gibbs' else 'mean'} predictor",

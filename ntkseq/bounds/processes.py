@@ -61,8 +61,8 @@ class LearnedPrior:
     Attributes:
         share: of the examples that the prior learns from, in (0, 1). They are drawn by `seed`.
         reg: the ridge there; None takes that of least leave-one-out error on these examples, which costs nothing.
-        scale: times the covariance of that posterior; 0 leaves its mean alone, which is the ridge fit of a share tested
-            on the rest.
+        scale: times the covariance of that posterior, of a kernel whose K(x, x) is divided by its mean over these
+            examples; 0 leaves the mean alone, which is the ridge fit of a share tested on the rest.
         seed: of the draw of the share.
         examples: rows that the prior learns from, in place of a share: those that the kernel has seen already, as that
             of a network trained on them.
@@ -143,7 +143,14 @@ class LearnedPrior:
             rest - 0.5 * (inner + inner.T), moved, known.targets[paying], cross.T @ dual, mean_error, entries
         )
         return dataclasses.replace(
-            process, units=units[paying], seen=seen, paying=paying, first=dual, smoother=W, reg=reg
+            process,
+            units=units[paying],
+            seen=seen,
+            paying=paying,
+            first=dual,
+            smoother=W,
+            reg=reg,
+            unit=float(np.mean(np.diagonal(own))) or 1.0,
         )
 
     @property
@@ -236,6 +243,7 @@ class Process:
         units: which rows are of one independent unit; None where each is one.
         seen, paying: which rows the prior saw, and which pay.
         first, smoother, reg: coefficients of the mean on `seen`, (K + reg)^-1 K there, and the ridge.
+        unit: what the scale of the prior is divided by: the mean of K(x, x) over `seen`.
     """
 
     values: Float[np.ndarray, " n"]
@@ -252,6 +260,7 @@ class Process:
     first: Any = None
     smoother: Any = None
     reg: float | None = None
+    unit: float = 1.0
 
     @classmethod
     def of(

@@ -158,7 +158,7 @@ class Search:
             if prior.scale == 0:
                 statement = of_prior(process, 0.0, loss, self.predictor, price)
             else:
-                problem = Problem(process, float(prior.scale), ways, tuple(self.inequalities), price)
+                problem = Problem(process, float(prior.scale) / process.unit, ways, tuple(self.inequalities), price)
                 statement = choose(problem, Regression())
             found.append(_Trial(name, known[name], prior, process, problem, statement, price))
         return found

@@ -197,6 +197,17 @@ def test_rows_that_the_kernel_has_seen_do_not_pay():
             bounds.pac_bayes(K, Y, prior=bounds.LearnedPrior(examples=bad))
 
 
+@pytest.mark.parametrize("scale", [0.0, 0.1])
+def test_a_prior_that_learned_does_not_know_the_unit_of_the_kernel(scale: float):
+    prior = bounds.LearnedPrior(0.3, scale=scale)
+    found = [bounds.pac_bayes(c * K, Y, prior=prior) for c in (1.0, 1e-6, 1e4)]
+    assert [one.value for one in found] == pytest.approx([found[0].value] * 3, rel=1e-3)
+    spread = [
+        one.constants.predictor.variance(c * K, c * K).max() for one, c in zip(found, (1, 1e-6, 1e4), strict=True)
+    ]
+    assert spread == pytest.approx([spread[0]] * 3, rel=0.05)
+
+
 def test_a_prior_that_learns_looks_at_nothing_else():
     """Whatever the examples that pay are, ridge and kernel are those of the share, to the last bit."""
     rng, prior = np.random.default_rng(0), bounds.LearnedPrior(0.4, scale=0.1)
