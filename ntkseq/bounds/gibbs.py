@@ -242,7 +242,7 @@ def as_bound(
         _shown("information gain", "1/2 sum log(1 + l/s^2)", statement.information),
         _shown("effective dimension", "sum l/(l + s^2)", statement.dimension),
         _shown("norm of the mean", "1/2 |mean|^2", statement.norm),
-        _shown("price", "log(settings/delta)", price),
+        _shown("price", "log of one over its share of delta", price),
     )  # fmt: skip
     drawn = "the sign of the mean" if not loss.outputs else "the largest of the means"
     within = "" if process.count == process.n else ", on a row of a new unit"
