@@ -85,6 +85,11 @@ class LearnedPrior:
         _checks.nonnegative("scale", self.scale)
         _checks.seed("seed", self.seed)
 
+    def divides(self, units: Int[np.ndarray, " n"]) -> bool:
+        """Whether the share leaves a unit to the prior and one to pay."""
+        count = int(units.max()) + 1
+        return self.examples is not None or 0 < round(self.share * count) < count
+
     def split(self, units: Int[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
         """The rows of the prior and those that pay; the rows of one unit stay together.
 

@@ -114,13 +114,18 @@ class Search:
     def bounds(
         self, K: GramLike | Mapping[str, GramLike], y: ArrayLike, *, units: ArrayLike | None = None
     ) -> tuple[Bound[PacBayesConstants], ...]:
-        """One bound for each prior and kernel, the least first; all hold at once with probability 1 - delta."""
+        """One bound for each prior and kernel, the least first; all hold at once with probability 1 - delta.
+
+        A prior whose share leaves no example on one side has no bound; its share of delta is kept for it.
+        """
         loss = named(self.loss)
         known = {name: prepared(one, y, loss) for name, one in self._grams(K).items()}
         if len({one.n for one in known.values()}) > 1:
             raise ValueError("K must have the same examples for each kernel; got matrices of different sizes.")
         which = rows_of(units, next(iter(known.values())).n)
-        trials = [trial for prior in self.priors for trial in self._trials(prior, known, loss, which)]
+        priors = [prior for prior in self.priors if isinstance(prior, Prior) or prior.divides(which)]
+        # of a few examples some shares leave none on one side; all of them, and `split` says so
+        trials = [trial for prior in priors or self.priors for trial in self._trials(prior, known, loss, which)]
         order = sorted(range(len(trials)), key=lambda i: trials[i].statement.value)
         for i in order[:IMPROVED]:
             trials[i] = trials[i].improved()

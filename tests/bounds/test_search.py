@@ -53,6 +53,14 @@ def test_a_prior_that_learns_picks_its_kernel_where_it_learns():
     assert search.best(GRAMS, y).constants.kernel == found[0].constants.kernel == "linear"
 
 
+def test_of_a_few_examples_the_priors_that_need_more_are_left_out_and_paid_for():
+    assert [len(Search().bounds(np.eye(n), np.ones(n))) for n in (1, 2, 3)] == [1, 3, 4]
+    two_units = Search().bounds(np.eye(6), np.ones(6), units=[0, 0, 0, 1, 1, 1])
+    assert len(two_units) == 3 and all(one.constants.settings == 13 for one in two_units)
+    with pytest.raises(ValueError, match="share"):
+        Search(priors=(LearnedPrior(0.1),)).best(np.eye(3), np.ones(3))
+
+
 def test_several_classes_and_the_mean_go_through():
     classes = np.eye(3)[X[:, :3].argmax(axis=1)]
     assert Search(loss="argmax", predictor="mean").best(GRAMS["linear"], classes).certified
