@@ -215,9 +215,7 @@ def choose(problem: Problem, choice: Choice) -> Statement:
     means = [size * process.regression(one) for size in _sizes(problem, noise) for one in noises]
     means += [None] if noise is None else []
     found = _of_grid(problem, means, [*noises, None] if noise is None else noises)
-    if not isinstance(choice, Optimal) or not isinstance(problem.forms[0].loss, ZeroOne):
-        return found[0]
-    return _improved(problem, found[0], choice.steps)
+    return improved(problem, found[0], choice.steps) if isinstance(choice, Optimal) else found[0]
 
 
 def _noises(process: Process) -> list[float]:
@@ -263,10 +261,13 @@ def _of_grid(problem: Problem, means: list[Any], noises: list[float | None]) -> 
     return sorted(chosen, key=lambda one: one.value)
 
 
-def _improved(problem: Problem, start: Statement, steps: int) -> Statement:
-    """The statement about a posterior that descends from `start` along the gradient of its form and inequality."""
+def improved(problem: Problem, start: Statement, steps: int = Optimal.steps) -> Statement:
+    """The statement about a posterior that descends from `start` along the gradient of its form and inequality.
+
+    For losses other than the zero-one loss of two classes it is `start`.
+    """
     process, form, told = problem.process, start.form, problem.process.told
-    if not told.any() or not math.isfinite(start.value):
+    if not isinstance(form.loss, ZeroOne) or not told.any() or not math.isfinite(start.value):
         return start
     spectrum, basis = process.values[told], process.basis[:, told]
     floor = np.log(np.maximum(64 * process.rounding / spectrum, 1e-12))

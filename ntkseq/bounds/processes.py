@@ -133,16 +133,11 @@ class LearnedPrior:
         # C(K) is the least over W of [-W; I]'(K + reg P)[-W; I], so that it moves by less than this (pac_bayes.8)
         moved = rounding * (1.0 + (length + left / reg) ** 2) + left * (left / reg) + arithmetic
         mean_error = EPS * len(seen) * float(np.max(np.abs(cross).T @ np.abs(dual)))
+        mean_error += max(float(known.moved(paying, seen, column).max()) for column in dual.T)
         entries = None
-        if known.entrywise is None:
-            mean_error += rounding * float(np.linalg.norm(dual, axis=0).max())
-        else:
-            size = float((root[seen] @ np.abs(dual)).max())
-            mean_error += min(
-                rounding * float(np.linalg.norm(dual, axis=0).max()), e * float(root[paying].max()) * size
-            )
-            entries = Entries(e, root[paying] + root[seen] @ np.abs(W), root[paying], left * (left / reg) + arithmetic)
-            entries = dataclasses.replace(entries, first=root[seen], weights=W)
+        if known.entrywise is not None:
+            profile, beyond = root[paying] + root[seen] @ np.abs(W), left * (left / reg) + arithmetic
+            entries = Entries(e, profile, root[paying], beyond, root[seen], W)
         inner = cross.T @ W
         process = Process.of(
             rest - 0.5 * (inner + inner.T), moved, known.targets[paying], cross.T @ dual, mean_error, entries

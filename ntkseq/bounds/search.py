@@ -23,7 +23,7 @@ from ntkseq.bounds.gibbs import (
 )
 from ntkseq.bounds.gibbs_losses import GibbsLoss
 from ntkseq.bounds.inequalities import Catoni, Inequality, Kl
-from ntkseq.bounds.posteriors import Optimal, Problem, Regression, Statement, choose
+from ntkseq.bounds.posteriors import Problem, Regression, Statement, choose, improved
 from ntkseq.bounds.processes import LearnedPrior, Prior, Process, least_left_out
 from ntkseq.bounds.system import System
 
@@ -192,8 +192,8 @@ class _Trial:
         """With the posterior searched by gradients."""
         if self.problem is None:
             return self
-        found = choose(self.problem, Optimal())
-        return self if found.value >= self.statement.value else dataclasses.replace(self, statement=found)
+        # the grid of regressions is behind `statement` already: the descent starts from there
+        return dataclasses.replace(self, statement=improved(self.problem, self.statement))
 
 
 def _picked(prior: LearnedPrior, known: dict[str, System], units: np.ndarray) -> str:

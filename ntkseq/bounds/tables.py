@@ -175,7 +175,7 @@ def _mean(K: GramLike, y: ArrayLike, n: int, loss: str, delta: float, count: int
 
 def _priors(n: int) -> tuple[Prior | LearnedPrior, ...]:
     """Those of the declared search that leave examples on both sides: of a few examples, the one without data."""
-    return tuple(one for one in PRIORS if isinstance(one, Prior) or 0 < round(one.share * n) < n)
+    return tuple(one for one in PRIORS if isinstance(one, Prior) or one.divides(np.arange(n)))
 
 
 def _searched(
