@@ -9,6 +9,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -122,7 +123,7 @@ CERTIFIED = bounds.network(
 HEADS = training.track([training.AttentionRankProbe(attention, X)], ATTENTION)
 
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
-    "gram": (ntkseq.gram, dict(kernel=DENSE, x=FLAT, x2=FLAT, tile=2, workers=1)),
+    "gram": (ntkseq.gram, dict(kernel=DENSE, x=FLAT, x2=FLAT, tile=2, workers=1, executor=ThreadPoolExecutor(1))),
     "gram of sequences": (ntkseq.gram, dict(kernel=RECURRENT, x=X, lengths=LENGTHS)),
     "lazy": (ntkseq.lazy, dict(kernel=DENSE, x=FLAT, x2=FLAT, tile=2)),
     "Dense Gram": (grams.DenseGram, dict(array=A, rounding=0.0, entrywise=1e-9)),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
 
-from ntkseq import _progress
+from ntkseq import _checks, _progress
 from ntkseq._types import Inputs, Lengths
-from ntkseq.grams import meta, outputs, sampling, sides
+from ntkseq.grams import executors, meta, outputs, sampling, sides
 from ntkseq.grams.base import DenseGram
 from ntkseq.kernels.base import Kernel
 
@@ -24,6 +25,7 @@ def gram(
     tile: int | None = None,
     workers: int | None = None,
     progress: bool | None = None,
+    executor: Executor | None = None,
 ) -> DenseGram:
     """The matrix of kernel values between all inputs, with an upper estimate of its rounding.
 
@@ -41,13 +43,18 @@ def gram(
         tile: rows of a tile; chosen from the shapes if None.
         workers: threads on a CPU; all usable cores if None.
         progress: show a progress bar (needs tqdm); None: on a terminal, for long work.
+        executor: any `concurrent.futures` executor, of threads, processes or a cluster, whose workers compute the
+            matrix block by block: the same bits as without, where they are machines of one kind. Each task is sent the
+            examples that it needs and runs in `workers` threads, one if None. Not between few-shot tasks, or all
+            outputs of a network.
 
     Returns:
         A `grams.DenseGram` with the dtype of the data, usable where an array is.
 
     Raises:
         ValueError: bad inputs (see `kernel.prepare`), values that overflow the dtype, or a kernel with several numbers
-            per pair that are no matrix, such as outputs="diagonal".
+            per pair that are no matrix, such as outputs="diagonal"; a kernel that cannot be sent to other processes.
+        OSError: workers of the executor were lost.
 
     Example:
         >>> import jax, ntkseq
@@ -58,7 +65,10 @@ def gram(
     """
     sides.on_host(kernel, x, x2, lengths, lengths2)
     tile, workers = sides.sizes(tile, workers)
+    if executor is not None:
+        _checks.kind("executor", executor, Executor)
     if meta.between_tasks(kernel):
+        executors.refuse(executor, "a kernel between few-shot tasks")
         return meta.of_tasks(kernel, x, x2, lengths, lengths2, tile=tile, workers=workers, progress=progress)
     asked: Any = {"full": True, "wanted": "a Gram matrix"}
     pair = sides.prepare(kernel, x, x2, lengths, lengths2, later=True, **asked)
@@ -68,18 +78,19 @@ def gram(
     if kernel.sampled and pair.symmetric and not alone:
         pair = complete(pair, kernel.diag_side(pair.left))
     if pair.outputs is not None:
+        executors.refuse(executor, 'a kernel between all outputs (outputs="full")')
         return outputs.all_outputs(pair, tile)
     task, _ = pair.task(tile, workers)
     calls = task.plan.calls * ((0 if alone else 1) + (0 if parts is None else len(parts.kernels)))
     with _progress.bar(progress, pair.work(task), calls, unit="batch", name="gram") as bar:
         tick = (lambda count: None) if bar is None else bar.update
         if parts is not None:
-            sampled = sampling.batches(parts, tile, workers, tick)
+            sampled = sampling.batches(parts, tile, workers, tick, executor)
         if alone and sampled is not None:
             values, finite = sampling.mean(sampled), True
             pair = complete(pair, jnp.diagonal(values))
         else:
-            values, finite = sampling.whole(pair, tile, workers, tick)
+            values, finite = sampling.whole(pair, tile, workers, tick, executor)
     if not finite:
         raise sides.overflow(values.dtype)
     e = sampling.entrywise(sampled) if alone and sampled is not None else pair.entry_rounding()

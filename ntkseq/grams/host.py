@@ -30,7 +30,7 @@ def run(task: tiles.Task, workers: int, tick: Callable[[int], Any]) -> tuple[jax
     XLA leaves loops of the size of a tile on one core, so several batches run at once, each in a thread of its own.
     """
     (n, m), size, symmetric = task.shape, task.plan.size, task.symmetric
-    values = _aligned((n, m), task.diagonal.dtype)
+    values = aligned((n, m), task.diagonal.dtype)
     x64 = jnp.result_type(float) == jnp.float64  # a setting of the calling thread, which its helpers do not see
     overflow = threading.Event()
     below = np.tril_indices(size, -1)
@@ -92,7 +92,7 @@ def _shapes(tree: PyTree) -> tuple[Any, ...]:
     return tuple((np.shape(leaf), str(getattr(leaf, "dtype", ""))) for leaf in jax.tree.leaves(tree))
 
 
-def _aligned(shape: tuple[int, int], dtype: DType) -> np.ndarray:
+def aligned(shape: tuple[int, int], dtype: DType) -> np.ndarray:
     """An empty array that JAX can take over on a CPU without a copy (64-byte boundary)."""
     dtype = np.dtype(dtype)
     count = shape[0] * shape[1] * dtype.itemsize
