@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 import jax.numpy as jnp
 
@@ -11,7 +12,39 @@ from ntkseq import _progress
 from ntkseq._types import Inputs, Lengths
 from ntkseq.grams import meta, outputs, sampling, sides
 from ntkseq.grams.base import DenseGram
+from ntkseq.grams.stores import building
+from ntkseq.grams.stores.stored import StoredGram
 from ntkseq.kernels.base import Kernel
+
+
+@overload
+def gram(
+    kernel: Kernel,
+    x: Inputs,
+    x2: Inputs | None = None,
+    *,
+    lengths: Lengths = None,
+    lengths2: Lengths = None,
+    tile: int | None = None,
+    workers: int | None = None,
+    progress: bool | None = None,
+    store: None = None,
+) -> DenseGram: ...
+
+
+@overload
+def gram(
+    kernel: Kernel,
+    x: Inputs,
+    x2: Inputs | None = None,
+    *,
+    lengths: Lengths = None,
+    lengths2: Lengths = None,
+    tile: int | None = None,
+    workers: int | None = None,
+    progress: bool | None = None,
+    store: str | os.PathLike[str],
+) -> StoredGram: ...
 
 
 def gram(
@@ -24,7 +57,8 @@ def gram(
     tile: int | None = None,
     workers: int | None = None,
     progress: bool | None = None,
-) -> DenseGram:
+    store: str | os.PathLike[str] | None = None,
+) -> DenseGram | StoredGram:
     """The matrix of kernel values between all inputs, with an upper estimate of its rounding.
 
     With one set of inputs only the upper triangle is computed, and the diagonal is exact. Every tile goes through the
@@ -41,13 +75,18 @@ def gram(
         tile: rows of a tile; chosen from the shapes if None.
         workers: threads on a CPU; all usable cores if None.
         progress: show a progress bar (needs tqdm); None: on a terminal, for long work.
+        store: a folder in which the matrix lies in place of memory (needs `ntkseq[store]`). What is there already is
+            not computed again: the same call resumes a run that was killed, computes damaged chunks again, and with
+            more examples behind the same ones adds their rows and columns. Takes kernels with one number per pair; of
+            a sampled one no batches are kept, as in `lazy`.
 
     Returns:
-        A `grams.DenseGram` with the dtype of the data, usable where an array is.
+        A `grams.DenseGram` with the dtype of the data, usable where an array is; with `store` a `grams.StoredGram`.
 
     Raises:
-        ValueError: bad inputs (see `kernel.prepare`), values that overflow the dtype, or a kernel with several numbers
-            per pair that are no matrix, such as outputs="diagonal".
+        ValueError: bad inputs (see `kernel.prepare`), values that overflow the dtype, a kernel with several numbers
+            per pair that are no matrix, such as outputs="diagonal", or a store of another kernel or other inputs.
+        OSError: the store cannot be written, or another process is filling it.
 
     Example:
         >>> import jax, ntkseq
@@ -58,6 +97,9 @@ def gram(
     """
     sides.on_host(kernel, x, x2, lengths, lengths2)
     tile, workers = sides.sizes(tile, workers)
+    if store is not None:
+        given: Any = {"store": store, "tile": tile, "workers": workers, "progress": progress}
+        return building.build(kernel, x, x2, lengths, lengths2, **given)
     if meta.between_tasks(kernel):
         return meta.of_tasks(kernel, x, x2, lengths, lengths2, tile=tile, workers=workers, progress=progress)
     asked: Any = {"full": True, "wanted": "a Gram matrix"}
