@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 import jax.numpy as jnp
 
@@ -12,7 +13,41 @@ from ntkseq import _checks, _progress
 from ntkseq._types import Inputs, Lengths
 from ntkseq.grams import executors, meta, outputs, sampling, sides
 from ntkseq.grams.base import DenseGram
+from ntkseq.grams.stores import building, dealing, filling
+from ntkseq.grams.stores.stored import StoredGram
 from ntkseq.kernels.base import Kernel
+
+
+@overload
+def gram(
+    kernel: Kernel,
+    x: Inputs,
+    x2: Inputs | None = None,
+    *,
+    lengths: Lengths = None,
+    lengths2: Lengths = None,
+    tile: int | None = None,
+    workers: int | None = None,
+    progress: bool | None = None,
+    store: None = None,
+    executor: Executor | None = None,
+) -> DenseGram: ...
+
+
+@overload
+def gram(
+    kernel: Kernel,
+    x: Inputs,
+    x2: Inputs | None = None,
+    *,
+    lengths: Lengths = None,
+    lengths2: Lengths = None,
+    tile: int | None = None,
+    workers: int | None = None,
+    progress: bool | None = None,
+    store: str | os.PathLike[str],
+    executor: Executor | None = None,
+) -> StoredGram: ...
 
 
 def gram(
@@ -25,8 +60,9 @@ def gram(
     tile: int | None = None,
     workers: int | None = None,
     progress: bool | None = None,
+    store: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
-) -> DenseGram:
+) -> DenseGram | StoredGram:
     """The matrix of kernel values between all inputs, with an upper estimate of its rounding.
 
     With one set of inputs only the upper triangle is computed, and the diagonal is exact. Every tile goes through the
@@ -43,18 +79,23 @@ def gram(
         tile: rows of a tile; chosen from the shapes if None.
         workers: threads on a CPU; all usable cores if None.
         progress: show a progress bar (needs tqdm); None: on a terminal, for long work.
+        store: a folder in which the matrix lies in place of memory (needs `ntkseq[store]`). What is there already is
+            not computed again: the same call resumes a run that was killed, computes damaged chunks again, and with
+            more examples behind the same ones adds their rows and columns. Takes kernels with one number per pair; of
+            a sampled one no batches are kept, as in `lazy`.
         executor: any `concurrent.futures` executor, of threads, processes or a cluster, whose workers compute the
             matrix block by block: the same bits as without, where they are machines of one kind. Each task is sent the
             examples that it needs and runs in `workers` threads, one if None. Not between few-shot tasks, or all
-            outputs of a network.
+            outputs of a network. With `store` the workers write into it, and must see that folder.
 
     Returns:
-        A `grams.DenseGram` with the dtype of the data, usable where an array is.
+        A `grams.DenseGram` with the dtype of the data, usable where an array is; with `store` a `grams.StoredGram`.
 
     Raises:
-        ValueError: bad inputs (see `kernel.prepare`), values that overflow the dtype, or a kernel with several numbers
-            per pair that are no matrix, such as outputs="diagonal"; a kernel that cannot be sent to other processes.
-        OSError: workers of the executor were lost.
+        ValueError: bad inputs (see `kernel.prepare`), values that overflow the dtype, a kernel with several numbers
+            per pair that are no matrix, such as outputs="diagonal", a kernel that cannot be sent to other processes, or
+            a store of another kernel or other inputs.
+        OSError: the store cannot be written, another process is filling it, or workers of the executor were lost.
 
     Example:
         >>> import jax, ntkseq
@@ -65,8 +106,13 @@ def gram(
     """
     sides.on_host(kernel, x, x2, lengths, lengths2)
     tile, workers = sides.sizes(tile, workers)
+    fill = filling.fill
     if executor is not None:
         _checks.kind("executor", executor, Executor)
+        fill = partial(dealing.fill, executor=executor)
+    if store is not None:
+        given: Any = {"store": store, "tile": tile, "workers": workers, "progress": progress, "fill": fill}
+        return building.build(kernel, x, x2, lengths, lengths2, **given)
     if meta.between_tasks(kernel):
         executors.refuse(executor, "a kernel between few-shot tasks")
         return meta.of_tasks(kernel, x, x2, lengths, lengths2, tile=tile, workers=workers, progress=progress)

@@ -109,14 +109,18 @@ def compute(part: Part, workers: int) -> tuple[np.ndarray, bool]:
         return np.asarray(values), finite
 
 
-def worded(error: Exception, kernels: Sequence[AnyKernel]) -> Exception:
-    """What to raise where a task failed: one line that says what to do, where the workers failed and not the task."""
+def worded(error: Exception, kernels: Sequence[AnyKernel], *, stored: bool = False) -> Exception:
+    """What to raise where a task failed: one line that says what to do, where the workers failed and not the task.
+
+    `stored`: whether the matrix goes into a store.
+    """
     name = type(error).__name__  # KilledWorker is of dask.distributed, which is not imported here
     if isinstance(error, (BrokenExecutor, CancelledError)) or name == "KilledWorker":
         why = " ".join(str(error).split())
+        kept = "The same call goes on with what is missing." if stored else "Pass store= to keep what is finished."
         return OSError(
             f"workers of the executor were lost before the matrix was whole ({name}{f': {why}' if why else ''}). Most "
-            "often they had too little memory: let fewer of them run at once. Pass store= to keep what is finished."
+            f"often they had too little memory: let fewer of them run at once. {kept}"
         )
     if isinstance(error, (pickle.PicklingError, AttributeError, TypeError)):
         for kernel in kernels:
@@ -192,8 +196,7 @@ class _Job:
 
 def _step(pair: Sides, task: tiles.Task) -> int:
     """Rows of a block: whole tiles, so many that there are about as many blocks as there should be tasks."""
-    (n, m), size, work = pair.shape, task.plan.size, pair.work(task)
-    wanted = max(1.0, min(work / SHORTEST, max(TASKS, work / LONGEST)))
+    (n, m), size, wanted = pair.shape, task.plan.size, tasks(pair.work(task))
 
     def count(step: int) -> int:
         rows, columns = -(-n // step), -(-m // step)
@@ -202,6 +205,11 @@ def _step(pair: Sides, task: tiles.Task) -> int:
     largest = -(-max(n, m) // size)
     step = next((k for k in range(1, largest) if count(k * size) <= wanted), largest)
     return size * -(-largest // -(-largest // step))  # blocks of one size, as far as that goes
+
+
+def tasks(work: float) -> float:
+    """In about how many tasks so many pair-steps are dealt."""
+    return max(1.0, min(work / SHORTEST, max(TASKS, work / LONGEST)))
 
 
 def _cut(side: PyTree, which: slice, step: int) -> Any:

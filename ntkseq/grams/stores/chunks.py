@@ -1,0 +1,220 @@
+"""How do chunks of a matrix lie on disk? As a zarr v3 array that says of each chunk whether it is there, and whole.
+
+The folder is what zarr-python and tensorstore read: zarr.json, and chunk (i, j) in c/i/j, its numbers in row order and
+little-endian, then their CRC-32C. A chunk is written beside its place and moved there, so it is there whole or not at
+all; what a killed process left half written begins with a dot, and counts for nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import json
+import os
+import pathlib
+import re
+import threading
+from typing import Any
+
+import numpy as np
+
+from ntkseq import _files
+from ntkseq.grams.stores import journal
+from ntkseq.grams.stores.layout import Layout
+
+_TAIL = 4  # bytes of a CRC-32C
+_LEFT = re.compile(r"\..*\.part|.*\.__lock|.*\.partial")  # of this library, tensorstore, zarr-python
+
+
+class MissingChunk(ValueError):
+    """A chunk that was not computed yet."""
+
+
+class DamagedChunk(OSError):
+    """A chunk whose bytes are not those that were written."""
+
+
+def checksum(data: Any) -> int:
+    """The CRC-32C of a buffer.
+
+    Raises:
+        ImportError: the package crc32c is not installed.
+    """
+    try:
+        import crc32c
+    except ImportError:
+        raise ImportError('store= needs crc32c; install it with pip install "ntkseq[store]".') from None
+    return crc32c.crc32c(data)
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunks:
+    """The chunks of a stored matrix. Made by `create` or `opened`; any number of processes may write at once.
+
+    It can be pickled: it holds the path and the layout.
+    """
+
+    path: pathlib.Path
+    layout: Layout
+
+    def create(self) -> Chunks:
+        """Make the folder and say in zarr.json what lies in it; chunks that are there stay.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for i in range(self.layout.grid[0]):
+                (self.path / "c" / str(i)).mkdir(parents=True, exist_ok=True)
+            journal.begin(self.path)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OSError(error.errno, f"{self.path} cannot be written ({reason}). Pass another store=.") from None
+        text = json.dumps(_metadata(self.layout), indent=1)
+        if not _same(self.path / "zarr.json", text):
+            _files.written(self.path / "zarr.json", lambda file: file.write(text.encode()))
+        return self
+
+    def file(self, i: int, j: int) -> pathlib.Path:
+        """Where chunk (i, j) lies."""
+        return self.path / "c" / str(i) / str(j)
+
+    def there(self) -> np.ndarray:
+        """Which chunks are there, (rows, columns) of the grid; each folder is listed once."""
+        rows, columns = self.layout.grid
+        found = np.zeros((rows, columns), bool)
+        for i in range(rows):
+            with contextlib.suppress(FileNotFoundError), os.scandir(self.path / "c" / str(i)) as listed:
+                names = [int(entry.name) for entry in listed if entry.name.isdecimal()]
+                found[i, [j for j in names if j < columns]] = True
+        return found
+
+    def missing(self) -> np.ndarray:
+        """(k, 2): the indices of the chunks that are not there, row by row."""
+        chunks = self.layout.chunks
+        return chunks[~self.there()[chunks[:, 0], chunks[:, 1]]]
+
+    def write(self, i: int, j: int, values: np.ndarray) -> None:
+        """Put chunk (i, j) in its place, whole or not at all: (chunk, chunk), or the part within the matrix.
+
+        Raises:
+            OSError: it cannot be written, as where the disk is full; all others are as they were.
+        """
+        c, layout = self.layout.chunk, self.layout
+        if values.shape != (c, c):
+            whole = np.full((c, c), np.nan, layout.dtype)
+            whole[: values.shape[0], : values.shape[1]] = values
+            values = whole
+        data = np.ascontiguousarray(values, layout.dtype.newbyteorder("<")).data.cast("B")
+        end = checksum(data).to_bytes(_TAIL, "little")
+        path = self.file(i, j)
+        part = path.with_name(f".{j}-{os.getpid()}-{threading.get_ident()}.part")
+        try:
+            with open(part, "wb", buffering=0) as file:
+                for piece in (data, memoryview(end)):
+                    while len(piece):
+                        piece = piece[file.write(piece) :]
+            os.replace(part, path)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            if isinstance(error, OSError):
+                reason = error.strerror or str(error)
+                raise OSError(
+                    error.errno or errno.EIO,
+                    f"chunk ({i}, {j}) of {self.path} cannot be written ({reason}). What is finished stays: the same "
+                    "call goes on from there.",
+                ) from None
+            raise
+
+    def read(self, i: int, j: int, into: np.ndarray | None = None) -> np.ndarray:
+        """Chunk (i, j) as far as it lies within the matrix, checked against its checksum.
+
+        Args:
+            i, j: which.
+            into: from `buffer`, to be used again; the values are a view of it.
+
+        Raises:
+            MissingChunk: it was not computed yet.
+            DamagedChunk: it is not what was written.
+        """
+        into = self.buffer() if into is None else into
+        path, view = self.file(i, j), into.data
+        try:
+            with open(path, "rb", buffering=0) as file:
+                got = 0
+                while got < len(into) and (count := file.readinto(view[got:])):
+                    got += count
+        except FileNotFoundError:
+            raise MissingChunk(
+                f"chunk ({i}, {j}) of {self.path} is not computed yet. Finish it with "
+                "ntkseq.gram(kernel, x, store=...)."
+            ) from None
+        wanted = len(into) - 1
+        why = ""
+        if got != wanted:
+            why = f"it has {'more than ' if got > wanted else ''}{min(got, wanted)} bytes, wanted {wanted}"
+        elif checksum(view[: wanted - _TAIL]) != int.from_bytes(into[wanted - _TAIL : wanted].tobytes(), "little"):
+            why = "its checksum does not hold"
+        if why:
+            raise DamagedChunk(
+                errno.EIO,
+                f"chunk ({i}, {j}) of {self.path} is damaged: {why}. ntkseq.gram(kernel, x, store=...) computes it "
+                "again.",
+            )
+        rows, columns = self.layout.part(i, j)
+        c = self.layout.chunk
+        values = into[: wanted - _TAIL].view(self.layout.dtype.newbyteorder("<")).reshape(c, c)
+        return values[: rows.stop - rows.start, : columns.stop - columns.start]
+
+    def buffer(self) -> np.ndarray:
+        """Bytes for one chunk, its checksum, and one more by which a longer file is seen."""
+        return np.empty(self.layout.chunk**2 * self.layout.dtype.itemsize + _TAIL + 1, np.uint8)
+
+    def damaged(self) -> list[tuple[int, int]]:
+        """The chunks that are there and not whole: all are read."""
+        into, found = self.buffer(), []
+        for i, j in self.layout.chunks[self.there()[tuple(self.layout.chunks.T)]]:
+            try:
+                self.read(int(i), int(j), into)
+            except DamagedChunk:
+                found.append((int(i), int(j)))
+        return found
+
+    def drop(self, i: int, j: int) -> None:
+        """Chunk (i, j) is not there any more."""
+        self.file(i, j).unlink(missing_ok=True)
+
+    def clean(self) -> None:
+        """Take away what killed processes left half written; only while nobody else writes."""
+        for folder in (self.path, *(self.path / "c" / str(i) for i in range(self.layout.grid[0]))):
+            with contextlib.suppress(FileNotFoundError), os.scandir(folder) as listed:
+                for entry in list(listed):
+                    if _LEFT.fullmatch(entry.name):
+                        with contextlib.suppress(FileNotFoundError):
+                            os.unlink(entry.path)
+
+
+def _metadata(layout: Layout) -> dict[str, Any]:
+    """What zarr.json says; see the specification of zarr v3."""
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(layout.shape),
+        "data_type": layout.dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [layout.chunk, layout.chunk]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": "NaN",
+        "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
+        "dimension_names": ["example", "example"] if layout.symmetric else ["x", "x2"],
+        "attributes": {"symmetric": layout.symmetric},
+    }
+
+
+def _same(path: pathlib.Path, text: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == text
+    except (OSError, UnicodeDecodeError):
+        return False
