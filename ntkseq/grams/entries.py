@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any, overload
 
+import jax
 import jax.numpy as jnp
 
 from ntkseq import _checks, _progress
@@ -111,7 +112,9 @@ def gram(
         _checks.kind("executor", executor, Executor)
         fill = partial(dealing.fill, executor=executor)
     if store is not None:
+        many = jax.process_count() if executor is None else 1
         given: Any = {"store": store, "tile": tile, "workers": workers, "progress": progress, "fill": fill}
+        given["among"] = (jax.process_index(), many) if many > 1 else None
         return building.build(kernel, x, x2, lengths, lengths2, **given)
     if meta.between_tasks(kernel):
         executors.refuse(executor, "a kernel between few-shot tasks")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 
@@ -12,7 +13,7 @@ import numpy as np
 from ntkseq import _checks, _progress
 from ntkseq._types import AnyKernel, Inputs, Lengths
 from ntkseq.grams import meta, sides
-from ntkseq.grams.stores import claims, filling, record
+from ntkseq.grams.stores import claims, filling, record, sharing
 from ntkseq.grams.stores.chunks import Chunks, DamagedChunk
 from ntkseq.grams.stores.layout import ROWS, Layout, chosen
 from ntkseq.grams.stores.stored import StoredGram
@@ -33,6 +34,7 @@ def build(
     workers: int | None = None,
     progress: bool | None = None,
     fill: filling.Fill = filling.fill,
+    among: tuple[int, int] | None = None,
 ) -> StoredGram:
     """The stored Gram matrix at a path, with all of its chunks: see `ntkseq.gram`.
 
@@ -40,6 +42,7 @@ def build(
         kernel, x, x2, lengths, lengths2, tile, workers, progress: as of `gram`.
         store: the folder; made where it is not there.
         fill: who computes the missing chunks.
+        among: (index, count) where so many processes call with the same arguments; the first one begins the store.
 
     Raises:
         ValueError: the store is of another kernel, of other inputs or of another version.
@@ -57,6 +60,10 @@ def build(
     wanted = record.of(pair, chosen(pair, tile, workers), (x, x2), (lengths, lengths2))
     if record.there(path):
         _check(path, record.read(path), wanted)  # before a place to write is asked for
+    if among is not None:
+        fill = functools.partial(sharing.fill, index=among[0], count=among[1])
+        if among[0] > 0:
+            return _joined(path, wanted, pair, workers, fill)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -68,6 +75,27 @@ def build(
         work = len(which) * chunks.layout.chunk**2 * kernel.entries_per_pair(pair.left) * kernel.steps(pair.left)
         with _progress.bar(progress, work, len(which), unit="chunk", name="gram") as bar:
             fill(chunks, pair, which, workers, (lambda count: None) if bar is None else bar.update)
+    return StoredGram(path)
+
+
+def _joined(
+    path: pathlib.Path, wanted: record.Record, pair: sides.Sides, workers: int | None, fill: filling.Fill
+) -> StoredGram:
+    """Help to fill a store that another process begins."""
+
+    def there() -> bool:
+        if not record.there(path):
+            return False
+        held = record.read(path)
+        _check(path, held, wanted)
+        return held.layout.shape == wanted.layout.shape  # or else it is going to be extended
+
+    sharing.begun(path, there)
+    held = record.read(path)
+    chunks = Chunks(path, held.layout).create()
+    if len(which := chunks.missing()):
+        _check_version(path, held, wanted)
+        fill(chunks, pair, which, workers, lambda count: None)
     return StoredGram(path)
 
 
@@ -102,6 +130,14 @@ def _check(path: pathlib.Path, held: record.Record, wanted: record.Record) -> No
         )
 
 
+def _check_version(path: pathlib.Path, held: record.Record, wanted: record.Record) -> None:
+    if held.by.get("ntkseq") != wanted.by.get("ntkseq"):
+        raise ValueError(
+            f"{path} was begun by ntkseq {held.by.get('ntkseq')}, and not all of it is there; this is "
+            f"{wanted.by.get('ntkseq')}, whose entries may be others. Finish it with the first, or pass another store=."
+        )
+
+
 def _begun(path: pathlib.Path, wanted: record.Record, diagonal: np.ndarray | None, tile: int | None) -> Chunks:
     """The chunks of the store, which is begun, cleaned, extended, where that has to be; damaged ones are taken away.
 
@@ -119,11 +155,8 @@ def _begun(path: pathlib.Path, wanted: record.Record, diagonal: np.ndarray | Non
     chunks.clean()
     gone = {*chunks.damaged(), *_edges(held.layout, layout)}
     lacking = len(chunks.missing()) + len(gone) > 0 or layout != held.layout
-    if lacking and held.by.get("ntkseq") != wanted.by.get("ntkseq"):
-        raise ValueError(
-            f"{path} was begun by ntkseq {held.by.get('ntkseq')}, and not all of it is there; this is "
-            f"{wanted.by.get('ntkseq')}, whose entries may be others. Finish it with the first, or pass another store=."
-        )
+    if lacking:
+        _check_version(path, held, wanted)
     for i, j in gone:
         chunks.drop(i, j)
     if layout != held.layout or not _whole(path, held):

@@ -14,7 +14,7 @@ import json
 import os
 import pathlib
 import re
-import threading
+import uuid
 from typing import Any
 
 import numpy as np
@@ -110,13 +110,14 @@ class Chunks:
         data = np.ascontiguousarray(values, layout.dtype.newbyteorder("<")).data.cast("B")
         end = checksum(data).to_bytes(_TAIL, "little")
         path = self.file(i, j)
-        part = path.with_name(f".{j}-{os.getpid()}-{threading.get_ident()}.part")
+        part = path.with_name(f".{j}-{uuid.uuid4().hex}.part")  # processes of two machines may have one number
         try:
-            with open(part, "wb", buffering=0) as file:
-                for piece in (data, memoryview(end)):
-                    while len(piece):
-                        piece = piece[file.write(piece) :]
-            os.replace(part, path)
+            _write(part, data, end)
+            try:
+                os.replace(part, path)
+            except FileNotFoundError:  # a command that began meanwhile took it for what a killed process left
+                _write(part, data, end)
+                os.replace(part, path)
         except BaseException as error:
             with contextlib.suppress(OSError):
                 part.unlink()
@@ -195,6 +196,13 @@ class Chunks:
                     if _LEFT.fullmatch(entry.name):
                         with contextlib.suppress(FileNotFoundError):
                             os.unlink(entry.path)
+
+
+def _write(path: pathlib.Path, *pieces: Any) -> None:
+    with open(path, "wb", buffering=0) as file:
+        for piece in map(memoryview, pieces):
+            while len(piece):
+                piece = piece[file.write(piece) :]
 
 
 def _metadata(layout: Layout) -> dict[str, Any]:

@@ -1,0 +1,68 @@
+import threading
+
+import numpy as np
+import pytest
+
+import ntkseq
+from ntkseq import kernels
+from ntkseq.grams.stores import building, journal, sharing
+from tests.executors import inputs
+
+KERNEL = kernels.Recurrent(sigma_w=1.4, sigma_b=0.2)
+
+
+def filled(path, x, processes, count):
+    """What some of `count` processes make of a store, here in threads; their errors."""
+    errors = []
+
+    def one(index):
+        try:
+            building.build(KERNEL, x, None, None, None, store=path, workers=1, among=(index, count))
+        except Exception as error:
+            errors.append(error)
+
+    running = [threading.Thread(target=one, args=(index,)) for index in processes]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    return errors
+
+
+@pytest.mark.parametrize("processes", [(0, 1, 2, 3), (2, 0)])
+def test_processes_that_share_a_store_finish_it_and_the_work_of_those_that_died(tmp_path, processes):
+    x = inputs(300)
+    assert filled(tmp_path, x, processes, 4) == []
+    K = ntkseq.grams.open(tmp_path)
+    np.testing.assert_array_equal(np.asarray(K), np.asarray(ntkseq.gram(KERNEL, x, tile=K.tile)))
+
+
+def test_processes_that_share_a_store_extend_and_mend_it(tmp_path):
+    x = inputs(300)
+    ntkseq.gram(KERNEL, x[:250], store=tmp_path)
+    (tmp_path / "c" / "0" / "0").write_bytes(b"damaged")
+    assert filled(tmp_path, x, (0, 1), 2) == []
+    K = ntkseq.grams.open(tmp_path)
+    np.testing.assert_array_equal(np.asarray(K), np.asarray(ntkseq.gram(KERNEL, x, tile=K.tile)))
+
+
+def test_a_store_that_nobody_begins_is_given_up_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(sharing, "WAIT", 0.2)
+    (error,) = filled(tmp_path / "K", inputs(), (1,), 2)
+    assert isinstance(error, OSError) and "no process has begun the store" in str(error)
+
+
+def test_every_chunk_is_the_share_of_one_process():
+    which = np.arange(22).reshape(11, 2)
+    parts = [sharing.share(which, index, 3) for index in range(3)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts), axis=0), which)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_the_notes_of_a_killed_process_are_read_as_far_as_they_go(tmp_path):
+    journal.begin(tmp_path)
+    journal.note(tmp_path, 3, 4)
+    (tmp_path / journal.FOLDER / "other.host-12").write_bytes(b"1 2\n5 6\n7")
+    (tmp_path / journal.FOLDER / "no note").write_bytes(b"1 2\n")
+    found = {part.pid: part.chunks for part in journal.read(tmp_path)}
+    assert found.pop(12) == ((1, 2), (5, 6)) and list(found.values()) == [((3, 4),)]
