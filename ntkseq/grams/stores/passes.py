@@ -6,7 +6,6 @@ import collections
 import os
 import queue
 from concurrent.futures import Future
-from typing import Any
 
 import numpy as np
 
@@ -14,59 +13,86 @@ from ntkseq.grams import host
 from ntkseq.grams.stores.chunks import Chunks
 from ntkseq.grams.sweep import Swept
 
-_Part = tuple[int, int, np.ndarray, Any, float]
+_CALL = 1 << 18
+"""Multiplications of one call of BLAS: OpenBLAS keeps such a one on the thread that asks, and each thread asks here."""
+_ROWS = 128  # of a chunk that are in float64 at a time, so that they stay in the second-level cache
+_AHEAD = 2  # chunks beyond one for each thread
+
+_Part = tuple[np.ndarray | None, np.ndarray | None, float]
 
 
 def run(chunks: Chunks, V: np.ndarray, *, turned: bool = False, squares: bool = True) -> Swept:
     """The matrix times V (m, k), in float64, summed chunk by chunk in their order: no timing changes a bit.
 
-    Threads read and multiply some chunks ahead. Memory: of each the bytes, and its numbers in float64.
+    Threads read some chunks ahead, look at their checksums and multiply them, some rows in float64 at a time.
 
     Args:
         chunks: all of them there.
-        V: in float64, C order.
+        V: in float64.
         turned: the transpose of the matrix.
         squares: sum the squares of all entries as well.
 
     Raises:
-        MissingChunk, DamagedChunk: one of them is not what it was.
+        ValueError: a chunk is missing.
+        OSError: a chunk is damaged.
     """
     layout, workers = chunks.layout, host.cores()
-    c, symmetric = layout.chunk, layout.symmetric
-    n = layout.shape[1 if turned else 0]
     free: queue.SimpleQueue[tuple[np.ndarray, np.ndarray]] = queue.SimpleQueue()
-    for _ in range(workers + 1):
-        free.put((chunks.buffer(), np.empty(c * c)))
+    for _ in range(workers + _AHEAD):  # used again and again: fresh memory costs as much as the product
+        free.put((chunks.buffer(), np.empty(_ROWS * layout.chunk)))
 
     def work(i: int, j: int) -> _Part:
-        raw, room = free.get()
+        slot = free.get()
         try:
-            values = chunks.read(i, j, raw)
-            wide = room[: values.size].reshape(values.shape)
-            np.copyto(wide, values)
-            rows, columns = layout.part(i, j)
-            square = float(np.vdot(wide, wide)) if squares else 0.0
-            own = not symmetric or i == j
-            top = wide.T @ V[rows] if turned else wide @ V[columns]
-            return i, j, top, None if own else wide.T @ V[rows], square if own else 2.0 * square
+            values, (rows, columns) = chunks.read(i, j, slot[0]), layout.part(i, j)
+            there = None if turned else V[columns]
+            here = V[rows] if turned or (layout.symmetric and i != j) else None
+            return _products(values, slot[1], there, here, squares)
         finally:
-            free.put((raw, room))
+            free.put(slot)
 
-    out, total = np.zeros((n, V.shape[1])), 0.0
+    out, total = np.zeros((layout.shape[1 if turned else 0], V.shape[1])), 0.0
     pool, ahead = host.pool(workers, os.getpid()), collections.deque[Future[_Part]]()
     waiting = iter(layout.chunks.tolist())
     try:
-        while True:
-            while len(ahead) < 2 * workers and (one := next(waiting, None)) is not None:
+        for i, j in layout.chunks.tolist():
+            while len(ahead) < workers + _AHEAD and (one := next(waiting, None)) is not None:
                 ahead.append(pool.submit(work, *one))
-            if not ahead:
-                return Swept(out, total)
-            i, j, top, low, square = ahead.popleft().result()
+            top, low, square = ahead.popleft().result()
             rows, columns = layout.part(i, j)
-            out[columns if turned else rows] += top
+            if top is not None:
+                out[rows] += top
             if low is not None:
                 out[columns] += low
-            total += square
+            total += 2.0 * square if layout.symmetric and i != j else square
+        return Swept(out, total)
     finally:
         for one in ahead:
             one.cancel()
+
+
+def _products(
+    values: np.ndarray, room: np.ndarray, there: np.ndarray | None, here: np.ndarray | None, squares: bool
+) -> _Part:
+    """A chunk (a, b) times `there` (b, k), its transpose times `here` (a, k), and the sum of its squares.
+
+    room: for `_ROWS` rows in float64.
+    """
+    (a, b), k = values.shape, (here if there is None else there).shape[1]  # pyright: ignore[reportOptionalMemberAccess]
+    rows = int(np.clip(_CALL // (b * max(k, 1)), 32, _ROWS))
+    wide = max(1, _CALL // (b * rows))
+    top = None if there is None else np.empty((a, k))
+    low = None if here is None else np.zeros((b, k))
+    square = 0.0
+    for start in range(0, a, rows):
+        down = min(rows, a - start)
+        part = room[: down * b].reshape(down, b)
+        np.copyto(part, values[start : start + rows])
+        if squares:
+            square += float(np.einsum("ij,ij->", part, part))
+        for some in (slice(first, first + wide) for first in range(0, k, wide)):
+            if top is not None and there is not None:
+                top[start : start + rows, some] = part @ there[:, some]
+            if low is not None and here is not None:
+                low[:, some] += part.T @ here[start : start + rows, some]
+    return top, low, square

@@ -36,6 +36,7 @@ class StoredGram(Gram):
     """
 
     held = False
+    where = "on disk"
 
     def __init__(self, path: str | os.PathLike[str], *, turned: bool = False) -> None:
         self.path = pathlib.Path(path).absolute()
@@ -124,7 +125,8 @@ class StoredGram(Gram):
         if self.entrywise is not None:
             rounding = min(rounding, in_norm(float(self.entrywise), own))
         known = kept(self, "it is that of some of the examples")
-        return DenseGram(_precision.handed(array), rounding, True, self.frobenius, self.entrywise, **known)
+        part = DenseGram(_precision.handed(array), rounding, True, self.frobenius, self.entrywise, **known)
+        return part if self.audit is None else self.audit.beside(part, index)
 
     def dense(self) -> Float[Array | np.ndarray, "n m"]:
         self._require_all("all entries")
@@ -178,7 +180,16 @@ class StoredGram(Gram):
 
     def hold(self) -> DenseGram:
         held = super().hold()
-        return held if self.audit is None else self.audit.holding(held)
+        return held if self.audit is None else self.audit.beside(held)
+
+    def audited(self, rounding: float, found: Any) -> StoredGram:
+        """The same matrix with the rounding that `grams.audit` found; its folder stays as it is."""
+        made = StoredGram(self.path, turned=self._turned)
+        made.rounding, made.audit = rounding, found
+        return made
+
+    def proved_rounding(self) -> float:
+        return float(self.rounding) if self.audit is None else float(self._record.rounding)
 
     def _transposed(self) -> StoredGram:
         return StoredGram(self.path, turned=not self._turned)
