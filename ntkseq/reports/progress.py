@@ -10,7 +10,6 @@ from typing import Any
 
 from ntkseq import _interrupts, _printed
 
-
 MINUTE = 60.0
 """Seconds between two lines on something that is counted, where there is no terminal."""
 

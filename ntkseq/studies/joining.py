@@ -81,7 +81,13 @@ def joined(coordinator: str, process_id: int | None, num_processes: int | None) 
             run.communicate()
     found = re.search(r"^joined (\d+) (\d+)$", out, re.MULTILINE)
     if found is not None:
-        return int(found[1]), int(found[2])
+        index, count = int(found[1]), int(found[2])
+        if num_processes not in (None, count):
+            raise OSError(
+                f"num_processes must be the same for all processes; got {num_processes} here, and process 0 says "
+                f"{count}. Start this one again with --num-processes {count}."
+            )
+        return index, count
     raise OSError(_why(coordinator, process_id, num_processes, err))
 
 
@@ -95,9 +101,11 @@ def _why(coordinator: str, process_id: int | None, num_processes: int | None, er
             )
         return f"the processes of this job did not come together within {WAIT} s: {_last(err)}"
     which = f"process {process_id} of {num_processes}"
+    if "ALREADY_EXISTS" in err:
+        return f"two processes say that they are {which} at {coordinator}. Give each its own --process-id from 0 on."
     if process_id != 0 and not _listening(coordinator):
         return (
-            f"nobody listens at coordinator {coordinator}, as {which} found within {WAIT} s. Start process 0, with the "
+            f"nobody listens at coordinator {coordinator}, or no longer, as {which} found after {WAIT} s. Start process 0, with the "
             "same --coordinator, on that host; see whether a firewall is between."
         )
     if "DEADLINE_EXCEEDED" in err or err == "timeout":

@@ -22,7 +22,7 @@ IDLE = 120.0
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """How far the kernel matrix in a folder is: done and total, rate, time left, by whom. It may be filled meanwhile."""
+    """How far the kernel matrix in a folder is: done and total, rate, time left, by whom; also while it is filled."""
 
     path: str
     """Folder of the matrix: --store of ntkseq gram."""

@@ -13,6 +13,7 @@ from ntkseq import _checks, grams
 from ntkseq._types import GramLike
 from ntkseq.data import npz
 from ntkseq.grams import DenseGram, StoredGram, as_gram
+from ntkseq.grams.protocol import IMPLICIT
 from ntkseq.grams.sampling import Sampling
 from ntkseq.reports.files import FLAGS
 from ntkseq.spectra import positive_definite, spectrum
@@ -59,7 +60,8 @@ def stored(asked: Stored, *, say: Callable[[str], Any] | None = None) -> list[st
     """
     _checks.kind("asked", asked, Stored)
     if pathlib.Path(asked.file).is_dir():
-        return _lines(_opened(asked, say), asked)
+        K = _opened(asked, say)
+        return _lines(K, asked, proof=K.shape[0] ** 2 * K.dtype.itemsize <= IMPLICIT)
     matrix, rounding, known = _read(asked)
     if say is not None:
         size = " x ".join(map(str, matrix.shape)) or "one number"
@@ -68,14 +70,17 @@ def stored(asked: Stored, *, say: Callable[[str], Any] | None = None) -> list[st
         name = "" if pathlib.Path(asked.file).suffix == ".npy" else f", array {asked.array!r}"
         say(f"{asked.file}{name}: {size}, {matrix.dtype}, {told}, {bad or 'no'} missing or infinite values")
     K: Any = matrix if rounding is None else DenseGram(matrix, rounding=rounding, **known)
-    return _lines(K, asked, ", if each entry was rounded once" if rounding is None else "")
+    words = ", if each entry was rounded once" if rounding is None else ""
+    return _lines(K, asked, words, proof=matrix.shape[0] <= 20_000)
 
 
 def _opened(asked: Stored, say: Callable[[str], Any] | None) -> StoredGram:
     """The stored Gram in a folder, finished."""
     for name, usual in (("array", "K"), ("rounding", None)):
         if getattr(asked, name) != usual:
-            raise ValueError(f"{name} is for files; got the folder of a stored Gram matrix, {asked.file}. Leave it out.")
+            raise ValueError(
+                f"{name} is for files; got the folder of a stored Gram matrix, {asked.file}. Leave it out."
+            )
     K = grams.open(asked.file)
     if lacking := len(K.missing):
         raise ValueError(
@@ -87,11 +92,11 @@ def _opened(asked: Stored, say: Callable[[str], Any] | None) -> StoredGram:
     return K
 
 
-def _lines(K: GramLike, asked: Stored, words: str = "") -> list[str]:
-    """The spectrum, whether K is positive definite, and the effective dimension."""
+def _lines(K: GramLike, asked: Stored, words: str = "", *, proof: bool) -> list[str]:
+    """The spectrum, whether K is positive definite where a `proof` is not too much, and the effective dimension."""
     found = spectrum(K, vectors=False, method=asked.method)
     lines = str(found).splitlines()
-    if K.shape[0] <= 20_000:
+    if proof:
         lines.append(f"  {'positive definite':<17} {_certain(K, words)}")
     if asked.ridge is not None:
         lines.append(

@@ -55,6 +55,7 @@ class Study(KernelOptions, Reading):
     """Use at most so many test examples, or hold out so many. Default: 100 for digits, a quarter without a split."""
     seed: int = 0
     """Seed of the split and of the choice of a part."""
+
     def __post_init__(self) -> None:
         _checks.probability("delta", self.delta)
         _checks.nonnegative("norm_grid", self.norm_grid, positive=True)
@@ -86,4 +87,3 @@ class Study(KernelOptions, Reading):
         """The command line that asks for this study."""
         source = f"({self.source.name or 'data'}, in memory)" if isinstance(self.source, Dataset) else self.source
         return command_line(["ntkseq", "study", source], self)
-
