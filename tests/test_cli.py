@@ -68,7 +68,7 @@ def test_a_study_writes_three_files_and_prints_ten_lines(capsys, file):
     assert names("out") == FILES and names() == ["made.npz", "out"]
     found = json.loads(pathlib.Path("out/report.json").read_text(), parse_constant=pytest.fail)
     assert {"min_eigenvalue", "effective_rank", "bounds", "prediction", "provenance"} <= set(found)
-    assert found["provenance"]["command"] == "ntkseq study made.npz --out out --read last"
+    assert found["provenance"]["command"] == "ntkseq study made.npz --read last --out out"
     assert "</html>" in pathlib.Path("out/report.html").read_text()
     again = refused(capsys, "study", file(), "--read", "last", "--out", "out")
     assert "holds files" in again and "--overwrite" in again
@@ -113,6 +113,39 @@ def test_a_matrix_is_described_before_its_spectrum(capsys, nothing_computed):
     np.savez("k.npz", K=np.eye(3), rounding=0.25)
     assert said_before(capsys, "spectrum", "k.npz")[0] == (
         "k.npz, array 'K': 3 x 3, float64, rounding 0.25, no missing or infinite values"
+    )
+
+
+def test_a_kernel_matrix_is_stored_gone_on_with_looked_at_and_read(capsys, file):
+    path = file()
+    assert cli.main(["gram", path, "--store", "K", "--read", "last", "--part", "all"]) == 0
+    said = capsys.readouterr()
+    assert (
+        said.err.splitlines()[0].strip().startswith("Dataset(made: 12 examples + 4 test")
+    )  # the data line comes first
+    assert said.out.startswith(f"{pathlib.Path('K').absolute()}: 16 x 16, float32") and len(said.out.splitlines()) == 1
+    assert cli.main(["status", "K", "--verify"]) == 0
+    assert "1 of 1 chunks (100.0 %)" in (out := capsys.readouterr().out) and "damaged       none" in out
+    assert cli.main(["spectrum", "K"]) == 0
+    assert "least eigenvalue" in (out := capsys.readouterr().out) and "positive definite" in out
+    again = refused(capsys, "gram", path, "--store", "K", "--read", "last", "--part", "all", "--sigma-w", "1.5")
+    assert "kernel.sigma_w was 1.4 and is 1.5" in again
+    assert "array is for files" in refused(capsys, "spectrum", "K", "--array", "A")
+    next(pathlib.Path("K/c").rglob("0/0")).unlink()
+    assert "K is not finished: 1 of 1 chunks are missing" in refused(capsys, "spectrum", "K")
+    assert cli.main(["status", "K"]) == 0
+    assert "0 of 1 chunks" in (out := capsys.readouterr().out) and "nobody fills it, no chunk yet" in out
+
+
+def test_an_interrupted_store_says_how_far_it_is(capsys, file, monkeypatch):
+    def stop(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["ntkseq.grams.stores.filling"], "fill", stop)
+    assert cli.main(["gram", file(), "--store", "K"]) == 130
+    said = capsys.readouterr()
+    assert said.err.rstrip().endswith(
+        "ntkseq: interrupted; K holds 0 of 1 chunks. The same command goes on with the rest."
     )
 
 
@@ -206,7 +239,7 @@ def test_options_arrive_in_the_study(monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("", "Expected one of {study, report, accuracy, spectrum, cite}. See ntkseq --help."),
+        ("", "Expected one of {study, report, accuracy, gram, status, spectrum, cite}. See ntkseq --help."),
         ("nope", "nope"),
         ("study", "missing SOURCE. See ntkseq study --help."),
         ("study digits --nope", "--nope"),
@@ -221,6 +254,9 @@ def test_options_arrive_in_the_study(monkeypatch):
         ("study .", "is a directory"),
         ("accuracy nope.npz", "no such file"),
         ("spectrum nope.npz", "nope.npz: no such file"),
+        ("status nope", "holds no stored Gram matrix"),
+        ("gram nope.npz", "missing --store"),
+        ("gram made.npz --store K --coordinator here", "coordinator must be HOST:PORT, or auto; got 'here'"),
         ("spectrum", "missing FILE. See ntkseq spectrum --help."),
         ("spectrum k.npz --method fast", "auto"),
         ("report nope.npz", "nope.npz: no such file"),

@@ -15,7 +15,7 @@ from ntkseq import _checks, _memory, data, grams
 from ntkseq.grams.stores import building, filling, processes
 from ntkseq.studies import joining
 from ntkseq.studies.kernel_options import KernelOptions
-from ntkseq.studies.records import Reading, check_fields, command_line
+from ntkseq.studies.records import Reading, check_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +60,6 @@ class Filling(KernelOptions, Reading):
         if self.processes is not None and self.coordinator is not None:
             raise ValueError("processes start on this machine, coordinator joins those of others; got both. Take one.")
         self.build()
-
-    @property
-    def command(self) -> str:
-        """The command line that asks for this."""
-        return command_line(["ntkseq", "gram", self.file], self)
 
 
 def filled(

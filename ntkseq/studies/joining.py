@@ -105,8 +105,8 @@ def _why(coordinator: str, process_id: int | None, num_processes: int | None, er
         return f"two processes say that they are {which} at {coordinator}. Give each its own --process-id from 0 on."
     if process_id != 0 and not _listening(coordinator):
         return (
-            f"nobody listens at coordinator {coordinator}, or no longer, as {which} found after {WAIT} s. Start process 0, with the "
-            "same --coordinator, on that host; see whether a firewall is between."
+            f"nobody listens at coordinator {coordinator}, or no longer, as {which} found after {WAIT} s. Start "
+            "process 0, with the same --coordinator, on that host; see whether a firewall is between."
         )
     if "DEADLINE_EXCEEDED" in err or err == "timeout":
         return (

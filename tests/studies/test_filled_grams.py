@@ -25,11 +25,6 @@ def test_the_matrix_of_a_file_is_that_of_its_kernel(file, tmp_path):
     assert counted(tmp_path) is None
 
 
-def test_a_command_says_what_was_asked(file):
-    asked = Filling("a.npz", "K", processes=2, sigma_w=1.3)
-    assert asked.command == "ntkseq gram a.npz --sigma-w 1.3 --store K --processes 2"
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
