@@ -66,6 +66,8 @@ HEAD = bounds.AttentionHead([1.0], [[1.0], [0.0]], np.eye(2))
 SEARCH = bounds.Search(priors=(bounds.Prior(),), inequalities=(bounds.Kl(),))
 GIBBS = bounds.pac_bayes(A, Y, posterior="regression").constants.predictor
 STUDY = studies.Study("digits")
+STORE = f"{tempfile.mkdtemp()}/gram"
+STORED = ntkseq.gram(DENSE, FLAT, store=STORE)
 TABLE = pathlib.Path(tempfile.mkdtemp()) / "walks.csv"
 TABLE.write_text("0.1,0.2,1\n0.3,0.1,2\n0.5,0.1,2\n")
 TASKS = tasks.sinusoids(3, shots=2, queries=2, key=KEY)
@@ -125,6 +127,10 @@ HEADS = training.track([training.AttentionRankProbe(attention, X)], ATTENTION)
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "gram": (ntkseq.gram, dict(kernel=DENSE, x=FLAT, x2=FLAT, tile=2, workers=1, executor=ThreadPoolExecutor(1))),
     "gram of sequences": (ntkseq.gram, dict(kernel=RECURRENT, x=X, lengths=LENGTHS)),
+    "gram on disk": (ntkseq.gram, dict(kernel=DENSE, x=FLAT, store=STORE)),
+    "grams.open": (grams.open, dict(path=STORE)),
+    "StoredGram.take": (STORED.take, dict(which=np.array([0, 2]))),
+    "StoredGram.export": (STORED.export, dict(path=f"{STORE}.npy")),
     "lazy": (ntkseq.lazy, dict(kernel=DENSE, x=FLAT, x2=FLAT, tile=2)),
     "Dense Gram": (grams.DenseGram, dict(array=A, rounding=0.0, entrywise=1e-9)),
     "Operator": (grams.Operator, dict(product=lambda V: A @ V, n=4, rounding=0.0, diagonal=np.diag(A), dtype=np.float64)),

@@ -61,8 +61,8 @@ SURFACE = {
         "convergence", "linear_excess", "linearize", "taylor",
     ],
     "ntkseq.grams": [
-        "AuditedGram", "DenseGram", "Gram", "LazyGram", "Operator", "PrecisionWarning", "as_gram", "audit",
-        "computed", "gram", "lazy",
+        "AuditedGram", "DenseGram", "Gram", "LazyGram", "Operator", "PrecisionWarning", "StoredGram", "as_gram",
+        "audit", "computed", "gram", "lazy", "open",
     ],
     "ntkseq.interop": ["equinox", "flax", "limits", "neural_tangents"],
     "ntkseq.interop.equinox": ["function", "stateful"],

@@ -124,9 +124,9 @@ class ArrayProtocol:
         needed = (self.shape[0] if rows is None else rows) * self.shape[1] * np.dtype(self.dtype).itemsize
         if not self.held and needed > IMPLICIT:
             raise ValueError(
-                f"this Gram is {self.where}, and as an array it takes {_memory.text(needed)}, which `{doing}` needs. Use "
-                "its products (times, mv, @; spectrum, predictors.flow and ridge_cg do), take lazy(c * kernel, x) or "
-                "lazy(kernel1 + kernel2, x), loop over its rows, or call .dense() if that is what you want."
+                f"this Gram is {self.where}, and as an array it takes {_memory.text(needed)}, which `{doing}` needs. "
+                "Use its products (times, mv, @; spectrum, predictors.flow and ridge_cg do), take lazy(c * kernel, x) "
+                "or lazy(kernel1 + kernel2, x), loop over its rows, or call .dense() if that is what you want."
             )
 
     def __jax_array__(self) -> jax.Array:

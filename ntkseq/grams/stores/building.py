@@ -14,7 +14,7 @@ from ntkseq import _checks, _progress
 from ntkseq._types import AnyKernel, Inputs, Lengths
 from ntkseq.grams import meta, sides
 from ntkseq.grams.stores import claims, filling, record, sharing
-from ntkseq.grams.stores.chunks import Chunks, DamagedChunk
+from ntkseq.grams.stores.chunks import Chunks, DamagedChunk, checksum
 from ntkseq.grams.stores.layout import ROWS, Layout, chosen
 from ntkseq.grams.stores.stored import StoredGram
 
@@ -47,8 +47,10 @@ def build(
     Raises:
         ValueError: the store is of another kernel, of other inputs or of another version.
         OSError: it cannot be written, or somebody else is filling it.
+        ImportError: the package crc32c is not installed.
     """
     path = check_path(store)
+    checksum(b"")  # without the package nothing is begun
     if meta.between_tasks(kernel):
         raise ValueError(
             "store= takes kernels between examples, one tile after the other; got kernels.Meta, between few-shot "

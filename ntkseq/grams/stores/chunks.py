@@ -216,7 +216,7 @@ def _metadata(layout: Layout) -> dict[str, Any]:
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": "NaN",
         "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
-        "dimension_names": ["example", "example"] if layout.symmetric else ["x", "x2"],
+        "dimension_names": ["row", "column"],
         "attributes": {"symmetric": layout.symmetric},
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import zipfile
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,14 +30,14 @@ def write(K: StoredGram, path: str | os.PathLike[str]) -> None:
     _files.written(place, (lambda file: _array(K, file)) if place.suffix == ".npy" else (lambda file: _arrays(K, file)))
 
 
-def _array(K: StoredGram, file: BinaryIO) -> None:
+def _array(K: StoredGram, file: Any) -> None:
     about = {"descr": np.lib.format.dtype_to_descr(K.dtype), "fortran_order": False, "shape": K.shape}
     np.lib.format.write_array_header_1_0(file, about)
     for rows in K.blocks_of_rows():
         file.write(np.ascontiguousarray(rows).data.cast("B"))
 
 
-def _arrays(K: StoredGram, file: BinaryIO) -> None:
+def _arrays(K: StoredGram, file: Any) -> None:
     known = {
         "rounding": np.array(float(K.rounding)),
         "rounding_stated": np.array(K.stated),
@@ -46,7 +46,7 @@ def _arrays(K: StoredGram, file: BinaryIO) -> None:
     }
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as made:
         with made.open("K.npy", "w", force_zip64=True) as one:
-            _array(K, one)  # pyright: ignore[reportArgumentType]
+            _array(K, one)
         for name, value in known.items():
             with made.open(f"{name}.npy", "w") as one:
                 np.lib.format.write_array(one, value, allow_pickle=False)
