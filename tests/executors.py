@@ -1,10 +1,11 @@
-"""Executors for tests: one that sends all it does through pickle, and one that loses a process."""
+"""For tests of many processes: executors, one of which loses a process, inputs, a free port."""
 
 from __future__ import annotations
 
 import os
 import pickle
 import signal
+import socket
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 
@@ -50,3 +51,10 @@ class Killing(Executor):
         self.left -= 1
         if self.left == 0:
             os.kill(self.pid, signal.SIGKILL)
+
+
+def free_port() -> int:
+    """A port of this machine at which nobody listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return held.getsockname()[1]

@@ -66,6 +66,7 @@ HEAD = bounds.AttentionHead([1.0], [[1.0], [0.0]], np.eye(2))
 SEARCH = bounds.Search(priors=(bounds.Prior(),), inequalities=(bounds.Kl(),))
 GIBBS = bounds.pac_bayes(A, Y, posterior="regression").constants.predictor
 STUDY = studies.Study("digits")
+FILLING = studies.Filling("nothing.npz", "nothing", processes=1)
 STORE = f"{tempfile.mkdtemp()}/gram"
 STORED = ntkseq.gram(DENSE, FLAT, store=STORE)
 TABLE = pathlib.Path(tempfile.mkdtemp()) / "walks.csv"
@@ -364,6 +365,10 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "attention_ranks options": (spectra.attention_ranks, dict(attention=attention, params=ATTENTION, x=X, lengths=LENGTHS, kinds=("entropy",))),
     "Study": (studies.Study, {field.name: getattr(STUDY, field.name) for field in dataclasses.fields(STUDY)}),
     "Stored": (studies.Stored, dict(file="nothing.npz", array="K", rounding=0.1, method="auto", ridge=0.1)),
+    "Filling": (studies.Filling, {field.name: getattr(FILLING, field.name) for field in dataclasses.fields(FILLING)}),
+    "Status": (studies.Status, dict(path="nothing", verify=False)),
+    "studies.filled": (studies.filled, dict(asked=FILLING)),
+    "studies.status": (studies.status, dict(asked=studies.Status("nothing"))),
     "studies.run": (studies.run, dict(study=studies.Study("nothing.npz"))),
     "studies.stored": (studies.stored, dict(asked=studies.Stored("nothing.npz"))),
     "text.windows": (text.windows, dict(codes=np.arange(10), t=3)),

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -20,10 +21,12 @@ import zipfile
 import numpy as np
 import pytest
 
-from ntkseq import cli
+from ntkseq import cli, grams
+from ntkseq.grams.stores import journal
 from ntkseq.reports import Sheet
 from ntkseq.studies import Study, named
 from ntkseq.studies.base import NamedStudy
+from tests.executors import free_port
 from tests.reports import runs
 
 FILES = ["kernel.npz", "report.html", "report.json"]
@@ -135,6 +138,60 @@ def test_a_kernel_matrix_is_stored_gone_on_with_looked_at_and_read(capsys, file)
     assert "K is not finished: 1 of 1 chunks are missing" in refused(capsys, "spectrum", "K")
     assert cli.main(["status", "K"]) == 0
     assert "0 of 1 chunks" in (out := capsys.readouterr().out) and "nobody fills it, no chunk yet" in out
+
+
+def started(*words: str) -> subprocess.Popen:
+    """The command as a process of its own."""
+    command = [sys.executable, "-m", "ntkseq.cli", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def chunks_written(path: str, least: int) -> list[journal.Part]:
+    """Wait until so many chunks of a store are there; who wrote them."""
+    while sum(len(part.chunks) for part in (parts := journal.read(pathlib.Path(path)))) < least:
+        time.sleep(0.05)
+    return parts
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_processes_of_a_coordinator_finish_the_matrix_without_one_that_is_killed():
+    np.savez("made.npz", x=np.random.default_rng(0).normal(size=(2500, 64, 1)).astype(np.float32))
+    words = ["gram", "made.npz", "--store", "K", "--read", "last", "--workers", "1"]
+    join = ["--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "4"]
+    running = [started(*words, *join, "--process-id", str(index)) for index in range(4)]
+    (victim, *_) = chunks_written("K", 3)
+    os.kill(victim.pid, signal.SIGKILL)
+    for one in running:
+        out, err = one.communicate(timeout=300)
+        if one.pid == victim.pid:
+            assert one.returncode == -signal.SIGKILL
+        else:
+            assert one.returncode == 0 and "K: 2500 x 2500" in out and " of 4" in err
+    assert cli.main([*words[:3], "alone", *words[4:]]) == 0
+    K, alone = grams.open("K"), grams.open("alone")
+    assert len(K.missing) == 0 and K.chunks.damaged() == []
+    np.testing.assert_array_equal(np.asarray(K), np.asarray(alone))
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_an_interruption_ends_all_processes_and_the_same_command_goes_on():
+    np.savez("made.npz", x=np.random.default_rng(0).normal(size=(3000, 128, 1)).astype(np.float32))
+    words = ["gram", "made.npz", "--store", "K", "--read", "last", "--processes", "2"]
+    running = started(*words)
+    parts = chunks_written("K", 3)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=100)
+    assert running.returncode == 130
+    assert re.search(r"ntkseq: interrupted; K holds \d+ of 21 chunks. The same command goes on with the rest.", err)
+    for part in parts:  # they are gone as well
+        with pytest.raises(ProcessLookupError):
+            os.kill(part.pid, 0)
+    there = 21 - len(grams.open("K").missing)
+    assert cli.main(words[:-2]) == 0
+    (mine,) = [part for part in journal.read(pathlib.Path("K")) if part.pid == os.getpid()]
+    assert len(mine.chunks) == 21 - there
 
 
 def test_an_interrupted_store_says_how_far_it_is(capsys, file, monkeypatch):

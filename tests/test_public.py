@@ -107,7 +107,9 @@ SURFACE = {
         "Dimension", "EffectiveRank", "Energy", "Entropy", "Intrinsic", "Numerical", "Participation", "Stable",
         "Tail",
     ],
-    "ntkseq.studies": ["Accuracy", "Stored", "Study", "accuracy", "run", "stored"],
+    "ntkseq.studies": [
+        "Accuracy", "Filling", "Status", "Stored", "Study", "accuracy", "filled", "run", "status", "stored",
+    ],
     "ntkseq.training": [
         "AttentionRankProbe", "Batches", "Deviation", "History", "KernelProbe", "Laziness", "LinearRun",
         "Linearised", "LossProbe", "MovementProbe", "Probe", "ProbeTable", "Tape", "Trained", "Tuned",

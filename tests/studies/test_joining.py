@@ -1,16 +1,10 @@
-import socket
 import subprocess
 import sys
 
 import pytest
 
 from ntkseq.studies import joining
-
-
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return held.getsockname()[1]
+from tests.executors import free_port
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,8 @@
+import os
+import subprocess
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -6,7 +10,7 @@ import pytest
 import ntkseq
 from ntkseq import kernels
 from ntkseq.grams.stores import building, journal, sharing
-from tests.executors import inputs
+from tests.executors import free_port, inputs
 
 KERNEL = kernels.Recurrent(sigma_w=1.4, sigma_b=0.2)
 
@@ -66,3 +70,42 @@ def test_the_notes_of_a_killed_process_are_read_as_far_as_they_go(tmp_path):
     (tmp_path / journal.FOLDER / "no note").write_bytes(b"1 2\n")
     found = {part.pid: part.chunks for part in journal.read(tmp_path)}
     assert found.pop(12) == ((1, 2), (5, 6)) and list(found.values()) == [((3, 4),)]
+
+
+PROGRAM = """
+import sys
+import jax
+address, index, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+jax.distributed.initialize(address, 4, index, heartbeat_timeout_seconds=10, shutdown_timeout_seconds=10)
+import numpy as np
+import ntkseq
+from ntkseq import kernels
+x = np.random.default_rng(0).standard_normal((2500, 64, 2)).astype(np.float32)
+K = ntkseq.gram(kernels.Recurrent(sigma_w=1.4, sigma_b=0.2), x, store=path, workers=1)
+print("whole", len(K.missing), flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_of_four_processes_under_jax_distributed_one_is_killed_and_none_hangs(tmp_path):
+    path, address = tmp_path / "K", f"127.0.0.1:{free_port()}"
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, address, str(index), str(path)], stdout=-1, stderr=-3, text=True
+        )
+        for index in range(4)
+    ]
+    while running[0].poll() is None and sum(len(part.chunks) for part in journal.read(path)) < 2:
+        time.sleep(0.05)
+    running[3].kill()
+    died = time.monotonic()
+    said = [one.communicate(timeout=120)[0] for one in running]
+    assert time.monotonic() - died < 100, "the slowest of them; under load most of it is work"
+    assert all(text in ("", "whole 0\n") for text in said[:3]) and said[3] == ""
+    x = inputs(2500, 64)  # whoever is left may have been ended by JAX: the next call goes on
+    before = set(map(tuple, ntkseq.grams.open(path).missing.tolist()))
+    K = ntkseq.gram(KERNEL, x, store=path)
+    mine = [chunk for part in journal.read(path) if part.pid == os.getpid() for chunk in part.chunks]
+    assert set(mine) == before and len(mine) == len(before)
+    np.testing.assert_array_equal(np.asarray(K), np.asarray(ntkseq.gram(KERNEL, x, tile=K.tile)))
