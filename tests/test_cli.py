@@ -148,8 +148,10 @@ def started(*words: str) -> subprocess.Popen:
 
 def chunks_written(path: str, least: int) -> list[journal.Part]:
     """Wait until so many chunks of a store are there; who wrote them."""
-    while sum(len(part.chunks) for part in (parts := journal.read(pathlib.Path(path)))) < least:
+    parts: list[journal.Part] = []
+    while sum(len(part.chunks) for part in parts) < least:
         time.sleep(0.05)
+        parts = journal.read(pathlib.Path(path))
     return parts
 
 
