@@ -146,10 +146,11 @@ def started(*words: str) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def chunks_written(path: str, least: int) -> list[journal.Part]:
+def chunks_written(path: str, least: int, running: list[subprocess.Popen]) -> list[journal.Part]:
     """Wait until so many chunks of a store are there; who wrote them."""
     parts: list[journal.Part] = []
     while sum(len(part.chunks) for part in parts) < least:
+        assert all(one.poll() is None for one in running), [one.communicate() for one in running if one.poll()]
         time.sleep(0.05)
         parts = journal.read(pathlib.Path(path))
     return parts
@@ -158,11 +159,12 @@ def chunks_written(path: str, least: int) -> list[journal.Part]:
 @pytest.mark.slow
 @pytest.mark.faults
 def test_processes_of_a_coordinator_finish_the_matrix_without_one_that_is_killed():
-    np.savez("made.npz", x=np.random.default_rng(0).normal(size=(2500, 64, 1)).astype(np.float32))
+    x = np.random.default_rng(0).normal(size=(2500, 64, 1)).astype(np.float32)
+    np.savez("made.npz", x=x, y=np.arange(2500) % 2)
     words = ["gram", "made.npz", "--store", "K", "--read", "last", "--workers", "1"]
     join = ["--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "4"]
     running = [started(*words, *join, "--process-id", str(index)) for index in range(4)]
-    (victim, *_) = chunks_written("K", 3)
+    (victim, *_) = chunks_written("K", 3, running)
     os.kill(victim.pid, signal.SIGKILL)
     for one in running:
         out, err = one.communicate(timeout=300)
@@ -179,10 +181,11 @@ def test_processes_of_a_coordinator_finish_the_matrix_without_one_that_is_killed
 @pytest.mark.slow
 @pytest.mark.faults
 def test_an_interruption_ends_all_processes_and_the_same_command_goes_on():
-    np.savez("made.npz", x=np.random.default_rng(0).normal(size=(3000, 128, 1)).astype(np.float32))
+    x = np.random.default_rng(0).normal(size=(3000, 128, 1)).astype(np.float32)
+    np.savez("made.npz", x=x, y=np.arange(3000) % 2)
     words = ["gram", "made.npz", "--store", "K", "--read", "last", "--processes", "2"]
     running = started(*words)
-    parts = chunks_written("K", 3)
+    parts = chunks_written("K", 3, [running])
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=100)
     assert running.returncode == 130

@@ -96,7 +96,7 @@ def test_of_four_processes_under_jax_distributed_one_is_killed_and_none_hangs(tm
         )
         for index in range(4)
     ]
-    while running[0].poll() is None and sum(len(part.chunks) for part in journal.read(path)) < 2:
+    while all(one.poll() is None for one in running) and sum(len(part.chunks) for part in journal.read(path)) < 2:
         time.sleep(0.05)
     running[3].kill()
     died = time.monotonic()
