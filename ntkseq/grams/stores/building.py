@@ -59,6 +59,8 @@ def build(
     pair = sides.prepare(kernel, x, x2, lengths, lengths2, wanted="a stored Gram")
     if not bool(jnp.isfinite(pair.diagonal).all()):
         raise sides.overflow(pair.diagonal.dtype)
+    if pair.diagonal.dtype not in (jnp.float32, jnp.float64):
+        raise ValueError(f"store= takes float32 and float64; got {pair.diagonal.dtype}. Cast x.")
     wanted = record.of(pair, chosen(pair, tile, workers), (x, x2), (lengths, lengths2))
     if record.there(path):
         _check(path, record.read(path), wanted)  # before a place to write is asked for

@@ -15,6 +15,7 @@ import os
 import pathlib
 import re
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from ntkseq.grams.stores import journal
 from ntkseq.grams.stores.layout import Layout
 
 _TAIL = 4  # bytes of a CRC-32C
+_ROWS = 64  # read at a time where they are only looked at
 _LEFT = re.compile(r"\..*\.part|.*\.__lock|.*\.partial")  # of this library, tensorstore, zarr-python
 
 
@@ -35,8 +37,8 @@ class DamagedChunk(OSError):
     """A chunk whose bytes are not those that were written."""
 
 
-def checksum(data: Any) -> int:
-    """The CRC-32C of a buffer.
+def checksum(data: Any, before: int = 0) -> int:
+    """The CRC-32C of a buffer; `before`: that of what comes before it.
 
     Raises:
         ImportError: the package crc32c is not installed.
@@ -45,7 +47,7 @@ def checksum(data: Any) -> int:
         import crc32c
     except ImportError:
         raise ImportError('store= needs crc32c; install it with pip install "ntkseq[store]".') from None
-    return crc32c.crc32c(data)
+    return crc32c.crc32c(data, before)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,44 +144,77 @@ class Chunks:
             DamagedChunk: it is not what was written.
         """
         into = self.buffer() if into is None else into
-        path, view = self.file(i, j), into.data
+        for values in self.strips(i, j, into):
+            return values
+        raise AssertionError
+
+    def strips(self, i: int, j: int, into: np.ndarray) -> Iterator[np.ndarray]:
+        """Chunk (i, j) as far as it lies within the matrix, as many rows at a time as `into` has room for.
+
+        Each is a view of `into`, good until the next. The last comes only when the checksum holds; what was made of
+        those before is to be thrown away where it does not.
+
+        Args:
+            i, j: which.
+            into: from `buffer`.
+
+        Raises:
+            MissingChunk: it was not computed yet.
+            DamagedChunk: it is not what was written.
+        """
+        layout, (rows, columns) = self.layout, self.layout.part(i, j)
+        c, high, wide = layout.chunk, rows.stop - rows.start, columns.stop - columns.start
+        each = min(c, len(into) // (c * layout.dtype.itemsize))
+        view, total, code = into.data, 0, 0
         try:
-            with open(path, "rb", buffering=0) as file:
-                got = 0
-                while got < len(into) and (count := file.readinto(view[got:])):
-                    got += count
+            with open(self.file(i, j), "rb", buffering=0) as file:
+                for start in range(0, c, each):
+                    size = min(each, c - start) * c * layout.dtype.itemsize
+                    if (got := _filled(file, view[:size])) < size:
+                        raise self._damaged(i, j, f"it has {total + got} bytes, wanted {self._size}")
+                    total, code = total + size, checksum(view[:size], code)
+                    if start + each >= c:
+                        self._look(i, j, file.read(_TAIL + 1), code)
+                    if start < high:
+                        values = into[:size].view(layout.dtype.newbyteorder("<")).reshape(-1, c)
+                        yield values[: high - start, :wide]
         except FileNotFoundError:
             raise MissingChunk(
                 f"chunk ({i}, {j}) of {self.path} is not computed yet. Finish it with "
                 "ntkseq.gram(kernel, x, store=...)."
             ) from None
-        wanted = len(into) - 1
-        why = ""
-        if got != wanted:
-            why = f"it has {'more than ' if got > wanted else ''}{min(got, wanted)} bytes, wanted {wanted}"
-        elif checksum(view[: wanted - _TAIL]) != int.from_bytes(into[wanted - _TAIL : wanted].tobytes(), "little"):
-            why = "its checksum does not hold"
-        if why:
-            raise DamagedChunk(
-                errno.EIO,
-                f"chunk ({i}, {j}) of {self.path} is damaged: {why}. ntkseq.gram(kernel, x, store=...) computes it "
-                "again.",
-            )
-        rows, columns = self.layout.part(i, j)
-        c = self.layout.chunk
-        values = into[: wanted - _TAIL].view(self.layout.dtype.newbyteorder("<")).reshape(c, c)
-        return values[: rows.stop - rows.start, : columns.stop - columns.start]
 
-    def buffer(self) -> np.ndarray:
-        """Bytes for one chunk, its checksum, and one more by which a longer file is seen."""
-        return np.empty(self.layout.chunk**2 * self.layout.dtype.itemsize + _TAIL + 1, np.uint8)
+    @property
+    def _size(self) -> int:
+        """Bytes of a file."""
+        return self.layout.chunk**2 * self.layout.dtype.itemsize + _TAIL
+
+    def _look(self, i: int, j: int, tail: bytes, code: int) -> None:
+        """Whether the bytes behind the numbers of a chunk are their checksum, and the last of the file."""
+        if len(tail) != _TAIL:
+            raise self._damaged(i, j, f"it has {'fewer' if len(tail) < _TAIL else 'more'} than {self._size} bytes")
+        if int.from_bytes(tail, "little") != code:
+            raise self._damaged(i, j, "its checksum does not hold")
+
+    def _damaged(self, i: int, j: int, why: str) -> DamagedChunk:
+        return DamagedChunk(
+            errno.EIO,
+            f"chunk ({i}, {j}) of {self.path} is damaged: {why}. ntkseq.gram(kernel, x, store=...) computes it again.",
+        )
+
+    def buffer(self, rows: int | None = None) -> np.ndarray:
+        """Bytes for some rows of a chunk; None: for all."""
+        return np.empty(
+            min(rows or self.layout.chunk, self.layout.chunk) * self.layout.chunk * self.layout.dtype.itemsize, np.uint8
+        )
 
     def damaged(self) -> list[tuple[int, int]]:
         """The chunks that are there and not whole: all are read."""
-        into, found = self.buffer(), []
+        into, found = self.buffer(_ROWS), []
         for i, j in self.layout.chunks[self.there()[tuple(self.layout.chunks.T)]]:
             try:
-                self.read(int(i), int(j), into)
+                for _ in self.strips(int(i), int(j), into):
+                    pass
             except DamagedChunk:
                 found.append((int(i), int(j)))
         return found
@@ -203,6 +238,14 @@ def _write(path: pathlib.Path, *pieces: Any) -> None:
         for piece in map(memoryview, pieces):
             while len(piece):
                 piece = piece[file.write(piece) :]
+
+
+def _filled(file: Any, view: memoryview) -> int:
+    """How many bytes of a file came into a buffer: fewer than it holds where the file ends."""
+    got = 0
+    while got < len(view) and (count := file.readinto(view[got:])):
+        got += count
+    return got
 
 
 def _metadata(layout: Layout) -> dict[str, Any]:

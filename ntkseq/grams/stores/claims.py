@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import socket
+import time
 from collections.abc import Iterator
 
 try:
@@ -15,6 +16,7 @@ except ImportError:  # not on Windows: two writers then do the work twice, and w
     fcntl = None
 
 LOCK = "writer.lock"
+_TRIES, _PAUSE = 3, 0.02  # seconds
 
 
 @contextlib.contextmanager
@@ -38,7 +40,7 @@ def claimed(path: pathlib.Path) -> Iterator[None]:
         _lock(handle, path)
         with contextlib.suppress(OSError):  # a full disk: the lock holds without a name on it
             os.ftruncate(handle, 0)
-            os.pwrite(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
+            os.write(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
         yield
         with contextlib.suppress(OSError):
             os.ftruncate(handle, 0)
@@ -69,6 +71,12 @@ def _lock(handle: int, path: pathlib.Path) -> None:
     if fcntl is None:
         return
     try:
+        for _ in range(_TRIES):  # `writer` looks by holding it for a moment
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(_PAUSE)
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise OSError(
@@ -82,7 +90,7 @@ def _lock(handle: int, path: pathlib.Path) -> None:
 
 def _named(handle: int) -> str:
     try:
-        about = json.loads(os.pread(handle, 4096, 0))
+        about = json.loads(os.read(handle, 4096))
         return f"process {about['pid']} on {about['host']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

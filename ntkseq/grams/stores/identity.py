@@ -34,12 +34,11 @@ def of_kernel(kernel: AnyKernel, x: Inputs, lengths: Lengths) -> dict[str, Any]:
 def of_inputs(x: Inputs, lengths: Lengths) -> dict[str, Any]:
     """What one example is, and a digest of each: of the bytes that JAX is given."""
     leaves = [_canonical(leaf) for leaf in jax.tree.leaves(_keys.laid_open(x))]
-    if lengths is not None:
-        leaves.append(np.asarray(lengths).astype(np.int64))
+    parts = leaves if lengths is None else [*leaves, np.asarray(lengths).astype(np.int64)]
     digests = []
     for i in range(len(leaves[0])):
         code = hashlib.blake2b(digest_size=_LETTERS // 2)
-        for leaf in leaves:
+        for leaf in parts:
             code.update(np.ascontiguousarray(leaf[i]).tobytes())
         digests.append(code.hexdigest())
     return {
@@ -79,9 +78,13 @@ def kernel_differences(was: Any, now: Any, name: str = "kernel") -> Iterator[str
 
 def input_differences(was: Mapping[str, Any], now: Mapping[str, Any], name: str) -> Iterator[str]:
     """In what the examples of a store differ from those that are given; more of them is no difference."""
-    for key, words in (("dtype", "dtype"), ("shape", "shape of an example"), ("lengths", "lengths")):
+    if was["lengths"] != now["lengths"]:
+        yield f"lengths of {name} were " + ("given and are not" if was["lengths"] else "not given and are")
+        return
+    for key, words in (("dtype", "dtype"), ("shape", "shape of an example")):
         if was[key] != now[key]:
-            yield f"{words} of {name} was {_shown(was[key])} and is {_shown(now[key])}"
+            one, other = (of[key][0] if len(of[key]) == 1 else of[key] for of in (was, now))
+            yield f"{words} of {name} was {_shown(one)} and is {_shown(other)}"
             return
     if was["examples"] > now["examples"]:
         yield f"{name} had {was['examples']} examples and has {now['examples']}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import os
 import queue
+from collections.abc import Iterable
 from concurrent.futures import Future
 
 import numpy as np
@@ -15,7 +16,7 @@ from ntkseq.grams.sweep import Swept
 
 _CALL = 1 << 18
 """Multiplications of one call of BLAS: OpenBLAS keeps such a one on the thread that asks, and each thread asks here."""
-_ROWS = 128  # of a chunk that are in float64 at a time, so that they stay in the second-level cache
+_ROWS = 128  # of a chunk that are read and multiplied at a time, so that they stay in the second-level cache
 _AHEAD = 2  # chunks beyond one for each thread
 
 _Part = tuple[np.ndarray | None, np.ndarray | None, float]
@@ -39,15 +40,15 @@ def run(chunks: Chunks, V: np.ndarray, *, turned: bool = False, squares: bool = 
     layout, workers = chunks.layout, host.cores()
     free: queue.SimpleQueue[tuple[np.ndarray, np.ndarray]] = queue.SimpleQueue()
     for _ in range(workers + _AHEAD):  # used again and again: fresh memory costs as much as the product
-        free.put((chunks.buffer(), np.empty(_ROWS * layout.chunk)))
+        free.put((chunks.buffer(_ROWS), np.empty(_ROWS * layout.chunk)))
 
     def work(i: int, j: int) -> _Part:
         slot = free.get()
         try:
-            values, (rows, columns) = chunks.read(i, j, slot[0]), layout.part(i, j)
+            rows, columns = layout.part(i, j)
             there = None if turned else V[columns]
             here = V[rows] if turned or (layout.symmetric and i != j) else None
-            return _products(values, slot[1], there, here, squares)
+            return _products(chunks.strips(i, j, slot[0]), slot[1], there, here, squares)
         finally:
             free.put(slot)
 
@@ -72,27 +73,36 @@ def run(chunks: Chunks, V: np.ndarray, *, turned: bool = False, squares: bool = 
 
 
 def _products(
-    values: np.ndarray, room: np.ndarray, there: np.ndarray | None, here: np.ndarray | None, squares: bool
+    strips: Iterable[np.ndarray], room: np.ndarray, there: np.ndarray | None, here: np.ndarray | None, squares: bool
 ) -> _Part:
     """A chunk (a, b) times `there` (b, k), its transpose times `here` (a, k), and the sum of its squares.
 
-    room: for `_ROWS` rows in float64.
+    Args:
+        strips: the chunk, some rows after the other.
+        room: for these rows in float64.
+        there, here: None: that product is not wanted.
+        squares: sum them.
     """
-    (a, b), k = values.shape, (here if there is None else there).shape[1]  # pyright: ignore[reportOptionalMemberAccess]
-    rows = int(np.clip(_CALL // (b * max(k, 1)), 32, _ROWS))
-    wide = max(1, _CALL // (b * rows))
-    top = None if there is None else np.empty((a, k))
-    low = None if here is None else np.zeros((b, k))
-    square = 0.0
-    for start in range(0, a, rows):
-        down = min(rows, a - start)
-        part = room[: down * b].reshape(down, b)
-        np.copyto(part, values[start : start + rows])
+    tops: list[np.ndarray] = []
+    low, square, start = None, 0.0, 0
+    for values in strips:
+        part = room[: values.size].reshape(values.shape)
+        np.copyto(part, values)
         if squares:
             square += float(np.einsum("ij,ij->", part, part))
-        for some in (slice(first, first + wide) for first in range(0, k, wide)):
-            if top is not None and there is not None:
-                top[start : start + rows, some] = part @ there[:, some]
-            if low is not None and here is not None:
-                low[:, some] += part.T @ here[start : start + rows, some]
-    return top, low, square
+        if there is not None:
+            tops.append(_times(part, there))
+        if here is not None:
+            more = _times(part.T, here[start : start + len(part)])
+            low = more if low is None else np.add(low, more, out=low)
+        start += len(part)
+    return np.concatenate(tops) if tops else None, low, square
+
+
+def _times(A: np.ndarray, V: np.ndarray) -> np.ndarray:
+    """A V, in calls that BLAS does not share among threads."""
+    (a, b), k = A.shape, V.shape[1]
+    wide = max(1, _CALL // (a * b))
+    if k <= wide:
+        return A @ V
+    return np.concatenate([A @ V[:, first : first + wide] for first in range(0, k, wide)], axis=1)

@@ -73,7 +73,7 @@ def test_float64_and_lengths_are_stored(tmp_path: pathlib.Path) -> None:
         K = ntkseq.gram(KERNEL, x, lengths=lengths, store=tmp_path / "K")
         wanted = np.asarray(ntkseq.gram(KERNEL, x, lengths=lengths))
     assert K.dtype == np.float64 and same(grams.open(tmp_path / "K"), wanted)
-    with pytest.raises(ValueError, match=r"another Gram matrix: dtype of x was .*float64.* and is .*float32"):
+    with pytest.raises(ValueError, match=r"another Gram matrix: dtype of x was float64 and is float32"):
         ntkseq.gram(KERNEL, X, lengths=lengths, store=tmp_path / "K")
 
 
@@ -141,7 +141,7 @@ def test_a_store_is_not_extended_into_too_many_files(tmp_path: pathlib.Path, mon
         ({"kernel": 2.0 * KERNEL}, "kernel was kernels.recurrent.Recurrent and is kernels.base.Scaled"),
         ({"x": np.concatenate([X[:3], X[4:5], X[4:]])}, "example 3 of x is not the same"),
         ({"x": X + 1}, "examples 0, 1, 2, 3, 4 and 195 more of x are not the same"),
-        ({"x": X[:, :3]}, r"shape of an example of x was \[\[4, 2\]\] and is \[\[3, 2\]\]"),
+        ({"x": X[:, :3]}, r"shape of an example of x was \[4, 2\] and is \[3, 2\]"),
         ({"x2": X[:9]}, "x2 was not given and is"),
         ({"tile": 8}, "tile must be 16, as in .*, or left out; got 8"),
     ],
