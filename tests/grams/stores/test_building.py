@@ -219,7 +219,7 @@ def test_a_half_deleted_store_is_told_from_a_new_one(tmp_path: pathlib.Path) -> 
     with pytest.raises(ValueError, match=r"gram.json does not say what is stored"):
         again(tmp_path / "K")
     (tmp_path / "K" / record.FILE).unlink()
-    with pytest.raises(ValueError, match=r"store must be a new folder, .* which has no gram.json and holds 'c'"):
+    with pytest.raises(ValueError, match=r"store must be a new folder, .* which has no gram.json and holds 'by'"):
         again(tmp_path / "K")
 
 
