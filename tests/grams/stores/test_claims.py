@@ -13,10 +13,14 @@ import pytest
 from ntkseq.grams.stores import claims
 
 pytest.importorskip("fcntl")
-HOLD = (
-    "import fcntl, json, os, sys, time; f = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT);"
-    " fcntl.flock(f, fcntl.LOCK_EX); os.write(f, json.dumps({'pid': os.getpid(), 'host': 'elsewhere'}).encode()); print(1, flush=True); time.sleep(60)"
-)
+HOLD = """
+import fcntl, json, os, sys, time
+file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.flock(file, fcntl.LOCK_EX)
+os.write(file, json.dumps({"pid": os.getpid(), "host": "elsewhere"}).encode())
+print(1, flush=True)
+time.sleep(60)
+"""
 
 
 def test_the_claim_of_another_process_is_named_and_free_when_that_is_dead(tmp_path: pathlib.Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import pickle
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -55,3 +59,29 @@ def test_a_chunk_is_the_same_from_pickled_sides_and_from_any_number_of_threads(t
         np.testing.assert_array_equal(chunks.read(i, j), block)
         assert (tmp_path / f"1/c/{i}/{j}").read_bytes() == (tmp_path / f"3/c/{i}/{j}").read_bytes()
         assert np.isnan(alone).sum() == alone.size - block.size
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Lopsided(kernels.Kernel):
+    """Tiles that are not symmetric, and a diagonal of its own: what `gram` makes of them shows."""
+
+    def prepare(self, x: Any, lengths: Any = None) -> Any:
+        return jnp.asarray(x)
+
+    def tile(self, left: Any, right: Any) -> Any:
+        return left[:, :1] + 2.0 * right[None, :, 0]
+
+    def diag_side(self, side: Any) -> Any:
+        return 50.0 + side[:, 0]
+
+    def entry_rounding(self, side: Any) -> float:
+        return 0.0
+
+
+def test_the_upper_half_counts_and_the_diagonal_is_that_of_the_kernel(tmp_path: pathlib.Path) -> None:
+    x = X[:, 0]
+    wanted = np.asarray(ntkseq.gram(Lopsided(), x))
+    np.testing.assert_array_equal(np.asarray(ntkseq.gram(Lopsided(), x, store=tmp_path / "K")), wanted)
+    np.testing.assert_array_equal(wanted.diagonal(), 50.0 + x[:, 0])
+    assert np.array_equal(wanted, wanted.T) and wanted[1, 2] == x[1, 0] + 2.0 * x[2, 0]
