@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _devices
+from ntkseq import _devices, _vectors
 from ntkseq._types import AnyArray, AnyKernel, PyTree
 from ntkseq.grams import tiles
 
@@ -54,7 +54,9 @@ def run(task: tiles.Task, V: np.ndarray, workers: int, tick: Callable[[int], Any
             there = slice(j * size, (j + wide) * size)
             with jax.enable_x64(x64):
                 pairs = np.minimum(np.arange(j, j + wide), columns - 1).astype(np.int32)
-                strip = _strip(task.kernel, task.left, task.right, np.int32(i), pairs, size, batch)
+                strip = (_strip if on_cpu else _strip.plain)(
+                    task.kernel, task.left, task.right, np.int32(i), pairs, size, batch
+                )
                 if task.symmetric and i == j:
                     strip = _mirrored(strip, _rows(task.diagonal, np.int32(i), size), size)
             with jax.enable_x64(True):
@@ -81,8 +83,7 @@ def run(task: tiles.Task, V: np.ndarray, workers: int, tick: Callable[[int], Any
     return Swept(sum(part.product for part in parts), sum(part.squares for part in parts))  # pyright: ignore
 
 
-@partial(jax.jit, static_argnames=("size", "batch"))
-def _strip(
+def _tiles_beside(
     kernel: AnyKernel, left: PyTree, right: PyTree, i: jax.Array, js: jax.Array, size: int, batch: int
 ) -> jax.Array:
     """The tiles (i, j) for all j side by side: (size, count size). Beyond the end the last example is repeated."""
@@ -98,6 +99,9 @@ def _strip(
         lambda some: jax.vmap(kernel.tile, in_axes=(None, 0))(mine, rows(right, some)), js.reshape(-1, batch)
     )
     return jnp.moveaxis(blocks, 2, 0).reshape(size, -1)
+
+
+_strip = _vectors.Wide(_tiles_beside, static_argnums=(5, 6))
 
 
 @partial(jax.jit, static_argnames="size")

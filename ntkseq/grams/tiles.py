@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkseq import _devices, _vectors
 from ntkseq._types import AnyArray, AnyKernel, PyTree
 
 _TILE_ENTRIES = 1 << 16  # state entries of a tile on a CPU: 256 KiB per float32 array stays in the second-level cache
@@ -89,11 +89,11 @@ class Task:
 
     def compute(self, pairs: np.ndarray) -> jax.Array:
         """The tiles (batch, size, size) at the block index pairs (batch, 2)."""
-        return compute(self.kernel, self.left, self.right, pairs, self.plan.size)
+        program = compute if _devices.on_cpu(self.diagonal) else compute.plain
+        return program(self.kernel, self.left, self.right, pairs, self.plan.size)
 
 
-@partial(jax.jit, static_argnums=4)
-def compute(kernel: AnyKernel, left: AnyArray, right: AnyArray, pairs: jax.Array, size: int) -> jax.Array:
+def tiles_of_pairs(kernel: AnyKernel, left: AnyArray, right: AnyArray, pairs: jax.Array, size: int) -> jax.Array:
     """The tiles (batch, size, size) at block index pairs (batch, 2); beyond the end, the last example is repeated."""
 
     def rows(side: PyTree, block: jax.Array) -> Any:
@@ -101,3 +101,7 @@ def compute(kernel: AnyKernel, left: AnyArray, right: AnyArray, pairs: jax.Array
         return jax.tree.map(lambda leaf: leaf[jnp.minimum(index, leaf.shape[0] - 1)], side)
 
     return jax.vmap(kernel.tile)(rows(left, pairs[:, 0]), rows(right, pairs[:, 1]))
+
+
+compute = _vectors.Wide(tiles_of_pairs, static_argnums=4)
+"""`tiles_of_pairs`, compiled: for a CPU; `compute.plain` for an accelerator."""
