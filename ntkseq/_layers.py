@@ -38,6 +38,14 @@ def check_letters(train: str, groups: str) -> None:
         )
 
 
+def factor(name: str, value: object) -> None:
+    """Check a factor of the state: finite and >= 0; does nothing under a trace."""
+    if value is None or isinstance(value, (str, bytes, complex)):
+        raise ValueError(f"{name} must be a number >= 0, a factor of the state; got {_checks.shown(value)}.")
+    if _checks.is_concrete(value):
+        _checks.nonnegative(name, value)
+
+
 def count_trained(train: str, groups: str) -> int:
     """How many of the groups are trained."""
     return sum(group in train for group in groups)
