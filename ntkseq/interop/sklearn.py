@@ -151,7 +151,8 @@ class NTKClassifier(ClassifierMixin, _Machine):
         Args:
             X, lengths: as for `fit`.
         """
-        return np.exp(sklearn_fit.log_softmax(self.temperature_ * self._scores(X, lengths)))
+        scores = self._scores(X, lengths)
+        return np.exp(sklearn_fit.log_softmax(self.temperature_ * scores))
 
     def predict(self, X: ArrayLike, lengths: Lengths = None) -> AnyArray:
         """The class of largest score, (n,).
@@ -159,7 +160,8 @@ class NTKClassifier(ClassifierMixin, _Machine):
         Args:
             X, lengths: as for `fit`.
         """
-        return self.classes_[np.argmax(self._scores(X, lengths), axis=1)]
+        scores = self._scores(X, lengths)
+        return self.classes_[np.argmax(scores, axis=1)]
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: Any = None, lengths: Lengths = None) -> float:
         """The share of right answers.

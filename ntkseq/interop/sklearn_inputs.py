@@ -52,11 +52,11 @@ def read(estimator: Any, X: object, layout: Text, lengths: Lengths = None, *, re
         ValueError: not numbers, NaN inside a sequence, infinities, other features than at the fit.
     """
     _checks.choice("layout", layout, LAYOUTS)
-    X = _listed(X)
+    X = _listed(X, layout)
     if isinstance(X, list):
         x, found = _padded(X, layout)
         return _sequences(estimator, x, found, lengths, 3, reset)
-    if np.ndim(X) == 3 and not hasattr(X, "iloc"):
+    if getattr(X, "ndim", 2) == 3:
         x = check_array(X, allow_nd=True, dtype="numeric", ensure_all_finite=False)
         x = np.swapaxes(x, 1, 2) if layout == "nct" else x
         if layout == "nd":
@@ -72,11 +72,12 @@ def read(estimator: Any, X: object, layout: Text, lengths: Lengths = None, *, re
     return _sequences(estimator, x[:, :, None], None, lengths, 2, reset)
 
 
-def _listed(X: object) -> object:
+def _listed(X: Any, layout: Text) -> Any:
     """A list of unequal examples for what holds such; equal ones as one array; all else as it came."""
     index = getattr(X, "index", None)
     if getattr(index, "nlevels", 1) == 2:  # sktime's panel: a row for each time of each instance, columns are channels
-        return [np.asarray(part) for _, part in X.groupby(level=0, sort=False)]  # pyright: ignore
+        X = [np.asarray(part) for _, part in X.groupby(level=0, sort=False)]
+        X = [part.T for part in X] if layout == "nct" else X
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 and len(X) and np.ndim(X[0]):
         X = list(X)
     if not isinstance(X, (list, tuple)) or not len(X):

@@ -108,8 +108,9 @@ def cross(kernel: AnyKernel, queries: Batch, batch: Batch, megabytes: Number) ->
 
 def diagonal(kernel: AnyKernel, batch: Batch) -> Float[np.ndarray, " n"]:
     """The kernel of each example with itself, float64."""
-    whole = _rounded(batch, _steps(batch, None))
-    return np.asarray(kernel.diag(whole.x, whole.lengths), np.float64)[: len(batch)]
+    t, full = _steps(batch, None)
+    whole = _rounded(batch, t)
+    return np.asarray(kernel.diag(whole.x, None if full else whole.lengths), np.float64)[: len(batch)]
 
 
 def _note(ledger: Ledger, rows: np.ndarray, columns: np.ndarray, found: DenseGram) -> None:
@@ -128,15 +129,10 @@ def _computed(kernel: AnyKernel, batch: Batch, other: Batch | None) -> DenseGram
     2: the first example is repeated, sequences are padded, an eighth at most, which spares seconds of compilation.
     """
     n, m = len(batch), None if other is None else len(other)
-    t = _steps(batch, other)
+    t, full = _steps(batch, other)
     left, right = _rounded(batch, t), None if other is None else _rounded(other, t)
-    K = entries.gram(
-        kernel,
-        left.x,
-        None if right is None else right.x,
-        lengths=left.lengths,
-        lengths2=None if right is None else right.lengths,
-    )
+    known = {} if full else {"lengths": left.lengths, "lengths2": None if right is None else right.lengths}
+    K = entries.gram(kernel, left.x, None if right is None else right.x, **known)
     rows, columns = len(left), len(left if right is None else right)
     if K.shape != (rows, columns):
         raise ValueError(
@@ -148,14 +144,15 @@ def _computed(kernel: AnyKernel, batch: Batch, other: Batch | None) -> DenseGram
     return DenseGram(values, float(K.rounding), K.symmetric, True, e, K.estimated)
 
 
-def _steps(batch: Batch, other: Batch | None) -> int | None:
-    """The number of steps to which sequences are padded: theirs if all have as many."""
-    parts = [part for part in (batch, other) if part is not None and part.lengths is not None]
+def _steps(batch: Batch, other: Batch | None) -> tuple[int | None, bool]:
+    """To how many steps sequences are padded, and whether all have as many: then no kernel need know of lengths."""
+    parts = [part.lengths for part in (batch, other) if part is not None and part.lengths is not None]
     if not parts:
-        return None
-    lengths = np.concatenate([part.lengths for part in parts if part.lengths is not None])
+        return None, True
+    lengths = np.concatenate(parts)
     most = int(lengths.max())
-    return most if int(lengths.min()) == most else _up(most)
+    full = int(lengths.min()) == most
+    return most if full else _up(most), full
 
 
 def _rounded(batch: Batch, t: int | None) -> Batch:
