@@ -178,16 +178,18 @@ class NTKClassifier(ClassifierMixin, _Machine):
 class NTKRegressor(RegressorMixin, _Machine):
     """Regression by the mean of a Gaussian process, which is kernel ridge regression, for any kernel of this library.
 
-    The ridge and the kernel are chosen as for `NTKClassifier`, several targets share them (each divided by its standard
-    deviation). The variance of the process is scaled so that the leave-one-out residuals have the size it says.
+    The ridge and the kernel are chosen as for `NTKClassifier`. Targets are centred and divided by their standard
+    deviation, several share the kernel and the ridge; the constant in the kernel lets an example that is left out take
+    its share of the mean along. The variance of the process is scaled so that leave-one-out residuals have the size it
+    says.
 
     Args:
         kernel, reg, layout, cache_size: as for `NTKClassifier`.
 
     Attributes:
         kernel_, reg_, loo_errors_, X_fit_, lengths_fit_, dual_coef_: as of `NTKClassifier`.
-        loo_error_: mean squared leave-one-out residual, of targets divided by their standard deviation.
-        posterior_: the `predictors.GaussianProcess` of the targets so divided.
+        loo_error_: mean squared leave-one-out residual, in units of the variance of the targets.
+        posterior_: the `predictors.GaussianProcess` of the targets so scaled; None with reg = 0.
 
     Reference: rasmussen2006, sections 2.2 and 5.4.2.
 
@@ -217,8 +219,8 @@ class NTKRegressor(RegressorMixin, _Machine):
         self._single = y.ndim == 1
         targets = y.reshape(len(y), -1)
         spread = np.std(targets, axis=0)
-        self._spread = np.where(spread > 0, spread, 1.0)
-        found = self._fit(batch, targets / self._spread)
+        self._mean, self._spread = np.mean(targets, axis=0), np.where(spread > 0, spread, 1.0)
+        found = self._fit(batch, (targets - self._mean) / self._spread)
         self.posterior_ = gaussian_process(found.K, found.fit.y, noise=found.fit.reg) if found.fit.reg > 0 else None
         self._size = np.sqrt(np.maximum(np.mean(found.fit.loo_residuals * found.fit.dual, axis=0), 0.0))
         return self
@@ -235,7 +237,7 @@ class NTKRegressor(RegressorMixin, _Machine):
         """
         batch = self._read(X, lengths)
         cross = self._cross(batch)
-        mean = (cross @ self.dual_coef_) * self._spread
+        mean = (cross @ self.dual_coef_) * self._spread + self._mean
         mean = mean[:, 0] if self._single else mean
         if not return_std:
             return mean
@@ -273,7 +275,7 @@ class NTKTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, sklearn_
     nothing are dropped.
 
     Args:
-        kernel: an `ntkseq.kernels` kernel, or "auto": the first of the grid of `NTKClassifier`.
+        kernel: an `ntkseq.kernels` kernel, or "auto": a recurrent one that forgets, scaled to the data.
         n_components: landmarks, at most n.
         random_state: of the draw.
         layout, cache_size: as for `NTKClassifier`.

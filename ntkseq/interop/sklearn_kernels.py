@@ -86,6 +86,10 @@ def _changed(kernel: AnyKernel, values: dict[str, Any]) -> Kernel:
             changes[first] = value
     for first, below in inner.items():
         changes[first] = _changed(changes.get(first, getattr(kernel, first)), below)
+    if "depth" in changes and "train" not in changes and isinstance(held := getattr(kernel, "train", None), tuple):
+        every = {groups.replace("R", "") for groups in held}
+        if len(every) == 1:  # one string for all layers, kept as one for each
+            changes["train"] = held[-1]
     return kernel.with_(**changes)
 
 
@@ -111,12 +115,24 @@ def default(batch: Batch) -> Kernel:
     return _grid(batch)[0]
 
 
+PAIRS = 4e10
+"""Pairs of steps of all pairs of examples, n^2 t^2, up to which "auto" tries the mean over steps: some 200 seconds."""
+
+
 def _grid(batch: Batch) -> list[Kernel]:
-    """Recurrent kernels whose tokens have unit size: sigma_u = 1 / rms of the data."""
+    """Kernels for tokens of any size, sigma_u = 1 / rms of the data: 12 recurrent ones, or 6 dense ones for vectors.
+
+    The last step, and the mean over all or, where that takes too long, a read-out for each step; recurrent weights that
+    forget, nearly keep and keep a past; a small and a large bias.
+    """
     scale = _root_mean_square(batch)
     if batch.lengths is None:
-        return [Dense(sigma_w=2**0.5, sigma_b=0.1, depth=depth) for depth in (1, 2, 3)]
-    grid = itertools.product(("last", "mean"), (0.8, 1.1, 2**0.5), (0.1, 0.7))
+        depths = itertools.product((1, 2, 3), (0.1, 0.7))
+        return [
+            Dense(sigma_w=(2**0.5 / scale, *[2**0.5] * (depth - 1)), sigma_b=b, depth=depth) for depth, b in depths
+        ]
+    mean = "mean" if float(len(batch) * batch.x.shape[1]) ** 2 <= PAIRS else "steps"
+    grid = itertools.product(("last", mean), (0.8, 1.1, 2**0.5), (0.1, 0.7))
     return [Recurrent(sigma_w=w, sigma_u=1.0 / scale, sigma_b=b, read=read) for read, w, b in grid]
 
 
