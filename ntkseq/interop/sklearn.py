@@ -22,7 +22,7 @@ try:
     )
     from sklearn.utils import check_random_state
     from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
+    from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
 except ImportError as error:
     raise ImportError(
         f"scikit-learn >= 1.6 is not installed, and its estimators need it ({error}). Run: pip install 'ntkseq[study]'"
@@ -123,7 +123,6 @@ class NTKClassifier(ClassifierMixin, _Machine):
             ValueError: data that are not what the layout says, one class only, numbers that are no classes.
         """
         batch, y = _checked(self, X, y, lengths)
-        check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y must hold at least two classes; got 1 class, {self.classes_[0].item()!r}.")
@@ -361,9 +360,17 @@ def _checked(
     if y is None:
         raise ValueError(f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None.")
     batch = sklearn_inputs.read(estimator, X, estimator.layout, lengths, reset=True)
-    if values:
-        y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y").astype(np.float64)
-    else:
-        y = column_or_1d(y, warn=True)
-    check_consistent_length(batch.x, y)
+    with sklearn_inputs.named("y"):
+        _checks.outside("y", y, "")
+        _checks.unmasked("y", y)
+        _checks.not_a_key("y", y)
+        if np.ndim(y) == 0:
+            raise ValueError(f"y must have one entry for each example of X; got {_checks.shown(y)}.")
+        if values:
+            y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y").astype(np.float64)
+        else:
+            y = column_or_1d(y, warn=True)
+            check_classification_targets(y)
+        if len(y) != len(batch):
+            raise ValueError(f"y must have one entry for each example of X, {len(batch)}; got {len(y)}.")
     return batch, y

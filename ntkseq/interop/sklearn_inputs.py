@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,6 +17,8 @@ from ntkseq import _checks
 from ntkseq._types import Flag, Integer, Lengths, Text
 
 LAYOUTS = ("ntd", "nct", "nd")
+LONGEST = 400
+"""Letters of a message of scikit-learn."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,7 +57,27 @@ def read(estimator: Any, X: object, layout: Text, lengths: Lengths = None, *, re
         ValueError: not numbers, NaN inside a sequence, infinities, other features than at the fit.
     """
     _checks.choice("layout", layout, LAYOUTS)
-    X = _listed(X, layout)
+    with named("X"):
+        _checks.outside("X", X, "")
+        _checks.unmasked("X", X)
+        _checks.not_a_key("X", X)
+        return _read(estimator, _listed(X, layout), layout, lengths, reset)
+
+
+@contextlib.contextmanager
+def named(name: Text) -> Iterator[None]:
+    """What scikit-learn says of an argument, of the same type, in one line that names it."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        said = " ".join(str(error).split())
+        if not re.search(rf"\b{name}\b", said):
+            said = f"{name} was refused: {said}"
+        raise type(error)(said if len(said) < LONGEST else f"{said[:LONGEST]} ...") from error
+
+
+def _read(estimator: Any, X: Any, layout: Text, lengths: Lengths, reset: Flag) -> Batch:
+    """The containers told apart."""
     if isinstance(X, list):
         x, found = _padded(X, layout)
         return _sequences(estimator, x, found, lengths, 3, reset)
