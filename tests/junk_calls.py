@@ -122,6 +122,7 @@ CERTIFIED = bounds.network(
 )
 HEADS = training.track([training.AttentionRankProbe(attention, X)], ATTENTION)
 
+
 def classifier(X: Any, y: Any, lengths: Any, **params: Any) -> Any:
     """The fit of an estimator: its parameters are looked at there."""
     return estimators.NTKClassifier(**params).fit(X, y, lengths)

@@ -2,7 +2,8 @@
 
 python docs/examples/classify_series.py [FILE.npz]
 
-Without a file: the bundled digits, rows of pixels as steps. A file has the arrays of the UCR collections, or x, y, x_test, y_test.
+Without a file: the bundled digits, rows of pixels as steps. A file has the arrays of the UCR collections, or x, y,
+x_test, y_test.
 """
 
 from __future__ import annotations

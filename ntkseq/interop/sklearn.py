@@ -32,6 +32,7 @@ from ntkseq import _checks
 from ntkseq._types import AnyArray, ArrayLike, Flag, Lengths
 from ntkseq.interop import sklearn_fit, sklearn_inputs, sklearn_kernels, sklearn_store
 from ntkseq.interop.sklearn_inputs import Batch
+from ntkseq.interop.sklearn_kernels import KernelParameters
 from ntkseq.interop.sklearn_store import forget
 from ntkseq.predictors.kernel_ridge import one_hot
 from ntkseq.predictors.posterior import gaussian_process
@@ -39,7 +40,7 @@ from ntkseq.predictors.posterior import gaussian_process
 __all__ = ["NTKClassifier", "NTKRegressor", "NTKTransformer", "forget"]
 
 
-class _Machine(sklearn_kernels.KernelParameters, BaseEstimator):
+class _Machine(KernelParameters, BaseEstimator):
     """What classifier and regressor share."""
 
     def __init__(self, kernel: Any = "auto", *, reg: Any = "loo", layout: Any = "ntd", cache_size: Any = 200):
@@ -75,7 +76,8 @@ class NTKClassifier(ClassifierMixin, _Machine):
 
     The ridge, and the kernel if several are given, have the least leave-one-out error, all candidates for a ridge from
     one decomposition. s is fitted to the scores of examples that were left out, so that probabilities mean what they
-    say and the likeliest class is the predicted one. c, ten times the mean of the diagonal, is the kernel of a constant.
+    say, and the likeliest class is the predicted one. c, ten times the mean of the diagonal, is the kernel of a
+    constant.
 
     Args:
         kernel: an `ntkseq.kernels` kernel; a list of them, of which one is chosen; or "auto", a grid of recurrent
@@ -264,7 +266,7 @@ class NTKRegressor(RegressorMixin, _Machine):
         return tags
 
 
-class NTKTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, sklearn_kernels.KernelParameters, BaseEstimator):
+class NTKTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KernelParameters, BaseEstimator):
     """Features whose inner products are the kernel, nearly: Nystrom's, for estimators that take vectors.
 
         phi(x) = S^-1/2 U' K(landmarks, x),   U S U' = K(landmarks, landmarks)
@@ -358,7 +360,9 @@ def _checked(
 ) -> tuple[Batch, np.ndarray]:
     """X as a batch and y as an array, one for each example."""
     if y is None:
-        raise ValueError(f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None.")
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
+        )
     batch = sklearn_inputs.read(estimator, X, estimator.layout, lengths, reset=True)
     with sklearn_inputs.named("y"):
         _checks.outside("y", y, "")

@@ -105,7 +105,8 @@ def temperature(scores: Float[np.ndarray, "n k"], classes: np.ndarray) -> float:
         return -float(np.mean(np.sum(wanted * log_softmax(math.exp(u) * scores), axis=1)))
 
     size = float(np.std(scores)) or 1.0
-    found: Any = scipy.optimize.minimize_scalar(loss, bounds=(math.log(1e-4 / size), math.log(1e4 / size)), method="bounded")
+    ends = math.log(1e-4 / size), math.log(1e4 / size)
+    found: Any = scipy.optimize.minimize_scalar(loss, bounds=ends, method="bounded")
     return math.exp(found.x)
 
 

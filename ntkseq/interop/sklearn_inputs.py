@@ -89,7 +89,7 @@ def _read(estimator: Any, X: Any, layout: Text, lengths: Lengths, reset: Flag) -
         return _sequences(estimator, x, None, lengths, 3, reset)
     _check_axes(estimator, 2, reset)
     ends = "allow-nan" if layout != "nd" else True
-    x = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=ends)
+    x: Any = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=ends)
     if layout == "nd":
         if lengths is not None:
             raise ValueError('lengths belong to sequences; with layout="nd" examples are vectors. Leave them out.')
@@ -166,21 +166,27 @@ def _sequences(
             )
     if lengths is not None:
         found = np.asarray(_checks.check_lengths("X", lengths, n, t))
-    missing = np.isnan(x).all(axis=2) if x.dtype.kind == "f" else np.zeros((n, t), bool)
+    return _closed(x, found, axes)
+
+
+def _closed(x: np.ndarray, found: np.ndarray | None, axes: Integer) -> Batch:
+    """Lengths from what was said and from NaN at the ends; zeros behind them."""
+    n, t, _ = x.shape
+    missing: Any = np.isnan(x).all(axis=2) if x.dtype.kind == "f" else np.zeros((n, t), bool)
     ends = t - np.argmin(missing[:, ::-1], axis=1)  # t less the NaN at the end
     ends[missing.all(axis=1)] = 0
-    found = ends if found is None else np.minimum(found, ends)
-    if (found == 0).any():
-        raise ValueError(f"X must have a number in every sequence; X[{int(np.argmin(found))}] is NaN all through.")
-    inside = np.arange(t) < found[:, None]
+    own: np.ndarray = ends if found is None else np.minimum(found, ends)
+    if (own == 0).any():
+        raise ValueError(f"X must have a number in every sequence; X[{int(np.argmin(own))}] is NaN all through.")
+    inside = np.arange(t) < own[:, None]
     x = np.where(inside[:, :, None], x, 0)
     if not np.isfinite(x).all():
         i, step, _ = (int(k) for k in np.argwhere(~np.isfinite(x))[0])
         raise ValueError(
             f"X must hold no NaN or infinity but NaN behind the end of a sequence; got {x[i, step].tolist()} at step "
-            f"{step} of X[{i}], which has {int(found[i])} steps. Impute it."
+            f"{step} of X[{i}], which has {int(own[i])} steps. Impute it."
         )
-    return Batch(_narrow(x), found.astype(np.int32), axes)
+    return Batch(_narrow(x), own.astype(np.int32), axes)
 
 
 def _check_axes(estimator: Any, axes: Integer, reset: Flag) -> None:
@@ -189,8 +195,8 @@ def _check_axes(estimator: Any, axes: Integer, reset: Flag) -> None:
     elif estimator._axes != axes:
         words = {2: "(n, t), one feature", 3: "(n, t, d), or lists"}
         raise ValueError(
-            f"X must have the axes of the fit, {words[estimator._axes]}; got {words[axes]}. X[:, :, None] adds the axis "
-            "of features."
+            f"X must have the axes of the fit, {words[estimator._axes]}; got {words[axes]}. X[:, :, None] adds the "
+            "axis of features."
         )
 
 

@@ -101,7 +101,7 @@ def candidates(kernel: Any, batch: Batch) -> list[Kernel]:
     """
     if isinstance(kernel, str) and kernel == "auto":
         return _grid(batch)
-    each = list(kernel) if isinstance(kernel, (list, tuple)) else [kernel]
+    each: list[Any] = list(kernel) if isinstance(kernel, (list, tuple)) else [kernel]
     if not each or not all(isinstance(one, Kernel) for one in each):
         raise ValueError(
             'kernel must be a Kernel, a list of them to choose from, or "auto"; got '
@@ -128,9 +128,7 @@ def _grid(batch: Batch) -> list[Kernel]:
     scale = _root_mean_square(batch)
     if batch.lengths is None:
         depths = itertools.product((1, 2, 3), (0.1, 0.7))
-        return [
-            Dense(sigma_w=(2**0.5 / scale, *[2**0.5] * (depth - 1)), sigma_b=b, depth=depth) for depth, b in depths
-        ]
+        return [Dense(sigma_w=(2**0.5 / scale, *[2**0.5] * (depth - 1)), sigma_b=b, depth=depth) for depth, b in depths]
     mean = "mean" if float(len(batch) * batch.x.shape[1]) ** 2 <= PAIRS else "steps"
     grid = itertools.product(("last", mean), (0.8, 1.1, 2**0.5), (0.1, 0.7))
     return [Recurrent(sigma_w=w, sigma_u=1.0 / scale, sigma_b=b, read=read) for read, w, b in grid]

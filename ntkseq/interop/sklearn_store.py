@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ntkseq._types import AnyKernel, Integer, Number
+from ntkseq._types import AnyKernel, Number
 from ntkseq.grams import entries
 from ntkseq.grams.base import DenseGram
 from ntkseq.interop.sklearn_inputs import Batch
@@ -131,7 +131,9 @@ def _computed(kernel: AnyKernel, batch: Batch, other: Batch | None) -> DenseGram
     n, m = len(batch), None if other is None else len(other)
     t, full = _steps(batch, other)
     left, right = _rounded(batch, t), None if other is None else _rounded(other, t)
-    known = {} if full else {"lengths": left.lengths, "lengths2": None if right is None else right.lengths}
+    known: dict[str, Any] = (
+        {} if full else {"lengths": left.lengths, "lengths2": None if right is None else right.lengths}
+    )
     K = entries.gram(kernel, left.x, None if right is None else right.x, **known)
     rows, columns = len(left), len(left if right is None else right)
     if K.shape != (rows, columns):
@@ -187,7 +189,7 @@ def _ledger(kernel: AnyKernel, batch: Batch, marks: list[tuple[bytes, int]], meg
     ledger = _LEDGERS.get(key)
     known = {} if ledger is None else ledger.slots
     slots = len(known) + len(set(marks) - known.keys())
-    if slots**2 * (batch.x.dtype.itemsize + 1) > megabytes * 2**20:
+    if slots**2 * (batch.x.dtype.itemsize + 1) > float(megabytes) * 2**20:
         return None
     if ledger is None:
         ledger = Ledger({}, np.zeros((0, 0), batch.x.dtype), np.zeros((0, 0), bool), 0.0, "")
@@ -197,7 +199,7 @@ def _ledger(kernel: AnyKernel, batch: Batch, marks: list[tuple[bytes, int]], meg
 
 
 def _trim(megabytes: Number) -> None:
-    while len(_LEDGERS) > 1 and sum(ledger.size for ledger in _LEDGERS.values()) > megabytes * 2**20:
+    while len(_LEDGERS) > 1 and sum(ledger.size for ledger in _LEDGERS.values()) > float(megabytes) * 2**20:
         _LEDGERS.popitem(last=False)
 
 

@@ -126,5 +126,5 @@ def test_what_is_no_batch_of_sequences_is_refused_in_one_line(
 ):
     with pytest.raises(ValueError, match=said) as caught:
         read(given, layout, lengths, fitted)
-    if "NaN" != said:  # scikit-learn's own says more
+    if said != "NaN":  # scikit-learn's own says more
         assert "\n" not in str(caught.value)
