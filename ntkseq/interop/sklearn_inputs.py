@@ -103,6 +103,11 @@ def _listed(X: Any, layout: Text) -> Any:
     if getattr(index, "nlevels", 1) == 2:  # sktime's panel: a row for each time of each instance, columns are channels
         X = [np.asarray(part) for _, part in X.groupby(level=0, sort=False)]
         X = [part.T for part in X] if layout == "nct" else X
+    if hasattr(X, "iloc") and np.size(X) and np.ndim(np.asarray(X.iloc[:1]).flat[0]):
+        raise ValueError(
+            "X must be a data frame of numbers; got one whose cells hold series (nested_univ). Convert it: "
+            "sktime.datatypes.convert_to(X, 'numpy3D'), for layout=\"nct\"."
+        )
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 and len(X) and np.ndim(X[0]):
         X = list(X)
     if not isinstance(X, (list, tuple)) or not len(X):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import pathlib
 import pickle
+import re
+import runpy
 import subprocess
 import sys
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -21,8 +25,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import ntkseq
 from ntkseq import kernels, predictors
-from ntkseq.interop import sklearn_fit
+from ntkseq.interop import sklearn_fit, sklearn_kernels
 from ntkseq.interop.sklearn import NTKClassifier, NTKRegressor, NTKTransformer
+from ntkseq.interop.sklearn_inputs import Batch
 
 RNG = np.random.default_rng(0)
 KERNEL = kernels.Recurrent(sigma_b=0.3)
@@ -264,6 +269,36 @@ def test_the_kept_examples_give_the_gram_matrix_of_the_fit():
     y = X[:, 0, 0]
     fit = ntkseq.ridge(np.asarray(K, np.float64) + model._offset, (y - y.mean()) / y.std(), reg=0.1)
     np.testing.assert_allclose(model.predict(parts), (fit.y - fit.residuals) * y.std() + y.mean(), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_example_chooses_a_kernel_and_says_how_sure_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(sys, "argv", ["classify_series.py"])
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        runpy.run_path(str(pathlib.Path(__file__).parents[2] / "docs" / "examples" / "classify_series.py"))
+    said = capsys.readouterr().out
+    left_out, unseen = re.findall(r"accuracy: (\S+) left out, (\S+) on 439 unseen", said)[0]
+    assert float(left_out) > 0.95 and float(unseen) > 0.93 and said.count("is right on") == 3
+
+
+def test_auto_scales_its_kernels_to_the_data_and_leaves_out_what_takes_too_long():
+    small, wide = (
+        Batch(np.full(shape, 3.0, np.float32), np.full(shape[0], shape[1]), 3) for shape in ((4, 5, 2), (300, 900, 1))
+    )
+    kernel = sklearn_kernels.candidates("auto", small)[0]
+    assert kernel.sigma_u == pytest.approx(1 / 3) and len(sklearn_kernels.candidates("auto", small)) == 12
+    assert {one.read for one in sklearn_kernels.candidates("auto", small)} == {"last", "mean"}
+    assert {one.read for one in sklearn_kernels.candidates("auto", wide)} == {"last", "steps"}
+    vectors = sklearn_kernels.candidates("auto", Batch(np.zeros((4, 3), np.float32), None, 2))
+    assert [one.depth for one in vectors] == [1, 1, 2, 2, 3, 3] and vectors[0].sigma_w == (2**0.5,)
+
+
+def test_the_default_classifies_sequences_by_what_comes_late():
+    x = np.random.default_rng(3).standard_normal((48, 6, 1))
+    y = x[:, -1, 0] > 0
+    assert NTKClassifier().fit(x[:32], y[:32]).score(x[32:], y[32:]) > 0.8
 
 
 def test_without_scikit_learn_one_line_says_what_to_install():

@@ -119,6 +119,7 @@ INFINITE[1, 2, 0] = np.inf
         (X[:, :, :1], "ntd", None, X, "X has 1 features, but Estimator is expecting 2"),
         (X[:, :, 0], "ntd", None, X, r"axes of the fit, \(n, t, d\)"),
         (np.ones((3, 0, 2)), "ntd", None, None, "at least one"),
+        (pd.DataFrame({"a": [pd.Series([1.0, 2.0])] * 3}), "ntd", None, None, "cells hold series"),
     ],
 )
 def test_what_is_no_batch_of_sequences_is_refused_in_one_line(
