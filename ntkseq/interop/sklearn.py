@@ -368,12 +368,15 @@ def _checked(
         _checks.outside("y", y, "")
         _checks.unmasked("y", y)
         _checks.not_a_key("y", y)
-        if np.ndim(y) == 0:
+        listed = hasattr(y, "__array__") or (hasattr(y, "__len__") and not isinstance(y, (str, bytes, dict)))
+        if not listed or getattr(y, "shape", None) == ():
             raise ValueError(f"y must have one entry for each example of X; got {_checks.shown(y)}.")
         if values:
             y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y").astype(np.float64)
         else:
             y = column_or_1d(y, warn=True)
+            if y.dtype.kind == "f":
+                _checks.finite("y", y)
             check_classification_targets(y)
         if len(y) != len(batch):
             raise ValueError(f"y must have one entry for each example of X, {len(batch)}; got {len(y)}.")
