@@ -171,7 +171,16 @@ def _sequences(
             )
     if lengths is not None:
         found = np.asarray(_checks.check_lengths("X", lengths, n, t))
-    return _closed(x, found, axes)
+    batch = _closed(x, found, axes)
+    if reset:
+        estimator._lengths_given = lengths is not None
+    elif estimator._lengths_given and found is None and bool((batch.lengths == t).all()):
+        # a scorer, and the pipelines of scikit-learn below 1.8, drop what is routed: padding would count without a word
+        raise ValueError(
+            "lengths were given at the fit and are not here, where X is an array without NaN: its padding would count. "
+            f"Pass lengths=, numpy.full({n}, {t}) if all are whole, or a list of sequences."
+        )
+    return batch
 
 
 def _closed(x: np.ndarray, found: np.ndarray | None, axes: Integer) -> Batch:
