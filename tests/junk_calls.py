@@ -42,6 +42,7 @@ from ntkseq import (
 from ntkseq.data import Dataset, bundled, held_out, load, sequences, tasks, text
 from ntkseq.data import eigenvalues as laws
 from ntkseq.interop import equinox, flax, limits, neural_tangents
+from ntkseq.interop import sklearn as estimators
 from ntkseq.reports import comparisons, learning, trajectories
 from ntkseq.studies import named
 from ntkseq.training import maml
@@ -120,6 +121,20 @@ CERTIFIED = bounds.network(
     linear, PARAMS, PARAMS, np.tile(FLAT, (10, 1)), np.tile(Y, 10), key=KEY, c=1.0, s=0.1, draws=3, trial=1
 )
 HEADS = training.track([training.AttentionRankProbe(attention, X)], ATTENTION)
+
+
+def classifier(X: Any, y: Any, lengths: Any, **params: Any) -> Any:
+    """The fit of an estimator: its parameters are looked at there."""
+    return estimators.NTKClassifier(**params).fit(X, y, lengths)
+
+
+def regressor(X: Any, y: Any, **params: Any) -> Any:
+    return estimators.NTKRegressor(**params).fit(X, y)
+
+
+def transformer(X: Any, **params: Any) -> Any:
+    return estimators.NTKTransformer(**params).fit(X)
+
 
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "gram": (ntkseq.gram, dict(kernel=DENSE, x=FLAT, x2=FLAT, tile=2, workers=1)),
@@ -390,5 +405,9 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "interop.limits": (limits.limit_of, dict(module=linen.GRUCell(4), x=X, name=None, read="last", particles=64, batches=4, seed=0)),
     "interop.limits.register": (limits.register, dict(kind=dict, rule=lambda cell, d: limits.Recurrence(cells.GRU(), 4, d))),
     "interop.neural_tangents.wrap": (neural_tangents.wrap, dict(kernel_fn=lambda x1, x2, get: x1 @ (x1 if x2 is None else x2).T, kind="ntk", rounding=1e-5)),
+    "interop.sklearn.NTKClassifier": (classifier, dict(X=X, y=["a", "b", "a", "b"], lengths=[3, 2, 3, 3], kernel=RECURRENT, reg="loo", layout="ntd", cache_size=200)),
+    "interop.sklearn.NTKRegressor": (regressor, dict(X=X, y=Y, kernel=RECURRENT, reg=0.1)),
+    "interop.sklearn.NTKTransformer": (transformer, dict(X=X, kernel=RECURRENT, n_components=3)),
+    "interop.sklearn.predict": (estimators.NTKClassifier(RECURRENT).fit(X, ["a", "b", "a", "b"]).predict_proba, dict(X=X, lengths=[3, 2, 3, 3])),
     **{f"study {name}": (named.find(name), options(named.find(name))) for name in named.STUDIES},
 }  # fmt: skip

@@ -64,11 +64,12 @@ SURFACE = {
         "AuditedGram", "DenseGram", "Gram", "LazyGram", "Operator", "PrecisionWarning", "as_gram", "audit",
         "computed", "gram", "lazy",
     ],
-    "ntkseq.interop": ["equinox", "flax", "limits", "neural_tangents"],
+    "ntkseq.interop": ["equinox", "flax", "limits", "neural_tangents", "sklearn"],
     "ntkseq.interop.equinox": ["function", "stateful"],
     "ntkseq.interop.flax": ["function", "stateful"],
     "ntkseq.interop.limits": ["Limit", "Recurrence", "known", "limit_of", "register"],
     "ntkseq.interop.neural_tangents": ["load", "wrap"],
+    "ntkseq.interop.sklearn": ["NTKClassifier", "NTKRegressor", "NTKTransformer", "forget"],
     "ntkseq.kernels": [
         "Attention", "Bidirectional", "Dense", "Flow", "GD", "Gated", "Kernel", "LeakyRecurrent",
         "LinearRecurrent", "Meta", "Prox", "Recurrent", "Scaled", "Serial", "Sum", "Transformer", "every_step",
