@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -28,6 +30,15 @@ def check_train(train: str | tuple[str, ...], depth: int, groups: str = GROUPS) 
             f"got {_checks.shown(train)}. {weights}, b: biases, R: read-out (it belongs to the last layer)."
         )
     return parts
+
+
+def for_depth(held: object, changes: dict[str, Any]) -> dict[str, Any]:
+    """Changes of a record, with one string of letters for all layers where the depth changes and all had the same."""
+    train = getattr(held, "train", None)
+    if "depth" not in changes or "train" in changes or not isinstance(train, tuple):
+        return changes
+    alike = len({letters.replace("R", "") for letters in train}) == 1  # the read-out belongs to the last layer
+    return changes | {"train": train[-1]} if alike else changes
 
 
 def check_letters(train: str, groups: str) -> None:

@@ -86,10 +86,6 @@ def _changed(kernel: AnyKernel, values: dict[str, Any]) -> Kernel:
             changes[first] = value
     for first, below in inner.items():
         changes[first] = _changed(changes.get(first, getattr(kernel, first)), below)
-    if "depth" in changes and "train" not in changes and isinstance(held := getattr(kernel, "train", None), tuple):
-        every = {groups.replace("R", "") for groups in held}
-        if len(every) == 1:  # one string for all layers, kept as one for each
-            changes["train"] = held[-1]
     return kernel.with_(**changes)
 
 

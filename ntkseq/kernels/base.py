@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
+from ntkseq._layers import for_depth
 from ntkseq._struct import replace, struct
 from ntkseq._types import Inputs, Lengths, Number
 from ntkseq.kernels import span, unstated
@@ -152,7 +153,7 @@ class Kernel(abc.ABC):
 
     def with_(self: Own, **changes: Any) -> Own:
         """A copy with some arguments changed."""
-        return replace(self, **changes)
+        return replace(self, **for_depth(self, changes))
 
     def _check_limit(self) -> None:
         """Raise where no network has this kernel as the limit of its NTK, for `finite` of the kernels that have one."""
