@@ -120,6 +120,7 @@ def options(study: type[Any]) -> dict[str, Any]:
 CERTIFIED = bounds.network(
     linear, PARAMS, PARAMS, np.tile(FLAT, (10, 1)), np.tile(Y, 10), key=KEY, c=1.0, s=0.1, draws=3, trial=1
 )
+LINEARISED = bounds.linearised_network(linear, PARAMS, FLAT, Y, seen=())
 HEADS = training.track([training.AttentionRankProbe(attention, X)], ATTENTION)
 
 
@@ -205,6 +206,10 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "GibbsPredictor.draw": (GIBBS.draw, dict(K_cross=A, K_query=A, key=KEY)),
     "bounds.network": (bounds.network, dict(f=linear, w0=PARAMS, w=PARAMS, x=np.tile(FLAT, (10, 1)), y=np.tile(Y, 10), key=KEY, c=(0.1, 1.0), s=0.1, scales=(None,), seen=(0, 1), centred=True, draws=3, trial=1, rows=3, share=0.1, delta=0.05)),
     "NetworkBound.draw": (lambda key: CERTIFIED.draw(key), dict(key=KEY)),
+    "linearised_network": (bounds.linearised_network, dict(f=linear, params=PARAMS, x=FLAT, y=Y, seen=(0,), search=SEARCH, centred=True, units=[0, 0, 1, 2], trainable="W", rates={"W": 0.5})),
+    "LinearisedBound.mean": (LINEARISED.mean, dict(x=FLAT)),
+    "LinearisedBound.variance": (LINEARISED.variance, dict(x=FLAT)),
+    "LinearisedBound.draw": (LINEARISED.draw, dict(x=FLAT, key=KEY)),
     "arora2019": (bounds.arora2019, dict(K=A, y=Y, delta=0.1, constant=1.0)),
     "cao_gu2019": (bounds.cao_gu2019, dict(K=A, y=Y, delta=0.1, constant=1.0, depth=2)),
     "du2019": (bounds.du2019, dict(K=A, y=Y, eta=0.1, steps=3)),

@@ -13,6 +13,7 @@ from ntkseq.bounds.gibbs_losses import LipschitzLoss
 from ntkseq.bounds.inequalities import Bernstein, Catoni, Kl
 from ntkseq.bounds.kernel import margin, rademacher
 from ntkseq.bounds.known_target import every_step_risk, sample_size, target_risk
+from ntkseq.bounds.linearised import LinearisedBound, linearised_network
 from ntkseq.bounds.local import local_rademacher
 from ntkseq.bounds.maml import maml_lower, maml_sides, maml_upper
 from ntkseq.bounds.meta_learning import meta_kernel
@@ -41,6 +42,7 @@ __all__ = [
     "Centred",
     "Kl",
     "LearnedPrior",
+    "LinearisedBound",
     "LipschitzLoss",
     "NetworkBound",
     "NetworkPosterior",
@@ -65,6 +67,7 @@ __all__ = [
     "every_step_risk",
     "frozen_attention",
     "learning_speed",
+    "linearised_network",
     "local_rademacher",
     "maml_lower",
     "maml_sides",

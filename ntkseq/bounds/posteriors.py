@@ -230,7 +230,8 @@ def _sizes(problem: Problem, noise: float | None) -> tuple[float, ...]:
     """What the labels are multiplied by: they have no size for a classifier whose prior has seen none."""
     process = problem.process
     top = float(np.mean(process.values))
-    if noise is not None or process.seen is not None or not problem.forms[0].classifies or top <= 0.0:
+    given = noise is not None or process.seen is not None or bool(process.mean.any())
+    if given or not problem.forms[0].classifies or top <= 0.0:
         return (1.0,)
     return tuple(size * math.sqrt(problem.scale) * math.sqrt(top) for size in SIZES)
 

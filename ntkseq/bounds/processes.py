@@ -43,9 +43,9 @@ class Prior:
 
     def process(self, known: System, units: Int[np.ndarray, " n"]) -> Process:
         """The prior on the examples that pay, before it is scaled."""
-        targets, own = known.targets, np.sqrt(np.maximum(np.diagonal(known.matrix), 0.0))
+        own = np.sqrt(np.maximum(np.diagonal(known.matrix), 0.0))
         entries = None if known.entrywise is None else Entries(float(known.entrywise), own, own, 0.0)
-        whole = Process.of(known.matrix, known.rounding, targets, np.zeros(targets.shape), 0.0, entries, known.pairs)
+        whole = Process.of(known.matrix, known.rounding, known.targets, known.centres, 0.0, entries, known.pairs)
         return dataclasses.replace(whole, units=units)
 
     @property
@@ -120,7 +120,7 @@ class LearnedPrior:
         matrix, rounding = known.matrix, known.rounding
         seen, paying = self.split(units)
         own, cross, rest = matrix[np.ix_(seen, seen)], matrix[np.ix_(seen, paying)], matrix[np.ix_(paying, paying)]
-        root, learned = np.sqrt(np.maximum(np.diagonal(matrix), 0.0)), known.targets[seen]
+        root, learned = np.sqrt(np.maximum(np.diagonal(matrix), 0.0)), (known.targets - known.centres)[seen]
         own_rounding = known.rounding_of(seen)
         reg = self.reg if self.reg is not None else least_left_out(own, learned, *known.usual(seen))[0]
         factor = factorise(own, reg)
@@ -133,6 +133,7 @@ class LearnedPrior:
         # C(K) is the least over W of [-W; I]'(K + reg P)[-W; I], so that it moves by less than this (pac_bayes.8)
         moved = rounding * (1.0 + (length + left / reg) ** 2) + left * (left / reg) + arithmetic
         mean_error = EPS * len(seen) * float(np.max(np.abs(cross).T @ np.abs(dual)))
+        mean_error += EPS * float(np.abs(known.centres).max())
         mean_error += max(float(known.moved(paying, seen, column).max()) for column in dual.T)
         entries = None
         if known.entrywise is not None:
@@ -140,7 +141,12 @@ class LearnedPrior:
             entries = Entries(e, profile, root[paying], beyond, root[seen], W)
         inner = cross.T @ W
         process = Process.of(
-            rest - 0.5 * (inner + inner.T), moved, known.targets[paying], cross.T @ dual, mean_error, entries
+            rest - 0.5 * (inner + inner.T),
+            moved,
+            known.targets[paying],
+            known.centres[paying] + cross.T @ dual,
+            mean_error,
+            entries,
         )
         return dataclasses.replace(
             process,

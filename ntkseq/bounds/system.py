@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -34,6 +35,7 @@ class System:
         entrywise: as `grams.Gram.entrywise`.
         chance: with what probability its rounding is too small: that of its audit, 0 without one.
         unit: eps of the dtype in which K came.
+        centre: values of the function, known for every input, that the prior is centred on, (n, k); None: 0.
     """
 
     matrix: Float[np.ndarray, "n n"]
@@ -43,6 +45,7 @@ class System:
     entrywise: float | None = None
     chance: float = 0.0
     unit: float = EPS
+    centre: Any = None
 
     @property
     def rounding(self) -> float:
@@ -73,6 +76,11 @@ class System:
     def targets(self) -> Float[np.ndarray, "n k"]:
         """The labels as a matrix, one column per output."""
         return self.y.reshape(self.n, -1)
+
+    @property
+    def centres(self) -> Float[np.ndarray, "n k"]:
+        """`centre`, or zeros."""
+        return np.zeros(self.targets.shape) if self.centre is None else self.centre
 
     @property
     def pairs(self) -> tuple[np.ndarray, np.ndarray] | None:
