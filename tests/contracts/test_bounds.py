@@ -281,7 +281,7 @@ ROWS = {
     ),
     "linearised_network": Row(
         partial(played, linearised_worlds.linearised), coin_of_gradients, 1.7,
-        lambda: bounds.linearised_network(lambda w, x: w * x, np.zeros(1), np.ones((2, 1)), SIGNS, seen=()),
+        lambda: bounds.linearised_network(lambda w, x: w * x, np.zeros(1), np.zeros((2, 1)), SIGNS, seen=()),
     ),
     "network": Row(
         partial(played, worlds.network), coin_of_networks, 1.7,
