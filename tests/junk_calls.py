@@ -121,6 +121,7 @@ CERTIFIED = bounds.network(
     linear, PARAMS, PARAMS, np.tile(FLAT, (10, 1)), np.tile(Y, 10), key=KEY, c=1.0, s=0.1, draws=3, trial=1
 )
 LINEARISED = bounds.linearised_network(linear, PARAMS, FLAT, Y, seen=())
+PROVED = training.track([bounds.CertificateProbe(linear, FLAT, Y, (1,), ())], PARAMS)
 HEADS = training.track([training.AttentionRankProbe(attention, X)], ATTENTION)
 
 
@@ -207,6 +208,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "bounds.network": (bounds.network, dict(f=linear, w0=PARAMS, w=PARAMS, x=np.tile(FLAT, (10, 1)), y=np.tile(Y, 10), key=KEY, c=(0.1, 1.0), s=0.1, scales=(None,), seen=(0, 1), centred=True, draws=3, trial=1, rows=3, share=0.1, delta=0.05)),
     "NetworkBound.draw": (lambda key: CERTIFIED.draw(key), dict(key=KEY)),
     "linearised_network": (bounds.linearised_network, dict(f=linear, params=PARAMS, x=FLAT, y=Y, seen=(0,), search=SEARCH, centred=True, units=[0, 0, 1, 2], trainable="W", rates={"W": 0.5})),
+    "CertificateProbe": (bounds.CertificateProbe, dict(f=linear, x=FLAT, y=Y, every=(1,), seen=(0,), search=SEARCH, name="certificate")),
     "LinearisedBound.mean": (LINEARISED.mean, dict(x=FLAT)),
     "LinearisedBound.variance": (LINEARISED.variance, dict(x=FLAT)),
     "LinearisedBound.draw": (LINEARISED.draw, dict(x=FLAT, key=KEY)),
@@ -397,6 +399,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "trajectories.ranks": (trajectories.ranks, dict(histories=HISTORY, table="kernel", kinds=("stable",))),
     "trajectories.losses": (trajectories.losses, dict(histories=HISTORY, table="loss", end="_loss")),
     "trajectories.alignment": (trajectories.alignment, dict(histories=HISTORY, table="kernel")),
+    "trajectories.certificate": (trajectories.certificate, dict(histories=PROVED, table="certificate")),
     "trajectories.attention": (trajectories.attention, dict(history=HEADS, table="attention", kind="entropy")),
     "comparisons.width": (comparisons.width, dict(widths=[4, 8], drifts=[0.5, 0.3], reference=-0.5, ylabel="drift")),
     "comparisons.linearised": (comparisons.linearised, dict(steps=[0, 1], curves={"a": [1.0, 0.5]}, errors={"a": [0.1, 0.1]}, ylabel="loss", log=True)),

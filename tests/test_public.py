@@ -26,7 +26,8 @@ SURFACE = {
         "Residual",
     ],
     "ntkseq.bounds": [
-        "Assumption", "AttentionHead", "Bernstein", "Bound", "BoundTable", "Catoni", "Centred", "Kl",
+        "Assumption", "AttentionHead", "Bernstein", "Bound", "BoundTable", "Catoni", "Centred",
+        "CertificateProbe", "Kl",
         "LearnedPrior", "LinearisedBound", "LipschitzLoss", "NetworkBound", "NetworkPosterior", "Optimal",
         "Prior", "Regression", "Search", "Term", "Trajectory", "allen_zhu_li2019", "arora2019",
         "attention_norm", "attention_rank", "attention_schatten", "benign_overfitting", "cao_gu2019",
@@ -91,8 +92,8 @@ SURFACE = {
     "ntkseq.reports.comparisons": ["linearised", "width"],
     "ntkseq.reports.learning": ["LearningCurve", "below", "learning", "panels", "predicted"],
     "ntkseq.reports.trajectories": [
-        "alignment", "attention", "drift", "leading_eigenvalues", "losses", "min_eigenvalue", "ranks",
-        "rotation",
+        "alignment", "attention", "certificate", "drift", "leading_eigenvalues", "losses", "min_eigenvalue",
+        "ranks", "rotation",
     ],
     "ntkseq.risks": [
         "Grid", "MixedRegression", "Risk", "Simulated", "fourth_moment", "grid", "limit", "operator", "risk",

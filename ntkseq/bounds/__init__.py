@@ -6,6 +6,7 @@ from ntkseq.bounds.attention_capacity import effective_rank_capacity
 from ntkseq.bounds.attention_frozen import frozen_attention
 from ntkseq.bounds.attention_head import AttentionHead
 from ntkseq.bounds.attention_theorems import edelman2022, sakai_imaizumi2026, trauger_tewari2024, truong2024
+from ntkseq.bounds.certificate_probe import CertificateProbe
 from ntkseq.bounds.compressed import compression
 from ntkseq.bounds.descent import du2019
 from ntkseq.bounds.gibbs import pac_bayes
@@ -40,6 +41,7 @@ __all__ = [
     "BoundTable",
     "Catoni",
     "Centred",
+    "CertificateProbe",
     "Kl",
     "LearnedPrior",
     "LinearisedBound",

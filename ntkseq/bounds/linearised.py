@@ -30,11 +30,13 @@ class LinearisedBound(Bound[PacBayesConstants]):
     Attributes:
         function: f at the parameters.
         gradients: J of all examples as computed, (n, p).
+        values: f of all examples as computed, (n,).
         centred: whether f itself is left out.
     """
 
     function: Function | None = None
     gradients: Any = None
+    values: Any = None
     centred: bool = False
 
     def mean(self, x: Inputs, *, lengths: Lengths = None) -> Float[np.ndarray, " q"]:
@@ -171,7 +173,7 @@ def linearised_network(
         "assumptions": tuple(assumptions),
         "applies_to": f"{around}J(x) v, J the gradients as this program computes them; {best.applies_to}",
     }
-    return LinearisedBound(**parts, function=made, gradients=rows, centred=centred)
+    return LinearisedBound(**parts, function=made, gradients=rows, values=values, centred=centred)
 
 
 def _with(prior: Prior | LearnedPrior, seen: np.ndarray, units: np.ndarray) -> Prior | LearnedPrior:

@@ -29,6 +29,10 @@ LEAST = 1e-280
 """Squared length below which products of float64 numbers may vanish."""
 
 
+class NotFinite(ValueError):
+    """An output or a gradient that is no finite number."""
+
+
 def features(function: Function, x: PyTree) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n p"]]:
     """The output and its gradient at each example, (n,) and (n, p), in the dtype of the weights.
 
@@ -58,7 +62,7 @@ def features(function: Function, x: PyTree) -> tuple[Float[np.ndarray, " n"], Fl
         values[i], rows[i] = _at(function, tree, held, i)
     odd = ~(np.isfinite(values) & np.isfinite(rows).all(axis=1))
     if odd.any():
-        raise ValueError(
+        raise NotFinite(
             f"f must have finite outputs and gradients; got {int(odd.sum())} examples of {n} where they are not, the "
             f"first x[{int(np.flatnonzero(odd)[0])}]."
         )
