@@ -190,6 +190,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "caponnetto_devito2007": (bounds.caponnetto_devito2007, dict(K=A, reg=0.1, kappa=2.0, norm=1.0, noise=0.1, M=1.0, delta=0.1, decay=2.0)),
     "tu_he_tao2020": (bounds.tu_he_tao2020, dict(U=np.ones((3, 2)), W=np.eye(3), V=np.ones((2, 3)), x=X, y=[0, 1, 1, 0], gamma=1.0, delta=0.1)),
     "pac_bayes": (bounds.pac_bayes, dict(K=A, y=Y, delta=0.1, loss="zero-one", prior=bounds.Prior(), posterior="regression", inequality="kl", predictor="mean", units=[0, 0, 1, 2], tried=1)),
+    "pac_bayes from products": (bounds.pac_bayes, dict(K=A, y=Y, rank=2)),
     "bounds.table": (bounds.table, dict(K=A, y=Y, delta=0.1, reg=0.1, B0=1.0, depth=1, tried=1)),
     "Search": (bounds.Search, dict(kernels=("a",), priors=(bounds.Prior(),), inequalities=(bounds.Kl(),), loss="zero-one", delta=0.1, predictor="gibbs")),
     "Search.best": (SEARCH.best, dict(K=A, y=Y)),

@@ -252,8 +252,8 @@ class Process:
         unit: what the scale of the prior is divided by: the mean of K(x, x) over `seen`.
     """
 
-    values: Float[np.ndarray, " n"]
-    basis: Float[np.ndarray, "n n"]
+    values: Float[np.ndarray, " r"]
+    basis: Float[np.ndarray, "n r"]
     rounding: float
     diagonal: Float[np.ndarray, " n"]
     targets: Float[np.ndarray, "n k"]
@@ -296,6 +296,16 @@ class Process:
         """How many rows pay."""
         return len(self.values)
 
+    @property
+    def rank(self) -> int:
+        """Along how many directions a posterior moves."""
+        return len(self.values)
+
+    @property
+    def beyond(self) -> Float[np.ndarray, " n"] | float:
+        """The variance at each example that is outside of these directions."""
+        return 0.0
+
     @cached_property
     def weights(self) -> Float[np.ndarray, " n"]:
         """The share of each row in the mean over units of the mean within a unit, (n,)."""
@@ -310,12 +320,12 @@ class Process:
         return self.n if self.units is None else len(np.unique(self.units))
 
     @cached_property
-    def squares(self) -> Float[np.ndarray, "n n"]:
+    def squares(self) -> Float[np.ndarray, "n r"]:
         """Squared entries of the basis."""
         return self.basis**2
 
     @cached_property
-    def rotated(self) -> Float[np.ndarray, "n k"]:
+    def rotated(self) -> Float[np.ndarray, "r k"]:
         """What the prior's mean leaves of the targets, in the eigenbasis."""
         return self.basis.T @ (self.targets - self.mean)
 
@@ -329,17 +339,17 @@ class Process:
         off = self.rounding if self.entries is None else np.minimum(self.rounding, self.entries.corners()[0])
         return np.sqrt(np.maximum(scale * (self.diagonal + off), 0.0)) * (1 + 4 * EPS)
 
-    def regression(self, noise: float) -> Float[np.ndarray, "n k"]:
+    def regression(self, noise: float) -> Float[np.ndarray, "r k"]:
         """Coefficients of the mean of regression with this noise, in the eigenbasis."""
         return self.rotated / (self.values + noise)[:, None]
 
-    def removed(self, noise: float) -> Float[np.ndarray, " n"]:
+    def removed(self, noise: float) -> Float[np.ndarray, " r"]:
         """What regression with this noise takes from the covariance, in the eigenbasis; nothing below the rounding."""
         return np.where(self.told, 1.0 / (self.values + noise), 0.0)
 
     # Each of the four rounds outwards, for the exact covariance.
 
-    def mean_at(self, b: Float[np.ndarray, "n k"] | None) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, " n"]]:
+    def mean_at(self, b: Float[np.ndarray, "r k"] | None) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, " n"]]:
         """The prior's mean + C basis b at the examples, and the error of each."""
         mean, error = self.mean, self.mean_error
         if b is not None:
@@ -351,13 +361,13 @@ class Process:
             error = error + moved + 2 * EPS * self.n * float(self.values.max()) * size
         return mean, error + 4 * EPS * np.abs(mean).max(axis=1)
 
-    def norm_of(self, b: Float[np.ndarray, "n k"] | None) -> float:
+    def norm_of(self, b: Float[np.ndarray, "r k"] | None) -> float:
         """1/2 |C basis b|^2 in the space of C, rounded upwards."""
         if b is None:
             return 0.0
         return 0.5 * float(np.sum((self.values + self.rounding)[:, None] * b**2)) * (1 + 4 * EPS * self.n)
 
-    def variance_at(self, removed: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    def variance_at(self, removed: Float[np.ndarray, " r"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """The diagonal of C - C M C, M = basis diag(removed) basis', and the error of each."""
         size = self.values * removed
         variance = np.maximum(self.squares @ (self.values * (1.0 - size)), 0.0)
@@ -370,7 +380,7 @@ class Process:
         moved = own + 2.0 * length * column + float(removed.max()) * column**2
         return variance, moved + 4 * EPS * self.n * float(self.values.max())
 
-    def information_of(self, removed: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    def information_of(self, removed: Float[np.ndarray, " r"]) -> tuple[float, float]:
         """1/2 sum log(1/d), upwards, and sum (1 - d), downwards; d the shares of variance left. (pac_bayes.7)"""
         left = 1.0 - removed * (self.values + self.rounding)
         if (left <= 0).any():

@@ -146,17 +146,8 @@ class System:
     def arithmetic(self) -> Assumption:
         """The assumption that the carrier states its rounding rightly; of a sampled kernel no one can say."""
         statement = f"|K computed - K exact| <= {outward(self.rounding, lower=True, digits=3)}"
-        if self.spectrum.sampling is not None:
-            return Assumption(
-                "sampling", statement, "unresolved", "K is a Monte Carlo estimate, whose error is itself an estimate"
-            )
-        if self.spectrum.estimated:
-            return Assumption("rounding of K", statement, "unresolved", self.spectrum.estimated)
-        if not self.stated:
-            evidence = "K came as an array of unknown rounding: pass gram(kernel, x) or grams.computed(K, kernel, x)"
-            return Assumption("rounding", statement, "unchecked", evidence)
-        but = f", but for probability {at_most(self.chance, 2)}" if self.chance else ""
-        return Assumption("rounding", statement, "declared", f"as the Gram matrix states it{but}")
+        sampled = self.spectrum.sampling is not None
+        return rounded(statement, sampled, self.spectrum.estimated, self.stated, self.chance)
 
     def independent(self) -> Assumption:
         """`independent`, with the examples that have the same row of K and the same label as another."""
@@ -175,6 +166,21 @@ class System:
             f"the interpolant needs K^-1, but the {self.interval} cannot be told from zero: duplicate inputs, or K "
             "computed in too low a precision; use reg > 0 in rademacher or margin, or compute K in float64"
         )
+
+
+def rounded(statement: str, sampled: bool, estimated: str, stated: bool, chance: float) -> Assumption:
+    """The assumption that a Gram matrix is as exact as it states, by how it knows."""
+    if sampled:
+        return Assumption(
+            "sampling", statement, "unresolved", "K is a Monte Carlo estimate, whose error is itself an estimate"
+        )
+    if estimated:
+        return Assumption("rounding of K", statement, "unresolved", estimated)
+    if not stated:
+        evidence = "K came as an array of unknown rounding: pass gram(kernel, x) or grams.computed(K, kernel, x)"
+        return Assumption("rounding", statement, "unchecked", evidence)
+    but = f", but for probability {at_most(chance, 2)}" if chance else ""
+    return Assumption("rounding", statement, "declared", f"as the Gram matrix states it{but}")
 
 
 def system(
