@@ -43,10 +43,13 @@ class Prior:
 
     def process(self, known: System, units: Int[np.ndarray, " n"]) -> Process:
         """The prior on the examples that pay, before it is scaled."""
+        if (key := units.tobytes()) in known.processes:
+            return known.processes[key]
         own = np.sqrt(np.maximum(np.diagonal(known.matrix), 0.0))
         entries = None if known.entrywise is None else Entries(float(known.entrywise), own, own, 0.0)
         whole = Process.of(known.matrix, known.rounding, known.targets, known.centres, 0.0, entries, known.pairs)
-        return dataclasses.replace(whole, units=units)
+        known.processes[key] = dataclasses.replace(whole, units=units)
+        return known.processes[key]
 
     @property
     def words(self) -> str:
@@ -117,6 +120,12 @@ class LearnedPrior:
 
     def process(self, known: System, units: Int[np.ndarray, " n"]) -> Process:
         """The posterior given the share, on the examples that pay, before it is scaled."""
+        key = (self.share, self.reg, self.seed, self.examples, units.tobytes())
+        if key not in known.processes:
+            known.processes[key] = self._process(known, units)
+        return known.processes[key]
+
+    def _process(self, known: System, units: Int[np.ndarray, " n"]) -> Process:
         matrix, rounding = known.matrix, known.rounding
         seen, paying = self.split(units)
         own, cross, rest = matrix[np.ix_(seen, seen)], matrix[np.ix_(seen, paying)], matrix[np.ix_(paying, paying)]

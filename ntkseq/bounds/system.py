@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ class System:
     chance: float = 0.0
     unit: float = EPS
     centre: Any = None
+    processes: dict[Any, Any] = field(init=False, default_factory=dict)
+    """What priors made of it, by what they were made with; a copy with other labels or centre begins anew."""
 
     @property
     def rounding(self) -> float:
@@ -184,19 +186,30 @@ def rounded(statement: str, sampled: bool, estimated: str, stated: bool, chance:
 
 
 def system(
-    K: GramLike, y: ArrayLike, *, name: str = "K", signs: bool = False, vectors: bool = False, outputs: bool = False
+    K: GramLike | System,
+    y: ArrayLike,
+    *,
+    name: str = "K",
+    signs: bool = False,
+    vectors: bool = False,
+    outputs: bool = False,
 ) -> System:
     """Check K and y at the door and bring them to the host; `name` is that of K in messages.
+
+    A `System` of the same labels is taken as it is: what was decomposed already is not decomposed again.
 
     Raises:
         ValueError: K not square, symmetric and finite; y not (n,) numbers, or with `outputs` not (n, k); with `signs`,
             y not -1/+1.
     """
-    held = symmetric(K, name)
+    held = K if isinstance(K, System) else symmetric(K, name)
     y = (_checks.targets if outputs else _checks.labels)("y", y, len(held.matrix))
     if signs and not np.isin(y, (-1.0, 1.0)).all():
         wrong = float(y[~np.isin(y, (-1.0, 1.0))][0])
         raise ValueError(f"y must hold class labels -1 and +1; got {wrong:g}. Encode the two classes as -1/+1.")
+    if isinstance(held, System):
+        assert np.array_equal(held.y, y) and (held.pairs is not None or not vectors)
+        return held
     eigen, gram = dense_spectrum(held, vectors=vectors), held.gram
     unit = float(np.finfo(gram.dtype).eps) if np.issubdtype(gram.dtype, np.floating) else EPS
     return System(held.matrix, y, eigen, stated=gram.stated, entrywise=gram.entrywise, chance=gram.chance, unit=unit)
