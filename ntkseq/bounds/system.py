@@ -14,7 +14,7 @@ from ntkseq._bound import Assumption
 from ntkseq._outward import at_most, interval, outward
 from ntkseq._types import ArrayLike, GramLike
 from ntkseq.bounds.assumptions import independent
-from ntkseq.grams.arrays import symmetric
+from ntkseq.grams.arrays import Symmetric, symmetric
 from ntkseq.spectra import FullSpectrum
 from ntkseq.spectra.dense import dense_spectrum
 
@@ -186,7 +186,7 @@ def rounded(statement: str, sampled: bool, estimated: str, stated: bool, chance:
 
 
 def system(
-    K: GramLike | System,
+    K: GramLike | Symmetric | System,
     y: ArrayLike,
     *,
     name: str = "K",
