@@ -81,8 +81,8 @@ def wanted(K: GramLike, rank: int | None) -> int | None:
         return _checks.positive_int("rank", rank)
     if at_hand(K):
         return None
-    n, m = K.shape  # pyright: ignore[reportAttributeAccessIssue]
-    return RANK if np.dtype(np.float64).itemsize * n * m > IMPLICIT else None
+    entries = math.prod(K.shape)  # pyright: ignore[reportAttributeAccessIssue]
+    return RANK if np.dtype(np.float64).itemsize * entries > IMPLICIT else None
 
 
 def of_products(K: GramLike, y: ArrayLike, loss: GibbsLoss) -> Products:
