@@ -74,6 +74,7 @@ class LinearisedBound(Bound[PacBayesConstants]):
 
     def _at(self, x: Inputs, lengths: Lengths) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         assert self.function is not None
+        _outside(x)
         values, rows = features(self.function, self.function.inputs(x, lengths))
         return 0.0 * values if self.centred else values, products(rows, self.gradients)[0], rows
 
@@ -145,6 +146,7 @@ def linearised_network(
     loss, centred = named(search.loss), _checks.flag("centred", centred)
     if loss.outputs:
         raise ValueError("search must have a loss of one output; got 'argmax'. For classes see bounds.network.")
+    _outside(x)
     made = function(f, params, trainable, rates)
     inputs = made.inputs(x, lengths)
     n, outputs = len(jax.tree.leaves(inputs)[0]), made.width(inputs)
@@ -155,6 +157,8 @@ def linearised_network(
         )
     which, paying = rows_of(units, n), given.unseen(seen, n)
     labels = _checks.labels("y", y, n)
+    if np.isin(which, which[np.setdiff1d(np.arange(n), paying)]).all():
+        raise ValueError(f"seen and units must leave a unit to pay; got {n - len(paying)} rows seen, of every unit.")
     values, rows = features(made, inputs)
     K, e = products(rows)
     size = math.inf if e is None else in_norm(e, float(np.trace(K)))
@@ -174,6 +178,11 @@ def linearised_network(
         "applies_to": f"{around}J(x) v, J the gradients as this program computes them; {best.applies_to}",
     }
     return LinearisedBound(**parts, function=made, gradients=rows, values=values, centred=centred)
+
+
+def _outside(x: Inputs) -> None:
+    for leaf in jax.tree.leaves(x):
+        _checks.outside("x", leaf, "")
 
 
 def _with(prior: Prior | LearnedPrior, seen: np.ndarray, units: np.ndarray) -> Prior | LearnedPrior:

@@ -136,7 +136,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"search": bounds.Search(loss="argmax")}, "argmax"),
     ({"f": lambda p, x: jnp.tile(NET.apply(p, x), 2)}, "f must have one output; got 2"),
     ({"seen": [90]}, "seen"),
-    ({"seen": np.arange(90)}, "examples"),
+    ({"seen": np.arange(90)}, "seen and units must leave"),
     ({"y": np.arange(90.0)}, "labels"),
     ({"units": [1, 2]}, "units"),
     ({"centred": "yes"}, "centred"),
