@@ -120,6 +120,8 @@ def options(study: type[Any]) -> dict[str, Any]:
 CERTIFIED = bounds.network(
     linear, PARAMS, PARAMS, np.tile(FLAT, (10, 1)), np.tile(Y, 10), key=KEY, c=1.0, s=0.1, draws=3, trial=1
 )
+LINEARISED = bounds.linearised_network(linear, PARAMS, FLAT, Y, seen=())
+PROVED = training.track([bounds.CertificateProbe(linear, FLAT, Y, (1,), ())], PARAMS)
 HEADS = training.track([training.AttentionRankProbe(attention, X)], ATTENTION)
 
 
@@ -188,6 +190,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "caponnetto_devito2007": (bounds.caponnetto_devito2007, dict(K=A, reg=0.1, kappa=2.0, norm=1.0, noise=0.1, M=1.0, delta=0.1, decay=2.0)),
     "tu_he_tao2020": (bounds.tu_he_tao2020, dict(U=np.ones((3, 2)), W=np.eye(3), V=np.ones((2, 3)), x=X, y=[0, 1, 1, 0], gamma=1.0, delta=0.1)),
     "pac_bayes": (bounds.pac_bayes, dict(K=A, y=Y, delta=0.1, loss="zero-one", prior=bounds.Prior(), posterior="regression", inequality="kl", predictor="mean", units=[0, 0, 1, 2], tried=1)),
+    "pac_bayes from products": (bounds.pac_bayes, dict(K=A, y=Y, rank=2)),
     "bounds.table": (bounds.table, dict(K=A, y=Y, delta=0.1, reg=0.1, B0=1.0, depth=1, tried=1)),
     "Search": (bounds.Search, dict(kernels=("a",), priors=(bounds.Prior(),), inequalities=(bounds.Kl(),), loss="zero-one", delta=0.1, predictor="gibbs")),
     "Search.best": (SEARCH.best, dict(K=A, y=Y)),
@@ -205,6 +208,11 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "GibbsPredictor.draw": (GIBBS.draw, dict(K_cross=A, K_query=A, key=KEY)),
     "bounds.network": (bounds.network, dict(f=linear, w0=PARAMS, w=PARAMS, x=np.tile(FLAT, (10, 1)), y=np.tile(Y, 10), key=KEY, c=(0.1, 1.0), s=0.1, scales=(None,), seen=(0, 1), centred=True, draws=3, trial=1, rows=3, share=0.1, delta=0.05)),
     "NetworkBound.draw": (lambda key: CERTIFIED.draw(key), dict(key=KEY)),
+    "linearised_network": (bounds.linearised_network, dict(f=linear, params=PARAMS, x=FLAT, y=Y, seen=(0,), search=SEARCH, centred=True, units=[0, 0, 1, 2], trainable="W", rates={"W": 0.5})),
+    "CertificateProbe": (bounds.CertificateProbe, dict(f=linear, x=FLAT, y=Y, every=(1,), seen=(0,), search=SEARCH, name="certificate")),
+    "LinearisedBound.mean": (LINEARISED.mean, dict(x=FLAT)),
+    "LinearisedBound.variance": (LINEARISED.variance, dict(x=FLAT)),
+    "LinearisedBound.draw": (LINEARISED.draw, dict(x=FLAT, key=KEY)),
     "arora2019": (bounds.arora2019, dict(K=A, y=Y, delta=0.1, constant=1.0)),
     "cao_gu2019": (bounds.cao_gu2019, dict(K=A, y=Y, delta=0.1, constant=1.0, depth=2)),
     "du2019": (bounds.du2019, dict(K=A, y=Y, eta=0.1, steps=3)),
@@ -392,6 +400,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "trajectories.ranks": (trajectories.ranks, dict(histories=HISTORY, table="kernel", kinds=("stable",))),
     "trajectories.losses": (trajectories.losses, dict(histories=HISTORY, table="loss", end="_loss")),
     "trajectories.alignment": (trajectories.alignment, dict(histories=HISTORY, table="kernel")),
+    "trajectories.certificate": (trajectories.certificate, dict(histories=PROVED, table="certificate")),
     "trajectories.attention": (trajectories.attention, dict(history=HEADS, table="attention", kind="entropy")),
     "comparisons.width": (comparisons.width, dict(widths=[4, 8], drifts=[0.5, 0.3], reference=-0.5, ylabel="drift")),
     "comparisons.linearised": (comparisons.linearised, dict(steps=[0, 1], curves={"a": [1.0, 0.5]}, errors={"a": [0.1, 0.1]}, ylabel="loss", log=True)),
