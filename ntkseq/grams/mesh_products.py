@@ -45,7 +45,7 @@ def run(task: tiles.Task, V: np.ndarray, mesh: Mesh, tick: Callable[[int], Any])
 
     def add(strips: list[_Strip], found: tuple[Any, ...]) -> None:
         nonlocal squares
-        top, low, sums = (None if one is None else np.asarray(one) for one in found)
+        top, low, sums = jax.tree.map(np.asarray, found)  # low is None without a mirrored half
         for k, strip in enumerate(strips):
             out[strip.i * size : (strip.i + 1) * size] += top[k]
             if low is not None:
@@ -114,7 +114,7 @@ def _multiplied(
 def _tiles(
     kernel: AnyKernel, left: PyTree, right: PyTree, i: jax.Array, js: jax.Array, exact: jax.Array, own: jax.Array,
     size: int, batch: int, symmetric: bool, mesh: Mesh,
-) -> jax.Array:  # fmt: skip
+) -> Any:  # fmt: skip
     def mine(
         kernel: AnyKernel, left: PyTree, right: PyTree, i: AnyArray, js: AnyArray, exact: AnyArray, own: AnyArray
     ) -> AnyArray:

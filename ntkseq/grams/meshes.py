@@ -1,4 +1,4 @@
-"""How do the devices of a mesh compute one Gram matrix? By one program, in rounds: some tiles on each, then the next."""
+"""How do the devices of a mesh compute a Gram matrix? By one program, in rounds: some tiles on each, then the next."""
 
 from __future__ import annotations
 
@@ -85,15 +85,11 @@ def rounds(task: tiles.Task, mesh: Mesh, which: np.ndarray | None = None) -> Ite
 def _sizes(task: tiles.Task, count: int, mesh: Mesh) -> tuple[int, int]:
     """Tiles of a device in a round, so that as few as possible are left over, and how many of them at once."""
     batch = task.plan.batch
-    if not _meshes.is_cpu(mesh):
-        most = batch
-    else:
-        most = batch * max(1, _ROUND_ENTRIES // (batch * task.plan.size**2))
+    on_cpu = _meshes.is_cpu(mesh)
+    most = batch * (max(1, _ROUND_ENTRIES // (batch * task.plan.size**2)) if on_cpu else 1)
     number = -(-count // (mesh.size * most))
     each = -(-count // (mesh.size * number))
-    if not _meshes.is_cpu(mesh):
-        return each, each
-    return -(-each // batch) * batch, batch
+    return (-(-each // batch) * batch, batch) if on_cpu else (each, each)
 
 
 def _parts(pairs: np.ndarray, count: int, data: jax.Array, each: int) -> Iterator[Part]:
@@ -104,7 +100,7 @@ def _parts(pairs: np.ndarray, count: int, data: jax.Array, each: int) -> Iterato
 
 @partial(jax.jit, static_argnames=("size", "mesh"))
 def _compute(kernel: AnyKernel, left: PyTree, right: PyTree, pairs: jax.Array, size: int, mesh: Mesh) -> jax.Array:
-    """The tiles (rounds of all devices, batch, size, size): compiled once, where a jit would compile for each device."""
+    """The tiles (rounds of all devices, batch, size, size). Compiled once; a `jit` compiles again for each device."""
 
     def mine(kernel: AnyKernel, left: PyTree, right: PyTree, pairs: jax.Array) -> jax.Array:
         if pairs.shape[0] == 1:

@@ -242,8 +242,8 @@ def devices(mesh: object, workers: int | None, x: Inputs, x2: Inputs | None) -> 
         leaves = [leaf for leaf in jax.tree.leaves(value) if isinstance(leaf, jax.Array) and leaf.committed]
         if others := {device for leaf in leaves for device in leaf.devices()} - own:
             raise ValueError(
-                f"{name} must lie on devices of mesh, or be a NumPy array; got {name} on {_listed(others)} and a mesh of "
-                f"{_listed(own)}. Pass numpy.asarray({name})."
+                f"{name} must lie on devices of mesh, or be a NumPy array; got {name} on {_listed(others)} and a mesh "
+                f"of {_listed(own)}. Pass numpy.asarray({name})."
             )
     return flat
 
