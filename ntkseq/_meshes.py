@@ -30,10 +30,11 @@ def flat(mesh: object) -> Mesh:
         )
     if len(set(devices)) < len(devices):
         raise ValueError(f"mesh must hold each device once; got {', '.join(map(str, devices))}.")
-    if here := len(devices) - len(mesh.local_devices):
+    others = sum(device.process_index != jax.process_index(device.platform) for device in devices)
+    if others:
         raise ValueError(
-            f"mesh must hold devices of this process; got {len(devices)}, of which {here} are of other processes. Pass "
-            "jax.sharding.Mesh(jax.local_devices(), ('a',)) in each, and give each its share of the tiles."
+            f"mesh must hold devices of this process; got {len(devices)}, of which {others} are of other processes. "
+            "Pass jax.sharding.Mesh(jax.local_devices(), ('a',)) in each, and give each its share of the tiles."
         )
     return Mesh(np.array(devices), ("devices",), axis_types=(AxisType.Auto,))
 
@@ -61,9 +62,14 @@ def is_cpu(mesh: Mesh) -> bool:
     return all(device.platform == "cpu" for device in mesh.devices.flat)
 
 
+def first(mesh: Mesh) -> Any:
+    """The first device of a mesh."""
+    return mesh.devices.flat[0]
+
+
 def at_first(x: jax.Array, mesh: Mesh) -> jax.Array:
     """An array of one device on the first device of a mesh; one of several devices as it is."""
-    return x if len(x.devices()) > 1 else jax.device_put(x, mesh.devices.flat[0])
+    return x if len(x.devices()) > 1 else jax.device_put(x, first(mesh))
 
 
 def at(device: Any) -> Any:

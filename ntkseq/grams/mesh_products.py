@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from ntkseq import _meshes, _precision
+from ntkseq import _meshes
 from ntkseq._types import AnyArray, AnyKernel, PyTree
 from ntkseq.grams import meshes, panels, sweep, tiles
 from ntkseq.grams.sweep import Swept
@@ -37,7 +37,7 @@ def run(task: tiles.Task, V: np.ndarray, mesh: Mesh, tick: Callable[[int], Any])
     batch, wide, columns = sweep.widths(task, _meshes.is_cpu(mesh))
     padded = np.zeros(((columns + wide) * size, V.shape[1]))
     padded[:m] = V
-    with _precision.setting(True):
+    with jax.enable_x64(True):
         vectors = _meshes.on_all(padded, mesh)
     diagonal = np.asarray(task.diagonal)
     out, squares = np.zeros((max(n, m) + (wide + 1) * size, V.shape[1])), 0.0
@@ -106,7 +106,7 @@ def _multiplied(
          size if task.symmetric and one.i == one.first else 0)
         for one in strips
     ]  # fmt: skip
-    with _precision.setting(True), jax.set_mesh(mesh):
+    with jax.enable_x64(True), jax.set_mesh(mesh):
         return _products(made, vectors, _meshes.split(np.asarray(numbers, np.int64), mesh), task.symmetric, mesh)
 
 

@@ -61,7 +61,7 @@ def budget(mesh: Mesh) -> int:
 
 def home(mesh: Mesh, inputs: PyTree) -> Any:
     """Where examples are prepared: on the first device of a mesh, or, if they might fill it, on one of the host."""
-    first = mesh.devices.flat[0]
+    first = _meshes.first(mesh)
     if size(inputs) <= SHARE * _memory.available(first) or first.platform == "cpu":
         return first
     try:
@@ -80,14 +80,10 @@ def _rows(task: tiles.Task, mesh: Mesh) -> int | None:
     left, right = size(task.left), 0 if task.left is task.right else size(task.right)
     if left + right <= (most := budget(mesh)):
         return None
-    counts = [-(-count // task.plan.size) for count in _counts(task)]
-    block = max(-(-size(side) // count) for side, count in zip((task.left, task.right), counts, strict=True))
-    return max(1, min(most // (2 * block), max(counts)))
-
-
-def _counts(task: tiles.Task) -> tuple[int, int]:
-    n, m = (jax.tree.leaves(side)[0].shape[0] for side in (task.left, task.right))
-    return n, m
+    rows = task.plan.size
+    counts = [jax.tree.leaves(side)[0].shape[0] for side in (task.left, task.right)]
+    block = rows * max(-(-size(side) // count) for side, count in zip((task.left, task.right), counts, strict=True))
+    return max(1, min(most // (2 * block), -(-max(counts) // rows)))
 
 
 def _cut(side: PyTree, first: int, blocks: int, size: int) -> PyTree:

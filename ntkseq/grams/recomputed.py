@@ -110,7 +110,7 @@ class LazyGram(Gram):
     def __repr__(self) -> str:
         kind = "symmetric, " if self.symmetric else ""
         name = type(self.sides.kernel).__name__
-        on = f", {self.sides.devices} devices" if self.sides.mesh is not None else ""
+        on = f", {self.sides.devices} devices" if self.sides.devices > 1 else ""
         error = "rounding" if self.sampling is None else "sampling error"
         return (
             f"LazyGram({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, {name}, {error} {self.rounding:.1e}{on})"

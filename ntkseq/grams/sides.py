@@ -71,6 +71,10 @@ class Sides:
         """How many of them compute."""
         return 1 if self.mesh is None else self.mesh.size
 
+    def on(self, mesh: Mesh) -> Sides:
+        """The same examples, for the devices of a mesh of one axis."""
+        return dataclasses.replace(self, mesh=mesh)
+
     def task(self, tile: int | None, workers: int | None) -> tuple[tiles.Task, int]:
         """The tiles of the whole matrix, and how many calls run at once."""
         calls = self.mesh.size if self.mesh is not None else (workers or host.cores()) if self.on_cpu else 1
