@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from ntkseq import _progress
-from ntkseq._types import Inputs, Lengths
+from ntkseq._types import AnyKernel, Inputs, Lengths
 from ntkseq.grams import meta, outputs, sampling, sides
 from ntkseq.grams.base import DenseGram
 from ntkseq.kernels.base import Kernel
@@ -70,7 +70,7 @@ def gram(
 
 
 def _gram(
-    kernel: Kernel,
+    kernel: AnyKernel,
     both: tuple[Any, Any],
     lengths: tuple[Any, Any],
     tile: int | None,

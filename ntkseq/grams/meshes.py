@@ -93,6 +93,7 @@ def _sizes(task: tiles.Task, count: int, mesh: Mesh) -> tuple[int, int]:
 
 
 def _parts(pairs: np.ndarray, count: int, data: jax.Array, each: int) -> Iterator[Part]:
+    data.block_until_ready()  # else an accelerator would be handed all rounds at once, and memory for each
     for k, own in enumerate(_meshes.parts(data)):
         if count > k * each:
             yield Part(pairs[k * each : (k + 1) * each], min(each, count - k * each), own)

@@ -40,9 +40,9 @@ def test_what_is_made_of_products_runs_on_the_mesh():
     y = np.sign(RNG.standard_normal(30))
     alone, dealt = ntkseq.lazy(KERNEL, X, workers=1), ntkseq.lazy(KERNEL, X, mesh=MESH)
     values = [ntkseq.spectrum(K, spectra.MatrixFree(k=2)).values for K in (alone, dealt)]
-    np.testing.assert_array_equal(*values)
+    np.testing.assert_array_equal(values[0], values[1])
     fits = [np.asarray(predictors.ridge_cg(K, y, reg=0.1)(np.asarray(K.rows([0, 1])))) for K in (alone, dealt)]
-    np.testing.assert_array_equal(*fits)
+    np.testing.assert_array_equal(fits[0], fits[1])
 
 
 def test_multiples_and_transposes_stay_on_the_mesh_and_a_pickle_leaves_it():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -81,7 +83,8 @@ def test_devices_that_share_a_memory_share_what_a_method_may_use():
     network = empirical.NTK(
         lambda W, x: W @ x.reshape(-1), np.ones((2, 8), np.float32), method=empirical.Jacobian(memory=900)
     )
-    found = (2.0 * network + network).beside(4)
-    assert found.first.kernel.method.memory == found.second.method.memory == 225
+    both: Any = (2.0 * network + network).beside(4)
+    assert both.first.kernel.method.memory == both.second.method.memory == 225
     assert kernels.Meta(network).beside(4).base.method.memory == 225
-    assert network.with_(method=empirical.Jacobian()).beside(4).method.memory is None and KERNEL.beside(4) is KERNEL
+    free: Any = network.with_(method=empirical.Jacobian()).beside(4)
+    assert free.method.memory is None and KERNEL.beside(4) is KERNEL
