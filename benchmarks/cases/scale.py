@@ -57,15 +57,16 @@ def process(count: int, n: int) -> Iterator[Callable[[str], Any]]:
     """A process of `benchmarks.on_devices`, to be asked word by word: JAX counts its devices once."""
     command = [sys.executable, "-m", "benchmarks.on_devices", str(count), str(n)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdin is not None and running.stdout is not None
+        words, answers = running.stdin, running.stdout
+        assert words is not None and answers is not None
 
         def ask(word: str) -> Any:
-            running.stdin.write(f"{word}\n")
-            running.stdin.flush()
-            line = running.stdout.readline()
+            words.write(f"{word}\n")
+            words.flush()
+            line = answers.readline()
             if not line:
                 raise RuntimeError(f"the process with {count} devices ended; what it said stands above.")
             return json.loads(line)
 
         yield ask
-        running.stdin.close()
+        words.close()
