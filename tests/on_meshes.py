@@ -64,9 +64,9 @@ def dealt(everywhere: bool) -> None:
         assert (gram(kernel, x, mesh=mesh, **options) == gram(kernel, x, **options)).all(), (kernel, mesh, options)
 
     kernel = kernels.Recurrent()
-    before = meshes._compute._cache_size()
+    before = meshes._compute.wide._cache_size()
     equal(kernel, explicit, lengths=ragged)
-    assert meshes._compute._cache_size() == before + 1  # one program, not one for each device
+    assert meshes._compute.wide._cache_size() == before + 1  # one program, not one for each device
     equal(kernel, turned, tile=16)
     assert ntkseq.gram(kernel, x, mesh=turned).array.devices() == {jax.devices()[-1]}  # the first of the mesh
     equal(ntk, few, tile=8)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from ntkseq import _meshes
+from ntkseq import _meshes, _vectors
 from ntkseq._types import AnyArray, AnyKernel, PyTree
 from ntkseq.grams import meshes, panels, sweep, tiles
 from ntkseq.grams.sweep import Swept
@@ -93,7 +93,8 @@ def _computed(
     dealt = [rows - panel.origin[0], columns - panel.origin[1]]
     arrays = [_meshes.split(one, mesh) for one in (*(one.astype(np.int32) for one in dealt), exact, own)]
     with jax.set_mesh(mesh):  # that of the caller, if any, is another one
-        return _tiles(panel.kernel, panel.left, panel.right, *arrays, size, batch, task.symmetric, mesh)
+        program = _tiles if _meshes.is_cpu(mesh) else _tiles.plain
+        return program(panel.kernel, panel.left, panel.right, *arrays, size, batch, task.symmetric, mesh)
 
 
 def _multiplied(
@@ -110,15 +111,14 @@ def _multiplied(
         return _products(made, vectors, _meshes.split(np.asarray(numbers, np.int64), mesh), task.symmetric, mesh)
 
 
-@partial(jax.jit, static_argnames=("size", "batch", "symmetric", "mesh"))
-def _tiles(
+def _strips_beside(
     kernel: AnyKernel, left: PyTree, right: PyTree, i: jax.Array, js: jax.Array, exact: jax.Array, own: jax.Array,
     size: int, batch: int, symmetric: bool, mesh: Mesh,
 ) -> Any:  # fmt: skip
     def mine(
         kernel: AnyKernel, left: PyTree, right: PyTree, i: AnyArray, js: AnyArray, exact: AnyArray, own: AnyArray
     ) -> AnyArray:
-        strip = sweep.strip_of(kernel, left, right, i[0], js[0], size, batch)
+        strip = sweep.tiles_beside(kernel, left, right, i[0], js[0], size, batch)
         if symmetric:
             strip = jnp.where(own[0], sweep.mirrored(strip, exact[0], size), strip)
         return strip[None]
@@ -128,6 +128,9 @@ def _tiles(
     return jax.shard_map(mine, mesh=mesh, in_specs=specs, out_specs=some, check_vma=False)(
         kernel, left, right, i, js, exact, own
     )
+
+
+_tiles = _vectors.Wide(_strips_beside, static_argnums=(7, 8, 9, 10))
 
 
 @partial(jax.jit, static_argnames=("symmetric", "mesh"))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from ntkseq import _devices, _meshes
+from ntkseq import _devices, _meshes, _vectors
 from ntkseq._types import AnyKernel, PyTree
 from ntkseq.grams import device, host, panels, tiles
 
@@ -67,6 +66,7 @@ def rounds(task: tiles.Task, mesh: Mesh, which: np.ndarray | None = None) -> Ite
     if not len(pairs):
         return
     each, batch = _sizes(task, len(pairs), mesh)
+    program = _compute if _meshes.is_cpu(mesh) else _compute.plain
     waiting: deque[tuple[np.ndarray, int, jax.Array]] = deque()
     for panel in panels.of(task, mesh, pairs):
         for start in range(0, len(panel.pairs), mesh.size * each):
@@ -74,7 +74,7 @@ def rounds(task: tiles.Task, mesh: Mesh, which: np.ndarray | None = None) -> Ite
             filled = np.concatenate([chunk, np.repeat(chunk[-1:], mesh.size * each - len(chunk), axis=0)])
             local = _meshes.split((filled - panel.origin).reshape(-1, batch, 2), mesh)
             with jax.set_mesh(mesh):  # that of the caller, if any, is another one
-                data = _compute(panel.kernel, panel.left, panel.right, local, task.plan.size, mesh)
+                data = program(panel.kernel, panel.left, panel.right, local, task.plan.size, mesh)
             waiting.append((filled, len(chunk), data))
             if len(waiting) > AHEAD:
                 yield from _parts(*waiting.popleft(), each)
@@ -99,19 +99,21 @@ def _parts(pairs: np.ndarray, count: int, data: jax.Array, each: int) -> Iterato
             yield Part(pairs[k * each : (k + 1) * each], min(each, count - k * each), own)
 
 
-@partial(jax.jit, static_argnames=("size", "mesh"))
-def _compute(kernel: AnyKernel, left: PyTree, right: PyTree, pairs: jax.Array, size: int, mesh: Mesh) -> jax.Array:
+def _tiles(kernel: AnyKernel, left: PyTree, right: PyTree, pairs: jax.Array, size: int, mesh: Mesh) -> jax.Array:
     """The tiles (rounds of all devices, batch, size, size). Compiled once; a `jit` compiles again for each device."""
 
     def mine(kernel: AnyKernel, left: PyTree, right: PyTree, pairs: jax.Array) -> jax.Array:
         if pairs.shape[0] == 1:
-            return tiles.compute(kernel, left, right, pairs[0], size)[None]
-        return jax.lax.map(lambda some: tiles.compute(kernel, left, right, some, size), pairs)
+            return tiles.tiles_of_pairs(kernel, left, right, pairs[0], size)[None]
+        return jax.lax.map(lambda some: tiles.tiles_of_pairs(kernel, left, right, some, size), pairs)
 
     all_, some = PartitionSpec(), PartitionSpec(mesh.axis_names)
     return jax.shard_map(mine, mesh=mesh, in_specs=(all_, all_, all_, some), out_specs=some, check_vma=False)(
         kernel, left, right, pairs
     )
+
+
+_compute = _vectors.Wide(_tiles, static_argnums=(4, 5))
 
 
 class _Progress:
