@@ -59,6 +59,7 @@ DRAWN = empirical.convergence(
 )
 DENSE, RECURRENT = kernels.Dense(), kernels.Recurrent()
 GRAM = ntkseq.gram(DENSE, FLAT)
+MESH = jax.make_mesh((1,), ("a",))
 LENGTHS = np.array([3, 2, 3, 1])
 PARAMS = {"W": RNG.standard_normal((1, 6)).astype(np.float32)}
 ATTENTION = {"Q": RNG.standard_normal((2, 2)).astype(np.float32)}
@@ -142,6 +143,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "gram": (ntkseq.gram, dict(kernel=DENSE, x=FLAT, x2=FLAT, tile=2, workers=1)),
     "gram of sequences": (ntkseq.gram, dict(kernel=RECURRENT, x=X, lengths=LENGTHS)),
     "lazy": (ntkseq.lazy, dict(kernel=DENSE, x=FLAT, x2=FLAT, tile=2)),
+    "gram on a mesh": (ntkseq.gram, dict(kernel=DENSE, x=FLAT, mesh=MESH)),
+    "lazy on a mesh": (ntkseq.lazy, dict(kernel=DENSE, x=FLAT, mesh=MESH)),
     "Dense Gram": (grams.DenseGram, dict(array=A, rounding=0.0, entrywise=1e-9)),
     "Operator": (grams.Operator, dict(product=lambda V: A @ V, n=4, rounding=0.0, diagonal=np.diag(A), dtype=np.float64)),
     "as_gram": (grams.as_gram, dict(K=A)),

@@ -48,6 +48,7 @@ MEASURES_IN_X64 = (
     "empirical/versions.py",
     "interop/foreign.py",
     "grams/sweep.py",
+    "grams/mesh_products.py",
     "grams/auditing.py",
 )
 

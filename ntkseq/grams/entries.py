@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from ntkseq import _progress
-from ntkseq._types import Inputs, Lengths
+from ntkseq._types import AnyKernel, Inputs, Lengths
 from ntkseq.grams import meta, outputs, sampling, sides
 from ntkseq.grams.base import DenseGram
 from ntkseq.kernels.base import Kernel
@@ -24,6 +25,7 @@ def gram(
     tile: int | None = None,
     workers: int | None = None,
     progress: bool | None = None,
+    mesh: Mesh | None = None,
 ) -> DenseGram:
     """The matrix of kernel values between all inputs, with an upper estimate of its rounding.
 
@@ -41,13 +43,18 @@ def gram(
         tile: rows of a tile; chosen from the shapes if None.
         workers: threads on a CPU; all usable cores if None.
         progress: show a progress bar (needs tqdm); None: on a terminal, for long work.
+        mesh: a `jax.sharding.Mesh`, to whose devices the tiles are dealt evenly; its axes, of either kind, only number
+            them. None: the device of x.
 
     Returns:
-        A `grams.DenseGram` with the dtype of the data, usable where an array is.
+        A `grams.DenseGram` with the dtype of the data, usable where an array is. With `mesh` its array lies on the
+        first device of it, in one piece, where all that follows takes it. With the same `tile` it is bit by bit the
+        matrix of one device. A matrix that one device cannot hold: `lazy(..., mesh=mesh)`.
 
     Raises:
         ValueError: bad inputs (see `kernel.prepare`), values that overflow the dtype, or a kernel with several numbers
-            per pair that are no matrix, such as outputs="diagonal".
+            per pair that are no matrix, such as outputs="diagonal"; a mesh of other processes' devices, inputs that lie
+            on devices that it does not have, `workers` beside it, or a kernel between all outputs.
 
     Example:
         >>> import jax, ntkseq
@@ -58,23 +65,41 @@ def gram(
     """
     sides.on_host(kernel, x, x2, lengths, lengths2)
     tile, workers = sides.sizes(tile, workers)
+    with sides.at_home(mesh := sides.devices(mesh, workers, x, x2), (x, x2)):
+        return _gram(sides.shared(kernel, mesh), (x, x2), (lengths, lengths2), tile, workers, progress, mesh)
+
+
+def _gram(
+    kernel: AnyKernel,
+    both: tuple[Any, Any],
+    lengths: tuple[Any, Any],
+    tile: int | None,
+    workers: int | None,
+    progress: bool | None,
+    mesh: Mesh | None,
+) -> DenseGram:
     if meta.between_tasks(kernel):
-        return meta.of_tasks(kernel, x, x2, lengths, lengths2, tile=tile, workers=workers, progress=progress)
+        return meta.of_tasks(kernel, *both, *lengths, tile=tile, workers=workers, progress=progress, mesh=mesh)
     asked: Any = {"full": True, "wanted": "a Gram matrix"}
-    pair = sides.prepare(kernel, x, x2, lengths, lengths2, later=True, **asked)
+    pair = sides.prepare(kernel, *both, *lengths, later=True, mesh=mesh, **asked)
     parts, sampled = sampling.held(pair)
     alone = parts is not None and parts.whole  # the mean of the batches is the kernel, its diagonal, too
-    complete = partial(sides.completed, x=(x, x2), lengths=(lengths, lengths2), **asked)
+    complete = partial(sides.completed, x=both, lengths=lengths, **asked)
     if kernel.sampled and pair.symmetric and not alone:
         pair = complete(pair, kernel.diag_side(pair.left))
     if pair.outputs is not None:
+        if mesh is not None:
+            raise ValueError(
+                'mesh deals tiles of one number per pair of inputs; got outputs="full". Leave mesh out, or take '
+                'outputs="trace" or the index of one output.'
+            )
         return outputs.all_outputs(pair, tile)
     task, _ = pair.task(tile, workers)
     calls = task.plan.calls * ((0 if alone else 1) + (0 if parts is None else len(parts.kernels)))
     with _progress.bar(progress, pair.work(task), calls, unit="batch", name="gram") as bar:
         tick = (lambda count: None) if bar is None else bar.update
         if parts is not None:
-            sampled = sampling.batches(parts, tile, workers, tick)
+            sampled = sampling.batches(parts, tile, workers, tick, mesh)
         if alone and sampled is not None:
             values, finite = sampling.mean(sampled), True
             pair = complete(pair, jnp.diagonal(values))

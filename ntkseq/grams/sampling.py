@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from ntkseq import _devices, _precision
 from ntkseq._struct import static, struct
-from ntkseq.grams import device, host
 from ntkseq.grams.sides import Sides, overflow
 from ntkseq.kernels.parts import Parts, largest, some, student
 
@@ -59,13 +59,12 @@ def kept(gram: Gram, why: str) -> dict[str, Any]:
 
 def whole(pair: Sides, tile: int | None, workers: int | None, tick: Callable[[int], Any]) -> tuple[Any, bool]:
     """The matrix of all pairs, in one piece where the kernel asks for it, and whether all its values are finite."""
-    rows = pair.kernel.tile_rows(pair.left) if tile is None else None
+    rows = pair.kernel.tile_rows(pair.left) if tile is None and pair.devices == 1 else None
     if rows is not None and max(pair.shape) <= rows:
         square = pair.symmetric
         values = pair.kernel.square_side(pair.left) if square else pair.kernel.tile(pair.left, pair.right)
         return values, bool(jnp.isfinite(values).all())
-    task, calls = pair.task(tile, workers)
-    return host.run(task, calls, tick) if pair.on_cpu else device.run(task, tick)
+    return pair.values(tile, workers, tick)
 
 
 def held(pair: Sides) -> tuple[Parts | None, Sampling | None]:
@@ -84,8 +83,10 @@ def held(pair: Sides) -> tuple[Parts | None, Sampling | None]:
     return parts, None
 
 
-def batches(parts: Parts, tile: int | None, workers: int | None, tick: Callable[[int], Any]) -> Sampling:
-    """The matrices of all batches.
+def batches(
+    parts: Parts, tile: int | None, workers: int | None, tick: Callable[[int], Any], mesh: Mesh | None = None
+) -> Sampling:
+    """The matrices of all batches; with a mesh one after the other, each dealt to its devices.
 
     Raises:
         ValueError: values that overflow the dtype.
@@ -95,16 +96,18 @@ def batches(parts: Parts, tile: int | None, workers: int | None, tick: Callable[
     def one(batch: int) -> np.ndarray:
         kernel, side = parts.kernels[batch], parts.sides[batch]
         with _precision.setting(x64):
-            once = kernel.tile_rows(side) is not None and tile is None  # then the diagonal comes with the rest
+            once = (
+                kernel.tile_rows(side) is not None and tile is None and mesh is None
+            )  # then the diagonal comes with the rest
             diagonal = jnp.zeros(()) if once else kernel.diag_side(side)
-            values, finite = whole(Sides(kernel, side, side, diagonal, True), tile, workers, tick)
+            values, finite = whole(Sides(kernel, side, side, diagonal, True, mesh=mesh), tile, workers, tick)
         if not finite:
             raise overflow(values.dtype)
         return np.asarray(values)
 
     made = [one(0)]  # compiles
     rest = range(1, len(parts.kernels))
-    if tile is not None or workers == 1 or not _threads(parts):
+    if tile is not None or workers == 1 or mesh is not None or not _threads(parts):
         made += map(one, rest)
     else:  # one batch keeps no more than one core busy
         with ThreadPoolExecutor(2, thread_name_prefix="ntkseq") as pool:

@@ -15,6 +15,7 @@ from ntkseq._types import AnyArray, AnyKernel, PyTree
 
 _TILE_ENTRIES = 1 << 16  # state entries of a tile on a CPU: 256 KiB per float32 array stays in the second-level cache
 _BATCH_ENTRIES = 1 << 14  # of a batch of tiles, where a tile holds fewer: more are no faster, and each gathers its rows
+_LEAST_ROWS = 32  # of a tile that is made smaller for many devices: what depends on one input is made for each tile
 _DEVICE_ENTRIES = 1 << 24  # on an accelerator: enough parallel work to hide the launch of one step
 
 
@@ -69,10 +70,25 @@ def plan(
     return Plan(size, batch, np.stack([i, j], axis=1).astype(np.int32))
 
 
-def even(rows: int | None, n: int, m: int) -> int | None:
-    """No more rows of a tile than that, so that the tiles of an n x m Gram are full: 2400 of 4096 for 4800."""
+def even(rows: int | None, n: int, m: int, symmetric: bool = True, devices: int = 1) -> int | None:
+    """No more rows of a tile than that, so that the tiles of an n x m Gram are full: 2400 of 4096 for 4800.
+
+    For several devices so few that there are four tiles for each, but no fewer than `_LEAST_ROWS`.
+    """
+    if rows is None:
+        return None
     largest = max(n, m)
-    return None if rows is None else -(-largest // -(-largest // rows))
+    blocks = -(-largest // rows)
+    while devices > 1 and _count(n, m, -(-largest // blocks), symmetric) < 4 * devices:
+        if -(-largest // (blocks + 1)) < _LEAST_ROWS:
+            break
+        blocks += 1
+    return -(-largest // blocks)
+
+
+def _count(n: int, m: int, size: int, symmetric: bool) -> int:
+    rows, columns = -(-n // size), -(-m // size)
+    return rows * (rows + 1) // 2 if symmetric else rows * columns
 
 
 @dataclasses.dataclass(frozen=True)

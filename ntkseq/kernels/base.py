@@ -117,6 +117,10 @@ class Kernel(abc.ABC):
         """Steps of work per entry: what a progress bar and a benchmark count."""
         return 1
 
+    def beside(self: Own, count: int) -> Own:
+        """The kernel for `count` devices that work in one memory: each may use its part of what the caller allowed."""
+        return self
+
     def __call__(
         self, x1: Inputs, x2: Inputs | None = None, *, lengths: Lengths = None, lengths2: Lengths = None
     ) -> Float[Array, "n m ..."]:
@@ -262,6 +266,9 @@ class Sum(Kernel):
         rows = [self.first.tile_rows(side[0]), self.second.tile_rows(side[1])]
         return min((one for one in rows if one is not None), default=None)
 
+    def beside(self, count: int) -> Sum:
+        return Sum(self.first.beside(count), self.second.beside(count))
+
 
 def _kernel(name: str, value: object) -> None:
     if not isinstance(value, Kernel):
@@ -327,3 +334,6 @@ class Scaled(Kernel):
 
     def tile_rows(self, side: Side) -> int | None:
         return self.kernel.tile_rows(side)
+
+    def beside(self, count: int) -> Scaled:
+        return Scaled(self.kernel.beside(count), self.factor)
