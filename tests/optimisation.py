@@ -1,11 +1,13 @@
 """How much is XLA asked to optimise the programs of tests? Little: most run once, for a millisecond.
 
 Programs with a large array, as of a thousand drawn networks, are optimised a little: they would run for seconds else.
+And JAX 0.10 makes a context of MLIR for every program, which takes longer than most programs: it makes fewer.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import os
 import re
 from typing import Any
@@ -20,6 +22,8 @@ FLAGS = {
 }
 LARGE = 16_384
 """Elements of an array that make a program large."""
+PROGRAMS = 100
+"""How many programs are written into one context of MLIR, which keeps the constants of all of them."""
 SHAPE = re.compile(r"tensor<((?:\d+x)+)")
 
 
@@ -46,12 +50,23 @@ def little() -> None:
         return
 
     from jax._src import compiler
+    from jax._src.interpreters import mlir
 
-    compiled = compiler.backend_compile_and_load
+    compiled, contexts = compiler.backend_compile_and_load, mlir.make_ir_context
 
     def compile_and_load(backend: Any, module: Any, devices: Any, options: Any, *rest: Any, **named: Any) -> Any:
         if elements(module) < LARGE:
             options.executable_build_options.debug_options.xla_backend_optimization_level = 0
         return compiled(backend, module, devices, options, *rest, **named)
 
+    counted = itertools.count()
+    held: list[Any] = []
+
+    def make_ir_context() -> Any:
+        if next(counted) % PROGRAMS == 0:
+            held[:] = [contexts()]
+        return held[0]
+
     compiler.backend_compile_and_load = compile_and_load
+    if version == "0.10":  # later, JAX's own are quick
+        mlir.make_ir_context = make_ir_context
