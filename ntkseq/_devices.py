@@ -54,6 +54,11 @@ def placed(values: np.ndarray, beside: jax.Array) -> jax.Array:
     return jax.device_put(values, sharding, may_alias=True)
 
 
+def brought(x: jax.Array, beside: jax.Array) -> jax.Array:
+    """An array of one device on the devices of another array."""
+    return x if x.sharding == beside.sharding else jax.device_put(x, beside.sharding)
+
+
 def on_cpu(x: jax.Array) -> bool:
     """Whether it lies in the memory of the host."""
     # not x.devices().pop(): that takes the device out of a set that arrays of one sharding share (jax 0.10 to 0.12)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -30,12 +32,29 @@ def check_train(train: str | tuple[str, ...], depth: int, groups: str = GROUPS) 
     return parts
 
 
+def for_depth(held: object, changes: dict[str, Any]) -> dict[str, Any]:
+    """Changes of a record, with one string of letters for all layers where the depth changes and all had the same."""
+    train = getattr(held, "train", None)
+    if "depth" not in changes or "train" in changes or not isinstance(train, tuple):
+        return changes
+    alike = len({letters.replace("R", "") for letters in train}) == 1  # the read-out belongs to the last layer
+    return changes | {"train": train[-1]} if alike else changes
+
+
 def check_letters(train: str, groups: str) -> None:
     """Raise unless `train` is a string of different letters out of `groups`."""
     if not isinstance(train, str) or set(train) - set(groups) or len(set(train)) != len(train):
         raise ValueError(
             f"train must be a string of letters out of {groups!r}, each once at most; got {_checks.shown(train)}."
         )
+
+
+def factor(name: str, value: object) -> None:
+    """Check a factor of the state: finite and >= 0; does nothing under a trace."""
+    if value is None or isinstance(value, (str, bytes, complex)):
+        raise ValueError(f"{name} must be a number >= 0, a factor of the state; got {_checks.shown(value)}.")
+    if _checks.is_concrete(value):
+        _checks.nonnegative(name, value)
 
 
 def count_trained(train: str, groups: str) -> int:

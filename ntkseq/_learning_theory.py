@@ -196,4 +196,26 @@ ENTRIES = {
         2024,
         "Journal of the Royal Statistical Society Series B",
     ),
+    "platt1999": Entry(
+        "inproceedings",
+        "Platt, John C.",
+        "Probabilistic Outputs for Support Vector Machines and Comparisons to Regularized Likelihood Methods",
+        1999,
+        "Advances in Large Margin Classifiers",
+    ),
+    "guo2017": Entry(
+        "inproceedings",
+        "Guo, Chuan and Pleiss, Geoff and Sun, Yu and Weinberger, Kilian Q.",
+        "On Calibration of Modern Neural Networks",
+        2017,
+        "International Conference on Machine Learning",
+        "1706.04599",
+    ),
+    "williams2001nystrom": Entry(
+        "inproceedings",
+        "Williams, Christopher K. I. and Seeger, Matthias",
+        'Using the {Nystr{\\"o}m} Method to Speed Up Kernel Machines',
+        2001,
+        "Advances in Neural Information Processing Systems",
+    ),
 }

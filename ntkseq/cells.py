@@ -1,6 +1,7 @@
 """What does a recurrent layer do at one step? Cells: one description for network and kernel.
 
-`Elman`, `LRU` and `S4D` stand in `blocks.Recurrent`; `GRU` and `LSTM`, whose limit is sampled, in `kernels.Gated`.
+`Elman`, `Leaky`, `LRU` and `S4D` stand in `blocks.Recurrent`; `GRU` and `LSTM`, whose limit is sampled, in
+`kernels.Gated`.
 
 A cell is a frozen pytree: scales are leaves, choices are static. NTK parametrisation: raw weights are N(0, 1); the
 scales and one over the root of the fan-in stand in the forward pass. n is the width, x_t the token that the layer gets.
@@ -15,10 +16,10 @@ import numpy as np
 
 from ntkseq import _checks, activations
 from ntkseq._laws import LAWS
-from ntkseq._layers import check_letters
+from ntkseq._layers import check_letters, factor
 from ntkseq._struct import fill, static, struct
 
-__all__ = ["GRU", "LRU", "LSTM", "S4D", "Cell", "Elman"]
+__all__ = ["GRU", "LRU", "LSTM", "S4D", "Cell", "Elman", "Leaky"]
 
 
 _MOST_STATES = 4096  # of a state-space model: its moments are summed mode by mode
@@ -71,6 +72,57 @@ class Elman(Cell):
     train: str = static(default="WUb")
 
     def __post_init__(self) -> None:
+        for name in ("sigma_w", "sigma_u", "sigma_b"):
+            _checks.scale(name, getattr(self, name))
+        fill(self, activation=activations.get(self.activation))
+        check_letters(self.train, "WUb")
+
+    @property
+    def gaussian(self) -> bool:
+        return isinstance(self.activation, activations.Identity)
+
+
+@struct
+class Leaky(Cell):
+    """Leaky units h_t = keep h_{t-1} + gate phi(u_t),  u_t as of an `Elman` cell,  h_0 = 0.
+
+        u_t = (sigma_w / sqrt n) W h_{t-1} + (sigma_u / sqrt d) U x_t + sigma_b b
+
+    keep = 0 and gate = 1 is the Elman cell, keep = 1 a residual network over time; an Euler step of size s of
+    dh/dt = -h + phi(u) has keep = 1 - s and gate = s. As the only layer it is `kernels.LeakyRecurrent`.
+
+    Args:
+        activation: phi, a name of `activations.names()` or an `activations.Activation`.
+        keep, gate: share of the old state that stays, factor of the new one; numbers >= 0. Leaves.
+        sigma_w, sigma_u, sigma_b: standard deviations of recurrent weights, input weights and biases. Leaves.
+        train: trained groups, letters out of "WUb".
+
+    Raises:
+        ValueError: negative or non-finite numbers, an unknown activation, train letters out of place.
+
+    Reference: yang2020tp2, for the limit of any architecture; the equations are tokens.7 and tokens.8.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from ntkseq import kernels
+        >>> from ntkseq.blocks import Attention, Recurrent
+        >>> from ntkseq.cells import Leaky
+        >>> layer = Recurrent(Leaky("erf", keep=0.9, gate=0.1), direction="both")
+        >>> kernels.Serial(layer, Attention(), read="mean")(jnp.ones((3, 5, 2))).shape
+        (3, 3)
+    """
+
+    activation: Any = "relu"
+    keep: Any = 0.5
+    gate: Any = 0.5
+    sigma_w: Any = 1.0
+    sigma_u: Any = 1.0
+    sigma_b: Any = 0.0
+    train: str = static(default="WUb")
+
+    def __post_init__(self) -> None:
+        for name in ("keep", "gate"):
+            factor(name, getattr(self, name))
         for name in ("sigma_w", "sigma_u", "sigma_b"):
             _checks.scale(name, getattr(self, name))
         fill(self, activation=activations.get(self.activation))

@@ -7,18 +7,7 @@ import os
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-import importlib.metadata
-
-# Half of the tests' time was XLA at work on programs that run once, for a millisecond: it is asked for less of it. A
-# flag that jaxlib does not know ends the process, and it drops flags without notice: these were there in 0.10. With
-# XLA_FLAGS="" the programs are compiled as for everybody, as they are on the newest jaxlib.
-if importlib.metadata.version("jaxlib").startswith("0.10."):
-    os.environ.setdefault(
-        "XLA_FLAGS",
-        "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
-        " --xla_cpu_parallel_codegen_split_count=1",
-    )
-
+import gc
 import itertools
 import pathlib
 import zlib
@@ -31,12 +20,19 @@ import pytest
 import scipy.linalg  # noqa: F401  loads the libraries whose threads are limited below
 import threadpoolctl
 
+from tests import optimisation
+
+optimisation.little()
+
 # Small matrices by the thousand: threads that wait for each other made one test 20 times slower on a busy machine.
 threadpoolctl.threadpool_limits(limits=1, user_api="blas")
 
 # What NumPy would quietly promote or broadcast is an error here: most dtype and shape bugs begin there.
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Nobody reads which lines of Python an operation of a compiled program came from; errors name theirs as before.
+jax.config.update("jax_traceback_in_locations_limit", 0)
 
 # A first call compiles, so no deadline; the same examples every time, so a failure is the change's and not the draw's.
 hypothesis.settings.register_profile("ntkseq", deadline=None, derandomize=True, max_examples=25)
@@ -73,6 +69,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=left_out)
     gone = set(left_out)
     items[:] = [item for item in items if item not in gone]
+
+
+def pytest_collection_finish() -> None:
+    """What the modules and tests hold stays to the end: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

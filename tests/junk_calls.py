@@ -43,6 +43,7 @@ from ntkseq import (
 from ntkseq.data import Dataset, bundled, held_out, load, sequences, tasks, text
 from ntkseq.data import eigenvalues as laws
 from ntkseq.interop import equinox, flax, limits, neural_tangents
+from ntkseq.interop import sklearn as estimators
 from ntkseq.reports import comparisons, learning, trajectories
 from ntkseq.studies import named
 from ntkseq.training import maml
@@ -59,6 +60,7 @@ DRAWN = empirical.convergence(
 )
 DENSE, RECURRENT = kernels.Dense(), kernels.Recurrent()
 GRAM = ntkseq.gram(DENSE, FLAT)
+MESH = jax.make_mesh((1,), ("a",))
 LENGTHS = np.array([3, 2, 3, 1])
 PARAMS = {"W": RNG.standard_normal((1, 6)).astype(np.float32)}
 ATTENTION = {"Q": RNG.standard_normal((2, 2)).astype(np.float32)}
@@ -123,7 +125,23 @@ def options(study: type[Any]) -> dict[str, Any]:
 CERTIFIED = bounds.network(
     linear, PARAMS, PARAMS, np.tile(FLAT, (10, 1)), np.tile(Y, 10), key=KEY, c=1.0, s=0.1, draws=3, trial=1
 )
+LINEARISED = bounds.linearised_network(linear, PARAMS, FLAT, Y, seen=())
+PROVED = training.track([bounds.CertificateProbe(linear, FLAT, Y, (1,), ())], PARAMS)
 HEADS = training.track([training.AttentionRankProbe(attention, X)], ATTENTION)
+
+
+def classifier(X: Any, y: Any, lengths: Any, **params: Any) -> Any:
+    """The fit of an estimator: its parameters are looked at there."""
+    return estimators.NTKClassifier(**params).fit(X, y, lengths)
+
+
+def regressor(X: Any, y: Any, **params: Any) -> Any:
+    return estimators.NTKRegressor(**params).fit(X, y)
+
+
+def transformer(X: Any, **params: Any) -> Any:
+    return estimators.NTKTransformer(**params).fit(X)
+
 
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "gram": (ntkseq.gram, dict(kernel=DENSE, x=FLAT, x2=FLAT, tile=2, workers=1, executor=ThreadPoolExecutor(1))),
@@ -133,6 +151,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "StoredGram.take": (STORED.take, dict(which=np.array([0, 2]))),
     "StoredGram.export": (STORED.export, dict(path=f"{STORE}.npy")),
     "lazy": (ntkseq.lazy, dict(kernel=DENSE, x=FLAT, x2=FLAT, tile=2)),
+    "gram on a mesh": (ntkseq.gram, dict(kernel=DENSE, x=FLAT, mesh=MESH)),
+    "lazy on a mesh": (ntkseq.lazy, dict(kernel=DENSE, x=FLAT, mesh=MESH)),
     "Dense Gram": (grams.DenseGram, dict(array=A, rounding=0.0, entrywise=1e-9)),
     "Operator": (grams.Operator, dict(product=lambda V: A @ V, n=4, rounding=0.0, diagonal=np.diag(A), dtype=np.float64)),
     "as_gram": (grams.as_gram, dict(K=A)),
@@ -181,6 +201,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "caponnetto_devito2007": (bounds.caponnetto_devito2007, dict(K=A, reg=0.1, kappa=2.0, norm=1.0, noise=0.1, M=1.0, delta=0.1, decay=2.0)),
     "tu_he_tao2020": (bounds.tu_he_tao2020, dict(U=np.ones((3, 2)), W=np.eye(3), V=np.ones((2, 3)), x=X, y=[0, 1, 1, 0], gamma=1.0, delta=0.1)),
     "pac_bayes": (bounds.pac_bayes, dict(K=A, y=Y, delta=0.1, loss="zero-one", prior=bounds.Prior(), posterior="regression", inequality="kl", predictor="mean", units=[0, 0, 1, 2], tried=1)),
+    "pac_bayes from products": (bounds.pac_bayes, dict(K=A, y=Y, rank=2)),
     "bounds.table": (bounds.table, dict(K=A, y=Y, delta=0.1, reg=0.1, B0=1.0, depth=1, tried=1)),
     "Search": (bounds.Search, dict(kernels=("a",), priors=(bounds.Prior(),), inequalities=(bounds.Kl(),), loss="zero-one", delta=0.1, predictor="gibbs")),
     "Search.best": (SEARCH.best, dict(K=A, y=Y)),
@@ -198,6 +219,11 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "GibbsPredictor.draw": (GIBBS.draw, dict(K_cross=A, K_query=A, key=KEY)),
     "bounds.network": (bounds.network, dict(f=linear, w0=PARAMS, w=PARAMS, x=np.tile(FLAT, (10, 1)), y=np.tile(Y, 10), key=KEY, c=(0.1, 1.0), s=0.1, scales=(None,), seen=(0, 1), centred=True, draws=3, trial=1, rows=3, share=0.1, delta=0.05)),
     "NetworkBound.draw": (lambda key: CERTIFIED.draw(key), dict(key=KEY)),
+    "linearised_network": (bounds.linearised_network, dict(f=linear, params=PARAMS, x=FLAT, y=Y, seen=(0,), search=SEARCH, centred=True, units=[0, 0, 1, 2], trainable="W", rates={"W": 0.5})),
+    "CertificateProbe": (bounds.CertificateProbe, dict(f=linear, x=FLAT, y=Y, every=(1,), seen=(0,), search=SEARCH, name="certificate")),
+    "LinearisedBound.mean": (LINEARISED.mean, dict(x=FLAT)),
+    "LinearisedBound.variance": (LINEARISED.variance, dict(x=FLAT)),
+    "LinearisedBound.draw": (LINEARISED.draw, dict(x=FLAT, key=KEY)),
     "arora2019": (bounds.arora2019, dict(K=A, y=Y, delta=0.1, constant=1.0)),
     "cao_gu2019": (bounds.cao_gu2019, dict(K=A, y=Y, delta=0.1, constant=1.0, depth=2)),
     "du2019": (bounds.du2019, dict(K=A, y=Y, eta=0.1, steps=3)),
@@ -281,6 +307,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "blocks.Residual": (lambda blocks_: blocks.Residual(blocks_), dict(blocks_=blocks.Linear())),
     "blocks.Recurrent": (blocks.Recurrent, dict(cell=cells.Elman(), direction="both")),
     "cells.Elman": (cells.Elman, dict(activation="relu", sigma_w=1.0, sigma_u=1.0, sigma_b=0.1, train="WUb")),
+    "cells.Leaky": (cells.Leaky, dict(activation="relu", keep=0.5, gate=0.5, sigma_w=1.0, sigma_u=1.0, sigma_b=0.1, train="WUb")),
     "cells.GRU": (cells.GRU, dict(sigma_w=1.0, sigma_u=1.0, sigma_b=0.1, sigma_c=0.1, reset="after", law="normal")),
     "cells.LSTM": (cells.LSTM, dict(sigma_w=1.0, sigma_u=1.0, sigma_b=0.1, forget=1.0, law="normal")),
     "cells.LRU": (cells.LRU, dict(r_min=0.1, r_max=0.9, max_phase=1.0, sigma_u=1.0, train="nB")),
@@ -388,6 +415,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "trajectories.ranks": (trajectories.ranks, dict(histories=HISTORY, table="kernel", kinds=("stable",))),
     "trajectories.losses": (trajectories.losses, dict(histories=HISTORY, table="loss", end="_loss")),
     "trajectories.alignment": (trajectories.alignment, dict(histories=HISTORY, table="kernel")),
+    "trajectories.certificate": (trajectories.certificate, dict(histories=PROVED, table="certificate")),
     "trajectories.attention": (trajectories.attention, dict(history=HEADS, table="attention", kind="entropy")),
     "comparisons.width": (comparisons.width, dict(widths=[4, 8], drifts=[0.5, 0.3], reference=-0.5, ylabel="drift")),
     "comparisons.linearised": (comparisons.linearised, dict(steps=[0, 1], curves={"a": [1.0, 0.5]}, errors={"a": [0.1, 0.1]}, ylabel="loss", log=True)),
@@ -401,5 +429,9 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "interop.limits": (limits.limit_of, dict(module=linen.GRUCell(4), x=X, name=None, read="last", particles=64, batches=4, seed=0)),
     "interop.limits.register": (limits.register, dict(kind=dict, rule=lambda cell, d: limits.Recurrence(cells.GRU(), 4, d))),
     "interop.neural_tangents.wrap": (neural_tangents.wrap, dict(kernel_fn=lambda x1, x2, get: x1 @ (x1 if x2 is None else x2).T, kind="ntk", rounding=1e-5)),
+    "interop.sklearn.NTKClassifier": (classifier, dict(X=X, y=["a", "b", "a", "b"], lengths=[3, 2, 3, 3], kernel=RECURRENT, reg="loo", layout="ntd", cache_size=200)),
+    "interop.sklearn.NTKRegressor": (regressor, dict(X=X, y=Y, kernel=RECURRENT, reg=0.1)),
+    "interop.sklearn.NTKTransformer": (transformer, dict(X=X, kernel=RECURRENT, n_components=3)),
+    "interop.sklearn.predict": (estimators.NTKClassifier(RECURRENT).fit(X, ["a", "b", "a", "b"]).predict_proba, dict(X=X, lengths=[3, 2, 3, 3])),
     **{f"study {name}": (named.find(name), options(named.find(name))) for name in named.STUDIES},
 }  # fmt: skip

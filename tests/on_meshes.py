@@ -15,6 +15,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 import ntkseq
 from ntkseq import bounds, empirical, grams, kernels, predictors, spectra, training
+from ntkseq.grams import meshes
 
 
 def network(params, x):
@@ -45,6 +46,75 @@ def answers(x, y, params, lengths):
     }
 
 
+def dealt(everywhere: bool) -> None:
+    """Tiles dealt to the devices of a mesh give the matrix of one device, bit by bit."""
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((37, 3, 2)).astype(np.float32), np.sign(rng.standard_normal(37))
+    ragged, V = rng.integers(1, 4, 37).astype(np.int32), rng.standard_normal((37, 3))
+    params = {"W": rng.standard_normal((2, 4)).astype(np.float32), "V": rng.standard_normal((4, 1)).astype(np.float32)}
+    ntk = empirical.NTK(network, params)
+    explicit = jax.make_mesh((2, 2), ("a", "b"), axis_types=(AxisType.Explicit,) * 2)
+    turned = Mesh(np.array(jax.devices())[::-1], ("c",))
+    few = Mesh(np.array(jax.devices()[1:]), ("d",))
+
+    def gram(*given, **options):
+        return np.asarray(ntkseq.gram(*given, **options))
+
+    def equal(kernel, mesh, x=x, **options):
+        assert (gram(kernel, x, mesh=mesh, **options) == gram(kernel, x, **options)).all(), (kernel, mesh, options)
+
+    kernel = kernels.Recurrent()
+    before = meshes._compute.wide._cache_size()
+    equal(kernel, explicit, lengths=ragged)
+    assert meshes._compute.wide._cache_size() == before + 1  # one program, not one for each device
+    equal(kernel, turned, tile=16)
+    assert ntkseq.gram(kernel, x, mesh=turned).array.devices() == {jax.devices()[-1]}  # the first of the mesh
+    equal(ntk, few, tile=8)
+    whole, parts = gram(ntk, x), gram(ntk, x, mesh=few)  # other sums
+    assert np.abs(whole - parts).max() <= 1e-5 * np.abs(whole).max()
+    equal(kernel, few, x=x[:3])  # one tile: two devices have none
+    lazy = [grams.lazy(kernel, x, tile=8, **options) for options in ({"workers": 1}, {"mesh": few}, {"mesh": explicit})]
+    alone, three, four = (K.times(V) for K in lazy)
+    assert (alone == three).all() and (three == four).all() and (lazy[1].times(V) == three).all()
+    assert "3 devices" in repr(lazy[1])
+    values = [ntkseq.spectrum(K, spectra.MatrixFree(k=2)).values for K in lazy]
+    assert (values[0] == values[1]).all() and (values[1] == values[2]).all()
+    rows = np.asarray(lazy[0].rows([1, 2]))
+    assert (predictors.ridge_cg(lazy[0], y, reg=0.1)(rows) == predictors.ridge_cg(lazy[2], y, reg=0.1)(rows)).all()
+    with jax.set_mesh(explicit):  # another one than that of the call, or the same
+        equal(kernel, few, tile=8)
+        equal(kernel, explicit, tile=8)
+        assert (grams.lazy(kernel, x, tile=8, mesh=few).times(V) == alone).all()
+    refused = (
+        {"x": jax.device_put(x, jax.devices()[0])},
+        {"x": x, "x2": jax.device_put(x, NamedSharding(explicit, PartitionSpec()))},
+    )
+    for given in refused:
+        try:
+            ntkseq.gram(kernel, **given, mesh=few)
+        except ValueError as error:
+            assert "must lie on devices of mesh" in str(error) and "\n" not in str(error), error
+        else:
+            raise AssertionError("inputs on a device that the mesh does not have")
+    if everywhere:
+        many(equal, explicit, x, rng)
+
+
+def many(equal, mesh, x, rng) -> None:
+    """All sorts of kernels."""
+    for kernel in (
+        kernels.Gated("gru", particles=64),
+        kernels.Attention(sigma_qk=0.5),
+        kernels.Recurrent(depth=2) + 0.5 * kernels.LeakyRecurrent(),
+    ):
+        equal(kernel, mesh, tile=8)
+    xs = rng.standard_normal((9, 4, 3)).astype(np.float32)
+    equal(kernels.Meta(kernels.Dense(), kernels.GD(2, 0.1)), mesh, x=((xs[:, :3], None), xs[:, 3:]), tile=8)
+    with jax.enable_x64(True):  # a Python number among the hyper-parameters must not widen float32
+        equal(kernels.Recurrent(), mesh, tile=8)
+        equal(kernels.Recurrent(), mesh, x=x.astype(np.float64), tile=8)
+
+
 def main() -> None:
     """Compare all places with one device."""
     rng = np.random.default_rng(0)
@@ -60,6 +130,7 @@ def main() -> None:
             assert np.allclose(np.asarray(value), alone[name], atol=1e-5 * scale, rtol=0), (where, name)
 
     everywhere = "--all" in sys.argv
+    dealt(everywhere)
     for count, axes in [(c, a) for c in (1, 2, 4) for a in (AxisType.Auto, AxisType.Explicit)]:
         if count != 4 and not everywhere:
             continue

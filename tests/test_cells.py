@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ntkseq import blocks
-from ntkseq.cells import GRU, LRU, LSTM, S4D, Elman
+from ntkseq.cells import GRU, LRU, LSTM, S4D, Elman, Leaky
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,9 @@ from ntkseq.cells import GRU, LRU, LSTM, S4D, Elman
         (lambda: Elman(sigma_w=-1.0), "sigma_w"),
         (lambda: Elman(sigma_u=float("nan")), "sigma_u"),
         (lambda: Elman(train="WV"), "letters out of 'WUb'"),
+        (lambda: Leaky(keep=-0.1), "keep must be"),
+        (lambda: Leaky(gate=float("nan")), "gate must be"),
+        (lambda: Leaky(train="WR"), "letters out of 'WUb'"),
         (lambda: LRU(0.5, 0.5), "0 <= r_min < r_max <= 1"),
         (lambda: LRU(r_max=1.1), "r_max <= 1"),
         (lambda: LRU(r_min=-0.1), "r_min"),

@@ -6,6 +6,7 @@ from ntkseq.bounds.attention_capacity import effective_rank_capacity
 from ntkseq.bounds.attention_frozen import frozen_attention
 from ntkseq.bounds.attention_head import AttentionHead
 from ntkseq.bounds.attention_theorems import edelman2022, sakai_imaizumi2026, trauger_tewari2024, truong2024
+from ntkseq.bounds.certificate_probe import CertificateProbe
 from ntkseq.bounds.compressed import compression
 from ntkseq.bounds.descent import du2019
 from ntkseq.bounds.gibbs import pac_bayes
@@ -13,6 +14,7 @@ from ntkseq.bounds.gibbs_losses import LipschitzLoss
 from ntkseq.bounds.inequalities import Bernstein, Catoni, Kl
 from ntkseq.bounds.kernel import margin, rademacher
 from ntkseq.bounds.known_target import every_step_risk, sample_size, target_risk
+from ntkseq.bounds.linearised import LinearisedBound, linearised_network
 from ntkseq.bounds.local import local_rademacher
 from ntkseq.bounds.maml import maml_lower, maml_sides, maml_upper
 from ntkseq.bounds.meta_learning import meta_kernel
@@ -39,8 +41,10 @@ __all__ = [
     "BoundTable",
     "Catoni",
     "Centred",
+    "CertificateProbe",
     "Kl",
     "LearnedPrior",
+    "LinearisedBound",
     "LipschitzLoss",
     "NetworkBound",
     "NetworkPosterior",
@@ -65,6 +69,7 @@ __all__ = [
     "every_step_risk",
     "frozen_attention",
     "learning_speed",
+    "linearised_network",
     "local_rademacher",
     "maml_lower",
     "maml_sides",

@@ -20,6 +20,7 @@ from ntkseq.bounds.gibbs_predictor import GibbsPredictor
 from ntkseq.bounds.inequalities import Inequality, as_inequalities
 from ntkseq.bounds.posteriors import Centred, Form, Optimal, Problem, Regression, Statement, as_choice, choose
 from ntkseq.bounds.processes import LearnedPrior, Prior, Process
+from ntkseq.bounds.projected import Products, of_products, projected, wanted
 from ntkseq.bounds.system import System, system
 from ntkseq.bounds.tails import binomial_upper
 
@@ -84,6 +85,7 @@ def pac_bayes(
     predictor: str = "gibbs",
     units: ArrayLike | None = None,
     tried: int | None = 1,
+    rank: int | None = None,
 ) -> Bound[PacBayesConstants]:
     """Bound the expected loss of a Gaussian process posterior, rigorously, by what it learned: certified and not empty.
 
@@ -114,6 +116,9 @@ def pac_bayes(
             windows of a series. The loss of a unit is the mean over its rows, and n above counts units.
         tried: how many kernels, priors or other settings were looked at with these examples; None if not counted. See
             `Search`, which counts.
+        rank: directions along which the posterior learns, by three products with so many vectors, for a K whose
+            entries are not held (`lazy`, `grams.Operator`) and a `Prior`; None: all of them, or 256 where the entries
+            would take more than 1 GiB.
 
     Returns:
         Bound, certified unless K is contradicted by its own numbers; `constants.predictor` predicts.
@@ -135,14 +140,24 @@ def pac_bayes(
     delta = _checks.probability("delta", delta)
     settings = 1 if tried is None else _checks.positive_int("tried", tried)
     chosen, inequalities = named(loss), as_inequalities(inequality)
-    choice, known = as_choice(posterior), prepared(K, y, chosen)
+    choice = as_choice(posterior)
+    directions = wanted(K, rank)
+    known: Any = prepared(K, y, chosen) if directions is None else of_products(K, y, chosen)
+    if directions is not None and (not isinstance(prior, Prior) or isinstance(choice, Centred)):
+        raise ValueError(
+            "prior must be a Prior, and posterior none that is Centred, where K is known by products or rank is given; "
+            "pass K.hold(), whose entries are held."
+        )
     if isinstance(choice, Centred) and not isinstance(prior, Prior):
         raise ValueError(
             "posterior Centred(dual) is around a predictor from 0; pass it with a Prior, not a LearnedPrior."
         )
     forms = forms_of(chosen, predictor)
     price = math.log(settings * (len(inequalities) * len(forms))) - math.log(delta)
-    process = prior.process(known, rows_of(units, known.n))
+    if directions is None:
+        process = prior.process(known, rows_of(units, known.n))
+    else:
+        process, known = projected(known, rows_of(units, known.n), directions)
     if choice is None or prior.scale == 0:
         price = math.log(settings) - math.log(delta)
         statement = of_prior(process, prior.scale / process.unit, chosen, predictor, price)
@@ -204,7 +219,7 @@ def of_prior(process: Process, scale: float, loss: GibbsLoss, predictor: str, pr
     mean, error = process.mean_at(None)
     values = mean if loss.outputs else mean[:, 0]
     nothing = np.zeros(n)
-    variance = (nothing, nothing) if scale == 0 else process.variance_at(nothing)
+    variance = (nothing, nothing) if scale == 0 else process.variance_at(np.zeros(process.rank))
     f = Gaussians(values, scale * variance[0], error, scale * variance[1])
     form = Form("the prior itself", loss, 1.0 if predictor == "gibbs" or scale == 0 else 2.0)
     if scale == 0 and count == n and isinstance(loss, (ZeroOne, Argmax)):
@@ -217,7 +232,7 @@ def of_prior(process: Process, scale: float, loss: GibbsLoss, predictor: str, pr
 
 
 def as_bound(
-    known: System,
+    known: System | Products,
     process: Process,
     prior: Prior | LearnedPrior,
     statement: Statement,

@@ -68,7 +68,7 @@ def local_rademacher(
     Example:
         >>> import numpy as np
         >>> from ntkseq import bounds
-        >>> K, y = 25 * (0.95 + 0.05 * np.eye(20000)[:2000, :2000]), 0.2 * np.ones(2000)
+        >>> K, y = 25 * (0.95 + 0.05 * np.eye(600)), 0.2 * np.ones(600)
         >>> local = local_rademacher(K, y, kappa=5.0)
         >>> local.constants.h, local.value < bounds.rademacher(K, y, kappa=5.0).value
         (1, True)

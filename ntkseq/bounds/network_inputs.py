@@ -89,7 +89,7 @@ def labels(y: ArrayLike, n: int, outputs: int) -> Int[np.ndarray, " n"]:
 
 def unseen(seen: object, n: int) -> Int[np.ndarray, " k"]:
     """The examples that pay: all but those that the prior has looked at."""
-    if seen is None or (isinstance(seen, (list, tuple)) and not seen):
+    if seen is None or (isinstance(seen, (list, tuple, np.ndarray)) and not len(seen)):
         return np.arange(n)
     held = np.atleast_1d(_checks.integers("seen", seen, 0, "indices of examples,"))
     if held.ndim != 1 or held.max() >= n or len(np.unique(held)) < len(held):

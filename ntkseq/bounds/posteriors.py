@@ -176,7 +176,7 @@ class Problem:
         values = mean[0] if self.forms[0].loss.outputs else mean[0][:, 0]
         return Gaussians(values, self.scale * variance[0], mean[1], self.scale * variance[1])
 
-    def read(self, b: Any, removed: Float[np.ndarray, " n"]) -> Statement:
+    def read(self, b: Any, removed: Float[np.ndarray, " r"]) -> Statement:
         """The best statement about a posterior over forms and inequalities."""
         information, dimension = self.process.information_of(removed)
         norm = self.process.norm_of(b) / self.scale
@@ -230,14 +230,15 @@ def _sizes(problem: Problem, noise: float | None) -> tuple[float, ...]:
     """What the labels are multiplied by: they have no size for a classifier whose prior has seen none."""
     process = problem.process
     top = float(np.mean(process.values))
-    if noise is not None or process.seen is not None or not problem.forms[0].classifies or top <= 0.0:
+    given = noise is not None or process.seen is not None or bool(process.mean.any())
+    if given or not problem.forms[0].classifies or top <= 0.0:
         return (1.0,)
     return tuple(size * math.sqrt(problem.scale) * math.sqrt(top) for size in SIZES)
 
 
 def _of_grid(problem: Problem, means: list[Any], noises: list[float | None]) -> list[Statement]:
     """The statements about the best few pairs of a mean and a covariance, best first."""
-    process, n = problem.process, problem.process.n
+    process, n = problem.process, problem.process.rank
     removed = [np.zeros(n) if noise is None else process.removed(noise) for noise in noises]
     of_mean = [(b, process.mean_at(b), process.norm_of(b) / problem.scale) for b in means]
     of_noise = [(e, process.variance_at(e), process.information_of(e)) for e in removed]
@@ -280,7 +281,7 @@ def improved(problem: Problem, start: Statement, steps: int = Optimal.steps) -> 
         objective, np.concatenate([first, left]), jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": steps}
     ).x
     w, g = found[: len(spectrum)], found[len(spectrum) :]
-    b, removed = np.zeros((process.n, 1)), np.zeros(process.n)
+    b, removed = np.zeros((process.rank, 1)), np.zeros(process.rank)
     b[told, 0], removed[told] = root * w / np.sqrt(spectrum), -np.expm1(g) / spectrum
     return min(start, problem.read(b, removed), key=lambda one: one.value)
 
@@ -304,7 +305,8 @@ class _Objective:
         root = math.sqrt(scale) * np.sqrt(self.spectrum)
         shares, y = np.exp(g), problem.labels
         assert isinstance(self.form.loss, ZeroOne)
-        sigma = np.maximum(np.sqrt(scale * (self.squares @ (self.spectrum * shares))), 1e-150)
+        left = self.squares @ (self.spectrum * shares) + problem.process.beyond
+        sigma = np.maximum(np.sqrt(scale * left), 1e-150)
         threshold = self.form.loss.margin * problem.process.deviation(scale)
         z = (threshold - y * (problem.process.mean[:, 0] + self.basis @ (root * w))) / sigma
         wrong, density = scipy.special.ndtr(z), np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)

@@ -43,10 +43,13 @@ class Prior:
 
     def process(self, known: System, units: Int[np.ndarray, " n"]) -> Process:
         """The prior on the examples that pay, before it is scaled."""
-        targets, own = known.targets, np.sqrt(np.maximum(np.diagonal(known.matrix), 0.0))
+        if (key := units.tobytes()) in known.processes:
+            return known.processes[key]
+        own = np.sqrt(np.maximum(np.diagonal(known.matrix), 0.0))
         entries = None if known.entrywise is None else Entries(float(known.entrywise), own, own, 0.0)
-        whole = Process.of(known.matrix, known.rounding, targets, np.zeros(targets.shape), 0.0, entries, known.pairs)
-        return dataclasses.replace(whole, units=units)
+        whole = Process.of(known.matrix, known.rounding, known.targets, known.centres, 0.0, entries, known.pairs)
+        known.processes[key] = dataclasses.replace(whole, units=units)
+        return known.processes[key]
 
     @property
     def words(self) -> str:
@@ -117,10 +120,16 @@ class LearnedPrior:
 
     def process(self, known: System, units: Int[np.ndarray, " n"]) -> Process:
         """The posterior given the share, on the examples that pay, before it is scaled."""
+        key = (self.share, self.reg, self.seed, self.examples, units.tobytes())
+        if key not in known.processes:
+            known.processes[key] = self._process(known, units)
+        return known.processes[key]
+
+    def _process(self, known: System, units: Int[np.ndarray, " n"]) -> Process:
         matrix, rounding = known.matrix, known.rounding
         seen, paying = self.split(units)
         own, cross, rest = matrix[np.ix_(seen, seen)], matrix[np.ix_(seen, paying)], matrix[np.ix_(paying, paying)]
-        root, learned = np.sqrt(np.maximum(np.diagonal(matrix), 0.0)), known.targets[seen]
+        root, learned = np.sqrt(np.maximum(np.diagonal(matrix), 0.0)), (known.targets - known.centres)[seen]
         own_rounding = known.rounding_of(seen)
         reg = self.reg if self.reg is not None else least_left_out(own, learned, *known.usual(seen))[0]
         factor = factorise(own, reg)
@@ -133,6 +142,7 @@ class LearnedPrior:
         # C(K) is the least over W of [-W; I]'(K + reg P)[-W; I], so that it moves by less than this (pac_bayes.8)
         moved = rounding * (1.0 + (length + left / reg) ** 2) + left * (left / reg) + arithmetic
         mean_error = EPS * len(seen) * float(np.max(np.abs(cross).T @ np.abs(dual)))
+        mean_error += EPS * float(np.abs(known.centres).max())
         mean_error += max(float(known.moved(paying, seen, column).max()) for column in dual.T)
         entries = None
         if known.entrywise is not None:
@@ -140,7 +150,12 @@ class LearnedPrior:
             entries = Entries(e, profile, root[paying], beyond, root[seen], W)
         inner = cross.T @ W
         process = Process.of(
-            rest - 0.5 * (inner + inner.T), moved, known.targets[paying], cross.T @ dual, mean_error, entries
+            rest - 0.5 * (inner + inner.T),
+            moved,
+            known.targets[paying],
+            known.centres[paying] + cross.T @ dual,
+            mean_error,
+            entries,
         )
         return dataclasses.replace(
             process,
@@ -246,8 +261,8 @@ class Process:
         unit: what the scale of the prior is divided by: the mean of K(x, x) over `seen`.
     """
 
-    values: Float[np.ndarray, " n"]
-    basis: Float[np.ndarray, "n n"]
+    values: Float[np.ndarray, " r"]
+    basis: Float[np.ndarray, "n r"]
     rounding: float
     diagonal: Float[np.ndarray, " n"]
     targets: Float[np.ndarray, "n k"]
@@ -290,6 +305,16 @@ class Process:
         """How many rows pay."""
         return len(self.values)
 
+    @property
+    def rank(self) -> int:
+        """Along how many directions a posterior moves."""
+        return len(self.values)
+
+    @property
+    def beyond(self) -> Float[np.ndarray, " n"] | float:
+        """The variance at each example that is outside of these directions."""
+        return 0.0
+
     @cached_property
     def weights(self) -> Float[np.ndarray, " n"]:
         """The share of each row in the mean over units of the mean within a unit, (n,)."""
@@ -304,12 +329,12 @@ class Process:
         return self.n if self.units is None else len(np.unique(self.units))
 
     @cached_property
-    def squares(self) -> Float[np.ndarray, "n n"]:
+    def squares(self) -> Float[np.ndarray, "n r"]:
         """Squared entries of the basis."""
         return self.basis**2
 
     @cached_property
-    def rotated(self) -> Float[np.ndarray, "n k"]:
+    def rotated(self) -> Float[np.ndarray, "r k"]:
         """What the prior's mean leaves of the targets, in the eigenbasis."""
         return self.basis.T @ (self.targets - self.mean)
 
@@ -323,17 +348,17 @@ class Process:
         off = self.rounding if self.entries is None else np.minimum(self.rounding, self.entries.corners()[0])
         return np.sqrt(np.maximum(scale * (self.diagonal + off), 0.0)) * (1 + 4 * EPS)
 
-    def regression(self, noise: float) -> Float[np.ndarray, "n k"]:
+    def regression(self, noise: float) -> Float[np.ndarray, "r k"]:
         """Coefficients of the mean of regression with this noise, in the eigenbasis."""
         return self.rotated / (self.values + noise)[:, None]
 
-    def removed(self, noise: float) -> Float[np.ndarray, " n"]:
+    def removed(self, noise: float) -> Float[np.ndarray, " r"]:
         """What regression with this noise takes from the covariance, in the eigenbasis; nothing below the rounding."""
         return np.where(self.told, 1.0 / (self.values + noise), 0.0)
 
     # Each of the four rounds outwards, for the exact covariance.
 
-    def mean_at(self, b: Float[np.ndarray, "n k"] | None) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, " n"]]:
+    def mean_at(self, b: Float[np.ndarray, "r k"] | None) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, " n"]]:
         """The prior's mean + C basis b at the examples, and the error of each."""
         mean, error = self.mean, self.mean_error
         if b is not None:
@@ -345,13 +370,13 @@ class Process:
             error = error + moved + 2 * EPS * self.n * float(self.values.max()) * size
         return mean, error + 4 * EPS * np.abs(mean).max(axis=1)
 
-    def norm_of(self, b: Float[np.ndarray, "n k"] | None) -> float:
+    def norm_of(self, b: Float[np.ndarray, "r k"] | None) -> float:
         """1/2 |C basis b|^2 in the space of C, rounded upwards."""
         if b is None:
             return 0.0
         return 0.5 * float(np.sum((self.values + self.rounding)[:, None] * b**2)) * (1 + 4 * EPS * self.n)
 
-    def variance_at(self, removed: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    def variance_at(self, removed: Float[np.ndarray, " r"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """The diagonal of C - C M C, M = basis diag(removed) basis', and the error of each."""
         size = self.values * removed
         variance = np.maximum(self.squares @ (self.values * (1.0 - size)), 0.0)
@@ -364,7 +389,7 @@ class Process:
         moved = own + 2.0 * length * column + float(removed.max()) * column**2
         return variance, moved + 4 * EPS * self.n * float(self.values.max())
 
-    def information_of(self, removed: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    def information_of(self, removed: Float[np.ndarray, " r"]) -> tuple[float, float]:
         """1/2 sum log(1/d), upwards, and sum (1 - d), downwards; d the shares of variance left. (pac_bayes.7)"""
         left = 1.0 - removed * (self.values + self.rounding)
         if (left <= 0).any():

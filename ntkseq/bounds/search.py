@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from ntkseq import _checks
 from ntkseq._bound import Bound
@@ -123,9 +124,14 @@ class Search:
         if len({one.n for one in known.values()}) > 1:
             raise ValueError("K must have the same examples for each kernel; got matrices of different sizes.")
         which = rows_of(units, next(iter(known.values())).n)
-        priors = [prior for prior in self.priors if isinstance(prior, Prior) or prior.divides(which)]
+        return self.searched(known, which)
+
+    def searched(self, known: dict[str, System], units: Int[np.ndarray, " n"]) -> tuple[Bound[PacBayesConstants], ...]:
+        """`bounds` of Gram matrices and units that were checked already."""
+        loss = named(self.loss)
+        priors = [prior for prior in self.priors if isinstance(prior, Prior) or prior.divides(units)]
         # of a few examples some shares leave none on one side; all of them, and `split` says so
-        trials = [trial for prior in priors or self.priors for trial in self._trials(prior, known, loss, which)]
+        trials = [trial for prior in priors or self.priors for trial in self._trials(prior, known, loss, units)]
         order = sorted(range(len(trials)), key=lambda i: trials[i].statement.value)
         for i in order[:IMPROVED]:
             trials[i] = trials[i].improved()
@@ -203,5 +209,5 @@ def _picked(prior: LearnedPrior, known: dict[str, System], units: np.ndarray) ->
     seen, errors = prior.split(units)[0], {}
     for name, one in known.items():
         own = one.matrix[np.ix_(seen, seen)]
-        errors[name] = least_left_out(own, one.targets[seen], *one.usual(seen))[1]
+        errors[name] = least_left_out(own, (one.targets - one.centres)[seen], *one.usual(seen))[1]
     return min(errors, key=lambda name: errors[name])

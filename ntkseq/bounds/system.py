@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -13,7 +14,7 @@ from ntkseq._bound import Assumption
 from ntkseq._outward import at_most, interval, outward
 from ntkseq._types import ArrayLike, GramLike
 from ntkseq.bounds.assumptions import independent
-from ntkseq.grams.arrays import symmetric
+from ntkseq.grams.arrays import Symmetric, symmetric
 from ntkseq.spectra import FullSpectrum
 from ntkseq.spectra.dense import dense_spectrum
 
@@ -34,6 +35,7 @@ class System:
         entrywise: as `grams.Gram.entrywise`.
         chance: with what probability its rounding is too small: that of its audit, 0 without one.
         unit: eps of the dtype in which K came.
+        centre: values of the function, known for every input, that the prior is centred on, (n, k); None: 0.
     """
 
     matrix: Float[np.ndarray, "n n"]
@@ -43,6 +45,9 @@ class System:
     entrywise: float | None = None
     chance: float = 0.0
     unit: float = EPS
+    centre: Any = None
+    processes: dict[Any, Any] = field(init=False, default_factory=dict)
+    """What priors made of it, by what they were made with; a copy with other labels or centre begins anew."""
 
     @property
     def rounding(self) -> float:
@@ -73,6 +78,11 @@ class System:
     def targets(self) -> Float[np.ndarray, "n k"]:
         """The labels as a matrix, one column per output."""
         return self.y.reshape(self.n, -1)
+
+    @property
+    def centres(self) -> Float[np.ndarray, "n k"]:
+        """`centre`, or zeros."""
+        return np.zeros(self.targets.shape) if self.centre is None else self.centre
 
     @property
     def pairs(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -138,17 +148,8 @@ class System:
     def arithmetic(self) -> Assumption:
         """The assumption that the carrier states its rounding rightly; of a sampled kernel no one can say."""
         statement = f"|K computed - K exact| <= {outward(self.rounding, lower=True, digits=3)}"
-        if self.spectrum.sampling is not None:
-            return Assumption(
-                "sampling", statement, "unresolved", "K is a Monte Carlo estimate, whose error is itself an estimate"
-            )
-        if self.spectrum.estimated:
-            return Assumption("rounding of K", statement, "unresolved", self.spectrum.estimated)
-        if not self.stated:
-            evidence = "K came as an array of unknown rounding: pass gram(kernel, x) or grams.computed(K, kernel, x)"
-            return Assumption("rounding", statement, "unchecked", evidence)
-        but = f", but for probability {at_most(self.chance, 2)}" if self.chance else ""
-        return Assumption("rounding", statement, "declared", f"as the Gram matrix states it{but}")
+        sampled = self.spectrum.sampling is not None
+        return rounded(statement, sampled, self.spectrum.estimated, self.stated, self.chance)
 
     def independent(self) -> Assumption:
         """`independent`, with the examples that have the same row of K and the same label as another."""
@@ -169,20 +170,46 @@ class System:
         )
 
 
+def rounded(statement: str, sampled: bool, estimated: str, stated: bool, chance: float) -> Assumption:
+    """The assumption that a Gram matrix is as exact as it states, by how it knows."""
+    if sampled:
+        return Assumption(
+            "sampling", statement, "unresolved", "K is a Monte Carlo estimate, whose error is itself an estimate"
+        )
+    if estimated:
+        return Assumption("rounding of K", statement, "unresolved", estimated)
+    if not stated:
+        evidence = "K came as an array of unknown rounding: pass gram(kernel, x) or grams.computed(K, kernel, x)"
+        return Assumption("rounding", statement, "unchecked", evidence)
+    but = f", but for probability {at_most(chance, 2)}" if chance else ""
+    return Assumption("rounding", statement, "declared", f"as the Gram matrix states it{but}")
+
+
 def system(
-    K: GramLike, y: ArrayLike, *, name: str = "K", signs: bool = False, vectors: bool = False, outputs: bool = False
+    K: GramLike | Symmetric | System,
+    y: ArrayLike,
+    *,
+    name: str = "K",
+    signs: bool = False,
+    vectors: bool = False,
+    outputs: bool = False,
 ) -> System:
     """Check K and y at the door and bring them to the host; `name` is that of K in messages.
+
+    A `System` of the same labels is taken as it is: what was decomposed already is not decomposed again.
 
     Raises:
         ValueError: K not square, symmetric and finite; y not (n,) numbers, or with `outputs` not (n, k); with `signs`,
             y not -1/+1.
     """
-    held = symmetric(K, name)
+    held = K if isinstance(K, System) else symmetric(K, name)
     y = (_checks.targets if outputs else _checks.labels)("y", y, len(held.matrix))
     if signs and not np.isin(y, (-1.0, 1.0)).all():
         wrong = float(y[~np.isin(y, (-1.0, 1.0))][0])
         raise ValueError(f"y must hold class labels -1 and +1; got {wrong:g}. Encode the two classes as -1/+1.")
+    if isinstance(held, System):
+        assert np.array_equal(held.y, y) and (held.pairs is not None or not vectors)
+        return held
     eigen, gram = dense_spectrum(held, vectors=vectors), held.gram
     unit = float(np.finfo(gram.dtype).eps) if np.issubdtype(gram.dtype, np.floating) else EPS
     return System(held.matrix, y, eigen, stated=gram.stated, entrywise=gram.entrywise, chance=gram.chance, unit=unit)

@@ -20,6 +20,7 @@ from ntkseq.bounds.kernel import margin, rademacher
 from ntkseq.bounds.networks import arora2019, cao_gu2019
 from ntkseq.bounds.processes import LearnedPrior, Prior
 from ntkseq.bounds.search import Search
+from ntkseq.bounds.system import system
 from ntkseq.grams.arrays import symmetric
 
 Rows = dict[str, Bound[Any]]
@@ -117,30 +118,32 @@ def table(
         >>> next(iter(made.rows)), made.best.certified, made.best.value < 0.1
         ('tested 40 %', True, True)
     """
-    n = len(symmetric(K, "K").matrix)
+    held = symmetric(K, "K")
+    n = len(held.matrix)
     values = _numbers(y, n)
     delta, tried = _checks.probability("delta", delta), _checks.positive_int("tried", tried)
     reg, B0 = _checks.nonnegative("reg", reg), _checks.nonnegative("B0", B0, positive=True)
     depth = _checks.positive_int("depth", depth)
     signs = values.ndim == 1 and bool(np.isin(values, (-1.0, 1.0)).all())
     loss = "argmax" if values.ndim == 2 else "zero-one" if signs else "absolute"
-    parts: list[Callable[[int], Rows]] = [lambda count: _gibbs(K, y, n, loss, delta, count)]
+    known: Any = system(held, values, vectors=True, outputs=values.ndim == 2)  # decomposed once, for all rows
+    parts: list[Callable[[int], Rows]] = [lambda count: _gibbs(known, values, n, loss, delta, count)]
     if loss != "absolute":
-        parts.append(lambda count: _mean(K, y, n, loss, delta, count))
+        parts.append(lambda count: _mean(known, values, n, loss, delta, count))
     options: dict[str, Any] = {"delta": delta, "B0": B0, "reg": reg}
     if values.ndim == 1:
-        parts.append(lambda count: {"rademacher": rademacher(K, y, **options, tried=count)})
+        parts.append(lambda count: {"rademacher": rademacher(known, values, **options, tried=count)})
     if signs:
-        parts.append(lambda count: {"margin": margin(K, y, **options, tried=count)})
+        parts.append(lambda count: {"margin": margin(known, values, **options, tried=count)})
         few: dict[str, Any] = {"delta": delta, "members": "greedy"}  # not at `reg`, which these data may have chosen
-        parts.append(lambda count: {"compression": compression(K, y, **few, tried=count)})
+        parts.append(lambda count: {"compression": compression(known, values, **few, tried=count)})
     rows: Rows = {}
     for part in parts:
         rows |= part(len(parts) * tried)
     if values.ndim == 1:
-        rows["arora2019"] = arora2019(K, y, delta=delta)
+        rows["arora2019"] = arora2019(known, values, delta=delta)
     if signs:
-        rows["cao_gu2019"] = cao_gu2019(K, y, delta=delta, depth=depth)
+        rows["cao_gu2019"] = cao_gu2019(known, values, delta=delta, depth=depth)
     return BoundTable(dict(sorted(rows.items(), key=lambda row: _rank(row[1]))), delta, n, _majority(values, loss))
 
 
@@ -155,7 +158,7 @@ def _numbers(y: ArrayLike, n: int) -> Float[np.ndarray, "n ..."]:
     return values
 
 
-def _gibbs(K: GramLike, y: ArrayLike, n: int, loss: str, delta: float, count: int) -> Rows:
+def _gibbs(K: Any, y: ArrayLike, n: int, loss: str, delta: float, count: int) -> Rows:
     """One row for each prior of the declared search."""
     names: dict[tuple[int, float], str] = {}
     for prior in _priors(n):
@@ -167,7 +170,7 @@ def _gibbs(K: GramLike, y: ArrayLike, n: int, loss: str, delta: float, count: in
     return {names[one.constants.seen, one.constants.scale]: one for one in found}
 
 
-def _mean(K: GramLike, y: ArrayLike, n: int, loss: str, delta: float, count: int) -> Rows:
+def _mean(K: Any, y: ArrayLike, n: int, loss: str, delta: float, count: int) -> Rows:
     """The least of the mean predictors; those of a tested share are in the table already."""
     priors = tuple(prior for prior in _priors(n) if prior.scale > 0)
     return {"mean": _searched(K, y, priors, loss, "mean", delta, count)[0]}
@@ -179,7 +182,7 @@ def _priors(n: int) -> tuple[Prior | LearnedPrior, ...]:
 
 
 def _searched(
-    K: GramLike,
+    K: Any,
     y: ArrayLike,
     priors: tuple[Prior | LearnedPrior, ...],
     loss: str,

@@ -227,6 +227,9 @@ class NTK(Kernel):
     def tile_rows(self, side: Side) -> int:
         return ONE_PIECE
 
+    def beside(self, count: int) -> NTK:
+        return self.with_(method=self.method.beside(count))
+
 
 def _side(side: Side) -> Side:
     """What the method made."""

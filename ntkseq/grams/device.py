@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ntkseq import _devices
 from ntkseq._types import AnyArray
 from ntkseq.grams import tiles
 
 
 def run(task: tiles.Task, tick: Callable[[int], Any]) -> tuple[jax.Array, bool]:
     """The Gram matrix, and whether all its values are finite."""
+
+    def blocks() -> Iterator[tuple[np.ndarray, jax.Array]]:
+        for pairs in task.plan.batches():
+            yield pairs, task.compute(pairs)
+            tick(1)
+
+    return collected(task, blocks())
+
+
+def collected(task: tiles.Task, blocks: Iterable[tuple[np.ndarray, jax.Array]]) -> tuple[jax.Array, bool]:
+    """The Gram matrix from its tiles (k, size, size) at block index pairs (k, 2), which may lie on other devices."""
     (n, m), size = task.shape, task.plan.size
     rows, columns = -(-n // size) * size, -(-m // size) * size
-    values = jnp.zeros((rows, columns), task.diagonal.dtype)
-    for pairs in task.plan.batches():
-        values = _place(values, task.compute(pairs), jnp.asarray(pairs))
-        tick(1)
+    values = jnp.zeros_like(task.diagonal, shape=(rows, columns))
+    for pairs, block in blocks:
+        values = _place(values, _devices.brought(block, values), jnp.asarray(pairs))
     values, finite = _finish(values, task.diagonal, task.shape, task.symmetric)
     return values, bool(finite)
 

@@ -9,9 +9,10 @@ from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from ntkseq import _checks, _progress
-from ntkseq._types import Inputs, Lengths
+from ntkseq._types import AnyKernel, Inputs, Lengths
 from ntkseq.grams import executors, meta, outputs, sampling, sides
 from ntkseq.grams.base import DenseGram
 from ntkseq.grams.stores import building, dealing, filling
@@ -32,6 +33,7 @@ def gram(
     progress: bool | None = None,
     store: None = None,
     executor: Executor | None = None,
+    mesh: Mesh | None = None,
 ) -> DenseGram: ...
 
 
@@ -48,6 +50,7 @@ def gram(
     progress: bool | None = None,
     store: str | os.PathLike[str],
     executor: Executor | None = None,
+    mesh: Mesh | None = None,
 ) -> StoredGram: ...
 
 
@@ -63,6 +66,7 @@ def gram(
     progress: bool | None = None,
     store: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
+    mesh: Mesh | None = None,
 ) -> DenseGram | StoredGram:
     """The matrix of kernel values between all inputs, with an upper estimate of its rounding.
 
@@ -88,14 +92,20 @@ def gram(
             matrix block by block: the same bits as without, where they are machines of one kind. Each task is sent the
             examples that it needs and runs in `workers` threads, one if None. Not between few-shot tasks, or all
             outputs of a network. With `store` the workers write into it, and must see that folder.
+        mesh: a `jax.sharding.Mesh`, to whose devices the tiles are dealt evenly; its axes, of either kind, only number
+            them. None: the device of x. Not with `store` or `executor`.
 
     Returns:
         A `grams.DenseGram` with the dtype of the data, usable where an array is; with `store` a `grams.StoredGram`.
+        With `mesh` its array lies on the first device of it, in one piece, where all that follows takes it. With the
+        same `tile` it is bit by bit the matrix of one device. A matrix that one device cannot hold:
+        `lazy(..., mesh=mesh)`.
 
     Raises:
         ValueError: bad inputs (see `kernel.prepare`), values that overflow the dtype, a kernel with several numbers
-            per pair that are no matrix, such as outputs="diagonal", a kernel that cannot be sent to other processes, or
-            a store of another kernel or other inputs.
+            per pair that are no matrix, such as outputs="diagonal", a kernel that cannot be sent to other processes, a
+            store of another kernel or other inputs; a mesh of other processes' devices, inputs that lie on devices
+            that it does not have, `workers`, `store` or `executor` beside it, or a kernel between all outputs.
         OSError: the store cannot be written, another process is filling it, or workers of the executor were lost.
 
     Example:
@@ -107,6 +117,10 @@ def gram(
     """
     sides.on_host(kernel, x, x2, lengths, lengths2)
     tile, workers = sides.sizes(tile, workers)
+    if mesh is not None and (store is not None or executor is not None):
+        beside = "store" if store is not None else "executor"
+        raise ValueError(f"mesh deals tiles to the devices of this process, and {beside}= is not served by them yet; "
+                         f"got both. Leave one of them out.")  # fmt: skip
     fill = filling.fill
     if executor is not None:
         _checks.kind("executor", executor, Executor)
@@ -116,25 +130,44 @@ def gram(
         given: Any = {"store": store, "tile": tile, "workers": workers, "progress": progress, "fill": fill}
         given["among"] = (jax.process_index(), many) if many > 1 else None
         return building.build(kernel, x, x2, lengths, lengths2, **given)
+    with sides.at_home(mesh := sides.devices(mesh, workers, x, x2), (x, x2)):
+        return _gram(sides.shared(kernel, mesh), (x, x2), (lengths, lengths2), tile, workers, progress, mesh, executor)
+
+
+def _gram(
+    kernel: AnyKernel,
+    both: tuple[Any, Any],
+    lengths: tuple[Any, Any],
+    tile: int | None,
+    workers: int | None,
+    progress: bool | None,
+    mesh: Mesh | None,
+    executor: Executor | None,
+) -> DenseGram:
     if meta.between_tasks(kernel):
         executors.refuse(executor, "a kernel between few-shot tasks")
-        return meta.of_tasks(kernel, x, x2, lengths, lengths2, tile=tile, workers=workers, progress=progress)
+        return meta.of_tasks(kernel, *both, *lengths, tile=tile, workers=workers, progress=progress, mesh=mesh)
     asked: Any = {"full": True, "wanted": "a Gram matrix"}
-    pair = sides.prepare(kernel, x, x2, lengths, lengths2, later=True, **asked)
+    pair = sides.prepare(kernel, *both, *lengths, later=True, mesh=mesh, **asked)
     parts, sampled = sampling.held(pair)
     alone = parts is not None and parts.whole  # the mean of the batches is the kernel, its diagonal, too
-    complete = partial(sides.completed, x=(x, x2), lengths=(lengths, lengths2), **asked)
+    complete = partial(sides.completed, x=both, lengths=lengths, **asked)
     if kernel.sampled and pair.symmetric and not alone:
         pair = complete(pair, kernel.diag_side(pair.left))
     if pair.outputs is not None:
         executors.refuse(executor, 'a kernel between all outputs (outputs="full")')
+        if mesh is not None:
+            raise ValueError(
+                'mesh deals tiles of one number per pair of inputs; got outputs="full". Leave mesh out, or take '
+                'outputs="trace" or the index of one output.'
+            )
         return outputs.all_outputs(pair, tile)
     task, _ = pair.task(tile, workers)
     calls = task.plan.calls * ((0 if alone else 1) + (0 if parts is None else len(parts.kernels)))
     with _progress.bar(progress, pair.work(task), calls, unit="batch", name="gram") as bar:
         tick = (lambda count: None) if bar is None else bar.update
         if parts is not None:
-            sampled = sampling.batches(parts, tile, workers, tick, executor)
+            sampled = sampling.batches(parts, tile, workers, tick, executor, mesh)
         if alone and sampled is not None:
             values, finite = sampling.mean(sampled), True
             pair = complete(pair, jnp.diagonal(values))

@@ -29,31 +29,18 @@ def run(task: tiles.Task, workers: int, tick: Callable[[int], Any]) -> tuple[jax
 
     XLA leaves loops of the size of a tile on one core, so several batches run at once, each in a thread of its own.
     """
-    (n, m), size, symmetric = task.shape, task.plan.size, task.symmetric
-    values = aligned((n, m), task.diagonal.dtype)
+    values = Values(task)
     x64 = jnp.result_type(float) == jnp.float64  # a setting of the calling thread, which its helpers do not see
-    overflow = threading.Event()
-    below = np.tril_indices(size, -1)
 
     def work(pairs: np.ndarray) -> None:
         with jax.enable_x64(x64):
             block = np.asarray(task.compute(pairs))
-        if not (np.isfinite(block.max()) and np.isfinite(block.min())):
-            overflow.set()
-        for (i, j), part in zip(pairs, block, strict=True):
-            if symmetric and i == j:  # computed whole; its halves may differ in the last digit: keep the upper one
-                part = part.copy()
-                part[below] = part.T[below]
-            rows, columns = slice(i * size, min((i + 1) * size, n)), slice(j * size, min((j + 1) * size, m))
-            part = part[: rows.stop - rows.start, : columns.stop - columns.start]
-            values[rows, columns] = part
-            if symmetric and i != j:
-                values[columns, rows] = part.T
+        values.write(pairs, block)
         tick(1)
 
     batches = task.plan.batches()
     shapes = _shapes((task.kernel, task.left, task.right))
-    key = (jax.tree.structure(task.kernel), shapes, size, task.plan.batch, x64)
+    key = (jax.tree.structure(task.kernel), shapes, task.plan.size, task.plan.batch, x64)
     if (compiled := program(key)).empty:
         work(next(batches))  # compiles; threads that start together would compile the same program each
         compiled.empty = False
@@ -64,9 +51,38 @@ def run(task: tiles.Task, workers: int, tick: Callable[[int], Any]) -> tuple[jax
     finally:
         for one in running:
             one.cancel()
-    if symmetric:
-        np.fill_diagonal(values, np.asarray(task.diagonal))
-    return _devices.placed(values, task.diagonal), not overflow.is_set()  # jnp.asarray would copy
+    return values.complete()
+
+
+class Values:
+    """A Gram matrix in the memory of the host, filled tile by tile, by one thread or by several."""
+
+    def __init__(self, task: tiles.Task) -> None:
+        self.task = task
+        self.array = aligned(task.shape, task.diagonal.dtype)
+        self.overflow = threading.Event()
+        self.below = np.tril_indices(task.plan.size, -1)
+
+    def write(self, pairs: np.ndarray, block: np.ndarray) -> None:
+        """Put the tiles (k, size, size) at the block index pairs (k, 2), and where they are mirrored."""
+        (n, m), size, symmetric = self.task.shape, self.task.plan.size, self.task.symmetric
+        if not (np.isfinite(block.max()) and np.isfinite(block.min())):
+            self.overflow.set()
+        for (i, j), part in zip(pairs, block, strict=True):
+            if symmetric and i == j:  # computed whole; its halves may differ in the last digit: keep the upper one
+                part = part.copy()
+                part[self.below] = part.T[self.below]
+            rows, columns = slice(i * size, min((i + 1) * size, n)), slice(j * size, min((j + 1) * size, m))
+            part = part[: rows.stop - rows.start, : columns.stop - columns.start]
+            self.array[rows, columns] = part
+            if symmetric and i != j:
+                self.array[columns, rows] = part.T
+
+    def complete(self) -> tuple[jax.Array, bool]:
+        """The matrix, its exact diagonal put in, beside that, and whether all its values are finite."""
+        if self.task.symmetric:
+            np.fill_diagonal(self.array, np.asarray(self.task.diagonal))
+        return _devices.placed(self.array, self.task.diagonal), not self.overflow.is_set()  # jnp.asarray would copy
 
 
 @dataclasses.dataclass

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, _precision
@@ -126,17 +127,18 @@ def of_tasks(
     tile: int | None,
     workers: int | None,
     progress: bool | None,
+    mesh: Mesh | None,
 ) -> LazyTasks:
     """The lazy Gram of `kernels.Meta`, or of a multiple of one; arguments and errors as `lazy`."""
     if isinstance(kernel, Scaled):
-        options = {"tile": tile, "workers": workers, "progress": progress}
+        options = {"tile": tile, "workers": workers, "progress": progress, "mesh": mesh}
         found = of_tasks(kernel.kernel, tasks, tasks2, lengths, lengths2, **options).multiple(float(kernel.factor))
         if found is None:
             raise _checks.Overflow(
                 f"the factor {float(kernel.factor):.3g} takes the kernel out of the range of its dtype."
             )
         return found
-    left, right, whole = meta.posed(kernel, tasks, tasks2, lengths, lengths2)
+    left, right, whole = meta.posed(kernel, tasks, tasks2, lengths, lengths2, mesh)
     mine = kernel.solved(left, wide=True)
     theirs = mine if whole.symmetric else kernel.solved(right, wide=True)
     if not (np.isfinite(mine.net).all() and np.isfinite(theirs.net).all()):

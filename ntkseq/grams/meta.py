@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from ntkseq import _checks, _progress
 from ntkseq._types import DType, Lengths, Tasks
@@ -38,6 +39,7 @@ def of_tasks(
     tile: int | None,
     workers: int | None,
     progress: bool | None,
+    mesh: Mesh | None,
 ) -> DenseGram:
     """The meta-kernel between all queries of all tasks, task by task, with an upper estimate of its rounding.
 
@@ -50,10 +52,11 @@ def of_tasks(
         ValueError: what the kernel refuses, or values that overflow where the inner loop diverges.
     """
     if isinstance(kernel, Scaled):
-        inner = of_tasks(kernel.kernel, tasks, tasks2, lengths, lengths2, tile=tile, workers=workers, progress=progress)
+        options: Any = {"tile": tile, "workers": workers, "progress": progress, "mesh": mesh}
+        inner = of_tasks(kernel.kernel, tasks, tasks2, lengths, lengths2, **options)
         return _times(inner, float(kernel.factor))
     assert isinstance(kernel, Meta)
-    left, right, whole = posed(kernel, tasks, tasks2, lengths, lengths2)
+    left, right, whole = posed(kernel, tasks, tasks2, lengths, lengths2, mesh)
     same, diagonal = whole.symmetric, whole.diagonal
     pieces = _pieces(whole, left, right)
     works = [(pair, pair.task(tile, workers)[0]) for pair, _, _ in pieces]
@@ -86,7 +89,7 @@ def of_tasks(
 
 
 def posed(
-    kernel: Meta, tasks: Tasks, tasks2: Tasks | None, lengths: Lengths, lengths2: Lengths
+    kernel: Meta, tasks: Tasks, tasks2: Tasks | None, lengths: Lengths, lengths2: Lengths, mesh: Mesh | None = None
 ) -> tuple[Points, Points, sides.Sides]:
     """The points of the tasks on either side, checked and each prepared once, and the base kernel between them."""
     kernel.check_symmetric()
@@ -99,7 +102,7 @@ def posed(
         kernel.check_range(right, None)
     diagonal = kernel.base.diag_side(left.base)
     kernel.check_range(left, diagonal)
-    return left, right, sides.Sides(kernel.base, left.base, right.base, diagonal, tasks2 is None)
+    return left, right, sides.Sides(kernel.base, left.base, right.base, diagonal, tasks2 is None, mesh=mesh)
 
 
 def stated(kernel: Meta, mine: Any, theirs: Any, dtype: DType) -> tuple[float, float]:
@@ -133,7 +136,7 @@ def _pieces(whole: sides.Sides, left: Points, right: Points) -> list[tuple[sides
             own = whole.symmetric and i == j
             theirs = mine if own else _cut(right.base, j, b)
             diagonal = whole.diagonal[i.start * a : i.stop * a]
-            found.append((sides.Sides(whole.kernel, mine, theirs, diagonal, own), i, j))
+            found.append((sides.Sides(whole.kernel, mine, theirs, diagonal, own, mesh=whole.mesh), i, j))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from ntkseq._types import Inputs, Lengths
 from ntkseq.grams import lazy_meta, meta, sampling, sides
@@ -20,6 +21,7 @@ def lazy(
     tile: int | None = None,
     workers: int | None = None,
     progress: bool | None = None,
+    mesh: Mesh | None = None,
 ) -> LazyGram:
     """The Gram matrix of many inputs, not held: O(n) memory, and its tiles are computed in every product.
 
@@ -36,12 +38,14 @@ def lazy(
         tile: rows of a tile; chosen from the shapes if None.
         workers: threads on a CPU; all usable cores if None.
         progress: show a progress bar in each product (needs tqdm); None: on a terminal, for long work.
+        mesh: a `jax.sharding.Mesh`, among whose devices every product deals the tiles; sums are taken in one order, so
+            that a product is the same each time. None: the device of x.
 
     Returns:
         A `grams.LazyGram`.
 
     Raises:
-        ValueError: bad inputs (see `kernel.prepare`).
+        ValueError: bad inputs (see `kernel.prepare`), or a mesh as `gram` refuses it.
 
     Example:
         >>> import jax, ntkseq
@@ -52,11 +56,18 @@ def lazy(
     """
     sides.on_host(kernel, x, x2, lengths, lengths2)
     tile, workers = sides.sizes(tile, workers)
-    if meta.between_tasks(kernel):
-        return lazy_meta.of_tasks(kernel, x, x2, lengths, lengths2, tile=tile, workers=workers, progress=progress)
-    pair = sides.prepare(kernel, x, x2, lengths, lengths2, wanted="a lazy Gram")
+    with sides.at_home(mesh := sides.devices(mesh, workers, x, x2), (x, x2)):
+        kernel = sides.shared(kernel, mesh)
+        if meta.between_tasks(kernel):
+            options = {"tile": tile, "workers": workers, "progress": progress, "mesh": mesh}
+            return lazy_meta.of_tasks(kernel, x, x2, lengths, lengths2, **options)
+        pair = sides.prepare(kernel, x, x2, lengths, lengths2, wanted="a lazy Gram", mesh=mesh)
+        return _lazy(pair, tile, workers, progress)
+
+
+def _lazy(pair: sides.Sides, tile: int | None, workers: int | None, progress: bool | None) -> LazyGram:
     if not bool(jnp.isfinite(pair.diagonal).all()):
         raise sides.overflow(pair.diagonal.dtype)
     e = pair.entry_rounding()
-    of = sampling.Sampling(why="a lazy Gram holds no batches") if kernel.sampled else None
+    of = sampling.Sampling(why="a lazy Gram holds no batches") if pair.kernel.sampled else None
     return LazyGram(pair, pair.rounding(e), e, tile, workers, progress, of)

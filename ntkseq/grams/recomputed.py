@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _precision, _progress
 from ntkseq._types import ArrayLike, Index
-from ntkseq.grams import sampling, sides, sweep
+from ntkseq.grams import mesh_products, sampling, sides, sweep
 from ntkseq.grams.base import Gram, column_block
 
 
@@ -54,7 +54,9 @@ class LazyGram(Gram):
             task, calls = self.sides.task(self.tile, self.workers)
             work = self.sides.work(task)
             with _progress.bar(self.progress, work, len(task.plan.pairs), unit="tile", name="product") as bar:
-                found = sweep.run(task, V, calls, (lambda count: None) if bar is None else bar.update)
+                tick = (lambda count: None) if bar is None else bar.update
+                mesh = self.sides.mesh
+                found = sweep.run(task, V, calls, tick) if mesh is None else mesh_products.run(task, V, mesh, tick)
         if not np.isfinite(found.squares):
             raise sides.overflow(self.dtype)
         self._norm = float(np.sqrt(found.squares))
@@ -108,5 +110,8 @@ class LazyGram(Gram):
     def __repr__(self) -> str:
         kind = "symmetric, " if self.symmetric else ""
         name = type(self.sides.kernel).__name__
+        on = f", {self.sides.devices} devices" if self.sides.devices > 1 else ""
         error = "rounding" if self.sampling is None else "sampling error"
-        return f"LazyGram({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, {name}, {error} {self.rounding:.1e})"
+        return (
+            f"LazyGram({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, {name}, {error} {self.rounding:.1e}{on})"
+        )

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from ntkseq import _devices, _precision
 from ntkseq._struct import static, struct
-from ntkseq.grams import device, executors, host
+from ntkseq.grams import executors
 from ntkseq.grams.sides import Sides, overflow
 from ntkseq.kernels.parts import Parts, largest, some, student
 
@@ -68,8 +69,7 @@ def whole(
         square = pair.symmetric
         values = pair.kernel.square_side(pair.left) if square else pair.kernel.tile(pair.left, pair.right)
         return values, bool(jnp.isfinite(values).all())
-    task, calls = pair.task(tile, workers)
-    return host.run(task, calls, tick) if pair.on_cpu else device.run(task, tick)
+    return pair.values(tile, workers, tick)
 
 
 def held(pair: Sides) -> tuple[Parts | None, Sampling | None]:
@@ -89,9 +89,14 @@ def held(pair: Sides) -> tuple[Parts | None, Sampling | None]:
 
 
 def batches(
-    parts: Parts, tile: int | None, workers: int | None, tick: Callable[[int], Any], executor: Executor | None = None
+    parts: Parts,
+    tile: int | None,
+    workers: int | None,
+    tick: Callable[[int], Any],
+    executor: Executor | None = None,
+    mesh: Mesh | None = None,
 ) -> Sampling:
-    """The matrices of all batches.
+    """The matrices of all batches; with a mesh one after the other, each dealt to its devices.
 
     Raises:
         ValueError: values that overflow the dtype.
@@ -101,7 +106,7 @@ def batches(
 
     def sides(batch: int) -> Sides:
         kernel, side = parts.kernels[batch], parts.sides[batch]
-        pair = Sides(kernel, side, side, jnp.zeros(()), True)
+        pair = Sides(kernel, side, side, jnp.zeros(()), True, mesh=mesh)
         once = pair.in_one_piece(tile)  # then the diagonal comes with the rest
         return pair if once else dataclasses.replace(pair, diagonal=kernel.diag_side(side))
 
@@ -120,7 +125,7 @@ def batches(
         return Sampling(np.stack(made), parts.samples, parts.noun, parts.entrywise, parts.bias)
     made = [one(0)]  # compiles
     rest = every[1:]
-    if tile is not None or workers == 1 or not _threads(parts):
+    if tile is not None or workers == 1 or mesh is not None or not _threads(parts):
         made += map(one, rest)
     else:  # one batch keeps no more than one core busy
         with ThreadPoolExecutor(2, thread_name_prefix="ntkseq") as pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
-from ntkseq import _checks, _devices, _precision, _provenance
+from ntkseq import _checks, _devices, _meshes, _precision, _provenance
 from ntkseq._types import AnyKernel, DType, Inputs, Lengths, PyTree
-from ntkseq.grams import device, digits, host, tiles
+from ntkseq.grams import device, digits, host, meshes, panels, tiles
 from ntkseq.kernels import span
 from ntkseq.kernels.base import Kernel, Scaled, Side
 from ntkseq.kernels.origin import Origin
@@ -26,6 +28,7 @@ class Sides:
     next to each other.
 
     `x64`: whether JAX was in its 64-bit mode, under which whatever is computed from them is computed.
+    `mesh`: of one axis, the devices that compute the tiles; None: where the examples lie. A pickle is without it.
     """
 
     kernel: Kernel
@@ -35,10 +38,12 @@ class Sides:
     symmetric: bool
     outputs: int | None = None
     x64: bool = dataclasses.field(default_factory=_precision.x64)
+    mesh: Mesh | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """In NumPy: JAX would read float64 back as float32 where it is in its 32-bit mode."""
         state = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        state["mesh"] = None  # devices are those of this process
         return state | {name: in_numpy(state[name]) for name in ("kernel", "left", "right", "diagonal")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -55,50 +60,65 @@ class Sides:
 
     @property
     def on_cpu(self) -> bool:
-        """Whether the examples lie in the memory of the host."""
+        """Whether the tiles are computed by processors of the host."""
+        if self.mesh is not None:
+            return _meshes.is_cpu(self.mesh)
         return _devices.on_cpu(jax.tree.leaves(self.left)[0])
+
+    @property
+    def devices(self) -> int:
+        """How many of them compute."""
+        return 1 if self.mesh is None else self.mesh.size
+
+    def on(self, mesh: Mesh) -> Sides:
+        """The same examples, for the devices of a mesh of one axis."""
+        return dataclasses.replace(self, mesh=mesh)
 
     def task(self, tile: int | None, workers: int | None) -> tuple[tiles.Task, int]:
         """The tiles of the whole matrix, and how many calls run at once."""
-        calls = (workers or host.cores()) if self.on_cpu else 1
+        calls = self.mesh.size if self.mesh is not None else (workers or host.cores()) if self.on_cpu else 1
+        rows = tiles.even(self.kernel.tile_rows(self.left), *self.shape, self.symmetric, self.devices)
         plan = tiles.plan(
             *self.shape,
             symmetric=self.symmetric,
             entries=self.kernel.entries_per_pair(self.left),
             on_cpu=self.on_cpu,
-            size=tile or tiles.even(self.kernel.tile_rows(self.left), *self.shape),
+            size=tile or rows,
             workers=calls,
         )
         made = tiles.Task(self.kernel, self.left, self.right, plan, self.shape, self.diagonal, self.symmetric)
         return made, calls
 
     def in_one_piece(self, tile: int | None) -> bool:
-        """Whether the kernel asks for all pairs at once, and nobody for tiles."""
-        rows = self.kernel.tile_rows(self.left) if tile is None else None
+        """Whether the kernel asks for all pairs at once, and nobody for tiles or several devices."""
+        rows = self.kernel.tile_rows(self.left) if tile is None and self.devices == 1 else None
         return rows is not None and max(self.shape) <= rows
 
     def values(self, tile: int | None, workers: int | None, tick: Callable[[int], Any]) -> tuple[jax.Array, bool]:
         """The whole matrix, and whether all its values are finite."""
         with _precision.setting(self.x64):
             task, calls = self.task(tile, workers)
+            if self.mesh is not None:
+                return meshes.run(task, self.mesh, tick)
             return host.run(task, calls, tick) if self.on_cpu else device.run(task, tick)
 
     def take(self, which: np.ndarray) -> Sides:
         """Some rows against all columns, where no row is the diagonal's any more."""
         with _precision.setting(self.x64):
             left = jax.tree.map(lambda leaf: leaf[which], self.left)
-            return Sides(self.kernel, left, self.right, self.diagonal[which], False)
+            return dataclasses.replace(self, left=left, diagonal=self.diagonal[which], symmetric=False)
 
     def turned(self) -> Sides:
         """The columns as rows and the rows as columns."""
         with _precision.setting(self.x64):
-            return Sides(self.kernel, self.right, self.left, self.kernel.diag_side(self.right), self.symmetric)
+            diagonal = self.kernel.diag_side(self.right)
+            return dataclasses.replace(self, left=self.right, right=self.left, diagonal=diagonal)
 
     def times(self, factor: float) -> Sides:
         """The same examples under a multiple of the kernel."""
         with _precision.setting(self.x64):
             kernel = Scaled(self.kernel, factor)
-            return Sides(kernel, self.left, self.right, kernel.diag_side(self.left), self.symmetric)
+            return dataclasses.replace(self, kernel=kernel, diagonal=kernel.diag_side(self.left))
 
     def entry_rounding(self) -> float:
         """e with |computed_ij - exact_ij| <= e sqrt(K_ii K'_jj), as the kernel states it."""
@@ -153,6 +173,7 @@ def prepare(
     full: bool = False,
     wanted: str = "this Gram",
     later: bool = False,
+    mesh: Mesh | None = None,
 ) -> Sides:
     """Check and prepare the examples of a Gram matrix; with `full`, of a kernel between all outputs, too.
 
@@ -170,7 +191,7 @@ def prepare(
     right = left if symmetric else kernel.prepare(x2, lengths2)
     if not symmetric:
         kernel.check_pair(left, right)
-    pair = Sides(kernel, left, right, jnp.zeros(()), symmetric)
+    pair = Sides(kernel, left, right, jnp.zeros(()), symmetric, mesh=mesh)
     if later and symmetric and kernel.sampled:
         return pair
     return completed(pair, kernel.diag_side(left), (x, x2), (lengths, lengths2), full=full, wanted=wanted)
@@ -196,6 +217,8 @@ def completed(
     span.check(pair.kernel, x[0], lengths[0], diagonal.dtype, each)
     if not pair.symmetric:
         span.check(pair.kernel, x[1], lengths[1], diagonal.dtype, None)
+    if pair.mesh is not None:
+        diagonal = _meshes.at_first(diagonal, pair.mesh)
     return dataclasses.replace(pair, diagonal=diagonal, outputs=values.shape[1] if square else None)
 
 
@@ -219,6 +242,40 @@ def on_host(kernel: AnyKernel, x: Inputs, x2: Inputs | None, lengths: Lengths, l
 
 def _listed(devices: set[Any]) -> str:
     return ", ".join(sorted(map(str, devices)))
+
+
+def devices(mesh: object, workers: int | None, x: Inputs, x2: Inputs | None) -> Mesh | None:
+    """The mesh that was asked for, as one of one axis; None where none was.
+
+    Raises:
+        ValueError: no mesh of this process, `workers` beside it, or inputs that were put on other devices.
+    """
+    if mesh is None:
+        return None
+    flat = _meshes.flat(mesh)
+    if workers is not None:
+        raise ValueError(f"workers are threads of one device; got workers={workers} and a mesh. Pass one of the two.")
+    own = set(flat.devices.flat)
+    for name, value in (("x", x), ("x2", x2)):
+        leaves = [leaf for leaf in jax.tree.leaves(value) if isinstance(leaf, jax.Array) and leaf.committed]
+        if others := {device for leaf in leaves for device in leaf.devices()} - own:
+            raise ValueError(
+                f"{name} must lie on devices of mesh, or be a NumPy array; got {name} on {_listed(others)} and a mesh "
+                f"of {_listed(own)}. Pass numpy.asarray({name})."
+            )
+    return flat
+
+
+def shared(kernel: Any, mesh: Mesh | None) -> Any:
+    """A kernel that keeps to the memory it was allowed where the devices of a mesh all work in that of the host."""
+    return (
+        kernel.beside(mesh.size) if mesh is not None and _meshes.is_cpu(mesh) and isinstance(kernel, Kernel) else kernel
+    )
+
+
+def at_home(mesh: Mesh | None, inputs: Any) -> Any:
+    """A `with` under which examples are prepared: on the first device of the mesh, or on the host if they fill that."""
+    return contextlib.nullcontext() if mesh is None else _meshes.at(panels.home(mesh, inputs))
 
 
 def sizes(tile: object, workers: object) -> tuple[int | None, int | None]:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _devices
+from ntkseq import _devices, _vectors
 from ntkseq._types import AnyArray, AnyKernel, PyTree
 from ntkseq.grams import tiles
 
@@ -38,10 +38,7 @@ def run(task: tiles.Task, V: np.ndarray, workers: int, tick: Callable[[int], Any
     """The matrix times V (m, k), summed in float64 in an order that does not depend on timing."""
     size, (n, m) = task.plan.size, task.shape
     on_cpu = _devices.on_cpu(task.diagonal)
-    wide = max(1, (STRIP_ENTRIES if on_cpu else DEVICE_ENTRIES) // size**2)
-    batch = min(task.plan.batch, wide)
-    columns = -(-m // size)
-    wide = min(max(batch, wide // batch * batch), -(-columns // batch) * batch)
+    batch, wide, columns = widths(task, on_cpu)
     padded = np.zeros(((columns + wide) * size, V.shape[1]))
     padded[:m] = V
     strips = [(i, j) for i in range(-(-n // size)) for j in range(i if task.symmetric else 0, columns, wide)]
@@ -54,11 +51,13 @@ def run(task: tiles.Task, V: np.ndarray, workers: int, tick: Callable[[int], Any
             there = slice(j * size, (j + wide) * size)
             with jax.enable_x64(x64):
                 pairs = np.minimum(np.arange(j, j + wide), columns - 1).astype(np.int32)
-                strip = _strip(task.kernel, task.left, task.right, np.int32(i), pairs, size, batch)
+                strip = (strip_of if on_cpu else strip_of.plain)(
+                    task.kernel, task.left, task.right, np.int32(i), pairs, size, batch
+                )
                 if task.symmetric and i == j:
-                    strip = _mirrored(strip, _rows(task.diagonal, np.int32(i), size), size)
+                    strip = mirrored(strip, diagonal_rows(task.diagonal, np.int32(i), size), size)
             with jax.enable_x64(True):
-                top, low, sums = _products(
+                top, low, sums = products(
                     strip,
                     padded[there],
                     padded[here] if task.symmetric else None,
@@ -81,8 +80,15 @@ def run(task: tiles.Task, V: np.ndarray, workers: int, tick: Callable[[int], Any
     return Swept(sum(part.product for part in parts), sum(part.squares for part in parts))  # pyright: ignore
 
 
-@partial(jax.jit, static_argnames=("size", "batch"))
-def _strip(
+def widths(task: tiles.Task, on_cpu: bool) -> tuple[int, int, int]:
+    """Tiles of a strip that are computed at once, tiles of a strip, and column blocks of the matrix."""
+    size, columns = task.plan.size, -(-task.shape[1] // task.plan.size)
+    wide = max(1, (STRIP_ENTRIES if on_cpu else DEVICE_ENTRIES) // size**2)
+    batch = min(task.plan.batch, wide)
+    return batch, min(max(batch, wide // batch * batch), -(-columns // batch) * batch), columns
+
+
+def tiles_beside(
     kernel: AnyKernel, left: PyTree, right: PyTree, i: jax.Array, js: jax.Array, size: int, batch: int
 ) -> jax.Array:
     """The tiles (i, j) for all j side by side: (size, count size). Beyond the end the last example is repeated."""
@@ -100,13 +106,18 @@ def _strip(
     return jnp.moveaxis(blocks, 2, 0).reshape(size, -1)
 
 
+strip_of = _vectors.Wide(tiles_beside, static_argnums=(5, 6))
+"""`tiles_beside`, compiled: for a CPU; `strip_of.plain` for an accelerator."""
+
+
 @partial(jax.jit, static_argnames="size")
-def _rows(diagonal: jax.Array, i: jax.Array, size: int) -> jax.Array:
+def diagonal_rows(diagonal: jax.Array, i: jax.Array, size: int) -> jax.Array:
+    """The exact diagonal of a row block, its last entry repeated beyond the end."""
     return diagonal[jnp.minimum(i * size + jnp.arange(size, dtype=jnp.int32), diagonal.shape[0] - 1)]
 
 
 @partial(jax.jit, static_argnames="size")
-def _mirrored(strip: jax.Array, diagonal: jax.Array, size: int) -> jax.Array:
+def mirrored(strip: jax.Array, diagonal: jax.Array, size: int) -> jax.Array:
     """The first tile with its upper half on both sides, and the exact diagonal, as `gram` holds it."""
     first = strip[:, :size]
     first = jnp.triu(first, 1) + jnp.triu(first, 1).T + jnp.diag(diagonal)
@@ -114,7 +125,7 @@ def _mirrored(strip: jax.Array, diagonal: jax.Array, size: int) -> jax.Array:
 
 
 @jax.jit
-def _products(
+def products(
     strip: AnyArray, there: AnyArray, here: AnyArray | None, n: AnyArray, m: AnyArray, own: AnyArray
 ) -> tuple[Any, Any, Any]:
     """Strip times `there`; strip^T times `here`, without the first `own` columns, and the sum of squares."""

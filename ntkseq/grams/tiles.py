@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkseq import _devices, _vectors
 from ntkseq._types import AnyArray, AnyKernel, PyTree
 
 _TILE_ENTRIES = 1 << 16  # state entries of a tile on a CPU: 256 KiB per float32 array stays in the second-level cache
 _BATCH_ENTRIES = 1 << 14  # of a batch of tiles, where a tile holds fewer: more are no faster, and each gathers its rows
+_LEAST_ROWS = 32  # of a tile that is made smaller for many devices: what depends on one input is made for each tile
 _DEVICE_ENTRIES = 1 << 24  # on an accelerator: enough parallel work to hide the launch of one step
 
 
@@ -72,10 +73,25 @@ def indices(n: int, m: int, size: int, symmetric: bool) -> np.ndarray:
     return np.stack([i, j], axis=1).astype(np.int32)
 
 
-def even(rows: int | None, n: int, m: int) -> int | None:
-    """No more rows of a tile than that, so that the tiles of an n x m Gram are full: 2400 of 4096 for 4800."""
+def even(rows: int | None, n: int, m: int, symmetric: bool = True, devices: int = 1) -> int | None:
+    """No more rows of a tile than that, so that the tiles of an n x m Gram are full: 2400 of 4096 for 4800.
+
+    For several devices so few that there are four tiles for each, but no fewer than `_LEAST_ROWS`.
+    """
+    if rows is None:
+        return None
     largest = max(n, m)
-    return None if rows is None else -(-largest // -(-largest // rows))
+    blocks = -(-largest // rows)
+    while devices > 1 and _count(n, m, -(-largest // blocks), symmetric) < 4 * devices:
+        if -(-largest // (blocks + 1)) < _LEAST_ROWS:
+            break
+        blocks += 1
+    return -(-largest // blocks)
+
+
+def _count(n: int, m: int, size: int, symmetric: bool) -> int:
+    rows, columns = -(-n // size), -(-m // size)
+    return rows * (rows + 1) // 2 if symmetric else rows * columns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,11 +108,11 @@ class Task:
 
     def compute(self, pairs: np.ndarray) -> jax.Array:
         """The tiles (batch, size, size) at the block index pairs (batch, 2)."""
-        return compute(self.kernel, self.left, self.right, pairs, self.plan.size)
+        program = compute if _devices.on_cpu(self.diagonal) else compute.plain
+        return program(self.kernel, self.left, self.right, pairs, self.plan.size)
 
 
-@partial(jax.jit, static_argnums=4)
-def compute(kernel: AnyKernel, left: AnyArray, right: AnyArray, pairs: jax.Array, size: int) -> jax.Array:
+def tiles_of_pairs(kernel: AnyKernel, left: AnyArray, right: AnyArray, pairs: jax.Array, size: int) -> jax.Array:
     """The tiles (batch, size, size) at block index pairs (batch, 2); beyond the end, the last example is repeated."""
 
     def rows(side: PyTree, block: jax.Array) -> Any:
@@ -104,3 +120,7 @@ def compute(kernel: AnyKernel, left: AnyArray, right: AnyArray, pairs: jax.Array
         return jax.tree.map(lambda leaf: leaf[jnp.minimum(index, leaf.shape[0] - 1)], side)
 
     return jax.vmap(kernel.tile)(rows(left, pairs[:, 0]), rows(right, pairs[:, 1]))
+
+
+compute = _vectors.Wide(tiles_of_pairs, static_argnums=4)
+"""`tiles_of_pairs`, compiled: for a CPU; `compute.plain` for an accelerator."""

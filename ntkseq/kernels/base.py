@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkseq import _checks
+from ntkseq._layers import for_depth
 from ntkseq._struct import replace, struct
 from ntkseq._types import Inputs, Lengths, Number
 from ntkseq.kernels import span, unstated
@@ -116,6 +117,10 @@ class Kernel(abc.ABC):
         """Steps of work per entry: what a progress bar and a benchmark count."""
         return 1
 
+    def beside(self: Own, count: int) -> Own:
+        """The kernel for `count` devices that work in one memory: each may use its part of what the caller allowed."""
+        return self
+
     def __call__(
         self, x1: Inputs, x2: Inputs | None = None, *, lengths: Lengths = None, lengths2: Lengths = None
     ) -> Float[Array, "n m ..."]:
@@ -152,7 +157,7 @@ class Kernel(abc.ABC):
 
     def with_(self: Own, **changes: Any) -> Own:
         """A copy with some arguments changed."""
-        return replace(self, **changes)
+        return replace(self, **for_depth(self, changes))
 
     def _check_limit(self) -> None:
         """Raise where no network has this kernel as the limit of its NTK, for `finite` of the kernels that have one."""
@@ -261,6 +266,9 @@ class Sum(Kernel):
         rows = [self.first.tile_rows(side[0]), self.second.tile_rows(side[1])]
         return min((one for one in rows if one is not None), default=None)
 
+    def beside(self, count: int) -> Sum:
+        return Sum(self.first.beside(count), self.second.beside(count))
+
 
 def _kernel(name: str, value: object) -> None:
     if not isinstance(value, Kernel):
@@ -326,3 +334,6 @@ class Scaled(Kernel):
 
     def tile_rows(self, side: Side) -> int | None:
         return self.kernel.tile_rows(side)
+
+    def beside(self, count: int) -> Scaled:
+        return Scaled(self.kernel.beside(count), self.factor)

@@ -9,14 +9,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
-from ntkseq._layers import check_letters, scalar
+from ntkseq._layers import check_letters, factor, scalar
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import AnyModel, DType, Inputs, Lengths
 from ntkseq.kernels import leaky_pairs as pairs
 from ntkseq.kernels import rounding, scans
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.layers import all_finite
-from ntkseq.models.leaky import factor
 
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r")
 

@@ -293,6 +293,9 @@ class Meta(Kernel):
     def entries_per_pair(self, side: Side) -> int:
         return self.base.entries_per_pair(flat(side["points"])) * side["weights"].shape[1] ** 2
 
+    def beside(self, count: int) -> Meta:
+        return self.with_(base=self.base.beside(count))
+
     def steps(self, side: Side) -> int:
         return self.base.steps(flat(side["points"])) * side["weights"].shape[1] ** 2
 

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from ntkseq import blocks, cells
 from ntkseq._precision import safe_sqrt
 from ntkseq.cells import Elman
-from ntkseq.kernels import diagonal, tokens
+from ntkseq.kernels import diagonal, leaky_cell, tokens
 from ntkseq.kernels.layers import shift
 from ntkseq.kernels.tokens import Context, Entry, Features, How, Own, Pair, Rule
 from ntkseq.kernels.tokenwise import activation_pair, behind
@@ -203,6 +203,7 @@ def _one_way(cell: cells.Cell, left: Entry, right: Entry, pair: Pair, how: How) 
     return jax.tree.map(turned, rule(cell, without(left), without(right), jax.tree.map(turned, pair), how))
 
 
-CELLS: dict[type, CellRule] = {Elman: CellRule(_alone, _states)} | {
-    cell: CellRule(diagonal.alone, diagonal.pair, diagonal.pooled) for cell in diagonal.LAWS
-}
+CELLS: dict[type, CellRule] = {
+    Elman: CellRule(_alone, _states),
+    cells.Leaky: CellRule(leaky_cell.alone, leaky_cell.pair),
+} | {cell: CellRule(diagonal.alone, diagonal.pair, diagonal.pooled) for cell in diagonal.LAWS}

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
-from ntkseq._layers import check_letters
+from ntkseq._layers import check_letters, factor
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import ArrayLike, Number, PyTree
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
@@ -85,14 +85,6 @@ class LeakyRecurrent(Model):
         x, length = _checks.sequence("x", x, length)
         self._check_params(params, x)
         return _forward(self, params, x, length)
-
-
-def factor(name: str, value: object) -> None:
-    """Check a factor of the state: finite and >= 0; does nothing under a trace."""
-    if value is None or isinstance(value, (str, bytes, complex)):
-        raise ValueError(f"{name} must be a number >= 0, a factor of the state; got {_checks.shown(value)}.")
-    if _checks.is_concrete(value):
-        _checks.nonnegative(name, value)
 
 
 @jax.jit

@@ -32,8 +32,8 @@ class CellRule(NamedTuple):
 def shapes(block: blocks.Recurrent, fan_in: int, width: int) -> Params:
     """Parameters of a layer with `width` units, and with both directions such a tree for each.
 
-    Of an `Elman` {"W", "U", "b"}; of an `LRU` {"nu", "theta", "gamma", "B", "C"} and of an `S4D` {"log_dt", "log_re",
-    "im", "C", "D"}, real and imaginary parts at the end.
+    Of an `Elman` or a `Leaky` {"W", "U", "b"}; of an `LRU` {"nu", "theta", "gamma", "B", "C"} and of an `S4D`
+    {"log_dt", "log_re", "im", "C", "D"}, real and imaginary parts at the end.
     """
     rule = CELLS[type(block.cell)]
     if block.direction == "both":
@@ -75,18 +75,19 @@ def _held(raw: Params, train: str, letters: dict[str, str]) -> Params:
 # ------------------------------------------------------------------------------------------------------------ Elman
 
 
-def _elman_shapes(cell: cells.Elman, n: int, m: int) -> Params:
+def _elman_shapes(cell: cells.Elman | cells.Leaky, n: int, m: int) -> Params:
     return {"W": Shape(n, n), "U": Shape(n, m), "b": Shape(n)}
 
 
-def _elman(cell: cells.Elman, raw: Params, x: Array) -> Float[Array, "t n"]:
+def _elman(cell: cells.Elman | cells.Leaky, raw: Params, x: Array) -> Float[Array, "t n"]:
     p = held(raw, cell.train)
     n = p["W"].shape[0]
     W = cell.sigma_w * max(n, 1) ** -0.5 * p["W"]  # with one unit in all, the other direction has none
     drive = cell.sigma_u * x.shape[1] ** -0.5 * product(x, p["U"].T) + cell.sigma_b * p["b"][None, :]
 
     def step(h: Array, now: Array) -> tuple[Array, Array]:
-        h = cell.activation(product(W, h) + now)
+        image = cell.activation(product(W, h) + now)
+        h = cell.keep * h + cell.gate * image if isinstance(cell, cells.Leaky) else image
         return h, h
 
     return jax.lax.scan(step, jnp.zeros((n,), x.dtype), drive)[1]
@@ -176,6 +177,7 @@ def _s4d(cell: cells.S4D, raw: Params, x: Array) -> Float[Array, "t n"]:
 
 CELLS: dict[type, CellRule] = {
     cells.Elman: CellRule(_elman_shapes, lambda cell, raw: raw, _elman),
+    cells.Leaky: CellRule(_elman_shapes, lambda cell, raw: raw, _elman),
     cells.LRU: CellRule(_lru_shapes, _lru_started, _lru),
     cells.S4D: CellRule(_s4d_shapes, _s4d_started, _s4d),
 }

@@ -15,7 +15,17 @@ from ntkseq.training.tables import ProbeTable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["alignment", "attention", "drift", "leading_eigenvalues", "losses", "min_eigenvalue", "ranks", "rotation"]
+__all__ = [
+    "alignment",
+    "attention",
+    "certificate",
+    "drift",
+    "leading_eigenvalues",
+    "losses",
+    "min_eigenvalue",
+    "ranks",
+    "rotation",
+]
 
 Histories: TypeAlias = History | Mapping[str, History]
 """One history, or several to be overlaid, by the label that the legend shows."""
@@ -236,6 +246,34 @@ def attention(history: History, ax: Axes | None = None, *, table: str = "attenti
             label=f"layer {layer + 1}",
         )  # fmt: skip
     return steps_axis(ax, found.steps, f"{kind} rank of attention")
+
+
+def certificate(histories: Histories, ax: Axes | None = None, *, table: str = "certificate") -> Axes:
+    """Certified bounds of the network (solid) and of its linearisation (dashed); thin, the errors that were counted.
+
+    A step at which something objects to the second has no point there.
+
+    Args:
+        histories: with tables of a `bounds.CertificateProbe`.
+        ax: where to draw.
+        table: its name.
+    """
+    ax, all_steps, several = axes(ax), [], isinstance(histories, Mapping)
+    names = ("network", "linearised")
+    for i, (label, history) in enumerate(_each(histories)):
+        columns = [f"{name}{end}" for name in names for end in ("", "_error")]
+        found = _table(history, table, *columns, "certified")
+        for j, name in enumerate(names):
+            stands = np.ones(len(found.steps), bool) if j == 0 else found["certified"].astype(bool)
+            shown, colour = (label if j == 0 else None) if several else f"{name}, at most", _colour(i if several else j)
+            upper = np.where(stands, found[name], np.nan)
+            ax.plot(found.steps, upper, lw=1.8, marker=".", ms=5, label=shown, color=colour, ls=DASHES[j])
+            ax.plot(found.steps, found[f"{name}_error"], lw=0.8, alpha=0.7, color=colour, ls=DASHES[j])
+        all_steps.append(found.steps)
+    if several:
+        _key(ax, names)
+    ax.set_ylim(0.0, 1.02)
+    return steps_axis(ax, np.concatenate(all_steps), "error, at most")
 
 
 def _key(ax: Axes, names: tuple[str, ...]) -> None:

@@ -20,6 +20,7 @@ from ntkseq.training import ProbeTable as Rows
 NEEDED = {
     "kernel": ("min_eigenvalue", "min_eigenvalue_lower", "min_eigenvalue_upper", "resolved", "top", "top_error"),
     "movement": ("relative",),
+    "certificate": ("network", "network_error", "linearised", "linearised_error", "certified"),
 }
 """Columns that a table must have to be drawn as what its probe says it is."""
 MOST_POINTS = 1000  # of a curve that is drawn as lines; more of them make a page of megabytes
@@ -163,6 +164,12 @@ def _attention(history: History, name: str) -> Section:
     return Section(_heading("Attention", name), figures=_given(figures))
 
 
+def _certificate(history: History, name: str) -> Section:
+    words = "Certified bounds, all valid at once; thin: errors on the examples that training does not see."
+    figure = _Drawing(history, name)("certificate", words, True)
+    return dataclasses.replace(_other(history, name), heading=_heading("Certificate", name), figures=_given([figure]))
+
+
 def _other(history: History, name: str) -> Section:
     """The numbers of any table."""
     table = history[name]
@@ -176,6 +183,7 @@ _SECTIONS: Mapping[str, Callable[[History, str], Section]] = {
     "kernel": _kernel,
     "loss": _loss,
     "attention": _attention,
+    "certificate": _certificate,
 }
 
 
@@ -210,7 +218,9 @@ def _check(name: str, kind: str, table: Rows) -> None:
     if missing:
         raise ValueError(f"table {name!r} says it is of kind {kind!r}, but has no column {missing[0]!r}.")
     for column, values in table.columns.items():
-        flat = kind in ("loss", "movement") or (kind == "kernel" and column not in ("top", "top_error", "outputs"))
+        flat = kind in ("loss", "movement", "certificate") or (
+            kind == "kernel" and column not in ("top", "top_error", "outputs")
+        )
         wanted = 1 if flat else 2 if column in ("top", "top_error") else values.ndim
         if values.ndim != wanted or values.dtype.kind not in "bf":
             raise ValueError(

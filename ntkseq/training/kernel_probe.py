@@ -123,7 +123,7 @@ class KernelProbe(Probe):
         """The empirical kernel at these parameters."""
         if state is None:
             return NTK(self.f, params, outputs=self.outputs, trainable=self.trainable)
-        trainable = partial(_chosen, self.trainable)
+        trainable = partial(chosen, self.trainable)
         return NTK(Joint(self.f), (params, state), outputs=self.outputs, trainable=trainable)
 
     def measure(self, params: PyTree, start: PyTree, state: PyTree = None) -> dict[str, Array]:
@@ -267,7 +267,7 @@ class Joint:
         return takes_length(self.f, before + 1)
 
 
-def _chosen(trainable: Trainable, path: str) -> bool:
+def chosen(trainable: Trainable, path: str) -> bool:
     """Whether a leaf of (params, state) is trained: those of the state never are."""
     return path.startswith("[0]") and selected(trainable, path.removeprefix("[0]") or "params")
 

@@ -121,11 +121,11 @@ def test_softmax_moves_at_most_as_far_as_its_scores():
 
 @pytest.mark.parametrize("read", few(["mean", "last"]))
 def test_two_heads_differ_by_no_more_than_their_weights_allow(read: str):
-    """(attention.2) in 2,000 random pairs of heads, near and far."""
+    """(attention.2) in 2,000 random pairs of heads, near and far; of 27 shapes, as each is compiled."""
     generator = rng(5)
     ratios = []
     for _ in range(2000):
-        d, k, t = (int(n) for n in generator.integers(1, 6, size=3))
+        d, k, t = (int(n) for n in generator.choice([1, 2, 5], size=3))
         x = generator.normal(size=(1, t, d)) * 10 ** generator.uniform(-1, 0.7)
         X = float(np.sqrt(np.max(np.sum(x**2, axis=2))))
         parts = generator.normal(size=k), generator.normal(size=(d, k)), generator.normal(size=(d, d))

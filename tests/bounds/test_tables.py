@@ -137,3 +137,12 @@ def test_what_makes_no_sense_is_refused(changes, message):
     given = {"K": K, "y": Y, **changes}
     with pytest.raises(ValueError, match=message):
         bounds.table(given.pop("K"), given.pop("y"), **given)
+
+
+def test_the_matrix_is_decomposed_once_for_all_rows(monkeypatch: pytest.MonkeyPatch):
+    sizes, own = [], np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda A, *rest: sizes.append(len(A)) or own(A, *rest))
+    x = np.random.default_rng(0).standard_normal((50, 4))
+    made = bounds.table(x @ x.T, np.where(x[:, 0] > 0, 1.0, -1.0), reg=0.1)
+    assert sizes.count(50) == 1 and len(made.rows) == 10
+    assert len(sizes) == len(set(sizes)) == 5  # and so is each part of it that a prior learns on

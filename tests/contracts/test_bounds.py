@@ -23,7 +23,7 @@ from ntkseq.activations import LeakyRelu
 from ntkseq.bounds import AttentionHead, Bound
 from ntkseq.concepts import series
 from ntkseq.norms import Tokens
-from tests.bounds import risk_worlds, worlds
+from tests.bounds import linearised_worlds, risk_worlds, worlds
 
 Draw = tuple[Bound, float]  # the bound, and the truth of its quantity
 RNN = kernels.Recurrent.preset("allen-zhu-li")
@@ -97,6 +97,12 @@ def coin_of_networks() -> Draw:
     )  # fmt: skip
     flipped = 0.5 * math.erfc(3 / math.sqrt(2 * 9 / (n + 9)))  # of N(3, s/(n + s)): J'J = n
     return said, WRONG + (1 - 2 * WRONG) * flipped
+
+
+def coin_of_gradients() -> Draw:
+    """One gradient for all examples: the process is one number, nearly surely of the sign of most coins."""
+    x = np.ones((len(COIN), 1))
+    return bounds.linearised_network(lambda w, x: w * x, np.zeros(1), x, COIN, seen=()), WRONG
 
 
 def fair(bound: Callable[..., Bound]) -> Draw:
@@ -272,6 +278,10 @@ ROWS = {
     ),
     "meta_kernel": Row(
         partial(played, worlds.meta_kernel), coin_of_tasks, 1.6, lambda: bounds.meta_kernel(TWO, SIGNS[:, None])
+    ),
+    "linearised_network": Row(
+        partial(played, linearised_worlds.linearised), coin_of_gradients, 1.7,
+        lambda: bounds.linearised_network(lambda w, x: w * x, np.zeros(1), np.zeros((2, 1)), SIGNS, seen=()),
     ),
     "network": Row(
         partial(played, worlds.network), coin_of_networks, 1.7,

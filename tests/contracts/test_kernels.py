@@ -14,7 +14,7 @@ import pytest
 from ntkseq import activations, blocks
 from ntkseq._struct import struct
 from ntkseq.blocks import Linear
-from ntkseq.cells import GRU, LRU, LSTM, S4D, Elman
+from ntkseq.cells import GRU, LRU, LSTM, S4D, Elman, Leaky
 from ntkseq.empirical import NTK, Cheapest, Jacobian, Method, Products, Sketch
 from ntkseq.empirical.versions import cast
 from ntkseq.kernels import (
@@ -146,6 +146,9 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
     "recurrent block, both directions, attention": (
         lambda: Serial(blocks.Recurrent(Elman(sigma_w=1.3, sigma_b=0.1), "both"), blocks.Attention(0.5)), tokens,
     ),
+    "leaky block, both directions, attention": (
+        lambda: Serial(blocks.Recurrent(Leaky("relu", 0.6, 0.7, 1.3), "both"), blocks.Attention(0.5)), tokens,
+    ),
     "linear recurrent unit, both directions": (
         lambda: Serial(blocks.Recurrent(LRU(0.3, 0.95, 2.0), "both"), Linear(1.4)), tokens,
     ),
@@ -208,7 +211,10 @@ def test_the_matrix_is_symmetric(name) -> None:
     K = square(name, "float32")
     # sums over the tokens of both sequences are taken in another order when they change places
     units = 8 if TABLE[name][1] is tokens else 2
-    assert over_root(K - K.T, K) <= units * np.finfo(np.float32).eps
+    most = units * np.finfo(np.float32).eps
+    if name.startswith("leaky block"):  # a subtraction tells near-duplicates apart, and relu takes its root
+        most = rounding(name) / 50
+    assert over_root(K - K.T, K) <= most
 
 
 @every

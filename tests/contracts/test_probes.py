@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkseq import models, training
+from ntkseq import bounds, models, training
 from ntkseq.blocks import Attention, Linear
 from ntkseq.training import History, Probe
 
@@ -20,6 +20,11 @@ LENGTHS = jnp.array([5, 3, 1, 5, 4, 2])
 NET = models.Serial(Linear(), Attention(scaling="root"), "relu", width=8, heads=2)
 PARAMS = NET.init(jax.random.key(1), X[0])
 
+
+def OUTPUT(params: Any, x: Any) -> jax.Array:
+    return NET.apply(params, x)[:1]
+
+
 PROBES = {
     "kernel": training.KernelProbe(NET.apply, X, y=Y, every=4, k=3),
     "kernel of ragged sequences": training.KernelProbe(NET.apply, X, lengths=LENGTHS, every=4, k=3),
@@ -27,6 +32,7 @@ PROBES = {
     "attention of ragged sequences": training.AttentionRankProbe(NET.attention_weights, X, lengths=LENGTHS, every=4),
     "loss": training.LossProbe(NET.apply, {"train": (X[:4], Y[:4]), "test": (X[4:], Y[4:])}, every=4),
     "loss of ragged sequences": training.LossProbe(NET.apply, {"train": (X, Y, LENGTHS)}, every=4),
+    "certificate": bounds.CertificateProbe(OUTPUT, X, Y, every=(4, 8), seen=(0, 1)),
     "movement": training.MovementProbe(every=4),
 }
 each = pytest.mark.parametrize("probe", [pytest.param(probe, id=name) for name, probe in PROBES.items()])

@@ -107,7 +107,9 @@ def test_an_exact_matrix_that_is_no_kernel_does_not_lend_its_diagonal():
 
 def test_what_leaves_the_range_of_the_dtype_is_not_given_a_rounding():
     K, exact, _ = both()
-    assert not isinstance(K * 1e300, grams.Gram) and not isinstance(K / 0, grams.Gram)
+    with np.errstate(over="ignore"):  # JAX casts the number with NumPy, which may say so
+        assert not isinstance(K * 1e300, grams.Gram)
+    assert not isinstance(K / 0, grams.Gram)
     assert not isinstance(K * 3e38, grams.Gram)  # some entries overflow
     low = K * 1.2e-38
     error = np.asarray(low.array, np.float64) - 1.2e-38 * exact

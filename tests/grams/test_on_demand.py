@@ -100,9 +100,9 @@ def test_the_same_product_twice_is_the_same_to_the_last_bit_and_compiles_nothing
     L = ntkseq.lazy(KERNEL, inputs(), tile=4, workers=3)
     V = np.random.default_rng(0).standard_normal((37, 2))
     first = L.times(V)
-    compiled = sweep._strip._cache_size(), sweep._products._cache_size()
+    compiled = sweep.strip_of.wide._cache_size(), sweep.products._cache_size()  # pyright: ignore
     np.testing.assert_array_equal(L.times(V), first)
-    assert (sweep._strip._cache_size(), sweep._products._cache_size()) == compiled
+    assert (sweep.strip_of.wide._cache_size(), sweep.products._cache_size()) == compiled  # pyright: ignore
 
 
 def test_a_large_lazy_gram_becomes_an_array_only_on_request(monkeypatch):

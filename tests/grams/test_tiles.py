@@ -31,6 +31,15 @@ def test_tiles_shrink_with_what_a_pair_holds():
     assert small.size**2 * 512 * small.batch <= 1 << 16
 
 
+@pytest.mark.parametrize(("n", "m", "symmetric"), [(4800, 4800, True), (500, 500, True), (300, 900, False)])
+@pytest.mark.parametrize("devices", [2, 8])
+def test_a_kernel_that_prefers_large_tiles_gets_four_for_each_device(n, m, symmetric, devices):
+    alone, size = (tiles.even(4096, n, m, symmetric, count) for count in (1, devices))
+    plan = tiles.plan(n, m, symmetric=symmetric, entries=1, on_cpu=True, size=size)
+    assert len(plan.pairs) >= 4 * devices and 32 <= size <= alone
+    assert tiles.even(4096, 40, 40, True, devices) >= 32 and tiles.even(None, n, m, symmetric, devices) is None
+
+
 def test_the_last_block_is_filled_with_the_last_example():
     kernel = kernels.Dense(sigma_w=1.3)
     x = jax.random.normal(jax.random.key(0), (5, 3))

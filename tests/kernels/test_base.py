@@ -117,6 +117,15 @@ def test_a_copy_has_what_was_changed_and_is_checked() -> None:
         Dense().with_(depth=0)
 
 
+def test_a_copy_of_another_depth_trains_in_every_layer_what_all_layers_trained() -> None:
+    assert Recurrent().with_(depth=3).train == Recurrent(depth=3).train
+    assert Recurrent(depth=2, train="Wb").with_(depth=1).train == ("Wb",)
+    assert Recurrent(depth=2, train=("W", "WR")).with_(depth=3).train == ("WR",) * 3
+    assert Recurrent().with_(depth=2, train=("W", "U")).train == ("W", "U")
+    with pytest.raises(ValueError, match="train must be"):
+        Recurrent(depth=2, train=("W", "UR")).with_(depth=3)
+
+
 @pytest.mark.parametrize(
     "kernel",
     [

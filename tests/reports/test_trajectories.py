@@ -169,6 +169,19 @@ def test_a_run_that_blew_up_is_drawn_as_far_as_it_has_numbers(draw, tmp_path):
     draw(dataclasses.replace(RUN, tables=lost)).figure.savefig(tmp_path / "a.svg")
 
 
+def test_a_certificate_has_no_point_where_something_objects_and_shows_what_was_counted(tmp_path):
+    columns = {"network": [0.9, 0.4, 0.2], "network_error": [0.5, 0.2, 0.1]}
+    columns |= {"linearised": [0.3, 0.25, 0.2], "linearised_error": [0.2, 0.1, 0.1], "certified": [True, False, True]}
+    table = ProbeTable(np.array([0, 5, 9]), {name: np.array(column) for name, column in columns.items()})
+    one = dataclasses.replace(RUN, tables={"certificate": table})
+    ax = trajectories.certificate(one)
+    assert line(ax, "network, at most").get_ydata().tolist() == [0.9, 0.4, 0.2]
+    np.testing.assert_array_equal(line(ax, "linearised, at most").get_ydata(), [0.3, np.nan, 0.2])
+    assert [drawn.get_ydata().tolist() for drawn in ax.lines[1::2]] == [[0.5, 0.2, 0.1], [0.2, 0.1, 0.1]]
+    both = trajectories.certificate({"a": one, "b": one})
+    assert {"a", "b", "network", "linearised"} <= {text.get_text() for text in both.get_legend().get_texts()}
+
+
 def test_the_step_axis_shows_0_and_is_logarithmic_only_where_steps_span_much():
     assert trajectories.losses(RUN).get_xscale() == "linear"
     ax = trajectories.losses(TWO["wide"])

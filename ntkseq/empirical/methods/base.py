@@ -77,6 +77,10 @@ class Method(abc.ABC):
 
         return jax.lax.map(one, side)
 
+    def beside(self, count: int) -> Method:
+        """The method for `count` devices that work in one memory: each may use its part of what the caller allowed."""
+        return self
+
     def plan(self, function: Function, x: PyTree) -> Plan:
         """What will be done for these inputs with themselves: the first line of the docstring, unless it is written."""
         return in_words(function, x, repr(self), (type(self).__doc__ or "").split("\n")[0])

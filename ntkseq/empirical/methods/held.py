@@ -90,6 +90,9 @@ class Held(Method):
     def plan(self, function: Function, x: PyTree) -> Plan:
         return leaf_by_leaf(function, x, self.choice(function, x), repr(self), self.why, self.memory)
 
+    def beside(self, count: int) -> Held:
+        return self if self.memory is None else dataclasses.replace(self, memory=max(1, self.memory // count))
+
     def entry_rounding(self, function: Function, side: Side) -> float:
         return measured(function, side.inputs, side.choice, self.examine, side)
 

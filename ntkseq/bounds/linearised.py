@@ -1,0 +1,220 @@
+"""How often does a linearised network err on new examples? Its kernel is exact for its gradients as computed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from ntkseq import _checks
+from ntkseq._bound import Assumption, Bound
+from ntkseq._types import AnyFunction, ArrayLike, Flag, Inputs, Key, Lengths, PyTree, Trainable
+from ntkseq.bounds import network_inputs as given
+from ntkseq.bounds.gibbs import PacBayesConstants, named, prepared, rows_of
+from ntkseq.bounds.processes import LearnedPrior, Prior
+from ntkseq.bounds.search import Search
+from ntkseq.empirical.function import Function, function
+from ntkseq.empirical.gradients import features, products, repeats
+from ntkseq.grams.base import DenseGram
+from ntkseq.grams.digits import in_norm
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LinearisedBound(Bound[PacBayesConstants]):
+    """A `Bound` of the expected loss of a linearised network, and that network.
+
+    Attributes:
+        function: f at the parameters.
+        gradients: J of all examples as computed, (n, p).
+        values: f of all examples as computed, (n,).
+        centred: whether f itself is left out.
+    """
+
+    function: Function | None = None
+    gradients: Any = None
+    values: Any = None
+    centred: bool = False
+
+    def mean(self, x: Inputs, *, lengths: Lengths = None) -> Float[np.ndarray, " q"]:
+        """The mean of the predictor at queries, (q,): f(params, x) + J(x) times the mean change of the weights.
+
+        Args:
+            x: q inputs, as f takes them.
+            lengths: of sequences, (q,).
+        """
+        values, cross, _ = self._at(x, lengths)
+        return values + np.asarray(self.constants.predictor.mean(cross), np.float64)
+
+    def draw(self, x: Inputs, key: Key, *, lengths: Lengths = None) -> Float[np.ndarray, " q"]:
+        """The values at the queries of one linearised network, its weights drawn from the posterior, (q,).
+
+        Args:
+            x: q inputs, as f takes them.
+            key: of the draw.
+            lengths: of sequences, (q,).
+        """
+        key = _checks.prng_key("key", key)
+        values, cross, rows = self._at(x, lengths)
+        return values + self.constants.predictor.draw(cross, products(rows)[0], key)
+
+    def variance(self, x: Inputs, *, lengths: Lengths = None) -> Float[np.ndarray, " q"]:
+        """The variance of a drawn network at queries, (q,).
+
+        Args:
+            x: q inputs, as f takes them.
+            lengths: of sequences, (q,).
+        """
+        _, cross, rows = self._at(x, lengths)
+        own = np.einsum("qp,qp->q", rows, rows, dtype=np.float64)
+        return self.constants.predictor.variance(cross, own)
+
+    def _at(self, x: Inputs, lengths: Lengths) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        assert self.function is not None
+        _outside(x)
+        values, rows = features(self.function, self.function.inputs(x, lengths))
+        return 0.0 * values if self.centred else values, products(rows, self.gradients)[0], rows
+
+
+def linearised_network(
+    f: AnyFunction,
+    params: PyTree,
+    x: Inputs,
+    y: ArrayLike,
+    *,
+    seen: ArrayLike | None,
+    search: Search = Search(),  # noqa: B008 - frozen
+    centred: Flag = False,
+    units: ArrayLike | None = None,
+    lengths: Lengths = None,
+    trainable: Trainable = None,
+    rates: PyTree = None,
+) -> LinearisedBound:
+    """Bound the expected loss of a linearised network, rigorously: PAC-Bayes with the empirical tangent kernel.
+
+        f(params, x) + J(x) v,      J the gradient of f in params,  v from N(0, c I) in the prior
+
+    is a Gaussian process with covariance c J(x)J(x')', the empirical kernel, around f(params, .). It is the bound of
+    `pac_bayes`, the least of a declared `search`, and its terms are the spectrum of J J'.
+
+    The kernel is that of the gradients *as computed*: whatever float arithmetic made of a gradient, it is a feature of
+    the example, and the inner product of features is a kernel. No rounding of a gradient has to be known, only that of
+    the inner products, which is proved. For that, a gradient must depend on its example alone: every example goes
+    through one program by itself, here and in `mean` and `draw`.
+
+    params may have been trained. Rows that they have seen do not pay: they belong to the prior, which learns from them
+    (and takes the size of its kernel from them).
+
+    Args:
+        f: f(params, x) -> (1,) for one example; see `interop.flax.function` and `interop.equinox.function`.
+        params: any pytree of arrays, as drawn at the start, or trained on the examples in `seen` only.
+        x: all examples, (n, ...), or a pytree of arrays with leading axis n.
+        y: labels -1/+1, (n,); numbers for the loss "absolute" or "squared".
+        seen: indices of the examples that params have looked at, directly or through choices that were made with
+            them; () for none. None: nobody knows, and nothing is certified.
+        search: priors, inequalities, loss, delta and predictor. The scale of a `Prior` counts unless `centred`.
+        centred: f itself is left out, and the predictor is J(x) v: for params that were drawn, whose f is noise.
+        units: which rows are of one independent unit, as of `pac_bayes`.
+        lengths: of sequences, (n,), for an f(params, x, length).
+        trainable, rates: which leaves move, and how fast, as of `empirical.NTK`.
+
+    Returns:
+        LinearisedBound: a `Bound` with `mean(x)` and `draw(x, key)`.
+
+    Raises:
+        ValueError: f of several outputs, shapes or options that do not fit, gradients that are not finite or do not
+            fit into memory.
+
+    Reference: maurer2004; the argument and the rounding: pac_bayes.15 and pac_bayes.16.
+
+    Example:
+        >>> import jax
+        >>> from ntkseq import models
+        >>> x = jax.random.normal(jax.random.key(0), (300, 3))
+        >>> net = models.Dense(width=32)
+        >>> params = net.init(jax.random.key(1), x[0])
+        >>> said = linearised_network(net.apply, params, x, jax.numpy.sign(x[:, 0]), seen=(), centred=True)
+        >>> said.certified, said.value < 0.25, said.mean(x[:2]).shape
+        (True, True, (2,))
+    """
+    _checks.kind("search", search, (Search,), "Pass bounds.Search(priors=...).")
+    if len(search.kernels) > 1:
+        raise ValueError(f"search must have one kernel, that of the network; got {list(search.kernels)}.")
+    loss, centred = named(search.loss), _checks.flag("centred", centred)
+    if loss.outputs:
+        raise ValueError("search must have a loss of one output; got 'argmax'. For classes see bounds.network.")
+    _outside(x)
+    made = function(f, params, trainable, rates)
+    inputs = made.inputs(x, lengths)
+    n, outputs = len(jax.tree.leaves(inputs)[0]), made.width(inputs)
+    if outputs > 1:
+        raise ValueError(
+            f"f must have one output; got {outputs}, whose kernels differ. Bound one of them, lambda params, x: "
+            "f(params, x)[:1], or the network itself by bounds.network."
+        )
+    which, paying = rows_of(units, n), given.unseen(seen, n)
+    labels = _checks.labels("y", y, n)
+    if np.isin(which, which[np.setdiff1d(np.arange(n), paying)]).all():
+        raise ValueError(f"seen and units must leave a unit to pay; got {n - len(paying)} rows seen, of every unit.")
+    values, rows = features(made, inputs)
+    K, e = products(rows)
+    size = math.inf if e is None else in_norm(e, float(np.trace(K)))
+    known = prepared(DenseGram(K, size, frobenius=True, entrywise=e), labels, loss)
+    known = dataclasses.replace(known, centre=None if centred else values[:, None])
+    before = np.setdiff1d(np.arange(n), paying)
+    declared = dataclasses.replace(search, priors=tuple(_with(one, before, which) for one in search.priors))
+    best = declared.searched({declared.kernels[0]: known}, which)[0]
+    again = repeats(made, inputs, values, rows)
+    around = "" if centred else "f(params, x) + "
+    assumptions = [one for one in best.assumptions if one.name != "blind prior"]
+    assumptions += [_blind(seen, len(before), best.constants.n), _alone(again)]
+    parts = {one.name: getattr(best, one.name) for one in dataclasses.fields(Bound)}
+    parts |= {
+        "name": f"{best.name}, of a linearised network",
+        "assumptions": tuple(assumptions),
+        "applies_to": f"{around}J(x) v, J the gradients as this program computes them; {best.applies_to}",
+    }
+    return LinearisedBound(**parts, function=made, gradients=rows, values=values, centred=centred)
+
+
+def _outside(x: Inputs) -> None:
+    for leaf in jax.tree.leaves(x):
+        _checks.outside("x", leaf, "")
+
+
+def _with(prior: Prior | LearnedPrior, seen: np.ndarray, units: np.ndarray) -> Prior | LearnedPrior:
+    """The prior after it has learned from the rows that params have seen, and its share of the other units."""
+    if not len(seen):
+        return prior
+    if isinstance(prior, Prior):
+        return LearnedPrior(examples=seen, scale=prior.scale)
+    if prior.examples is not None:
+        return dataclasses.replace(prior, examples=np.union1d(seen, prior.examples))
+    rest = np.flatnonzero(~np.isin(units, units[seen]))
+    others = np.unique(units[rest], return_inverse=True)[1]
+    if not len(rest) or not prior.divides(others):  # `split` says so where nothing is left to pay
+        return dataclasses.replace(prior, examples=seen)
+    first, _ = prior.split(others)
+    return dataclasses.replace(prior, examples=np.union1d(seen, rest[first]))
+
+
+def _blind(seen: object, count: int, n: int) -> Assumption:
+    others = f"; they have looked at {count} others" if count else ""
+    return Assumption(
+        "blind prior",
+        f"params, and the prior, have seen neither inputs nor labels of the {n} examples that pay{others}",
+        "unchecked" if seen is None else "declared",
+        "seen=None: nobody knows which examples params have looked at" if seen is None else "",
+    )
+
+
+def _alone(again: str) -> Assumption:
+    return Assumption(
+        "gradients",
+        "the output and the gradient of an example, as computed, depend on that example alone",
+        "unresolved" if again else "declared",
+        again or "one program, one example at a time; some were made again, and came out the same bit for bit",
+    )
