@@ -15,7 +15,7 @@ from ntkseq import _checks, _progress
 from ntkseq._types import AnyKernel, Inputs, Lengths
 from ntkseq.grams import executors, meta, outputs, sampling, sides
 from ntkseq.grams.base import DenseGram
-from ntkseq.grams.stores import building, dealing, filling
+from ntkseq.grams.stores import building, dealing, filling, on_devices
 from ntkseq.grams.stores.stored import StoredGram
 from ntkseq.kernels.base import Kernel
 
@@ -93,7 +93,8 @@ def gram(
             examples that it needs and runs in `workers` threads, one if None. Not between few-shot tasks, or all
             outputs of a network. With `store` the workers write into it, and must see that folder.
         mesh: a `jax.sharding.Mesh`, to whose devices the tiles are dealt evenly; its axes, of either kind, only number
-            them. None: the device of x. Not with `store` or `executor`.
+            them. None: the device of x. With `store` each chunk is written when its tiles are there. Not with
+            `executor`.
 
     Returns:
         A `grams.DenseGram` with the dtype of the data, usable where an array is; with `store` a `grams.StoredGram`.
@@ -105,7 +106,7 @@ def gram(
         ValueError: bad inputs (see `kernel.prepare`), values that overflow the dtype, a kernel with several numbers
             per pair that are no matrix, such as outputs="diagonal", a kernel that cannot be sent to other processes, a
             store of another kernel or other inputs; a mesh of other processes' devices, inputs that lie on devices
-            that it does not have, `workers`, `store` or `executor` beside it, or a kernel between all outputs.
+            that it does not have, `workers` or `executor` beside it, or a kernel between all outputs.
         OSError: the store cannot be written, another process is filling it, or workers of the executor were lost.
 
     Example:
@@ -117,21 +118,22 @@ def gram(
     """
     sides.on_host(kernel, x, x2, lengths, lengths2)
     tile, workers = sides.sizes(tile, workers)
-    if mesh is not None and (store is not None or executor is not None):
-        beside = "store" if store is not None else "executor"
-        raise ValueError(f"mesh deals tiles to the devices of this process, and {beside}= is not served by them yet; "
-                         f"got both. Leave one of them out.")  # fmt: skip
-    fill = filling.fill
+    devices, fill = sides.devices(mesh, workers, x, x2), filling.fill
     if executor is not None:
         _checks.kind("executor", executor, Executor)
+        if mesh is not None:
+            raise ValueError("mesh names devices of this process, executor workers beside it; got both. Pass one.")
         fill = partial(dealing.fill, executor=executor)
-    if store is not None:
+    elif devices is not None:
+        fill = partial(on_devices.fill, mesh=devices)
+    with sides.at_home(devices, (x, x2)):
+        kernel = sides.shared(kernel, devices)
+        if store is None:
+            return _gram(kernel, (x, x2), (lengths, lengths2), tile, workers, progress, devices, executor)
         many = jax.process_count() if executor is None else 1
         given: Any = {"store": store, "tile": tile, "workers": workers, "progress": progress, "fill": fill}
         given["among"] = (jax.process_index(), many) if many > 1 else None
         return building.build(kernel, x, x2, lengths, lengths2, **given)
-    with sides.at_home(mesh := sides.devices(mesh, workers, x, x2), (x, x2)):
-        return _gram(sides.shared(kernel, mesh), (x, x2), (lengths, lengths2), tile, workers, progress, mesh, executor)
 
 
 def _gram(

@@ -65,7 +65,7 @@ def build(
     if record.there(path):
         _check(path, record.read(path), wanted)  # before a place to write is asked for
     if among is not None:
-        fill = functools.partial(sharing.fill, index=among[0], count=among[1])
+        fill = functools.partial(sharing.fill, index=among[0], count=among[1], by=fill)
         if among[0] > 0:
             return _joined(path, wanted, pair, workers, fill)
     try:

@@ -54,12 +54,15 @@ class Layout:
         (n, m), c = self.shape, self.chunk
         return slice(i * c, min((i + 1) * c, n)), slice(j * c, min((j + 1) * c, m))
 
-    def batches(self, i: int, j: int) -> Iterator[np.ndarray]:
-        """The tiles of chunk (i, j), as block index pairs of the whole matrix (batch, 2), the last pair repeated."""
+    def tiles(self, i: int, j: int) -> np.ndarray:
+        """The tiles of chunk (i, j), as block index pairs (k, 2) of the whole matrix."""
         rows, columns = (range(part.start // self.tile, -(-part.stop // self.tile)) for part in self.part(i, j))
         own = self.symmetric and i == j
-        pairs = np.array([(r, c) for r in rows for c in columns if not own or c >= r], np.int32)
-        yield from tiles.Plan(self.tile, self.batch, pairs).batches()
+        return np.array([(r, c) for r in rows for c in columns if not own or c >= r], np.int32)
+
+    def batches(self, i: int, j: int) -> Iterator[np.ndarray]:
+        """`tiles`, so many as one call takes, (batch, 2); the last pair is repeated."""
+        yield from tiles.Plan(self.tile, self.batch, self.tiles(i, j)).batches()
 
 
 def chosen(pair: Sides, tile: int | None, workers: int | None) -> Layout:
@@ -88,6 +91,15 @@ def batch_into(pair: Sides, layout: Layout, i: int, j: int, pairs: np.ndarray, v
     """
     with _precision.setting(pair.x64):
         block = np.asarray(tiles.compute(pair.kernel, pair.left, pair.right, pairs, layout.tile))
+    place(layout, i, j, pairs, block, values)
+
+
+def place(layout: Layout, i: int, j: int, pairs: np.ndarray, block: np.ndarray, values: np.ndarray) -> None:
+    """Put computed tiles `block` (k, tile, tile) of chunk (i, j) where they belong in `values` (chunk, chunk).
+
+    Raises:
+        ValueError: values that overflow the dtype.
+    """
     if not (np.isfinite(block.max()) and np.isfinite(block.min())):
         raise overflow(block.dtype)
     size, (rows, columns) = layout.tile, layout.part(i, j)

@@ -14,17 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from ntkseq.grams import shares
 from ntkseq.grams.sides import Sides
 from ntkseq.grams.stores import claims, filling
 from ntkseq.grams.stores.chunks import Chunks
 
 WAIT = 45
 """Seconds that a process waits for the first one to begin the store."""
-
-
-def share(which: np.ndarray, index: int, count: int) -> np.ndarray:
-    """The chunks of `which` (k, 2) that are those of process `index` of `count`: each belongs to one."""
-    return which[index::count]
+OWN, OTHERS = 32, 8
+"""Chunks of its own share, and of others', that a process computes before it looks again which are missing."""
 
 
 def fill(
@@ -36,21 +34,25 @@ def fill(
     *,
     index: int,
     count: int,
+    by: filling.Fill = filling.fill,
 ) -> None:
     """Compute and write the share of one process, then chunks of the others that are not there yet, until all are.
 
     Args:
         chunks, pair, which, workers, tick: as of `filling.fill`; `tick` counts the chunks of this process.
         index, count: which process, of how many.
+        by: who computes chunks in this process.
 
     Raises:
         ValueError: values that overflow the dtype.
         OSError: a chunk cannot be written.
     """
-    filling.fill(chunks, pair, share(which, index, count), workers, tick)
+    mine = {tuple(one) for one in shares.share(which, index, count).tolist()}
     order = np.random.default_rng(index)  # not the same for all, who would compute the same chunk at the same time
     while len(left := chunks.missing()):
-        filling.fill(chunks, pair, order.permutation(left), workers, tick)
+        own = left[[tuple(one) in mine for one in left.tolist()]]
+        # some at a time, then a look at what others have done meanwhile
+        by(chunks, pair, own[:OWN] if len(own) else order.permutation(left)[:OTHERS], workers, tick)
 
 
 def begun(path: pathlib.Path, there: Callable[[], bool]) -> None:
