@@ -395,7 +395,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "Filling": (studies.Filling, {field.name: getattr(FILLING, field.name) for field in dataclasses.fields(FILLING)}),
     "Status": (studies.Status, dict(path="nothing", verify=False)),
     "studies.filled": (studies.filled, dict(asked=FILLING)),
-    "studies.status": (studies.status, dict(asked=studies.Status("nothing"))),
+    "studies.status": (studies.status, dict(asked=studies.Status(STORE))),
     "studies.run": (studies.run, dict(study=studies.Study("nothing.npz"))),
     "studies.stored": (studies.stored, dict(asked=studies.Stored("nothing.npz"))),
     "text.windows": (text.windows, dict(codes=np.arange(10), t=3)),
