@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from ntkseq import _precision
 from ntkseq.grams import meshes, tiles
 from ntkseq.grams.sides import Sides
+from ntkseq.grams.stores import journal
 from ntkseq.grams.stores import layout as layouts
 from ntkseq.grams.stores.chunks import Chunks
 
@@ -28,7 +29,7 @@ def fill(
     *,
     mesh: Mesh,
 ) -> None:
-    """Compute and write the chunks `which` (k, 2), in this order, by all devices of a mesh.
+    """Compute and write the chunks `which` (k, 2), in this order, by all devices of a mesh; not those that are there.
 
     Args:
         chunks, pair, which, tick: as of `filling.fill`.
@@ -42,7 +43,8 @@ def fill(
     with ThreadPoolExecutor(1, thread_name_prefix="ntkseq-store") as writer, _precision.setting(pair.x64):
         for start in range(0, len(which), _ROUND):
             written: list[Future[None]] = []
-            for i, j, values in _computed(chunks, pair, which[start : start + _ROUND], mesh):
+            some = [one for one in which[start : start + _ROUND].tolist() if not chunks.file(*one).exists()]
+            for i, j, values in _computed(chunks, pair, some, mesh):
                 written.append(writer.submit(_put, chunks, pair, i, j, values, tick))
             for one in written:
                 one.result()
@@ -50,13 +52,16 @@ def fill(
 
 def _put(chunks: Chunks, pair: Sides, i: int, j: int, values: np.ndarray, tick: Callable[[int], Any]) -> None:
     chunks.write(i, j, layouts.finished(pair, chunks.layout, i, j, values))
+    journal.note(chunks.path, i, j)
     tick(1)
 
 
 def _computed(chunks: Chunks, pair: Sides, which: np.ndarray, mesh: Mesh) -> Iterator[tuple[int, int, np.ndarray]]:
     """Chunk after chunk, (i, j, values), as their last tiles come."""
+    if not which:
+        return
     layout = chunks.layout
-    own = [(int(i), int(j), layout.tiles(int(i), int(j))) for i, j in which]
+    own = [(i, j, layout.tiles(i, j)) for i, j in which]
     lacking = {(i, j): len(pairs) for i, j, pairs in own}
     values: dict[tuple[int, int], np.ndarray] = {}
     every = np.concatenate([pairs for _, _, pairs in own])

@@ -21,8 +21,6 @@ from ntkseq.grams.stores.chunks import Chunks
 
 WAIT = 45
 """Seconds that a process waits for the first one to begin the store."""
-OWN, OTHERS = 32, 8
-"""Chunks of its own share, and of others', that a process computes before it looks again which are missing."""
 
 
 def fill(
@@ -47,12 +45,10 @@ def fill(
         ValueError: values that overflow the dtype.
         OSError: a chunk cannot be written.
     """
-    mine = {tuple(one) for one in shares.share(which, index, count).tolist()}
+    by(chunks, pair, shares.share(which, index, count), workers, tick)
     order = np.random.default_rng(index)  # not the same for all, who would compute the same chunk at the same time
     while len(left := chunks.missing()):
-        own = left[[tuple(one) in mine for one in left.tolist()]]
-        # some at a time, then a look at what others have done meanwhile
-        by(chunks, pair, own[:OWN] if len(own) else order.permutation(left)[:OTHERS], workers, tick)
+        by(chunks, pair, order.permutation(left), workers, tick)
 
 
 def begun(path: pathlib.Path, there: Callable[[], bool]) -> None:

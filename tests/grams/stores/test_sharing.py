@@ -9,16 +9,10 @@ import pytest
 
 import ntkseq
 from ntkseq import kernels
-from ntkseq.grams import sides
-from ntkseq.grams.stores import building, journal, record, sharing
-from ntkseq.grams.stores.chunks import Chunks
+from ntkseq.grams.stores import building, journal, sharing
 from tests.executors import free_port, inputs
 
 KERNEL = kernels.Recurrent(sigma_w=1.4, sigma_b=0.2)
-
-
-def chunks_at(path):
-    return Chunks(path, record.read(path).layout)
 
 
 def filled(path, x, processes, count):
@@ -54,24 +48,6 @@ def test_processes_that_share_a_store_extend_and_mend_it(tmp_path):
     assert filled(tmp_path, x, (0, 1), 2) == []
     K = ntkseq.grams.open(tmp_path)
     np.testing.assert_array_equal(np.asarray(K), np.asarray(ntkseq.gram(KERNEL, x, tile=K.tile, workers=1)))
-
-
-def test_what_others_have_done_meanwhile_is_not_computed_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(sharing, "OWN", 1)
-    ntkseq.gram(KERNEL, inputs(300), store=tmp_path)
-    chunks = chunks_at(tmp_path)
-    which, done = chunks.layout.chunks, []
-    for i, j in which.tolist():
-        chunks.drop(i, j)
-
-    def by(chunks, pair, some, workers, tick):
-        done.extend(map(tuple, some.tolist()))
-        for i, j in [*some.tolist(), *(chunks.missing()[-2:].tolist())]:  # and two by somebody else
-            chunks.write(i, j, np.zeros((chunks.layout.chunk,) * 2, np.float32))
-
-    pair = sides.prepare(KERNEL, inputs(300), None, None, None)
-    sharing.fill(chunks, pair, which, None, lambda count: None, index=0, count=2, by=by)
-    assert len(chunks.missing()) == 0 and len(done) == len(set(done)) < len(which)
 
 
 def test_a_store_that_nobody_begins_is_given_up_in_one_line(tmp_path, monkeypatch):
