@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ntkseq import _interrupts, _printed
 
 if TYPE_CHECKING:
-    from ntkseq.studies import Stored, Study
+    from ntkseq.studies import Filling, Status, Stored, Study
     from ntkseq.studies.accuracies import Scored
     from ntkseq.studies.base import NamedStudy
     from ntkseq.studies.history import Recorded
@@ -59,9 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if _interrupts.asked():  # a callback, or a module that was loading, made another exception of it
                 return _say(STOPPED, INTERRUPTED)
             if isinstance(error, MemoryError):
-                less = (
-                    "Ask for less" if _is_named(words) else "Take fewer examples (--n-train, --n-test) or --read last"
-                )
+                less = "Take fewer examples (--n-train, --n-test) or --read last"
+                less = "Ask for less" if _is_named(words) or words[0] != "study" else less
                 return _say(f"not enough memory. {less}.")
             if isinstance(error, (ValueError, OSError, ImportError, FloatingPointError)):  # the last: training diverged
                 return _say(_message(error))
@@ -71,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str]) -> int:
     with _interrupts.leaving(f"ntkseq: {STOPPED}", INTERRUPTED):
         from ntkseq import references
-        from ntkseq.studies import Stored, Study
+        from ntkseq.studies import Filling, Status, Stored, Study
         from ntkseq.studies.accuracies import Scored
         from ntkseq.studies.history import Recorded
 
@@ -84,6 +83,10 @@ def _dispatch(words: list[str]) -> int:
         return _study(asked)
     if isinstance(asked, Scored):
         return _accuracy(asked)
+    if isinstance(asked, Filling):
+        return _gram(asked)
+    if isinstance(asked, Status):
+        return _status(asked)
     if isinstance(asked, Stored):
         return _spectrum(asked)
     if isinstance(asked, Recorded):
@@ -96,7 +99,7 @@ def _parse(words: list[str]) -> Any:
     """The command as a record; an exit code if it was help, or is wrong."""
     import tyro
 
-    from ntkseq.studies import Stored, Study, named, options
+    from ntkseq.studies import Filling, Status, Stored, Study, named, options
     from ntkseq.studies.accuracies import Scored
     from ntkseq.studies.history import Recorded
 
@@ -104,6 +107,8 @@ def _parse(words: list[str]) -> Any:
         "study": options.command(Study, "source"),
         "report": options.command(Recorded, "file"),
         "accuracy": options.command(Scored, "file"),
+        "gram": options.command(Filling, "file"),
+        "status": options.command(Status, "path"),
         "spectrum": options.command(Stored, "file"),
         "cite": options.command(Cite, "keys"),
     }
@@ -222,6 +227,40 @@ def _spectrum(asked: Stored) -> int:
         lines = stored(asked, say=_saying(progress))
     _interrupts.look()
     for line in lines:
+        _print(line)
+    return OK
+
+
+def _gram(asked: Filling) -> int:
+    from ntkseq.data.files import Doubt
+    from ntkseq.reports.progress import Progress
+    from ntkseq.studies.filled_grams import counted, filled, summary
+
+    warnings.simplefilter("ignore", Doubt)  # said in lines of its own
+    try:
+        with Progress() as progress, progress.stage("stored kernel matrix"):
+            watch = lambda path: progress.counting(lambda: counted(path), "chunks")  # noqa: E731
+            K = filled(asked, say=_saying(progress), watch=watch)
+        _interrupts.look()
+    except BaseException as error:
+        if not isinstance(error, KeyboardInterrupt) and not _interrupts.asked():
+            raise
+        there = counted(pathlib.Path(asked.store))
+        if there is None:
+            return _say(STOPPED, INTERRUPTED)
+        done, total = there
+        return _say(
+            f"interrupted; {asked.store} holds {done} of {total} chunks. The same command goes on with the rest.",
+            INTERRUPTED,
+        )
+    _print(summary(K))
+    return OK
+
+
+def _status(asked: Status) -> int:
+    from ntkseq.studies import status
+
+    for line in status(asked):
         _print(line)
     return OK
 

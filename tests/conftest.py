@@ -7,6 +7,18 @@ import os
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import importlib.metadata
+
+# Half of the tests' time was XLA at work on programs that run once, for a millisecond: it is asked for less of it. A
+# flag that jaxlib does not know ends the process, and it drops flags without notice: these were there in 0.10. With
+# XLA_FLAGS="" the programs are compiled as for everybody, as they are on the newest jaxlib.
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+    os.environ.setdefault(
+        "XLA_FLAGS",
+        "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
+        " --xla_cpu_parallel_codegen_split_count=1",
+    )
+
 import gc
 import itertools
 import pathlib
@@ -19,10 +31,6 @@ import jaxtyping
 import pytest
 import scipy.linalg  # noqa: F401  loads the libraries whose threads are limited below
 import threadpoolctl
-
-from tests import optimisation
-
-optimisation.little()
 
 # Small matrices by the thousand: threads that wait for each other made one test 20 times slower on a busy machine.
 threadpoolctl.threadpool_limits(limits=1, user_api="blas")

@@ -9,6 +9,7 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -67,6 +68,9 @@ HEAD = bounds.AttentionHead([1.0], [[1.0], [0.0]], np.eye(2))
 SEARCH = bounds.Search(priors=(bounds.Prior(),), inequalities=(bounds.Kl(),))
 GIBBS = bounds.pac_bayes(A, Y, posterior="regression").constants.predictor
 STUDY = studies.Study("digits")
+FILLING = studies.Filling("nothing.npz", "nothing", processes=1)
+STORE = f"{tempfile.mkdtemp()}/gram"
+STORED = ntkseq.gram(DENSE, FLAT, store=STORE)
 TABLE = pathlib.Path(tempfile.mkdtemp()) / "walks.csv"
 TABLE.write_text("0.1,0.2,1\n0.3,0.1,2\n0.5,0.1,2\n")
 TASKS = tasks.sinusoids(3, shots=2, queries=2, key=KEY)
@@ -140,8 +144,12 @@ def transformer(X: Any, **params: Any) -> Any:
 
 
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
-    "gram": (ntkseq.gram, dict(kernel=DENSE, x=FLAT, x2=FLAT, tile=2, workers=1)),
+    "gram": (ntkseq.gram, dict(kernel=DENSE, x=FLAT, x2=FLAT, tile=2, workers=1, executor=ThreadPoolExecutor(1))),
     "gram of sequences": (ntkseq.gram, dict(kernel=RECURRENT, x=X, lengths=LENGTHS)),
+    "gram on disk": (ntkseq.gram, dict(kernel=DENSE, x=FLAT, store=STORE)),
+    "grams.open": (grams.open, dict(path=STORE)),
+    "StoredGram.take": (STORED.take, dict(which=np.array([0, 2]))),
+    "StoredGram.export": (STORED.export, dict(path=f"{STORE}.npy")),
     "lazy": (ntkseq.lazy, dict(kernel=DENSE, x=FLAT, x2=FLAT, tile=2)),
     "gram on a mesh": (ntkseq.gram, dict(kernel=DENSE, x=FLAT, mesh=MESH)),
     "lazy on a mesh": (ntkseq.lazy, dict(kernel=DENSE, x=FLAT, mesh=MESH)),
@@ -384,6 +392,10 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "attention_ranks options": (spectra.attention_ranks, dict(attention=attention, params=ATTENTION, x=X, lengths=LENGTHS, kinds=("entropy",))),
     "Study": (studies.Study, {field.name: getattr(STUDY, field.name) for field in dataclasses.fields(STUDY)}),
     "Stored": (studies.Stored, dict(file="nothing.npz", array="K", rounding=0.1, method="auto", ridge=0.1)),
+    "Filling": (studies.Filling, {field.name: getattr(FILLING, field.name) for field in dataclasses.fields(FILLING)}),
+    "Status": (studies.Status, dict(path="nothing", verify=False)),
+    "studies.filled": (studies.filled, dict(asked=FILLING)),
+    "studies.status": (studies.status, dict(asked=studies.Status(STORE))),
     "studies.run": (studies.run, dict(study=studies.Study("nothing.npz"))),
     "studies.stored": (studies.stored, dict(asked=studies.Stored("nothing.npz"))),
     "text.windows": (text.windows, dict(codes=np.arange(10), t=3)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -70,6 +71,11 @@ def dealt(everywhere: bool) -> None:
     equal(kernel, turned, tile=16)
     assert ntkseq.gram(kernel, x, mesh=turned).array.devices() == {jax.devices()[-1]}  # the first of the mesh
     equal(ntk, few, tile=8)
+    with tempfile.TemporaryDirectory() as folder:
+        long = rng.standard_normal((150, 3, 2)).astype(np.float32)  # three chunks of 64 rows
+        stored = ntkseq.gram(kernel, long, store=f"{folder}/K", mesh=few)
+        assert len(stored.missing) == 0
+        assert (np.asarray(stored) == np.asarray(ntkseq.gram(kernel, long, tile=stored.tile))).all()
     whole, parts = gram(ntk, x), gram(ntk, x, mesh=few)  # other sums
     assert np.abs(whole - parts).max() <= 1e-5 * np.abs(whole).max()
     equal(kernel, few, x=x[:3])  # one tile: two devices have none

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -20,10 +21,12 @@ import zipfile
 import numpy as np
 import pytest
 
-from ntkseq import cli
+from ntkseq import cli, grams
+from ntkseq.grams.stores import journal
 from ntkseq.reports import Sheet
 from ntkseq.studies import Study, named
 from ntkseq.studies.base import NamedStudy
+from tests.executors import free_port
 from tests.reports import runs
 
 FILES = ["kernel.npz", "report.html", "report.json"]
@@ -68,7 +71,7 @@ def test_a_study_writes_three_files_and_prints_ten_lines(capsys, file):
     assert names("out") == FILES and names() == ["made.npz", "out"]
     found = json.loads(pathlib.Path("out/report.json").read_text(), parse_constant=pytest.fail)
     assert {"min_eigenvalue", "effective_rank", "bounds", "prediction", "provenance"} <= set(found)
-    assert found["provenance"]["command"] == "ntkseq study made.npz --out out --read last"
+    assert found["provenance"]["command"] == "ntkseq study made.npz --read last --out out"
     assert "</html>" in pathlib.Path("out/report.html").read_text()
     again = refused(capsys, "study", file(), "--read", "last", "--out", "out")
     assert "holds files" in again and "--overwrite" in again
@@ -113,6 +116,98 @@ def test_a_matrix_is_described_before_its_spectrum(capsys, nothing_computed):
     np.savez("k.npz", K=np.eye(3), rounding=0.25)
     assert said_before(capsys, "spectrum", "k.npz")[0] == (
         "k.npz, array 'K': 3 x 3, float64, rounding 0.25, no missing or infinite values"
+    )
+
+
+def test_a_kernel_matrix_is_stored_gone_on_with_looked_at_and_read(capsys, file):
+    path = file()
+    assert cli.main(["gram", path, "--store", "K", "--read", "last", "--part", "all"]) == 0
+    said = capsys.readouterr()
+    assert (
+        said.err.splitlines()[0].strip().startswith("Dataset(made: 12 examples + 4 test")
+    )  # the data line comes first
+    assert said.out.startswith(f"{pathlib.Path('K').absolute()}: 16 x 16, float32") and len(said.out.splitlines()) == 1
+    assert cli.main(["status", "K", "--verify"]) == 0
+    assert "1 of 1 chunks (100.0 %)" in (out := capsys.readouterr().out) and "damaged       none" in out
+    assert cli.main(["spectrum", "K"]) == 0
+    assert "least eigenvalue" in (out := capsys.readouterr().out) and "positive definite" in out
+    again = refused(capsys, "gram", path, "--store", "K", "--read", "last", "--part", "all", "--sigma-w", "1.5")
+    assert "kernel.sigma_w was 1.4 and is 1.5" in again
+    assert "array is for files" in refused(capsys, "spectrum", "K", "--array", "A")
+    next(pathlib.Path("K/c").rglob("0/0")).unlink()
+    assert "K is not finished: 1 of 1 chunks are missing" in refused(capsys, "spectrum", "K")
+    assert cli.main(["status", "K"]) == 0
+    assert "0 of 1 chunks" in (out := capsys.readouterr().out) and "nobody fills it, no chunk yet" in out
+
+
+def started(*words: str) -> subprocess.Popen:
+    """The command as a process of its own."""
+    command = [sys.executable, "-m", "ntkseq.cli", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def chunks_written(path: str, least: int, running: list[subprocess.Popen]) -> list[journal.Part]:
+    """Wait until so many chunks of a store are there; who wrote them."""
+    parts: list[journal.Part] = []
+    while sum(len(part.chunks) for part in parts) < least:
+        assert all(one.poll() is None for one in running), [one.communicate() for one in running if one.poll()]
+        time.sleep(0.05)
+        parts = journal.read(pathlib.Path(path))
+    return parts
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_processes_of_a_coordinator_finish_the_matrix_without_one_that_is_killed():
+    x = np.random.default_rng(0).normal(size=(2500, 64, 1)).astype(np.float32)
+    np.savez("made.npz", x=x, y=np.arange(2500) % 2)
+    words = ["gram", "made.npz", "--store", "K", "--read", "last", "--workers", "1"]
+    join = ["--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", "4"]
+    running = [started(*words, *join, "--process-id", str(index)) for index in range(4)]
+    (victim, *_) = chunks_written("K", 3, running)
+    os.kill(victim.pid, signal.SIGKILL)
+    for one in running:
+        out, err = one.communicate(timeout=300)
+        if one.pid == victim.pid:
+            assert one.returncode == -signal.SIGKILL
+        else:
+            assert one.returncode == 0 and "K: 2500 x 2500" in out and " of 4" in err
+    assert cli.main([*words[:3], "alone", *words[4:]]) == 0
+    K, alone = grams.open("K"), grams.open("alone")
+    assert len(K.missing) == 0 and K.chunks.damaged() == []
+    np.testing.assert_array_equal(np.asarray(K), np.asarray(alone))
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_an_interruption_ends_all_processes_and_the_same_command_goes_on():
+    x = np.random.default_rng(0).normal(size=(3000, 128, 1)).astype(np.float32)
+    np.savez("made.npz", x=x, y=np.arange(3000) % 2)
+    words = ["gram", "made.npz", "--store", "K", "--read", "last", "--processes", "2"]
+    running = started(*words)
+    parts = chunks_written("K", 3, [running])
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=100)
+    assert running.returncode == 130
+    assert re.search(r"ntkseq: interrupted; K holds \d+ of 21 chunks. The same command goes on with the rest.", err)
+    for part in parts:  # they are gone as well
+        with pytest.raises(ProcessLookupError):
+            os.kill(part.pid, 0)
+    there = 21 - len(grams.open("K").missing)
+    assert cli.main(words[:-2]) == 0
+    (mine,) = [part for part in journal.read(pathlib.Path("K")) if part.pid == os.getpid()]
+    assert len(mine.chunks) == 21 - there
+
+
+def test_an_interrupted_store_says_how_far_it_is(capsys, file, monkeypatch):
+    def stop(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["ntkseq.grams.stores.filling"], "fill", stop)
+    assert cli.main(["gram", file(), "--store", "K"]) == 130
+    said = capsys.readouterr()
+    assert said.err.rstrip().endswith(
+        "ntkseq: interrupted; K holds 0 of 1 chunks. The same command goes on with the rest."
     )
 
 
@@ -206,7 +301,7 @@ def test_options_arrive_in_the_study(monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("", "Expected one of {study, report, accuracy, spectrum, cite}. See ntkseq --help."),
+        ("", "Expected one of {study, report, accuracy, gram, status, spectrum, cite}. See ntkseq --help."),
         ("nope", "nope"),
         ("study", "missing SOURCE. See ntkseq study --help."),
         ("study digits --nope", "--nope"),
@@ -221,6 +316,9 @@ def test_options_arrive_in_the_study(monkeypatch):
         ("study .", "is a directory"),
         ("accuracy nope.npz", "no such file"),
         ("spectrum nope.npz", "nope.npz: no such file"),
+        ("status nope", "holds no stored Gram matrix"),
+        ("gram nope.npz", "missing --store"),
+        ("gram made.npz --store K --coordinator here", "coordinator must be HOST:PORT, or auto; got 'here'"),
         ("spectrum", "missing FILE. See ntkseq spectrum --help."),
         ("spectrum k.npz --method fast", "auto"),
         ("report nope.npz", "nope.npz: no such file"),

@@ -63,8 +63,8 @@ SURFACE = {
         "convergence", "linear_excess", "linearize", "taylor",
     ],
     "ntkseq.grams": [
-        "AuditedGram", "DenseGram", "Gram", "LazyGram", "Operator", "PrecisionWarning", "as_gram", "audit",
-        "computed", "gram", "lazy",
+        "AuditedGram", "DenseGram", "Gram", "LazyGram", "Operator", "PrecisionWarning", "StoredGram", "as_gram",
+        "audit", "computed", "gram", "lazy", "open",
     ],
     "ntkseq.interop": ["equinox", "flax", "limits", "neural_tangents", "sklearn"],
     "ntkseq.interop.equinox": ["function", "stateful"],
@@ -110,7 +110,9 @@ SURFACE = {
         "Dimension", "EffectiveRank", "Energy", "Entropy", "Intrinsic", "Numerical", "Participation", "Stable",
         "Tail",
     ],
-    "ntkseq.studies": ["Accuracy", "Stored", "Study", "accuracy", "run", "stored"],
+    "ntkseq.studies": [
+        "Accuracy", "Filling", "Status", "Stored", "Study", "accuracy", "filled", "run", "status", "stored",
+    ],
     "ntkseq.training": [
         "AttentionRankProbe", "Batches", "Deviation", "History", "KernelProbe", "Laziness", "LinearRun",
         "Linearised", "LossProbe", "MovementProbe", "Probe", "ProbeTable", "Tape", "Trained", "Tuned",

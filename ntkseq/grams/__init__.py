@@ -9,6 +9,7 @@ from ntkseq.grams.foreign import computed
 from ntkseq.grams.on_demand import lazy
 from ntkseq.grams.operator import Operator
 from ntkseq.grams.recomputed import LazyGram
+from ntkseq.grams.stores.stored import StoredGram, open
 
 __all__ = [
     "AuditedGram",
@@ -17,9 +18,11 @@ __all__ = [
     "LazyGram",
     "Operator",
     "PrecisionWarning",
+    "StoredGram",
     "as_gram",
     "audit",
     "computed",
     "gram",
     "lazy",
+    "open",
 ]

@@ -15,6 +15,7 @@ from ntkseq._struct import static, struct
 from ntkseq._types import AnyArray, AnyGram, AnyKernel, DType, GramLike, Index, Inputs, Lengths
 from ntkseq.grams import sides
 from ntkseq.grams.base import DenseGram, Gram
+from ntkseq.grams.stores.stored import StoredGram
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.span import widened
 
@@ -31,7 +32,7 @@ def audit(
     pairs: int = 20_000,
     delta: float = 1e-6,
     seed: int = 0,
-) -> AuditedGram:
+) -> AuditedGram | StoredGram:
     """Tighten `K.rounding`: random entries, computed again in float64, tell how large the errors are.
 
     A kernel states |K_ij - exact_ij| <= e d_i d_j with d_i = sqrt(K_ii), which is what the worst entry may do. Here
@@ -50,7 +51,7 @@ def audit(
     Time of `pairs` entries in float64, memory O(n).
 
     Args:
-        K: what `gram(kernel, x)` returned, symmetric.
+        K: what `gram(kernel, x)` returned, symmetric; held, or stored.
         kernel, x, lengths: what it was computed from.
         pairs: m, how many are drawn, here and by `spectrum` again. The rounding falls with its root, down to
             e sqrt(log(2 / delta) / m).
@@ -58,11 +59,12 @@ def audit(
         seed: of the pairs.
 
     Returns:
-        A `grams.AuditedGram`, a `DenseGram` whose entries are those of K.
+        A `grams.AuditedGram`, a `DenseGram` whose entries are those of K; of a `grams.StoredGram` one with the smaller
+        rounding, which its folder does not keep.
 
     Raises:
-        ValueError: K is not a held, symmetric Gram of these inputs; it states no finite bound of its entries; or an
-            entry is further off than stated.
+        ValueError: K is not a held or stored, symmetric Gram of these inputs; it states no finite bound of its entries;
+            or an entry is further off than stated.
 
     Example:
         >>> import jax, ntkseq
@@ -77,7 +79,7 @@ def audit(
     pairs = _checks.positive_int("pairs", pairs)
     delta = _checks.probability("delta", delta)
     array, stated = _auditable(K)
-    reference = _reference(kernel, x, lengths, array.dtype)
+    reference = _reference(kernel, x, lengths, K.dtype)
     if reference.size.shape != (array.shape[0],):
         raise ValueError(
             f"K must be the Gram matrix of x; got K of shape {array.shape} and {reference.size.size} examples. Pass "
@@ -88,9 +90,12 @@ def audit(
     trace = float(np.sum(reference.size**2))
     sample = record.draw(reference.size**2, stream=0)
     norm = record.entrywise * trace * float(np.sqrt(above(sample.square, pairs, delta / 2)))
+    rounding = min((norm + e * trace) * (1.0 + 1e-9), float(np.asarray(K.rounding)))
+    if isinstance(K, StoredGram):
+        return K.audited(rounding, record)
     return AuditedGram(
         K.array,
-        rounding=min((norm + e * trace) * (1.0 + 1e-9), float(np.asarray(K.rounding))),
+        rounding=rounding,
         symmetric=True,
         frobenius=bool(K.frobenius),
         entrywise=K.entrywise,
@@ -117,9 +122,7 @@ class AuditedGram(DenseGram):
         `spectrum` draws pairs of the part's own.
         """
         index = self._examples(which)
-        part = super().take(index)
-        fields = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
-        return AuditedGram(**fields, audit=self.audit.take(index, part.array))
+        return self.audit.beside(super().take(index), index)
 
     def __repr__(self) -> str:
         chance = at_most(self.audit.delta, 2)
@@ -159,9 +162,15 @@ class Audit:
         """d_i, the roots of the diagonal."""
         return self.reference.size
 
-    def take(self, index: Int[np.ndarray, " k"], array: AnyArray) -> Audit:
-        """The audit of some examples, whose matrix is `array`."""
-        return dataclasses.replace(self, array=np.asarray(array), reference=self.reference.take(index))
+    def beside(self, gram: DenseGram, index: Int[np.ndarray, " k"] | None = None) -> AuditedGram:
+        """The same entries held, or those of some examples, with this audit."""
+        reference = self.reference if index is None else self.reference.take(index)
+        fields = {field.name: getattr(gram, field.name) for field in dataclasses.fields(gram)}
+        return AuditedGram(**fields, audit=dataclasses.replace(self, array=np.asarray(gram.array), reference=reference))
+
+    def _computed(self, i: Int[np.ndarray, " k"], j: Int[np.ndarray, " k"]) -> np.ndarray:
+        """Entries of the matrix, pair by pair."""
+        return self.array.entries(i, j) if isinstance(self.array, StoredGram) else np.asarray(self.array)[i, j]
 
     def draw(self, weight: Float[np.ndarray, " n"], stream: int) -> Sample:
         """Independent pairs with probability weight_i weight_j / (sum weight)^2, and their errors.
@@ -183,7 +192,7 @@ class Audit:
         # each pair once, however often it is drawn
         code, back = np.unique(np.minimum(i, j) * n + np.maximum(i, j), return_inverse=True)
         rows, columns = np.divmod(code, n)
-        gap = np.asarray(self.array)[rows, columns].astype(np.float64) - self.reference(rows, columns)
+        gap = self._computed(rows, columns).astype(np.float64) - self.reference(rows, columns)
         scale = self.entrywise * self.size[rows] * self.size[columns]
         error = gap / np.where(scale > 0, scale, 1.0)
         if not (np.abs(error) <= 1.0).all():
@@ -264,13 +273,14 @@ def _pairs(kernel: Kernel, side: Side, i: jax.Array, j: jax.Array) -> jax.Array:
     return jax.vmap(one)(i, j)
 
 
-def _auditable(K: GramLike) -> tuple[np.ndarray, float]:
-    """The entries of a Gram that may be audited, and its bound of their errors."""
-    if not isinstance(K, DenseGram):
+def _auditable(K: GramLike) -> tuple[np.ndarray | StoredGram, float]:
+    """The entries of a Gram that may be audited, or itself where they are stored, and its bound of their errors."""
+    if not isinstance(K, (DenseGram, StoredGram)):
         kind = type(K).__name__
         hint = "Hold it: gram(kernel, x)." if isinstance(K, Gram) else "Pass what gram(kernel, x) returned."
         raise ValueError(f"K must be a Gram matrix that is held; got {kind}. {hint}")
-    _checks.outside("K", K.array, "")
+    if isinstance(K, DenseGram):
+        _checks.outside("K", K.array, "")
     if not K.symmetric:
         raise ValueError(
             f"K must be the Gram matrix of one set of inputs; got shape {K.shape}, symmetric=False. "
@@ -284,7 +294,7 @@ def _auditable(K: GramLike) -> tuple[np.ndarray, float]:
         )
     if _precision.eps(K.dtype) <= float(np.finfo(np.float64).eps):
         raise ValueError(f"K must be coarser than float64, in which it is looked at again; got {K.dtype}.")
-    return np.asarray(K.array), stated
+    return (np.asarray(K.array) if isinstance(K, DenseGram) else K), stated
 
 
 def above(mean: float, count: int, delta: float) -> float:

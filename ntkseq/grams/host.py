@@ -41,10 +41,10 @@ def run(task: tiles.Task, workers: int, tick: Callable[[int], Any]) -> tuple[jax
     batches = task.plan.batches()
     shapes = _shapes((task.kernel, task.left, task.right))
     key = (jax.tree.structure(task.kernel), shapes, task.plan.size, task.plan.batch, x64)
-    if (program := _program(key)).empty:
+    if (compiled := program(key)).empty:
         work(next(batches))  # compiles; threads that start together would compile the same program each
-        program.empty = False
-    running = [_pool(workers, os.getpid()).submit(work, pairs) for pairs in batches]
+        compiled.empty = False
+    running = [pool(workers, os.getpid()).submit(work, pairs) for pairs in batches]
     try:
         for one in running:
             one.result()
@@ -59,7 +59,7 @@ class Values:
 
     def __init__(self, task: tiles.Task) -> None:
         self.task = task
-        self.array = _aligned(task.shape, task.diagonal.dtype)
+        self.array = aligned(task.shape, task.diagonal.dtype)
         self.overflow = threading.Event()
         self.below = np.tril_indices(task.plan.size, -1)
 
@@ -86,20 +86,20 @@ class Values:
 
 
 @dataclasses.dataclass
-class _Program:
+class Program:
     """Whether the tiles of one kernel, shape and dtype still have to be compiled."""
 
     empty: bool = True
 
 
 @lru_cache(maxsize=256)
-def _program(key: Key) -> _Program:
+def program(key: Key) -> Program:
     """The same object for the same key; where that was long not asked for a new one, so that memory stays bounded."""
-    return _Program()
+    return Program()
 
 
 @lru_cache(maxsize=4)
-def _pool(workers: int, process: int) -> ThreadPoolExecutor:
+def pool(workers: int, process: int) -> ThreadPoolExecutor:
     """Threads that stay: starting them takes longer than a small Gram matrix. A forked process gets its own."""
     return ThreadPoolExecutor(workers, thread_name_prefix="ntkseq")
 
@@ -108,7 +108,7 @@ def _shapes(tree: PyTree) -> tuple[Any, ...]:
     return tuple((np.shape(leaf), str(getattr(leaf, "dtype", ""))) for leaf in jax.tree.leaves(tree))
 
 
-def _aligned(shape: tuple[int, int], dtype: DType) -> np.ndarray:
+def aligned(shape: tuple[int, int], dtype: DType) -> np.ndarray:
     """An empty array that JAX can take over on a CPU without a copy (64-byte boundary)."""
     dtype = np.dtype(dtype)
     count = shape[0] * shape[1] * dtype.itemsize

@@ -33,6 +33,8 @@ class ArrayProtocol:
     __array_priority__ = 1000.0  # arrays of NumPy leave operators to this class
     held = True
     """Whether the entries lie in memory."""
+    where = "lazy"
+    """Where the entries are that do not lie there, for messages."""
 
     # ---- parts
 
@@ -122,9 +124,9 @@ class ArrayProtocol:
         needed = (self.shape[0] if rows is None else rows) * self.shape[1] * np.dtype(self.dtype).itemsize
         if not self.held and needed > IMPLICIT:
             raise ValueError(
-                f"this Gram is lazy, and as an array it takes {_memory.text(needed)}, which `{doing}` needs. Use its "
-                "products (times, mv, @; spectrum, predictors.flow and ridge_cg do), take lazy(c * kernel, x) or "
-                "lazy(kernel1 + kernel2, x), loop over its rows, or call .dense() if that is what you want."
+                f"this Gram is {self.where}, and as an array it takes {_memory.text(needed)}, which `{doing}` needs. "
+                "Use its products (times, mv, @; spectrum, predictors.flow and ridge_cg do), take lazy(c * kernel, x) "
+                "or lazy(kernel1 + kernel2, x), loop over its rows, or call .dense() if that is what you want."
             )
 
     def __jax_array__(self) -> jax.Array:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -14,6 +15,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _devices, _precision
 from ntkseq._struct import static, struct
+from ntkseq.grams import executors
 from ntkseq.grams.sides import Sides, overflow
 from ntkseq.kernels.parts import Parts, largest, some, student
 
@@ -57,10 +59,13 @@ def kept(gram: Gram, why: str) -> dict[str, Any]:
     return {"estimated": gram.estimated, "stated": gram.stated, "sampling": changed(gram.sampling, why)}
 
 
-def whole(pair: Sides, tile: int | None, workers: int | None, tick: Callable[[int], Any]) -> tuple[Any, bool]:
+def whole(
+    pair: Sides, tile: int | None, workers: int | None, tick: Callable[[int], Any], executor: Executor | None = None
+) -> tuple[Any, bool]:
     """The matrix of all pairs, in one piece where the kernel asks for it, and whether all its values are finite."""
-    rows = pair.kernel.tile_rows(pair.left) if tile is None and pair.devices == 1 else None
-    if rows is not None and max(pair.shape) <= rows:
+    if executor is not None:
+        return executors.run([pair], executor, tile, workers, tick)[0]
+    if pair.in_one_piece(tile):
         square = pair.symmetric
         values = pair.kernel.square_side(pair.left) if square else pair.kernel.tile(pair.left, pair.right)
         return values, bool(jnp.isfinite(values).all())
@@ -84,29 +89,42 @@ def held(pair: Sides) -> tuple[Parts | None, Sampling | None]:
 
 
 def batches(
-    parts: Parts, tile: int | None, workers: int | None, tick: Callable[[int], Any], mesh: Mesh | None = None
+    parts: Parts,
+    tile: int | None,
+    workers: int | None,
+    tick: Callable[[int], Any],
+    executor: Executor | None = None,
+    mesh: Mesh | None = None,
 ) -> Sampling:
     """The matrices of all batches; with a mesh one after the other, each dealt to its devices.
 
     Raises:
         ValueError: values that overflow the dtype.
+        OSError: workers of the executor were lost.
     """
     x64 = _precision.x64()
 
-    def one(batch: int) -> np.ndarray:
+    def sides(batch: int) -> Sides:
         kernel, side = parts.kernels[batch], parts.sides[batch]
-        with _precision.setting(x64):
-            once = (
-                kernel.tile_rows(side) is not None and tile is None and mesh is None
-            )  # then the diagonal comes with the rest
-            diagonal = jnp.zeros(()) if once else kernel.diag_side(side)
-            values, finite = whole(Sides(kernel, side, side, diagonal, True, mesh=mesh), tile, workers, tick)
+        pair = Sides(kernel, side, side, jnp.zeros(()), True, mesh=mesh)
+        once = pair.in_one_piece(tile)  # then the diagonal comes with the rest
+        return pair if once else dataclasses.replace(pair, diagonal=kernel.diag_side(side))
+
+    def checked(values: Any, finite: bool) -> np.ndarray:
         if not finite:
             raise overflow(values.dtype)
         return np.asarray(values)
 
+    def one(batch: int) -> np.ndarray:
+        with _precision.setting(x64):
+            return checked(*whole(sides(batch), tile, workers, tick))
+
+    every = range(len(parts.kernels))
+    if executor is not None:
+        made = [checked(*found) for found in executors.run([*map(sides, every)], executor, tile, workers, tick)]
+        return Sampling(np.stack(made), parts.samples, parts.noun, parts.entrywise, parts.bias)
     made = [one(0)]  # compiles
-    rest = range(1, len(parts.kernels))
+    rest = every[1:]
     if tile is not None or workers == 1 or mesh is not None or not _threads(parts):
         made += map(one, rest)
     else:  # one batch keeps no more than one core busy

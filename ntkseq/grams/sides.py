@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ntkseq import _checks, _devices, _meshes, _precision, _provenance
-from ntkseq._types import AnyKernel, DType, Inputs, Lengths
+from ntkseq._types import AnyKernel, DType, Inputs, Lengths, PyTree
 from ntkseq.grams import device, digits, host, meshes, panels, tiles
 from ntkseq.kernels import span
 from ntkseq.kernels.base import Kernel, Scaled, Side
@@ -42,10 +42,9 @@ class Sides:
 
     def __getstate__(self) -> dict[str, Any]:
         """In NumPy: JAX would read float64 back as float32 where it is in its 32-bit mode."""
-        held = lambda leaf: np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf  # noqa: E731
         state = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         state["mesh"] = None  # devices are those of this process
-        return state | {name: jax.tree.map(held, state[name]) for name in ("kernel", "left", "right", "diagonal")}
+        return state | {name: in_numpy(state[name]) for name in ("kernel", "left", "right", "diagonal")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         with _precision.setting(state["x64"]):
@@ -89,6 +88,11 @@ class Sides:
         )
         made = tiles.Task(self.kernel, self.left, self.right, plan, self.shape, self.diagonal, self.symmetric)
         return made, calls
+
+    def in_one_piece(self, tile: int | None) -> bool:
+        """Whether the kernel asks for all pairs at once, and nobody for tiles or several devices."""
+        rows = self.kernel.tile_rows(self.left) if tile is None and self.devices == 1 else None
+        return rows is not None and max(self.shape) <= rows
 
     def values(self, tile: int | None, workers: int | None, tick: Callable[[int], Any]) -> tuple[jax.Array, bool]:
         """The whole matrix, and whether all its values are finite."""
@@ -141,6 +145,16 @@ class Sides:
         """Pair-steps of all tiles: what a progress bar counts."""
         per_pair = self.kernel.entries_per_pair(self.left) * self.kernel.steps(self.left)
         return len(task.plan.pairs) * task.plan.size**2 * per_pair
+
+
+def in_numpy(tree: PyTree) -> Any:
+    """The arrays of a tree in NumPy; keys of random numbers, which it has none of, as they are."""
+
+    def one(leaf: Any) -> Any:
+        key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return np.asarray(leaf) if isinstance(leaf, jax.Array) and not key else leaf
+
+    return jax.tree.map(one, tree)
 
 
 def own(kernel: Kernel, side: Side) -> jax.Array:

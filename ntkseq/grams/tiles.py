@@ -60,14 +60,17 @@ def plan(
         size = 64 if on_cpu else 512
         while size > 8 and (8 * size > max(n, m) or size * size * entries > budget):
             size //= 2
-    rows, columns = -(-n // size), -(-m // size)
-    if symmetric:
-        i, j = np.triu_indices(rows)
-    else:
-        i, j = (index.ravel() for index in np.indices((rows, columns)))
-    share = len(i) if workers == 1 else -(-len(i) // (2 * workers))
+    pairs = indices(n, m, size, symmetric)
+    share = len(pairs) if workers == 1 else -(-len(pairs) // (2 * workers))
     batch = max(1, min(share, together // (size * size * entries)))
-    return Plan(size, batch, np.stack([i, j], axis=1).astype(np.int32))
+    return Plan(size, batch, pairs)
+
+
+def indices(n: int, m: int, size: int, symmetric: bool) -> np.ndarray:
+    """The block index pairs (k, 2) of all tiles; of a symmetric matrix, of those on and above the diagonal."""
+    rows, columns = -(-n // size), -(-m // size)
+    i, j = np.triu_indices(rows) if symmetric else (index.ravel() for index in np.indices((rows, columns)))
+    return np.stack([i, j], axis=1).astype(np.int32)
 
 
 def even(rows: int | None, n: int, m: int, symmetric: bool = True, devices: int = 1) -> int | None:

@@ -8,8 +8,10 @@ import math
 from typing import Any
 
 from ntkseq import _checks, _memory
+from ntkseq._outward import at_most
 from ntkseq._struct import fill, replace
 from ntkseq._types import GramLike
+from ntkseq.grams.base import Gram
 from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.dense import dense_spectrum
 from ntkseq.spectra.full import FullSpectrum
@@ -106,7 +108,10 @@ class MatrixFree(Method):
     def spectrum(self, K: GramLike, *, vectors: bool, why: str = "matrix-free: ") -> PartialSpectrum:
         gram = summable(K)
         found = matrix_free(gram, **dataclasses.asdict(self), vectors=vectors, why=why)
-        return replace(found, method=f"{found.method}; rounding of K {gram.estimated}") if gram.estimated else found
+        said = [f"rounding of K {gram.estimated}"] if gram.estimated else []
+        if isinstance(K, Gram) and K.chance:
+            said.append(f"rounding of K audited, right but for probability {at_most(K.chance, 2)}")
+        return replace(found, method="; ".join((found.method, *said))) if said else found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ntkseq import _checks
+from ntkseq import _checks, grams
 from ntkseq._types import GramLike
 from ntkseq.data import npz
-from ntkseq.grams import DenseGram, as_gram
+from ntkseq.grams import DenseGram, StoredGram, as_gram
+from ntkseq.grams.protocol import IMPLICIT
 from ntkseq.grams.sampling import Sampling
 from ntkseq.reports.files import FLAGS
 from ntkseq.spectra import positive_definite, spectrum
@@ -24,11 +25,11 @@ from ntkseq.studies.records import check_fields
 class Stored:
     """The spectrum of a stored Gram matrix: each number with its error, and whether it is certainly positive definite.
 
-    FILE is an .npz, such as the kernel.npz of a study, or an .npy.
+    FILE is an .npz, such as the kernel.npz of a study, an .npy, or the folder that ntkseq gram filled.
     """
 
     file: str
-    """A file with a symmetric matrix."""
+    """A file with a symmetric matrix, or the folder of a stored one."""
     array: str = "K"
     """Name of the matrix in an .npz."""
     rounding: float | None = None
@@ -58,6 +59,9 @@ def stored(asked: Stored, *, say: Callable[[str], Any] | None = None) -> list[st
         OSError: the file cannot be read.
     """
     _checks.kind("asked", asked, Stored)
+    if pathlib.Path(asked.file).is_dir():
+        K = _opened(asked, say)
+        return _lines(K, asked, proof=K.shape[0] ** 2 * K.dtype.itemsize <= IMPLICIT)
     matrix, rounding, known = _read(asked)
     if say is not None:
         size = " x ".join(map(str, matrix.shape)) or "one number"
@@ -66,10 +70,33 @@ def stored(asked: Stored, *, say: Callable[[str], Any] | None = None) -> list[st
         name = "" if pathlib.Path(asked.file).suffix == ".npy" else f", array {asked.array!r}"
         say(f"{asked.file}{name}: {size}, {matrix.dtype}, {told}, {bad or 'no'} missing or infinite values")
     K: Any = matrix if rounding is None else DenseGram(matrix, rounding=rounding, **known)
+    words = ", if each entry was rounded once" if rounding is None else ""
+    return _lines(K, asked, words, proof=matrix.shape[0] <= 20_000)
+
+
+def _opened(asked: Stored, say: Callable[[str], Any] | None) -> StoredGram:
+    """The stored Gram in a folder, finished."""
+    for name, usual in (("array", "K"), ("rounding", None)):
+        if getattr(asked, name) != usual:
+            raise ValueError(
+                f"{name} is for files; got the folder of a stored Gram matrix, {asked.file}. Leave it out."
+            )
+    K = grams.open(asked.file)
+    if lacking := len(K.missing):
+        raise ValueError(
+            f"{asked.file} is not finished: {lacking} of {len(K.chunks.layout.chunks)} chunks are missing. ntkseq "
+            f"status {asked.file} says how far it is; the command that began it goes on."
+        )
+    if say is not None:
+        say(f"{asked.file}: {K.shape[0]} x {K.shape[1]}, {K.dtype}, rounding {float(K.rounding):.3g}, stored in chunks")
+    return K
+
+
+def _lines(K: GramLike, asked: Stored, words: str = "", *, proof: bool) -> list[str]:
+    """The spectrum, whether K is positive definite where a `proof` is not too much, and the effective dimension."""
     found = spectrum(K, vectors=False, method=asked.method)
     lines = str(found).splitlines()
-    if matrix.shape[0] <= 20_000:
-        words = ", if each entry was rounded once" if rounding is None else ""
+    if proof:
         lines.append(f"  {'positive definite':<17} {_certain(K, words)}")
     if asked.ridge is not None:
         lines.append(

@@ -18,7 +18,7 @@ import numpy as np
 
 from ntkseq import _checks, _files
 from ntkseq._types import AnyArray, PyTree
-from ntkseq.training import fingerprint
+from ntkseq.empirical import fingerprint
 
 FORMAT = "ntkseq checkpoint 3"
 

@@ -14,8 +14,9 @@ from ntkseq import _progress
 from ntkseq._precision import eps, wide
 from ntkseq._struct import replace
 from ntkseq._types import PyTree
+from ntkseq.empirical import fingerprint
 from ntkseq.training import checkpoint as files
-from ntkseq.training import fingerprint, loop, losses
+from ntkseq.training import loop, losses
 from ntkseq.training.history import History
 
 TRIAL_STEPS = 3

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import pickle
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -86,6 +88,18 @@ def lazy(n: int) -> grams.LazyGram:
     return ntkseq.lazy(KERNEL, sequences(n), tile=4)
 
 
+FOLDER = tempfile.TemporaryDirectory()
+atexit.register(FOLDER.cleanup)
+
+
+def stored(n: int) -> grams.StoredGram:
+    return ntkseq.gram(KERNEL, sequences(n), store=f"{FOLDER.name}/{n}")
+
+
+def audited_on_disk(n: int) -> Any:
+    return grams.audit(stored(n), KERNEL, sequences(n), pairs=50)
+
+
 # name: the Gram of n examples, and the exact matrix
 CARRIERS: dict[str, tuple[Callable[[int], Any], Callable[[int], np.ndarray]]] = {
     "DenseGram, JAX float32": (gram, exact),
@@ -101,6 +115,13 @@ CARRIERS: dict[str, tuple[Callable[[int], Any], Callable[[int], np.ndarray]]] = 
     "Lazy, float64": (lambda n: doubled(ntkseq.lazy, n), exact),
     "Lazy, another kernel": (lambda n: ntkseq.lazy(OTHER, vectors(n)), lambda n: wide(OTHER, vectors(n))),
     "Lazy of tasks": (lambda n: ntkseq.lazy(INNER, tasks(n)), lambda n: wide(INNER, tasks(n))),
+    "Stored": (stored, exact),
+    "Stored, float64": (
+        lambda n: doubled(lambda k, x: ntkseq.gram(k, x, store=f"{FOLDER.name}/{n}, float64"), n), exact,
+    ),
+    "Stored, audited": (audited_on_disk, exact),
+    "Stored, hold": (lambda n: audited_on_disk(n).hold(), exact),
+    "Centred Stored": (lambda n: spectra.centred(stored(n)), lambda n: centred(exact(n))),
     "Operator": (operator, exact),
     "Operator without diagonal": (lambda n: operator(n, known=False), exact),
     "Audited": (lambda n: grams.audit(gram(n), KERNEL, sequences(n), pairs=50), exact),
@@ -131,7 +152,7 @@ def once(K: Any) -> float:
     return float(np.finfo(K.dtype).eps) if isinstance(K, LazyTasks) else 0.0
 
 
-NOW = ("Lazy", "Audited", "Centred Operator")
+NOW = ("Lazy", "Stored", "Audited", "Centred Operator")
 CASES = [(name, N) for name in CARRIERS] + [(name, 1) for name in NOW]
 LATER = [pytest.param((name, 1), marks=pytest.mark.slow) for name in CARRIERS if name not in NOW]
 

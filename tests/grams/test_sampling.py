@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import ntkseq
-from ntkseq import cells, kernels
+from ntkseq import cells, empirical, kernels
 from ntkseq.blocks import Attention, Linear
 from ntkseq.grams import sampling, sides
 
@@ -72,3 +73,10 @@ def test_the_groups_of_sampled_attention_have_the_spread_of_its_standard_error()
     error = np.asarray(kernel.standard_error(side, side))
     np.testing.assert_allclose(K.sampling.batches.std(axis=0, ddof=1) / 8**0.5, error, rtol=0.02, atol=1e-5)
     assert (K.sampling.samples, K.sampling.noun) == (64, "draws")
+
+
+def test_the_batches_of_a_sum_that_is_computed_in_tiles_have_a_diagonal(monkeypatch):
+    monkeypatch.setattr(empirical.ntk, "ONE_PIECE", 4)
+    x = np.random.default_rng(0).normal(size=(6, 3, 2)).astype(np.float32)
+    kernel = kernels.Gated("gru", particles=64) + empirical.NTK(lambda w, x: jnp.tanh(w @ x[-1]), jnp.ones((1, 2)))
+    np.testing.assert_allclose(np.diag(ntkseq.gram(kernel, x)), kernel.diag(x), rtol=1e-5)

@@ -20,7 +20,8 @@ import optax
 import pytest
 
 from ntkseq import _files
-from ntkseq.training import checkpoint, fingerprint, sgd
+from ntkseq.empirical import fingerprint
+from ntkseq.training import checkpoint, sgd
 from ntkseq.training.kernel_probe import KernelProbe
 from ntkseq.training.loss_probe import LossProbe
 from ntkseq.training.probes import MovementProbe

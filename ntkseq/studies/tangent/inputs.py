@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from ntkseq import _checks, data
+from ntkseq import data
 from ntkseq._types import AnyArray, ArrayLike, Index, Lengths
 from ntkseq.data.splits import refuse_the_same, repeats
 from ntkseq.studies.provenance import Fingerprint
@@ -131,13 +131,7 @@ def problem(study: Study, *, values: bool = False) -> Problem:
         OSError, ImportError: the data are not there.
         ValueError: the data, or what is asked of them, do not make a classification problem.
     """
-    try:
-        _checks.float_dtype("dtype", study.dtype)
-    except ValueError:
-        raise ValueError(
-            f"dtype {study.dtype} needs JAX's 64-bit mode, which is off. Set the environment variable "
-            "JAX_ENABLE_X64=1 before starting, or take float32."
-        ) from None
+    study.check_dtype()
     loaded = _loaded(study)
     if loaded.y is not None and not loaded.classes:
         if not values:

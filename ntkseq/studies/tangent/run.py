@@ -104,22 +104,15 @@ def run(
 
 def _kernel_matrix(kernel: AnyKernel, study: Study, part: Part, other: Part | None = None) -> DenseGram:
     """The kernel of one part with itself, or of `part` with `other`."""
-    (x, lengths), (x2, lengths2) = _inputs(study, part), (None, None) if other is None else _inputs(study, other)
+    (x, lengths), (x2, lengths2) = study.inputs(part.x, part.lengths), (None, None)
+    if other is not None:
+        x2, lengths2 = study.inputs(other.x, other.lengths)
     return gram(kernel, x, x2, lengths=lengths, lengths2=lengths2)
 
 
 def _diagonal(kernel: AnyKernel, study: Study, part: Part) -> Float[np.ndarray, " m"]:
     """The kernel of each example with itself."""
-    return np.asarray(kernel.diag(*_inputs(study, part)), np.float64)
-
-
-def _inputs(study: Study, part: Part) -> tuple[Any, Any]:
-    """Sequences and their lengths as the kernel takes them."""
-    if study.kernel != "dense":
-        return part.x, part.lengths
-    if part.lengths is not None:
-        raise ValueError("kernel 'dense' needs sequences of one length; got ragged ones. Take kernel 'recurrent'.")
-    return part.x.reshape(len(part.x), -1), None
+    return np.asarray(kernel.diag(*study.inputs(part.x, part.lengths)), np.float64)
 
 
 def _predict(K: DenseGram, cross: DenseGram, posed: Problem, eigen: FullSpectrum, reg: float | None) -> Prediction:

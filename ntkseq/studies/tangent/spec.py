@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Literal
+from typing import Literal
 
-from ntkseq import _checks, kernels
+from ntkseq import _checks
 from ntkseq._struct import fill
 from ntkseq.data import Dataset
+from ntkseq.studies.kernel_options import KernelOptions
 from ntkseq.studies.records import Reading, check_fields, command_line
 
 
 @dataclasses.dataclass(frozen=True)
-class Study(Reading):
+class Study(KernelOptions, Reading):
     """From data to a report: kernel, Gram matrix, spectrum, generalization bounds and prediction.
 
     Writes report.html (one file, no external parts), report.json and kernel.npz into the folder --out, and prints a
@@ -37,32 +38,6 @@ class Study(Reading):
     """Names of the classes to keep, two or more. Default: 3 8 for digits, all for a file; "all" keeps all."""
     positive: str | None = None
     """The class that is +1 in the bounds, against the rest at -1. Default: the second of two, the first of more."""
-    kernel: Literal["recurrent", "dense"] = "recurrent"
-    """Elman network over the steps; or a fully connected network on each sequence laid out as one vector."""
-    sigma_w: float = 1.4
-    """Standard deviation of the recurrent weights (dense: of all weights), before 1/sqrt(width)."""
-    sigma_u: float = 1.0
-    """Standard deviation of the input weights."""
-    sigma_b: float = 0.1
-    """Standard deviation of the biases."""
-    sigma_r: float = 1.0
-    """Standard deviation of the read-out."""
-    sigma_h: float = 0.0
-    """Standard deviation of the initial state; counts with --h0 shared or independent."""
-    h0: Literal["zero", "shared", "independent"] = "zero"
-    """Initial state: none, one random state for all sequences, or one for each."""
-    depth: int = 1
-    """Number of layers."""
-    activation: str = "relu"
-    """Name of the activation: relu, erf, sin, gelu, tanh, ..."""
-    read: Literal["last", "mean", "sum", "steps"] = "mean"
-    """What is read out: the last step, the mean or sum over steps (cost grows with t squared), or each step alone."""
-    direction: Literal["forward", "reversed", "both"] = "forward"
-    """Order in which the steps are read."""
-    train: str | None = None
-    """Trained groups, letters of WUbV (recurrent, input, bias, read-out; dense: WbV). Default: all."""
-    kind: Literal["ntk", "nngp"] = "ntk"
-    """Neural tangent kernel, or the covariance of the network's output at initialisation."""
     normalise: Literal["none", "max-norm"] = "none"
     """Divide all sequences by the largest training norm. The kernel then depends on the sample: no certified bound."""
     reg: float | None = None
@@ -80,8 +55,6 @@ class Study(Reading):
     """Use at most so many test examples, or hold out so many. Default: 100 for digits, a quarter without a split."""
     seed: int = 0
     """Seed of the split and of the choice of a part."""
-    dtype: Literal["float32", "float64"] = "float32"
-    """Precision of the kernel. float64 needs JAX's 64-bit mode: set the environment variable JAX_ENABLE_X64=1."""
 
     def __post_init__(self) -> None:
         _checks.probability("delta", self.delta)
@@ -109,60 +82,8 @@ class Study(Reading):
                 raise ValueError(f"{name} picks classes; targets='values' has none. Leave one of them out.")
         self.build()
 
-    def build(self) -> kernels.Kernel:
-        """The kernel that is asked for.
-
-        Raises:
-            ValueError: negative or non-finite scales, unknown words; an option that the kernel does not have.
-        """
-        common: dict[str, Any] = {
-            "sigma_w": self.sigma_w,
-            "sigma_b": self.sigma_b,
-            "sigma_r": self.sigma_r,
-            "depth": self.depth,
-            "activation": self.activation,
-            "kind": self.kind,
-        }
-        if self.kernel == "dense":
-            alien = [name for name in ("sigma_u", "sigma_h", "h0", "read", "direction") if self._changed(name)]
-            if alien:
-                raise ValueError(
-                    f"kernel 'dense' has no {alien[0]}; got {getattr(self, alien[0])!r}. Leave it out, or take "
-                    "kernel 'recurrent'."
-                )
-            return kernels.Dense(train="WbR" if self.train is None else self.train, **common)
-        names = ("sigma_u", "sigma_h", "h0", "read", "direction")
-        return kernels.Recurrent(
-            train="WUbR" if self.train is None else self.train,
-            **common,
-            **{name: getattr(self, name) for name in names},
-        )
-
-    def _changed(self, name: str) -> bool:
-        return getattr(self, name) != _DEFAULTS[name]
-
-    def describe(self) -> str:
-        """The kernel in one line: what differs from nothing."""
-        shown = f"{'Recurrent' if self.kernel == 'recurrent' else 'Dense'} {self.kind.upper()}, {self.activation}"
-        shown += f", {self.depth} layer{'s' if self.depth > 1 else ''}, sigma_w = {self.sigma_w:g}"
-        if self.kernel == "recurrent":
-            shown += f", sigma_u = {self.sigma_u:g}"
-        shown += f", sigma_b = {self.sigma_b:g}"
-        if self.kernel == "recurrent":
-            shown += f", read-out: {self.read}, direction: {self.direction}"
-            if self.h0 != "zero":
-                shown += f", {self.h0} initial state, sigma_h = {self.sigma_h:g}"
-        if self.sigma_r != 1.0:
-            shown += f", sigma_r = {self.sigma_r:g}"
-        if self.train is not None:
-            shown += f", trained: {self.train or 'nothing'}"
-        return shown
-
     @property
     def command(self) -> str:
         """The command line that asks for this study."""
         source = f"({self.source.name or 'data'}, in memory)" if isinstance(self.source, Dataset) else self.source
         return command_line(["ntkseq", "study", source], self)
-
-
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Study)}

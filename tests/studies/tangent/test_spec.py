@@ -53,7 +53,7 @@ def test_what_makes_no_sense_is_refused_at_once(changes, said):
 def test_the_command_names_what_was_changed_and_nothing_else():
     study = Study("my data.npz", classes=("a", "b c"), sigma_w=1.5, overwrite=True)
     assert shlex.split(study.command) == [
-        "ntkseq", "study", "my data.npz", "--overwrite", "--classes", "a", "b c", "--sigma-w", "1.5",
+        "ntkseq", "study", "my data.npz", "--sigma-w", "1.5", "--overwrite", "--classes", "a", "b c",
     ]  # fmt: skip
 
 

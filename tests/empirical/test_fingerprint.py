@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from ntkseq import models
-from ntkseq.training import fingerprint
+from ntkseq.empirical import fingerprint
 
 X = jax.ShapeDtypeStruct((3,), jnp.float32)
 

@@ -1,0 +1,194 @@
+"""How is a store begun, resumed and extended? By one call, which computes what is not there."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+
+import jax.numpy as jnp
+import numpy as np
+
+from ntkseq import _checks, _progress
+from ntkseq._types import AnyKernel, Inputs, Lengths
+from ntkseq.grams import meta, sides
+from ntkseq.grams.stores import claims, filling, record, sharing
+from ntkseq.grams.stores.chunks import Chunks, DamagedChunk, checksum
+from ntkseq.grams.stores.layout import ROWS, Layout, chosen
+from ntkseq.grams.stores.stored import StoredGram
+
+MOST_ROWS = 4 * ROWS
+"""Chunks in a row of the matrix, up to which a store is extended: beyond, its chunks were made for too few examples."""
+
+
+def build(
+    kernel: AnyKernel,
+    x: Inputs,
+    x2: Inputs | None,
+    lengths: Lengths,
+    lengths2: Lengths,
+    *,
+    store: str | os.PathLike[str],
+    tile: int | None = None,
+    workers: int | None = None,
+    progress: bool | None = None,
+    fill: filling.Fill = filling.fill,
+    among: tuple[int, int] | None = None,
+) -> StoredGram:
+    """The stored Gram matrix at a path, with all of its chunks: see `ntkseq.gram`.
+
+    Args:
+        kernel, x, x2, lengths, lengths2, tile, workers, progress: as of `gram`.
+        store: the folder; made where it is not there.
+        fill: who computes the missing chunks.
+        among: (index, count) where so many processes call with the same arguments; the first one begins the store.
+
+    Raises:
+        ValueError: the store is of another kernel, of other inputs or of another version.
+        OSError: it cannot be written, or somebody else is filling it.
+        ImportError: the package crc32c is not installed.
+    """
+    path = check_path(store)
+    checksum(b"")  # without the package nothing is begun
+    if meta.between_tasks(kernel):
+        raise ValueError(
+            "store= takes kernels between examples, one tile after the other; got kernels.Meta, between few-shot "
+            "tasks. Take gram(kernel, x), or lazy(kernel, x) where it does not fit."
+        )
+    pair = sides.prepare(kernel, x, x2, lengths, lengths2, wanted="a stored Gram")
+    if not bool(jnp.isfinite(pair.diagonal).all()):
+        raise sides.overflow(pair.diagonal.dtype)
+    if pair.diagonal.dtype not in (jnp.float32, jnp.float64):
+        raise ValueError(f"store= takes float32 and float64; got {pair.diagonal.dtype}. Cast x.")
+    wanted = record.of(pair, chosen(pair, tile, workers), (x, x2), (lengths, lengths2))
+    if record.there(path):
+        _check(path, record.read(path), wanted)  # before a place to write is asked for
+    if among is not None:
+        fill = functools.partial(sharing.fill, index=among[0], count=among[1], by=fill)
+        if among[0] > 0:
+            return _joined(path, wanted, pair, workers, fill)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(error.errno, f"{path} cannot be written ({reason}). Pass another store=.") from None
+    with claims.claimed(path):
+        chunks = _begun(path, wanted, np.asarray(pair.diagonal) if pair.symmetric else None, tile)
+        which = chunks.missing()
+        work = len(which) * chunks.layout.chunk**2 * kernel.entries_per_pair(pair.left) * kernel.steps(pair.left)
+        with _progress.bar(progress, work, len(which), unit="chunk", name="gram") as bar:
+            fill(chunks, pair, which, workers, (lambda count: None) if bar is None else bar.update)
+    return StoredGram(path)
+
+
+def _joined(
+    path: pathlib.Path, wanted: record.Record, pair: sides.Sides, workers: int | None, fill: filling.Fill
+) -> StoredGram:
+    """Help to fill a store that another process begins."""
+
+    def there() -> bool:
+        if not record.there(path):
+            return False
+        held = record.read(path)
+        _check(path, held, wanted)
+        return held.layout.shape == wanted.layout.shape  # or else it is going to be extended
+
+    sharing.begun(path, there)
+    held = record.read(path)
+    chunks = Chunks(path, held.layout).create()
+    if len(which := chunks.missing()):
+        _check_version(path, held, wanted)
+        fill(chunks, pair, which, workers, lambda count: None)
+    return StoredGram(path)
+
+
+def check_path(store: str | os.PathLike[str]) -> pathlib.Path:
+    """The absolute path of a store, which may not be there yet.
+
+    Raises:
+        ValueError: no path, or a file, or a folder with something else in it.
+    """
+    path = pathlib.Path(_checks.path("store", store, "a folder")).absolute()
+    if path.is_file():
+        raise ValueError(f"store must be the path of a folder; got {str(path)!r}, which is a file.")
+    if path.is_dir() and not record.there(path):
+        strange = [one.name for one in path.iterdir() if one.name != claims.LOCK]
+        strange = [name for name in strange if not name.startswith((".", "diagonal-"))]  # of a run killed at the start
+        if strange:
+            raise ValueError(
+                f"store must be a new folder, or that of a stored Gram; got {str(path)!r}, which has no {record.FILE} "
+                f"and holds {_checks.shown(sorted(strange)[0])}. Pass another path, or remove what is there."
+            )
+    return path
+
+
+def _check(path: pathlib.Path, held: record.Record, wanted: record.Record) -> None:
+    differ = record.differences(held, wanted)
+    if differ:
+        fewer = any(f"{name} had " in one for one in differ for name in ("x", "x2"))
+        hint = " Of fewer examples: grams.open(path).take(slice(0, n))." if fewer else ""
+        raise ValueError(
+            f"{path} is the store of another Gram matrix: {'; '.join(differ)}. Pass what it was made with, or another "
+            f"store=.{hint}"
+        )
+
+
+def _check_version(path: pathlib.Path, held: record.Record, wanted: record.Record) -> None:
+    if held.by.get("ntkseq") != wanted.by.get("ntkseq"):
+        raise ValueError(
+            f"{path} was begun by ntkseq {held.by.get('ntkseq')}, and not all of it is there; this is "
+            f"{wanted.by.get('ntkseq')}, whose entries may be others. Finish it with the first, or pass another store=."
+        )
+
+
+def _begun(path: pathlib.Path, wanted: record.Record, diagonal: np.ndarray | None, tile: int | None) -> Chunks:
+    """The chunks of the store, which is begun, cleaned, extended, where that has to be; damaged ones are taken away.
+
+    What is not replaced in one move is taken away first and said afterwards: a process that is killed here leaves a
+    store that lacks chunks, and none that holds wrong ones.
+    """
+    if not record.there(path):
+        record.write(path, wanted, diagonal)
+        return Chunks(path, wanted.layout).create()
+    held = record.read(path)
+    _check(path, held, wanted)
+    if tile is not None and tile != held.layout.tile:
+        raise ValueError(f"tile must be {held.layout.tile}, as in {path}, or left out; got {tile}.")
+    chunks, layout = Chunks(path, held.layout), _grown(path, held.layout, wanted.layout.shape)
+    chunks.clean()
+    gone = {*chunks.damaged(), *_edges(held.layout, layout)}
+    lacking = len(chunks.missing()) + len(gone) > 0 or layout != held.layout
+    if lacking:
+        _check_version(path, held, wanted)
+    for i, j in gone:
+        chunks.drop(i, j)
+    if layout != held.layout or not _whole(path, held):
+        record.write(path, dataclasses.replace(wanted, layout=layout, by=held.by), diagonal)
+    return Chunks(path, layout).create()
+
+
+def _grown(path: pathlib.Path, held: Layout, shape: tuple[int, int]) -> Layout:
+    """The layout for at least as many examples, in the same chunks."""
+    layout = dataclasses.replace(held, shape=shape)
+    if max(layout.grid) > max(MOST_ROWS, *held.grid):
+        raise ValueError(
+            f"{path} has chunks of {held.chunk} rows, made for {max(held.shape)} examples; {max(shape)} would be "
+            f"{len(layout.chunks)} files. Pass another store=, which gets larger ones."
+        )
+    return layout
+
+
+def _edges(held: Layout, grown: Layout) -> list[tuple[int, int]]:
+    """The chunks that hold the end of the matrix and will hold more."""
+    ends = [len_ // held.chunk if len_ % held.chunk and len_ < more else -1
+            for len_, more in zip(held.shape, grown.shape, strict=True)]  # fmt: skip
+    return [(i, j) for i, j in held.chunks.tolist() if i == ends[0] or j == ends[1]]
+
+
+def _whole(path: pathlib.Path, held: record.Record) -> bool:
+    """Whether the diagonal beside the chunks is what was written."""
+    try:
+        return not held.layout.symmetric or record.diagonal(path, held) is not None
+    except DamagedChunk:
+        return False
