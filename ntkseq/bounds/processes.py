@@ -47,7 +47,7 @@ class Prior:
             return known.processes[key]
         own = np.sqrt(np.maximum(np.diagonal(known.matrix), 0.0))
         entries = None if known.entrywise is None else Entries(float(known.entrywise), own, own, 0.0)
-        whole = Process.of(known.matrix, known.rounding, known.targets, known.centres, 0.0, entries, known.pairs)
+        whole = Process.of(known.matrix, known.capped, known.targets, known.centres, 0.0, entries, known.pairs)
         known.processes[key] = dataclasses.replace(whole, units=units)
         return known.processes[key]
 
@@ -126,7 +126,7 @@ class LearnedPrior:
         return known.processes[key]
 
     def _process(self, known: System, units: Int[np.ndarray, " n"]) -> Process:
-        matrix, rounding = known.matrix, known.rounding
+        matrix, rounding = known.matrix, known.capped
         seen, paying = self.split(units)
         own, cross, rest = matrix[np.ix_(seen, seen)], matrix[np.ix_(seen, paying)], matrix[np.ix_(paying, paying)]
         root, learned = np.sqrt(np.maximum(np.diagonal(matrix), 0.0)), (known.targets - known.centres)[seen]

@@ -55,6 +55,11 @@ class System:
         return float(self.spectrum.rounding)
 
     @property
+    def capped(self) -> float:
+        """`rounding`, or a number so large that every bound says nothing: inf times 0 would be none at all."""
+        return min(self.rounding, 1e100)
+
+    @property
     def lower(self) -> float:
         """Lower end of the least eigenvalue of the exact K."""
         return float(self.spectrum.min_eigenvalue.lower)
@@ -101,11 +106,11 @@ class System:
     def rounding_of(self, which: np.ndarray) -> float:
         """`rounding` of the Gram matrix of some of the examples: of few, that of their entries may be less."""
         own = float(np.maximum(np.diagonal(self.matrix)[which], 0.0).sum())
-        return self.rounding if self.entrywise is None else min(self.rounding, float(self.entrywise) * own)
+        return self.capped if self.entrywise is None else min(self.capped, float(self.entrywise) * own)
 
     def moved(self, at: np.ndarray, which: np.ndarray, dual: Float[np.ndarray, " d"]) -> Float[np.ndarray, " m"]:
         """How far sum_j dual_j K(x, x_j) over the examples `which` is off at the examples `at`, at most, (m,)."""
-        whole = np.full(len(at), self.rounding * float(np.linalg.norm(dual)))
+        whole = np.full(len(at), self.capped * float(np.linalg.norm(dual)))
         if self.entrywise is None:
             return whole
         root = np.sqrt(np.maximum(np.diagonal(self.matrix), 0.0))

@@ -273,3 +273,11 @@ def test_it_is_written_without_its_predictor():
     said = bounds.pac_bayes(K, Y)
     assert "predictor" not in said.to_dict()["constants"] and said.to_dict()["constants"]["n"] == 120
     assert dataclasses.is_dataclass(said.constants)
+
+
+@pytest.mark.parametrize(
+    ("prior", "rank"), [(bounds.Prior(), None), (bounds.Prior(), 3), (bounds.LearnedPrior(share=0.5), None)]
+)
+def test_a_matrix_of_unknown_rounding_says_nothing_and_no_number_is_lost(prior, rank):
+    K = DenseGram(np.eye(20), rounding=float("inf"))
+    assert bounds.pac_bayes(K, np.array([1.0, -1.0] * 10), prior=prior, rank=rank).value == 1.0
