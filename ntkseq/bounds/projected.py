@@ -173,7 +173,7 @@ def projected(known: Products, units: Int[np.ndarray, " n"], rank: int) -> tuple
     inner = 0.5 * (U.T @ T + T.T @ U)
     values = np.diagonal(inner).copy()
     own, k = np.asarray(K.diag(), np.float64), U.shape[1]
-    r, e = min(float(K.rounding), 1e100), K.entrywise  # inf times 0 would be no number
+    r, e = min(float(K.rounding), 1e20 * max(1.0, float(np.abs(own).sum()))), K.entrywise  # inf times 0: no number
     size = max(K.known_norm() or 0.0, float(np.linalg.norm(T)), float(np.abs(own).sum()))
     arithmetic = (8 * n + 16 * k) * EPS * size
     column = (math.sqrt(k) * r if K.by_product else r) * (1 + 1e-9) + math.sqrt(k) * arithmetic

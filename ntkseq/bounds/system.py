@@ -57,7 +57,7 @@ class System:
     @property
     def capped(self) -> float:
         """`rounding`, or a number so large that every bound says nothing: inf times 0 would be none at all."""
-        return min(self.rounding, 1e100)
+        return min(self.rounding, 1e20 * max(1.0, abs(float(np.trace(self.matrix)))))
 
     @property
     def lower(self) -> float:

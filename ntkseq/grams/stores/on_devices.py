@@ -56,7 +56,7 @@ def _put(chunks: Chunks, pair: Sides, i: int, j: int, values: np.ndarray, tick: 
     tick(1)
 
 
-def _computed(chunks: Chunks, pair: Sides, which: np.ndarray, mesh: Mesh) -> Iterator[tuple[int, int, np.ndarray]]:
+def _computed(chunks: Chunks, pair: Sides, which: list[list[int]], mesh: Mesh) -> Iterator[tuple[int, int, np.ndarray]]:
     """Chunk after chunk, (i, j, values), as their last tiles come."""
     if not which:
         return
