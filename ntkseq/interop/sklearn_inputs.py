@@ -175,7 +175,8 @@ def _sequences(
     if reset:
         estimator._lengths_given = lengths is not None
     elif estimator._lengths_given and found is None and bool((batch.lengths == t).all()):
-        # a scorer, and a cross-validated pipeline of scikit-learn below 1.8, drop what is routed: padding would count without a word
+        # a scorer, and a pipeline in a cross-validation of scikit-learn below 1.8, drop what is routed: padding would
+        # count without a word
         raise ValueError(
             "lengths were given at the fit and are not here, where X is an array without NaN: its padding would count. "
             f"Pass lengths=, numpy.full({n}, {t}) if all are whole, or a list of sequences."

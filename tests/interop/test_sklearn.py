@@ -233,7 +233,7 @@ def test_lists_lengths_and_nan_padding_give_one_model():
     np.testing.assert_allclose(of_lengths, wanted, atol=1e-5)
 
 
-@pytest.mark.skipif(sklearn.__version__ < "1.8", reason="a cross-validation drops what is routed to the score of a pipeline")
+@pytest.mark.skipif(sklearn.__version__ < "1.8", reason="drops what is routed to the score of a pipeline")
 def test_lists_and_routed_lengths_go_through_a_pipeline_and_a_cross_validation_alike():
     parts, padded, lengths = ragged()
     by_list = cross_validate(make_pipeline("passthrough", NTKClassifier(KERNEL, reg=0.1)), parts, Y, cv=3)
