@@ -18,7 +18,7 @@ from ntkseq.grams.base import DenseGram, Gram, column_block
 from ntkseq.grams.digits import in_norm
 from ntkseq.grams.sampling import kept
 from ntkseq.grams.stores import exports, passes, record
-from ntkseq.grams.stores.chunks import Chunks, MissingChunk
+from ntkseq.grams.stores.chunks import Chunks, DamagedChunk, MissingChunk
 
 
 class StoredGram(Gram):
@@ -101,7 +101,13 @@ class StoredGram(Gram):
 
     @cached_property
     def _diagonal(self) -> np.ndarray:
-        return record.diagonal(self.path, self._record)
+        try:
+            return record.diagonal(self.path, self._record)
+        except DamagedChunk:
+            now = record.read(self.path)  # which another process may have extended since this one was opened
+            if now.diagonal == self._record.diagonal or record.differences(self._record, now):
+                raise
+            return record.diagonal(self.path, now)[: self.shape[0]]
 
     def diag(self) -> Float[Array | np.ndarray, " k"]:
         if not self.symmetric:
