@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import sys
 from typing import Any
 
@@ -322,3 +323,12 @@ def test_a_reader_that_was_there_before_a_store_grew_reads_its_diagonal(tmp_path
     before = grams.open(tmp_path / "K")
     ntkseq.gram(KERNEL, X[:31], store=tmp_path / "K")
     assert before.shape == (30, 30) and same(before.diag(), ntkseq.gram(KERNEL, X[:30]).diag())
+
+
+def test_a_reader_refuses_another_matrix_that_was_put_in_its_place(tmp_path: pathlib.Path) -> None:
+    K = ntkseq.gram(KERNEL, X[:6], store=tmp_path / "K")
+    shutil.rmtree(tmp_path / "K")
+    ntkseq.gram(KERNEL.with_(sigma_w=0.5), X[:6], store=tmp_path / "K")
+    for read in (lambda: K.rows([0]), lambda: K.times(np.ones(6)), lambda: np.asarray(K)):
+        with pytest.raises(ValueError, match=r"another Gram matrix than when it was opened: kernel\.sigma_w was 1\.3"):
+            read()
