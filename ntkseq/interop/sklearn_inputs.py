@@ -89,7 +89,7 @@ def _read(estimator: Any, X: Any, layout: Text, lengths: Lengths, reset: Flag) -
             raise ValueError(f'X must have shape (n, d) with layout="nd", vectors; got {x.shape}. Sequences: "ntd".')
         return _sequences(estimator, x, None, lengths, 3, reset)
     _check_axes(estimator, 2, reset)
-    ends = "allow-nan" if layout != "nd" else True
+    ends: Any = "allow-nan" if layout != "nd" else True
     if not reset and estimator._axes == 1:
         x = check_array(X, dtype="numeric", ensure_all_finite=ends)
         return _sequences(estimator, x[:, :, None], None, lengths, 2, reset)
