@@ -147,6 +147,8 @@ def linearised_network(
     if loss.outputs:
         raise ValueError("search must have a loss of one output; got 'argmax'. For classes see bounds.network.")
     _outside(x)
+    for leaf in jax.tree.leaves(params):
+        _checks.outside("params", leaf, "")
     made = function(f, params, trainable, rates)
     inputs = made.inputs(x, lengths)
     n, outputs = len(jax.tree.leaves(inputs)[0]), made.width(inputs)

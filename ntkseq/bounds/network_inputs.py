@@ -89,8 +89,12 @@ def labels(y: ArrayLike, n: int, outputs: int) -> Int[np.ndarray, " n"]:
 
 def unseen(seen: object, n: int) -> Int[np.ndarray, " k"]:
     """The examples that pay: all but those that the prior has looked at."""
-    if seen is None or (isinstance(seen, (list, tuple, np.ndarray)) and not len(seen)):
+    if seen is None or (isinstance(seen, (list, tuple, range, np.ndarray, jax.Array)) and not np.size(seen)):
         return np.arange(n)
+    if getattr(seen, "dtype", None) == np.dtype(bool):
+        raise ValueError(
+            f"seen must be indices of examples; got a mask, {_checks.shown(seen)}. Pass numpy.flatnonzero(mask)."
+        )
     held = np.atleast_1d(_checks.integers("seen", seen, 0, "indices of examples,"))
     if held.ndim != 1 or held.max() >= n or len(np.unique(held)) < len(held):
         raise ValueError(f"seen must be different indices in 0..{n - 1}, (k,); got {_checks.shown(seen)}.")

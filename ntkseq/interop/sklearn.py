@@ -219,9 +219,11 @@ class NTKRegressor(RegressorMixin, _Machine):
         batch, y = _checked(self, X, y, lengths, values=True)
         self._single = y.ndim == 1
         targets = y.reshape(len(y), -1)
-        spread = np.std(targets, axis=0)
-        self._mean, self._spread = np.mean(targets, axis=0), np.where(spread > 0, spread, 1.0)
-        found = self._fit(batch, (targets - self._mean) / self._spread)
+        unit = np.exp2(np.frexp(np.max(np.abs(targets), axis=0))[1] - 1.0)  # squares of what is left do not overflow
+        mean, spread = np.mean(targets / unit, axis=0), np.std(targets / unit, axis=0)
+        spread = np.where(spread > 0, spread, 1.0)
+        self._mean, self._spread = mean * unit, spread * unit
+        found = self._fit(batch, (targets / unit - mean) / spread)
         self.posterior_ = gaussian_process(found.K, found.fit.y, noise=found.fit.reg) if found.fit.reg > 0 else None
         self._size = np.sqrt(np.maximum(np.mean(found.fit.loo_residuals * found.fit.dual, axis=0), 0.0))
         return self
@@ -234,7 +236,7 @@ class NTKRegressor(RegressorMixin, _Machine):
             return_std: whether to return the standard deviations, too.
 
         Raises:
-            ValueError: return_std of a fit with reg = 0.
+            ValueError: return_std of a fit with reg = 0, or of one example.
         """
         batch = self._read(X, lengths)
         cross = self._cross(batch)
@@ -244,6 +246,8 @@ class NTKRegressor(RegressorMixin, _Machine):
             return mean
         if self.posterior_ is None:
             raise ValueError("return_std needs noise, reg > 0; this fit has reg = 0.")
+        if len(self.X_fit_) < 2:
+            raise ValueError("return_std needs two examples, of which one is left out; this fit had 1.")
         own = sklearn_store.diagonal(self.kernel_, batch) + self._offset
         variance = self.posterior_.variance(cross, own).values + self.reg_
         std = np.sqrt(variance)[:, None] * self._size * self._spread

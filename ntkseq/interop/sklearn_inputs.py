@@ -28,7 +28,7 @@ class Batch:
     Attributes:
         x: (n, t, d) padded with zeros, or (n, d) where examples are vectors.
         lengths: (n,) of sequences; None for vectors.
-        axes: of the array that came: 2, or 3 for arrays (n, t, d) and lists.
+        axes: of the array that came: 2, 3 for arrays (n, t, d) and lists, or 1 for a list of arrays (t,).
     """
 
     x: Float[np.ndarray, "n ..."]
@@ -61,7 +61,8 @@ def read(estimator: Any, X: object, layout: Text, lengths: Lengths = None, *, re
         _checks.outside("X", X, "")
         _checks.unmasked("X", X)
         _checks.not_a_key("X", X)
-        return _read(estimator, _listed(X, layout), layout, lengths, reset)
+        series = layout != "nd" and (reset or estimator._axes != 2)
+        return _read(estimator, _listed(X, layout, series), layout, lengths, reset)
 
 
 @contextlib.contextmanager
@@ -80,7 +81,7 @@ def _read(estimator: Any, X: Any, layout: Text, lengths: Lengths, reset: Flag) -
     """The containers told apart."""
     if isinstance(X, list):
         x, found = _padded(X, layout)
-        return _sequences(estimator, x, found, lengths, 3, reset)
+        return _sequences(estimator, x, found, lengths, 1 if all(part.ndim == 1 for part in X) else 3, reset)
     if getattr(X, "ndim", 2) == 3:
         x = check_array(X, allow_nd=True, dtype="numeric", ensure_all_finite=False)
         x = np.swapaxes(x, 1, 2) if layout == "nct" else x
@@ -88,7 +89,10 @@ def _read(estimator: Any, X: Any, layout: Text, lengths: Lengths, reset: Flag) -
             raise ValueError(f'X must have shape (n, d) with layout="nd", vectors; got {x.shape}. Sequences: "ntd".')
         return _sequences(estimator, x, None, lengths, 3, reset)
     _check_axes(estimator, 2, reset)
-    ends = "allow-nan" if layout != "nd" else True
+    ends: Any = "allow-nan" if layout != "nd" else True
+    if not reset and estimator._axes == 1:
+        x = check_array(X, dtype="numeric", ensure_all_finite=ends)
+        return _sequences(estimator, x[:, :, None], None, lengths, 2, reset)
     x: Any = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=ends)
     if layout == "nd":
         if lengths is not None:
@@ -97,8 +101,11 @@ def _read(estimator: Any, X: Any, layout: Text, lengths: Lengths, reset: Flag) -
     return _sequences(estimator, x[:, :, None], None, lengths, 2, reset)
 
 
-def _listed(X: Any, layout: Text) -> Any:
-    """A list of unequal examples for what holds such; equal ones as one array; all else as it came."""
+def _listed(X: Any, layout: Text, series: Flag) -> Any:
+    """A list of unequal examples for what holds such; equal ones as one array; all else as it came.
+
+    With `series` arrays (t,) stay a list where they are equal, too: the next fold may have one of another length.
+    """
     index = getattr(X, "index", None)
     if getattr(index, "nlevels", 1) == 2:  # sktime's panel: a row for each time of each instance, columns are channels
         X = [np.asarray(part) for _, part in X.groupby(level=0, sort=False)]
@@ -116,6 +123,8 @@ def _listed(X: Any, layout: Text) -> Any:
         parts = [np.asarray(part) for part in X]
     except (ValueError, TypeError):
         raise ValueError("X must be a list of arrays (t, d) or (t,); got one with rows of unequal length.") from None
+    if series and all(getattr(one, "ndim", 0) == 1 for one in X):
+        return parts
     if parts[0].ndim == 0 or len({part.shape for part in parts}) == 1:
         return np.asarray(X) if parts[0].ndim else X
     return parts
@@ -160,7 +169,7 @@ def _sequences(
     n, t, d = x.shape
     if 0 in x.shape:
         raise ValueError(f"X must have at least one example, step and feature; got shape {x.shape}.")
-    if axes == 3:
+    if axes != 2 or estimator._axes == 1:
         if reset:
             estimator.n_features_in_ = d
             estimator.__dict__.pop("feature_names_in_", None)
@@ -207,8 +216,8 @@ def _closed(x: np.ndarray, found: np.ndarray | None, axes: Integer) -> Batch:
 def _check_axes(estimator: Any, axes: Integer, reset: Flag) -> None:
     if reset:
         estimator._axes = axes
-    elif estimator._axes != axes:
-        words = {2: "(n, t), one feature", 3: "(n, t, d), or lists"}
+    elif estimator._axes != axes and (2 in (estimator._axes, axes) and estimator._axes != 1):
+        words = {1: "a list of series", 2: "(n, t), one feature", 3: "(n, t, d), or lists"}
         raise ValueError(
             f"X must have the axes of the fit, {words[estimator._axes]}; got {words[axes]}. X[:, :, None] adds the "
             "axis of features."

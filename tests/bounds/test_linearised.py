@@ -137,6 +137,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"f": lambda p, x: jnp.tile(NET.apply(p, x), 2)}, "f must have one output; got 2"),
     ({"seen": [90]}, "seen"),
     ({"seen": np.arange(90)}, "seen and units must leave"),
+    ({"seen": np.arange(90) < 9}, r"seen must be indices of examples; got a mask.* Pass numpy.flatnonzero\(mask\)"),
     ({"y": np.arange(90.0)}, "labels"),
     ({"units": [1, 2]}, "units"),
     ({"centred": "yes"}, "centred"),
@@ -147,3 +148,13 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 def test_what_does_not_fit_is_refused_by_name(changed: dict[str, Any], named: str):
     with pytest.raises(ValueError, match=named):
         certified(**changed)
+
+
+@pytest.mark.parametrize("none", [range(0), jnp.arange(0)])
+def test_no_rows_seen_may_be_said_by_any_empty_sequence(none: Any):
+    assert certified(seen=none).value == certified(seen=()).value
+
+
+def test_parameters_that_are_traced_are_refused_by_name():
+    with pytest.raises(ValueError, match="params is needed as numbers"):
+        jax.jit(lambda params: certified(params=params).value)(PARAMS)

@@ -317,3 +317,27 @@ def test_without_scikit_learn_one_line_says_what_to_install():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "ImportError: scikit-learn >= 1.6 is not installed" in run.stderr.splitlines()[-1]
     assert "pip install 'ntkseq[study]'" in run.stderr.splitlines()[-1]
+
+
+def test_series_of_unequal_length_are_cross_validated_though_those_of_a_fold_are_equal():
+    series = [row[: 8 - (i == 0), 0] for i, row in enumerate(X)]
+    found = cross_validate(NTKClassifier(KERNEL, reg=0.1), series, Y, cv=3, error_score="raise")["test_score"]
+    columns = [row[:, None] for row in series]
+    np.testing.assert_array_equal(
+        found, cross_validate(NTKClassifier(KERNEL, reg=0.1), columns, Y, cv=3, error_score="raise")["test_score"]
+    )
+
+
+@pytest.mark.parametrize("size", [2.0**660, 2.0**-660])
+def test_targets_whose_squares_leave_float64_are_fitted_as_those_of_any_size(size: float):
+    z = X[:, 0, 0]
+    mean, std = NTKRegressor(KERNEL).fit(X, z).predict(X[:3], return_std=True)
+    large = NTKRegressor(KERNEL).fit(X, z * size).predict(X[:3], return_std=True)
+    np.testing.assert_array_equal(large, [mean * size, std * size])
+
+
+def test_one_example_says_nothing_of_how_sure_a_prediction_is():
+    model = NTKRegressor(KERNEL).fit(X[:1], [1.0])
+    assert model.predict(X[:1]) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="return_std needs two examples"):
+        model.predict(X[:1], return_std=True)

@@ -129,3 +129,15 @@ def test_what_is_no_batch_of_sequences_is_refused_in_one_line(
         read(given, layout, lengths, fitted)
     if said != "NaN":  # scikit-learn's own says more
         assert "\n" not in str(caught.value)
+
+
+def test_a_list_of_series_stays_one_where_those_of_a_fold_are_equal():
+    series = [np.arange(t) + 1.0 for t in (3, 3, 4)]
+    for fitted in (series[:2], series):  # equal in one fold, unequal in another
+        assert read(series[1:], fitted=fitted).lengths is not None
+        assert read(series, fitted=fitted).lengths.tolist() == [3, 3, 4]  # pyright: ignore[reportOptionalMemberAccess]
+        assert read(series[2:], fitted=fitted).x.shape == read(np.array(series[2:]), fitted=fitted).x.shape == (1, 4, 1)
+        assert read([[1.0, 2.0]], fitted=fitted).x.shape == (1, 2, 1)
+    assert read(series[:2], fitted=np.array(series[:2])).axes == 2
+    with pytest.raises(ValueError, match="X has 2 features, but Estimator is expecting 1"):
+        read(X, fitted=series)

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+import re
 
 import jax.numpy as jnp
 import numpy as np
@@ -109,7 +110,15 @@ def check_path(store: str | os.PathLike[str]) -> pathlib.Path:
     Raises:
         ValueError: no path, or a file, or a folder with something else in it.
     """
-    path = pathlib.Path(_checks.path("store", store, "a folder")).absolute()
+    given = _checks.path("store", store, "a folder")
+    address = re.match(r"[A-Za-z][\w+.-]+:/", given)  # two letters at least: C:/ is a drive
+    if address or given.startswith("~"):
+        what = "an address" if address else "no folder before the shell has read it"
+        raise ValueError(
+            f"store must be the path of a folder that this machine sees; got {given!r}, {what}. Mount it, or pass "
+            "pathlib.Path(...).expanduser()."
+        )
+    path = pathlib.Path(given).absolute()
     if path.is_file():
         raise ValueError(f"store must be the path of a folder; got {str(path)!r}, which is a file.")
     if path.is_dir() and not record.there(path):

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import platform
 import re
+import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -21,6 +22,7 @@ from ntkseq.empirical.function import Function
 
 _SHOWN = 5  # examples that a refusal names
 _LETTERS = 16  # hexadecimal digits by which an example is known
+_LIBRARIES = ("jax", "numpy", "scipy")  # their functions are known by name
 
 
 def of_kernel(kernel: AnyKernel, x: Inputs, lengths: Lengths) -> dict[str, Any]:
@@ -33,6 +35,7 @@ def of_kernel(kernel: AnyKernel, x: Inputs, lengths: Lengths) -> dict[str, Any]:
 
 def of_inputs(x: Inputs, lengths: Lengths) -> dict[str, Any]:
     """What one example is, and a digest of each: of the bytes that JAX is given."""
+    x = np.asarray(x) if isinstance(x, list) else x  # as `gram` reads it, not a tree of numbers
     leaves = [_canonical(leaf) for leaf in jax.tree.leaves(_keys.laid_open(x))]
     parts = leaves if lengths is None else [*leaves, np.asarray(lengths).astype(np.int64)]
     digests = []
@@ -101,17 +104,18 @@ def input_differences(was: Mapping[str, Any], now: Mapping[str, Any], name: str)
         yield f"{'example' if one else 'examples'} {some}{more} of {name} {'is' if one else 'are'} not the same"
 
 
-def _described(value: Any, equations: Callable[[Function], Any]) -> Any:
-    again = lambda one: _described(one, equations)  # noqa: E731
+def _described(value: Any, equations: Callable[[Function], Any], inside: tuple[int, ...] = ()) -> Any:
+    """What JSON can hold of a value; `inside` are the ids of what it is part of, which a function may be of itself."""
+    again = lambda one: _described(one, equations, (*inside, id(value)))  # noqa: E731
+    if value is None or isinstance(value, (bool, int, str, float)):
+        return value
+    if id(value) in inside:
+        return "itself"
     if isinstance(value, Function):
         known = {"equations of f": equations(value), "outputs": value.outputs, "trained": value.names}
         held = {jax.tree_util.keystr(path): again(leaf) for path, leaf in
                 jax.tree.leaves_with_path(jax.tree.unflatten(value.tree, value.leaves))}  # fmt: skip
         return {"class": "Function", **known, "params": {"class": "params", **held}, "rates": again(value.roots)}
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        return value
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
         return _array(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -121,8 +125,14 @@ def _described(value: Any, equations: Callable[[Function], Any]) -> Any:
         return {"class": "dict", **{str(key): again(one) for key, one in value.items()}}
     if isinstance(value, (list, tuple)):
         return [again(one) for one in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((again(one) for one in value), key=repr)
+    if isinstance(value, types.ModuleType):
+        return f"module {value.__name__}"
     if callable(value):
         return _code(value, again)
+    if type(value).__repr__ is object.__repr__:  # which tells two of a class apart by their addresses alone
+        return {**again(_attributes(value)), "class": f"{type(value).__module__}.{type(value).__qualname__}"}
     return re.sub(r"0x[0-9a-f]+", "", repr(value))
 
 
@@ -137,27 +147,65 @@ def _array(value: ArrayLike) -> Any:
 
 
 def _code(value: Any, again: Callable[[Any], Any]) -> dict[str, Any]:
-    """A function by its name, and what Python made of its text."""
+    """A function by its name, what Python made of its text, and all that it looks up: what it holds, and globals."""
     name = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
-    code = hashlib.sha256()
-
-    def add(code_object: types.CodeType) -> None:
-        code.update(code_object.co_code + repr(code_object.co_names).encode())
-        for constant in code_object.co_consts:
-            if isinstance(constant, types.CodeType):
-                add(constant)
-            else:
-                code.update(repr(constant).encode())
-
-    if isinstance(value, types.FunctionType):
-        add(value.__code__)
-        held = [cell.cell_contents for cell in value.__closure__ or ()]
-        code.update(repr([again(one) for one in held if one is not value]).encode())
-        code.update(repr(again(list(value.__defaults__ or ()))).encode())
-    elif hasattr(value, "func"):  # functools.partial
-        code.update(repr([again(value.func), again(list(value.args)), again(value.keywords)]).encode())
+    code = hashlib.sha256(repr(_held(value, again)).encode())
     python = ".".join(platform.python_version_tuple()[:2])
     return {"name": name, "code": code.hexdigest()[:_LETTERS], "python": python}
+
+
+def _held(value: Any, again: Callable[[Any], Any]) -> Any:
+    """What the answers of something that can be called depend on, beside its name."""
+    if isinstance(value, (type, types.BuiltinFunctionType)):
+        return None
+    if isinstance(value, types.MethodType):
+        return [again(value.__func__), again(value.__self__)]
+    if isinstance(value, types.FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or () if _full(cell)]
+        own = [again(cells), again(value.__defaults__), again(value.__kwdefaults__)]
+        root = value.__globals__.get("__name__", "").split(".")[0]
+        if root in _LIBRARIES or (root in sys.stdlib_module_names and root != "__main__"):
+            return own  # JAX of another version has another text, and is gone on with
+        names: set[str] = set()
+        text = _text(value.__code__, names)
+        installed = "-packages" in value.__code__.co_filename
+        seen = {} if installed else {one: value.__globals__[one] for one in sorted(names) if one in value.__globals__}
+        return [text, own, again(seen)]
+    if hasattr(value, "func"):  # functools.partial
+        return [again(value.func), again(list(value.args)), again(value.keywords)]
+    attributes = _attributes(value)
+    if not attributes:  # jax.jit holds its function out of sight
+        return again(getattr(value, "__wrapped__", None))
+    methods = [again(one) for one in vars(type(value)).values() if isinstance(one, types.FunctionType)]
+    return [methods, again(attributes)]
+
+
+def _text(code: types.CodeType, names: set[str]) -> list[Any]:
+    """What Python made of the text of a function; the names that it looks up go into `names`."""
+    names.update(code.co_names)
+    constants = [
+        _text(one, names)
+        if isinstance(one, types.CodeType)
+        else sorted(map(repr, one))  # whose order is another in each process
+        if isinstance(one, frozenset)
+        else repr(one)
+        for one in code.co_consts
+    ]
+    return [code.co_code, code.co_names, constants]
+
+
+def _full(cell: types.CellType) -> bool:
+    """Whether a variable that a function holds has a value yet."""
+    try:
+        _ = cell.cell_contents
+        return True
+    except ValueError:
+        return False
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """What an object of a user holds."""
+    return dict(getattr(value, "__dict__", {}))
 
 
 def _equations(function: Function, x: Inputs, lengths: Lengths) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ntkseq.grams.base import DenseGram, Gram, column_block
 from ntkseq.grams.digits import in_norm
 from ntkseq.grams.sampling import kept
 from ntkseq.grams.stores import exports, passes, record
-from ntkseq.grams.stores.chunks import Chunks, MissingChunk
+from ntkseq.grams.stores.chunks import Chunks, DamagedChunk, MissingChunk
 
 
 class StoredGram(Gram):
@@ -42,6 +42,7 @@ class StoredGram(Gram):
         self.path = pathlib.Path(path).absolute()
         self._turned = turned
         self._norm: float | None = None
+        self._mark = record.mark(self.path)
         self._record = record.read(self.path)
         self.chunks = Chunks(self.path, self._record.layout)
         for name, value in self._record.known.items():
@@ -82,6 +83,7 @@ class StoredGram(Gram):
 
     def times(self, V: ArrayLike) -> Float[np.ndarray, "n ..."]:
         V, single = column_block(V, self.shape)
+        self._require_place()
         self._require_all("a product")
         found = passes.run(self.chunks, V, turned=self._turned, squares=self._norm is None)
         if self._norm is None:
@@ -101,7 +103,13 @@ class StoredGram(Gram):
 
     @cached_property
     def _diagonal(self) -> np.ndarray:
-        return record.diagonal(self.path, self._record)
+        try:
+            return record.diagonal(self.path, self._record)
+        except DamagedChunk:
+            now = record.read(self.path)  # which another process may have extended since this one was opened
+            if now.diagonal == self._record.diagonal or record.differences(self._record, now):
+                raise
+            return record.diagonal(self.path, now)[: self.shape[0]]
 
     def diag(self) -> Float[Array | np.ndarray, " k"]:
         if not self.symmetric:
@@ -135,6 +143,7 @@ class StoredGram(Gram):
 
     def entries(self, i: Int[np.ndarray, " k"], j: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
         """The entries (i, j), pair by pair; each chunk that holds some is read once."""
+        self._require_place()
         if self._turned:
             i, j = j, i
         if self.symmetric:
@@ -214,6 +223,7 @@ class StoredGram(Gram):
 
     def _block(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """The entries in these rows and columns."""
+        self._require_place()
         out, into = np.empty((len(rows), len(columns)), self.dtype), self.chunks.buffer()
         there = _by_chunk(columns, self.chunk_rows)
         for i, (mine, at) in _by_chunk(rows, self.chunk_rows).items():
@@ -229,6 +239,18 @@ class StoredGram(Gram):
         except MissingChunk:
             self._require_all("this", (i, j))
             raise
+
+    def _require_place(self) -> None:
+        """Refuse to read another matrix that was put in the place of this one."""
+        mark = record.mark(self.path)
+        if mark is None or mark == self._mark:  # where the folder is gone, chunks are missing
+            return
+        if differ := record.differences(self._record, record.read(self.path)):
+            raise ValueError(
+                f"{self.path} holds another Gram matrix than when it was opened: {'; '.join(differ)}. Open it again, "
+                "grams.open(path)."
+            )
+        self._mark = mark
 
     def _require_all(self, doing: str, chunk: tuple[int, int] | None = None) -> None:
         """Refuse what needs a chunk that is missing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import sys
 from typing import Any
 
@@ -300,3 +301,34 @@ def test_twenty_seeded_accidents_leave_the_matrix_of_an_undisturbed_run(tmp_path
             if "no small file system can be mounted here" not in str(error):
                 raise
     assert len(kinds) >= 17 and set(kinds) >= set(store_trials.KINDS) - {"full disk"}
+
+
+@pytest.mark.parametrize("store", ["s3://bucket/K", pathlib.Path("gs://bucket/K"), "~/K"])
+def test_an_address_and_a_home_folder_that_no_shell_read_are_refused_and_no_folder_is_made(
+    store: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="store must be the path of a folder that this machine sees; got"):
+        ntkseq.gram(KERNEL, X[:4], store=store)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nested_lists_of_numbers_are_stored_like_the_array_they_make(tmp_path: pathlib.Path) -> None:
+    K = ntkseq.gram(KERNEL, X[:4].tolist(), store=tmp_path / "K")
+    assert same(K, ntkseq.gram(KERNEL, X[:4], store=tmp_path / "K"))
+
+
+def test_a_reader_that_was_there_before_a_store_grew_reads_its_diagonal(tmp_path: pathlib.Path) -> None:
+    ntkseq.gram(KERNEL, X[:30], store=tmp_path / "K")
+    before = grams.open(tmp_path / "K")
+    ntkseq.gram(KERNEL, X[:31], store=tmp_path / "K")
+    assert before.shape == (30, 30) and same(before.diag(), ntkseq.gram(KERNEL, X[:30]).diag())
+
+
+def test_a_reader_refuses_another_matrix_that_was_put_in_its_place(tmp_path: pathlib.Path) -> None:
+    K = ntkseq.gram(KERNEL, X[:6], store=tmp_path / "K")
+    shutil.rmtree(tmp_path / "K")
+    ntkseq.gram(KERNEL.with_(sigma_w=0.5), X[:6], store=tmp_path / "K")
+    for read in (lambda: K.rows([0]), lambda: K.times(np.ones(6)), lambda: np.asarray(K)):
+        with pytest.raises(ValueError, match=r"another Gram matrix than when it was opened: kernel\.sigma_w was 1\.3"):
+            read()

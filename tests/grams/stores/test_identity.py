@@ -50,6 +50,75 @@ def test_functions_are_told_by_what_they_do_and_hold() -> None:
     assert told(Own(f=shifted(1.0)), Own(f=lambda x: x))[0].startswith("kernel.f was ")
 
 
+class Shift:
+    """A function with a number in it."""
+
+    def __init__(self, by: float) -> None:
+        self.by = by
+
+    def apply(self, x: Any) -> Any:
+        return x + self.by
+
+    def __call__(self, x: Any) -> Any:
+        return self.apply(x)
+
+
+def test_functions_that_are_jitted_bound_or_objects_are_told_by_what_they_hold() -> None:
+    def keyword(by: float) -> Any:
+        return lambda x, *, by=by: x + by
+
+    def mapped(by: float) -> Any:
+        return jax.vmap(shifted(by))
+
+    def bound(by: float) -> Any:
+        return Shift(by).apply
+
+    def closed(by: float) -> Any:
+        held = Shift(by)
+        return lambda x: held.apply(x)
+
+    def jitted(by: float) -> Any:
+        return jax.jit(shifted(by))
+
+    for made in (jitted, bound, Shift, keyword, mapped, closed):
+        assert told(Own(f=made(1.0)), Own(f=made(1.0))) == [], made
+        assert len(told(Own(f=made(1.0)), Own(f=made(2.0)))) == 1, made
+
+
+SLOPE = 1.0
+
+
+def sloped(x: Any) -> Any:
+    return SLOPE * x
+
+
+def through(x: Any) -> Any:
+    return sloped(x)
+
+
+def test_functions_are_told_by_the_globals_that_they_look_up(monkeypatch: Any) -> None:
+    def known(f: Any) -> Any:
+        return json.loads(json.dumps(identity.of_kernel(Own(f=f), X, None)))
+
+    before = [known(f) for f in (sloped, through)]
+    assert [
+        list(identity.kernel_differences(one, known(f))) for one, f in zip(before, (sloped, through), strict=True)
+    ] == [[], []]
+    monkeypatch.setitem(globals(), "SLOPE", 2.0)
+    assert all(
+        list(identity.kernel_differences(one, known(f))) for one, f in zip(before, (sloped, through), strict=True)
+    )
+
+
+def test_a_function_that_calls_itself_and_one_of_a_library_are_described() -> None:
+    def fall(x: Any, n: int = 3) -> Any:
+        return x if n == 0 else fall(x, n - 1)
+
+    assert told(Own(f=fall), Own(f=fall)) == []
+    assert told(Own(f=jax.numpy.tanh), Own(f=jax.numpy.tanh)) == []
+    assert told(Own(f=jax.numpy.tanh), Own(f=jax.numpy.sin)) != []
+
+
 def test_another_version_of_python_knows_a_function_by_its_name_alone() -> None:
     one, other = (identity.of_kernel(Own(f=shifted(by)), X, None) for by in (1.0, 2.0))
     other["f"]["python"] = "2.7"
