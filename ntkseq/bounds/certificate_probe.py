@@ -46,7 +46,9 @@ class CertificateProbe(Probe):
     - `certified`: whether nothing objects to the second. The first needs independent examples alone.
 
     delta is shared equally by the steps, step 0 among them, and by the two columns: with probability at least
-    1 - delta all of them hold, so that a step may be picked by them. A network that is not finite leaves a row of nan.
+    1 - delta all of them hold, so that a step may be picked by them. That is one run: of several runs, or branches of
+    one history, each has a delta of its own, and one that is picked by these rows needs delta over their number. A
+    network that is not finite leaves a row of nan.
 
     Args:
         f: f(params, x) -> (1,) for one example, or f(params, x, length) with lengths; f(params, state, x) where

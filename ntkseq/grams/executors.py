@@ -122,6 +122,8 @@ def worded(error: Exception, kernels: Sequence[AnyKernel], *, stored: bool = Fal
             f"workers of the executor were lost before the matrix was whole ({name}{f': {why}' if why else ''}). Most "
             f"often they had too little memory: let fewer of them run at once. {kept}"
         )
+    if isinstance(error, RuntimeError) and "after shutdown" in str(error):
+        return ValueError("executor must take tasks; got one that was shut down. Call gram inside its `with`.")
     if isinstance(error, (pickle.PicklingError, AttributeError, TypeError)):
         for kernel in kernels:
             try:

@@ -68,12 +68,13 @@ def status(asked: Status) -> list[str]:
     rate = _rate(times)
     last = f"the last chunk {ago(now - times[-1])} ago" if done else "no chunk yet"
     if done < total:
-        alive = bool(writer) or (done > 0 and now - times[-1] < IDLE)
         if rate is not None:
             lines.append(f"{'rate':<13} {rate:.3g} chunks per second, {last}")
-        if alive and rate is not None:
+        if writer and rate is not None:
             lines.append(f"{'time left':<13} {ago((total - done) / rate)}")
-        if not alive:
+        if not writer and done and now - times[-1] < IDLE:  # who helped the first process holds no lock
+            lines.append(f"{'not held':<13} {last}: stopped, or others finish what the first process left")
+        elif not writer:
             lines.append(f"{'stopped':<13} nobody fills it, {last}; the command that began it goes on")
     elif done:
         lines.append(f"{'finished':<13} {ago(now - times[-1])} ago")
@@ -97,7 +98,7 @@ def _who(K: grams.StoredGram, writer: str, now: float) -> list[str]:
         chunks = sum(len(part.chunks) for part in parts)
         shown = ", ".join(f"process {part.pid}: {len(part.chunks)}" for part in parts[:8])
         more = f", {len(parts) - 8} more" if len(parts) > 8 else ""
-        active = f"; {len(working)} at work in the last {ago(IDLE)}" if working else ""
+        active = f"; {len(working)} of them within the last {ago(IDLE)}" if working else ""
         lines.append(f"{'by':<13} {host}: {chunks} chunks ({shown}{more}){active}")
     return lines
 

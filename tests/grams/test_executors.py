@@ -112,3 +112,11 @@ def test_processes_compute_the_bits_of_one_process_and_say_when_one_is_killed():
         pid = processes.submit(os.getpid).result()
         with pytest.raises(OSError, match=r"workers of the executor were lost"):
             ntkseq.gram(KERNEL, x, executor=Killing(processes, pid, after=20))
+
+
+def test_an_executor_that_was_shut_down_is_refused_in_one_line(tmp_path):
+    gone = ThreadPoolExecutor(1)
+    gone.shutdown()
+    for options in ({}, {"store": tmp_path / "K"}):
+        with pytest.raises(ValueError, match="executor must take tasks; got one that was shut down"):
+            ntkseq.gram(kernels.Recurrent(), inputs(20), executor=gone, **options)

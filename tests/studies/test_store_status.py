@@ -1,4 +1,5 @@
 import os
+import time
 
 import numpy as np
 import pytest
@@ -41,6 +42,14 @@ def test_rate_and_time_left_come_from_the_times_of_the_chunks(store, monkeypatch
     # the first chunk at 0 s, the last at 52 s: 12 steps
     assert found["rate"].startswith("0.231 chunks per second") and found["time left"] == "9 s"
     assert found["filled by"].startswith(f"process {os.getpid()} on ")
+
+
+def test_a_store_that_was_stopped_a_moment_ago_promises_no_time(store):
+    for k, (i, j) in enumerate(store.chunks.layout.chunks.tolist()):
+        os.utime(store.chunks.file(i, j), (time.time() - 20 + k,) * 2)
+    store.chunks.drop(4, 4)
+    found = told(store)
+    assert "time left" not in found and "stopped, or others finish" in found["not held"]
 
 
 def test_damaged_chunks_are_named(store):

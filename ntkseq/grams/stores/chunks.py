@@ -178,6 +178,10 @@ class Chunks:
                     if start < high:
                         values = into[:size].view(layout.dtype.newbyteorder("<")).reshape(-1, c)
                         yield values[: high - start, :wide]
+        except IsADirectoryError:
+            raise DamagedChunk(
+                errno.EISDIR, f"chunk ({i}, {j}) of {self.path} is damaged: {self.file(i, j)} is a folder. Remove it."
+            ) from None
         except FileNotFoundError:
             raise MissingChunk(
                 f"chunk ({i}, {j}) of {self.path} is not computed yet. Finish it with "
@@ -220,7 +224,13 @@ class Chunks:
         return found
 
     def drop(self, i: int, j: int) -> None:
-        """Chunk (i, j) is not there any more."""
+        """Chunk (i, j) is not there any more.
+
+        Raises:
+            OSError: a folder stands in its place.
+        """
+        if self.file(i, j).is_dir():
+            raise OSError(errno.EISDIR, f"chunk ({i}, {j}) of {self.path}: {self.file(i, j)} is a folder. Remove it.")
         self.file(i, j).unlink(missing_ok=True)
 
     def clean(self) -> None:

@@ -162,7 +162,9 @@ def read(path: pathlib.Path) -> Record:
     try:
         shape = held.pop("layout")
         shape["shape"], shape["dtype"] = tuple(shape["shape"]), np.dtype(shape["dtype"])
-        return Record(Layout(**shape), **held)
+        record = Record(Layout(**shape), **held)
+        _plausible(record)
+        return record
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _broken(path, f"{type(error).__name__}: {error}") from None
 
@@ -213,3 +215,22 @@ def _broken(path: pathlib.Path, why: str) -> ValueError:
     return ValueError(
         f"{path / FILE} does not say what is stored: {why}. Remove {path} to begin again, or pass another store=."
     )
+
+
+def _plausible(record: Record) -> None:
+    """Raise where a record holds what no `write` puts there.
+
+    Raises:
+        ValueError: so it is.
+        KeyError: inputs without their description.
+    """
+    layout = record.layout
+    numbers = (*layout.shape, layout.chunk, layout.tile, layout.batch)
+    if any(isinstance(one, bool) or not isinstance(one, int) or one < 1 for one in numbers) or len(layout.shape) != 2:
+        raise ValueError(f"layout of {numbers}")
+    known = (record.rounding, record.entrywise)
+    if any(isinstance(one, bool) or not isinstance(one, (int, float)) or not one >= 0 for one in known):
+        raise ValueError(f"rounding {record.rounding}, entrywise {record.entrywise}")
+    for inputs in (record.x, *([] if record.x2 is None else [record.x2])):
+        for key in ("examples", "dtype", "shape", "lengths", "digests"):
+            inputs[key]

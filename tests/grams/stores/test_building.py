@@ -332,3 +332,29 @@ def test_a_reader_refuses_another_matrix_that_was_put_in_its_place(tmp_path: pat
     for read in (lambda: K.rows([0]), lambda: K.times(np.ones(6)), lambda: np.asarray(K)):
         with pytest.raises(ValueError, match=r"another Gram matrix than when it was opened: kernel\.sigma_w was 1\.3"):
             read()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"rounding": -1.0}, {"rounding": "a"}, {"entrywise": None}, {"x": {}}, {"layout": {"chunk": 0}}]
+)
+def test_a_record_that_nobody_wrote_is_refused_in_one_line(
+    tmp_path: pathlib.Path, wrong: dict[str, Any], untyped: None
+) -> None:
+    ntkseq.gram(KERNEL, x := inputs(20), store=tmp_path / "K")
+    file = tmp_path / "K" / "gram.json"
+    held = json.loads(file.read_text())
+    for key, value in wrong.items():
+        held[key] = held[key] | value if key == "layout" else value
+    file.write_text(json.dumps(held))
+    for call in (lambda: grams.open(tmp_path / "K"), lambda: ntkseq.gram(KERNEL, x, store=tmp_path / "K")):
+        with pytest.raises(ValueError, match=r"gram\.json does not say what is stored: .*Remove"):
+            call()
+
+
+def test_a_chunk_that_is_a_folder_is_named(tmp_path: pathlib.Path) -> None:
+    K = ntkseq.gram(KERNEL, x := inputs(20), store=tmp_path / "K")
+    K.chunks.file(0, 0).unlink()
+    K.chunks.file(0, 0).mkdir()
+    for call in (lambda: K.times(np.ones(20)), lambda: ntkseq.gram(KERNEL, x, store=tmp_path / "K")):
+        with pytest.raises(OSError, match=r"is a folder\. Remove it"):
+            call()
