@@ -89,7 +89,11 @@ def labels(y: ArrayLike, n: int, outputs: int) -> Int[np.ndarray, " n"]:
 
 def unseen(seen: object, n: int) -> Int[np.ndarray, " k"]:
     """The examples that pay: all but those that the prior has looked at."""
-    if seen is None or (isinstance(seen, (list, tuple, range, np.ndarray, jax.Array)) and not np.size(seen)):
+    if isinstance(seen, (list, tuple, range)):  # NumPy knows no size of a list of lists of unequal length
+        empty = not len(seen)
+    else:
+        empty = seen is None or (isinstance(seen, (np.ndarray, jax.Array)) and not seen.size)
+    if empty:
         return np.arange(n)
     if getattr(seen, "dtype", None) == np.dtype(bool):
         raise ValueError(
