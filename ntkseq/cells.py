@@ -72,10 +72,7 @@ class Elman(Cell):
     train: str = static(default="WUb")
 
     def __post_init__(self) -> None:
-        for name in ("sigma_w", "sigma_u", "sigma_b"):
-            _checks.scale(name, getattr(self, name))
-        fill(self, activation=activations.get(self.activation))
-        check_letters(self.train, "WUb")
+        _check_units(self)
 
     @property
     def gaussian(self) -> bool:
@@ -123,10 +120,7 @@ class Leaky(Cell):
     def __post_init__(self) -> None:
         for name in ("keep", "gate"):
             factor(name, getattr(self, name))
-        for name in ("sigma_w", "sigma_u", "sigma_b"):
-            _checks.scale(name, getattr(self, name))
-        fill(self, activation=activations.get(self.activation))
-        check_letters(self.train, "WUb")
+        _check_units(self)
 
     @property
     def gaussian(self) -> bool:
@@ -376,6 +370,13 @@ def gated(cell: Any) -> GRU | LSTM:
             "Elman networks: Recurrent."
         )
     return cell
+
+
+def _check_units(cell: Elman | Leaky) -> None:
+    for name in ("sigma_w", "sigma_u", "sigma_b"):
+        _checks.scale(name, getattr(cell, name))
+    fill(cell, activation=activations.get(cell.activation))
+    check_letters(cell.train, "WUb")
 
 
 def _check_gates(cell: GRU | LSTM) -> None:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkseq import _devices
-from ntkseq._types import DType, Key, PyTree
+from ntkseq._types import AnyKernel, DType, Key, PyTree
 from ntkseq.grams import tiles
 
 
@@ -39,9 +39,8 @@ def run(task: tiles.Task, workers: int, tick: Callable[[int], Any]) -> tuple[jax
         tick(1)
 
     batches = task.plan.batches()
-    shapes = _shapes((task.kernel, task.left, task.right))
-    key = (jax.tree.structure(task.kernel), shapes, task.plan.size, task.plan.batch, x64)
-    if (compiled := program(key)).empty:
+    compiled = program_of(task.kernel, task.left, task.right, (task.plan.size, task.plan.batch, x64))
+    if compiled.empty:
         work(next(batches))  # compiles; threads that start together would compile the same program each
         compiled.empty = False
     running = [pool(workers, os.getpid()).submit(work, pairs) for pairs in batches]
@@ -61,22 +60,13 @@ class Values:
         self.task = task
         self.array = aligned(task.shape, task.diagonal.dtype)
         self.overflow = threading.Event()
-        self.below = np.tril_indices(task.plan.size, -1)
 
     def write(self, pairs: np.ndarray, block: np.ndarray) -> None:
         """Put the tiles (k, size, size) at the block index pairs (k, 2), and where they are mirrored."""
-        (n, m), size, symmetric = self.task.shape, self.task.plan.size, self.task.symmetric
-        if not (np.isfinite(block.max()) and np.isfinite(block.min())):
+        if not tiles.finite(block):
             self.overflow.set()
-        for (i, j), part in zip(pairs, block, strict=True):
-            if symmetric and i == j:  # computed whole; its halves may differ in the last digit: keep the upper one
-                part = part.copy()
-                part[self.below] = part.T[self.below]
-            rows, columns = slice(i * size, min((i + 1) * size, n)), slice(j * size, min((j + 1) * size, m))
-            part = part[: rows.stop - rows.start, : columns.stop - columns.start]
-            self.array[rows, columns] = part
-            if symmetric and i != j:
-                self.array[columns, rows] = part.T
+        n, m = self.task.shape
+        tiles.place(self.array, (slice(0, n), slice(0, m)), pairs, block, self.task.symmetric)
 
     def complete(self) -> tuple[jax.Array, bool]:
         """The matrix, its exact diagonal put in, beside that, and whether all its values are finite."""
@@ -92,8 +82,14 @@ class Program:
     empty: bool = True
 
 
+def program_of(kernel: AnyKernel, left: PyTree, right: PyTree, sizes: tuple[int, int, bool]) -> Program:
+    """That of the tiles of these sides, by structure, shapes and dtypes; sizes: rows of a tile, batch, 64-bit mode."""
+    shapes = tuple((np.shape(a), str(getattr(a, "dtype", ""))) for a in jax.tree.leaves((kernel, left, right)))
+    return _program((jax.tree.structure((kernel, left, right)), shapes, *sizes))
+
+
 @lru_cache(maxsize=256)
-def program(key: Key) -> Program:
+def _program(key: Key) -> Program:
     """The same object for the same key; where that was long not asked for a new one, so that memory stays bounded."""
     return Program()
 
@@ -102,10 +98,6 @@ def program(key: Key) -> Program:
 def pool(workers: int, process: int) -> ThreadPoolExecutor:
     """Threads that stay: starting them takes longer than a small Gram matrix. A forked process gets its own."""
     return ThreadPoolExecutor(workers, thread_name_prefix="ntkseq")
-
-
-def _shapes(tree: PyTree) -> tuple[Any, ...]:
-    return tuple((np.shape(leaf), str(getattr(leaf, "dtype", ""))) for leaf in jax.tree.leaves(tree))
 
 
 def aligned(shape: tuple[int, int], dtype: DType) -> np.ndarray:

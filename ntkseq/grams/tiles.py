@@ -124,3 +124,30 @@ def tiles_of_pairs(kernel: AnyKernel, left: AnyArray, right: AnyArray, pairs: ja
 
 compute = _vectors.Wide(tiles_of_pairs, static_argnums=4)
 """`tiles_of_pairs`, compiled: for a CPU; `compute.plain` for an accelerator."""
+
+
+def finite(block: np.ndarray) -> bool:
+    """Whether all values are finite, by the largest and the least of them."""
+    return bool(np.isfinite(block.max()) and np.isfinite(block.min()))
+
+
+def place(
+    values: np.ndarray, window: tuple[slice, slice], pairs: np.ndarray, block: np.ndarray, symmetric: bool
+) -> None:
+    """Put tiles (k, size, size) at block index pairs (k, 2) of a matrix where they belong in a part of it.
+
+    Args:
+        values: the part, at least as large as the window.
+        window: its rows and columns; in one on the diagonal, rows and columns alike, a symmetric matrix mirrors tiles.
+        symmetric: of a tile on the diagonal, computed whole, the upper half counts: they may differ in the last digit.
+    """
+    size, (rows, columns) = block.shape[1], window
+    for (i, j), part in zip(pairs, block, strict=True):
+        if symmetric and i == j:
+            part = np.triu(part) + np.triu(part, 1).T
+        part = part[: rows.stop - i * size, : columns.stop - j * size]
+        above, left = i * size - rows.start, j * size - columns.start
+        here, there = slice(above, above + part.shape[0]), slice(left, left + part.shape[1])
+        values[here, there] = part
+        if symmetric and i != j and rows == columns:
+            values[there, here] = part.T

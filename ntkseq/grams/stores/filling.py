@@ -52,12 +52,9 @@ def fill(chunks: Chunks, pair: Sides, which: np.ndarray, workers: int | None, ti
     with ThreadPoolExecutor(1, thread_name_prefix="ntkseq-store") as writer:
         written: collections.deque[Future[None]] = collections.deque()
 
-        def put(one: _Open) -> None:
+        def placed(one: _Open) -> None:
             try:
-                values = layouts.finished(pair, layout, one.i, one.j, one.values)
-                chunks.write(one.i, one.j, values)
-                journal.note(chunks.path, one.i, one.j)
-                tick(1)
+                put(chunks, pair, one.i, one.j, one.values, tick)
             finally:
                 free.put(one.values)
 
@@ -67,7 +64,7 @@ def fill(chunks: Chunks, pair: Sides, which: np.ndarray, workers: int | None, ti
             for future in one.running:
                 future.result()
             waiting -= len(at_work.popleft().running)
-            written.append(writer.submit(put, one))
+            written.append(writer.submit(placed, one))
             while written and written[0].done():
                 written.popleft().result()
 
@@ -99,10 +96,17 @@ def fill(chunks: Chunks, pair: Sides, which: np.ndarray, workers: int | None, ti
                     future.cancel()
 
 
+def put(chunks: Chunks, pair: Sides, i: int, j: int, values: np.ndarray, tick: Callable[[int], Any]) -> None:
+    """Finish chunk (i, j), all of whose tiles are there, write it, and note who did."""
+    chunks.write(i, j, layouts.finished(pair, chunks.layout, i, j, values))
+    journal.note(chunks.path, i, j)
+    tick(1)
+
+
 def _compile(chunks: Chunks, pair: Sides, i: int, j: int) -> None:
     """One batch of tiles, where they are not compiled yet: threads that start together would compile them each."""
     layout = chunks.layout
-    program = host.program((layouts.compiled(pair), layout.tile, layout.batch))
+    program = host.program_of(pair.kernel, pair.left, pair.right, (layout.tile, layout.batch, pair.x64))
     if program.empty:
         spare = np.empty((layout.chunk, layout.chunk), layout.dtype)
         layouts.batch_into(pair, layout, i, j, next(layout.batches(i, j)), spare)

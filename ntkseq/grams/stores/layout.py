@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
 
-import jax
 import numpy as np
 
 from ntkseq import _precision
@@ -100,17 +98,9 @@ def place(layout: Layout, i: int, j: int, pairs: np.ndarray, block: np.ndarray, 
     Raises:
         ValueError: values that overflow the dtype.
     """
-    if not (np.isfinite(block.max()) and np.isfinite(block.min())):
+    if not tiles.finite(block):
         raise overflow(block.dtype)
-    size, (rows, columns) = layout.tile, layout.part(i, j)
-    for (r, c), part in zip(pairs, block, strict=True):
-        above, left = r * size - rows.start, c * size - columns.start
-        down, right = min(size, rows.stop - r * size), min(size, columns.stop - c * size)
-        if layout.symmetric and r == c:
-            part = np.triu(part) + np.triu(part, 1).T
-        values[above : above + down, left : left + right] = part[:down, :right]
-        if layout.symmetric and i == j and r != c:
-            values[left : left + right, above : above + down] = part[:down, :right].T
+    tiles.place(values, layout.part(i, j), pairs, block, layout.symmetric)
 
 
 def finished(pair: Sides, layout: Layout, i: int, j: int, values: np.ndarray) -> np.ndarray:
@@ -136,10 +126,3 @@ def chunk(pair: Sides, layout: Layout, i: int, j: int) -> np.ndarray:
     for pairs in layout.batches(i, j):
         batch_into(pair, layout, i, j, pairs, values)
     return finished(pair, layout, i, j, values)
-
-
-def compiled(pair: Sides) -> Any:
-    """What tells whether the tiles of these sides are compiled already: structure, shapes, dtypes."""
-    leaves = jax.tree.leaves((pair.kernel, pair.left, pair.right))
-    shapes = tuple((np.shape(leaf), str(getattr(leaf, "dtype", ""))) for leaf in leaves)
-    return jax.tree.structure((pair.kernel, pair.left, pair.right)), shapes, pair.x64

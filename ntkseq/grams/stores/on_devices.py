@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from ntkseq import _precision
 from ntkseq.grams import meshes, tiles
 from ntkseq.grams.sides import Sides
-from ntkseq.grams.stores import journal
+from ntkseq.grams.stores import filling
 from ntkseq.grams.stores import layout as layouts
 from ntkseq.grams.stores.chunks import Chunks
 
@@ -45,15 +45,9 @@ def fill(
             written: list[Future[None]] = []
             some = [one for one in which[start : start + _ROUND].tolist() if not chunks.file(*one).exists()]
             for i, j, values in _computed(chunks, pair, some, mesh):
-                written.append(writer.submit(_put, chunks, pair, i, j, values, tick))
+                written.append(writer.submit(filling.put, chunks, pair, i, j, values, tick))
             for one in written:
                 one.result()
-
-
-def _put(chunks: Chunks, pair: Sides, i: int, j: int, values: np.ndarray, tick: Callable[[int], Any]) -> None:
-    chunks.write(i, j, layouts.finished(pair, chunks.layout, i, j, values))
-    journal.note(chunks.path, i, j)
-    tick(1)
 
 
 def _computed(chunks: Chunks, pair: Sides, which: list[list[int]], mesh: Mesh) -> Iterator[tuple[int, int, np.ndarray]]:
