@@ -279,11 +279,6 @@ class Recurrent(Block):
 
     def __post_init__(self) -> None:
         _checks.kind("cell", self.cell, cells.Cell)
-        if isinstance(self.cell, (cells.GRU, cells.LSTM)):
-            raise ValueError(
-                f"cell must be one whose limit has a closed form, such as cells.Elman or cells.LRU; got a "
-                f"{type(self.cell).__name__}. Its kernel is sampled: kernels.Gated(cell), models.Gated(width, cell)."
-            )
         _checks.choice("direction", self.direction, ("forward", "reversed", "both"))
 
 

@@ -1,7 +1,6 @@
 """What does a recurrent layer do at one step? Cells: one description for network and kernel.
 
-`Elman`, `Leaky`, `LRU` and `S4D` stand in `blocks.Recurrent`; `GRU` and `LSTM`, whose limit is sampled, in
-`kernels.Gated`.
+All of them stand in `blocks.Recurrent`; a network with a `GRU` or an `LSTM` has a kernel that is sampled.
 
 A cell is a frozen pytree: scales are leaves, choices are static. NTK parametrisation: raw weights are N(0, 1); the
 scales and one over the root of the fan-in stand in the forward pass. n is the width, x_t the token that the layer gets.
@@ -267,10 +266,11 @@ class GRU(Cell):
         reset: whether the reset gate stands "before" or "after" the product with the recurrent weights.
         law: of the input weights U, of which d meet in one unit, so that it shows at any width: "normal", "truncated"
             (a normal law cut at two standard deviations, then rescaled to variance 1) or "uniform".
+        train: trained groups, letters out of "WUb"; c is one of the biases.
 
     Raises:
         ValueError: negative or non-finite scales, another number of them than gates, unknown words, sigma_c without
-            a place for it.
+            a place for it, train letters out of place.
 
     Reference: yang2020tp2 (existence of the limit for every such architecture; recalled).
 
@@ -289,6 +289,7 @@ class GRU(Cell):
     sigma_c: Any = None
     reset: str = static(default="before")
     law: str = static(default="normal")
+    train: str = static(default="WUb")
 
     gates = ("z", "r", "g")
 
@@ -322,10 +323,11 @@ class LSTM(Cell):
         forget: a number added to u^f, which is held while the network is trained: the more, the longer it remembers.
             haiku and keras have 1, flax, equinox and torch 0. A leaf.
         law: of the input weights U, as for `GRU`.
+        train: trained groups, letters out of "WUb".
 
     Raises:
         ValueError: negative or non-finite scales, another number of them than gates, unknown words, a forget that is
-            no finite number.
+            no finite number, train letters out of place.
 
     Reference: yang2020tp2 (existence of the limit for every such architecture; recalled).
 
@@ -342,6 +344,7 @@ class LSTM(Cell):
     sigma_b: Any = 0.0
     forget: Any = 0.0
     law: str = static(default="normal")
+    train: str = static(default="WUb")
 
     gates = ("i", "f", "g", "o")
 
@@ -389,3 +392,4 @@ def _check_gates(cell: GRU | LSTM) -> None:
                 f"{name} must be a number or one for each gate, {', '.join(cell.gates)}; got {_checks.shown(value)}."
             )
     _checks.choice("law", cell.law, LAWS)
+    check_letters(cell.train, "WUb")

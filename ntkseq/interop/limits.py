@@ -123,12 +123,12 @@ def _recurrent(key: str, layer: Recurrence, square: float | None, read: str, opt
     else:
         said = f"read-out: variance times the fan-in {square:.4g}; its bias is left out"
     shared: dict[str, Any] = {"sigma_r": 1.0 if square is None else square**0.5, "read": read}
-    shared["train"] = "WUb" if square is None else "WUbR"
     if isinstance(layer.cell, cells.Elman):
         scales = {s: getattr(layer.cell, s) for s in ("sigma_w", "sigma_u", "sigma_b", "activation")}
-        kernel: kernels.Kernel = kernels.Recurrent(**scales, **shared)
+        train = "WUb" if square is None else "WUbR"
+        kernel: kernels.Kernel = kernels.Recurrent(**scales, train=train, **shared)
     else:
-        kernel = kernels.Gated(layer.cell, **options, **shared)
+        kernel = kernels.Gated(layer.cell, train_readout=square is not None, **options, **shared)
     if layer.degenerate:
         warn(f"{key}: {layer.degenerate}. The kernel has the scales of width {layer.width}.", UserWarning)
     return Limit(key, _version(key), layer, kernel, square is not None, (*layer.assumed, said), layer.degenerate)

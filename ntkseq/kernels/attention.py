@@ -59,8 +59,8 @@ def matrix(block: blocks.Attention, kap: Float[Array, "n t t"], seen: Bool[Array
     return attend(block.weights, block.sigma_qk * kap, seen)
 
 
-def _average(block: blocks.Attention, A: Array) -> Array:
-    """B of attention.1."""
+def average(block: blocks.Attention, A: Array) -> Array:
+    """B of attention.1 from A."""
     if block.project or not block.skip:
         return A
     return A + jnp.eye(A.shape[1], dtype=A.dtype)[None]
@@ -79,7 +79,7 @@ def _features(block: blocks.Attention, x: Features, context: Context) -> Feature
     std = safe_sqrt(jnp.sum(x.f**2, axis=-1))
     kap = context.rattle(product("nap,ncp->nac", x.f, x.f), std[:, :, None] * std[:, None, :])
     A = matrix(block, kap, seen_by(block, context.inside))
-    B = _average(block, A)
+    B = average(block, A)
     f, g = product("nac,ncp->nap", B, x.f), product("nac,ncq->naq", B, x.g)
     if not block.project:
         return Features(f, g)
@@ -106,7 +106,7 @@ def _enter(block: blocks.Attention, own: Own, context: Context) -> tuple[Entry, 
     m = unfold(own.z)
     outer = own.std[:, :, None] * own.std[:, None, :]
     kap = outer * (1 - 2 * m)
-    B = _average(block, matrix(block, context.rattle(kap, outer), seen_by(block, context.inside)))
+    B = average(block, matrix(block, context.rattle(kap, outer), seen_by(block, context.inside)))
     variance = product("nac,ncd,nad->na", B, kap, B)
     mid = context.rattle(safe_sqrt(jnp.where(variance > 0, variance, 0)))
     entry: Entry = {"in": own.std, "B": B, "mid": mid}

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks, cells
-from ntkseq._layers import check_letters
-from ntkseq._struct import fill, static, struct
-from ntkseq._types import AnyModel, Inputs, Key, Lengths
-from ntkseq.kernels import gated_batch
-from ntkseq.kernels import particles as sampling
+from ntkseq import _checks, blocks, cells
+from ntkseq._struct import fill, static, struct, unchecked
+from ntkseq._types import AnyModel, Inputs, Lengths
+from ntkseq.kernels import particle_batches
 from ntkseq.kernels.base import Kernel, Side
-from ntkseq.kernels.gated_batch import Batch
-from ntkseq.kernels.layers import read_weights
-from ntkseq.kernels.parts import Parts, largest, some, student
+from ntkseq.kernels.particle_network import Network
+from ntkseq.kernels.parts import Parts
 
 READS = ("last", "mean", "sum")
-_MOST_PER_BATCH = 4096  # its matrices are 6 or 8 x 4096^2 numbers: half a gigabyte in float32
 
 
 @struct
@@ -54,14 +48,14 @@ class Gated(Kernel):
         batches: number of independent batches, at least 2. A batch has 2 to 4096 particles.
         seed: a number; the same seed gives the same kernel.
         read: "last" step, or "mean" or "sum" over the sequence's own steps with one shared read-out.
-        train: trained parameter groups, letters out of "WUbR".
+        train_readout: whether the read-out is trained; the cell has a `train` of its own.
         input_scale: "dim" for <x, x'> / d, "none" for <x, x'>.
-        kind: "ntk" or "nngp" (covariance of the outputs; `train` plays no role).
+        kind: "ntk" or "nngp" (covariance of the outputs; what is trained plays no role).
         param: "ntk" (gradients of the raw parameters carry their sigma) or "raw" (sigmas sit in the prior and
             gradients are taken without them: a bias then counts 1 even if sigma_b = 0).
 
     Raises:
-        ValueError: negative or non-finite scales, unknown words, train letters out of place, particles that do not
+        ValueError: negative or non-finite scales, unknown words, particles that do not
             divide into batches.
 
     Reference: yang2020tp2 (existence of the limit for every such architecture; recalled).
@@ -83,7 +77,7 @@ class Gated(Kernel):
     batches: int = static(default=8)
     seed: int = static(default=0)
     read: str = static(default="last")
-    train: str = static(default="WUbR")
+    train_readout: bool = static(default=True)
     input_scale: str = static(default="dim")
     kind: str = static(default="ntk")
     param: str = static(default="ntk")
@@ -100,19 +94,24 @@ class Gated(Kernel):
             ("param", ("ntk", "raw")),
         ):
             _checks.choice(name, getattr(self, name), allowed)
-        check_letters(self.train, "WUbR")
-        fill(self, **{name: _checks.positive_int(name, getattr(self, name)) for name in ("particles", "batches")})
-        if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or not 0 <= self.seed < 2**31:
-            raise ValueError(f"seed must be an integer in 0..2^31 - 1; got {_checks.shown(self.seed)}.")
-        fill(self, seed=int(self.seed))
-        if self.batches < 2:
-            raise ValueError(f"batches must be at least 2, for their spread is the error; got {self.batches}.")
-        each, left = divmod(self.particles, self.batches)
-        if left or not 2 <= each <= _MOST_PER_BATCH:
-            raise ValueError(
-                f"particles must be a multiple of batches, 2 to {_MOST_PER_BATCH} for each; got "
-                f"particles={self.particles}, batches={self.batches}. For more particles raise batches as well."
-            )
+        particles, batches, seed = particle_batches.check(self.particles, self.batches, self.seed)
+        fill(self, particles=particles, batches=batches, seed=seed)
+        fill(self, train_readout=_checks.flag("train_readout", self.train_readout))
+
+    def network(self) -> Network:
+        """The layer and its read-out, by the particles of one batch."""
+        return Network(
+            blocks=(blocks.Recurrent(self.cell),),
+            sigma_r=self.sigma_r,
+            each=self.particles // self.batches,
+            readout=self.train_readout or self.kind == "nngp",
+            tangent=self.kind == "ntk",
+            raw=self.param == "raw",
+        )
+
+    def unseeded(self) -> Gated:
+        """The kernel with seed 0."""
+        return unchecked(Gated, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"seed": 0})
 
     def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
         """Check the sequences and keep them, scaled, with the weight of each step in the output.
@@ -122,21 +121,18 @@ class Gated(Kernel):
             lengths: (n,) integers in 1..t; None means all t. What stands behind a length is never looked at.
 
         Returns:
-            "x" (n, t, d) and "read" (n, t).
+            "x" (n, t, d), "read" and "inside" (n, t).
 
         Raises:
             ValueError: wrong rank, NaN or infinity, lengths out of range, variances that overflow the dtype.
         """
-        x, lengths = _checks.sequences("x", x, lengths)
-        side, fits = _prepare(self._without_seed()[0], x, lengths)
-        _checks.no_overflow(fits, x.dtype, "the first step", "sigma_u or sigma_b")
-        return side
+        return particle_batches.prepare(self, x, lengths)
 
     def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
-        return _estimate(*self._without_seed(), left, right)[0]
+        return particle_batches.tile(self, left, right)
 
     def diag_side(self, side: Side) -> Float[Array, " n"]:
-        return _estimate(*self._without_seed(), side, None)[0]
+        return particle_batches.tile(self, side, None)
 
     def standard_error(self, left: Side, right: Side) -> Float[Array, "n m"]:
         """Standard error of every entry of `tile(left, right)`, from the spread of the independent batches.
@@ -144,7 +140,7 @@ class Gated(Kernel):
         It is itself an estimate, with a relative error of about 1/sqrt(2 batches), and does not hold the bias of
         order batches / particles.
         """
-        return _estimate(*self._without_seed(), left, right)[1]
+        return particle_batches.standard_error(self, left, right)
 
     def entry_rounding(self, side: Side) -> float:
         """Upper estimate of |computed - exact| / sqrt(K_ii K_jj): rounding, and the sampling.
@@ -152,38 +148,23 @@ class Gated(Kernel):
         The largest relative standard error over the pairs of up to four of the sequences is taken for all, times
         Student's factor for so few batches: 11 for 8, 5.3 for 32.
         """
-        n = side["x"].shape[0]
-        few = jax.tree.map(lambda leaf: leaf[some(n)], side)
-        values, error = (np.asarray(a, np.float64) for a in _estimate(*self._without_seed(), few, few))
-        return _rounding(side) + student(self.batches) * largest(values, error)
+        return particle_batches.entry_rounding(self, side)
 
     def scales(self) -> list[Any]:
-        leaves = jax.tree.leaves(self)
-        if not isinstance(self.cell, cells.LSTM):
-            return leaves
-        return [leaf for leaf in leaves if leaf is not self.cell.forget]
+        return particle_batches.squares(self)
 
     @property
     def sampled(self) -> bool:
         return True
 
     def parts(self, side: Side) -> Parts:
-        """The batches: their mean is the kernel. What all of them are off alike is taken as 1 / P.
-
-        Their roundings differ, so that much of it goes into the spread: what is stated beside it is a third of what
-        `entry_rounding` states, three times the largest that one batch of 512 had, 5.7 eps in 20 steps.
-        """
-        bare, key = self._without_seed()
-        kernels = tuple(Batch(bare, key, jnp.int32(b)) for b in range(self.batches))
-        each = self.particles // self.batches
-        rounded = _rounding(side) / 2.6
-        return Parts(kernels, (side,) * self.batches, self.particles, "particles", True, rounded, 1.0 / each)
+        return particle_batches.parts(self, side)
 
     def entries_per_pair(self, side: Side) -> int:
         return max(16, side["x"].shape[1])  # so many that a batch of small tiles holds few sequences
 
     def steps(self, side: Side) -> int:
-        return len(self.cell.gates) * self.particles * side["x"].shape[1]
+        return particle_batches.steps(self, side)
 
     def finite(self, width: int) -> AnyModel:
         """The network of that width whose limit this kernel is: a `models.Gated`.
@@ -194,57 +175,5 @@ class Gated(Kernel):
         from ntkseq import models
 
         self._check_limit()
-        names = ("cell", "sigma_r", "read", "train", "input_scale")
+        names = ("cell", "sigma_r", "read", "train_readout", "input_scale")
         return models.Gated(width=width, **{name: getattr(self, name) for name in names})
-
-    def _without_seed(self) -> tuple[Gated, Array]:
-        """The kernel and its key, apart: a second seed compiles nothing."""
-        bare = jax.tree.unflatten(jax.tree.structure(Gated(**_choices(self))), jax.tree.leaves(self))
-        return bare, jax.random.key(self.seed)
-
-
-def _rounding(side: Side) -> float:
-    """Upper estimate of |computed - exact| / sqrt(K_ii K_jj) for the same draws."""
-    return float(jnp.finfo(side["x"].dtype).eps) * (32.0 + 2.0 * side["x"].shape[1] ** 0.5)
-
-
-def _choices(kernel: Gated) -> dict[str, Any]:
-    names = ("cell", "particles", "batches", "read", "train", "input_scale", "kind", "param")
-    return {name: getattr(kernel, name) for name in names}
-
-
-@jax.jit
-def _prepare(kernel: Gated, x: Array, lengths: Array) -> tuple[Side, Array]:
-    inside = jnp.arange(x.shape[1], dtype=lengths.dtype)[None, :] < lengths[:, None]
-    read = read_weights(kernel.read, inside, lengths, x.dtype)
-    x = x * (x.shape[2] ** -0.5 if kernel.input_scale == "dim" else 1.0)
-    scales = gated_batch.scales(kernel, x.dtype)
-    most = [jnp.max(scale) ** 2 for scale in scales[:3]]
-    variance = most[1] * jnp.sum(x * x, axis=2) + most[2] + most[0]
-    return {"x": x, "read": read}, jnp.isfinite(variance).all()
-
-
-@jax.jit
-def _estimate(kernel: Gated, key: Key, left: Side, right: Side | None) -> tuple[Array, Array]:
-    """Mean over the batches and its standard error: (n, m), or of each sequence with itself, (n,), without `right`."""
-    given = left["x"].dtype
-    left, right = gated_batch.widened(left), None if right is None else gated_batch.widened(right)
-    (n, _, d), dtype = left["x"].shape, left["x"].dtype
-    each = kernel.particles // kernel.batches
-
-    def add(carry: tuple[Array, Array], batch: Array) -> tuple[tuple[Array, Array], None]:
-        mean, squares = carry
-        draws = sampling.draw(jax.random.fold_in(key, batch), kernel.cell, d, each, dtype)
-        values = (
-            gated_batch.diagonal(kernel, draws, left)
-            if right is None
-            else gated_batch.block(kernel, draws, left, right)
-        )
-        step = values - mean
-        mean = mean + step / (batch + 1).astype(dtype)
-        return (mean, squares + step * (values - mean)), None
-
-    zero = jnp.zeros((n,) if right is None else (n, right["x"].shape[0]), dtype)
-    (mean, squares), _ = jax.lax.scan(jax.checkpoint(add), (zero, zero), jnp.arange(kernel.batches, dtype=jnp.int32))
-    count = kernel.batches * (kernel.batches - 1)
-    return mean.astype(given), jnp.sqrt(jnp.maximum(squares, 0) / count).astype(given)

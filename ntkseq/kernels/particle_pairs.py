@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,19 +29,27 @@ _FORMED = 1 << 23  # numbers of a side's gradients that are formed at a time: 32
 _BLOCKS = 4  # of rows in which a matrix of one set with itself is formed from its upper triangle: 5/8 of the square
 
 
-def crossed(left: Any, right: Any = None) -> Float[Array, "n m"]:
-    """The mean of F_pq F'_pq over pairs of particles, summed over the gates of a stream.
+class Fed(NamedTuple):
+    """Gates fed by the same m."""
+
+    m: Float[Array, "n t p"]
+    da: Float[Array, "n t q"]
+    """q = p for each gate, one gate behind the other."""
+
+
+def crossed(left: Fed, right: Fed | None = None) -> Float[Array, "n m"]:
+    """The mean of F_pq F'_pq over pairs of particles, summed over the gates of each side.
 
     Args:
-        left, right: m (n, t, p) and da (n, t, gates p). `right=None`: `left` with itself, where only the upper
-            triangle is to be used.
+        left, right: states and gradients. `right=None`: `left` with itself, where only the upper triangle is to be
+            used.
     """
     p = left.m.shape[2]
     groups = -(-p // _PARTNERS)
     size = -(-p // groups)
     filled = np.minimum(size, p - size * np.arange(groups))
 
-    def split(of: Any) -> tuple[Array, Array]:
+    def split(of: Fed) -> tuple[Array, Array]:
         """States and gradients with an axis of particles at the end, filled up with zeros to whole groups."""
         da = of.da.reshape(*of.da.shape[:2], -1, p)
         return tuple(jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, groups * size - p)]) for a in (of.m, da))  # pyright: ignore

@@ -14,13 +14,15 @@ drawing above for all sequences together [derived]. It needs no factor of a near
 sequence on its own, with the same Z for all of them, and estimates a positive semi-definite kernel. Unlike in a
 finite network Z_backward is not the transpose of Z_forward, as in the limit.
 
-The kernel of the outputs sum_t r_t (sigma_r / sqrt n) R h_t is then
+Other layers are passed the same way (`ntkseq.kernels.particle_blocks`), and the kernel of the outputs
+sum_t r_t (sigma_r / sqrt n) R h_t is then
 
-    K = sigma_r^2 E[hbar hbar'] + sum_a sum_{t,s} E[da_t da'_s] Cov(u^a_t, u^a'_s),   hbar = sum_t r_t h_t
+    K = sigma_r^2 E[hbar hbar'] + sum_a sum_{t,s} E[da_t da'_s] Cov(u^a_t, u^a'_s),   hbar = sum_t r_t h_t    (tokens.9)
 
-with averages over P particles for E, which have a bias of order 1/P; those of the product are taken over fewer than
-all pairs of particles, see `ntkseq.kernels.particle_pairs`. Where the reset gate of a GRU stands behind the product,
-u^g = a + r y, the sum has a and y in place of u^g, with the gradients da and r da.
+over the pre-activations u^a of all layers, with averages over P particles for E, which have a bias of order 1/P; those
+of the product are taken over fewer than all pairs of particles, see `ntkseq.kernels.particle_pairs`. Where the reset
+gate of a GRU stands behind the product, u^g = a + r y, the sum has a and y in place of u^g, with the gradients da and
+r da. A gradient stands for sqrt(P) times that of one of P units, so that E is the mean over particles.
 """
 
 from __future__ import annotations
@@ -34,210 +36,162 @@ from jaxtyping import Array, Float
 
 from ntkseq import cells
 from ntkseq._laws import shaped
-from ntkseq._types import AnyArray, DType, Key, PyTree
-from ntkseq.kernels import particle_pairs as pairs
+from ntkseq._types import DType, Key, PyTree
 
-
-class Scales(NamedTuple):
-    """Standard deviations of recurrent weights, input weights, biases and read-out.
-
-    The first three: a number, or for `features` one for each gate.
-    """
-
-    w: Array
-    u: Array
-    b: Array
-    v: Array
+SAMPLED = (cells.GRU, cells.LSTM)
+"""Cells whose limit has no closed form."""
 
 
 class Draws(NamedTuple):
-    """The random numbers of one group of P particles, shared by all sequences."""
+    """The random numbers of a layer of P particles on tokens of w coordinates, shared by all sequences."""
 
     forward: Float[Array, "gates p p"]
     backward: Float[Array, "gates p p"]
-    inputs: Float[Array, "gates d p"]
+    inputs: Float[Array, "gates w p"]
     bias: Float[Array, "gates p"]
-    signs: Float[Array, " p"]
+    outputs: Float[Array, "gates p w"] | None = None
+    """In the place of the transpose of `inputs` on the way back; None: nothing stands before."""
     inner: Float[Array, " p"] | None = None
 
 
-class Stream(NamedTuple):
-    """Gates fed by the same m: sum over these gates of E[da da'] is <da, da'> / P."""
+class Gates(NamedTuple):
+    """Gradients of pre-activations of gates that are fed by the same m through their recurrent weights."""
 
-    m: Float[Array, "n t p"]
+    m: Float[Array, "n t p"] | None
+    """None: by none."""
     da: Float[Array, "n t q"]
+    """q = P for each gate, one gate behind the other."""
+    which: tuple[int, ...]
+    driven: bool
+    """Whether input weights and biases stand in the same pre-activations; otherwise the bias inside, or none."""
 
 
-class Features(NamedTuple):
-    """All that a kernel needs of each sequence: pooled states and, unless only these count, streams of gradients."""
-
-    pooled: Float[Array, "n p"]
-    streams: tuple[Stream, ...]
+def gates(cell: cells.Cell) -> int:
+    """How many gates, with weights of their own, a cell has."""
+    return len(cell.gates) if isinstance(cell, SAMPLED) else 1
 
 
-def draw(key: Key, cell: cells.GRU | cells.LSTM, d: int, particles: int, dtype: DType) -> Draws:
-    """The random numbers of one group: the same numbers in every precision, for they are drawn in float32.
+def draw(key: Key, cell: cells.Cell, w: int, particles: int, dtype: DType, first: bool) -> Draws:
+    """The random numbers of a layer: the same numbers in every precision, for they are drawn in float32.
 
-    The read-out is drawn from {-1, 1}: the kernel is quadratic in it, so only its second moments count, and those of
-    signs are exact in every sample.
+    Args:
+        key: of the layer.
+        cell: what it does at one step.
+        w: coordinates of the tokens it gets.
+        particles: P.
+        dtype: of the tokens.
+        first: whether these are the features of a sequence, of which few meet in a unit, so that the law of the input
+            weights shows, and which nothing stands before.
     """
-    gates = len(cell.gates)
-    shapes = ((gates, particles, particles), (gates, particles, particles), (gates, d, particles), (gates, particles))
-    *keys, last = jax.random.split(key, len(shapes) + 1)
-    pairs = zip(keys, shapes, strict=True)
-    forward, backward, inputs, bias = (jax.random.normal(k, shape, jnp.float32) for k, shape in pairs)
-    bits = jax.random.bits(last, (particles,), jnp.uint32)  # rademacher's depend on JAX's 64-bit mode
-    signs = jnp.where(bits >> 31 == 0, 1, -1)
-    inner = jax.random.normal(jax.random.fold_in(key, 1), (particles,), jnp.float32) if _inside(cell) else None
-    drawn = Draws(forward, backward, shaped(cell.law, inputs), bias, signs, inner)
-    return jax.tree.map(lambda leaf: leaf.astype(dtype), drawn)
+    count = gates(cell)
+    shapes = ((count, particles, particles),) * 2 + ((count, w, particles), (count, particles), (count, particles, w))
+    keys = jax.random.split(key, len(shapes) + 1)
+    some = lambda at, shape: jax.random.normal(keys[at], shape, jnp.float32)  # noqa: E731
+    forward, backward, inputs, bias = (some(at, shape) for at, shape in enumerate(shapes[:4]))
+    if first and isinstance(cell, SAMPLED):
+        inputs = shaped(cell.law, inputs)
+    outputs = None if first else some(4, shapes[4])
+    inner = some(5, (particles,)) if _inside(cell) else None
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), Draws(forward, backward, inputs, bias, outputs, inner))
 
 
-def _inside(cell: cells.GRU | cells.LSTM) -> bool:
+def _inside(cell: cells.Cell) -> bool:
     """Whether there is a bias inside the product that the reset gate multiplies."""
     return isinstance(cell, cells.GRU) and cell.sigma_c is not None
 
 
-def _steps(cell: cells.GRU | cells.LSTM, draws: Draws) -> tuple[Callable[..., Any], Callable[..., Any], Any]:
+def _steps(cell: Any, draws: Draws) -> tuple[Callable[..., Any], Callable[..., Any], Any]:
     """One step forward, one back, and what is added within the cell beside its gates' pre-activations."""
     if isinstance(cell, cells.LSTM):
         return _lstm, _lstm_back, cell.forget
+    if not isinstance(cell, cells.GRU):
+        return _unit, _unit_back, cell
     if draws.inner is not None:
         return _gru, _gru_back, cell.sigma_c * draws.inner[None, :]
     return _gru, _gru_back, None if cell.reset == "before" else jnp.zeros((1, 1), draws.bias.dtype)
 
 
-def features(
-    cell: cells.GRU | cells.LSTM,
-    scales: Scales,
-    draws: Draws,
-    x: Float[Array, "n t d"],
-    read: Float[Array, "n t"],
-    tangent: bool,
-) -> Features:
-    """The particles of n sequences.
+def per_gate(scale: Any) -> Array:
+    """A scale as an array (gates or 1, 1, 1)."""
+    return jnp.reshape(jnp.asarray(scale), (-1, 1, 1))
+
+
+def forward(cell: Any, draws: Draws, x: Float[Array, "n t w"]) -> tuple[Float[Array, "n t p"], PyTree]:
+    """The states behind every token, and what the way back needs.
 
     Args:
-        cell: with its numbers in the dtype of x; its scales are read from `scales`.
-        x: the tokens, scaled; whatever stands where `read` is zero to the end has no influence.
-        read: the weight r_t of each step in the output.
-        tangent: whether gradients are wanted.
+        cell: with its numbers in the dtype of x.
+        draws: the random numbers of the layer.
+        x: tokens whose covariance is <x_t, x_s>.
     """
-    forward, backward, extra = _steps(cell, draws)
+    run, _, extra = _steps(cell, draws)
     n, p = x.shape[0], draws.bias.shape[1]
-    zero = (jnp.zeros((n, p), x.dtype),) * 2
-    w, u, b = (jnp.reshape(one, (-1, 1, 1)) for one in scales[:3])
-    scale = w * p**-0.5
+    u, b = per_gate(cell.sigma_u), per_gate(cell.sigma_b)
+    weights = per_gate(cell.sigma_w) * p**-0.5 * draws.forward
 
     def step(state: PyTree, now: Array) -> tuple[Any, Any]:
-        drive = u * _product("nd,gdp->gnp", now, draws.inputs) + b * draws.bias[:, None]
-        return forward(state, drive, scale * draws.forward, extra)
+        drive = u * product("nd,gdp->gnp", now, draws.inputs) + b * draws.bias[:, None]
+        return run(state, drive, weights, extra)
 
-    def step_back(carry: PyTree, now: PyTree) -> tuple[Any, Any]:
-        past, weight = now
-        direct = scales.v * weight[:, None] * draws.signs[None, :]
-        return backward((carry[0] + direct, carry[1]), past, scale * draws.backward)
-
+    zero = (jnp.zeros((n, p), x.dtype),) * 2
     _, (past, states) = jax.lax.scan(step, zero, jnp.swapaxes(x, 0, 1))
-    pooled = _product("tnp,nt->np", states, read)
-    if not tangent:
-        return Features(pooled, ())
-    _, streams = jax.lax.scan(step_back, zero, (past, read.T), reverse=True)
-    return Features(pooled, jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), streams))
+    return jnp.swapaxes(states, 0, 1), past
 
 
-def contract(
-    scales: Scales,
-    train: str,
-    left: tuple[Features, Float[Array, "n t d"]],
-    right: tuple[Features, Float[Array, "m s d"]] | None = None,
-) -> Float[Array, "n m"]:
-    """The kernel from the features and the tokens of two sets of sequences, by groups of parameters in `train`.
+def backward(cell: Any, draws: Draws, past: PyTree, dh: Float[Array, "n t p"]) -> tuple[Gates, ...]:
+    """The gradients of all pre-activations from those of the states, each as a token behind the layer has it."""
+    _, run, extra = _steps(cell, draws)
+    p = draws.bias.shape[1]
+    weights = per_gate(cell.sigma_w) * p**-0.5 * draws.backward
+    back = (lambda *a: run(*a, extra)) if run is _unit_back else run
 
-    `right=None`: of one set with itself, exactly symmetric, from little more than its upper triangle.
-    """
-    (one, x), (two, y) = left, left if right is None else right
-    p = one.pooled.shape[1]
-    total = jnp.zeros((x.shape[0], y.shape[0]), x.dtype)
-    if "R" in train:
-        total = total + scales.v**2 * _product("np,mp->nm", one.pooled, two.pooled) / p
-    for a, b in zip(one.streams, two.streams, strict=True):
-        other = None if right is None else b
-        if "W" in train:
-            total = total + scales.w**2 * pairs.crossed(a, other)
-        if set(train) & set("Ub"):
-            others = None if right is None else (_inputs(scales, train, y), b.da)
-            total = total + pairs.complete((_inputs(scales, train, x), a.da), others) / p
-    return pairs.mirrored(total) if right is None else total
+    def step(carry: PyTree, now: tuple[PyTree, Array]) -> tuple[Any, Any]:
+        return back((carry[0] + now[1], carry[1]), now[0], weights)
+
+    zero = (jnp.zeros((dh.shape[0], p), dh.dtype),) * 2
+    _, found = jax.lax.scan(step, zero, (past, jnp.swapaxes(dh, 0, 1)), reverse=True)
+    streams = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), found)
+    return tuple(Gates(*one, *kind) for one, kind in zip(streams, _kinds(cell), strict=True))
 
 
-def _inputs(scales: Scales, train: str, tokens: Array) -> Float[Array, "n t k"]:
-    """What the trained weights besides the recurrent ones are multiplied with."""
-    parts = {"U": scales.u * tokens, "b": jnp.broadcast_to(scales.b, (*tokens.shape[:2], 1))}
-    return jnp.concatenate([part for group, part in parts.items() if group in train], axis=2)
+def _kinds(cell: Any) -> tuple[tuple[tuple[int, ...], bool], ...]:
+    """Which gates each pair (m, da) is of, and whether tokens and biases stand in their pre-activations."""
+    if not isinstance(cell, cells.GRU):
+        return ((tuple(range(gates(cell))), True),)
+    if cell.reset == "before":
+        return (((0, 1), True), ((2,), True))
+    return (((0, 1), True), ((2,), False), ((2,), True))
 
 
-class Share(NamedTuple):
-    """Gates whose pre-activations share their scales and their groups of parameters."""
-
-    gates: tuple[tuple[int, slice], ...]
-    """In which stream, and which of those joined in it."""
-    train: str
-    scales: Scales
-
-
-def shares(cell: cells.GRU | cells.LSTM, scales: Scales, raw: bool) -> list[Share]:
-    """The sums that a tangent kernel is put together from: as few as the scales allow.
-
-    Args:
-        cell, scales: as for `features`.
-        raw: whether gradients are taken without their sigma.
-    """
-    one = jnp.ones_like(scales.v)
-    if raw:
-        scales = Scales(one, one, one, one)
-    w, u, b = ([s[gate] if jnp.ndim(s) else s for gate in range(len(cell.gates))] for s in scales[:3])
-    of = lambda gate: Scales(w[gate], u[gate], b[gate], scales.v)  # noqa: E731
-    single = [(0, slice(a, a + 1)) for a in range(4 if isinstance(cell, cells.LSTM) else 2)]
-    if isinstance(cell, cells.GRU) and cell.reset == "before":
-        single.append((1, slice(0, 1)))
-    if any(jnp.ndim(s) for s in scales[:3]):
-        found = [Share((at,), "WUb", of(gate)) for gate, at in enumerate(single)]
-    else:
-        streams = sorted({stream for stream, _ in single})
-        whole = [slice(0, sum(stream == at for at, _ in single)) for stream in streams]
-        found = [Share(tuple(zip(streams, whole, strict=True)), "WUb", scales)]
-    if isinstance(cell, cells.GRU) and cell.reset == "after":  # u^g = a + r y: U meets a, W meets y
-        own = {"b": one if raw else cell.sigma_c} if _inside(cell) else {}
-        found += [
-            Share(((0, slice(2, 3)),), "Wb" if own else "W", of(2)._replace(**own)),
-            Share(((1, slice(0, 1)),), "Ub", of(2)),
-        ]
-    return found
+def back_to_tokens(cell: Any, draws: Draws, found: tuple[Gates, ...]) -> Float[Array, "n t w"]:
+    """The gradients of the tokens that the layer gets."""
+    assert draws.outputs is not None
+    p, total = draws.bias.shape[1], 0.0
+    u = jnp.broadcast_to(jnp.asarray(cell.sigma_u), (gates(cell),))
+    for part in found:
+        for at, gate in enumerate(part.which if part.driven else ()):
+            da = part.da[..., at * p : (at + 1) * p]
+            total = total + u[gate] * p**-0.5 * product("ntp,pw->ntw", da, draws.outputs[gate])
+    return jnp.asarray(total)
 
 
-def chosen(found: Features, gates: tuple[tuple[int, slice], ...]) -> Features:
-    """The features with the streams of these gates only."""
-    p = found.pooled.shape[-1]
-    streams = tuple(
-        found.streams[at]._replace(da=found.streams[at].da[..., one.start * p : one.stop * p]) for at, one in gates
-    )
-    return found._replace(streams=streams)
-
-
-def _product(equation: str, a: Array, b: Array) -> Array:
+def product(equation: str, a: Array, b: Array) -> Array:
+    """`einsum` in full precision."""
     if equation == "np,gpq->gnq":  # in one piece XLA would transpose the weights at every step: half the speed
-        return jnp.stack([_product("np,pq->nq", a, one) for one in b])
+        return jnp.stack([product("np,pq->nq", a, one) for one in b])
     return jnp.einsum(equation, a, b, precision="highest")
+
+
+# --------------------------------------------------------------------------------------------------------- one step
 
 
 def _gru(state: PyTree, drive: Array, weights: Array, inner: Array | None) -> tuple[Any, Any]:
     h, unused = state
-    z, r = jax.nn.sigmoid(drive[:2] + _product("np,gpq->gnq", h, weights[:2]))
+    z, r = jax.nn.sigmoid(drive[:2] + product("np,gpq->gnq", h, weights[:2]))
     if inner is None:
-        y, through = None, _product("np,pq->nq", r * h, weights[2])
+        y, through = None, product("np,pq->nq", r * h, weights[2])
     else:
-        y = _product("np,pq->nq", h, weights[2]) + inner
+        y = product("np,pq->nq", h, weights[2]) + inner
         through = r * y
     g = jnp.tanh(drive[2] + through)
     new = z * h + (1 - z) * g
@@ -249,20 +203,20 @@ def _gru_back(carry: PyTree, past: PyTree, weights: Array) -> tuple[Any, Any]:
     dg = dh * (1 - z) * (1 - g * g)
     dz = dh * (h - g) * z * (1 - z)
     if y is None:
-        drh = _product("np,pq->nq", dg, weights[2])
+        drh = product("np,pq->nq", dg, weights[2])
         dr, through = drh * h * r * (1 - r), drh * r
-        into_h, last = [dz, dr], Stream(r * h, dg)
+        found = ((h, jnp.concatenate([dz, dr], axis=1)), (r * h, dg))
     else:
         dy = dg * r
-        dr, through = dg * y * r * (1 - r), _product("np,pq->nq", dy, weights[2])
-        into_h, last = [dz, dr, dy], Stream(h[:, :0], dg)
-    before = dh * z + through + _product("np,pq->nq", dz, weights[0]) + _product("np,pq->nq", dr, weights[1])
-    return (before, unused), (Stream(h, jnp.concatenate(into_h, axis=1)), last)
+        dr, through = dg * y * r * (1 - r), product("np,pq->nq", dy, weights[2])
+        found = ((h, jnp.concatenate([dz, dr], axis=1)), (h, dy), (None, dg))
+    before = dh * z + through + product("np,pq->nq", dz, weights[0]) + product("np,pq->nq", dr, weights[1])
+    return (before, unused), found
 
 
-def _lstm(state: PyTree, drive: Array, weights: Array, forget: AnyArray) -> tuple[Any, Any]:
+def _lstm(state: PyTree, drive: Array, weights: Array, forget: Any) -> tuple[Any, Any]:
     h, c = state
-    u = drive + _product("np,gpq->gnq", h, weights)
+    u = drive + product("np,gpq->gnq", h, weights)
     i, f, o = jax.nn.sigmoid(u[0]), jax.nn.sigmoid(u[1] + forget), jax.nn.sigmoid(u[3])
     g = jnp.tanh(u[2])
     cell = f * c + i * g
@@ -277,6 +231,23 @@ def _lstm_back(carry: PyTree, past: PyTree, weights: Array) -> tuple[Any, Any]:
     da = jnp.stack(
         [dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g * g), dh * out * o * (1 - o)]
     )  # (gates, n, p)
-    before = _product("gnp,gpq->nq", da, weights)
+    before = product("gnp,gpq->nq", da, weights)
     n, p = h.shape
-    return (before, dc * f), (Stream(h, jnp.swapaxes(da, 0, 1).reshape(n, 4 * p)),)
+    return (before, dc * f), ((h, jnp.swapaxes(da, 0, 1).reshape(n, 4 * p)),)
+
+
+def _unit(state: PyTree, drive: Array, weights: Array, cell: Any) -> tuple[Any, Any]:
+    h, unused = state
+    u = drive[0] + product("np,pq->nq", h, weights[0])
+    new = cell.activation(u)
+    if isinstance(cell, cells.Leaky):
+        new = cell.keep * h + cell.gate * new
+    return (new, unused), ((h, u), new)
+
+
+def _unit_back(carry: PyTree, past: PyTree, weights: Array, cell: Any) -> tuple[Any, Any]:
+    (dh, unused), (h, u) = carry, past
+    leaky = isinstance(cell, cells.Leaky)
+    (du,) = jax.vjp(cell.activation, u)[1](cell.gate * dh if leaky else dh)
+    before = product("np,pq->nq", du, weights[0])
+    return (before + cell.keep * dh if leaky else before, unused), ((h, du),)

@@ -46,7 +46,7 @@ def _enter(block: blocks.Recurrent, own: Own, context: Context) -> tuple[Entry, 
     if block.direction != "reversed":
         ways.append(alone(block.cell, own, context))
     if block.direction != "forward":
-        turn = _turned(context.inside)
+        turn = tokens.turn(context.inside)
         entry, h = alone(block.cell, _own_turned(own, turn), context)
         ways.append((entry | {"turn": turn}, _rows(h, turn)))
     if len(ways) == 1:
@@ -88,7 +88,7 @@ def pooled(block: blocks.Block, x: Features, read: str, inside: Array, context: 
     assert isinstance(block, blocks.Recurrent)
     rule = CELLS[type(block.cell)].pooled
     assert rule is not None
-    ways, turn = [], _turned(inside)
+    ways, turn = [], tokens.turn(inside)
     if block.direction != "reversed":
         ways.append(rule(block.cell, jax.tree.map(lambda a: _lagged(a, read, inside), x), context))
     if block.direction != "forward":
@@ -171,13 +171,6 @@ def _states(cell: Elman, left: Entry, right: Entry, pair: Pair, how: How) -> Pai
 
 
 # ---------------------------------------------------------------------------------------------------------- reversed
-
-
-def _turned(inside: Array) -> Array:
-    """For each token of each sequence the place it has from the end; padding stays where it is."""
-    at = jnp.arange(inside.shape[1], dtype=jnp.int32)[None]
-    length = jnp.sum(inside, axis=1, dtype=jnp.int32)[:, None]
-    return jnp.where(inside, length - 1 - at, at)
 
 
 def _rows(a: Float[Array, "*n t"], turn: Array) -> Float[Array, "*n t"]:

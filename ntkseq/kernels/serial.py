@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -13,14 +14,25 @@ from jaxtyping import Array, Float
 from ntkseq import _checks, blocks
 from ntkseq._layers import scalar
 from ntkseq._precision import product, safe_sqrt
-from ntkseq._struct import fill, static, struct
-from ntkseq._types import AnyModel, DType, Flag, Inputs, Lengths, Number
-from ntkseq.kernels import jolts, passes, presets, recurrence, scans, serial_group, tokens
+from ntkseq._struct import fill, static, struct, unchecked
+from ntkseq._types import AnyModel, DType, Flag, Inputs, Integer, Lengths, Number
+from ntkseq.kernels import (
+    jolts,
+    particle_batches,
+    particle_blocks,
+    passes,
+    presets,
+    recurrence,
+    scans,
+    serial_group,
+    tokens,
+)
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.chordal import unfold
 from ntkseq.kernels.finite_width import warn_of_blocks
 from ntkseq.kernels.layers import all_finite, read_weights
 from ntkseq.kernels.matrix_normal import GROUPS
+from ntkseq.kernels.particle_network import Network
 from ntkseq.kernels.parts import Parts, student
 from ntkseq.kernels.root_attention import sampled, seeded
 from ntkseq.kernels.tokens import Context, Features, How
@@ -48,9 +60,12 @@ class Serial(Kernel):
         kind: "ntk" or "nngp" (covariance of the outputs; what is trained plays no role).
         param: "ntk" (gradients of the raw parameters carry their sigma) or "raw" (gradients are taken without them;
             not with an `Attention` that projects, whose sigmas belong to several groups at once).
+        particles, batches, seed: as of `Gated`, for a network with a `cells.GRU` or a `cells.LSTM`: then all of it is
+            sampled, by `particles` in each layer. Without such a cell they play no role.
 
     Raises:
-        ValueError: something that is no block, blocks in an order whose limit is not known, unknown words.
+        ValueError: something that is no block, blocks in an order whose limit is not known, unknown words, particles
+            that do not divide into batches.
 
     Reference: hron2020attention (attention at infinite width); yang2020tp2 (transformers).
 
@@ -71,6 +86,9 @@ class Serial(Kernel):
     input_scale: str = static(default="dim")
     kind: str = static(default="ntk")
     param: str = static(default="ntk")
+    particles: int = static(default=4096)
+    batches: int = static(default=8)
+    seed: int = static(default=0)
 
     references = ("hron2020attention", "yang2020tp2")
 
@@ -83,6 +101,9 @@ class Serial(Kernel):
         input_scale: str = "dim",
         kind: str = "ntk",
         param: str = "ntk",
+        particles: Integer = 4096,
+        batches: Integer = 8,
+        seed: Integer = 0,
     ) -> None:
         _checks.scale("sigma_r", sigma_r)
         words = (("read", read, READS), ("input_scale", input_scale, ("dim", "none")), ("kind", kind, ("ntk", "nngp")))
@@ -93,6 +114,10 @@ class Serial(Kernel):
         passes.check(parts, raw=param == "raw")
         given = {"blocks": parts, "sigma_r": sigma_r, "read": read, "train_readout": train_readout}
         fill(self, **given, input_scale=input_scale, kind=kind, param=param)
+        particles, batches, seed = particle_batches.check(particles, batches, seed)
+        fill(self, particles=particles, batches=batches, seed=seed)
+        if self.by_particles:
+            particle_blocks.check(parts, particles // batches)
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Serial:
@@ -108,14 +133,33 @@ class Serial(Kernel):
 
     def with_(self, **changes: Any) -> Serial:
         """A copy with some arguments changed; `blocks` as a tuple."""
-        names = ("blocks", "sigma_r", "read", "train_readout", "input_scale", "kind", "param")
-        arguments = {name: getattr(self, name) for name in names} | changes
+        arguments = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)} | changes
         return Serial(*arguments.pop("blocks"), **arguments)
 
     @property
     def sampled(self) -> bool:
-        """Whether a block is sampled: softmax attention at scaling "root"."""
-        return any(map(sampled, self.blocks))
+        """Whether values are Monte Carlo estimates: of gated cells, and of softmax attention at scaling "root"."""
+        return self.by_particles or any(map(sampled, self.blocks))
+
+    @property
+    def by_particles(self) -> bool:
+        """Whether the whole network is sampled, since a cell has no closed form."""
+        return particle_batches.needed(self.blocks)
+
+    def network(self) -> Network:
+        """The network by the particles of one batch, for one that is sampled so."""
+        return Network(
+            blocks=passes.without_identities(self.blocks),
+            sigma_r=self.sigma_r,
+            each=self.particles // self.batches,
+            readout=self.train_readout or self.kind == "nngp",
+            tangent=self.kind == "ntk",
+            raw=self.param == "raw",
+        )
+
+    def unseeded(self) -> Serial:
+        """The kernel with seed 0, for one that is sampled by particles."""
+        return unchecked(Serial, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"seed": 0})
 
     @property
     def estimated(self) -> str:
@@ -139,6 +183,8 @@ class Serial(Kernel):
             ValueError: wrong rank, NaN or infinity, lengths out of range, numbers that overflow the dtype, a token of
                 variance 0 at a LayerNorm without eps.
         """
+        if self.by_particles:
+            return particle_batches.prepare(self, x, lengths)
         x, lengths = _checks.sequences("x", x, lengths)
         still = jolts.none(x)
         side, finite, silent = _prepare(self, x, lengths, still, None)
@@ -154,9 +200,13 @@ class Serial(Kernel):
         return side
 
     def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
+        if self.by_particles:
+            return particle_batches.tile(self, left, right)
         return _tile(self, _mean_of(left), _mean_of(right), None)
 
     def diag_side(self, side: Side) -> Float[Array, " n"]:
+        if self.by_particles:
+            return particle_batches.tile(self, side, None)
         if self.sampled:
             return _diag(self, _mean_of(side), None)
         still = np.zeros((), side["size"].dtype)
@@ -167,6 +217,8 @@ class Serial(Kernel):
 
         Beside it stands a bias of order 1 / samples, where blocks behind the sampled one are not linear in it.
         """
+        if self.by_particles:
+            return particle_batches.standard_error(self, left, right)
         if "groups" not in left:
             return None
         pick = lambda side, g: jax.tree.map(lambda a: a[:, g], side["groups"])  # noqa: E731
@@ -175,6 +227,8 @@ class Serial(Kernel):
 
     def parts(self, side: Side) -> Parts | None:
         """The independent groups of draws, each through the whole network; None if nothing is sampled."""
+        if self.by_particles:
+            return particle_batches.parts(self, side)
         return serial_group.parts(self, side, self._rounded(side)) if "groups" in side else None
 
     def of_group(self, left: Side, right: Side | None, group: Number) -> Array:
@@ -187,6 +241,8 @@ class Serial(Kernel):
         The pairs of sequences that are most at risk are computed again with the errors of every block made large: see
         `kernels.jolts`. Nearly equal tokens lose most, where a kink stands behind attention or a smooth activation.
         """
+        if self.by_particles:
+            return particle_batches.entry_rounding(self, side)
         worst = self._rounded(side)
         few = jax.tree.map(lambda leaf: leaf[:4], side)
         sampling = self.standard_error(few, few)
@@ -207,12 +263,19 @@ class Serial(Kernel):
         again = lambda jolts: _prepare(self, side["x"], side["lengths"], jolts, None)[0]  # noqa: E731
         return worst + jolts.response(again, partial(_each, self), side)
 
+    def scales(self) -> list[Any]:
+        return particle_batches.squares(self)
+
     def entries_per_pair(self, side: Side) -> int:
+        if self.by_particles:
+            return max(16, side["x"].shape[1])  # so many that a batch of small tiles holds few sequences
         if "pooled" in side:
             return 1
         return (16 * GROUPS if "groups" in side else 6) * side["std"].shape[1] ** 2
 
     def steps(self, side: Side) -> int:
+        if self.by_particles:
+            return particle_batches.steps(self, side)
         return 1 if "pooled" in side else len(side["entries"]) * side["std"].shape[1] ** 2
 
     def finite(self, width: int) -> AnyModel:

@@ -218,3 +218,10 @@ def _settled(m: Array, rest: Array, floor: float | AnyArray, how: How, noise: Ca
         moved = how.jolt * (noise() if own is None else jnp.where(own, 0, noise()))
         m, rest = jnp.clip(m + moved, 0, 1), jnp.clip(rest - moved, 0, 1)
     return fold(m, rest)
+
+
+def turn(inside: Array) -> Array:
+    """For each token of each sequence the place it has from the end; padding stays where it is."""
+    at = jnp.arange(inside.shape[1], dtype=jnp.int32)[None]
+    length = jnp.sum(inside, axis=1, dtype=jnp.int32)[:, None]
+    return jnp.where(inside, length - 1 - at, at)

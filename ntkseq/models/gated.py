@@ -9,10 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, cells
-from ntkseq._laws import shaped
-from ntkseq._layers import check_letters
 from ntkseq._struct import fill, static, struct
-from ntkseq._types import ArrayLike, Number, PyTree
+from ntkseq._types import ArrayLike, Number
+from ntkseq.models import recurrence
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
 
@@ -30,12 +29,12 @@ class Gated(Model):
         cell: a `cells.GRU` or a `cells.LSTM` with its scales, or "gru" or "lstm" for one with all defaults.
         sigma_r: standard deviation of the read-out, before the 1/sqrt(width). A leaf.
         read: "last" step, or "mean" or "sum" over the sequence's own steps.
-        train: trained parameter groups, letters out of "WUbR"; c is one of the biases.
+        train_readout: whether the read-out is trained; the cell has a `train` of its own.
         input_scale: "dim" for the 1/sqrt(d), "none" for 1 in its place.
         outputs: number o of outputs.
 
     Raises:
-        ValueError: counts below 1, negative or non-finite scales, unknown words, train letters out of place.
+        ValueError: counts below 1, negative or non-finite scales, unknown words.
 
     Reference: yang2020tp2.
 
@@ -53,7 +52,7 @@ class Gated(Model):
     cell: Any = "gru"
     sigma_r: Any = 1.0
     read: str = static(default="last")
-    train: str = static(default="WUbR")
+    train_readout: bool = static(default=True)
     input_scale: str = static(default="dim")
     outputs: int = static(check=_checks.positive_int, default=1)
 
@@ -64,18 +63,14 @@ class Gated(Model):
         _checks.scale("sigma_r", self.sigma_r)
         _checks.choice("read", self.read, ("last", "mean", "sum"))
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
-        check_letters(self.train, "WUbR")
+        fill(self, train_readout=_checks.flag("train_readout", self.train_readout))
 
     def shapes(self, x_shape: tuple[int, ...]) -> Params:
-        d, n = x_shape[1], self.width
-        gates = {gate: {"W": Shape(n, n), "U": Shape(n, d), "b": Shape(n)} for gate in self.cell.gates}
-        if isinstance(self.cell, cells.GRU) and self.cell.sigma_c is not None:
-            gates["g"]["c"] = Shape(n)
-        return {"gates": gates, "R": Shape(self.outputs, n)}
+        gates = recurrence.CELLS[type(self.cell)].shapes(self.cell, self.width, x_shape[1])
+        return {"gates": gates, "R": Shape(self.outputs, self.width)}
 
     def started(self, raw: Params) -> Params:
-        gates = {gate: {**one, "U": shaped(self.cell.law, one["U"])} for gate, one in raw["gates"].items()}
-        return {**raw, "gates": gates}
+        return {**raw, "gates": recurrence.CELLS[type(self.cell)].started(self.cell, raw["gates"])}
 
     def apply(self, params: Params, x: ArrayLike, length: Number | None = None) -> Float[Array, " o"]:
         x, length = _checks.sequence("x", x, length)
@@ -85,46 +80,14 @@ class Gated(Model):
 
 @jax.jit
 def _forward(model: Gated, params: Params, x: Array, length: Array | None) -> Array:
-    n, cell = model.width, in_dtype(model.cell, x.dtype)
-    names = cell.gates
-    w, u, b = (
-        dict(zip(names, jnp.broadcast_to(jnp.asarray(scale), (len(names),)), strict=True))
-        for scale in (cell.sigma_w, cell.sigma_u, cell.sigma_b)
-    )
-    letters = model.train + ("c" if "b" in model.train else "")
-    gates = {gate: held(raw, letters) for gate, raw in params["gates"].items()}
-    x = x * (x.shape[1] ** -0.5 if model.input_scale == "dim" else 1.0)
-    drive = {
-        gate: u[gate] * product(x, raw["U"].T) + b[gate] * raw["b"][None, :]  # (t, n)
-        for gate, raw in gates.items()
-    }
+    cell = in_dtype(model.cell, x.dtype)
+    if model.input_scale == "none":
+        x = x * x.shape[1] ** 0.5
+    states = recurrence.CELLS[type(cell)].states(cell, params["gates"], x)
     inside = jnp.ones(x.shape[:1], bool) if length is None else jnp.arange(x.shape[0], dtype=jnp.int32) < length
-
-    def step(state: tuple[Array, Array], now: PyTree) -> tuple[tuple[Array, Array], Array]:
-        h, c = state
-        drive, valid = now
-
-        def past(gate: str, m: Array) -> Array:
-            return w[gate] * n**-0.5 * product(gates[gate]["W"], m)
-
-        def open_(gate: str, offset: ArrayLike = 0.0) -> Array:
-            return jax.nn.sigmoid(past(gate, h) + drive[gate] + offset)
-
-        if isinstance(cell, cells.GRU):
-            z, r = open_("z"), open_("r")
-            if cell.reset == "before":
-                inner = past("g", r * h)
-            else:
-                inner = r * (past("g", h) + (0 if cell.sigma_c is None else cell.sigma_c * gates["g"]["c"]))
-            new, memory = z * h + (1 - z) * jnp.tanh(inner + drive["g"]), c
-        else:
-            memory = open_("f", cell.forget) * c + open_("i") * jnp.tanh(past("g", h) + drive["g"])
-            new = open_("o") * jnp.tanh(memory)
-        state = (jnp.where(valid, new, h), jnp.where(valid, memory, c))  # stand still in the padding
-        return state, state[0]
-
-    zero = jnp.zeros((n,), x.dtype)
-    (last, _), states = jax.lax.scan(step, (zero, zero), (drive, inside))
-    pooled = last if model.read == "last" else pool(states, model.read, inside)
-    read = in_dtype(model.sigma_r, x.dtype) * n**-0.5
-    return read * product(held({"R": params["R"]}, model.train)["R"], pooled)
+    if model.read == "last":
+        pooled = states[-1] if length is None else jnp.take(states, length - 1, axis=0)
+    else:
+        pooled = pool(states, model.read, inside)
+    read = in_dtype(model.sigma_r, x.dtype) * model.width**-0.5
+    return read * product(held({"R": params["R"]}, "R" if model.train_readout else "")["R"], pooled)

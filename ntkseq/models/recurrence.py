@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ntkseq import blocks, cells
+from ntkseq._laws import shaped
+from ntkseq._types import ArrayLike
 from ntkseq.models.base import Params, Shape, held, product
 
 FORWARD, REVERSED = "forward", "reversed"
@@ -32,8 +34,9 @@ class CellRule(NamedTuple):
 def shapes(block: blocks.Recurrent, fan_in: int, width: int) -> Params:
     """Parameters of a layer with `width` units, and with both directions such a tree for each.
 
-    Of an `Elman` or a `Leaky` {"W", "U", "b"}; of an `LRU` {"nu", "theta", "gamma", "B", "C"} and of an `S4D`
-    {"log_dt", "log_re", "im", "C", "D"}, real and imaginary parts at the end.
+    Of an `Elman` or a `Leaky` {"W", "U", "b"}; of a `GRU` or an `LSTM` such a tree for each gate, with a "c" beside
+    those of the GRU's g where the product has a bias inside; of an `LRU` {"nu", "theta", "gamma", "B", "C"} and of an
+    `S4D` {"log_dt", "log_re", "im", "C", "D"}, real and imaginary parts at the end.
     """
     rule = CELLS[type(block.cell)]
     if block.direction == "both":
@@ -91,6 +94,59 @@ def _elman(cell: cells.Elman | cells.Leaky, raw: Params, x: Array) -> Float[Arra
         return h, h
 
     return jax.lax.scan(step, jnp.zeros((n,), x.dtype), drive)[1]
+
+
+# ------------------------------------------------------------------------------------------------------- GRU, LSTM
+
+
+def _gated_shapes(cell: cells.GRU | cells.LSTM, n: int, m: int) -> Params:
+    gates = {gate: {"W": Shape(n, n), "U": Shape(n, m), "b": Shape(n)} for gate in cell.gates}
+    if isinstance(cell, cells.GRU) and cell.sigma_c is not None:
+        gates["g"]["c"] = Shape(n)
+    return gates
+
+
+def _gated_started(cell: cells.GRU | cells.LSTM, raw: Params) -> Params:
+    return {gate: {**one, "U": shaped(cell.law, one["U"])} for gate, one in raw.items()}
+
+
+def _gated(cell: cells.GRU | cells.LSTM, raw: Params, x: Array) -> Float[Array, "t n"]:
+    names, (n, _) = cell.gates, raw[cell.gates[0]]["U"].shape
+    w, u, b = (
+        dict(zip(names, jnp.broadcast_to(jnp.asarray(scale), (len(names),)), strict=True))
+        for scale in (cell.sigma_w, cell.sigma_u, cell.sigma_b)
+    )
+    letters = cell.train + ("c" if "b" in cell.train else "")
+    gates = {gate: held(one, letters) for gate, one in raw.items()}
+    x = x * x.shape[1] ** -0.5
+    drive = {
+        gate: u[gate] * product(x, one["U"].T) + b[gate] * one["b"][None, :]  # (t, n)
+        for gate, one in gates.items()
+    }
+
+    def step(state: tuple[Array, Array], drive: Params) -> tuple[tuple[Array, Array], Array]:
+        h, c = state
+
+        def past(gate: str, m: Array) -> Array:
+            return w[gate] * max(n, 1) ** -0.5 * product(gates[gate]["W"], m)
+
+        def open_(gate: str, offset: ArrayLike = 0.0) -> Array:
+            return jax.nn.sigmoid(past(gate, h) + drive[gate] + offset)
+
+        if isinstance(cell, cells.GRU):
+            z, r = open_("z"), open_("r")
+            if cell.reset == "before":
+                inner = past("g", r * h)
+            else:
+                inner = r * (past("g", h) + (0 if cell.sigma_c is None else cell.sigma_c * gates["g"]["c"]))
+            new, memory = z * h + (1 - z) * jnp.tanh(inner + drive["g"]), c
+        else:
+            memory = open_("f", cell.forget) * c + open_("i") * jnp.tanh(past("g", h) + drive["g"])
+            new = open_("o") * jnp.tanh(memory)
+        return (new, memory), new
+
+    zero = jnp.zeros((n,), x.dtype)
+    return jax.lax.scan(step, (zero, zero), drive)[1]
 
 
 # -------------------------------------------------------------------------------------------------------------- LRU
@@ -178,6 +234,8 @@ def _s4d(cell: cells.S4D, raw: Params, x: Array) -> Float[Array, "t n"]:
 CELLS: dict[type, CellRule] = {
     cells.Elman: CellRule(_elman_shapes, lambda cell, raw: raw, _elman),
     cells.Leaky: CellRule(_elman_shapes, lambda cell, raw: raw, _elman),
+    cells.GRU: CellRule(_gated_shapes, _gated_started, _gated),
+    cells.LSTM: CellRule(_gated_shapes, _gated_started, _gated),
     cells.LRU: CellRule(_lru_shapes, _lru_started, _lru),
     cells.S4D: CellRule(_s4d_shapes, _s4d_started, _s4d),
 }

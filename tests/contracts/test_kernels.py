@@ -164,7 +164,16 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
     "GRU, reset after": (
         lambda: Gated(GRU((1.3, 1.0, 1.5), 1.0, 0.1, 0.3, "after", "uniform"), particles=512), sequences,
     ),
-    "LSTM, mean, W and R": (lambda: Gated(LSTM(sigma_w=1.3), read="mean", train="WR", particles=512), sequences),
+    "LSTM, mean, W and R": (lambda: Gated(LSTM(sigma_w=1.3, train="W"), read="mean", particles=512), sequences),
+    "GRU in both directions, attention": (
+        lambda: Serial(blocks.Recurrent(GRU(1.3, 1.0, 0.1), "both"), blocks.Attention(0.5), particles=512), tokens,
+    ),
+    "LSTM behind an activation, beside a skip": (
+        lambda: Serial(
+            Linear(1.2), "erf", Residual(blocks.Recurrent(LSTM(1.3)), Linear()), read="last", particles=512
+        ),
+        sequences,
+    ),
     "MAML on dense relu": (lambda: OneQuery(Dense(sigma_w=1.4, sigma_b=0.1), GD(3, 0.1)), tasks),
     "ANIL flow on dense erf": (lambda: OneQuery(Dense(activation="erf", depth=2), Flow(2.0), "anil"), tasks),
     "a network": (lambda: network("structured"), sequences),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import lru_cache
 from typing import Any
 
@@ -11,8 +12,7 @@ import numpy as np
 import pytest
 
 from ntkseq.cells import GRU, LRU, LSTM
-from ntkseq.kernels import gated as module
-from ntkseq.kernels import gated_batch
+from ntkseq.kernels import particle_batches
 from ntkseq.kernels.gated import Gated
 from ntkseq.models import gated as models_gated
 from tests.models import explicit
@@ -21,7 +21,7 @@ from tests.models import explicit
 X = explicit.sequences()[[0, 1, 0, 2], :3].astype(np.float32)  # the third sequence is the first again
 SCALES = {"sigma_w": 1.3, "sigma_u": 1.0, "sigma_b": 0.2}
 CELLS = ("gru", "lstm")
-OWN = ("sigma_c", "reset", "forget", "law")
+OWN = ("sigma_c", "reset", "forget", "law", "train")
 NUMBERS = {"particles": 8192, "batches": 32}
 
 
@@ -223,7 +223,6 @@ def test_the_same_seed_gives_the_same_numbers_and_another_compiles_nothing(caplo
         ({"sigma_r": -1.0}, "sigma_r must be a finite standard deviation"),
         ({"param": "std"}, "param must be one of 'ntk', 'raw'"),
         ({"read": "steps"}, "read must be one of 'last', 'mean', 'sum'"),
-        ({"train": "WX"}, "letters out of 'WUbR'"),
         ({"kind": "ck"}, "kind must be one of"),
         ({"input_scale": "d"}, "input_scale must be one of"),
         ({"particles": 8, "batches": 8}, "2 to 4096 for each; got particles=8, batches=8"),
@@ -261,7 +260,11 @@ def test_gradients_without_their_sigmas_are_those_divided_by_them_and_a_bias_at_
     few: Any = {"particles": 32, "batches": 2}
     raw = make("gru", **own, **few, param="raw", sigma_r=1.5)
     side = raw.prepare(X[:2])
-    part = lambda kernel, letter: np.asarray(kernel.with_(train=letter).tile(side, side))  # noqa: E731
+
+    def part(kernel: Gated, letters: str) -> np.ndarray:
+        cell = dataclasses.replace(kernel.cell, train=letters.replace("R", ""))
+        return np.asarray(kernel.with_(cell=cell, train_readout="R" in letters).tile(side, side))
+
     scaled = raw.with_(param="ntk")
     np.testing.assert_allclose(part(raw, "R") * 2.25, part(scaled, "R"), rtol=1e-6)
     np.testing.assert_allclose(part(raw, "U"), part(scaled, "U"), rtol=1e-6)  # sigma_u = 1
@@ -355,17 +358,18 @@ def test_small_chunks_and_pieces_give_the_same_values_and_derivatives(monkeypatc
     kernel = make("gru", particles=64, batches=2, read="sum")
     run = lambda: jax.value_and_grad(lambda k: jnp.sum(k(X[:3], X[1:])))(kernel)  # noqa: E731
     one = run()
-    monkeypatch.setattr(gated_batch, "_RUN", 16 * 3 * 32)
-    monkeypatch.setattr(gated_batch, "_HELD", 2 * (5 * 3 * 32 + 32))
-    module._estimate.clear_cache()
+    monkeypatch.setattr(particle_batches, "_RUN", 16 * 3 * 32)
+    monkeypatch.setattr(particle_batches, "_HELD", 2 * (5 * 3 * 32 + 32))
+    particle_batches._estimate.clear_cache()
     two = run()
-    module._estimate.clear_cache()
+    particle_batches._estimate.clear_cache()
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5), one, two)
 
 
 @pytest.mark.slow
 def test_groups_add_up_and_the_covariance_of_outputs_is_the_read_outs_part() -> None:
-    parts = [estimate("lstm", train=group, particles=256, batches=2)[0] for group in "WUbR"]
+    one = lambda group: {"train": group.replace("R", ""), "train_readout": group == "R"}  # noqa: E731
+    parts = [estimate("lstm", **one(group), particles=256, batches=2)[0] for group in "WUbR"]
     np.testing.assert_allclose(sum(parts), estimate("lstm", particles=256, batches=2)[0], rtol=1e-5)
     np.testing.assert_allclose(parts[3], estimate("lstm", kind="nngp", particles=256, batches=2)[0], rtol=1e-6)
 

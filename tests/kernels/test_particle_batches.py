@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ntkseq.cells import GRU
-from ntkseq.kernels import gated_batch as module
+from ntkseq.kernels import particle_batches as module
 from ntkseq.kernels.gated import Gated
 
 X = np.random.default_rng(3).normal(size=(19, 2, 1)).astype(np.float32)

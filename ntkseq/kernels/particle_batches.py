@@ -1,0 +1,333 @@
+"""What do batches of particles give for the kernel of a network with gated cells? Tiles, chunk by chunk of sequences.
+
+What a kernel of particles states, and how, stands here once for `kernels.Gated` and `kernels.Serial`: such a kernel has
+a `network()`, `particles` in `batches`, a `seed`, and `unseeded()`, itself with seed 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ntkseq import _checks, blocks
+from ntkseq._struct import struct
+from ntkseq._types import Inputs, Key, Lengths
+from ntkseq.cells import LSTM
+from ntkseq.kernels import particles as sampling
+from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.layers import read_weights
+from ntkseq.kernels.particle_network import Draws, Features, Network
+from ntkseq.kernels.particle_pairs import mirrored
+from ntkseq.kernels.parts import Parts, largest, some, student
+
+_RUN = 1 << 25  # numbers held while sequences are run: 128 MiB in float32
+_HELD = 1 << 25  # of the features of one side that are held: where all of them fit, every sequence is run once
+_MOST_PER_BATCH = 4096  # its matrices are 6 or 8 x 4096^2 numbers a layer: half a gigabyte in float32
+
+
+def needed(parts: tuple[blocks.Block, ...]) -> bool:
+    """Whether a cell among the blocks has no closed form."""
+    inner = [part.blocks for part in parts if isinstance(part, blocks.Residual)]
+    return any(isinstance(part, blocks.Recurrent) and isinstance(part.cell, sampling.SAMPLED) for part in parts) or any(
+        map(needed, inner)
+    )
+
+
+def check(particles: Any, batches: Any, seed: Any) -> tuple[int, int, int]:
+    """The number of particles, of their batches, and the seed.
+
+    Raises:
+        ValueError: what is no whole number, fewer than two batches, particles that do not divide into them.
+    """
+    particles = _checks.positive_int("particles", particles)
+    batches = _checks.positive_int("batches", batches)
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**31:
+        raise ValueError(f"seed must be an integer in 0..2^31 - 1; got {_checks.shown(seed)}.")
+    if batches < 2:
+        raise ValueError(f"batches must be at least 2, for their spread is the error; got {batches}.")
+    each, left = divmod(particles, batches)
+    if left or not 2 <= each <= _MOST_PER_BATCH:
+        raise ValueError(
+            f"particles must be a multiple of batches, 2 to {_MOST_PER_BATCH} for each; got "
+            f"particles={particles}, batches={batches}. For more particles raise batches as well."
+        )
+    return particles, batches, int(seed)
+
+
+def squares(kernel: Kernel) -> list[Any]:
+    """The numbers that enter the kernel as squares: all but what is added to a forget gate."""
+    lstm = lambda one: isinstance(one, LSTM)  # noqa: E731
+    parts = jax.tree.leaves(kernel, is_leaf=lstm)
+    return jax.tree.leaves([(a.sigma_w, a.sigma_u, a.sigma_b) if lstm(a) else a for a in parts])
+
+
+# ---------------------------------------------------------------------------------------- what a kernel states
+
+
+def prepare(kernel: Any, x: Inputs, lengths: Lengths) -> Side:
+    """The sequences, scaled, with the weight of each step in the output; `_checks.sequences` says what is refused."""
+    x, lengths = _checks.sequences("x", x, lengths)
+    side, fits = _prepare(kernel.network(), kernel.read, kernel.input_scale, x, lengths)
+    _checks.no_overflow(fits, x.dtype, "the first step", "sigma_u or sigma_b")
+    return side
+
+
+def tile(kernel: Any, left: Side, right: Side | None) -> Float[Array, "n ..."]:
+    """The mean over the batches: (n, m), or of each sequence with itself, (n,), without `right`."""
+    return _estimate(*_sampler(kernel), left, right)[0]
+
+
+def standard_error(kernel: Any, left: Side, right: Side) -> Float[Array, "n m"]:
+    """Its standard error, from the spread of the batches."""
+    return _estimate(*_sampler(kernel), left, right)[1]
+
+
+def entry_rounding(kernel: Any, side: Side) -> float:
+    """Rounding, and the largest relative standard error over a few pairs times Student's factor."""
+    few = jax.tree.map(lambda leaf: leaf[some(side["x"].shape[0])], side)
+    values, error = (np.asarray(a, np.float64) for a in _estimate(*_sampler(kernel), few, few))
+    return rounding(kernel, side) + student(kernel.batches) * largest(values, error)
+
+
+def rounding(kernel: Any, side: Side) -> float:
+    """Upper estimate of |computed - exact| / sqrt(K_ii K_jj) for the same draws."""
+    deep = depth(kernel.network().blocks)
+    return float(jnp.finfo(side["x"].dtype).eps) * (32.0 + 2.0 * side["x"].shape[1] ** 0.5) * deep
+
+
+def depth(parts: tuple[blocks.Block, ...]) -> int:
+    """How many blocks stand one behind the other."""
+    return sum(depth(part.blocks) if isinstance(part, blocks.Residual) else 1 for part in parts)
+
+
+def parts(kernel: Any, side: Side) -> Parts:
+    """The batches: their mean is the kernel. What all of them are off alike is stated by `common_bias`.
+
+    Their roundings differ, so that much of it goes into the spread: what is stated beside it is a third of what
+    `entry_rounding` states, three times the largest that one batch of 512 had, 5.7 eps in 20 steps of one layer.
+    """
+    bare, key = kernel.unseeded(), jax.random.key(kernel.seed)
+    batches = tuple(Batch(bare, key, jnp.int32(b)) for b in range(kernel.batches))
+    each = kernel.particles // kernel.batches
+    rounded = rounding(kernel, side) / 2.6
+    bias = common_bias(kernel, side)
+    return Parts(batches, (side,) * kernel.batches, kernel.particles, "particles", True, rounded, bias)
+
+
+def common_bias(kernel: Any, side: Side) -> float:
+    """Upper estimate of what batches of P particles are off alike, relative to sqrt(K_ii K_jj).
+
+    It is c / P. Without attention c was at most 1.1 for up to six blocks, GRU and LSTM among them, P = 16 and 32: c is
+    taken as the number of blocks. Attention takes covariances into an exponential: there c was 4.2, and it is measured
+    on a few examples, with batches of a sixteenth of the particles, and doubled.
+    """
+    net = kernel.network()
+    each = kernel.particles // kernel.batches
+    stated = depth(net.blocks) / each
+    if not _attends(net.blocks):
+        return stated
+    small = max(4, each // 32 * 2)
+    if each < 2 * small:
+        return 4 * stated
+    few = jax.tree.map(lambda leaf: leaf[some(side["x"].shape[0])], side)
+    key = jax.random.key(kernel.seed)
+    one = _estimate(net, kernel.batches, key, few, few)
+    two = _estimate(
+        dataclasses.replace(net, each=small), kernel.particles // small, jax.random.fold_in(key, 1), few, few
+    )
+    (values, error), (others, spread) = (tuple(np.asarray(a, np.float64) for a in both) for both in (one, two))
+    off = np.abs(others - values) + 2 * np.hypot(error, spread)
+    return max(stated, 2 * largest(values, off) / (each / small - 1))
+
+
+def _attends(parts: tuple[blocks.Block, ...]) -> bool:
+    inner = [part.blocks for part in parts if isinstance(part, blocks.Residual)]
+    return any(isinstance(part, blocks.Attention) for part in parts) or any(map(_attends, inner))
+
+
+def steps(kernel: Any, side: Side) -> int:
+    """Particles times gates times steps."""
+    return _gates(kernel.network().blocks) * kernel.particles * side["x"].shape[1]
+
+
+def _gates(parts: tuple[blocks.Block, ...]) -> int:
+    """Products with matrices a token passes."""
+    each = lambda part: (  # noqa: E731
+        _gates(part.blocks)
+        if isinstance(part, blocks.Residual)
+        else sampling.gates(part.cell)
+        if isinstance(part, blocks.Recurrent)
+        else 1
+    )
+    return sum(map(each, parts))
+
+
+def _sampler(kernel: Any) -> tuple[Network, int, Array]:
+    """What an estimate needs: a second seed compiles nothing."""
+    return kernel.network(), kernel.batches, jax.random.key(kernel.seed)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _prepare(net: Network, read: str, input_scale: str, x: Array, lengths: Array) -> tuple[Side, Array]:
+    inside = jnp.arange(x.shape[1], dtype=lengths.dtype)[None, :] < lengths[:, None]
+    weights = read_weights(read, inside, lengths, x.dtype)
+    x = x * (x.shape[2] ** -0.5 if input_scale == "dim" else 1.0)
+    most = [jnp.max(jnp.asarray(leaf, x.dtype)) ** 2 for leaf in jax.tree.leaves(net)]
+    variance = jnp.stack(most).max() * (jnp.sum(x * x, axis=2) + 1)
+    return {"x": x, "read": weights, "inside": inside}, jnp.isfinite(variance).all()
+
+
+@partial(jax.jit, static_argnums=1)
+def _estimate(net: Network, batches: int, key: Key, left: Side, right: Side | None) -> tuple[Array, Array]:
+    """Mean over the batches and its standard error: (n, m), or of each sequence with itself, (n,), without `right`."""
+    given = left["x"].dtype
+    left, right = widened(left), None if right is None else widened(right)
+    n, dtype = left["x"].shape[0], left["x"].dtype
+
+    def add(carry: tuple[Array, Array], batch: Array) -> tuple[tuple[Array, Array], None]:
+        mean, squares = carry
+        draws = net.draw(jax.random.fold_in(key, batch), left)
+        values = diagonal(net, draws, left) if right is None else block(net, draws, left, right)
+        step = values - mean
+        mean = mean + step / (batch + 1).astype(dtype)
+        return (mean, squares + step * (values - mean)), None
+
+    zero = jnp.zeros((n,) if right is None else (n, right["x"].shape[0]), dtype)
+    (mean, squares), _ = jax.lax.scan(jax.checkpoint(add), (zero, zero), jnp.arange(batches, dtype=jnp.int32))
+    count = batches * (batches - 1)
+    return mean.astype(given), jnp.sqrt(jnp.maximum(squares, 0) / count).astype(given)
+
+
+# ----------------------------------------------------------------------------------------------------- one batch
+
+
+@struct
+class Batch(Kernel):
+    """One batch of a kernel of particles: an estimate of it on its own, independent of the other batches.
+
+    Args:
+        kernel: the kernel, with seed 0.
+        key: of its random numbers.
+        index: which of its batches.
+    """
+
+    kernel: Any
+    key: Any
+    index: Any
+
+    def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
+        return self.kernel.prepare(x, lengths)
+
+    def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
+        return _tile(self, left, right)
+
+    def diag_side(self, side: Side) -> Float[Array, " n"]:
+        return _diag(self, side)
+
+    def square_side(self, side: Side) -> Float[Array, "n n"]:
+        """The matrix of all pairs, exactly symmetric. Half a gigabyte at most beside it."""
+        return _square(self, side)
+
+    def entries_per_pair(self, side: Side) -> int:
+        return self.kernel.entries_per_pair(side)
+
+    def tile_rows(self, side: Side) -> int | None:
+        return 1 << 30  # whole: a tile would run its sequences again for every other tile
+
+    def drawn(self, side: Side) -> tuple[Network, Draws]:
+        """The network and the random numbers of this batch."""
+        net = self.kernel.network()
+        return net, net.draw(jax.random.fold_in(self.key, self.index), side)
+
+
+def widened(side: Side) -> Side:
+    """In float32 at least."""
+    if jnp.finfo(side["x"].dtype).bits >= 32:
+        return side
+    return jax.tree.map(lambda a: a.astype(jnp.float32) if jnp.issubdtype(a.dtype, jnp.floating) else a, side)
+
+
+@jax.jit
+def _tile(batch: Batch, left: Side, right: Side) -> Array:
+    given, (left, right) = left["x"].dtype, (widened(left), widened(right))
+    return block(*batch.drawn(left), left, right).astype(given)
+
+
+@jax.jit
+def _diag(batch: Batch, side: Side) -> Array:
+    given, side = side["x"].dtype, widened(side)
+    return diagonal(*batch.drawn(side), side).astype(given)
+
+
+@jax.jit
+def _square(batch: Batch, side: Side) -> Array:
+    given, side = side["x"].dtype, widened(side)
+    net, draws = batch.drawn(side)
+    n = side["x"].shape[0]
+    index = _parts(n, _HELD // net.numbers(draws, side))
+    if len(index) == 1:
+        return net.contract(_features(net, draws, side), None, (side, side)).astype(given)
+
+    def pair(at: tuple[Array, Array]) -> Array:
+        one, two = (jax.tree.map(lambda leaf, i=i: leaf[jnp.asarray(index)[i]], side) for i in at)
+        return net.contract(_features(net, draws, one), _features(net, draws, two), (one, two))
+
+    one, two = np.triu_indices(len(index))
+    blocks = jax.lax.map(pair, (jnp.asarray(one), jnp.asarray(two)))
+    chunks, size = index.shape
+    whole = jnp.zeros((chunks, size, chunks, size), blocks.dtype).at[one, :, two].set(blocks)
+    return mirrored(whole.reshape(chunks * size, -1)[:n, :n]).astype(given)
+
+
+def block(net: Network, draws: Draws, left: Side, right: Side) -> Float[Array, "n m"]:
+    """The kernel by one batch of particles, a part of the sequences on either side at a time."""
+    most = _HELD // net.numbers(draws, left)
+
+    @jax.checkpoint
+    def rows(one: Side) -> Array:
+        held = _features(net, draws, one)
+        columns = jax.checkpoint(lambda two: net.contract(held, _features(net, draws, two), (one, two)).T)
+        return _chunked(columns, right, most).T
+
+    return _chunked(rows, left, most)
+
+
+def diagonal(net: Network, draws: Draws, side: Side) -> Float[Array, " n"]:
+    """The kernel of each sequence with itself by one batch of particles."""
+
+    @jax.checkpoint
+    def each(one: Side) -> Array:
+        features, alone = jax.tree.map(lambda leaf: leaf[:, None], (_features(net, draws, one), one))
+        return jax.vmap(lambda f, s: net.contract(f, None, (s, s))[0, 0])(features, alone)
+
+    return _chunked(each, side, _HELD // net.numbers(draws, side))
+
+
+def _features(net: Network, draws: Draws, side: Side) -> Features:
+    """The features of all sequences, so many run at a time as fit in memory."""
+    layers = max(1, depth(net.blocks))
+    most = _RUN // (16 * layers * side["x"].shape[1] * net.each)  # 8 to 14 arrays (t, particles) a sequence and layer
+    return _chunked(lambda one: net.run(draws, one), side, most)
+
+
+def _parts(n: int, most: int) -> Int[np.ndarray, "parts size"]:
+    """The numbers below n in equal parts of `most` or fewer; the last one is repeated where they do not fill them."""
+    count = -(-n // max(1, most))
+    return np.minimum(np.arange(count * -(-n // count)), n - 1).reshape(count, -1)
+
+
+def _chunked(rows: Callable[[Side], Any], side: Side, most: int) -> Any:
+    """`rows` of the whole side, `most` of the sequences at a time, so that what is held for them fits in memory."""
+    n = side["x"].shape[0]
+    index = _parts(n, most)
+    if len(index) == 1:
+        return rows(side)
+    values = jax.lax.map(lambda at: rows(jax.tree.map(lambda leaf: leaf[at], side)), jnp.asarray(index))
+    return jax.tree.map(lambda leaf: leaf.reshape(index.size, *leaf.shape[2:])[:n], values)
