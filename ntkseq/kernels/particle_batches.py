@@ -115,7 +115,6 @@ def parts(kernel: Any, side: Side) -> Parts:
     """
     bare, key = kernel.unseeded(), jax.random.key(kernel.seed)
     batches = tuple(Batch(bare, key, jnp.int32(b)) for b in range(kernel.batches))
-    each = kernel.particles // kernel.batches
     rounded = rounding(kernel, side) / 2.6
     bias = common_bias(kernel, side)
     return Parts(batches, (side,) * kernel.batches, kernel.particles, "particles", True, rounded, bias)
@@ -137,11 +136,9 @@ def common_bias(kernel: Any, side: Side) -> float:
     if each < 2 * small:
         return 4 * stated
     few = jax.tree.map(lambda leaf: leaf[some(side["x"].shape[0])], side)
-    key = jax.random.key(kernel.seed)
+    key, less = jax.random.key(kernel.seed), dataclasses.replace(net, each=small)
     one = _estimate(net, kernel.batches, key, few, few)
-    two = _estimate(
-        dataclasses.replace(net, each=small), kernel.particles // small, jax.random.fold_in(key, 1), few, few
-    )
+    two = _estimate(less, kernel.particles // small, jax.random.fold_in(key, 1), few, few)
     (values, error), (others, spread) = (tuple(np.asarray(a, np.float64) for a in both) for both in (one, two))
     off = np.abs(others - values) + 2 * np.hypot(error, spread)
     return max(stated, 2 * largest(values, off) / (each / small - 1))

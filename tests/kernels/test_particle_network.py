@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from ntkseq import blocks, models
-from ntkseq.blocks import GLU, Convolution, Linear, Positions, Recurrent, Residual
-from ntkseq.cells import GRU, LSTM, Elman, Leaky
+from ntkseq.blocks import GLU, Attention, Convolution, LayerNorm, Linear, Positions, Recurrent, Residual
+from ntkseq.cells import GRU, LSTM, S4D, Elman, Leaky
 from ntkseq.kernels import particle_batches, particle_blocks
 from ntkseq.kernels.gated import Gated
 from ntkseq.kernels.particle_network import Draws
 from ntkseq.kernels.serial import Serial
 from tests.kernels.test_particles import CELLS, P, drawn
+from tests.marks import among
 from tests.models import explicit
 
 X = explicit.sequences()
@@ -116,3 +117,113 @@ def test_with_transposed_weights_a_network_is_the_finite_one(name: str, x64: Non
     params = net.init(jax.random.key(2), jnp.asarray(X[0]))
     trees = [raw for b, raw in zip(kernel.blocks, params["blocks"], strict=True)]
     compare(kernel, net, params, trees)
+
+
+# Networks that have a closed form, by particles none the less: attention, LayerNorm and positions are in no network of
+# finite width to the last digit.
+CLOSED: dict[str, tuple[Any, ...]] = {
+    "attention": (Linear(1.1, 0.2), Attention(1.3, 0.9, 0.2, causal=True), Linear(1.4), "relu"),
+    "attention on the features": (
+        Attention(project=False), Linear(1.2), "erf", Attention(1.5, 1.1, 0.1, skip=True, train="Ob"), Linear(),
+    ),
+    "transformer": (
+        Linear(), Residual(LayerNorm(), Attention(2.0)),
+        Residual(LayerNorm(1e-2), Linear(2**0.5, 0.1), "relu", Linear()),
+    ),
+    "weights that are no averages": (
+        Linear(), Attention(0.5, weights="relu"), Attention(0.4, weights="identity", project=False, skip=True),
+        Linear(), "erf",
+    ),
+    "positions": (Linear(1.2), Positions(0.4, 0.3), Recurrent(Elman("erf", 1.2, 0.8, 0.2), "both"), Linear(), "relu"),
+    "leaky units": (Recurrent(Leaky("erf", 0.7, 0.3, 1.3)), Attention(), Recurrent(Elman("relu", 1.2), "reversed")),
+    "convolutions": (
+        Convolution(3, causal=False), GLU("sigmoid"), Convolution(2, depthwise=True), Linear(), "relu",
+        Convolution(2, sigma_b=0.2),
+    ),
+}  # fmt: skip
+
+
+def estimated(kernel: Serial, x: Any, lengths: Any, each: int, batches: int) -> tuple[np.ndarray, np.ndarray]:
+    side = particle_batches.prepare(kernel, x, lengths)
+    net = dataclasses.replace(kernel.network(), each=each)
+    found = particle_batches._estimate(net, batches, jax.random.key(1), side, side)
+    values, error = (np.asarray(a, np.float64) for a in found)
+    return values, error
+
+
+@pytest.mark.parametrize("name", among(CLOSED, ("transformer",)))
+def test_a_network_with_a_closed_form_is_that_form_within_the_error(name: str) -> None:
+    kernel = Serial(*CLOSED[name], read="mean", sigma_r=0.8)
+    x, lengths = np.asarray(X[:, :, :], np.float32), np.array([4, 3, 1])
+    wanted = np.asarray(kernel(x, lengths=lengths), np.float64)
+    values, error = estimated(kernel, x, lengths, 512, 32)
+    size = np.sqrt(np.outer(np.diagonal(wanted), np.diagonal(wanted)))
+    assert np.all(np.abs(values - wanted) < 4.5 * error + 5 / 512 * size)
+    assert np.max(error / size) < 0.1
+
+
+@pytest.mark.slow
+def test_what_is_stated_beside_the_spread_covers_the_bias_that_attention_has() -> None:
+    kernel = Serial(*CLOSED["attention"], read="last", particles=8 * 256, batches=8)
+    x = np.asarray(X, np.float32) * 1.5
+    wanted = np.asarray(kernel(x), np.float64)
+    stated = particle_batches.common_bias(kernel, particle_batches.prepare(kernel, x, None))
+    values, error = estimated(kernel, x, None, 64, 2048)
+    size = np.sqrt(np.outer(np.diagonal(wanted), np.diagonal(wanted)))
+    off = np.max((np.abs(values - wanted) - 2 * error) / size) * 64 / 256
+    assert 0 < off < stated < 0.3
+
+
+@pytest.mark.slow
+def test_wide_networks_tend_to_the_kernel() -> None:
+    parts = (Recurrent(GRU_, "both"), Linear(1.4, 0.1), "relu", Recurrent(LSTM_))
+    kernel = Serial(*parts, read="mean", particles=2**15, batches=32)
+    x, lengths = jnp.asarray(X, jnp.float32), jnp.asarray(LENGTHS, jnp.int32)
+    side = kernel.prepare(x, lengths)
+    truth, error = (np.asarray(a, np.float64) for a in (kernel.tile(side, side), kernel.standard_error(side, side)))
+    size, spread = np.sqrt(np.outer(np.diagonal(truth), np.diagonal(truth))), []
+    for width in (32, 128):
+        samples = explicit.over_seeds(kernel.finite(width), x, lengths, seeds=24)
+        off = (samples.mean(axis=0) - truth) / np.hypot(samples.std(axis=0, ddof=1) / 24**0.5, error)
+        assert width < 128 or np.max(np.abs(off)) < 4.5
+        spread.append(np.sqrt(np.mean(np.square((samples - truth) / size))))
+    assert 0.3 < spread[1] / spread[0] < 0.75  # one half, for a width four times as large
+
+
+@pytest.mark.parametrize(
+    ("parts", "changes", "message"),
+    [
+        ((Recurrent(GRU()), Attention(scaling="root")), {}, 'Attention with scaling="root" cannot stand'),
+        ((Linear(), Recurrent(S4D(8)), Recurrent(GRU())), {}, "S4D cannot stand in a network with a GRU or an LSTM"),
+        ((Recurrent(GRU(), "both"),), {"particles": 40}, "particles / batches must be even .* got 5"),
+        ((Recurrent(GRU()), "relu"), {}, "Nonlinearity needs Gaussian tokens"),
+        ((Residual(Recurrent(GRU()), Linear()),), {}, "needs tokens of the network's width"),
+        ((Recurrent(GRU()),), {"particles": 30}, "must be a multiple of batches"),
+        ((Linear(),), {"seed": -1}, "seed must be an integer in 0"),
+    ],
+)
+def test_wrong_networks_are_refused_at_the_door(parts: Any, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Serial(*parts, **changes)
+
+
+def test_a_layer_in_a_row_of_one_is_the_gated_kernel() -> None:
+    x = np.asarray(X, np.float32)
+    more: dict[str, Any] = {"particles": 64, "batches": 2, "seed": 3}
+    one, two = Serial(Recurrent(GRU_), read="last", **more), Gated(GRU_, **more)
+    np.testing.assert_array_equal(one(x), two(x))
+    assert one.sampled and one.by_particles and not Serial(Linear(), "relu").sampled
+    assert np.any(np.asarray(one.with_(seed=4)(x)) != np.asarray(one(x)))
+
+
+@pytest.mark.slow
+def test_derivatives_are_those_of_the_estimate(x64: None) -> None:
+    x = jnp.asarray(X)
+
+    def value(sigma: Any) -> Any:
+        parts = (Recurrent(GRU(sigma, 1.1, 0.4), "both"), Linear(), "erf", Recurrent(LSTM_))
+        return Serial(*parts, particles=16, batches=2)(x)[0, 1]
+
+    step = 1e-5
+    wanted = (value(1.3 + step) - value(1.3 - step)) / (2 * step)
+    np.testing.assert_allclose(jax.grad(value)(1.3), wanted, rtol=1e-7)

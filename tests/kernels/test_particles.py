@@ -43,17 +43,18 @@ def drawn(cell: Any, raw: Any) -> particles.Draws:
     )
 
 
+def is_shape(leaf: object) -> bool:
+    return isinstance(leaf, Shape)
+
+
 @pytest.mark.parametrize("name", CELLS)
 def test_with_transposed_weights_states_and_gradients_are_those_of_the_layer(name: str, x64: None) -> None:
     """Of the tokens, by automatic differentiation of the layer of finite width."""
     cell = CELLS[name]
     rule = recurrence.CELLS[type(cell)]
     keys = iter(jax.random.split(jax.random.key(3), 40))
-    raw = jax.tree.map(
-        lambda shape: jax.random.normal(next(keys), shape.shape, jnp.float64),
-        rule.shapes(cell, P, 3),
-        is_leaf=lambda leaf: isinstance(leaf, Shape),
-    )
+    shapes = rule.shapes(cell, P, 3)
+    raw = jax.tree.map(lambda one: jax.random.normal(next(keys), one.shape, jnp.float64), shapes, is_leaf=is_shape)
     x = jax.random.normal(jax.random.key(1), (2, 4, 3), jnp.float64)
     dy = jax.random.normal(jax.random.key(2), (2, 4, P), jnp.float64)
     draws = drawn(cell, raw)
