@@ -313,7 +313,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "cells.LRU": (cells.LRU, dict(r_min=0.1, r_max=0.9, max_phase=1.0, sigma_u=1.0, train="nB")),
     "cells.S4D": (cells.S4D, dict(states=4, dt_min=0.01, dt_max=0.1, sigma_c=1.0, sigma_d=1.0, train="dC")),
     "blocks.Positions": (blocks.Positions, dict(share=0.5, decay=0.1)),
-    "Serial": (lambda blocks_, **rest: kernels.Serial(blocks_, **rest), dict(blocks_=blocks.Linear(), read="mean", sigma_r=1.0, train_readout=True, input_scale="dim", kind="ntk", param="ntk")),
+    "Serial": (lambda blocks_, **rest: kernels.Serial(blocks_, **rest), dict(blocks_=blocks.Linear(), read="mean", sigma_r=1.0, train_readout=True, input_scale="dim", kind="ntk", param="ntk", particles=64, batches=4, seed=0)),
     "Serial.__call__": (kernels.Serial(blocks.Linear(), "relu"), dict(x1=X, x2=X, lengths=LENGTHS, lengths2=LENGTHS)),
     "models.Serial": (lambda blocks_, **rest: models.Serial(blocks_, **rest), dict(blocks_=blocks.Linear(), width=4, heads=1, read="mean", sigma_r=1.0, train_readout=True, input_scale="dim", outputs=1)),
     "gram of tasks": (ntkseq.gram, dict(kernel=META, x=TASKS.inputs, x2=TASKS.inputs, tile=2, workers=1)),

@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 import ntkseq
-from ntkseq import bounds, empirical, grams, kernels, predictors, spectra, training
+from ntkseq import blocks, bounds, cells, empirical, grams, kernels, predictors, spectra, training
 from ntkseq.grams import meshes
 
 
@@ -110,6 +110,7 @@ def many(equal, mesh, x, rng) -> None:
     """All sorts of kernels."""
     for kernel in (
         kernels.Gated("gru", particles=64),
+        kernels.Serial(blocks.Recurrent(cells.GRU(), "both"), blocks.Linear(), read="last", particles=64),
         kernels.Attention(sigma_qk=0.5),
         kernels.Recurrent(depth=2) + 0.5 * kernels.LeakyRecurrent(),
     ):

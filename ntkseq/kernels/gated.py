@@ -22,8 +22,8 @@ READS = ("last", "mean", "sum")
 class Gated(Kernel):
     """The limit of a GRU or an LSTM of infinite width, `models.Gated`, as a Monte Carlo estimate with a standard error.
 
-    The gates of the limit are Gaussian and correlated through all of time, and expectations of their products are
-    integrals of as many dimensions as steps. They are estimated by the particles of `ntkseq.kernels.particles`:
+    It is the `Serial` of one `blocks.Recurrent`; there layers stack. The gates of the limit are Gaussian and correlated
+    through all of time, and expectations of their products are integrals of as many dimensions as steps. They are estimated by the particles of `ntkseq.kernels.particles`:
     independent batches of P = particles / batches coordinates each, whose mean is the kernel and whose spread is
     `standard_error`. The standard error was 0.4 to 3 sqrt(K_ii K_jj) / sqrt(particles) on three data sets of 3 to 5
     steps, largest on the diagonal. Each batch has a bias of order 1/P from the covariances that it estimates from
