@@ -23,12 +23,12 @@ class Gated(Kernel):
     """The limit of a GRU or an LSTM of infinite width, `models.Gated`, as a Monte Carlo estimate with a standard error.
 
     It is the `Serial` of one `blocks.Recurrent`; there layers stack. The gates of the limit are Gaussian and correlated
-    through all of time, and expectations of their products are integrals of as many dimensions as steps. They are estimated by the particles of `ntkseq.kernels.particles`:
-    independent batches of P = particles / batches coordinates each, whose mean is the kernel and whose spread is
-    `standard_error`. The standard error was 0.4 to 3 sqrt(K_ii K_jj) / sqrt(particles) on three data sets of 3 to 5
-    steps, largest on the diagonal. Each batch has a bias of order 1/P from the covariances that it estimates from
-    itself: there at most (0.4 +- 0.2) sqrt(K_ii K_jj) / P, measured at P = 16. To keep it behind the standard error,
-    let batches grow no faster than sqrt(particles) / 8.
+    through all of time, and expectations of their products are integrals of as many dimensions as steps. They are
+    estimated by the particles of `ntkseq.kernels.particles`: independent batches of P = particles / batches coordinates
+    each, whose mean is the kernel and whose spread is `standard_error`. The standard error was 0.4 to 3
+    sqrt(K_ii K_jj) / sqrt(particles) on three data sets of 3 to 5 steps, largest on the diagonal. Each batch has a bias
+    of order 1/P from the covariances that it estimates from itself: there at most (0.4 +- 0.2) sqrt(K_ii K_jj) / P,
+    measured at P = 16. To keep it behind the standard error, let batches grow no faster than sqrt(particles) / 8.
 
     The random numbers depend on the seed alone, not on the sequences: the matrix of values is symmetric and positive
     semi-definite, a value depends on its two sequences only, and equal sequences have equal values. Errors of different
@@ -100,14 +100,7 @@ class Gated(Kernel):
 
     def network(self) -> Network:
         """The layer and its read-out, by the particles of one batch."""
-        return Network(
-            blocks=(blocks.Recurrent(self.cell),),
-            sigma_r=self.sigma_r,
-            each=self.particles // self.batches,
-            readout=self.train_readout or self.kind == "nngp",
-            tangent=self.kind == "ntk",
-            raw=self.param == "raw",
-        )
+        return particle_batches.network(self, (blocks.Recurrent(self.cell),))
 
     def unseeded(self) -> Gated:
         """The kernel with seed 0."""

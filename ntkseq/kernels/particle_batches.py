@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from ntkseq import _checks, blocks
 from ntkseq._struct import struct
-from ntkseq._types import Inputs, Key, Lengths
+from ntkseq._types import Inputs, Integer, Key, Lengths, PyTree
 from ntkseq.cells import LSTM
 from ntkseq.kernels import particles as sampling
 from ntkseq.kernels.base import Kernel, Side
@@ -40,7 +40,7 @@ def needed(parts: tuple[blocks.Block, ...]) -> bool:
     )
 
 
-def check(particles: Any, batches: Any, seed: Any) -> tuple[int, int, int]:
+def check(particles: Integer, batches: Integer, seed: Integer) -> tuple[int, int, int]:
     """The number of particles, of their batches, and the seed.
 
     Raises:
@@ -71,7 +71,19 @@ def squares(kernel: Kernel) -> list[Any]:
 # ---------------------------------------------------------------------------------------- what a kernel states
 
 
-def prepare(kernel: Any, x: Inputs, lengths: Lengths) -> Side:
+def network(kernel: PyTree, parts: tuple[blocks.Block, ...]) -> Network:
+    """These blocks, read out as the kernel says, by the particles of one of its batches."""
+    return Network(
+        blocks=parts,
+        sigma_r=kernel.sigma_r,
+        each=kernel.particles // kernel.batches,
+        readout=kernel.train_readout or kernel.kind == "nngp",
+        tangent=kernel.kind == "ntk",
+        raw=kernel.param == "raw",
+    )
+
+
+def prepare(kernel: PyTree, x: Inputs, lengths: Lengths) -> Side:
     """The sequences, scaled, with the weight of each step in the output; `_checks.sequences` says what is refused."""
     x, lengths = _checks.sequences("x", x, lengths)
     side, fits = _prepare(kernel.network(), kernel.read, kernel.input_scale, x, lengths)
@@ -79,24 +91,24 @@ def prepare(kernel: Any, x: Inputs, lengths: Lengths) -> Side:
     return side
 
 
-def tile(kernel: Any, left: Side, right: Side | None) -> Float[Array, "n ..."]:
+def tile(kernel: PyTree, left: Side, right: Side | None) -> Float[Array, "n ..."]:
     """The mean over the batches: (n, m), or of each sequence with itself, (n,), without `right`."""
     return _estimate(*_sampler(kernel), left, right)[0]
 
 
-def standard_error(kernel: Any, left: Side, right: Side) -> Float[Array, "n m"]:
+def standard_error(kernel: PyTree, left: Side, right: Side) -> Float[Array, "n m"]:
     """Its standard error, from the spread of the batches."""
     return _estimate(*_sampler(kernel), left, right)[1]
 
 
-def entry_rounding(kernel: Any, side: Side) -> float:
+def entry_rounding(kernel: PyTree, side: Side) -> float:
     """Rounding, and the largest relative standard error over a few pairs times Student's factor."""
     few = jax.tree.map(lambda leaf: leaf[some(side["x"].shape[0])], side)
     values, error = (np.asarray(a, np.float64) for a in _estimate(*_sampler(kernel), few, few))
     return rounding(kernel, side) + student(kernel.batches) * largest(values, error)
 
 
-def rounding(kernel: Any, side: Side) -> float:
+def rounding(kernel: PyTree, side: Side) -> float:
     """Upper estimate of |computed - exact| / sqrt(K_ii K_jj) for the same draws."""
     deep = depth(kernel.network().blocks)
     return float(jnp.finfo(side["x"].dtype).eps) * (32.0 + 2.0 * side["x"].shape[1] ** 0.5) * deep
@@ -107,7 +119,7 @@ def depth(parts: tuple[blocks.Block, ...]) -> int:
     return sum(depth(part.blocks) if isinstance(part, blocks.Residual) else 1 for part in parts)
 
 
-def parts(kernel: Any, side: Side) -> Parts:
+def parts(kernel: PyTree, side: Side) -> Parts:
     """The batches: their mean is the kernel. What all of them are off alike is stated by `common_bias`.
 
     Their roundings differ, so that much of it goes into the spread: what is stated beside it is a third of what
@@ -120,7 +132,7 @@ def parts(kernel: Any, side: Side) -> Parts:
     return Parts(batches, (side,) * kernel.batches, kernel.particles, "particles", True, rounded, bias)
 
 
-def common_bias(kernel: Any, side: Side) -> float:
+def common_bias(kernel: PyTree, side: Side) -> float:
     """Upper estimate of what batches of P particles are off alike, relative to sqrt(K_ii K_jj).
 
     It is c / P. Without attention c was at most 1.1 for up to six blocks, GRU and LSTM among them, P = 16 and 32: c is
@@ -149,7 +161,7 @@ def _attends(parts: tuple[blocks.Block, ...]) -> bool:
     return any(isinstance(part, blocks.Attention) for part in parts) or any(map(_attends, inner))
 
 
-def steps(kernel: Any, side: Side) -> int:
+def steps(kernel: PyTree, side: Side) -> int:
     """Particles times gates times steps."""
     return _gates(kernel.network().blocks) * kernel.particles * side["x"].shape[1]
 
@@ -166,7 +178,7 @@ def _gates(parts: tuple[blocks.Block, ...]) -> int:
     return sum(map(each, parts))
 
 
-def _sampler(kernel: Any) -> tuple[Network, int, Array]:
+def _sampler(kernel: PyTree) -> tuple[Network, int, Array]:
     """What an estimate needs: a second seed compiles nothing."""
     return kernel.network(), kernel.batches, jax.random.key(kernel.seed)
 

@@ -14,7 +14,7 @@ from ntkseq._types import DType, Key
 from ntkseq.kernels import particle_blocks
 from ntkseq.kernels import particle_pairs as pairs
 from ntkseq.kernels.base import Side
-from ntkseq.kernels.particle_blocks import Here, Size, Stream
+from ntkseq.kernels.particle_rules import Here, Size, Stream
 from ntkseq.kernels.particles import product
 
 

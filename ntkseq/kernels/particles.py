@@ -40,6 +40,8 @@ from ntkseq._types import DType, Key, PyTree
 
 SAMPLED = (cells.GRU, cells.LSTM)
 """Cells whose limit has no closed form."""
+Sampled = cells.GRU | cells.LSTM | cells.Elman | cells.Leaky
+"""Cells that particles pass."""
 
 
 class Draws(NamedTuple):
@@ -100,7 +102,10 @@ def _inside(cell: cells.Cell) -> bool:
     return isinstance(cell, cells.GRU) and cell.sigma_c is not None
 
 
-def _steps(cell: Any, draws: Draws) -> tuple[Callable[..., Any], Callable[..., Any], Any]:
+Step = Callable[..., Any]
+
+
+def _steps(cell: Sampled, draws: Draws) -> tuple[Step, Step, Any]:
     """One step forward, one back, and what is added within the cell beside its gates' pre-activations."""
     if isinstance(cell, cells.LSTM):
         return _lstm, _lstm_back, cell.forget
@@ -111,12 +116,12 @@ def _steps(cell: Any, draws: Draws) -> tuple[Callable[..., Any], Callable[..., A
     return _gru, _gru_back, None if cell.reset == "before" else jnp.zeros((1, 1), draws.bias.dtype)
 
 
-def per_gate(scale: Any) -> Array:
+def per_gate(scale: PyTree) -> Array:
     """A scale as an array (gates or 1, 1, 1)."""
     return jnp.reshape(jnp.asarray(scale), (-1, 1, 1))
 
 
-def forward(cell: Any, draws: Draws, x: Float[Array, "n t w"]) -> tuple[Float[Array, "n t p"], PyTree]:
+def forward(cell: Sampled, draws: Draws, x: Float[Array, "n t w"]) -> tuple[Float[Array, "n t p"], PyTree]:
     """The states behind every token, and what the way back needs.
 
     Args:
@@ -138,23 +143,22 @@ def forward(cell: Any, draws: Draws, x: Float[Array, "n t w"]) -> tuple[Float[Ar
     return jnp.swapaxes(states, 0, 1), past
 
 
-def backward(cell: Any, draws: Draws, past: PyTree, dh: Float[Array, "n t p"]) -> tuple[Gates, ...]:
+def backward(cell: Sampled, draws: Draws, past: PyTree, dh: Float[Array, "n t p"]) -> tuple[Gates, ...]:
     """The gradients of all pre-activations from those of the states, each as a token behind the layer has it."""
-    _, run, extra = _steps(cell, draws)
+    run: Step = _steps(cell, draws)[1]
     p = draws.bias.shape[1]
     weights = per_gate(cell.sigma_w) * p**-0.5 * draws.backward
-    back = (lambda *a: run(*a, extra)) if run is _unit_back else run
 
     def step(carry: PyTree, now: tuple[PyTree, Array]) -> tuple[Any, Any]:
-        return back((carry[0] + now[1], carry[1]), now[0], weights)
+        return run((carry[0] + now[1], carry[1]), now[0], weights, cell)
 
     zero = (jnp.zeros((dh.shape[0], p), dh.dtype),) * 2
     _, found = jax.lax.scan(step, zero, (past, jnp.swapaxes(dh, 0, 1)), reverse=True)
     streams = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), found)
-    return tuple(Gates(*one, *kind) for one, kind in zip(streams, _kinds(cell), strict=True))
+    return tuple(Gates(m, da, *kind) for (m, da), kind in zip(streams, _kinds(cell), strict=True))
 
 
-def _kinds(cell: Any) -> tuple[tuple[tuple[int, ...], bool], ...]:
+def _kinds(cell: Sampled) -> tuple[tuple[tuple[int, ...], bool], ...]:
     """Which gates each pair (m, da) is of, and whether tokens and biases stand in their pre-activations."""
     if not isinstance(cell, cells.GRU):
         return ((tuple(range(gates(cell))), True),)
@@ -163,7 +167,7 @@ def _kinds(cell: Any) -> tuple[tuple[tuple[int, ...], bool], ...]:
     return (((0, 1), True), ((2,), False), ((2,), True))
 
 
-def back_to_tokens(cell: Any, draws: Draws, found: tuple[Gates, ...]) -> Float[Array, "n t w"]:
+def back_to_tokens(cell: Sampled, draws: Draws, found: tuple[Gates, ...]) -> Float[Array, "n t w"]:
     """The gradients of the tokens that the layer gets."""
     assert draws.outputs is not None
     p, total = draws.bias.shape[1], 0.0
@@ -198,7 +202,7 @@ def _gru(state: PyTree, drive: Array, weights: Array, inner: Array | None) -> tu
     return (new, unused), ((h, z, r, g, y), new)
 
 
-def _gru_back(carry: PyTree, past: PyTree, weights: Array) -> tuple[Any, Any]:
+def _gru_back(carry: PyTree, past: PyTree, weights: Array, cell: PyTree) -> tuple[Any, Any]:
     (dh, unused), (h, z, r, g, y) = carry, past
     dg = dh * (1 - z) * (1 - g * g)
     dz = dh * (h - g) * z * (1 - z)
@@ -214,7 +218,7 @@ def _gru_back(carry: PyTree, past: PyTree, weights: Array) -> tuple[Any, Any]:
     return (before, unused), found
 
 
-def _lstm(state: PyTree, drive: Array, weights: Array, forget: Any) -> tuple[Any, Any]:
+def _lstm(state: PyTree, drive: Array, weights: Array, forget: PyTree) -> tuple[Any, Any]:
     h, c = state
     u = drive + product("np,gpq->gnq", h, weights)
     i, f, o = jax.nn.sigmoid(u[0]), jax.nn.sigmoid(u[1] + forget), jax.nn.sigmoid(u[3])
@@ -224,7 +228,7 @@ def _lstm(state: PyTree, drive: Array, weights: Array, forget: Any) -> tuple[Any
     return (new, cell), ((h, c, i, f, g, o), new)
 
 
-def _lstm_back(carry: PyTree, past: PyTree, weights: Array) -> tuple[Any, Any]:
+def _lstm_back(carry: PyTree, past: PyTree, weights: Array, cell: PyTree) -> tuple[Any, Any]:
     (dh, dc), (h, c, i, f, g, o) = carry, past
     out = jnp.tanh(f * c + i * g)
     dc = dc + dh * o * (1 - out * out)
@@ -236,7 +240,7 @@ def _lstm_back(carry: PyTree, past: PyTree, weights: Array) -> tuple[Any, Any]:
     return (before, dc * f), ((h, jnp.swapaxes(da, 0, 1).reshape(n, 4 * p)),)
 
 
-def _unit(state: PyTree, drive: Array, weights: Array, cell: Any) -> tuple[Any, Any]:
+def _unit(state: PyTree, drive: Array, weights: Array, cell: PyTree) -> tuple[Any, Any]:
     h, unused = state
     u = drive[0] + product("np,pq->nq", h, weights[0])
     new = cell.activation(u)
@@ -245,7 +249,7 @@ def _unit(state: PyTree, drive: Array, weights: Array, cell: Any) -> tuple[Any, 
     return (new, unused), ((h, u), new)
 
 
-def _unit_back(carry: PyTree, past: PyTree, weights: Array, cell: Any) -> tuple[Any, Any]:
+def _unit_back(carry: PyTree, past: PyTree, weights: Array, cell: PyTree) -> tuple[Any, Any]:
     (dh, unused), (h, u) = carry, past
     leaky = isinstance(cell, cells.Leaky)
     (du,) = jax.vjp(cell.activation, u)[1](cell.gate * dh if leaky else dh)

@@ -148,14 +148,7 @@ class Serial(Kernel):
 
     def network(self) -> Network:
         """The network by the particles of one batch, for one that is sampled so."""
-        return Network(
-            blocks=passes.without_identities(self.blocks),
-            sigma_r=self.sigma_r,
-            each=self.particles // self.batches,
-            readout=self.train_readout or self.kind == "nngp",
-            tangent=self.kind == "ntk",
-            raw=self.param == "raw",
-        )
+        return particle_batches.network(self, passes.without_identities(self.blocks))
 
     def unseeded(self) -> Serial:
         """The kernel with seed 0, for one that is sampled by particles."""
@@ -166,7 +159,7 @@ class Serial(Kernel):
         return "" if self.sampled else "measured at pairs of examples computed again, not proved"
 
     def how(self, same: Flag, group: Number | None = None, jolt: Any = None) -> How:
-        """How pairs are computed for this kernel."""
+        """How pairs are computed."""
         return How(same=same, raw=self.param == "raw", tangent=self.kind == "ntk", group=group, jolt=jolt)
 
     def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
@@ -358,7 +351,7 @@ def _featured(
 
 
 def _mean_of(side: Side) -> Side:
-    return {name: leaf for name, leaf in side.items() if name != "groups"}
+    return {k: leaf for k, leaf in side.items() if k != "groups"}
 
 
 def _head(kernel: Serial, sigma_r: Array) -> tuple[Array, Array]:

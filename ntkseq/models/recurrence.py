@@ -111,13 +111,14 @@ def _gated_started(cell: cells.GRU | cells.LSTM, raw: Params) -> Params:
 
 
 def _gated(cell: cells.GRU | cells.LSTM, raw: Params, x: Array) -> Float[Array, "t n"]:
-    names, (n, _) = cell.gates, raw[cell.gates[0]]["U"].shape
+    names: tuple[str, ...] = cell.gates
+    n = raw[names[0]]["U"].shape[0]
     w, u, b = (
-        dict(zip(names, jnp.broadcast_to(jnp.asarray(scale), (len(names),)), strict=True))
+        dict[str, Array](zip(names, jnp.broadcast_to(jnp.asarray(scale), (len(names),)), strict=True))
         for scale in (cell.sigma_w, cell.sigma_u, cell.sigma_b)
     )
     letters = cell.train + ("c" if "b" in cell.train else "")
-    gates = {gate: held(one, letters) for gate, one in raw.items()}
+    gates: dict[str, Params] = {gate: held(one, letters) for gate, one in raw.items()}
     x = x * x.shape[1] ** -0.5
     drive = {
         gate: u[gate] * product(x, one["U"].T) + b[gate] * one["b"][None, :]  # (t, n)

@@ -139,7 +139,7 @@ def test_a_wrapper_and_a_read_out_are_taken_off() -> None:
     rnn = nnx.RNN(nnx.LSTMCell(3, 8, rngs=rngs))
     for module in (nnx.Sequential(rnn, nnx.Linear(8, 2, rngs=rngs)), (linen.RNN(linen.LSTMCell(8)), linen.Dense(1))):
         found = limit_of(module, X, read="mean", particles=64)
-        assert found.read_out and found.kernel.train == "WUbR" and found.kernel.read == "mean"  # pyright: ignore
+        assert found.read_out and found.kernel.train_readout and found.kernel.read == "mean"  # pyright: ignore
         assert found.kernel.sigma_r == pytest.approx(1.0)  # pyright: ignore
     assert limit_of(rnn, X, particles=64).kernel.train == "WUb"  # pyright: ignore
     assert isinstance(found, Limit)

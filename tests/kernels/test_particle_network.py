@@ -13,7 +13,7 @@ import pytest
 from ntkseq import blocks, models
 from ntkseq.blocks import GLU, Attention, Convolution, LayerNorm, Linear, Positions, Recurrent, Residual
 from ntkseq.cells import GRU, LSTM, S4D, Elman, Leaky
-from ntkseq.kernels import particle_batches, particle_blocks
+from ntkseq.kernels import particle_batches, particle_rules
 from ntkseq.kernels.gated import Gated
 from ntkseq.kernels.particle_network import Draws
 from ntkseq.kernels.serial import Serial
@@ -28,7 +28,7 @@ GRU_, LSTM_ = GRU(1.3, 1.1, 0.4), LSTM(1.3, 1.1, 0.4, forget=0.5)
 
 def turned(block: blocks.Block, raw: Any) -> Any:
     """The parameters of a block in place of random numbers, with the transpose of its weights on the way back."""
-    mix = lambda one: particle_blocks._Mix(one["W"].T, one["W"], one["b"])  # noqa: E731
+    mix = lambda one: particle_rules.Mix(one["W"].T, one["W"], one["b"])  # noqa: E731
     if isinstance(block, Linear):
         return mix(raw)
     if isinstance(block, GLU):
@@ -36,7 +36,7 @@ def turned(block: blocks.Block, raw: Any) -> Any:
     if isinstance(block, Convolution) and block.depthwise:
         return raw["W"].T, raw["b"]
     if isinstance(block, Convolution):
-        return tuple(particle_blocks._Mix(one.T, one, raw["b"]) for one in jnp.swapaxes(raw["W"], 0, 1))
+        return tuple(particle_rules.Mix(one.T, one, raw["b"]) for one in jnp.swapaxes(raw["W"], 0, 1))
     if isinstance(block, Residual):
         return tuple(map(turned, block.blocks, raw["blocks"]))
     if isinstance(block, Positions):
@@ -48,7 +48,7 @@ def turned(block: blocks.Block, raw: Any) -> Any:
 
 def cut(draws: Any, first: bool) -> Any:
     """Without the way back to the features."""
-    if isinstance(draws, particle_blocks._Mix):
+    if isinstance(draws, particle_rules.Mix):
         return draws._replace(back=None) if first else draws
     if hasattr(draws, "outputs"):
         return draws._replace(outputs=None) if first else draws

@@ -15,7 +15,7 @@ from ntkseq.models import recurrence
 from ntkseq.models.base import Shape
 
 P = 6
-SCALES = {"sigma_w": 1.6, "sigma_u": 1.1, "sigma_b": 0.4}
+SCALES: dict[str, Any] = {"sigma_w": 1.6, "sigma_u": 1.1, "sigma_b": 0.4}
 CELLS: dict[str, Any] = {
     "gru": GRU(**SCALES),
     "lstm": LSTM(**SCALES),
@@ -74,6 +74,7 @@ def test_the_random_numbers_are_the_same_in_every_precision_and_independent_in_b
         assert {leaf.dtype for leaf in jax.tree.leaves(double)} == {np.dtype(np.float64)}
     forward = np.asarray(single.forward)
     others = (single.backward, np.swapaxes(single.backward, 1, 2), np.roll(forward, 1, axis=0), single.inputs)
+    assert single.outputs is not None
     for other in (*others, single.outputs, np.swapaxes(single.outputs, 1, 2)):
         assert abs(np.mean(forward * np.asarray(other))) < 5 / np.sqrt(forward.size)
     assert abs(np.mean(np.asarray(single.inputs) * np.swapaxes(single.outputs, 1, 2))) < 5 / np.sqrt(forward.size)
