@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from ntkseq import kernels
+from ntkseq._struct import replace
 from ntkseq._types import PyTree
 from ntkseq.interop.recurrences import Recurrence
 from ntkseq.interop.stacks import Stack
@@ -72,7 +73,7 @@ class Limit:
         for letter, factor in factors.items():
             if factor:
                 groups[factor] = groups.get(factor, "") + letter
-        parts = [float(factor) * self.kernel.with_(train=train, param="raw") for factor, train in groups.items()]
+        parts = [float(factor) * _training(self.kernel, train) for factor, train in groups.items()]
         total = parts[0]
         for part in parts[1:]:
             total = total + part
@@ -91,3 +92,11 @@ class Limit:
 
 def _number(value: PyTree) -> str:
     return f"{value:.4g}" if np.ndim(value) == 0 else "(" + ", ".join(f"{v:.4g}" for v in value) + ")"
+
+
+def _training(kernel: kernels.Kernel, letters: str) -> kernels.Kernel:
+    """The kernel of these groups of parameters, by gradients without their sigmas."""
+    if not isinstance(kernel, kernels.Gated):
+        return kernel.with_(train=letters, param="raw")
+    cell = replace(kernel.cell, train=letters.replace("R", ""))
+    return kernel.with_(cell=cell, train_readout="R" in letters, param="raw")

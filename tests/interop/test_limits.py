@@ -141,7 +141,7 @@ def test_a_wrapper_and_a_read_out_are_taken_off() -> None:
         found = limit_of(module, X, read="mean", particles=64)
         assert found.read_out and found.kernel.train_readout and found.kernel.read == "mean"  # pyright: ignore
         assert found.kernel.sigma_r == pytest.approx(1.0)  # pyright: ignore
-    assert limit_of(rnn, X, particles=64).kernel.train == "WUb"  # pyright: ignore
+    assert limit_of(rnn, X, particles=64).kernel.train_readout is False  # pyright: ignore
     assert isinstance(found, Limit)
 
 
