@@ -8,7 +8,7 @@ import pathlib
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.report import Report, Row, as_dict
+from benchmarks.report import BEST_RATIO, BEST_SHARE, Report, Row, as_dict
 from ntkseq._files import written
 
 FORMAT = "ntkseq benchmarks 1"
@@ -151,12 +151,12 @@ def compare(earlier: Results, now: Results, cases: list[str]) -> tuple[list[Chan
 
 
 def _change(key: tuple[str, str, str], old: Row, new: Row) -> Change | None:
-    if old.ratio and new.ratio and old.peer == new.peer:
+    for of, name in (("times the peer", BEST_RATIO), ("share of the limit", BEST_SHARE)):
+        if name in old.details and name in new.details and (name != BEST_RATIO or old.peer == new.peer):
+            then, now = old.details[name], new.details[name]
+            return Change(*key, of, then, now, now / then)
+    if old.steady and new.steady and old.ratio and new.ratio:
         return Change(*key, "times the peer", old.ratio, new.ratio, new.ratio / old.ratio)
-    share = "share of the limit"
-    if share in old.details and share in new.details:
-        then, now = old.details[share], new.details[share]
-        return Change(*key, share, then, now, now / then)
     if old.unit == new.unit == "s" and old.ours and new.ours:
         return Change(*key, "seconds", old.ours, new.ours, old.ours / new.ours)
     return None
@@ -166,7 +166,7 @@ def better(one: Case, two: Case) -> Case:
     """Of two runs of a case the second, each row with the run in which it did better beside its peer or the machine."""
 
     def worth(row: Row) -> float:
-        return row.ratio or row.details.get("share of the limit", 0.0)
+        return row.details.get(BEST_RATIO, row.details.get(BEST_SHARE, 0.0))
 
     earlier = {(row.table, row.what): row for row in one.rows}
     rows = tuple(max((earlier.get((row.table, row.what), row), row), key=worth) for row in two.rows)

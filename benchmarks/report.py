@@ -11,6 +11,8 @@ from benchmarks.machine import Work
 from benchmarks.timing import Timing, growth
 
 WIDTH = 56
+BEST_RATIO, BEST_SHARE = "ratio of the least", "share at best"
+"""By the least times in place of the medians: what two runs are compared by, since load only adds to times."""
 SCALES = {
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")),
     "B": ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")),
@@ -32,6 +34,7 @@ class Row:
         timing: of ours: first, median, least and greatest seconds and how many.
         details: further numbers by name: compile seconds, peak bytes, rates, the share of the machine's limit.
         limit: which rate of the machine the share is of.
+        steady: whether the ratio does not depend on how busy the machine is: counts, and memory as XLA plans it.
         points: of a growth: sizes and seconds.
     """
 
@@ -48,6 +51,7 @@ class Row:
     timing: dict[str, float] | None = None
     details: dict[str, float] = dataclasses.field(default_factory=dict)
     limit: str = ""
+    steady: bool = False
     points: tuple[tuple[float, float], ...] = ()
 
 
@@ -80,11 +84,11 @@ class Report:
         self.add(what, difference, "", most=most, note=f"from {peer}{', ' * bool(note)}{note}")
 
     def versus(self, what: str, ours: float, other: float, unit: str, *, peer: str, least: float | None = None,
-               note: str = "") -> None:  # fmt: skip
+               note: str = "", steady: bool = False) -> None:  # fmt: skip
         """Two numbers of which the smaller is the better; `least` is a target for other / ours."""
         ratio = other / ours if ours else math.nan
         wanted, reached = _target(ratio, None, least)
-        self._put(Row(self.heading, what, unit, ours, other, peer, ratio, wanted, reached, note))
+        self._put(Row(self.heading, what, unit, ours, other, peer, ratio, wanted, reached, note, steady=steady))
 
     def time(self, what: str, ours: Timing, other: Timing | None = None, *, peer: str = "", work: Work | None = None,
              memory: float | None = None, least: float | None = None, note: str = "",
@@ -103,9 +107,13 @@ class Report:
         details, limit = {"compile seconds": ours.compile, "spread": ours.spread}, ""
         if memory is not None and math.isfinite(memory):
             details["peak bytes"] = memory
+        if other is not None:
+            details[BEST_RATIO] = other.least / ours.least
         if work is not None:
             more, limit = rates(work, seconds)
             details |= more
+            if limit:
+                details[BEST_SHARE] = more["share of the limit"] * ours.median / ours.least
         self._put(
             Row(
                 self.heading,
@@ -213,6 +221,8 @@ def facts(row: Row) -> str:
                 told.append(f"peak {number(value, 'B')}")
             case "FLOP/s" | "bytes/s":
                 told.append(f"{value / 1e9:.3g} G{name.replace('bytes', 'B')}")
+            case name if name in (BEST_RATIO, BEST_SHARE):
+                continue
             case "share of the limit":
                 told.append(f"{value:.2g} of what {row.limit} allow")
             case _:
@@ -240,4 +250,6 @@ def missed(rows: list[Row]) -> list[Row]:
 
 def as_dict(row: Row) -> dict[str, Any]:
     """What is written of a row: what it has."""
-    return {name: value for name, value in dataclasses.asdict(row).items() if value not in (None, "", {}, ())}
+    return {
+        name: value for name, value in dataclasses.asdict(row).items() if value not in (None, "", {}, (), False)
+    } | ({"reached": False} if row.reached is False else {})

@@ -8,8 +8,11 @@ algorithm.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -17,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import counts, nets
+from benchmarks import counts, environments, nets
 from benchmarks.report import Report
 from benchmarks.timing import measure, measure_in_turn
 from ntkseq.empirical.methods.held import Held, _prepare, _square
@@ -88,6 +91,31 @@ def gradients(f: Any, params: Any, x: jax.Array) -> jax.Array:
     return sum(jnp.matmul(part, part.T, precision="highest") for part in parts) / outputs  # pyright: ignore
 
 
+@contextlib.contextmanager
+def torch_func(report: Report, name: str, params: Any, x: jax.Array) -> Iterator[dict[str, Callable[[], Any]]]:
+    """The kernel by torch.func, in a process of the environment that has PyTorch; nothing where it does not apply."""
+    net, interpreter = name.split()[0].lower(), environments.python("torch")
+    if net not in ("rnn", "lstm", "mlp") or interpreter is None or jax.default_backend() != "cpu":
+        if interpreter is None and not any("torch" in row.note for row in report.rows):
+            report.left_out("torch.func (python -m benchmarks.environments torch installs it)")
+        yield {}
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        given, made = f"{folder}/net.npz", f"{folder}/K.npy"
+        leaves = jax.tree.leaves_with_path(params)
+        names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]
+        values = {f"p.{key}": np.asarray(leaf) for key, (_, leaf) in zip(names, leaves, strict=True)}
+        np.savez(given, x=np.asarray(x), **values)
+        with environments.process(interpreter, "benchmarks.torch_process") as ask:
+            ask({"load": given, "net": net})
+
+            def call() -> np.ndarray:
+                ask({"run": made if not os.path.exists(made) else True})
+                return np.load(made)
+
+            yield {"torch.func": call}
+
+
 def peers(report: Report, f: Any, params: Any, x: jax.Array, quick: bool) -> dict[str, Callable[[], Any]]:
     """What we are compared with."""
     found: dict[str, Callable[[], Any]] = {"all gradients": lambda: gradients(f, params, x)}
@@ -106,8 +134,16 @@ def peers(report: Report, f: Any, params: Any, x: jax.Array, quick: bool) -> dic
 
 def against(report: Report, name: str, f: Any, params: Any, x: jax.Array, least: float | None, quick: bool) -> None:
     """One network: ours beside the peers, and our own options beside each other."""
+    with torch_func(report, name, params, x) as others:
+        _against(report, name, f, params, x, least, quick, others)
+
+
+def _against(
+    report: Report, name: str, f: Any, params: Any, x: jax.Array, least: float | None, quick: bool,
+    others: dict[str, Callable[[], Any]],
+) -> None:  # fmt: skip
     kernel = NTK(f, params)
-    calls: dict[str, Callable[[], Any]] = {"ours": lambda: kernel(x)} | peers(report, f, params, x, quick)
+    calls: dict[str, Callable[[], Any]] = {"ours": lambda: kernel(x)} | peers(report, f, params, x, quick) | others
     once = {key: measure(call, repeats=1) for key, call in calls.items()}
     values = {key: np.asarray(call()) for key, call in calls.items()}
     scale = np.sqrt(np.outer(*[np.diag(values["all gradients"])] * 2))
@@ -127,7 +163,7 @@ def against(report: Report, name: str, f: Any, params: Any, x: jax.Array, least:
     ours, theirs = temporary(kernel, x), peer_memory(f, params, x)
     timing = dataclasses.replace(times["ours"], first=once["ours"].first)
     report.time(name, timing, times[best], peer=best, work=done, memory=ours, least=least, note=said)
-    report.versus(f"{name}: memory beside parameters and result", ours, theirs, "B", peer="all gradients")
+    report.versus(f"{name}: memory beside parameters and result", ours, theirs, "B", peer="all gradients", steady=True)
     if not quick:
         own = {method: partial(kernel.with_(method=method), x) for method in OPTIONS}
         options = measure_in_turn(own, repeats=3)

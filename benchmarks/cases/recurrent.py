@@ -41,7 +41,7 @@ def series(n: int, t: int, seed: int = 0) -> np.ndarray:
 
 
 def run(quick: bool) -> Report:
-    """Agreement, the least eigenvalue, speed against the textbook form, other kernels, little work, growth, accuracy."""
+    """Agreement, the least eigenvalue, speed against the textbook form, other kernels, growth, accuracy."""
     report = Report("recurrent")
     for part in (agreement, least_eigenvalue, speed, others, small, growths):
         part(report, quick)

@@ -5,16 +5,13 @@ Devices of the host, a processor each, in processes of their own, since JAX coun
 
 from __future__ import annotations
 
-import contextlib
-import json
 import statistics
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 
+from benchmarks.environments import process
 from benchmarks.machine import Work
 from benchmarks.on_devices import T
 from benchmarks.report import Report
@@ -42,7 +39,7 @@ def devices(report: Report, quick: bool) -> None:
     """Two devices of the host, a processor each, against one: in turn, the least of some runs."""
     report.table("Two devices of the host", "Seconds on two devices (ours), beside one (other).")
     n = 512 if quick else 4096
-    with process(1, n) as one, process(2, n) as two:
+    with _process(1, n) as one, _process(2, n) as two:
         for word in ("gram", "product"):
             first = one(word), two(word)  # compile
             same = first[0]["digest"] == first[1]["digest"]
@@ -65,21 +62,5 @@ def _timing(first: dict[str, float], runs: list[dict[str, float]], clock: str) -
 PARTS = (devices,)
 
 
-@contextlib.contextmanager
-def process(count: int, n: int) -> Iterator[Callable[[str], Any]]:
-    """A process of `benchmarks.on_devices`, to be asked word by word: JAX counts its devices once."""
-    command = [sys.executable, "-m", "benchmarks.on_devices", str(count), str(n)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-        words, answers = running.stdin, running.stdout
-        assert words is not None and answers is not None
-
-        def ask(word: str) -> Any:
-            words.write(f"{word}\n")
-            words.flush()
-            line = answers.readline()
-            if not line:
-                raise RuntimeError(f"the process with {count} devices ended; what it said stands above.")
-            return json.loads(line)
-
-        yield ask
-        words.close()
+def _process(count: int, n: int) -> Any:
+    return process(sys.executable, "benchmarks.on_devices", str(count), str(n))
