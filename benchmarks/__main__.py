@@ -114,7 +114,7 @@ def run(chosen: list[str], entries: dict[str, catalogue.Entry], options: argpars
     for key, value in machine.description().items():
         print(f"{key:<10}{value}")
     print(f"load      {machine.load()}: processes that wanted to run before this")
-    print(f"rates     {machine.ceilings(options.quick)}", flush=True)
+    print(f"rates     {machine.ceilings()}", flush=True)
     total = sum(entries[name].quick if options.quick else entries[name].full for name in chosen)
     print(f"{len(chosen)} cases, about {duration(total)} on two idle cores")
     broken, missed = [], []

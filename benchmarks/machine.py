@@ -88,11 +88,11 @@ class Work:
 
 
 @functools.cache
-def ceilings(quick: bool = False) -> Ceilings:
+def ceilings() -> Ceilings:
     """Measure this machine, in some seconds; once in a process."""
     on_cpu = jax.default_backend() == "cpu"
-    n = 2048 if on_cpu else 8192
-    repeats = 5 if quick else 15
+    n = 1536 if on_cpu else 8192
+    repeats = 7
     key = jax.random.key(0)
 
     def rate(amount: float, call: Callable[..., Any], *args: Any) -> float:
@@ -108,7 +108,7 @@ def ceilings(quick: bool = False) -> Ceilings:
             products64 = rate(2.0 * n**3, product, a.astype(jnp.float64))
     progress.doing("the rates of loops and copies")
     copies = _copies(2**26 if on_cpu else 2**28, repeats)
-    x = jax.random.uniform(key, (2**22 if on_cpu else 2**26,), jnp.float32)
+    x = jax.random.uniform(key, (2**21 if on_cpu else 2**26,), jnp.float32)
     compiled = (lambda f: _vectors.Wide(f)) if on_cpu else jax.jit
     some = float(ROUNDS * x.size)
     return Ceilings(

@@ -86,7 +86,7 @@ def _case(case: dict[str, Any]) -> Case:
     rows = []
     for row in case["rows"]:
         known = {name: value for name, value in row.items() if name in _FIELDS}
-        rows.append(Row(**known | {"points": tuple(tuple(point) for point in row.get("points", ()))}))
+        rows.append(Row(**{"table": ""} | known | {"points": tuple(tuple(point) for point in row.get("points", ()))}))
     return Case(**{**case, "rows": tuple(rows)})
 
 

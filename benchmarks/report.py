@@ -249,7 +249,6 @@ def missed(rows: list[Row]) -> list[Row]:
 
 
 def as_dict(row: Row) -> dict[str, Any]:
-    """What is written of a row: what it has."""
-    return {
-        name: value for name, value in dataclasses.asdict(row).items() if value not in (None, "", {}, (), False)
-    } | ({"reached": False} if row.reached is False else {})
+    """What is written of a row: what differs from an empty one."""
+    empty = dataclasses.asdict(Row("", ""))
+    return {name: value for name, value in dataclasses.asdict(row).items() if value != empty[name] or value is False}

@@ -60,7 +60,7 @@ def exact(report: Report, d: int, steps: int, *, quick: bool) -> None:
     }  # fmt: skip
     times = measure_in_turn(calls, repeats=5)
     report.time(f"bias and variance, d = {d}", times["ours"], times["loops"], peer="a loop for each",
-                work=Work(flops=6.0 * steps * d, double=True), least=None if quick else 20.0)  # fmt: skip
+                work=Work(flops=52.0 * steps * d, double=True), least=None if quick else 20.0)  # fmt: skip
     report.time(f"bias and variance, d = {d}, one loop", times["ours"], times["one loop"], peer="one loop for both")
     report.time(f"  the moments and the limit of the step size, d = {d}", times["moments"])
     if not quick:

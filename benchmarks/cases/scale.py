@@ -1,4 +1,4 @@
-"""What do two devices of one machine gain over one, for a kernel matrix and for products with one? The same bits first.
+"""What do two devices of one machine gain over one, for a kernel matrix and for products with one?
 
 Devices of the host, a processor each, in processes of their own, since JAX counts its devices once.
 """
