@@ -176,13 +176,15 @@ def _earlier(options: argparse.Namespace) -> Any:
 
 def against(earlier: Any, results: Any, chosen: list[str], options: argparse.Namespace) -> list[Any]:
     """Print every row's ratio to its earlier self. Returns the rows that fell, twice in two runs."""
-    from benchmarks import records
+    from benchmarks import machine, records
 
     commits = sorted({earlier.cases[name].commit for name in chosen if name in earlier.cases})
     there = f"{earlier.machine['processor']}, {earlier.machine['device']}, at {', '.join(commits) or 'no such case'}"
     print(f"\nbeside {options.against}: {there}")
     changes, gone, come = records.compare(earlier, results, chosen)
     again = sorted({change.case for change in changes if change.fell})
+    if again:
+        machine.ceilings.cache_clear()  # measured once more, too
     for name in again:
         print(f"\n=== {name}, once more: a row fell, which a moment's load can do", flush=True)
         before = results.cases[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import textwrap
 from typing import Any
 
 import matplotlib
@@ -11,6 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from benchmarks import catalogue
 from benchmarks.records import Results
 from benchmarks.report import Row
 
@@ -55,10 +57,10 @@ def limits(rows: Named) -> Any:
 
 def _bars(values: list[tuple[str, Row, float]], label: str, limit: bool = False) -> tuple[Any, Any]:
     """A bar for each row, in the colour of its case."""
-    names = list(dict.fromkeys(name for name, _, _ in values))
+    names = list(catalogue.entries())
     figure, axes = plt.subplots(figsize=(9, 1.2 + 0.2 * max(1, len(values))), layout="constrained")
     for place, (name, row, value) in enumerate(values):
-        colour = COLOURS[names.index(name) % len(COLOURS)]
+        colour = COLOURS[names.index(name) % len(COLOURS)] if name in names else "grey"
         start = 0.0 if limit else 1.0
         axes.barh(place, value - start, left=start, color=colour, height=0.7, alpha=0.85)
         text, right = f"{value:.3g}{f' ({row.limit})' if limit else 'x'}", value >= start
@@ -88,13 +90,14 @@ def growth(rows: Named) -> Any:
         ax.loglog(sizes, seconds, "o-", color="tab:blue", ms=4, lw=1.2)
         if row.other is not None:
             ax.loglog(sizes, seconds[-1] * (sizes / sizes[-1]) ** row.other, "--", color="grey", lw=0.9)
-        ax.set_title(f"{name}: {row.what}", fontsize=7)
+        ax.set_title(textwrap.fill(f"{name}: {row.what}", 36), fontsize=7)
         ax.set_xticks(sizes, [f"{size:g}" for size in sizes], fontsize=7)
         ax.minorticks_off()
         ax.tick_params(labelsize=7)
         told = (
             f"exponent {row.ours:.2f}, counted {row.other:g}" if row.other is not None else f"exponent {row.ours:.2f}"
         )
-        ax.annotate(told, (0.04, 0.92), xycoords="axes fraction", fontsize=7)
+        ax.annotate(told, (0.96, 0.05), xycoords="axes fraction", fontsize=7, ha="right")
+        ax.set_ylabel("seconds", fontsize=7)
         ax.grid(alpha=0.25, lw=0.5)
     return figure

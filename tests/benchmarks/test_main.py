@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 import sys
@@ -34,7 +35,7 @@ def case(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
 
     monkeypatch.setitem(sys.modules, "benchmarks.cases.fake", types.SimpleNamespace(run=run))  # pyright: ignore
     monkeypatch.setattr(catalogue, "entries", lambda: {"fake": catalogue.Entry("fake", "How fast?", "", 1, 9, False)})
-    monkeypatch.setattr(machine, "ceilings", lambda: RATES)
+    monkeypatch.setattr(machine, "ceilings", functools.cache(lambda: RATES))
     return state
 
 

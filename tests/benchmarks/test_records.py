@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 
 import pytest
@@ -17,7 +18,7 @@ from .test_report import RATES
 
 @pytest.fixture(autouse=True)
 def rates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "ceilings", lambda: RATES)
+    monkeypatch.setattr(machine, "ceilings", functools.cache(lambda: RATES))
 
 
 def row(what: str = "n = 4", ratio: float = 4.0, share: float = 0.2, peer: str = "loop", seconds: float = 1.0) -> Row:

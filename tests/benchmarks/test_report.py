@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
@@ -16,7 +17,7 @@ RATES = Ceilings(1e11, 5e10, 4e10, 1e10, 1e9, 2e9)
 
 @pytest.fixture(autouse=True)
 def rates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "ceilings", lambda: RATES)
+    monkeypatch.setattr(machine, "ceilings", functools.cache(lambda: RATES))
 
 
 def timing(median: float, first: float = 3.0) -> Timing:
