@@ -40,8 +40,8 @@ What two runs are compared by is the ratio of the least times, or, without a pee
 machine's and its load's. A case in which a row fell is run once more before it is said.
 
 **On a borrowed accelerator.** Nothing is downloaded, and each case is written when it is done, so that a time limit costs the
-cases that were not reached: `timeout 470 python -m benchmarks --device gpu --quick --json benchmarks/results`. No accelerator
-has been measured yet.
+cases that were not reached: `timeout 470 python -m benchmarks recurrent empirical infinite attention --device gpu --json
+benchmarks/results`. The file has device, driver and versions; memory is that of the device. No accelerator has been measured yet.
 
 [Where the time goes, and why not all of the machine](../docs/performance.md). [Add a case](../docs/architecture.md#add-a-benchmark-case).
 """

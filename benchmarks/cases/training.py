@@ -57,7 +57,7 @@ def probes(report: Report, width: int, examples: int, steps: int, quick: bool) -
 
     # a history made once, so that its first look, which every run needs, is not counted twice
     calls: dict[str, Callable[[], Any]] = {"plain": lambda: fit(), "watched": lambda: fit(*watch)}
-    times = measure_in_turn(calls, repeats=5)
+    times = measure_in_turn(calls, repeats=3 if quick else 5)
     plain, watched = times["plain"].median, times["watched"].median
     looks = steps // EVERY + 1
     flops = 6.0 * steps * BATCH * T * (width * width + D * width)  # forward once, backward twice
