@@ -224,7 +224,7 @@ def facts(row: Row) -> str:
             case name if name in (BEST_RATIO, BEST_SHARE):
                 continue
             case "share of the limit":
-                told.append(f"{value:.2g} of what {row.limit} allow")
+                told.append(f"{value:.2g} of what {row.limit} allows")
             case _:
                 told.append(f"{value:.3g} {name}")
     return ", ".join(told)
