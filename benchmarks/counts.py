@@ -98,9 +98,9 @@ def _step(step: Any) -> Count:
 
 
 def _programs(params: dict[str, Any]) -> Iterator[Any]:
-    """The programs within an operation; of a rule for derivatives, not the rule."""
+    """The programs within an operation, but for the condition of a loop; rules for derivatives are no programs yet."""
     for name, value in params.items():
-        if name in ("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "cond_jaxpr"):
+        if name == "cond_jaxpr":
             continue
         for part in value if isinstance(value, tuple | list) else (value,):
             if hasattr(part, "eqns"):

@@ -186,7 +186,9 @@ def rates(work: Work, seconds: float) -> tuple[dict[str, float], str]:
 def _target(value: float | None, most: float | None, least: float | None) -> tuple[str, bool | None]:
     if value is None or (most is None and least is None):
         return "", None
-    return (f"<= {most:g}", value <= most) if most is not None else (f">= {least:g}", value >= least)
+    if most is not None:
+        return f"<= {most:g}", value <= most
+    return f">= {least:g}", value >= (least or 0.0)
 
 
 def _finite(value: float | None) -> float | None:

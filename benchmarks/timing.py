@@ -9,7 +9,7 @@ import gc
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -52,7 +52,7 @@ def measure(call: Callable[[], Any], *, repeats: int = 7, seconds: float = 20.0)
     return _timing(first, times)
 
 
-def measure_in_turn(calls: dict[str, Callable[[], Any]], *, repeats: int = 7) -> dict[str, Timing]:
+def measure_in_turn(calls: Mapping[str, Callable[[], Any]], *, repeats: int = 7) -> dict[str, Timing]:
     """Time several calls A B A B ...: their ratio holds while the machine's speed drifts.
 
     Each waits a moment first: a call that takes a gigabyte is still giving it back, on another core, when its result is
