@@ -71,7 +71,7 @@ class Report:
         self.sentences[heading] = sentence
         progress.done()
         print(f"\n{heading}\n{sentence}")
-        print(f"   {'what':<{WIDTH}}{'ours':>12}{'other':>12}{'ratio':>8}  wanted", flush=True)
+        print(f"   {'what':<{WIDTH}}{'ours':>12}{'other':>12}{'ratio':>10}  wanted", flush=True)
 
     def add(self, what: str, value: float, unit: str = "", *, most: float | None = None, least: float | None = None,
             note: str = "") -> None:  # fmt: skip
@@ -86,6 +86,9 @@ class Report:
     def versus(self, what: str, ours: float, other: float, unit: str, *, peer: str, least: float | None = None,
                note: str = "", steady: bool = False) -> None:  # fmt: skip
         """Two numbers of which the smaller is the better; `least` is a target for other / ours."""
+        if unit == "B" and not math.isfinite(ours):
+            self.left_out(f"{what} (memory is seen where psutil is installed)")
+            return
         ratio = other / ours if ours else math.nan
         wanted, reached = _target(ratio, None, least)
         self._put(Row(self.heading, what, unit, ours, other, peer, ratio, wanted, reached, note, steady=steady))
@@ -200,7 +203,7 @@ def text(row: Row) -> str:
     mark = {None: "   ", True: "ok ", False: "NO "}[row.reached]
     ratio = f"{row.ratio:.3g}x" if row.ratio is not None else ""
     ours, other = number(row.ours, row.unit), number(row.other, row.unit)
-    line = f"{mark}{row.what:<{WIDTH}}{ours:>12}{other:>12}{ratio:>8}  {row.wanted}"
+    line = f"{mark}{row.what:<{WIDTH}}{ours:>12}{other:>12}{ratio:>10}  {row.wanted}"
     peer = f"other: {row.peer}" if row.peer and row.peer != "counted" else ""
     more = "; ".join(part for part in (peer, row.note, facts(row)) if part)
     if not more:

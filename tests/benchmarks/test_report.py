@@ -83,3 +83,9 @@ def test_a_row_keeps_its_zeros_and_its_failures():
     out.add("more bits", 1.0, most=0.0)
     one, two = (report.as_dict(row) for row in out.rows)
     assert one["ours"] == 0.0 and one["reached"] is True and two["reached"] is False
+
+
+def test_memory_that_was_not_seen_is_left_out_and_misses_nothing(capsys: pytest.CaptureFixture[str]):
+    out = Report("case")
+    out.versus("peak", float("nan"), 1.0, "B", peer="the result", least=0.5)
+    assert out.rows == [] and "left out: peak" in capsys.readouterr().out
