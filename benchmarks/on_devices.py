@@ -1,7 +1,7 @@
 """`python -m benchmarks.on_devices COUNT N`: a process with so many devices of the host, one processor for each.
 
-For every word on standard input, "gram" or "product", it computes that once of N sequences, dealt to its devices, and
-prints one line of JSON: seconds, processor seconds, and a digest of the result.
+For every line of JSON on standard input, "gram" or "product", it computes that once of N sequences, dealt to its
+devices, and prints one line of JSON: seconds, processor seconds, and a digest of the result.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(count: int, n: int) -> None:
     }
     for word in sys.stdin:
         wall, processor = time.perf_counter(), time.process_time()
-        found = calls[word.strip()]()
+        found = calls[json.loads(word)]()
         seconds = {"wall": time.perf_counter() - wall, "processor": time.process_time() - processor}
         print(json.dumps(seconds | {"digest": hashlib.sha256(found.tobytes()).hexdigest()}), flush=True)
 

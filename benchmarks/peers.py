@@ -9,22 +9,33 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-@partial(jax.jit, static_argnames=("sigma_w", "sigma_u", "sigma_b"))
+def _relu(c: Array) -> tuple[Array, Array]:
+    """E[phi(u) phi(v)] and E[phi'(u) phi'(v)] of a covariance matrix: correlations and arccos."""
+    a = jnp.diag(c)
+    norm = jnp.sqrt(a * a[:, None])
+    rho = jnp.clip(c / norm, -1, 1)
+    theta = jnp.arccos(rho)
+    value = norm * (jnp.sqrt(1 - rho * rho) + rho * (jnp.pi - theta)) / (2 * jnp.pi)
+    return value, (jnp.pi - theta) / (2 * jnp.pi)
+
+
+def _erf(c: Array) -> tuple[Array, Array]:
+    """The same for erf: an arcsin."""
+    a = 1 + 2 * jnp.diag(c)
+    product = a * a[:, None]
+    value = 2 / jnp.pi * jnp.arcsin(jnp.clip(2 * c / jnp.sqrt(product), -1, 1))
+    return value, 4 / jnp.pi / jnp.sqrt(product - 4 * c * c)
+
+
+@partial(jax.jit, static_argnames=("sigma_w", "sigma_u", "sigma_b", "activation"))
 def textbook_recurrent(
-    x: Float[Array, "n t d"], *, sigma_w: float, sigma_u: float, sigma_b: float
+    x: Float[Array, "n t d"], *, sigma_w: float, sigma_u: float, sigma_b: float, activation: str = "relu"
 ) -> Float[Array, "n n"]:
-    """The relu NTK with last read-out as papers print it: covariances, correlations, arccos, the full square.
+    """The NTK with last read-out as papers print it: covariances, a closed form of relu or erf, the full square.
 
     Inputs are not divided by d. Its float32 loses half the digits where two sequences are near each other.
     """
-
-    def dual(c: Array) -> tuple[Array, Array]:
-        a = jnp.diag(c)
-        norm = jnp.sqrt(a * a[:, None])
-        rho = jnp.clip(c / norm, -1, 1)
-        theta = jnp.arccos(rho)
-        value = norm * (jnp.sqrt(1 - rho * rho) + rho * (jnp.pi - theta)) / (2 * jnp.pi)
-        return value, (jnp.pi - theta) / (2 * jnp.pi)
+    dual = {"relu": _relu, "erf": _erf}[activation]
 
     def inner(now: Array) -> Array:
         return sigma_u**2 * jnp.einsum("id,jd->ij", now, now, precision="highest") + sigma_b**2

@@ -1,28 +1,33 @@
-"""How fast is the kernel of a given network beside per-example gradients and neural-tangents, and how exact?
+"""How fast is the kernel of a given network beside per-example gradients and neural-tangents, and how lean?
 
-All of them run on one jax in one process, in turn, after they agree: what is printed is the gain of the algorithm.
+Elman networks, LSTMs, GRUs, transformers, dense and convolutional networks of many shapes. The other is the best of:
+all gradients by vmap(jacrev) and one product, the two working methods of neural-tangents, and torch.func in a process
+of its own. All but the last run on one JAX in one process, in turn, after they agree: the ratio is the gain of the
+algorithm.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Callable
+import contextlib
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import nets
+from benchmarks import counts, environments, nets
 from benchmarks.report import Report
 from benchmarks.timing import measure, measure_in_turn
 from ntkseq.empirical.methods.held import Held, _prepare, _square
 from ntkseq.empirical.ntk import NTK
 from ntkseq.interop import neural_tangents
 
+SECONDS = (35, 420)
 # name: (network, target of the ratio to the best peer; None where it is only not to be slower)
 TABLE: dict[str, tuple[Callable[[], nets.Net], float]] = {
     "RNN 64, t 8, n 256": (lambda: nets.rnn(64, 8, 256), 0.95),
@@ -61,10 +66,16 @@ FAR_BEHIND = 5.0
 def run(quick: bool) -> Report:
     """Agreement, then time in turn, memory and compile time; then which of our own options was the best."""
     report = Report("empirical")
+    report.table(
+        "The kernel of a network",
+        "Milliseconds of the mean over outputs of the kernel of n examples, beside the best other way; "
+        "differences are from all gradients, relative to the diagonal.",
+    )
     for name in QUICK if quick else TABLE:
         make, least = TABLE[name]
         against(report, name, *make(), None if quick else least, quick)
         jax.clear_caches()
+    widths(report, quick)
     if not quick:
         memory(report)
         compile_time(report)
@@ -80,15 +91,40 @@ def gradients(f: Any, params: Any, x: jax.Array) -> jax.Array:
     return sum(jnp.matmul(part, part.T, precision="highest") for part in parts) / outputs  # pyright: ignore
 
 
-def peers(f: Any, params: Any, x: jax.Array) -> dict[str, Callable[[], Any]]:
+@contextlib.contextmanager
+def torch_func(report: Report, name: str, params: Any, x: jax.Array) -> Iterator[dict[str, Callable[[], Any]]]:
+    """The kernel by torch.func, in a process of the environment that has PyTorch; nothing where it does not apply."""
+    net, interpreter = name.split()[0].lower(), environments.python("torch")
+    if net not in ("rnn", "lstm", "mlp") or interpreter is None or jax.default_backend() != "cpu":
+        if interpreter is None and not any("torch" in row.note for row in report.rows):
+            report.left_out("torch.func (python -m benchmarks.environments torch installs it)")
+        yield {}
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        given, made = f"{folder}/net.npz", f"{folder}/K.npy"
+        leaves = jax.tree.leaves_with_path(params)
+        names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]
+        values = {f"p.{key}": np.asarray(leaf) for key, (_, leaf) in zip(names, leaves, strict=True)}
+        np.savez(given, x=np.asarray(x), **values)
+        with environments.process(interpreter, "benchmarks.torch_process") as ask:
+            ask({"load": given, "net": net})
+
+            def call() -> np.ndarray:
+                ask({"run": made if not os.path.exists(made) else True})
+                return np.load(made)
+
+            yield {"torch.func": call}
+
+
+def peers(report: Report, f: Any, params: Any, x: jax.Array, quick: bool) -> dict[str, Callable[[], Any]]:
     """What we are compared with."""
-    found: dict[str, Callable[[], Any]] = {"gradients": lambda: gradients(f, params, x)}
+    found: dict[str, Callable[[], Any]] = {"all gradients": lambda: gradients(f, params, x)}
     try:
         nt = neural_tangents.load()
     except ImportError as error:
-        print(f"neural-tangents is left out: {error}")
+        report.left_out(f"neural-tangents ({error})")
         return found
-    for number in (1, 2):
+    for number in (1,) if quick else (1, 2):  # the second takes long, and was never the best
         made = nt.empirical_ntk_fn(
             lambda p, xs: jax.vmap(lambda one: f(p, one))(xs), trace_axes=(-1,), vmap_axes=0, implementation=number
         )
@@ -98,39 +134,55 @@ def peers(f: Any, params: Any, x: jax.Array) -> dict[str, Callable[[], Any]]:
 
 def against(report: Report, name: str, f: Any, params: Any, x: jax.Array, least: float | None, quick: bool) -> None:
     """One network: ours beside the peers, and our own options beside each other."""
+    with torch_func(report, name, params, x) as others:
+        _against(report, name, f, params, x, least, quick, others)
+
+
+def _against(
+    report: Report, name: str, f: Any, params: Any, x: jax.Array, least: float | None, quick: bool,
+    others: dict[str, Callable[[], Any]],
+) -> None:  # fmt: skip
     kernel = NTK(f, params)
-    calls: dict[str, Callable[[], Any]] = {"ours": lambda: kernel(x)} | peers(f, params, x)
+    calls: dict[str, Callable[[], Any]] = {"ours": lambda: kernel(x)} | peers(report, f, params, x, quick) | others
+    once = {key: measure(call, repeats=1) for key, call in calls.items()}
     values = {key: np.asarray(call()) for key, call in calls.items()}
-    scale = np.sqrt(np.outer(*[np.diag(values["gradients"])] * 2))
+    scale = np.sqrt(np.outer(*[np.diag(values["all gradients"])] * 2))
     for key, value in values.items():  # all gradients, as anyone would write it, are what is compared with
-        gap = float(np.max(np.abs(value - values["gradients"]) / scale))
+        gap = float(np.max(np.abs(value - values["all gradients"]) / scale))
         if key == "ours":
-            report.add(f"{name}: difference from all gradients", gap, "rel", most=2e-4)
+            report.agree(f"{name}: difference", gap, 2e-4, peer="all gradients")
         elif gap > 2e-4:
-            report.add(f"  difference of {key} from all gradients", gap, "rel")
-    once = {key: measure(call, repeats=1).least for key, call in calls.items()}
-    far = FAR_BEHIND * min(seconds for key, seconds in once.items() if key != "ours")
-    for key, seconds in once.items():
-        if seconds > far:
-            report.add(f"  {key}", seconds * 1e3, "ms", note="timed once")
-    calls = {key: call for key, call in calls.items() if once[key] <= far}
-    times = measure_in_turn(calls, repeats=3 if quick else 5)
-    for key, timing in times.items():
-        report.add(f"  {key}", timing.median * 1e3, "ms")
-    best = min(timing.median for key, timing in times.items() if key != "ours")
-    report.add("  times faster than the best peer", best / times["ours"].median, "x", least=least)
-    own = {method: partial(kernel.with_(method=method), x) for method in OPTIONS}
-    options = measure_in_turn(own, repeats=3)
-    fastest = min(options, key=lambda method: options[method].median)
-    ratio = options["auto"].median / options[fastest].median
-    report.add("  time over that of our best option", ratio, "x", most=None if quick else 1.5, note=fastest)
+            report.add(f"{name}: difference of {key}", gap)
+    far = FAR_BEHIND * min(timing.least for key, timing in once.items() if key != "ours")
+    calls = {key: call for key, call in calls.items() if key == "ours" or once[key].least <= far}
+    times = measure_in_turn(calls, repeats=5)
+    best = min((key for key in times if key != "ours"), key=lambda key: times[key].median)
+    rest = {key: times[key].median if key in times else once[key].least for key in once if key not in ("ours", best)}
+    said = ", ".join(f"{key} {seconds * 1e3:.3g} ms" for key, seconds in rest.items())
+    done = counts.count(lambda p: NTK(f, p)(x), params).work()
     ours, theirs = temporary(kernel, x), peer_memory(f, params, x)
-    report.add(
-        "  memory beside parameters and result, ours",
-        ours / 2**20,
-        "MiB",
-        note=f"{theirs / 2**20:.0f} MiB by gradients",
-    )
+    timing = dataclasses.replace(times["ours"], first=once["ours"].first)
+    report.time(name, timing, times[best], peer=best, work=done, memory=ours, least=least, note=said)
+    report.versus(f"{name}: memory beside parameters and result", ours, theirs, "B", peer="all gradients", steady=True)
+    if not quick:
+        own = {method: partial(kernel.with_(method=method), x) for method in OPTIONS}
+        options = measure_in_turn(own, repeats=3)
+        fastest = min(options, key=lambda method: options[method].median)
+        ratio = options["auto"].median / options[fastest].median
+        report.add(f"{name}: time over that of our best option", ratio, most=1.5, note=fastest)
+
+
+def widths(report: Report, quick: bool) -> None:
+    """How time grows with the width of an Elman network, where its weights' part of the kernel is never formed."""
+    report.table("Growth", "Exponents of seconds, beside those of the largest count of operations.")
+    sizes = (128, 256, 512) if quick else (256, 512, 1024, 2048)
+    calls = {}
+    for width in sizes:
+        f, params, x = nets.rnn(width, 16, 64)
+        calls[str(width)] = partial(NTK(f, params), x)
+    times = measure_in_turn(calls, repeats=3 if quick else 5)
+    seconds = [timing.median for timing in times.values()]
+    report.growth(f"in width, Elman, t 16, n 64, from {sizes[0]}", "width", list(map(float, sizes)), seconds, 2.0)
 
 
 def temporary(kernel: NTK, x: jax.Array) -> float:
@@ -151,15 +203,16 @@ def peer_memory(f: Any, params: Any, x: jax.Array) -> float:
 
 def memory(report: Report) -> None:
     """Memory where all gradients would take 4.3 GB; nothing is run."""
+    report.table("Memory", "Bytes beside parameters and result, as XLA plans them; nothing is run.")
     f, params, x = nets.rnn(2048, 32, 256)
-    ours = temporary(NTK(f, params), x)
     size = sum(leaf.size for leaf in jax.tree.leaves(params))
-    report.add("RNN 2048, t 32, n 256: memory", ours / 2**20, "MiB", note=f"all gradients {256 * size * 4 / 2**20:.0f}")
-    report.add("  over that of all gradients", ours / (256 * size * 4), "x", most=0.1)
+    report.versus("RNN 2048, t 32, n 256", temporary(NTK(f, params), x), 256.0 * size * 4, "B", peer="all gradients",
+                  least=10.0)  # fmt: skip
 
 
 def compile_time(report: Report) -> None:
     """Seconds of the first call, at two lengths."""
+    report.table("Compile time", "Seconds that the first call takes longer than the second.")
     for name, make in {
         "transformer 256, t 32": lambda: nets.transformer(256, 32, 4),
         "RNN 256, t 128": lambda: nets.rnn(256, 128, 4),
@@ -167,45 +220,4 @@ def compile_time(report: Report) -> None:
     }.items():
         f, params, x = make()
         jax.clear_caches()
-        kernel = NTK(f, params)
-        timing = measure(lambda: kernel(x), repeats=1)  # noqa: B023
-        report.add(f"{name}: compile time", timing.first - timing.median, "s", most=5.0)
-
-
-def exact() -> int:
-    """Print the error of every function of the tests' table against its explicit float64 Jacobian."""
-    functions, oracles = (_tests(name) for name in ("empirical/functions", "oracles"))
-    wrong = 0
-    print(f"jax {jax.__version__}; largest error over largest entry, in float64 and float32, auto and structured")
-    for name, case in functions.FUNCTIONS.items():
-        if not case.reverse:
-            print(f"{name:<36} has no reverse derivative")
-            continue
-        errors = []
-        for dtype in (jnp.float64, jnp.float32):
-            with jax.enable_x64(dtype == jnp.float64):
-                f, params, inputs = case.make(dtype)
-                x = inputs(jax.random.key(1), 5)
-                if dtype == jnp.float64:
-                    truth = oracles.explicit_ntk(f, params, x)
-                for method in ("auto", "structured"):
-                    values = np.asarray(NTK(f, params, outputs="full", method=method)(x), np.float64)
-                    errors.append(np.abs(values - truth).max() / np.abs(truth).max())
-        limits = [1e-12, 1e-12, 1e-5, 1e-5] if case.compute is None else [case.tolerance(jnp.float32)] * 4
-        good = all(error < limit for error, limit in zip(errors, limits, strict=True))
-        wrong += not good
-        print(f"{'ok ' if good else 'NO '}{name:<33}" + "".join(f"{error:10.1e}" for error in errors), flush=True)
-        jax.clear_caches()
-    return 1 if wrong else 0
-
-
-def _tests(name: str) -> Any:
-    """A module of the tests' folder, by its file: other packages install a `tests` of their own."""
-    path = Path(__file__).parents[2] / "tests" / f"{name}.py"
-    key = f"_benchmarks_{path.stem}"
-    spec = importlib.util.spec_from_file_location(key, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[key] = module
-    spec.loader.exec_module(module)
-    return module
+        report.add(name, measure(partial(NTK(f, params), x), repeats=1).compile, "s", most=5.0)

@@ -1,14 +1,21 @@
-"""What do the exact risk of MAML at every horizon and its simulation cost, beside plain loops of NumPy?"""
+"""What do the exact risk of MAML at every horizon and its simulation cost, beside plain loops of NumPy?
+
+MAML on linear regression, averaged SGD: the expected loss after every number of steps in closed form, beside the
+recursion step by step; and simulated runs, beside a loop over runs and steps.
+"""
 
 from __future__ import annotations
 
 import jax
 import numpy as np
 
+from benchmarks.machine import Work
 from benchmarks.report import Report
-from benchmarks.timing import measure, measure_in_turn
+from benchmarks.timing import Timing, measure, measure_in_turn
 from ntkseq import bounds, risks
 from ntkseq.data import eigenvalues
+
+SECONDS = (5, 60)
 
 
 def run(quick: bool) -> Report:
@@ -27,13 +34,18 @@ def problem(d: int) -> risks.MixedRegression:
 
 def exact(report: Report, d: int, steps: int, *, quick: bool) -> None:
     """All horizons, beside the recursion in a loop over steps: bias, then variance; and both in one loop."""
+    report.table(
+        "Exact risk",
+        f"Seconds for the risk at all of {steps:,} horizons in {d} dimensions, beside the recursion over "
+        "steps in NumPy.",
+    )
     given = problem(d)
     curve = risks.risk(given, steps)
     apart = max(
         np.max(np.abs(curve.bias / looped(given, steps, "bias")[:, 0] - 1)),
         np.max(np.abs(curve.variance[1:] / looped(given, steps, "variance")[1:, 0] - 1)),
     )
-    report.add(f"exact risk, d = {d}, {steps} horizons: difference from a loop", float(apart), "", most=1e-10)
+    report.agree(f"d = {d}, {steps} horizons: bias and variance", float(apart), 1e-10, peer="the recursion")
 
     def loops() -> None:
         for part in ("bias", "variance"):
@@ -47,16 +59,14 @@ def exact(report: Report, d: int, steps: int, *, quick: bool) -> None:
         "one loop": lambda: looped(given, steps, "both"),
     }  # fmt: skip
     times = measure_in_turn(calls, repeats=5)
-    ours = times["ours"].median
-    report.add("  all of them, the moments at hand", ours, "s")
-    report.add("  the moments and the limit of the step size", times["moments"].median, "s")
-    report.add("  both", ours + times["moments"].median, "s", most=None if quick else 2.0)
-    report.add("  a loop for the bias and one for the variance", times["loops"].median, "s")
-    report.add("    over ours, the moments at hand", times["loops"].median / ours, "x", least=None if quick else 20.0)
-    report.add("  one loop for both", times["one loop"].median, "s")
-    report.add("    over ours, the moments at hand", times["one loop"].median / ours, "x")
+    report.time(f"bias and variance, d = {d}", times["ours"], times["loops"], peer="a loop for each",
+                work=Work(flops=52.0 * steps * d, double=True), least=None if quick else 20.0)  # fmt: skip
+    report.time(f"bias and variance, d = {d}, one loop", times["ours"], times["one loop"], peer="one loop for both")
+    report.time(f"  the moments and the limit of the step size, d = {d}", times["moments"])
+    if not quick:
+        report.add("  both together", times["ours"].median + times["moments"].median, "s", most=2.0)
     horizons = np.arange(1, steps + 1)
-    report.add("  both derived bounds there", measure(lambda: bounds.maml_sides(given, horizons)).median, "s")
+    report.time(f"  both derived bounds at {steps} horizons", measure(lambda: bounds.maml_sides(given, horizons)))
 
 
 def looped(given: risks.MixedRegression, steps: int, part: str) -> np.ndarray:
@@ -77,19 +87,28 @@ def looped(given: risks.MixedRegression, steps: int, part: str) -> np.ndarray:
 
 def simulation(report: Report, d: int, steps: int, runs: int, *, quick: bool) -> None:
     """All runs at once, beside a loop over runs and steps, of which a few runs are timed."""
+    report.table(
+        "Simulation",
+        f"Seconds of {runs} runs of {steps} steps, beside a loop of NumPy over runs and steps, of which a "
+        "few runs are timed.",
+    )
     given, few = problem(d), 4
     truth = risks.risk(given, steps).total[-1]
     found = risks.simulate(given, steps, runs, key=jax.random.key(0))
     away = abs(found.mean[-1] - truth) / found.error[-1]
-    report.add(f"simulation, d = {d}, T = {steps}, {runs} runs: standard errors away", float(away), "", most=4.0)
+    report.add(f"d = {d}, T = {steps}, {runs} runs: standard errors from the exact risk", float(away), most=4.0)
     calls = {
         "ours": lambda: risks.simulate(given, steps, runs, key=jax.random.key(1)),
         "loop": lambda: simulated(given, steps, few),
     }
     times = measure_in_turn(calls, repeats=3)
-    report.add("  all runs", times["ours"].median, "s", most=None if quick else 20.0)
-    report.add("  one run in a loop of NumPy", times["loop"].median / few, "s")
-    report.add("    times runs, over ours", times["loop"].median / few * runs / times["ours"].median, "x")
+    loop = times["loop"]
+    whole = Timing(
+        *(getattr(loop, name) * runs / few for name in ("first", "median", "least", "greatest")), loop.repeats
+    )
+    work = Work(flops=runs * steps * 12.0 * given.d * (given.n1 + given.n2))  # six products with the examples of a task
+    report.time(f"d = {d}, T = {steps}, {runs} runs", times["ours"], whole, peer="a loop over runs, steps", work=work,
+                least=None if quick else 5.0)  # fmt: skip
 
 
 def simulated(given: risks.MixedRegression, steps: int, runs: int) -> np.ndarray:

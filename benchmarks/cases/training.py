@@ -1,4 +1,8 @@
-"""What do probes cost beside the training they watch, and what does our loop cost beside a plain one?"""
+"""What do probes cost beside the training they watch, and what does our loop cost beside a plain one?
+
+An Elman network is trained with and without a probe of its kernel; the same steps in a loop of optax must end at the
+same parameters; a look at a kernel is timed on the host.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from benchmarks.machine import Work
 from benchmarks.report import Report
 from benchmarks.timing import measure_in_turn, peak_memory
 from ntkseq import models, training
 from ntkseq.training import sgd
 
+SECONDS = (15, 90)
 T, D, BATCH = 16, 8, 64
 EVERY = 100
 
@@ -23,7 +29,7 @@ def run(quick: bool) -> Report:
     """A recurrent network with and without probes, and the same steps in a loop of optax."""
     report = Report("training")
     width, examples, steps = (64, 32, 100) if quick else (512, 256, 200)
-    probes(report, width, examples, steps)
+    probes(report, width, examples, steps, quick)
     loops(report, width, 50)
     spectra(report, examples)
     return report
@@ -35,8 +41,9 @@ def problem(n: int) -> tuple[Any, Any]:
     return x, jnp.sign(jnp.sum(x[:, :, 0], axis=1))
 
 
-def probes(report: Report, width: int, examples: int, steps: int) -> None:
+def probes(report: Report, width: int, examples: int, steps: int, quick: bool) -> None:
     """The share of a run that a kernel probe takes."""
+    report.table("Probes", "Seconds of training an Elman network by our loop, watched and not.")
     x, y = problem(1024)
     net = models.Recurrent(width=width, activation="tanh", read="mean")
     params = net.init(jax.random.key(1), x[0])
@@ -50,20 +57,22 @@ def probes(report: Report, width: int, examples: int, steps: int) -> None:
 
     # a history made once, so that its first look, which every run needs, is not counted twice
     calls: dict[str, Callable[[], Any]] = {"plain": lambda: fit(), "watched": lambda: fit(*watch)}
-    times = measure_in_turn(calls, repeats=5)
+    times = measure_in_turn(calls, repeats=3 if quick else 5)
     plain, watched = times["plain"].median, times["watched"].median
     looks = steps // EVERY + 1
-    report.add(f"{steps} steps, width {width}, t = {T}, batches of {BATCH}", plain, "s")
-    report.add(f"  with a kernel of {examples} examples every {EVERY} steps", watched, "s")
+    flops = 6.0 * steps * BATCH * T * (width * width + D * width)  # forward once, backward twice
+    report.time(f"{steps} steps, width {width}, t = {T}, batches of {BATCH}", times["plain"], work=Work(flops=flops))
+    report.time(f"  with a kernel of {examples} examples every {EVERY} steps", times["watched"], times["plain"],
+                peer="the same steps without", memory=peak_memory(lambda: fit(*watch)))  # fmt: skip
     report.add("  one look", (watched - plain) / looks, "s")
-    report.add("  looks over training", (watched - plain) / looks / (plain / steps * EVERY), "", most=0.2)
-    report.add("  compile, plain", times["plain"].first - plain, "s")
-    report.add("  compile, with the probe", times["watched"].first - watched, "s")
-    report.add("  peak memory of the run with the probe", peak_memory(lambda: fit(*watch)) / 2**20, "MiB")
+    report.add(
+        "  looks over training", (watched - plain) / looks / (plain / steps * EVERY), most=None if quick else 0.2
+    )
 
 
 def loops(report: Report, width: int, steps: int) -> None:
     """Our loop beside the same steps in a jitted step of optax, called from Python; first that they agree."""
+    report.table("The loop", "Seconds of a step of sgd.train, beside a jitted step of optax called from Python.")
     x, y = problem(1024)
     net = models.Recurrent(width=width, activation="tanh", read="mean")
     params = net.init(jax.random.key(1), x[0])
@@ -91,17 +100,24 @@ def loops(report: Report, width: int, steps: int) -> None:
     apart = max(
         float(jnp.max(jnp.abs(a - b))) for a, b in zip(jax.tree.leaves(plain()), jax.tree.leaves(ours()), strict=True)
     )
-    report.add(f"sgd.train beside a loop of optax, width {width}: difference", apart, "", most=1e-3)
+    report.agree(f"parameters after {steps} steps, width {width}", apart, 1e-3, peer="the loop of optax")
     times = measure_in_turn({"plain": plain, "ours": ours}, repeats=5)
-    report.add("  a step of sgd.train", times["ours"].median / steps, "s")
-    report.add("  over a step of the loop", times["ours"].median / times["plain"].median, "x", most=1.1)
+    flops = 6.0 * BATCH * T * (width * width + D * width)
+    report.time(f"a step, width {width}", times["ours"], times["plain"], peer="a loop of optax", work=Work(flops=flops),
+                repeats=steps, least=None if width < 512 else 0.9)  # fmt: skip
 
 
 def spectra(report: Report, n: int) -> None:
     """What a look costs on the host: eigenvalues with their errors, ranks, angles."""
+    report.table(
+        "A look on the host",
+        "Seconds for the eigenvalues of a kernel with their errors, ranks and angles, beside NumPy's "
+        "eigenvalues and eigenvectors alone.",
+    )
     probe = training.KernelProbe(lambda p, x: p @ x, jnp.eye(n), k=10)
     J = np.random.default_rng(0).standard_normal((n, 2 * n)).astype(np.float32)
     measured = {"K": J @ J.T, "outputs": np.zeros((n, 1), np.float32), "e": np.array(1e-6)}
     memory = probe.remember(measured)
-    times = measure_in_turn({"row": lambda: probe.row(measured, memory)}, repeats=7)
-    report.add(f"a row from a kernel of {n} examples, on the host", times["row"].median, "s")
+    K = (J @ J.T).astype(np.float64)
+    times = measure_in_turn({"row": lambda: probe.row(measured, memory), "eigh": lambda: np.linalg.eigh(K)}, repeats=7)
+    report.time(f"a row from a kernel of {n} examples", times["row"], times["eigh"], peer="numpy.linalg.eigh")
