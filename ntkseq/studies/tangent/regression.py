@@ -13,6 +13,7 @@ from ntkseq.grams import DenseGram
 from ntkseq.reports import Figure, Section, Sheet, Table, plots
 from ntkseq.reports.record import Rank
 from ntkseq.spectra import FullSpectrum
+from ntkseq.studies.tangent.fits import Fit
 from ntkseq.studies.tangent.inputs import Problem
 from ntkseq.studies.tangent.ridge import Centre
 from ntkseq.studies.tangent.spec import Study
@@ -36,18 +37,79 @@ class Errors:
     mean: float
 
 
-def report(
+@dataclasses.dataclass(frozen=True, eq=False)
+class Outcome:
+    """What kernel ridge regression on centred targets gives, and what is proved of it.
+
+    Attributes:
+        errors: in the units of the targets.
+        reg, reg_from: the ridge, and how it was chosen.
+        fit: to the centred targets.
+        predicted: for the test examples.
+        bound: the Rademacher bound.
+        measured: the quantity of the bound on the test examples; none where these were trained on.
+    """
+
+    errors: Errors
+    reg: float
+    reg_from: str
+    fit: predictors.Ridge
+    predicted: Float[np.ndarray, " m"]
+    bound: bounds.Bound
+    measured: dict[str, float]
+
+
+def outcome(
     study: Study,
     posed: Problem,
     K: DenseGram,
     cross: DenseGram,
-    eigen: FullSpectrum,
+    centre: Centre,
+    ridge: tuple[float, str],
+    compared: int,
+) -> Outcome:
+    """Fit, predict and bound.
+
+    Args:
+        study, posed, K, cross, centre: as of `report`.
+        ridge: its size, and how it was chosen.
+        compared: how many kernels, fixed beforehand, the study looked at; the bound counts them.
+    """
+    reg, reg_from = ridge
+    y, y_test = np.asarray(posed.train.y, np.float64), np.asarray(posed.test.y, np.float64)
+    fit = predictors.ridge(K, y - centre.value, reg=reg)
+    predicted: Float[np.ndarray, " m"] = centre.value + np.asarray(fit(cross))
+    # who leaves an example out leaves it out of the centre, too: the targets of the others move by a constant
+    moved = predictors.ridge(K, np.ones(len(y)), reg=reg).loo_residuals
+    loo = fit.loo_residuals + (centre.value - centre.left_out(y)) * moved
+    errors = Errors(_root(predicted - y_test), _root(fit.residuals), _root(loo), _root(y.mean() - y_test))
+    bound = bounds.rademacher(
+        K,
+        y - centre.value,
+        delta=study.delta,
+        B0=study.norm_grid,
+        reg=reg,
+        loss="squared",
+        tried=study.tried * centre.tried * compared,
+    )
+    if posed.scale is not None:
+        bound = bounds_of_scaled(bound)
+    measured = {} if posed.repeated else {"rademacher": float(np.mean(np.minimum(1.0, (predicted - y_test) ** 2)))}
+    return Outcome(errors, float(reg), reg_from, fit, predicted, bound, measured)
+
+
+def report(
+    study: Study,
+    posed: Problem,
+    one: Fit,
     centre: Centre,
     *,
-    reg: float,
-    reg_from: str,
+    title: str,
+    found: Outcome,
     ranks: tuple[Rank, ...],
     provenance: dict[str, Any],
+    told: tuple[str, ...] = (),
+    compared: tuple[tuple[str, float | None], ...] = (),
 ) -> Sheet:
     """The report of a study on targets that are numbers.
 
@@ -57,45 +119,31 @@ def report(
     Args:
         study: what was asked.
         posed: the examples.
-        K, cross: kernel of the training examples, and of test with training examples.
-        eigen: the spectrum of K.
+        one: the kernel on them.
         centre: what targets are centred by.
-        reg, reg_from: the ridge, and how it was chosen.
+        title: of the page.
+        found: what came of the fit.
         ranks: effective ranks of K.
         provenance: of the numbers.
+        told: notes on the kernel.
+        compared: the kernels it was chosen from with their leave-one-out errors.
     """
+    K, cross, eigen = one.K, one.cross, one.eigen
     y, y_test = np.asarray(posed.train.y, np.float64), np.asarray(posed.test.y, np.float64)
-    fit = predictors.ridge(K, y - centre.value, reg=reg)
-    predicted: Float[np.ndarray, " m"] = centre.value + np.asarray(fit(cross))
-    # who leaves an example out leaves it out of the centre, too: the targets of the others move by a constant
-    moved = predictors.ridge(K, np.ones(len(y)), reg=reg).loo_residuals
-    loo = fit.loo_residuals + (centre.value - centre.left_out(y)) * moved
-    found = Errors(_root(predicted - y_test), _root(fit.residuals), _root(loo), _root(y.mean() - y_test))
-    bound = bounds.rademacher(
-        K,
-        y - centre.value,
-        delta=study.delta,
-        B0=study.norm_grid,
-        reg=reg,
-        loss="squared",
-        tried=study.tried * centre.tried,
-    )
-    if posed.scale is not None:
-        bound = bounds_of_scaled(bound)
-    measured = {} if posed.repeated else {"rademacher": float(np.mean(np.minimum(1.0, (predicted - y_test) ** 2)))}
+    errors, reg, reg_from, predicted = found.errors, found.reg, found.reg_from, found.predicted
     least = eigen.min_eigenvalue
     return Sheet(
-        title=f"{posed.name}: {'neural tangent' if study.kind == 'ntk' else 'NNGP'} kernel regression",
-        question=f"How well does kernel ridge regression predict the targets? {posed.summary}. {study.describe()}.",
+        title=title,
+        question=f"How well does kernel ridge regression predict the targets? {posed.summary}. {one.words}.",
         command=study.command,
         facts=(
-            (f"{found.test:.4g}", "root mean squared test error"),
-            (f"{found.mean:.4g}", "of always saying the mean"),
-            (f"{found.loo:.4g}", "leave-one-out"),
+            (f"{errors.test:.4g}", "root mean squared test error"),
+            (f"{errors.mean:.4g}", "of always saying the mean"),
+            (f"{errors.loo:.4g}", "leave-one-out"),
             (str(least), "least eigenvalue" + ("" if least.positive else ", not resolved")),
             (f"{reg:.3g}", f"ridge, {'given' if reg_from == 'given' else 'by leave-one-out'}"),
         ),
-        notes=_notes(posed, y, eigen, reg_from, centre),
+        notes=(*told, *_notes(posed, y, eigen, reg_from, centre)),
         sections=(
             Section(
                 "Prediction",
@@ -110,10 +158,10 @@ def report(
                     Table(
                         ("examples", "root mean squared error"),
                         (
-                            ("test", found.test),
-                            ("test, by the mean of the training targets", found.mean),
-                            ("training", found.train),
-                            ("leave-one-out", found.loo),
+                            ("test", errors.test),
+                            ("test, by the mean of the training targets", errors.mean),
+                            ("training", errors.train),
+                            ("leave-one-out", errors.loo),
                         ),
                     ),
                 ),
@@ -134,15 +182,17 @@ def report(
                     ),
                 ),
             ),
-            Section("Bounds", text=(_SPOKEN, _counted(centre)), bounds={"rademacher": bound}, measured=measured),
+            Section(
+                "Bounds", text=(_SPOKEN, _counted(centre)), bounds={"rademacher": found.bound}, measured=found.measured
+            ),
         ),
         numbers={
-            "root_mean_squared_error": dataclasses.asdict(found),
+            "root_mean_squared_error": dataclasses.asdict(errors),
             "centre": centre.value,
             "reg": reg,
             "reg_from": reg_from,
-            "rkhs_norm": float(fit.rkhs_norm),
-            "effective_dimension": float(fit.effective_dimension),
+            "rkhs_norm": float(found.fit.rkhs_norm),
+            "effective_dimension": float(found.fit.effective_dimension),
             "min_eigenvalue": least,
             "n_train": len(y),
             "n_test": len(y_test),
