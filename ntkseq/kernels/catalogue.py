@@ -96,7 +96,7 @@ def nearest(word: object, known: Iterable[str]) -> str:
     return f". Did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(known)}."
 
 
-def arguments(make: Any, *without: str) -> tuple[str, ...]:
+def arguments(make: Callable[..., object], *without: str) -> tuple[str, ...]:
     """The names that a class or function takes by name."""
     found = inspect.signature(make).parameters.values()
     plain = [one.name for one in found if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
@@ -112,7 +112,7 @@ def _parted(settings: dict[str, Any], *groups: Iterable[str]) -> list[dict[str, 
     return parted
 
 
-def _gated(cell: Any, label: str) -> Entry:
+def _gated(cell: type[cells.Cell], label: str) -> Entry:
     own, outer = arguments(cell), arguments(Gated, "cell")
 
     def make(**settings: Any) -> Kernel:
@@ -138,7 +138,7 @@ def _stack(block: Callable[..., blocks.Block], own: tuple[str, ...], label: str,
     return Entry(make, label, (*own, *weights, *layer, *READ_OUT))
 
 
-def _cell(cell: Any, label: str) -> Entry:
+def _cell(cell: type[cells.Cell], label: str) -> Entry:
     own = arguments(cell)
     return _stack(
         lambda direction="forward", **inner: blocks.Recurrent(cell(**inner), direction),

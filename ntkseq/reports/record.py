@@ -219,6 +219,15 @@ def bound_line(bound: Bound, n: int | None = None) -> str:
     return f"{empty}{bound.quantity}: estimate {bound.value:.4g}, not certified"
 
 
+def bound_standing(bound: Bound, n: int | None = None) -> str:
+    """What a bound is worth, in a word or two."""
+    if not bound.computable:
+        return "no value"
+    if bound.vacuous:
+        return sentences.says_nothing(bound, sentences.examples_of(bound) if n is None else n)
+    return "certified" if bound.certified else "estimate"
+
+
 def strict(value: object) -> Any:
     """Plain JSON values. NaN and infinities become null; in a mapping NAME_note says which."""
     if isinstance(value, Mapping):

@@ -65,7 +65,7 @@ class Choice:
         return x.reshape(len(x), -1), None
 
 
-def choices(asked: Any, options: Mapping[str, Any], changed: tuple[str, ...]) -> tuple[Choice, ...]:
+def choices(asked: object, options: Mapping[str, Any], changed: tuple[str, ...]) -> tuple[Choice, ...]:
     """The kernels asked for.
 
     A text is names with commas between; a name may have settings, `gru:particles=512,sigma_w=1.2`, in which commas
@@ -112,7 +112,7 @@ def _split(text: str) -> list[str]:
     return pieces
 
 
-def _choice(name: Any, one: Any, options: Mapping[str, Any]) -> Choice:
+def _choice(name: str | None, one: object, options: Mapping[str, Any]) -> Choice:
     if name is not None:
         _checks.text("kernel", name)
     if isinstance(one, Kernel):
@@ -180,7 +180,7 @@ def _of_code(name: str | None, text: str) -> Choice:
     return Choice(name or text, label, lambda shape: _kernel_of(held(*(shape,) * len(takes)), text, wanted))
 
 
-def _kernel_of(made: Any, text: str, wanted: bool = True) -> Kernel:
+def _kernel_of(made: object, text: str, wanted: bool = True) -> Kernel:
     if isinstance(made, Kernel) and (isinstance(made, NTK) or not wanted):
         return made
     if isinstance(made, tuple) and len(made) == 2:
@@ -247,7 +247,7 @@ def described(one: Choice) -> str:
     return shown + "".join(f", {key} = {_short(held[key])}" for key in more)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -289,7 +289,7 @@ def words(kernel: Kernel) -> str:
     return text if len(text) <= WORDS else f"{text[: WORDS - 1]}…"
 
 
-def _block(one: Any) -> str:
+def _block(one: object) -> str:
     inner = getattr(one, "blocks", None)
     if inner is not None:
         return f"{type(one).__name__}({', '.join(map(_block, inner))})"

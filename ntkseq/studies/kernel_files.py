@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pathlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 from ntkseq import _checks, activations, blocks, cells
@@ -57,13 +58,13 @@ def _kernel(described: dict[str, Any]) -> Kernel:
     return Serial(*_blocks(listed, "blocks"), **settings)
 
 
-def _blocks(listed: Any, where: str) -> list[Any]:
+def _blocks(listed: object, where: str) -> list[Any]:
     if not isinstance(listed, list) or not listed:
         raise ValueError(f"{where} must be a list of one or more blocks; got {_checks.shown(listed)}.")
     return [_block(one, f"{where}[{i}]") for i, one in enumerate(listed)]
 
 
-def _block(one: Any, where: str) -> Any:
+def _block(one: object, where: str) -> Any:
     if isinstance(one, str):
         if one not in activations.names() and one in _named(blocks, blocks.Block):
             return _block({KIND: one}, where)
@@ -86,7 +87,7 @@ def _block(one: Any, where: str) -> Any:
     return _made(made, settings, where)
 
 
-def _typed(table: Any, known: Mapping[str, Any], where: str) -> tuple[Any, dict[str, Any]]:
+def _typed(table: object, known: Mapping[str, Any], where: str) -> tuple[Any, dict[str, Any]]:
     """The class that a table names, and its other entries."""
     if not isinstance(table, dict) or KIND not in table:
         raise ValueError(f'{where} must be a table with a `type`, as {{type = "Linear"}}; got {_checks.shown(table)}.')
@@ -97,7 +98,7 @@ def _typed(table: Any, known: Mapping[str, Any], where: str) -> tuple[Any, dict[
     return known[name], settings
 
 
-def _made(made: Any, settings: dict[str, Any], where: str) -> Any:
+def _made(made: Callable[..., object], settings: dict[str, Any], where: str) -> Any:
     _known(settings, catalogue.arguments(made), where)
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     try:
@@ -112,7 +113,7 @@ def _known(settings: Mapping[str, Any], known: tuple[str, ...], where: str, show
             raise ValueError(f"{where} has no {key!r}{catalogue.nearest(key, shown or known)}")
 
 
-def _named(room: Any, base: type) -> dict[str, Any]:
+def _named(room: ModuleType, base: type) -> dict[str, Any]:
     """The classes of a room that are of a kind, by name."""
     held = {name: getattr(room, name) for name in room.__all__}
     return {name: one for name, one in held.items() if issubclass(one, base) and one is not base}

@@ -12,7 +12,7 @@ import scipy.stats
 from ntkseq._outward import percents
 from ntkseq.bounds import Bound
 from ntkseq.reports import Figure, Section, Sheet, Table, plots
-from ntkseq.reports.record import Rank
+from ntkseq.reports.record import Rank, bound_standing
 from ntkseq.reports.sentences import share
 from ntkseq.studies.provenance import Clock
 from ntkseq.studies.tangent import fits, regression
@@ -250,7 +250,7 @@ def _proved(posed: Problem, rows: list[Row]) -> Section:
     table = Table(
         ("kernel", "bound", "quantity", "value", "standing", "on the test examples"),
         tuple(
-            (row.name, key, bound.quantity, bound.value, _standing(bound, n), row.measured.get(key))
+            (row.name, key, bound.quantity, bound.value, bound_standing(bound, n), row.measured.get(key))
             for row in rows
             for key, bound in row.bounds.items()
         ),
@@ -262,14 +262,6 @@ def _proved(posed: Problem, rows: list[Row]) -> Section:
     text = (f"All bounds speak of a two-class problem: {posed.question}.",) if posed.classes else ()
     held = {key: value for key, value in measured.items() if value is not None}
     return Section("Bounds", text=text, tables=(table,), bounds=shown, measured=held)
-
-
-def _standing(bound: Bound, n: int) -> str:
-    if not bound.computable:
-        return "no value"
-    if bound.vacuous:
-        return f"says nothing at n = {n}"
-    return "certified" if bound.certified else "estimate"
 
 
 def _record(row: Row) -> dict[str, Any]:

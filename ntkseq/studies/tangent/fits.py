@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -141,7 +140,7 @@ def prediction(one: Fit, posed: Problem, reg: float | None) -> Prediction:
     reg, how = choose_ridge(one.K, aims, one.eigen.trace, reg)
     fit = predictors.ridge(one.K, aims, reg=reg)
 
-    def decide(scores: Any) -> np.ndarray:
+    def decide(scores: np.ndarray) -> np.ndarray:
         if k > 2:
             return np.argmax(scores, axis=1)
         return np.where(scores > 0, posed.positive, 1 - posed.positive)

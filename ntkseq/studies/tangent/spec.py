@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ntkseq import _checks
 from ntkseq._struct import fill
+from ntkseq._types import ArrayLike, Lengths
 from ntkseq.data import Dataset
 from ntkseq.studies.kernel_options import KernelOptions
 from ntkseq.studies.records import Reading, check_fields, command_line
@@ -84,7 +85,7 @@ class Study(KernelOptions, Reading):
         if self.tune and not named:
             raise ValueError("tune changes the scales of kernels with a short name; got kernel objects alone.")
 
-    def _settle_source(self, y: Any, lengths: Any) -> None:
+    def _settle_source(self, y: ArrayLike | None, lengths: Lengths) -> None:
         """A path as text, arrays as a data set."""
         if isinstance(self.source, os.PathLike):
             fill(self, source=os.fspath(self.source))
