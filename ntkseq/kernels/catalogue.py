@@ -40,14 +40,14 @@ class Entry:
     vectors: bool = False
 
 
-def get(name: str | AnyKernel, **settings: Any) -> Kernel:
+def get(kernel: str | AnyKernel, **settings: Any) -> Kernel:
     """The kernel of that name, or the kernel itself.
 
     The names are those of `names`, and of `ntkseq study --kernel`: recurrent (Elman), dense, gru, lstm, bidirectional,
     leaky, linear, lru, s4d, convolution, attention, transformer. What is not given stands as in the class.
 
     Args:
-        name: of a kernel.
+        kernel: the name.
         **settings: its arguments: those of the class, and of the cell or block that makes it (`forget` of "lstm",
             `causal` of "transformer"). "lru", "s4d" and "convolution" have `depth` layers of their block, a `Linear`
             (the first two) and an `activation`.
@@ -62,14 +62,14 @@ def get(name: str | AnyKernel, **settings: Any) -> Kernel:
         >>> kernels.get("lru", depth=2).blocks[3].cell.r_max
         1.0
     """
-    if isinstance(name, Kernel):
+    if isinstance(kernel, Kernel):
         if settings:
             raise ValueError(f"{next(iter(settings))} goes with a name; got a kernel. Change it: kernel.with_(...).")
-        return name
-    entry = find(name)
+        return kernel
+    entry = find(kernel)
     for one in settings:
         if one not in entry.settings:
-            raise ValueError(f"kernel {name!r} has no {one!r}{nearest(one, entry.settings)}")
+            raise ValueError(f"kernel {kernel!r} has no {one!r}{nearest(one, entry.settings)}")
     return entry.make(**settings)
 
 

@@ -91,10 +91,14 @@ def proved(bounds: Mapping[str, Bound], best: str, measured: float | None, n: in
         return f"Nothing is proved of the error{': the certified bounds say nothing' if some else ''} at n = {n}."
     bound = bounds[best]
     seen = "" if measured is None else f" On the test examples it is {measured:.4g}."
-    claim = bound.claim
+    return f"Proved, with probability at least {bound.chance}: {claim(bound)} ({best}: {bound.applies_to}).{seen}"
+
+
+def claim(bound: Bound) -> str:
+    """What a certified bound says, of a chance of errors in words."""
     if bound.quantity.startswith("P(") and not bound.lower:
-        claim = f"the chance of an error on a new example is at most {bound.shown}"
-    return f"Proved, with probability at least {bound.chance}: {claim} ({best}: {bound.applies_to}).{seen}"
+        return f"the chance of an error on a new example is at most {bound.shown}"
+    return bound.claim
 
 
 def vacuous(bounds: Mapping[str, Bound], n: int, norm: float) -> str:

@@ -13,7 +13,7 @@ from ntkseq._outward import percents
 from ntkseq.bounds import Bound
 from ntkseq.reports import Figure, Section, Sheet, Table, plots
 from ntkseq.reports.record import Rank, bound_standing
-from ntkseq.reports.sentences import share
+from ntkseq.reports.sentences import claim, share
 from ntkseq.studies.provenance import Clock
 from ntkseq.studies.tangent import fits, regression
 from ntkseq.studies.tangent.certificates import certificates
@@ -167,8 +167,8 @@ def _findings(study: Study, posed: Problem, rows: list[Row], best: Row) -> tuple
         least = min(proved, key=lambda pair: pair[0])[1]
         bound = least.bounds[least.best]
         told.append(
-            f"Proved, for all kernels at once: {bound.claim} with probability at least {bound.chance}, for "
-            f"{least.name} ({least.best})."
+            f"Proved, with probability at least {bound.chance}, for all kernels at once: of {least.name} "
+            f"{claim(bound)} ({least.best}: {bound.applies_to})."
         )
     else:
         told.append(f"No certified bound says something at n = {n}.")
