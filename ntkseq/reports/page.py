@@ -68,13 +68,12 @@ def _of_report(report: Report) -> dict[str, Any]:
             "predictions": plots.predictions(report.prediction, report.y_test, report.classes, positive),
         }
         pictures = {name: _picture(ax, "png" if name == "kernel" else "svg") for name, ax in drawn.items()}
-    held = {rank.kind: rank for rank in report.ranks if rank.value is not None}
-    first = [held[kind] for kind in ("entropy", "dimension", "stable") if kind in held][:2]
     return {
         "least": report.spectrum.min_eigenvalue,
         "resolved": sentences.resolved(report.spectrum),
         "dtype": str(report.gram.array.dtype),
-        "first_ranks": first,
+        "first_ranks": [rank for rank in sentences.first(report.ranks)[:2] if rank.value is not None],
+        "about_ranks": sentences.RANKS,
         "plots": pictures,
         "numbers": figure_data.of_report(report),
     }

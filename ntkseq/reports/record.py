@@ -72,6 +72,11 @@ class Prediction:
         return named | {"test_interval": held, "method": "kernel ridge regression"}
 
     @property
+    def better(self) -> bool:
+        """Whether the interval of the test error lies below the error of always saying the most frequent class."""
+        return self.test_interval is not None and self.test_interval[1] < self.majority_error
+
+    @property
     def interval(self) -> str:
         """The interval of the test error in words, rounded outwards, or why there is none."""
         if self.test_interval is None:

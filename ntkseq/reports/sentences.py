@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,12 +13,26 @@ from ntkseq.bounds import Bound
 from ntkseq.spectra import FullSpectrum
 
 if TYPE_CHECKING:
-    from ntkseq.reports.record import Report
+    from ntkseq.reports.record import Rank, Report
 else:  # it imports this file
-    Report = object
+    Rank = Report = object
 
 NORM_BASED = ("rademacher", "margin", "arora2019")
 """Bounds whose parts but the loss fall like 1/sqrt(n) while the norm of the fit stays."""
+
+
+RANKS = (
+    "An effective rank says how many directions count, by one way of weighing their eigenvalues: entropy, as many "
+    "equal directions as would spread the trace as evenly; dimension, as many as the fit with this ridge makes use of; "
+    "stable, as many as would make up the sum of all squares if each were as large as the largest."
+)
+
+
+def first(ranks: Sequence[Rank]) -> list[Rank]:
+    """The ranks, with the two in front that are shown at first: entropy, and dimension or stable."""
+    held = {rank.kind: rank for rank in ranks if rank.value is not None}
+    front = [held[kind] for kind in ("entropy", "dimension", "stable") if kind in held][:2]
+    return [*front, *(rank for rank in ranks if rank not in front)]
 
 
 def share(value: float) -> str:
@@ -30,7 +44,7 @@ def findings(report: Report) -> tuple[str, ...]:
     """What was learned, in three to five sentences: errors, resolution, directions, what is proved, what is next."""
     said = [
         separation(report),
-        resolution(report.spectrum, str(report.gram.array.dtype)) + directions(report),
+        resolution(report.spectrum, str(report.gram.array.dtype)) + directions(report.ranks, report.spectrum.n),
         proved(report.bounds, report.best, report.measured.get(report.best), report.spectrum.n),
         vacuous(report.bounds, report.spectrum.n, report.prediction.rkhs_norm),
     ]
@@ -50,7 +64,7 @@ def separation(report: Report) -> str:
     errs = "without an error" if p.test_error == 0 else f"with an error of {share(p.test_error)}"
     majority = share(p.majority_error)
     told = f"The kernel tells {what} {errs} on {m} examples it has not seen (95 % interval {low} to {high})"
-    if p.test_interval[1] < p.majority_error:
+    if p.better:
         return f"{told}; always saying the most frequent class errs on {majority}."
     worse = p.test_interval[0] > p.majority_error
     verdict = "it is worse than" if worse else "it is not told from"
@@ -76,12 +90,12 @@ def resolved(spectrum: FullSpectrum) -> int:
     return int((np.asarray(spectrum.values) > np.asarray(spectrum.errors)).sum())
 
 
-def directions(report: Report) -> str:
+def directions(ranks: Sequence[Rank], n: int) -> str:
     """How many directions hold the trace, with a blank in front; empty where the rank is not defined."""
-    rank = next((rank.value for rank in report.ranks if rank.kind == "entropy"), None)
-    if rank is None:
-        return ""
-    return f" As many as {rank.estimate:.2g} of {report.spectrum.n} hold the trace of the kernel (entropy rank)."
+    rank = next((rank.value for rank in ranks if rank.kind == "entropy"), None)
+    return (
+        "" if rank is None else f" As many as {rank.estimate:.2g} of {n} hold the trace of the kernel (entropy rank)."
+    )
 
 
 def proved(bounds: Mapping[str, Bound], best: str, measured: float | None, n: int) -> str:

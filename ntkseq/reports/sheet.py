@@ -57,6 +57,9 @@ class Figure:
 class Table:
     """Rows of a sheet. A cell is a text, a number, a `spectra.Interval`, a truth value, or None for none.
 
+    Attributes:
+        shown: how many rows are shown on the page at first; the others are folded. 0: all are.
+
     Raises:
         ValueError: a row with another number of cells than the header.
     """
@@ -64,9 +67,11 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     caption: str = ""
+    shown: int = 0
 
     def __post_init__(self) -> None:
         _checks.text("caption", self.caption)
+        _checks.integer("shown", self.shown, 0)
         _checks.listed("header", self.header, "texts")
         rows = _checks.listed("rows", self.rows, "rows, each a list of cells")
         for i, row in enumerate(rows):

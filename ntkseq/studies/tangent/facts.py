@@ -47,13 +47,19 @@ def question(posed: Problem, words: str) -> str:
     return f"Does this kernel tell {what}, are its directions resolved, and what can be proved of its error? {words}."
 
 
-def advice(study: Study, posed: Problem, one: Fit, found: Prediction) -> str:
-    """What to do next: resolve what is not, choose a better kernel, compare with others, or the reader's own file."""
+def advice(study: Study, one: Fit, *, well: bool) -> str:
+    """What to do next: resolve what is not, choose a better kernel, compare with others, or the reader's own file.
+
+    Args:
+        study: what was asked.
+        one: the kernel.
+        well: whether it predicts better than always saying the most frequent class, or the mean.
+    """
     eigen, precise = one.eigen, study.dtype == "float64"
     hint = {"tune": True} if not study.tune and one.choice.takes else None
     if one.K.sampling is None and not precise and not eigen.min_eigenvalue.positive:
         return f"Next: resolve the rest in float64: {on_examples(study, dtype='float64')}"
-    if hint and (found.test_interval is None or found.test_interval[1] >= found.majority_error):
+    if hint and not well:
         return f"Next: choose the scales by leave-one-out, which the bounds count: {on_examples(study, **hint)}"
     if len(study.kernels) == 1 and study.kernel == "recurrent" and not study.tune:
         return f"Next: other kernels on the same examples: {on_examples(study, kernel='recurrent,dense,transformer')}"

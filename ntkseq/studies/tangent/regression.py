@@ -10,9 +10,10 @@ from jaxtyping import Float
 
 from ntkseq import bounds, predictors
 from ntkseq.grams import DenseGram
-from ntkseq.reports import Figure, Section, Sheet, Table, plots
+from ntkseq.reports import Figure, Section, Sheet, Table, plots, sentences
 from ntkseq.reports.record import Rank
 from ntkseq.spectra import FullSpectrum
+from ntkseq.studies.tangent.facts import advice
 from ntkseq.studies.tangent.fits import Fit
 from ntkseq.studies.tangent.inputs import Problem
 from ntkseq.studies.tangent.ridge import Centre
@@ -136,11 +137,15 @@ def report(
         title=title,
         question=f"How well does kernel ridge regression predict the targets? {posed.summary}. {one.words}.",
         command=study.command,
+        findings=_findings(study, posed, one, found, ranks),
         facts=(
-            (f"{errors.test:.4g}", "root mean squared test error"),
-            (f"{errors.mean:.4g}", "of always saying the mean"),
-            (f"{errors.loo:.4g}", "leave-one-out"),
-            (str(least), "least eigenvalue" + ("" if least.positive else ", not resolved")),
+            (f"{errors.test:.4g}", f"root mean squared test error; of always saying the mean {errors.mean:.4g}"),
+            (f"{errors.loo:.4g}", "root mean squared leave-one-out error"),
+            (
+                f"{sentences.resolved(eigen)} of {eigen.n}",
+                f"directions are told from zero in {study.dtype}; the least eigenvalue is {least}"
+                + ("" if least.positive else ", not resolved"),
+            ),
             (f"{reg:.3g}", f"ridge, {'given' if reg_from == 'given' else 'by leave-one-out'}"),
         ),
         notes=(*told, *_notes(posed, y, eigen, reg_from, centre)),
@@ -154,7 +159,9 @@ def report(
                         "Prediction against target on the test examples; on the line both are equal.",
                     ),
                 ),
+                text=_compared(compared)[0],
                 tables=(
+                    *_compared(compared)[1],
                     Table(
                         ("examples", "root mean squared error"),
                         (
@@ -178,7 +185,9 @@ def report(
                 tables=(
                     Table(
                         ("effective rank", "value", "definition"),
-                        tuple((rank.kind, rank.value, rank.reason or rank.formula) for rank in ranks),
+                        tuple((rank.kind, rank.value, rank.reason or rank.formula) for rank in sentences.first(ranks)),
+                        caption=sentences.RANKS,
+                        shown=2,
                     ),
                 ),
             ),
@@ -208,6 +217,41 @@ def report(
             "eigenvalue_errors": np.asarray(eigen.errors),
         },
         provenance=provenance,
+    )
+
+
+def _findings(study: Study, posed: Problem, one: Fit, found: Outcome, ranks: tuple[Rank, ...]) -> tuple[str, ...]:
+    """What was learned, in plain sentences made of the numbers."""
+    errors, n, m = found.errors, one.eigen.n, len(posed.test.y)
+    told = f"On {m} examples it has not seen the kernel is off by {errors.test:.4g} (root mean square)"
+    if posed.repeated:
+        told = (
+            f"On {m} examples, some of which it has seen, the kernel is off by {errors.test:.4g}, which is too little"
+        )
+    told += f"; always saying the mean is off by {errors.mean:.4g}"
+    if errors.test >= errors.mean:
+        verdict = ": it predicts nothing."
+    else:
+        verdict = f": it explains {sentences.share(1 - (errors.test / errors.mean) ** 2)} of the variance there."
+    bounds_of = {"rademacher": found.bound}
+    best = "rademacher" if found.bound.certified and not found.bound.vacuous else ""
+    said = (
+        told + verdict,
+        sentences.resolution(one.eigen, study.dtype) + sentences.directions(ranks, n),
+        sentences.proved(bounds_of, best, found.measured.get(best), n),
+        sentences.vacuous(bounds_of, n, float(found.fit.rkhs_norm)),
+        advice(study, one, well=errors.test < errors.mean),
+    )
+    return tuple(sentence for sentence in said if sentence)
+
+
+def _compared(compared: tuple[tuple[str, float | None], ...]) -> tuple[tuple[str, ...], tuple[Table, ...]]:
+    """The kernels that were tried, in words and as a table; nothing where none was chosen."""
+    if not compared:
+        return (), ()
+    header = ("kernel", "mean squared leave-one-out residual")
+    return ("The kernel is the one of least leave-one-out error of those in the first table.",), (
+        Table(header, tuple((name, "overflows" if error is None else error) for name, error in compared)),
     )
 
 

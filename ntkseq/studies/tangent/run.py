@@ -114,5 +114,5 @@ def _one(
         notes=(*told, *notes(posed, one.eigen, said)),
         compared=compared,
         question=question(posed, one.words),
-        advice=advice(study, posed, one, said),
+        advice=advice(study, one, well=said.better),
     )
