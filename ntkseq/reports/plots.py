@@ -20,10 +20,11 @@ INK, FAINT, WARM = "#1f4e79", "#9aa5b1", "#c2571a"
 TERM_COLOURS = {"training loss": "#1f4e79", "capacity": "#4a90c2", "margin": "#4a90c2", "confidence": "#a9cce3"}
 OTHER_COLOURS = ("#2e7d6b", "#7fb8a4", "#c9b458", "#8c6bb1")
 MOST_CELLS = 512  # of a heat map along one side; more than a screen shows
+NARROW = 4.6  # inches across of a picture that fits a phone with letters of 11 pixels
 MOST_MARKS = 160  # error bars along one curve
 
 
-def axes(ax: Axes | None = None, *, width: float = 4.6, height: float = 3.4, square: bool = False) -> Axes:
+def axes(ax: Axes | None = None, *, width: float = 6.4, height: float = 4.0, square: bool = False) -> Axes:
     """`ax`, or new axes on a figure of their own that needs no display; `square` for cells of equal sides."""
     if ax is not None:
         return ax
@@ -48,7 +49,7 @@ def kernel_map(matrix: ArrayLike, y: ArrayLike, classes: Sequence[str], ax: Axes
         classes: their names.
         ax: where to draw.
     """
-    ax = axes(ax, height=3.9, square=True)
+    ax = axes(ax, width=NARROW, height=3.9, square=True)
     matrix, y = np.asarray(matrix, np.float64), np.asarray(y)
     order = np.argsort(y, kind="stable")
     n, step = len(y), -(-len(y) // MOST_CELLS)
@@ -87,7 +88,7 @@ def eigenvalues(spectrum: FullSpectrum, ax: Axes | None = None, *, reg: float | 
         ax: where to draw.
         reg: a ridge to be shown as a line.
     """
-    ax = axes(ax)
+    ax = axes(ax, width=NARROW, height=3.4)
     values, errors = np.asarray(spectrum.values), np.asarray(spectrum.errors)
     index = np.arange(1, len(values) + 1)
     clear = values > errors
@@ -131,7 +132,7 @@ def ranks(found: Sequence[Rank], n: int, ax: Axes | None = None) -> Axes:
         n: the number of examples.
         ax: where to draw.
     """
-    ax = axes(ax, height=0.6 + 0.28 * max(len(found), 3))
+    ax = axes(ax, width=NARROW, height=0.6 + 0.28 * max(len(found), 3))
     shown = [(rank.kind, rank.value) for rank in found if rank.value is not None and rank.value.estimate > 0]
     top = 1.3 * n
     for row, (_, value) in enumerate(shown):
@@ -169,7 +170,7 @@ def bound_bars(
         ax: where to draw.
         measured: the bound's quantity on test examples, drawn as a diamond.
     """
-    ax = axes(ax, height=1.9 + 0.36 * max(len(bounds), 2))
+    ax = axes(ax, width=NARROW, height=1.9 + 0.36 * max(len(bounds), 2))
     relative = {k: (b.value or 0.0) / (b.trivial or 1.0) for k, b in bounds.items() if b.computable}
     limit = min(max([1.25, *(1.15 * value for value in relative.values())]), 6.0)
     colours: dict[str, str] = {}
@@ -236,8 +237,8 @@ def predictions(
     """
     y_test = np.asarray(y_test)
     if found.scores.ndim == 1:
-        return _values_by_class(found.scores, y_test, classes, positive, axes(ax, height=3.0))
-    return _confusion(found.codes, y_test, classes, axes(ax, height=3.9, square=True))
+        return _values_by_class(found.scores, y_test, classes, positive, axes(ax, width=NARROW, height=3.0))
+    return _confusion(found.codes, y_test, classes, axes(ax, width=NARROW, height=3.9, square=True))
 
 
 def _values_by_class(scores: np.ndarray, y: np.ndarray, classes: Sequence[str], positive: int, ax: Axes) -> Axes:

@@ -126,7 +126,8 @@ def vacuous(bounds: Mapping[str, Bound], n: int, norm: float) -> str:
     if not known:
         return f"{said}."
     key = min(known, key=lambda key: (not bounds[key].certified, known[key]))
-    return f"{said}; if the norm of the fit stayed at {norm:.3g}, {key} would from about n = {known[key]:,} on."
+    word = "it" if len(silent) == 1 else key
+    return f"{said}; if the norm of the fit stayed at {norm:.3g}, {word} would from about n = {known[key]:,} on."
 
 
 def enough(bound: Bound, n: int) -> int | None:

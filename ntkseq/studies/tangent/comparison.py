@@ -307,7 +307,7 @@ def _errors_figure(posed: Problem, rows: list[Row]) -> Figure:
 
 
 def _draw_errors(rows: list[Row]) -> Axes:
-    ax = plots.axes(height=1.2 + 0.45 * len(rows))
+    ax = plots.axes(width=plots.NARROW, height=1.2 + 0.45 * len(rows))
     at = np.arange(len(rows))
     for i, row in enumerate(rows):
         if row.interval is not None:
@@ -333,7 +333,7 @@ def _spectra_figure(rows: list[Row]) -> Figure:
 
 
 def _draw_spectra(rows: list[Row]) -> Axes:
-    ax = plots.axes()
+    ax = plots.axes(width=plots.NARROW, height=3.4)
     ax.set_xscale("log")
     ax.set_yscale("log")
     for i, row in enumerate(rows):

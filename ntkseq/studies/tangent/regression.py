@@ -304,7 +304,7 @@ def _root(residuals: Any) -> float:
 
 
 def _predictions(predicted: np.ndarray, y: np.ndarray) -> Axes:
-    ax = plots.axes()
+    ax = plots.axes(width=plots.NARROW, height=3.4)
     ends = [min(predicted.min(), y.min()), max(predicted.max(), y.max())]
     ax.plot(ends, ends, color=plots.FAINT, lw=1)
     ax.plot(y, predicted, "o", ms=4, alpha=0.65, color=plots.INK, mew=0)
