@@ -150,7 +150,7 @@ def ranks(found: Sequence[Rank], n: int, ax: Axes | None = None) -> Axes:
     ax.annotate("n", (n, 1.0), (3, 2), xycoords=("data", "axes fraction"), textcoords="offset points", color=WARM)
     ax.set_xscale("log")
     least = min([value.estimate for _, value in shown], default=1.0)
-    ax.set_xlim(0.8 * min(least, 1.0), 2.2 * n)
+    ax.set_xlim(0.8 * min(least, 1.0), 4.0 * n)
     ax.set_yticks(range(len(shown)), [kind for kind, _ in shown])
     ax.set_ylim(len(shown) - 0.5, -0.5)
     ax.set_xlabel("effective rank")

@@ -11,7 +11,7 @@ from ntkseq import _checks
 from ntkseq.data import Dataset
 from ntkseq.reports import Report, Sheet
 from ntkseq.studies.provenance import Clock, Fingerprint, Stage, provenance
-from ntkseq.studies.tangent import comparison, fits, regression
+from ntkseq.studies.tangent import comparison, fits, regression, size
 from ntkseq.studies.tangent.certificates import certificates
 from ntkseq.studies.tangent.facts import advice, facts, notes, question
 from ntkseq.studies.tangent.fits import Fit
@@ -55,6 +55,7 @@ def run(
         if say is not None:
             for line in posed.reading:
                 say(line)
+        size.check(study, posed, len(study.kernels), say)
     mark = Fingerprint(*posed.arrays)
     if study.tune:
         found = tuned(study, posed, clock)
