@@ -301,7 +301,7 @@ def test_options_arrive_in_the_study(monkeypatch):
 def test_kernels_arrive_in_the_study_and_the_help_lists_every_name(monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(cli, "_study", lambda study: asked.append(study) or 0)
-    assert cli.main("study a.npz --kernel gru:particles=64,dense --tune".split()) == 0
+    assert cli.main(["study", "a.npz", "--kernel", "gru:particles=64,dense", "--tune"]) == 0
     assert [one.name for one in asked[0].kernels] == ["gru:particles=64", "dense"] and asked[0].tune
     assert cli.main(["study", "--help"]) == 0
     told = " ".join(capsys.readouterr().out.replace("│", " ").split())
