@@ -251,6 +251,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "LinearRecurrent": (kernels.LinearRecurrent, dict(sigma_w=1.0, sigma_u=1.0, read="last", train="WUbR")),
     "Attention": (kernels.Attention, dict(sigma_w=1.0, sigma_b=0.0, read="mean", sigma_r=1.0)),
     "Transformer": (kernels.Transformer, dict(depth=1, sigma_u=1.0, sigma_w=1.0, activation="relu", eps=1e-5, read="mean")),
+    "kernels.get": (kernels.get, dict(kernel="gru", particles=64, sigma_w=1.0, read="last")),
     "Scaled": (kernels.Scaled, dict(kernel=DENSE, factor=2.0)),
     "Sum": (kernels.Sum, dict(first=DENSE, second=DENSE)),
     "Meta": (kernels.Meta, dict(base=DENSE, inner=kernels.Flow())),

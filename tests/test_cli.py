@@ -21,7 +21,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from ntkseq import cli, grams
+from ntkseq import cli, grams, kernels
 from ntkseq.grams.stores import journal
 from ntkseq.reports import Sheet
 from ntkseq.studies import Study, named
@@ -85,7 +85,7 @@ def nothing_computed(monkeypatch):
     def computed(*args, **kwargs):
         raise ValueError("computed")
 
-    for module, name in (("tangent.run", "gram"), ("accuracies", "gram"), ("stored_grams", "spectrum")):
+    for module, name in (("tangent.fits", "gram"), ("accuracies", "gram"), ("stored_grams", "spectrum")):
         monkeypatch.setattr(sys.modules[f"ntkseq.studies.{module}"], name, computed)
 
 
@@ -295,7 +295,17 @@ def test_options_arrive_in_the_study(monkeypatch):
     wanted = Study(
         "a.npz", classes=("a", "b"), sigma_w=1.2, depth=2, read="last", reg=0.1, n_train=9, overwrite=True, train="WU"
     )
-    assert {f: getattr(got, f) for f in wanted.__dataclass_fields__} == vars(wanted)
+    assert got == wanted and got.command == wanted.command
+
+
+def test_kernels_arrive_in_the_study_and_the_help_lists_every_name(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(cli, "_study", lambda study: asked.append(study) or 0)
+    assert cli.main(["study", "a.npz", "--kernel", "gru:particles=64,dense", "--tune"]) == 0
+    assert [one.name for one in asked[0].kernels] == ["gru:particles=64", "dense"] and asked[0].tune
+    assert cli.main(["study", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert not [name for name in kernels.names() if name not in told]
 
 
 @pytest.mark.parametrize(
@@ -306,6 +316,9 @@ def test_options_arrive_in_the_study(monkeypatch):
         ("study", "missing SOURCE. See ntkseq study --help."),
         ("study digits --nope", "--nope"),
         ("study digits --sigma-w x", "--sigma-w: could not convert string to float: 'x'"),
+        ("study digits --kernel gruu", "no kernel 'gruu'. Did you mean gru?"),
+        ("study digits --kernel lstm --depth 2", "kernel 'lstm' has no depth; got 2."),
+        ("gram digits --store K --kernel gru,lstm", "kernel must be one; got 2: gru, lstm."),
         ("study digits --sigma-w -1", "sigma_w must be a finite standard deviation >= 0; got -1.0"),
         ("study digits --reg x", "--reg: no type matching FLOAT could be instantiated from ['x']"),
         ("study digits --read never", "Expected one of ('last', 'mean', 'sum', 'steps')"),
@@ -435,7 +448,8 @@ def test_an_interruption_that_was_swallowed_is_seen_by_a_flag(capsys, file, monk
         return result
 
     if where == "between stages":
-        monkeypatch.setattr(sys.modules["ntkseq.studies.tangent.run"], "certificates", lambda *a: after(real(*a)))
+        run = sys.modules["ntkseq.studies.tangent.run"]
+        monkeypatch.setattr(run, "certificates", lambda *a, **k: after(real(*a, **k)))
     else:
         monkeypatch.setattr("ntkseq.reports.page.page", lambda report: after(page(report)))
     path = file()

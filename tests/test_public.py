@@ -74,7 +74,8 @@ SURFACE = {
     "ntkseq.interop.sklearn": ["NTKClassifier", "NTKRegressor", "NTKTransformer", "forget"],
     "ntkseq.kernels": [
         "Attention", "Bidirectional", "Dense", "Flow", "GD", "Gated", "Kernel", "LeakyRecurrent",
-        "LinearRecurrent", "Meta", "Prox", "Recurrent", "Scaled", "Serial", "Sum", "Transformer", "every_step",
+        "LinearRecurrent", "Meta", "Prox", "Recurrent", "Scaled", "Serial", "Sum", "Transformer", "every_step", "get",
+        "names",
     ],
     "ntkseq.models": [
         "Bidirectional", "Dense", "Gated", "LeakyRecurrent", "Model", "Recurrent", "Serial", "adapt",
@@ -130,8 +131,8 @@ TWICE = {
     "Attention": {"blocks", "kernels"}, "Bidirectional": {"kernels", "models"}, "Dense": {"kernels", "models"},
     "Gated": {"kernels", "models"}, "LeakyRecurrent": {"kernels", "models"},
     "Recurrent": {"blocks", "kernels", "models"},
-    "Serial": {"kernels", "models"}, "function": {"interop"}, "get": {"activations", "concepts"},
-    "linearised": {"reports", "training"}, "load": {"data", "interop"}, "names": {"activations", "concepts"},
+    "Serial": {"kernels", "models"}, "function": {"interop"}, "get": {"activations", "concepts", "kernels"},
+    "linearised": {"reports", "training"}, "load": {"data", "interop"}, "names": {"activations", "concepts", "kernels"},
     "ranks": {"reports", "spectra"}, "stateful": {"interop"},
 }  # fmt: skip
 

@@ -80,8 +80,9 @@ class NTKClassifier(ClassifierMixin, _Machine):
     constant.
 
     Args:
-        kernel: an `ntkseq.kernels` kernel; a list of them, of which one is chosen; or "auto", a grid of recurrent
-            kernels scaled to the data. Arguments of one kernel are parameters here: `kernel__sigma_w`.
+        kernel: an `ntkseq.kernels` kernel, or its short name of `kernels.names()`; a list of them, of which one is
+            chosen; or "auto", a grid of recurrent kernels scaled to the data. Arguments of one kernel are parameters
+            here: `kernel__sigma_w`.
         reg: the ridge, "loo" or a number >= 0 in the units of K.
         layout: "ntd" for arrays (n, t, d) and (n, t); "nct" for (n, channels, time), as aeon and sktime have it, and
             (n, t); "nd" for vectors (n, d), as `kernels.Dense` takes them.

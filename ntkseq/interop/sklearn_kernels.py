@@ -12,6 +12,7 @@ import numpy as np
 from ntkseq import _checks
 from ntkseq._types import AnyKernel, Text
 from ntkseq.interop.sklearn_inputs import Batch
+from ntkseq.kernels import catalogue
 from ntkseq.kernels.base import Kernel
 from ntkseq.kernels.dense import Dense
 from ntkseq.kernels.recurrent import Recurrent
@@ -93,15 +94,16 @@ def candidates(kernel: Any, batch: Batch) -> list[Kernel]:
     """The kernels that are compared: those given, or for "auto" a grid that fits the data.
 
     Raises:
-        ValueError: no Kernel, no list of them, and not "auto".
+        ValueError: no Kernel, no name of one, no list of them, and not "auto".
     """
     if isinstance(kernel, str) and kernel == "auto":
         return _grid(batch)
     each: list[Any] = list(kernel) if isinstance(kernel, (list, tuple)) else [kernel]
+    each = [catalogue.get(one) if isinstance(one, str) and one in catalogue.ENTRIES else one for one in each]
     if not each or not all(isinstance(one, Kernel) for one in each):
         raise ValueError(
-            'kernel must be a Kernel, a list of them to choose from, or "auto"; got '
-            f"{_checks.shown(kernel)}. See ntkseq.kernels."
+            f'kernel must be a Kernel, a list of them to choose from, "auto", or a short name '
+            f"({', '.join(catalogue.names())}); got {_checks.shown(kernel)}. See ntkseq.kernels."
         )
     return each
 

@@ -3,6 +3,7 @@
 from ntkseq.kernels.all_steps import every_step
 from ntkseq.kernels.base import Kernel, Scaled, Sum
 from ntkseq.kernels.bidirectional import Bidirectional
+from ntkseq.kernels.catalogue import get, names
 from ntkseq.kernels.dense import Dense
 from ntkseq.kernels.gated import Gated
 from ntkseq.kernels.inner import GD, Flow, Prox
@@ -31,4 +32,6 @@ __all__ = [
     "Sum",
     "Transformer",
     "every_step",
+    "get",
+    "names",
 ]

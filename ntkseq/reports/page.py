@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
+import re
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,13 +15,17 @@ import numpy as np
 
 from ntkseq._types import Number
 from ntkseq.bounds import Bound
-from ntkseq.reports import plots
-from ntkseq.reports.record import Report
+from ntkseq.reports import figure_data, plots, sentences
+from ntkseq.reports.record import Report, bound_standing
 from ntkseq.reports.sheet import Figure, Sheet
 from ntkseq.spectra import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+LETTERS = 10.8
+"""Points of the letters of a picture."""
 
 
 def page(made: Report | Sheet) -> str:
@@ -43,7 +49,8 @@ def page(made: Report | Sheet) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"num": number, "interval": interval, "percent": percent, "verdict": verdict}
-    environment.filters |= {"cell": cell, "rows": rows, "paragraphs": paragraphs}
+    environment.filters |= {"cell": cell, "rows": rows, "paragraphs": paragraphs, "parts": parts}
+    environment.filters |= {"standing": bound_standing, "examples_of": sentences.examples_of}
     name, values = ("report", _of_report(made)) if isinstance(made, Report) else ("sheet", _of_sheet(made))
     return environment.get_template(f"{name}.html.jinja").render(
         {name: made, "title": made.title, "provenance": _flat(made.provenance), **values}
@@ -52,21 +59,56 @@ def page(made: Report | Sheet) -> str:
 
 def _of_report(report: Report) -> dict[str, Any]:
     positive = report.classes.index(report.data["positive"])
-    drawn = {
-        "kernel": plots.kernel_map(report.gram.array, report.y, report.classes),
-        "eigenvalues": plots.eigenvalues(report.spectrum, reg=report.prediction.reg),
-        "ranks": plots.ranks(report.ranks, report.spectrum.n),
-        "bounds": plots.bound_bars(report.bounds, measured=report.measured),
-        "predictions": plots.predictions(report.prediction, report.y_test, report.classes, positive),
-    }
+    with lettering():
+        drawn = {
+            "kernel": plots.kernel_map(report.gram.array, report.y, report.classes),
+            "eigenvalues": plots.eigenvalues(report.spectrum, reg=report.prediction.reg),
+            "ranks": plots.ranks(report.ranks, report.spectrum.n),
+            "bounds": plots.bound_bars(report.bounds, measured=report.measured),
+            "predictions": plots.predictions(report.prediction, report.y_test, report.classes, positive),
+        }
+        pictures = {name: _picture(ax, "png" if name == "kernel" else "svg") for name, ax in drawn.items()}
     return {
         "least": report.spectrum.min_eigenvalue,
-        "plots": {name: inlined(ax, "png" if name == "kernel" else "svg") for name, ax in drawn.items()},
+        "resolved": sentences.resolved(report.spectrum),
+        "dtype": str(report.gram.array.dtype),
+        "first_ranks": [rank for rank in sentences.first(report.ranks)[:2] if rank.value is not None],
+        "about_ranks": sentences.RANKS,
+        "plots": pictures,
+        "numbers": figure_data.of_report(report),
     }
 
 
 def _of_sheet(sheet: Sheet) -> dict[str, Any]:
-    return {"plots": {figure.name: inlined(figure.axes(), figure.kind) for figure in sheet.figures}}
+    pictures, numbers = {}, {}
+    with lettering():
+        for figure in sheet.figures:
+            ax = figure.axes()
+            pictures[figure.name] = _picture(ax, figure.kind)
+            numbers[figure.name] = figure_data.drawn(ax)
+    return {"plots": pictures, "numbers": numbers}
+
+
+def lettering() -> Any:
+    """A context in which the letters of new pictures have one size, that of a page."""
+    import matplotlib
+
+    return matplotlib.rc_context({"font.size": LETTERS, "legend.fontsize": LETTERS, "legend.handlelength": 1.4})
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure on the page: its address, and its least and largest width in pixels."""
+
+    address: str
+    least: int
+    most: int
+    kind: str
+
+
+def _picture(ax: Axes, kind: str) -> Picture:
+    address = inlined(ax, kind)
+    return Picture(address, *figure_data.widths(ax), kind)
 
 
 def inlined(ax: Axes, kind: str = "svg") -> str:
@@ -126,6 +168,12 @@ def cell(value: object) -> str:
     if isinstance(value, (int, np.integer)):
         return f"{value}"
     return number(value) if value is None or isinstance(value, (float, np.floating)) else str(value)
+
+
+def parts(sentence: str) -> tuple[str, str]:
+    """A sentence, and the command at its end if it has one."""
+    found = re.search(r"(?:JAX_ENABLE_X64=1 )?(?:ntkseq |run\(Study\().*$", sentence)
+    return (sentence, "") if found is None else (sentence[: found.start()], found[0])
 
 
 def rows(figures: Sequence[Figure]) -> list[list[Figure]]:

@@ -20,16 +20,17 @@ INK, FAINT, WARM = "#1f4e79", "#9aa5b1", "#c2571a"
 TERM_COLOURS = {"training loss": "#1f4e79", "capacity": "#4a90c2", "margin": "#4a90c2", "confidence": "#a9cce3"}
 OTHER_COLOURS = ("#2e7d6b", "#7fb8a4", "#c9b458", "#8c6bb1")
 MOST_CELLS = 512  # of a heat map along one side; more than a screen shows
+NARROW = 4.6  # inches across of a picture that fits a phone with letters of 11 pixels
 MOST_MARKS = 160  # error bars along one curve
 
 
-def axes(ax: Axes | None = None, *, width: float = 6.4, height: float = 4.0) -> Axes:
-    """`ax`, or new axes on a figure of their own that needs no display."""
+def axes(ax: Axes | None = None, *, width: float = 6.4, height: float = 4.0, square: bool = False) -> Axes:
+    """`ax`, or new axes on a figure of their own that needs no display; `square` for cells of equal sides."""
     if ax is not None:
         return ax
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained").subplots()
+    return Figure(figsize=(width, height), layout="compressed" if square else "constrained").subplots()
 
 
 def plain(text: str, most: int = 24) -> str:
@@ -48,7 +49,7 @@ def kernel_map(matrix: ArrayLike, y: ArrayLike, classes: Sequence[str], ax: Axes
         classes: their names.
         ax: where to draw.
     """
-    ax = axes(ax, width=6.0, height=5.0)
+    ax = axes(ax, width=NARROW, height=3.9, square=True)
     matrix, y = np.asarray(matrix, np.float64), np.asarray(y)
     order = np.argsort(y, kind="stable")
     n, step = len(y), -(-len(y) // MOST_CELLS)
@@ -75,7 +76,7 @@ def kernel_map(matrix: ArrayLike, y: ArrayLike, classes: Sequence[str], ax: Axes
     ax.tick_params(length=0)
     ax.set_xlabel("training examples, by class")
     figure: Any = ax.figure
-    figure.colorbar(image, ax=ax, extend="both", label="kernel as correlation", shrink=0.85)
+    figure.colorbar(image, ax=ax, extend="both", label="kernel as correlation", shrink=0.9, pad=0.03)
     return ax
 
 
@@ -87,7 +88,7 @@ def eigenvalues(spectrum: FullSpectrum, ax: Axes | None = None, *, reg: float | 
         ax: where to draw.
         reg: a ridge to be shown as a line.
     """
-    ax = axes(ax)
+    ax = axes(ax, width=NARROW, height=3.4)
     values, errors = np.asarray(spectrum.values), np.asarray(spectrum.errors)
     index = np.arange(1, len(values) + 1)
     clear = values > errors
@@ -118,7 +119,7 @@ def eigenvalues(spectrum: FullSpectrum, ax: Axes | None = None, *, reg: float | 
         ax.axhline(reg, color=WARM, lw=1, ls=":", label="ridge")
     ax.set_xlabel("index of the eigenvalue, largest first")
     ax.set_ylabel("eigenvalue of K")
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend(frameon=False)
     ax.grid(alpha=0.25, lw=0.5)
     return ax
 
@@ -131,7 +132,7 @@ def ranks(found: Sequence[Rank], n: int, ax: Axes | None = None) -> Axes:
         n: the number of examples.
         ax: where to draw.
     """
-    ax = axes(ax, height=0.6 + 0.3 * max(len(found), 3))
+    ax = axes(ax, width=NARROW, height=0.6 + 0.28 * max(len(found), 3))
     shown = [(rank.kind, rank.value) for rank in found if rank.value is not None and rank.value.estimate > 0]
     top = 1.3 * n
     for row, (_, value) in enumerate(shown):
@@ -144,13 +145,12 @@ def ranks(found: Sequence[Rank], n: int, ax: Axes | None = None) -> Axes:
             (6, 0),
             textcoords="offset points",
             va="center",
-            fontsize="small",
         )
     ax.axvline(n, color=WARM, lw=1, ls=":")
     ax.annotate("n", (n, 1.0), (3, 2), xycoords=("data", "axes fraction"), textcoords="offset points", color=WARM)
     ax.set_xscale("log")
     least = min([value.estimate for _, value in shown], default=1.0)
-    ax.set_xlim(0.8 * min(least, 1.0), 2.2 * n)
+    ax.set_xlim(0.8 * min(least, 1.0), 4.0 * n)
     ax.set_yticks(range(len(shown)), [kind for kind, _ in shown])
     ax.set_ylim(len(shown) - 0.5, -0.5)
     ax.set_xlabel("effective rank")
@@ -170,13 +170,13 @@ def bound_bars(
         ax: where to draw.
         measured: the bound's quantity on test examples, drawn as a diamond.
     """
-    ax = axes(ax, width=7.0, height=0.9 + 0.55 * max(len(bounds), 2))
+    ax = axes(ax, width=NARROW, height=1.9 + 0.36 * max(len(bounds), 2))
     relative = {k: (b.value or 0.0) / (b.trivial or 1.0) for k, b in bounds.items() if b.computable}
     limit = min(max([1.25, *(1.15 * value for value in relative.values())]), 6.0)
     colours: dict[str, str] = {}
     for row, (key, bound) in enumerate(bounds.items()):
         if not bound.computable:
-            ax.text(0.02, row, "no value: see the table", va="center", fontsize="small", color=WARM)
+            ax.text(0.02, row, "no value: see the table", va="center", color=WARM)
             continue
         left = 0.0
         for term in bound.terms:
@@ -189,16 +189,16 @@ def bound_bars(
             ax.barh(
                 row, min(width, limit * 1.2), left=left, height=0.55, color=colour,
                 alpha=1.0 if bound.certified else 0.55, hatch=None if bound.certified else "////",
-                edgecolor="white", lw=0.5, label=None if known else term.name,
+                edgecolor="white", lw=0.5, label=None if known else plain(term.name, 22),
             )  # fmt: skip
             left = min(left + width, limit * 1.2)
-        status = "certified" if bound.certified else "estimate"
+        status = "" if bound.certified else " (estimate)"
         outside = relative[key] > limit
         ax.annotate(
-            f"{bound.value:.3g} ({status})" + (" →" if outside else ""),
+            f"{bound.value:.3g}{status}" + (" →" if outside else ""),
             (limit if outside else relative[key], row), (-6 if outside else 5, 0), textcoords="offset points",
-            va="center", ha="right" if outside else "left", fontsize="small",
-            bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": 1} if outside else None,
+            va="center", ha="right" if outside else "left",
+            bbox={"fc": "white", "ec": "none", "alpha": 0.85, "pad": 1}, zorder=4,
         )  # fmt: skip
         if measured and key in measured:
             ax.plot([measured[key] / (bound.trivial or 1.0)], [row], "D", ms=6, color=WARM, mec="white", zorder=5)
@@ -206,20 +206,20 @@ def bound_bars(
     ax.annotate(
         "says nothing from here",
         (1.0, 1.0),
-        (3, 3),
+        (0, 3),
         xycoords=("data", "axes fraction"),
         textcoords="offset points",
-        fontsize="small",
     )
     if measured:
-        ax.plot([], [], "D", color=WARM, label="measured on the test examples", ls="none")
+        ax.plot([], [], "D", color=WARM, label="on the test examples", ls="none")
     ax.set_xlim(0, limit * 1.25 if all(v <= limit for v in relative.values()) else limit)
     ax.set_yticks(range(len(bounds)), [plain(key) for key in bounds])
     ax.set_ylim(len(bounds) - 0.4, -0.6)
     ax.set_xlabel("bound / trivial level")
     handles, _ = ax.get_legend_handles_labels()
     if handles:
-        ax.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=3)
+        figure: Any = ax.figure
+        figure.legend(frameon=False, loc="outside lower center", ncols=2, columnspacing=0.8, handletextpad=0.5)
     return ax
 
 
@@ -237,8 +237,8 @@ def predictions(
     """
     y_test = np.asarray(y_test)
     if found.scores.ndim == 1:
-        return _values_by_class(found.scores, y_test, classes, positive, axes(ax, height=3.2))
-    return _confusion(found.codes, y_test, classes, axes(ax, width=6.4, height=4.0))
+        return _values_by_class(found.scores, y_test, classes, positive, axes(ax, width=NARROW, height=3.0))
+    return _confusion(found.codes, y_test, classes, axes(ax, width=NARROW, height=3.9, square=True))
 
 
 def _values_by_class(scores: np.ndarray, y: np.ndarray, classes: Sequence[str], positive: int, ax: Axes) -> Axes:
@@ -256,7 +256,7 @@ def _values_by_class(scores: np.ndarray, y: np.ndarray, classes: Sequence[str], 
     ax.set_ylim(-0.5, 1.5)
     ax.set_xlabel("predicted f(x); the sign decides")
     ax.set_ylabel("true class")
-    ax.legend(frameon=False, fontsize="small", ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    ax.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     ax.grid(axis="x", alpha=0.25, lw=0.5)
     return ax
 
@@ -275,7 +275,6 @@ def _confusion(codes: np.ndarray, y: np.ndarray, classes: Sequence[str], ax: Axe
                 str(counts[i, j]),
                 ha="center",
                 va="center",
-                fontsize="small",
                 color="white" if share[i, j] > 0.5 else "black",
             )
     some = range(0, k, -(-k // 20))

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from ntkseq._outward import interval, percents
 from ntkseq.bounds import Bound
 from ntkseq.grams import DenseGram
+from ntkseq.reports import sentences
 from ntkseq.spectra import FullSpectrum, Interval
 
 SCHEMA = "ntkseq-report-1"
@@ -71,6 +72,11 @@ class Prediction:
         return named | {"test_interval": held, "method": "kernel ridge regression"}
 
     @property
+    def better(self) -> bool:
+        """Whether the interval of the test error lies below the error of always saying the most frequent class."""
+        return self.test_interval is not None and self.test_interval[1] < self.majority_error
+
+    @property
     def interval(self) -> str:
         """The interval of the test error in words, rounded outwards, or why there is none."""
         if self.test_interval is None:
@@ -95,6 +101,10 @@ class Report:
         bounds: by short name, in the order to be shown.
         measured: what the bound's quantity is on the test examples, where that is the same predictor; by short name.
         best: the name of the least of the certified bounds that hold at once, if it says something; else empty.
+        compared: the kernels among which this one was chosen, with their mean squared leave-one-out residuals, the
+            least first; empty where none was chosen.
+        question: what was asked, in a sentence.
+        advice: what to do next, in a sentence with the command.
         predicted: the error of the ridge predictor on the test examples as the training examples predict it, never
             certified; None where it was not.
         prediction: on the test examples.
@@ -121,6 +131,14 @@ class Report:
     notes: tuple[str, ...] = ()
     best: str = ""
     predicted: Interval | None = None
+    compared: tuple[tuple[str, float | None], ...] = ()
+    question: str = ""
+    advice: str = ""
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What was learned, in plain sentences made of the numbers; the last says what to do next."""
+        return sentences.findings(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the matrices, as strict JSON: a number that is not finite is null, with its name beside it."""
@@ -130,6 +148,8 @@ class Report:
             {
                 "schema": SCHEMA,
                 "title": self.title,
+                "question": self.question,
+                "findings": list(self.findings),
                 "data": dict(self.data),
                 "kernel": self.kernel,
                 "problem": self.problem,
@@ -150,6 +170,7 @@ class Report:
                 },
                 "alignment": self.alignment,
                 "best_bound": self.best or None,
+                "compared": [{"kernel": name, "loo_error": error} for name, error in self.compared],
                 "predicted_risk": None if self.predicted is None else interval_record(self.predicted),
                 "bounds": bounds,
                 "prediction": self.prediction.to_dict(),
@@ -181,21 +202,35 @@ class Report:
             f"prediction   test error {100 * p.test_error:.2f} % ({p.interval}), "
             f"leave-one-out {100 * p.loo_error:.2f} %, majority class {100 * p.majority_error:.2f} %",
             f"ridge        {p.reg:.3g}, {p.reg_from}",
-            *(f"{key:<12} {bound_line(self.bounds[key])}" for key in ("rademacher", "arora2019") if key in self.bounds),
+            *(
+                f"{key:<12} {bound_line(self.bounds[key], self.spectrum.n)}"
+                for key in ("rademacher", "arora2019")
+                if key in self.bounds
+            ),
             f"certified    {', '.join(certified) or 'none'}; not certified: "
             + (", ".join(k for k in self.bounds if k not in certified) or "none"),
         ]
 
 
-def bound_line(bound: Bound) -> str:
-    """A bound in one short line: `<=` or `>=` only if it is certified."""
+def bound_line(bound: Bound, n: int | None = None) -> str:
+    """A bound in one short line: `<=` or `>=` only if it is certified, and first if it says nothing at n examples."""
     if not bound.computable:
         return f"no value: {textwrap.shorten(bound.reason or 'a rate only', 110, placeholder=' ...')}"
     assert bound.value is not None
-    empty = ", vacuous" if bound.vacuous else ""
+    n = sentences.examples_of(bound) if n is None else n
+    empty = f"{sentences.says_nothing(bound, n)}: " if bound.vacuous else ""
     if bound.certified:
-        return f"{bound.claim}{empty}"
-    return f"{bound.quantity}: estimate {bound.value:.4g}, not certified{empty}"
+        return f"{empty}{bound.claim}"
+    return f"{empty}{bound.quantity}: estimate {bound.value:.4g}, not certified"
+
+
+def bound_standing(bound: Bound, n: int | None = None) -> str:
+    """What a bound is worth, in a word or two."""
+    if not bound.computable:
+        return "no value"
+    if bound.vacuous:
+        return sentences.says_nothing(bound, sentences.examples_of(bound) if n is None else n)
+    return "certified" if bound.certified else "estimate"
 
 
 def strict(value: object) -> Any:

@@ -57,6 +57,9 @@ class Figure:
 class Table:
     """Rows of a sheet. A cell is a text, a number, a `spectra.Interval`, a truth value, or None for none.
 
+    Attributes:
+        shown: how many rows are shown on the page at first; the others are folded. 0: all are.
+
     Raises:
         ValueError: a row with another number of cells than the header.
     """
@@ -64,9 +67,11 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     caption: str = ""
+    shown: int = 0
 
     def __post_init__(self) -> None:
         _checks.text("caption", self.caption)
+        _checks.integer("shown", self.shown, 0)
         _checks.listed("header", self.header, "texts")
         rows = _checks.listed("rows", self.rows, "rows, each a list of cells")
         for i, row in enumerate(rows):
@@ -115,7 +120,8 @@ class Sheet:
         question: what was asked, in a sentence or two.
         expect: what was expected before it ran, from the head of the study's file.
         command: the command line that does it again.
-        facts: the most important findings, (value, label) each.
+        findings: what was learned, in plain sentences; the last says what to do next.
+        facts: the most important numbers, (value, label) each.
         notes: warnings, what a reader must know before believing a number.
         sections: the body.
         numbers: everything that a program may want to read, by name; intervals become their four fields.
@@ -144,6 +150,7 @@ class Sheet:
     question: str
     expect: str = ""
     command: str = ""
+    findings: tuple[str, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
@@ -157,7 +164,7 @@ class Sheet:
         for pair in _checks.listed("facts", self.facts, "pairs (value, label)"):
             if len(_checks.listed("facts", pair, "pairs (value, label)")) != 2:
                 raise ValueError(f"facts must be pairs (value, label); got {_checks.shown(pair)}.")
-        for name, kind in (("notes", str), ("sections", Section)):
+        for name, kind in (("findings", str), ("notes", str), ("sections", Section)):
             for one in _checks.listed(name, getattr(self, name), f"{kind.__name__} objects"):
                 _checks.kind(name, one, kind)
         for name in ("numbers", "arrays", "provenance"):
@@ -205,6 +212,7 @@ class Sheet:
                 "question": self.question,
                 "expect": self.expect,
                 "command": self.command,
+                "findings": self.findings,
                 "facts": [{"label": label, "value": value} for value, label in self.facts],
                 "notes": self.notes,
                 "numbers": _spelled(self.numbers),
@@ -222,6 +230,7 @@ class Sheet:
         lines = [
             _line(self.title),
             _line(self.question),
+            *(_line(finding) for finding in self.findings),
             *(f"{label:<{width}}  {value}" for label, value in facts),
             *(f"note: {_line(note)}" for note in self.notes),
         ]

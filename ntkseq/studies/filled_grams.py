@@ -59,7 +59,7 @@ class Filling(KernelOptions, Reading):
         joining.check(self.coordinator, self.process_id, self.num_processes)
         if self.processes is not None and self.coordinator is not None:
             raise ValueError("processes start on this machine, coordinator joins those of others; got both. Take one.")
-        self.build()
+        self.choice  # noqa: B018  # refused now what makes no kernel
 
 
 def filled(
@@ -94,7 +94,7 @@ def filled(
     say = say or (lambda line: None)
     path = building.check_path(asked.store)
     asked.check_dtype()
-    x, lengths = _examples(asked, say)
+    (x, lengths), shape = _examples(asked, say)
     fill, among = filling.fill, None
     if asked.coordinator is not None:
         say(f"waiting for the other processes, at most {joining.WAIT} s")
@@ -104,7 +104,7 @@ def filled(
         fill = functools.partial(processes.fill, count=asked.processes, say=say)
     with nullcontext() if watch is None else watch(path):
         return building.build(
-            asked.build(),
+            asked.build(shape),
             x,
             None,
             lengths,
@@ -138,8 +138,8 @@ def summary(K: grams.StoredGram) -> str:
     )
 
 
-def _examples(asked: Filling, say: Callable[[str], Any]) -> tuple[Any, Any]:
-    """The sequences as the kernel takes them."""
+def _examples(asked: Filling, say: Callable[[str], Any]) -> tuple[tuple[Any, Any], tuple[int, int]]:
+    """The sequences as the kernel takes them, and (t, d)."""
     if asked.file == "digits":
         alien = [name for name, value in asked.reading.items() if value not in ("auto", None)]
         if alien or asked.part == "test":
@@ -160,4 +160,4 @@ def _examples(asked: Filling, say: Callable[[str], Any]) -> tuple[Any, Any]:
     lengths = np.concatenate([np.asarray(one) for one in ragged])[: asked.n] if len(ragged) == len(parts) else None
     if asked.n is not None and asked.n > len(x):
         raise ValueError(f"{loaded.name}: n must be at most {len(x)}, the number of examples; got {asked.n}.")
-    return asked.inputs(x, lengths)
+    return asked.choice.inputs(x, lengths), x.shape[1:]

@@ -13,6 +13,7 @@ import numpy as np
 from ntkseq._outward import outward
 from ntkseq.reports import Figure, Section, Sheet, Table, trajectories
 from ntkseq.spectra import Interval
+from ntkseq.studies.history_sentences import findings
 from ntkseq.studies.records import command_line
 from ntkseq.training import History
 from ntkseq.training import ProbeTable as Rows
@@ -99,6 +100,7 @@ def sheet(history: History, *, title: str = "A training run", command: str = "")
         title=title,
         question=f"What happened to the network over {last} steps of training?",
         command=command,
+        findings=findings({name: (str(about.get(name, {}).get("kind", name)), t) for name, t in filled.items()}),
         facts=tuple(facts),
         notes=tuple(notes),
         sections=tuple(section for section in sections if section.figures or section.tables),

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, Literal
 
-from ntkseq import _checks, kernels
-from ntkseq._types import AnyArray, Lengths
+from ntkseq import _checks
+from ntkseq.kernels import Kernel
+from ntkseq.studies.kernel_choices import Choice, choices, described
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KernelOptions:
     """A kernel, and the precision in which it is computed."""
 
-    kernel: Literal["recurrent", "dense"] = "recurrent"
-    """Elman network over the steps; or a fully connected network on each sequence laid out as one vector."""
+    kernel: Any = "recurrent"
+    """recurrent (Elman), dense (each sequence as one vector), gru, lstm, bidirectional, leaky, linear, lru, s4d,
+    convolution, attention or transformer; with settings of its own gru:particles=1024,seed=1. FILE.toml: blocks.
+    MODULE:OBJECT or FILE.py:OBJECT: a kernel in Python; empirical:MODULE:FUNCTION: f and its parameters."""
     sigma_w: float = 1.4
-    """Standard deviation of the recurrent weights (dense: of all weights), before 1/sqrt(width)."""
+    """Standard deviation of the recurrent weights (dense: of all weights), before 1/sqrt(width). This and what follows
+    goes to each short name that has it."""
     sigma_u: float = 1.0
     """Standard deviation of the input weights."""
     sigma_b: float = 0.1
@@ -56,66 +61,56 @@ class KernelOptions:
                 "JAX_ENABLE_X64=1 before starting, or take float32."
             ) from None
 
-    def inputs(self, x: AnyArray, lengths: Lengths) -> tuple[Any, Any]:
-        """Sequences (n, t, d) and their lengths as the kernel takes them.
+    @functools.cached_property
+    def kernels(self) -> tuple[Choice, ...]:
+        """The kernels asked for, in their order, different names.
 
         Raises:
-            ValueError: sequences of several lengths for a kernel of vectors.
+            ValueError: negative or non-finite scales, unknown words; an option that none of the kernels has.
+            OSError, ImportError: a file or a module that is not there.
         """
-        if self.kernel != "dense":
-            return x, lengths
-        if lengths is not None:
-            raise ValueError("kernel 'dense' needs sequences of one length; got ragged ones. Take kernel 'recurrent'.")
-        return x.reshape(len(x), -1), None
+        options = {name: getattr(self, name) for name in _DEFAULTS if name not in ("kernel", "dtype")}
+        given = {name: value for name, value in options.items() if not (name == "train" and value is None)}
+        return choices(self.kernel, given, self.changed)
 
-    def build(self) -> kernels.Kernel:
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The names of settings that are not as by default."""
+        names = (name for name in _DEFAULTS if name not in ("kernel", "dtype"))
+        return tuple(name for name in names if getattr(self, name) != _DEFAULTS[name])
+
+    @property
+    def choice(self) -> Choice:
+        """The kernel, where one is asked for.
+
+        Raises:
+            ValueError: several are.
+        """
+        if len(self.kernels) > 1:
+            raise ValueError(f"kernel must be one; got {len(self.kernels)}: {', '.join(k.name for k in self.kernels)}.")
+        return next(iter(self.kernels))
+
+    def build(self, shape: tuple[int, int] = (1, 1)) -> Kernel:
         """The kernel that is asked for.
 
-        Raises:
-            ValueError: negative or non-finite scales, unknown words; an option that the kernel does not have.
-        """
-        common: dict[str, Any] = {
-            "sigma_w": self.sigma_w,
-            "sigma_b": self.sigma_b,
-            "sigma_r": self.sigma_r,
-            "depth": self.depth,
-            "activation": self.activation,
-            "kind": self.kind,
-        }
-        if self.kernel == "dense":
-            alien = [name for name in ("sigma_u", "sigma_h", "h0", "read", "direction") if self._changed(name)]
-            if alien:
-                raise ValueError(
-                    f"kernel 'dense' has no {alien[0]}; got {getattr(self, alien[0])!r}. Leave it out, or take "
-                    "kernel 'recurrent'."
-                )
-            return kernels.Dense(train="WbR" if self.train is None else self.train, **common)
-        names = ("sigma_u", "sigma_h", "h0", "read", "direction")
-        return kernels.Recurrent(
-            train="WUbR" if self.train is None else self.train,
-            **common,
-            **{name: getattr(self, name) for name in names},
-        )
+        Args:
+            shape: (t, d) of the sequences, for a function that makes it.
 
-    def _changed(self, name: str) -> bool:
-        return getattr(self, name) != _DEFAULTS[name]
+        Raises:
+            ValueError: several kernels, and as for `kernels`.
+        """
+        return self.choice.make(shape)
 
     def describe(self) -> str:
         """The kernel in one line: what differs from nothing."""
-        shown = f"{'Recurrent' if self.kernel == 'recurrent' else 'Dense'} {self.kind.upper()}, {self.activation}"
-        shown += f", {self.depth} layer{'s' if self.depth > 1 else ''}, sigma_w = {self.sigma_w:g}"
-        if self.kernel == "recurrent":
-            shown += f", sigma_u = {self.sigma_u:g}"
-        shown += f", sigma_b = {self.sigma_b:g}"
-        if self.kernel == "recurrent":
-            shown += f", read-out: {self.read}, direction: {self.direction}"
-            if self.h0 != "zero":
-                shown += f", {self.h0} initial state, sigma_h = {self.sigma_h:g}"
-        if self.sigma_r != 1.0:
-            shown += f", sigma_r = {self.sigma_r:g}"
-        if self.train is not None:
-            shown += f", trained: {self.train or 'nothing'}"
-        return shown
+        return described(self.choice)
+
+    @property
+    def kernel_text(self) -> str:
+        """The kernel as a word of the command line; of objects in memory their names."""
+        return (
+            self.kernel if isinstance(self.kernel, str) else f"({', '.join(k.name for k in self.kernels)}, in memory)"
+        )
 
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(KernelOptions)}

@@ -68,9 +68,11 @@ def _options(cls: type, argument: str | None, apart: set[str]) -> list[Any]:
             continue
         hint, metavar = hints[field.name], None
         if field.name == argument:
-            hint = str if argument == "source" else hint  # no data set in memory here
+            hint = str if hint is Any else hint  # no data in memory here
             metavar = field.name.upper() if hint is str else "[KEY ...]"
             hint = tyro.conf.Positional[hint]
+        elif hint is Any:  # no kernel in memory here
+            hint, metavar = str, "KERNEL[,KERNEL ...]"
         elif type(None) in get_args(hint):
             metavar = next(part for part in get_args(hint) if part is not type(None)).__name__.upper()
         default: Any = {"default": field.default, "default_factory": field.default_factory}

@@ -87,6 +87,7 @@ def provenance(study: Any, mark: Fingerprint, seconds: dict[str, float]) -> dict
 
 
 def _config(study: Any) -> dict[str, Any]:
-    """The options, with the name of a data set in place of its arrays."""
+    """The options, with the name of a data set in place of its arrays, and the words for kernels in memory."""
     held = {field.name: getattr(study, field.name) for field in dataclasses.fields(study)}
+    held |= {} if isinstance(held.get("kernel", ""), str) else {"kernel": study.kernel_text}
     return {name: value.name if isinstance(value, Dataset) else value for name, value in held.items()}

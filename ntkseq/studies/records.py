@@ -6,10 +6,10 @@ import dataclasses
 import os
 import shlex
 import types
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ntkseq import _checks
-from ntkseq.data import Dataset
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ def check_fields(record: Any) -> None:
     for name in (field.name for field in dataclasses.fields(record)):
         value, hint = getattr(record, name), hints[name]
         kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        if (value is None and types.NoneType in kinds) or isinstance(value, tuple(k for k in kinds if k is Dataset)):
+        if hint is Any or (value is None and types.NoneType in kinds):
             continue
         if get_origin(kinds[0]) is tuple:
             for one in _checks.listed(name, value, f"{get_args(kinds[0])[0].__name__} values"):
@@ -67,20 +67,32 @@ def _check_field(name: str, value: object, kind: Any) -> None:
         _checks.text(name, value)
 
 
-def command_line(words: list[str], record: Any, usual: Any = None) -> str:
+def command_line(
+    words: list[str],
+    record: Any,
+    usual: Any = None,
+    *,
+    without: Sequence[str] = (),
+    texts: Mapping[str, str] | None = None,
+) -> str:
     """The words of a command, then the options of its record that are not as they stand by default.
 
     Args:
         words: the command, with the arguments that go without a name: fields without a default.
         record: a dataclass.
         usual: a record with the defaults, where they are not those of the fields.
+        without: fields to be left out.
+        texts: what to write for a field in place of its value.
     """
     words = list(words)
     for field in dataclasses.fields(record):
+        if field.name in without:
+            continue
         value, option = getattr(record, field.name), field.name.replace("_", "-")
         made = field.default_factory is not dataclasses.MISSING
         default = field.default_factory() if made else field.default  # pyright: ignore[reportCallIssue]
         default = default if usual is None else getattr(usual, field.name)
+        value = (texts or {}).get(field.name, value)
         if default is dataclasses.MISSING or value == default:
             continue
         if isinstance(value, bool):

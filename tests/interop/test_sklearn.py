@@ -54,6 +54,12 @@ def test_scikit_learn_has_nothing_to_object(estimator: Any, check: Any):
     check(estimator)
 
 
+def test_a_short_name_is_the_kernel_of_that_name_alone_and_among_others():
+    scores = [NTKClassifier(k, reg=0.1).fit(X, Y).decision_function(X) for k in ("recurrent", kernels.Recurrent())]
+    assert np.array_equal(*scores)
+    assert len(NTKClassifier(["linear", KERNEL], reg=0.1).fit(X, Y).loo_errors_) == 2
+
+
 @pytest.mark.parametrize("estimator", CHECKED[:3])
 def test_a_clone_has_the_same_parameters_and_those_of_the_kernel_can_be_set(estimator: Any):
     copied = clone(estimator)

@@ -12,7 +12,8 @@ import pytest
 
 from ntkseq.bounds import Bound, Term
 from ntkseq.reports import Figure, Section, Sheet, plots
-from ntkseq.reports.page import cell, number, page, paragraphs, rows, verdict
+from ntkseq.reports.figure_data import widths
+from ntkseq.reports.page import cell, number, page, paragraphs, parts, rows, verdict
 from ntkseq.spectra import Interval
 from tests.reports import examples
 
@@ -31,6 +32,11 @@ class Tags(html.parser.HTMLParser):
 
     def handle_data(self, data):
         self.text += data
+
+
+def sums(text: str) -> list[str]:
+    """The last row of the table of each bound: what its terms come to."""
+    return re.findall(r'<tr class="sum">(.*?)</tr>', text, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +69,50 @@ def test_every_plot_has_words_for_those_who_cannot_see_it(text: str, sheet: str)
     assert told == ['a "curve"', "words for another", "a map"]
 
 
+def test_a_bound_above_its_trivial_level_says_nothing_and_has_its_number_in_the_table(text: str):
+    made = examples.report()
+    card = text[text.index('<section class="bound certified">') :]
+    card = card[: card.index("</section>")]
+    value = re.search(r'<p class="value">(.*?)</p>', card, re.DOTALL)
+    bound = made.bounds["rademacher"]
+    assert bound.vacuous and value and value[1].strip() == "says nothing at n = 6"
+    assert f"≤ {bound.shown}" in sums(card)[0] and "says nothing from 1 on" in sums(card)[0]
+
+
+def test_a_page_opens_with_its_question_and_what_was_learned_and_ends_that_with_a_command():
+    made = dataclasses.replace(examples.report(), question="Is it?", advice="Next: more: ntkseq study a.npz --tune")
+    told = page(made)
+    assert told.index("Is it?") < told.index('<div class="findings">') < told.index('<div class="facts">')
+    said = re.findall(r"<p>(.*?)</p>", told[told.index('<div class="findings">') : told.index('<div class="facts">')])
+    assert 3 <= len(said) <= 5 and said[-1] == "Next: more: <code>ntkseq study a.npz --tune</code>"
+    assert parts("Next: run(Study(..., tune=True))") == ("Next: ", "run(Study(..., tune=True))")
+    assert parts("no command") == ("no command", "")
+
+
+def test_the_letters_of_every_picture_are_eleven_pixels_on_the_narrowest_page(text: str, sheet: str):
+    styles = [a.get("style") or "" for tag, a in [*Tags(text).tags, *Tags(sheet).tags] if tag == "img"]
+    assert len(styles) == 8 and all(re.fullmatch(r"min-width:\d+px", style) for style in styles)
+    ax = plots.axes(width=5.0)
+    ax.set_title("small", fontsize=5.5)
+    least, most = widths(ax)
+    assert least == 5 * 72 * 2 and most > least  # 5.5 points on 360 become 11 pixels on 720
+
+
+def test_two_ranks_are_shown_and_the_others_folded(text: str):
+    folded = text[text.index("All 4 effective ranks") :]
+    folded = folded[: folded.index("</details>")]
+    before = text[text.index("Effective ranks</h3>") : text.index("All 4 effective ranks")]
+    names = lambda part: [one for one in ("entropy", "stable", "participation", "r_1") if f"<td>{one}</td>" in part]  # noqa: E731
+    assert names(before) == ["entropy", "stable"] and names(folded) == ["entropy", "stable", "participation", "r_1"]
+
+
+def test_every_figure_has_its_numbers_behind_it(text: str, sheet: str):
+    assert text.count('<details class="numbers">') == 4  # the ranks have their table
+    assert sheet.count('<details class="numbers">') == 3
+    for score in examples.report().prediction.scores:
+        assert f">{number(float(score))}</td>" in text
+
+
 def test_names_from_the_data_are_escaped_everywhere():
     evil = examples.EVIL
     made = page(examples.report(classes=(evil, '"><img src=x onerror=alert(1)>', "$\\frac{$"), name=evil))
@@ -82,7 +132,9 @@ def test_certified_and_estimated_bounds_look_different(text: str):
     arora = text[text.index("Arora et al.") :]
     arora = arora[: arora.index("</section>")]
     value = re.search(r'<p class="value">(.*?)</p>', arora, re.DOTALL)
-    assert value and "estimate" in value[1] and "≤" not in value[1]
+    assert value and value[1].strip() == "says nothing at n = 6"
+    (all_terms,) = sums(arora)
+    assert "estimate" in all_terms and "≤" not in all_terms
 
 
 def test_the_first_number_of_a_page_is_what_is_proved():
@@ -98,7 +150,8 @@ def test_a_sheet_writes_less_or_equal_before_certified_bounds_only(sheet: str):
     sections = [a["class"] for tag, a in Tags(sheet).tags if tag == "section"]
     assert sections == ["bound certified", "bound estimate", "bound certified"]
     values = re.findall(r'<p class="value">(.*?)</p>', sheet, re.DOTALL)
-    assert ["≤" in value for value in values] == [True, False, True]
+    assert ["≤" in value for value in values] == [False, False, True]  # the first is above its trivial level
+    assert ["≤" in value for value in sums(sheet)] == [True, False, True]
     assert "Measured on the test examples, same predictor: 0.4" in sheet
 
 

@@ -40,7 +40,14 @@ class Certificates:
 
 
 def certificates(
-    K: DenseGram, cross: DenseGram, diagonal: Float[np.ndarray, " m"], posed: Problem, study: Study, reg: float
+    K: DenseGram,
+    cross: DenseGram,
+    diagonal: Float[np.ndarray, " m"],
+    posed: Problem,
+    study: Study,
+    reg: float,
+    *,
+    compared: int = 1,
 ) -> Certificates:
     """The table of bounds for the two-class problem, with `bounds.du2019`, and what is measured of each.
 
@@ -48,10 +55,11 @@ def certificates(
         K: kernel of the training examples; cross: of test with training examples, (m, n).
         diagonal: K(x, x) of the test examples.
         posed: the data. study: its options. reg: the ridge of the predictor.
+        compared: how many kernels, fixed beforehand, the study looked at; the bounds count them.
     """
     y = posed.signs(posed.train)
     made = bounds.table(
-        K, y, delta=study.delta, reg=reg, B0=study.norm_grid, depth=study.depth, tried=study.tried
+        K, y, delta=study.delta, reg=reg, B0=study.norm_grid, depth=study.depth, tried=study.tried * compared
     )  # fmt: skip
     said = dict(made.rows)
     if posed.scale is not None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+from ntkseq.data import Dataset
 from ntkseq.reports import Prediction
 from ntkseq.spectra import FullSpectrum
+from ntkseq.studies.tangent.fits import Fit
 from ntkseq.studies.tangent.inputs import Problem
+from ntkseq.studies.tangent.spec import Study
 
 
 def facts(posed: Problem) -> dict[str, Any]:
@@ -34,6 +38,44 @@ def facts(posed: Problem) -> dict[str, Any]:
         "divided_by": posed.scale,
         "repeated_in_test": posed.repeated,
     }
+
+
+def question(posed: Problem, words: str) -> str:
+    """What the study asks, in a sentence."""
+    k = len(posed.classes)
+    what = f"class {posed.classes[0]!r} from class {posed.classes[1]!r}" if k == 2 else f"{k} classes apart"
+    return f"Does this kernel tell {what}, are its directions resolved, and what can be proved of its error? {words}."
+
+
+def advice(study: Study, one: Fit, *, well: bool) -> str:
+    """What to do next: resolve what is not, choose a better kernel, compare with others, or the reader's own file.
+
+    Args:
+        study: what was asked.
+        one: the kernel.
+        well: whether it predicts better than always saying the most frequent class, or the mean.
+    """
+    eigen, precise = one.eigen, study.dtype == "float64"
+    hint = {"tune": True} if not study.tune and one.choice.takes else None
+    if one.K.sampling is None and not precise and not eigen.min_eigenvalue.positive:
+        return f"Next: resolve the rest in float64: {on_examples(study, dtype='float64')}"
+    if hint and not well:
+        return f"Next: choose the scales by leave-one-out, which the bounds count: {on_examples(study, **hint)}"
+    if len(study.kernels) == 1 and study.kernel == "recurrent" and not study.tune:
+        return f"Next: other kernels on the same examples: {on_examples(study, kernel='recurrent,dense,transformer')}"
+    if hint:
+        return f"Next: choose the scales by leave-one-out, which the bounds count: {on_examples(study, **hint)}"
+    return "Next: your own sequences: ntkseq study FILE.npz" if study.source == "digits" else ""
+
+
+def on_examples(study: Study, **changes: Any) -> str:
+    """The command of a study with some options changed; for data in memory the call."""
+    wide = "dtype" in changes
+    if isinstance(study.source, Dataset) or not isinstance(study.kernel, str):
+        said = "".join(f", {name}={value!r}" for name, value in changes.items())
+        return f"run(Study(...{said})){' with JAX_ENABLE_X64=1' if wide else ''}"
+    changed = dataclasses.replace(study, out=None, overwrite=False, **changes)
+    return f"{'JAX_ENABLE_X64=1 ' if wide else ''}{changed.command}"
 
 
 def notes(posed: Problem, eigen: FullSpectrum, found: Prediction) -> tuple[str, ...]:

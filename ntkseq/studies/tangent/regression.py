@@ -10,9 +10,11 @@ from jaxtyping import Float
 
 from ntkseq import bounds, predictors
 from ntkseq.grams import DenseGram
-from ntkseq.reports import Figure, Section, Sheet, Table, plots
+from ntkseq.reports import Figure, Section, Sheet, Table, plots, sentences
 from ntkseq.reports.record import Rank
 from ntkseq.spectra import FullSpectrum
+from ntkseq.studies.tangent.facts import advice
+from ntkseq.studies.tangent.fits import Fit
 from ntkseq.studies.tangent.inputs import Problem
 from ntkseq.studies.tangent.ridge import Centre
 from ntkseq.studies.tangent.spec import Study
@@ -36,18 +38,79 @@ class Errors:
     mean: float
 
 
-def report(
+@dataclasses.dataclass(frozen=True, eq=False)
+class Outcome:
+    """What kernel ridge regression on centred targets gives, and what is proved of it.
+
+    Attributes:
+        errors: in the units of the targets.
+        reg, reg_from: the ridge, and how it was chosen.
+        fit: to the centred targets.
+        predicted: for the test examples.
+        bound: the Rademacher bound.
+        measured: the quantity of the bound on the test examples; none where these were trained on.
+    """
+
+    errors: Errors
+    reg: float
+    reg_from: str
+    fit: predictors.Ridge
+    predicted: Float[np.ndarray, " m"]
+    bound: bounds.Bound
+    measured: dict[str, float]
+
+
+def outcome(
     study: Study,
     posed: Problem,
     K: DenseGram,
     cross: DenseGram,
-    eigen: FullSpectrum,
+    centre: Centre,
+    ridge: tuple[float, str],
+    compared: int,
+) -> Outcome:
+    """Fit, predict and bound.
+
+    Args:
+        study, posed, K, cross, centre: as of `report`.
+        ridge: its size, and how it was chosen.
+        compared: how many kernels, fixed beforehand, the study looked at; the bound counts them.
+    """
+    reg, reg_from = ridge
+    y, y_test = np.asarray(posed.train.y, np.float64), np.asarray(posed.test.y, np.float64)
+    fit = predictors.ridge(K, y - centre.value, reg=reg)
+    predicted: Float[np.ndarray, " m"] = centre.value + np.asarray(fit(cross))
+    # who leaves an example out leaves it out of the centre, too: the targets of the others move by a constant
+    moved = predictors.ridge(K, np.ones(len(y)), reg=reg).loo_residuals
+    loo = fit.loo_residuals + (centre.value - centre.left_out(y)) * moved
+    errors = Errors(_root(predicted - y_test), _root(fit.residuals), _root(loo), _root(y.mean() - y_test))
+    bound = bounds.rademacher(
+        K,
+        y - centre.value,
+        delta=study.delta,
+        B0=study.norm_grid,
+        reg=reg,
+        loss="squared",
+        tried=study.tried * centre.tried * compared,
+    )
+    if posed.scale is not None:
+        bound = bounds_of_scaled(bound)
+    measured = {} if posed.repeated else {"rademacher": float(np.mean(np.minimum(1.0, (predicted - y_test) ** 2)))}
+    return Outcome(errors, float(reg), reg_from, fit, predicted, bound, measured)
+
+
+def report(
+    study: Study,
+    posed: Problem,
+    one: Fit,
     centre: Centre,
     *,
-    reg: float,
-    reg_from: str,
+    title: str,
+    found: Outcome,
     ranks: tuple[Rank, ...],
     provenance: dict[str, Any],
+    told: tuple[str, ...] = (),
+    compared: tuple[tuple[str, float | None], ...] = (),
 ) -> Sheet:
     """The report of a study on targets that are numbers.
 
@@ -57,45 +120,35 @@ def report(
     Args:
         study: what was asked.
         posed: the examples.
-        K, cross: kernel of the training examples, and of test with training examples.
-        eigen: the spectrum of K.
+        one: the kernel on them.
         centre: what targets are centred by.
-        reg, reg_from: the ridge, and how it was chosen.
+        title: of the page.
+        found: what came of the fit.
         ranks: effective ranks of K.
         provenance: of the numbers.
+        told: notes on the kernel.
+        compared: the kernels it was chosen from with their leave-one-out errors.
     """
+    K, cross, eigen = one.K, one.cross, one.eigen
     y, y_test = np.asarray(posed.train.y, np.float64), np.asarray(posed.test.y, np.float64)
-    fit = predictors.ridge(K, y - centre.value, reg=reg)
-    predicted: Float[np.ndarray, " m"] = centre.value + np.asarray(fit(cross))
-    # who leaves an example out leaves it out of the centre, too: the targets of the others move by a constant
-    moved = predictors.ridge(K, np.ones(len(y)), reg=reg).loo_residuals
-    loo = fit.loo_residuals + (centre.value - centre.left_out(y)) * moved
-    found = Errors(_root(predicted - y_test), _root(fit.residuals), _root(loo), _root(y.mean() - y_test))
-    bound = bounds.rademacher(
-        K,
-        y - centre.value,
-        delta=study.delta,
-        B0=study.norm_grid,
-        reg=reg,
-        loss="squared",
-        tried=study.tried * centre.tried,
-    )
-    if posed.scale is not None:
-        bound = bounds_of_scaled(bound)
-    measured = {} if posed.repeated else {"rademacher": float(np.mean(np.minimum(1.0, (predicted - y_test) ** 2)))}
+    errors, reg, reg_from, predicted = found.errors, found.reg, found.reg_from, found.predicted
     least = eigen.min_eigenvalue
     return Sheet(
-        title=f"{posed.name}: {'neural tangent' if study.kind == 'ntk' else 'NNGP'} kernel regression",
-        question=f"How well does kernel ridge regression predict the targets? {posed.summary}. {study.describe()}.",
+        title=title,
+        question=f"How well does kernel ridge regression predict the targets? {posed.summary}. {one.words}.",
         command=study.command,
+        findings=_findings(study, posed, one, found, ranks),
         facts=(
-            (f"{found.test:.4g}", "root mean squared test error"),
-            (f"{found.mean:.4g}", "of always saying the mean"),
-            (f"{found.loo:.4g}", "leave-one-out"),
-            (str(least), "least eigenvalue" + ("" if least.positive else ", not resolved")),
+            (f"{errors.test:.4g}", f"root mean squared test error; of always saying the mean {errors.mean:.4g}"),
+            (f"{errors.loo:.4g}", "root mean squared leave-one-out error"),
+            (
+                f"{sentences.resolved(eigen)} of {eigen.n}",
+                f"directions are told from zero in {study.dtype}; the least eigenvalue is {least}"
+                + ("" if least.positive else ", not resolved"),
+            ),
             (f"{reg:.3g}", f"ridge, {'given' if reg_from == 'given' else 'by leave-one-out'}"),
         ),
-        notes=_notes(posed, y, eigen, reg_from, centre),
+        notes=(*told, *_notes(posed, y, eigen, reg_from, centre)),
         sections=(
             Section(
                 "Prediction",
@@ -106,14 +159,16 @@ def report(
                         "Prediction against target on the test examples; on the line both are equal.",
                     ),
                 ),
+                text=_compared(compared)[0],
                 tables=(
+                    *_compared(compared)[1],
                     Table(
                         ("examples", "root mean squared error"),
                         (
-                            ("test", found.test),
-                            ("test, by the mean of the training targets", found.mean),
-                            ("training", found.train),
-                            ("leave-one-out", found.loo),
+                            ("test", errors.test),
+                            ("test, by the mean of the training targets", errors.mean),
+                            ("training", errors.train),
+                            ("leave-one-out", errors.loo),
                         ),
                     ),
                 ),
@@ -130,19 +185,23 @@ def report(
                 tables=(
                     Table(
                         ("effective rank", "value", "definition"),
-                        tuple((rank.kind, rank.value, rank.reason or rank.formula) for rank in ranks),
+                        tuple((rank.kind, rank.value, rank.reason or rank.formula) for rank in sentences.first(ranks)),
+                        caption=sentences.RANKS,
+                        shown=2,
                     ),
                 ),
             ),
-            Section("Bounds", text=(_SPOKEN, _counted(centre)), bounds={"rademacher": bound}, measured=measured),
+            Section(
+                "Bounds", text=(_SPOKEN, _counted(centre)), bounds={"rademacher": found.bound}, measured=found.measured
+            ),
         ),
         numbers={
-            "root_mean_squared_error": dataclasses.asdict(found),
+            "root_mean_squared_error": dataclasses.asdict(errors),
             "centre": centre.value,
             "reg": reg,
             "reg_from": reg_from,
-            "rkhs_norm": float(fit.rkhs_norm),
-            "effective_dimension": float(fit.effective_dimension),
+            "rkhs_norm": float(found.fit.rkhs_norm),
+            "effective_dimension": float(found.fit.effective_dimension),
             "min_eigenvalue": least,
             "n_train": len(y),
             "n_test": len(y_test),
@@ -158,6 +217,41 @@ def report(
             "eigenvalue_errors": np.asarray(eigen.errors),
         },
         provenance=provenance,
+    )
+
+
+def _findings(study: Study, posed: Problem, one: Fit, found: Outcome, ranks: tuple[Rank, ...]) -> tuple[str, ...]:
+    """What was learned, in plain sentences made of the numbers."""
+    errors, n, m = found.errors, one.eigen.n, len(posed.test.y)
+    told = f"On {m} examples it has not seen the kernel is off by {errors.test:.4g} (root mean square)"
+    if posed.repeated:
+        told = (
+            f"On {m} examples, some of which it has seen, the kernel is off by {errors.test:.4g}, which is too little"
+        )
+    told += f"; always saying the mean is off by {errors.mean:.4g}"
+    if errors.test >= errors.mean:
+        verdict = ": it predicts nothing."
+    else:
+        verdict = f": it explains {sentences.share(1 - (errors.test / errors.mean) ** 2)} of the variance there."
+    bounds_of = {"rademacher": found.bound}
+    best = "rademacher" if found.bound.certified and not found.bound.vacuous else ""
+    said = (
+        told + verdict,
+        sentences.resolution(one.eigen, study.dtype) + sentences.directions(ranks, n),
+        sentences.proved(bounds_of, best, found.measured.get(best), n),
+        sentences.vacuous(bounds_of, n, float(found.fit.rkhs_norm)),
+        advice(study, one, well=errors.test < errors.mean),
+    )
+    return tuple(sentence for sentence in said if sentence)
+
+
+def _compared(compared: tuple[tuple[str, float | None], ...]) -> tuple[tuple[str, ...], tuple[Table, ...]]:
+    """The kernels that were tried, in words and as a table; nothing where none was chosen."""
+    if not compared:
+        return (), ()
+    header = ("kernel", "mean squared leave-one-out residual")
+    return ("The kernel is the one of least leave-one-out error of those in the first table.",), (
+        Table(header, tuple((name, "overflows" if error is None else error) for name, error in compared)),
     )
 
 
@@ -210,7 +304,7 @@ def _root(residuals: Any) -> float:
 
 
 def _predictions(predicted: np.ndarray, y: np.ndarray) -> Axes:
-    ax = plots.axes()
+    ax = plots.axes(width=plots.NARROW, height=3.4)
     ends = [min(predicted.min(), y.min()), max(predicted.max(), y.max())]
     ax.plot(ends, ends, color=plots.FAINT, lw=1)
     ax.plot(y, predicted, "o", ms=4, alpha=0.65, color=plots.INK, mew=0)

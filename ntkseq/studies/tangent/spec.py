@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Literal
+from typing import Any, Literal
 
 from ntkseq import _checks
 from ntkseq._struct import fill
+from ntkseq._types import ArrayLike, Lengths
 from ntkseq.data import Dataset
 from ntkseq.studies.kernel_options import KernelOptions
 from ntkseq.studies.records import Reading, check_fields, command_line
+from ntkseq.studies.tangent import arrays
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +27,13 @@ class Study(KernelOptions, Reading):
     by their training mean, and the arrays are in arrays.npz.
     """
 
-    source: str | Dataset
+    source: Any
     """"digits" (bundled, 8 steps of 8 pixels; 3 against 8 unless --classes says otherwise) or a file: .npz with x, y
     (and lengths, x_test, ...), X_train, y_train, ... or NAME_TRAIN, y_TRAIN, ...; .ts; .arff; .csv, .tsv or .txt, a
     sequence and its label per row.
-    NaN at the end of a sequence (? in .ts) is its end. In Python also a data.Dataset."""
+    NaN at the end of a sequence (? in .ts) is its end. In Python also a data.Dataset, or arrays in memory."""
+    y: dataclasses.InitVar[Any] = None
+    lengths: dataclasses.InitVar[Any] = None
     out: str | None = None
     """Folder to write. Default: NAME-report in the working directory."""
     overwrite: bool = False
@@ -49,6 +53,9 @@ class Study(KernelOptions, Reading):
     """B0 of the Rademacher and margin bounds, to be fixed before seeing the labels."""
     tried: int = 1
     """How many settings (kernels, norm grids, positive classes) you compared on these data; the bounds count them."""
+    tune: bool = False
+    """Choose the kernel by leave-one-out on the training examples, from a grid of scales and read-outs fixed
+    beforehand; the bounds count its settings."""
     n_train: int | None = None
     """Use at most so many training examples."""
     n_test: int | None = None
@@ -56,7 +63,7 @@ class Study(KernelOptions, Reading):
     seed: int = 0
     """Seed of the split and of the choice of a part."""
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, y: Any, lengths: Any) -> None:
         _checks.probability("delta", self.delta)
         _checks.nonnegative("norm_grid", self.norm_grid, positive=True)
         if self.reg is not None:
@@ -64,13 +71,7 @@ class Study(KernelOptions, Reading):
         for name in ("tried", "n_train", "n_test"):
             if getattr(self, name) is not None:
                 _checks.positive_int(name, getattr(self, name))
-        if isinstance(self.source, os.PathLike):
-            fill(self, source=os.fspath(self.source))
-        if not isinstance(self.source, (str, Dataset)):
-            raise ValueError(
-                f"source must be 'digits', the path of a file or a data.Dataset; got {_checks.shown(self.source)}. "
-                "Arrays in memory: Study(data.Dataset(x, y))."
-            )
+        self._settle_source(y, lengths)
         check_fields(self)
         _checks.integer("seed", self.seed, 0, 2**32 - 1)
         if isinstance(self.source, Dataset):
@@ -80,10 +81,30 @@ class Study(KernelOptions, Reading):
         for name in ("classes", "positive") if self.targets == "values" else ():
             if getattr(self, name) not in ((), ("all",), None):
                 raise ValueError(f"{name} picks classes; targets='values' has none. Leave one of them out.")
-        self.build()
+        named = [one for one in self.kernels if one.takes]  # refused now what makes no kernel
+        if self.tune and not named:
+            raise ValueError("tune changes the scales of kernels with a short name; got kernel objects alone.")
+
+    def _settle_source(self, y: ArrayLike | None, lengths: Lengths) -> None:
+        """A path as text, arrays as a data set."""
+        if isinstance(self.source, os.PathLike):
+            fill(self, source=os.fspath(self.source))
+        if isinstance(self.source, (str, Dataset)):
+            if y is not None or lengths is not None:
+                what = "a data set" if isinstance(self.source, Dataset) else f"{self.source!r}, which holds its own"
+                raise ValueError(f"y and lengths belong to arrays in memory; got {what}. Leave them out.")
+            return
+        if y is None:
+            raise ValueError(
+                f"source must be 'digits', the path of a file, a data.Dataset or arrays with their labels, "
+                f"Study(x, y); got {_checks.shown(self.source)} alone."
+            )
+        self.check_dtype()
+        options = {name: getattr(self, name) for name in ("layout", "targets", "tokens", "dtype")}
+        fill(self, source=arrays.dataset(self.source, y, lengths, **options), layout="auto", tokens="auto")
 
     @property
     def command(self) -> str:
         """The command line that asks for this study."""
         source = f"({self.source.name or 'data'}, in memory)" if isinstance(self.source, Dataset) else self.source
-        return command_line(["ntkseq", "study", source], self)
+        return command_line(["ntkseq", "study", source], self, without=("source",), texts={"kernel": self.kernel_text})
