@@ -49,8 +49,9 @@ def get(kernel: str | AnyKernel, **settings: Any) -> Kernel:
     Args:
         kernel: the name.
         **settings: its arguments: those of the class, and of the cell or block that makes it (`forget` of "lstm",
-            `causal` of "transformer"). "lru", "s4d" and "convolution" have `depth` layers of their block, a `Linear`
-            (the first two) and an `activation`.
+            `causal` of "transformer"). "gru" and "lstm" have `depth` layers and a `direction`, and letters out of
+            "WUbR" in `train`. "lru", "s4d" and "convolution" have `depth` layers of their block, a `Linear` (the first
+            two) and an `activation`.
 
     Raises:
         ValueError: an unknown name or setting; the message names the nearest. A value that the kernel refuses.
@@ -113,13 +114,20 @@ def _parted(settings: dict[str, Any], *groups: Iterable[str]) -> list[dict[str, 
 
 
 def _gated(cell: type[cells.Cell], label: str) -> Entry:
-    own, outer = arguments(cell), arguments(Gated, "cell")
+    own, layers, outer = arguments(cell), ("depth", "direction"), arguments(Gated, "cell")
 
     def make(**settings: Any) -> Kernel:
-        inner, rest = _parted(settings, own, outer)
-        return Gated(cell(**inner), **rest)
+        inner, stack, rest = _parted(settings, own, layers, outer)
+        letters = inner.get("train")
+        if isinstance(letters, str):  # the read-out's among those of the cell, as in all short names
+            inner["train"] = letters.replace("R", "")
+            rest = {"train_readout": "R" in letters} | rest
+        depth, direction = _checks.positive_int("depth", stack.get("depth", 1)), stack.get("direction", "forward")
+        if depth == 1 and direction == "forward":
+            return Gated(cell(**inner), **rest)
+        return Serial(*(blocks.Recurrent(cell(**inner), direction),) * depth, **{"read": "last"} | rest)
 
-    return Entry(make, label, (*own, *outer))
+    return Entry(make, label, (*own, *layers, *outer))
 
 
 def _stack(block: Callable[..., blocks.Block], own: tuple[str, ...], label: str, mixed: bool) -> Entry:

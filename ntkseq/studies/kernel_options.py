@@ -41,7 +41,7 @@ class KernelOptions:
     direction: Literal["forward", "reversed", "both"] = "forward"
     """Order in which the steps are read."""
     train: str | None = None
-    """Trained groups, letters of WUbV (recurrent, input, bias, read-out; dense: WbV). Default: all."""
+    """Trained groups, letters of WUbR (recurrent, input, bias, read-out; dense: WbR). Default: all."""
     kind: Literal["ntk", "nngp"] = "ntk"
     """Neural tangent kernel, or the covariance of the network's output at initialisation."""
     dtype: Literal["float32", "float64"] = "float32"

@@ -26,6 +26,16 @@ def test_every_name_gives_a_kernel_that_is_symmetric_on_sequences_or_vectors(nam
         (kernels.get("lstm", forget=1.0, particles=16), kernels.Gated(cells.LSTM(forget=1.0), particles=16)),
         (kernels.get("transformer", depth=2, causal=True), kernels.Transformer(depth=2, causal=True)),
         (
+            kernels.get("gru", depth=2, direction="both", train="WR", particles=16, batches=2),
+            kernels.Serial(
+                *(blocks.Recurrent(cells.GRU(train="W"), "both"),) * 2, read="last", particles=16, batches=2
+            ),
+        ),
+        (
+            kernels.get("gru", train="U", particles=16),
+            kernels.Gated(cells.GRU(train="U"), particles=16, train_readout=False),
+        ),
+        (
             kernels.get("lru", depth=2, r_max=0.9, sigma_w=1.1, activation="erf", read="last"),
             kernels.Serial(
                 *(blocks.Recurrent(cells.LRU(r_max=0.9)), blocks.Linear(1.1), "erf") * 2, read="last"

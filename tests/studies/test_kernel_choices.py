@@ -44,12 +44,15 @@ def asked(kernel, **settings):
 
 
 def test_a_list_has_settings_of_each_kernel_and_options_for_those_that_have_them():
-    made = asked("gru:particles=64,sigma_w=1.2,dense,lstm:forget=1", depth=2, sigma_b=0.3)
-    assert [one.name for one in made] == ["gru:particles=64,sigma_w=1.2", "dense", "lstm:forget=1"]
+    made = asked("gru:particles=64,sigma_w=1.2,dense,lstm:forget=1,depth=1", depth=2, sigma_b=0.3)
+    assert [one.name for one in made] == ["gru:particles=64,sigma_w=1.2", "dense", "lstm:forget=1,depth=1"]
     gru, dense, lstm = (one.make((4, 2)) for one in made)
-    assert (gru.particles, gru.cell.sigma_w, gru.cell.sigma_b) == (64, 1.2, 0.3)
+    cell = gru.blocks[1].cell
+    assert (len(gru.blocks), gru.particles, cell.sigma_w, cell.sigma_b) == (2, 64, 1.2, 0.3)
     assert dense.depth == 2 and lstm.cell.forget == 1 and lstm.cell.sigma_w == 1.4
-    assert described(made[0]) == ("GRU NTK, sigma_w = 1.2, sigma_u = 1, sigma_b = 0.3, read-out: mean, particles = 64")
+    assert described(made[0]) == (
+        "GRU NTK, 2 layers, sigma_w = 1.2, sigma_u = 1, sigma_b = 0.3, read-out: mean, direction: forward, particles = 64"
+    )
 
 
 def test_kernels_in_memory_are_taken_as_they_are_under_different_names():
@@ -86,7 +89,7 @@ def test_code_gives_a_kernel_or_the_network_of_an_empirical_one(code):
         ("gru:partcles=3", {}, "kernel 'gru' has no 'partcles'. Did you mean particles"),
         ("gru:particles", {}, "settings are name=value with commas between; got 'particles'"),
         ("gru,gru", {}, "kernel 'gru' is asked for twice"),
-        ("gru", {"depth": 2}, "kernel 'gru' has no depth; got 2"),
+        ("leaky", {"depth": 2}, "kernel 'leaky' has no depth; got 2"),
         (kernels.Dense(), {"sigma_w": 2.0}, "sigma_w belongs to kernels with a short name; got 'Dense'"),
         ("nowhere:thing", {}, "no module 'nowhere'"),
         ("mynet:KERNLE", {}, "mynet has no 'KERNLE'. Did you mean KERNEL"),
