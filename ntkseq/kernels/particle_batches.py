@@ -29,6 +29,7 @@ from ntkseq.kernels.parts import Parts, largest, some, student
 
 _RUN = 1 << 25  # numbers held while sequences are run: 128 MiB in float32
 _HELD = 1 << 25  # of the features of one side that are held: where all of them fit, every sequence is run once
+_ALONE = 64  # sequences whose values with themselves are computed at a time
 _MOST_PER_BATCH = 4096  # its matrices are 6 or 8 x 4096^2 numbers a layer: half a gigabyte in float32
 
 
@@ -93,7 +94,17 @@ def prepare(kernel: PyTree, x: Inputs, lengths: Lengths) -> Side:
 
 def tile(kernel: PyTree, left: Side, right: Side | None) -> Float[Array, "n ..."]:
     """The mean over the batches: (n, m), or of each sequence with itself, (n,), without `right`."""
+    if right is None and _checks.is_concrete(left["x"]):
+        return _diagonal(kernel, left)
     return _estimate(*_sampler(kernel), left, right)[0]
+
+
+def _diagonal(kernel: PyTree, side: Side) -> Float[Array, " n"]:
+    """Of each sequence with itself, `_ALONE` at a time: one program for however many there are."""
+    n = side["x"].shape[0]
+    index = np.minimum(np.arange(-(-n // _ALONE) * _ALONE), n - 1).reshape(-1, _ALONE)
+    some = (jax.tree.map(lambda leaf, at=at: leaf[at], side) for at in index)
+    return jnp.concatenate([_estimate(*_sampler(kernel), one, None)[0] for one in some])[:n]
 
 
 def standard_error(kernel: PyTree, left: Side, right: Side) -> Float[Array, "n m"]:
