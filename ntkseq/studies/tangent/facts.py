@@ -47,11 +47,12 @@ def question(posed: Problem, words: str) -> str:
     return f"Does this kernel tell {what}, are its directions resolved, and what can be proved of its error? {words}."
 
 
-def advice(study: Study, one: Fit, *, well: bool) -> str:
+def advice(study: Study, posed: Problem, one: Fit, *, well: bool) -> str:
     """What to do next: resolve what is not, choose a better kernel, compare with others, or the reader's own file.
 
     Args:
         study: what was asked.
+        posed: the examples.
         one: the kernel.
         well: whether it predicts better than always saying the most frequent class, or the mean.
     """
@@ -61,11 +62,29 @@ def advice(study: Study, one: Fit, *, well: bool) -> str:
         return f"Next: resolve the rest in float64: {on_examples(study, dtype='float64')}"
     if hint and not well:
         return f"Next: choose the scales by leave-one-out, which the bounds count: {on_examples(study, **hint)}"
-    if len(study.kernels) == 1 and study.kernel == "recurrent" and not study.tune:
-        return f"Next: other kernels on the same examples: {on_examples(study, kernel='recurrent,dense,transformer')}"
+    others = _others(study, posed, one)
+    if study.kernel == "recurrent" and not study.tune and others:
+        return f"Next: other kernels on the same examples: {on_examples(study, kernel=others)}"
     if hint:
         return f"Next: choose the scales by leave-one-out, which the bounds count: {on_examples(study, **hint)}"
-    return "Next: your own sequences: ntkseq study FILE.npz" if study.source == "digits" else ""
+    if study.source == "digits":
+        return "Next: your own sequences: ntkseq study FILE.npz"
+    return f"Next: others beside it: {on_examples(study, tune=False, kernel=others)}" if others else ""
+
+
+def _others(study: Study, posed: Problem, one: Fit) -> str:
+    """The kernel with two others that take these examples and what was set; empty if there is none."""
+    ragged = posed.train.lengths is not None or posed.test.lengths is not None
+    names = []
+    for name in ("dense", "transformer", "leaky"):
+        if not one.choice.takes or name == one.choice.entry or (name == "dense" and ragged):
+            continue
+        try:
+            dataclasses.replace(study, tune=False, kernel=f"{one.choice.name},{name}")
+        except ValueError:  # a value that this kernel refuses, as --read steps
+            continue
+        names.append(name)
+    return ",".join([one.choice.name, *names[:2]]) if names else ""
 
 
 def on_examples(study: Study, **changes: Any) -> str:

@@ -240,7 +240,7 @@ def _findings(study: Study, posed: Problem, one: Fit, found: Outcome, ranks: tup
         sentences.resolution(one.eigen, study.dtype) + sentences.directions(ranks, n),
         sentences.proved(bounds_of, best, found.measured.get(best), n),
         sentences.vacuous(bounds_of, n, float(found.fit.rkhs_norm)),
-        advice(study, one, well=errors.test < errors.mean),
+        advice(study, posed, one, well=errors.test < errors.mean),
     )
     return tuple(sentence for sentence in said if sentence)
 

@@ -115,5 +115,5 @@ def _one(
         notes=(*told, *notes(posed, one.eigen, said)),
         compared=compared,
         question=question(posed, one.words),
-        advice=advice(study, one, well=said.better),
+        advice=advice(study, posed, one, well=said.better),
     )
