@@ -67,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick", action="store_true", help="small sizes: all cases in some minutes; no targets of speed"
     )
-    parser.add_argument("--json", type=pathlib.Path, metavar="OUT", help="keep the rows in a .json file; in that of this "
-                        "kind of machine, if OUT is a folder; other cases in it stay")  # fmt: skip
+    parser.add_argument("--json", type=pathlib.Path, metavar="OUT", help="keep the rows in a .json file; in that of "
+                        "this kind of machine, if OUT is a folder; other cases in it stay")  # fmt: skip
     parser.add_argument("--against", type=pathlib.Path, metavar="OUT", help="compare with an earlier .json file, or "
                         "with that of this kind of machine in a folder")  # fmt: skip
     return parser
