@@ -37,7 +37,7 @@ below them. *Ratio* is how many times better ours is; below 1 the other way wins
 limit* is the least time that this machine's rates allow (the roofline) over the time taken: the rates of a large matrix product, a
 large copy, `exp` and `sqrt` are measured in the same run, the work is counted in the operations that JAX records.
 What two runs are compared by is the ratio of the least times, or, without a peer, that share: not seconds, which are the
-machine's and its load's. A case in which a row fell is run once more before it is said.
+machine's and its load's. A case in which a row fell is run up to twice more, and each row counts in the run in which it did best.
 
 **On a borrowed accelerator.** Nothing is downloaded, and each case is written when it is done, so that a time limit costs the
 cases that were not reached: `timeout 470 python -m benchmarks recurrent empirical infinite attention --device gpu --json

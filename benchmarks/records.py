@@ -57,8 +57,8 @@ class Results:
 
 
 def place(path: pathlib.Path, quick: bool) -> pathlib.Path:
-    """The file meant by a path: itself, or that of this kind of machine in a folder."""
-    if not path.is_dir():
+    """The file meant by a path: itself, or that of this kind of machine in a folder, which need not be there yet."""
+    if path.suffix == ".json":
         return path
     return path / f"{machine.kind(machine.description())}{'-quick' * quick}.json"
 

@@ -17,8 +17,10 @@ import numpy as np
 
 from benchmarks import progress
 
-SETTLE = 0.05
-"""Seconds between two timed calls of different kinds."""
+SETTLE, SHORT = 0.05, 0.02
+"""Seconds between two timed calls of different kinds, and up to which a call is short and leaves nothing behind."""
+ENOUGH, MOST = 0.5, 30
+"""Short calls are repeated until they took so many seconds together, but no more often than so."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +48,9 @@ def measure(call: Callable[[], Any], *, repeats: int = 7, seconds: float = 20.0)
     """Time a call, blocked until its result is there; fewer repeats where `seconds` are used up."""
     first = _once(call)
     times: list[float] = []
-    while len(times) < repeats and (len(times) < 3 or sum(times) < seconds):
+    while (
+        len(times) < 3 or (len(times) < repeats and sum(times) < seconds) or (len(times) < MOST and sum(times) < ENOUGH)
+    ):
         progress.doing(f"call {len(times) + 1} of {repeats}")
         times.append(_once(call))
     return _timing(first, times)
@@ -63,10 +67,13 @@ def measure_in_turn(calls: Mapping[str, Callable[[], Any]], *, repeats: int = 7)
         progress.doing(f"first call of {name}")
         first[name] = _once(call)
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(repeats):
+    turn = 0
+    while turn < repeats or (turn < MOST and sum(map(sum, times.values())) < ENOUGH):
+        turn += 1
         for name, call in calls.items():
-            progress.doing(f"{name}, {turn + 1} of {repeats}")
-            time.sleep(SETTLE)
+            progress.doing(f"{name}, {turn} of {repeats}")
+            if turn == 1 or max(taken[-1] for taken in times.values() if taken) > SHORT:
+                time.sleep(SETTLE)
             times[name].append(_once(call))
     return {name: _timing(first[name], taken) for name, taken in times.items()}
 

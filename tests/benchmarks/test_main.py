@@ -76,15 +76,15 @@ def test_a_case_that_breaks_is_named_and_the_code_is_1(case: types.SimpleNamespa
     assert "broke: fake" in capsys.readouterr().out
 
 
-def test_a_row_that_fell_twice_is_an_error_and_one_that_fell_once_is_not(
+def test_a_row_that_fell_in_three_runs_is_an_error_and_one_that_came_back_is_not(
     case: types.SimpleNamespace, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ):
     words = ["--quick", "--against", str(tmp_path / "old.json")]
     command.main(["--quick", "--json", str(tmp_path / "old.json")])
-    case.runs, case.seconds = 0, [0.7, 0.5]
+    case.runs, case.seconds = 0, [0.7, 0.9, 0.5]
     assert command.main(words) == 0
-    assert case.runs == 2
-    case.runs, case.seconds = 0, [0.7, 0.9]
+    assert case.runs == 3
+    case.runs, case.seconds = 0, [0.7, 0.9, 0.8]
     assert command.main(words) == 1
     said = capsys.readouterr().out
     assert "FELL fake: Speed: a call" in said and "0.71x" in said

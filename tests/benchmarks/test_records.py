@@ -115,6 +115,6 @@ def test_of_two_runs_each_row_counts_where_it_did_better():
 
 
 def test_a_folder_stands_for_the_file_of_this_kind_of_machine(tmp_path: pathlib.Path):
-    path = records.place(tmp_path, True)
-    assert path.parent == tmp_path and path.name == f"{machine.kind(machine.description())}-quick.json"
+    path = records.place(tmp_path / "new", True)
+    assert path.parent == tmp_path / "new" and path.name == f"{machine.kind(machine.description())}-quick.json"
     assert records.place(tmp_path / "file.json", True) == tmp_path / "file.json"

@@ -12,6 +12,7 @@ from benchmarks import timing
 
 def test_calls_are_timed_in_turn_and_the_first_is_kept_apart(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(timing, "SETTLE", 0.0)
+    monkeypatch.setattr(timing, "ENOUGH", 0.0)
     order: list[str] = []
 
     def call(name: str) -> None:
@@ -22,6 +23,13 @@ def test_calls_are_timed_in_turn_and_the_first_is_kept_apart(monkeypatch: pytest
     assert order == ["a", "b"] * 4
     assert all(one.first >= 0.03 > one.median >= one.least and one.repeats == 3 for one in times.values())
     assert times["a"].compile == times["a"].first - times["a"].median
+
+
+def test_short_calls_are_repeated_more_often(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(timing, "SETTLE", 0.0)
+    call = lambda: time.sleep(0.001)  # noqa: E731
+    assert timing.measure(call, repeats=3).repeats == timing.MOST
+    assert timing.measure_in_turn({"a": call, "b": call}, repeats=3)["a"].repeats == timing.MOST
 
 
 def test_an_exponent_comes_with_its_standard_error():
