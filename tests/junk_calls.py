@@ -67,6 +67,7 @@ ATTENTION = {"Q": RNG.standard_normal((2, 2)).astype(np.float32)}
 HEAD = bounds.AttentionHead([1.0], [[1.0], [0.0]], np.eye(2))
 SEARCH = bounds.Search(priors=(bounds.Prior(),), inequalities=(bounds.Kl(),))
 GIBBS = bounds.pac_bayes(A, Y, posterior="regression").constants.predictor
+SUBSETS = predictors.data_subsets(4, 8, seed=1)
 STUDY = studies.Study("digits")
 FILLING = studies.Filling("nothing.npz", "nothing", processes=1)
 STORE = f"{tempfile.mkdtemp()}/gram"
@@ -190,6 +191,14 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "gradient_flow": (predictors.gradient_flow, dict(K=A, y=Y, time=1.0, f0=np.zeros(4), tol=1e-6, max_iterations=10)),
     "flow by steps": (predictors.gradient_flow, dict(K=A, y=Y, steps=3, lr=0.1)),
     "early_stopping": (predictors.early_stopping, dict(K=A, y=Y, K_validation=A, y_validation=Y, times=[0.1, 1.0])),
+    "influence": (predictors.influence, dict(K=A, y=Y, K_cross=A, reg=0.1, groups=[[0, 1], [2]])),
+    "Influence.loss": (predictors.influence(A, Y, reg=0.1).loss, dict(y=Y)),
+    "trak": (predictors.trak, dict(f=linear, params=[PARAMS], train=(FLAT, Y), test=(FLAT, Y), loss="cross-entropy", measure="loss", method=empirical.Sketch(KEY, directions=4), damping=1.0, groups=2, trainable="W")),
+    "trak of targets": (predictors.trak, dict(f=linear, params=[PARAMS], train=(FLAT, Y), test=(FLAT, Y), loss="squared")),
+    "Attribution.top": (predictors.trak(linear, [PARAMS], (FLAT, Y), (FLAT, Y)).top, dict(count=2)),
+    "data_subsets": (predictors.data_subsets, dict(n=4, count=6, share=0.5, seed=0)),
+    "datamodeling_score": (predictors.datamodeling_score, dict(scores=A, subsets=SUBSETS, outputs=SUBSETS @ A, level=0.9)),
+    "DatamodelingScore.minus": (predictors.datamodeling_score(A, SUBSETS, SUBSETS @ A).minus, dict(other=predictors.datamodeling_score(B, SUBSETS, SUBSETS @ A))),
     "one_hot": (predictors.one_hot, dict(labels=[0, 1, 1], classes=[0, 1])),
     "rademacher": (bounds.rademacher, dict(K=A, y=Y, delta=0.1, B0=1.0, reg=0.1, kappa=2.0, tried=1)),
     "margin": (bounds.margin, dict(K=A, y=Y, gamma=1.0, delta=0.1, B0=1.0, reg=0.1, kappa=2.0, tried=1)),
