@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import scipy.linalg
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ntkseq import _checks
 from ntkseq._types import AnyFunction, PyTree, Trainable
@@ -21,7 +21,7 @@ from ntkseq.empirical.methods.sketch import Sketch
 from ntkseq.empirical.ntk import NTK
 from ntkseq.grams import gram
 from ntkseq.grams.arrays import symmetric
-from ntkseq.predictors.scalars import Margin, Single
+from ntkseq.predictors.scalars import Margin, Scalar, Single
 
 LOSSES = {"cross-entropy": Margin, "squared": Single}
 MEASURES = ("output", "loss")
@@ -54,7 +54,7 @@ class Attribution:
     models: int
     damping: float
 
-    def top(self, count: int = 10) -> Float[np.ndarray, "m count"]:
+    def top(self, count: int = 10) -> Int[np.ndarray, "m count"]:
         """The training examples of the largest scores of each test example, by index, the largest first.
 
         Raises:
@@ -141,22 +141,28 @@ def trak(
             f"directions={-(-method.directions // groups) * groups}."
         )
     scalar = LOSSES[loss](_checks.function("f", f, "(params, x)"))
-    sides = Sides(*(scalar.examples(name, given) for name, given in (("train", train), ("test", test))), measure)
-    found = []
+    learned, asked = scalar.examples("train", train), scalar.examples("test", test)
+    sides = Sides(scalar, learned, asked, measure)
+    found: list[Part] = []
+    deleted: Any = None
     for i, one in enumerate(models):
         kernel = NTK(scalar, one, method=_own(method, i), trainable=trainable)
-        for name, (x, y) in (("train", sides.train), ("test", sides.test)):
+        for name, (x, y) in (("train", learned), ("test", asked)):
             kernel.function.inputs((x, y), name=name)
             scalar.check(name, one, x, y)
-        found.append(
-            _sketched(kernel, sides, damping, groups) if isinstance(method, Sketch) else _exact(kernel, sides, damping)
-        )
-    return _joined(found, damping)
+        if isinstance(method, Sketch):
+            part, less = _sketched(kernel, sides, damping, groups)
+            deleted = less / len(models) if deleted is None else deleted + less / len(models)
+        else:
+            part = _exact(kernel, sides, damping)
+        found.append(part)
+    return _joined(found, deleted, damping)
 
 
 class Sides(NamedTuple):
-    """What was learned and what is asked for, each a pair of examples and labels."""
+    """What the loss is of, and the examples with labels that were learned and that are asked for."""
 
+    scalar: Scalar
     train: tuple[PyTree, np.ndarray]
     test: tuple[PyTree, np.ndarray]
     measure: str
@@ -169,13 +175,11 @@ class Part(NamedTuple):
         weights: k(x_j, X) (K + damping)^-1, times the slope of what is measured at x_j, (m, n).
         slopes: -d loss / d s at the training examples, (n,).
         rounding: how far each weight may be off, (m, n); None for a sketch.
-        deleted: the weights without each group of directions, (groups, m, n); None without a sketch.
     """
 
     weights: np.ndarray
     slopes: np.ndarray
     rounding: np.ndarray | None = None
-    deleted: np.ndarray | None = None
 
 
 def _exact(kernel: NTK, sides: Sides, damping: float) -> Part:
@@ -195,8 +199,8 @@ def _exact(kernel: NTK, sides: Sides, damping: float) -> Part:
     return Part(weights * factors[:, None], slopes, rounding * np.abs(factors)[:, None])
 
 
-def _sketched(kernel: NTK, sides: Sides, damping: float, groups: int) -> Part:
-    """By random features, in the smaller of the spaces of examples and directions, with and without each group."""
+def _sketched(kernel: NTK, sides: Sides, damping: float, groups: int) -> tuple[Part, np.ndarray]:
+    """By random features, in the smaller space of examples and directions; and without each group, (groups, m, n)."""
     slopes, factors = _slopes(kernel, sides)
     rows, queries = (np.asarray(kernel.prepare(side)[:, :, 0], np.float64) for side in (sides.train, sides.test))
     n, directions = rows.shape
@@ -220,33 +224,34 @@ def _sketched(kernel: NTK, sides: Sides, damping: float, groups: int) -> Part:
 
     every = np.arange(directions)
     deleted = np.stack([weights(np.setdiff1d(every, group)) for group in own])
-    return Part(weights(every) * factors[:, None], slopes, deleted=deleted * factors[:, None])
+    return Part(weights(every) * factors[:, None], slopes), deleted * factors[:, None]
 
 
-def _joined(parts: list[Part], damping: float) -> Attribution:
-    """The mean over models of the weights times that of the slopes (attribution.8), with its errors."""
-    models = len(parts)
+def _joined(parts: list[Part], deleted: np.ndarray | None, damping: float) -> Attribution:
+    """The mean over models of the weights times that of the slopes (attribution.8), with its errors.
+
+    deleted: the mean over models of the weights without each group of directions.
+    """
+    count = len(parts)
     weights, slopes = np.mean([part.weights for part in parts], axis=0), np.mean([p.slopes for p in parts], axis=0)
     scores = weights * slopes
-    sampling = rounding = spread = None
-    if parts[0].deleted is not None:
-        deleted = slopes * np.mean([part.deleted for part in parts], axis=0)
-        count = len(deleted)
-        bias = (count - 1) * (deleted.mean(axis=0) - scores)
-        sampling = np.sqrt((count - 1) * deleted.var(axis=0) + bias**2)  # (attribution.9)
-    else:
-        rounding = np.abs(slopes) * np.mean([part.rounding for part in parts], axis=0)
-    if models > 1:
-        less = [(models * total - one) / (models - 1) for part in parts for total, one in ((weights, part.weights),)]
-        fewer = [(models * slopes - part.slopes) / (models - 1) for part in parts]
-        without = np.stack([one * two for one, two in zip(less, fewer, strict=True)])
-        spread = np.sqrt((models - 1) * without.var(axis=0))
-    return Attribution(scores, sampling, rounding, spread, models, damping)
+    sampling = spread = None
+    if deleted is not None:
+        without, groups = deleted * slopes, len(deleted)
+        bias = (groups - 1) * (without.mean(axis=0) - scores)
+        sampling = np.sqrt((groups - 1) * without.var(axis=0) + bias**2)  # (attribution.9)
+    off = [part.rounding for part in parts if part.rounding is not None]
+    rounding = np.abs(slopes) * np.mean(off, axis=0) if off else None
+    if count > 1:
+        others = np.stack(
+            [(count * weights - p.weights) * (count * slopes - p.slopes) / (count - 1) ** 2 for p in parts]
+        )
+        spread = np.sqrt((count - 1) * others.var(axis=0))
+    return Attribution(scores, sampling, rounding, spread, count, damping)
 
 
 def _slopes(kernel: NTK, sides: Sides) -> tuple[np.ndarray, np.ndarray]:
     """-d loss / d s at the training examples, and the slope in s of what is measured at the test examples."""
-    scalar = kernel.function.f
     found = []
     for name, (x, y) in (("train", sides.train), ("test", sides.test)):
         s = np.asarray(_values(kernel.function, kernel.function.inputs((x, y))), np.float64)[:, 0]
@@ -254,7 +259,7 @@ def _slopes(kernel: NTK, sides: Sides) -> tuple[np.ndarray, np.ndarray]:
             raise ValueError(
                 f"f must be finite at {name}; got {int(np.sum(~np.isfinite(s)))} examples where it is not."
             )
-        found.append(scalar.slope(s, y))
+        found.append(sides.scalar.slope(s, y))
     return found[0], -found[1] if sides.measure == "loss" else np.ones(len(found[1]))
 
 

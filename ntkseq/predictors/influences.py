@@ -29,6 +29,8 @@ class Influence:
         groups: the examples that are left out together, g tuples of indices.
         reg: the ridge.
         estimated: why the errors are estimates, as where the rounding of a Gram was measured; empty if they are bounds.
+
+    Reference: rasmussen2006, section 5.4.2 (one example left out).
     """
 
     values: Float[np.ndarray, "m g ..."]
