@@ -16,7 +16,7 @@ from ntkseq import empirical, models, predictors
 from ntkseq.data import bundled
 
 BLOCK = 8
-MEMORY = 2**20
+MEMORY = 2**18
 """Bytes of factors that the exact method may hold."""
 
 
@@ -69,19 +69,37 @@ def run(quick: bool) -> Report:
             f"LDS, {name}, less that of the gradients", value, least=-0.001 if name == "kernel" else None, note=note
         )
 
-    held = (n + len(test[0])) * sum(leaf.size for leaf in jax.tree.leaves(nets[0])) * 4 / 2**20
-    peaks = {
-        "gradients": peak_memory(lambda: by_gradients(gradient, nets[:1], train, test)) / 2**20,
-        "kernel": peak_memory(lambda: by_kernel(nets[:1])) / 2**20,
-        "sketch, 256 directions": peak_memory(lambda: by_kernel(nets[:1], sketch)) / 2**20,
-    }
-    report.add("the gradients alone", held, "MiB")
-    for name, peak in peaks.items():
-        report.add(f"peak memory of one network, {name}", peak, "MiB")
-    target = {} if quick else {"most": 0.1}
-    report.add("memory of the kernel over that of the gradients", peaks["kernel"] / peaks["gradients"], **target)
-    report.add("memory of the sketch over that of the gradients", peaks["sketch, 256 directions"] / peaks["gradients"])
+    for other in (width,) if quick else (128, width, 512):
+        memory(report, other, train, test, {} if quick or other != width else {"most": 0.1})
     return report
+
+
+def memory(report: Report, width: int, train: Any, test: Any, target: dict[str, float]) -> None:
+    """Peaks of the scores of one network at its start, medians of five in turn; the programs are compiled before."""
+    net = models.Recurrent(width=width, activation="tanh", outputs=10, sigma_u=1.5)
+    nets = [net.init(jax.random.key(4), train[0][0])]
+    gradient = jax.jit(jax.vmap(jax.value_and_grad(partial(margin, net)), (None, 0, 0)))
+    sketch = empirical.Sketch(jax.random.key(3), directions=256)
+    calls = {
+        "gradients": lambda: by_gradients(gradient, nets, train, test),
+        "kernel": lambda: predictors.trak(net.apply, nets, train, test, method=empirical.Structured(memory=MEMORY)),
+        "sketch, 256 directions": lambda: predictors.trak(net.apply, nets, train, test, method=sketch),
+    }
+    for call in calls.values():
+        call()
+    peaks = {name: [] for name in calls}
+    for _ in range(5):
+        for name, call in calls.items():
+            peaks[name].append(peak_memory(call) / 2**20)
+    held = (len(train[0]) + len(test[0])) * sum(leaf.size for leaf in jax.tree.leaves(nets[0])) * 4 / 2**20
+    report.add(f"width {width}: gradients as they are held", held, "MiB")
+    middle = {name: float(np.median(peak)) for name, peak in peaks.items()}
+    for name, peak in middle.items():
+        report.add(
+            f"width {width}: peak memory, {name}", peak, "MiB", note=f"{min(peaks[name]):.3g}..{max(peaks[name]):.3g}"
+        )
+    report.add(f"width {width}: kernel over gradients", middle["kernel"] / middle["gradients"], **target)
+    report.add(f"width {width}: sketch over gradients", middle["sketch, 256 directions"] / middle["gradients"])
 
 
 def margin(net: Any, params: Any, x: Any, label: Any) -> Any:
