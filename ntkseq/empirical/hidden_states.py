@@ -75,8 +75,9 @@ class HiddenKernel:
             raise ValueError(f"h0 must have shape (h,) or ({n}, h); got {start.shape}.")
         start = jnp.broadcast_to(start, (n, start.shape[-1]))
         x = jax.tree.unflatten(jax.tree.structure(x), leaves)
-        _check_step(step, params, jax.tree.map(lambda leaf: leaf[0, 0], x), start[0])
         made = function(Unrolled(step), params, trainable, None, "full")
+        own = jax.tree.unflatten(made.tree, made.leaves)
+        _check_step(step, own, jax.tree.map(lambda leaf: leaf[0, 0], x), start[0])
         fill(self, function=made, inputs=made.inputs((x, start)), shape=(n, t, start.shape[1]))
 
     @property
@@ -94,8 +95,21 @@ class HiddenKernel:
         return self.function.values(self.inputs).reshape(self.shape)
 
     def push(self, tangent: list[AnyArray]) -> Float[Array, "n t h"]:
-        """J times a change of the trained leaves, a list in the order of `function.weights`: how the states move."""
-        return _push(self, tangent)
+        """J times a change of the trained leaves, a list as of `pull`: how the states move.
+
+        Raises:
+            ValueError: leaves of other shapes or numbers.
+        """
+        weights = self.function.weights
+        given = _checks.listed("tangent", tangent, "arrays, one per trained leaf")
+        if len(given) != len(weights):
+            raise ValueError(f"tangent must hold {len(weights)} arrays, one per trained leaf; got {len(given)}.")
+        leaves = [_checks.floating("tangent", leaf) for leaf in given]
+        for leaf, weight, name in zip(leaves, weights, self.function.names, strict=True):
+            _checks.finite("tangent", leaf)
+            if leaf.shape != weight.shape:
+                raise ValueError(f"tangent must have shape {weight.shape} at {name}; got {leaf.shape}.")
+        return _push(self, leaves)
 
     def pull(self, v: AnyArray) -> list[Array]:
         """J^T v: the gradient of the states weighted by v, (n, t, h), in each trained leaf."""
@@ -164,7 +178,7 @@ def _states(kernel: HiddenKernel, weights: list[Any]) -> Array:
 
 @jax.jit
 def _push(kernel: HiddenKernel, tangent: list[Any]) -> Array:
-    return forward(kernel)([jnp.asarray(leaf) for leaf in tangent])
+    return forward(kernel)(tangent)
 
 
 @jax.jit
@@ -194,5 +208,6 @@ def _check_step(step: AnyFunction, params: PyTree, x: PyTree, h: Array) -> None:
     got = (getattr(out, "shape", None), getattr(out, "dtype", None))
     if got != (h.shape, h.dtype):
         raise ValueError(
-            f"step must return a state like h0, of shape {h.shape} and dtype {h.dtype}; got {got[0]} and {got[1]}."
+            f"step must return a state like h0, of shape {h.shape} and dtype {h.dtype}; got {got[0]} and {got[1]} for "
+            f"x of shape {[leaf.shape for leaf in jax.tree.leaves(x)]} at one time."
         )

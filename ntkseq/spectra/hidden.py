@@ -120,14 +120,13 @@ def hidden_dimension(
     samples = np.asarray(_marginals(kernel, jax.random.split(key, probes), axis, way), np.float64)
     flat = samples.reshape(probes, -1)
     mean = samples.mean(axis=0)
-    if ratio:
-        of: Callable[[np.ndarray], float] = partial(_ratio, np.trace(samples, axis1=1, axis2=2), flat @ flat.T)
-    else:
 
-        def of(chosen: np.ndarray) -> float:
-            s = np.linalg.eigvalsh(samples[chosen].mean(axis=0))[::-1]
-            return float(definition.of(np.maximum(s, 0.0)))
+    def plugged(chosen: np.ndarray) -> float:
+        s = np.linalg.eigvalsh(samples[chosen].mean(axis=0))[::-1]
+        return float(definition.of(np.maximum(s, 0.0)))
 
+    traces = np.trace(samples, axis1=1, axis2=2)
+    of: Callable[[np.ndarray], float] = partial(_ratio, traces, flat @ flat.T) if ratio else plugged
     value, error = _jackknife(of, probes)
     return HiddenEstimate(value, error, probes, way, mean)
 
@@ -154,11 +153,12 @@ def hidden_alignment(
     Reference: cristianini2001.
     """
     _checks.kind("kernel", kernel, HiddenKernel)
-    e = kernel._like(_checks.floating("signal", signal)) if np.shape(signal) == kernel.shape else None
-    if e is None or not np.any(np.asarray(e)):
+    _checks.outside("signal", signal, "")
+    e = _checks.floating("signal", signal)
+    _checks.finite("signal", e)
+    if e.shape != kernel.shape or not np.any(np.asarray(e)):
         raise ValueError(
-            f"signal must have the shape of the hidden states, {kernel.shape}, and not be zero; got shape "
-            f"{np.shape(signal)}."
+            f"signal must have the shape of the hidden states, {kernel.shape}, and not be zero; got shape {e.shape}."
         )
     key, probes = _asked(key, probes, "all", way)
     energy = sum(float(np.sum(np.square(np.asarray(leaf, np.float64)))) for leaf in kernel.pull(e))
