@@ -69,7 +69,7 @@ def run(quick: bool) -> Report:
             f"LDS, {name}, less that of the gradients", value, least=-0.001 if name == "kernel" else None, note=note
         )
 
-    for other in (width,) if quick else (128, width, 512):
+    for other in (width,) if quick else (128, width):
         memory(report, other, train, test, {} if quick or other != width else {"most": 0.1})
     return report
 
