@@ -1,4 +1,4 @@
-"""Papers on statistical learning theory, a part of the bibliography."""
+"""Papers on statistical learning theory and on attribution, a part of the bibliography."""
 
 from __future__ import annotations
 
@@ -217,5 +217,32 @@ ENTRIES = {
         'Using the {Nystr{\\"o}m} Method to Speed Up Kernel Machines',
         2001,
         "Advances in Neural Information Processing Systems",
+    ),
+    "park2023trak": Entry(
+        "inproceedings",
+        "Park, Sung Min and Georgiev, Kristian and Ilyas, Andrew and Leclerc, Guillaume and Madry, Aleksander",
+        "{TRAK}: Attributing Model Behavior at Scale",
+        2023,
+        "International Conference on Machine Learning",
+        "2303.14186",
+    ),
+    "ilyas2022datamodels": Entry(
+        "inproceedings",
+        "Ilyas, Andrew and Park, Sung Min and Engstrom, Logan and Leclerc, Guillaume and Madry, Aleksander",
+        "Datamodels: Predicting Predictions from Training Data",
+        2022,
+        "International Conference on Machine Learning",
+        "2202.00622",
+    ),
+    "koh2017influence": Entry(
+        "inproceedings",
+        "Koh, Pang Wei and Liang, Percy",
+        "Understanding Black-box Predictions via Influence Functions",
+        2017,
+        "International Conference on Machine Learning",
+        "1703.04730",
+    ),
+    "efron1981jackknife": Entry(
+        "article", "Efron, B. and Stein, C.", "The Jackknife Estimate of Variance", 1981, "The Annals of Statistics"
     ),
 }

@@ -34,7 +34,7 @@ ANSWERS = (ValueError, OSError, ImportError, FloatingPointError)
 LONGEST = 700
 LEFT_OUT = {("Curve", name, "an array of NaN") for name in ("x", "y", "low", "high")}
 """Numbers of a picture that are not finite are not drawn. Of `Model.init` only the shape and dtype of x count."""
-USERS = ("linear", "attention")
+USERS = ("linear", "attention", "recur", "seen", "updated")
 """Functions that stand for those of a user: what they raise themselves is theirs."""
 
 

@@ -67,6 +67,7 @@ ATTENTION = {"Q": RNG.standard_normal((2, 2)).astype(np.float32)}
 HEAD = bounds.AttentionHead([1.0], [[1.0], [0.0]], np.eye(2))
 SEARCH = bounds.Search(priors=(bounds.Prior(),), inequalities=(bounds.Kl(),))
 GIBBS = bounds.pac_bayes(A, Y, posterior="regression").constants.predictor
+SUBSETS = predictors.data_subsets(4, 8, seed=1)
 STUDY = studies.Study("digits")
 FILLING = studies.Filling("nothing.npz", "nothing", processes=1)
 STORE = f"{tempfile.mkdtemp()}/gram"
@@ -109,6 +110,18 @@ def linear(params: Any, x: Any) -> Any:
     return params["W"] @ x
 
 
+def recur(params: Any, h: Any, x: Any) -> Any:
+    return jnp.tanh(h + x + params["W"][0, :2])
+
+
+def seen(h: Any, x: Any) -> Any:
+    return {"V": h + x}
+
+
+def updated(z: Any, h: Any, x: Any) -> Any:
+    return jnp.tanh(z["V"])
+
+
 def linear_loss(f: Any, y: Any) -> Any:
     return np.clip(np.abs(f - y), 0.0, 1.0)
 
@@ -122,6 +135,7 @@ def options(study: type[Any]) -> dict[str, Any]:
     return {field.name: getattr(study(), field.name) for field in dataclasses.fields(study)}
 
 
+HIDDEN = empirical.HiddenKernel(recur, PARAMS, X, h0=np.zeros(2, np.float32))
 CERTIFIED = bounds.network(
     linear, PARAMS, PARAMS, np.tile(FLAT, (10, 1)), np.tile(Y, 10), key=KEY, c=1.0, s=0.1, draws=3, trial=1
 )
@@ -190,6 +204,24 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "gradient_flow": (predictors.gradient_flow, dict(K=A, y=Y, time=1.0, f0=np.zeros(4), tol=1e-6, max_iterations=10)),
     "flow by steps": (predictors.gradient_flow, dict(K=A, y=Y, steps=3, lr=0.1)),
     "early_stopping": (predictors.early_stopping, dict(K=A, y=Y, K_validation=A, y_validation=Y, times=[0.1, 1.0])),
+    "HiddenKernel": (empirical.HiddenKernel, dict(step=recur, params=PARAMS, x=X, h0=np.zeros(2, np.float32), trainable="W")),
+    "HiddenKernel.mv": (HIDDEN.mv, dict(v=np.ones((4, 3, 2), np.float32))),
+    "HiddenKernel.pull": (HIDDEN.pull, dict(v=np.ones((4, 3, 2), np.float32))),
+    "HiddenKernel.push": (HIDDEN.push, dict(tangent=[PARAMS["W"]])),
+    "HiddenCore": (empirical.HiddenCore, dict(params={"V": np.eye(2, dtype=np.float32)}, features=seen, update=updated, x=X, h0=np.zeros(2, np.float32))),
+    "HiddenCore.mv": (empirical.HiddenCore({"V": np.eye(2, dtype=np.float32)}, seen, updated, X, h0=np.zeros(2, np.float32)).mv, dict(v=np.ones((4, 3, 2), np.float32))),
+    "hidden_dimension": (spectra.hidden_dimension, dict(kernel=HIDDEN, axis="units", rank="participation", key=KEY, probes=4, way="forward")),
+    "HiddenEstimate.interval": (spectra.hidden_dimension(HIDDEN, key=KEY, probes=4).interval, dict(level=0.9)),
+    "hidden_alignment": (spectra.hidden_alignment, dict(kernel=HIDDEN, signal=np.ones((4, 3, 2), np.float32), key=KEY, probes=4, way="both")),
+    "hidden_operator": (spectra.hidden_operator, dict(kernel=HIDDEN)),
+    "influence": (predictors.influence, dict(K=A, y=Y, K_cross=A, reg=0.1, groups=[[0, 1], [2]])),
+    "Influence.loss": (predictors.influence(A, Y, reg=0.1).loss, dict(y=Y)),
+    "trak": (predictors.trak, dict(f=linear, params=[PARAMS], train=(FLAT, Y), test=(FLAT, Y), loss="cross-entropy", measure="loss", method=empirical.Sketch(KEY, directions=4), damping=1.0, groups=2, trainable="W")),
+    "trak of targets": (predictors.trak, dict(f=linear, params=[PARAMS], train=(FLAT, Y), test=(FLAT, Y), loss="squared")),
+    "Attribution.top": (predictors.trak(linear, [PARAMS], (FLAT, Y), (FLAT, Y)).top, dict(count=2)),
+    "data_subsets": (predictors.data_subsets, dict(n=4, count=6, share=0.5, seed=0)),
+    "datamodeling_score": (predictors.datamodeling_score, dict(scores=A, subsets=SUBSETS, outputs=SUBSETS @ A, level=0.9)),
+    "DatamodelingScore.minus": (predictors.datamodeling_score(A, SUBSETS, SUBSETS @ A).minus, dict(other=predictors.datamodeling_score(B, SUBSETS, SUBSETS @ A))),
     "one_hot": (predictors.one_hot, dict(labels=[0, 1, 1], classes=[0, 1])),
     "rademacher": (bounds.rademacher, dict(K=A, y=Y, delta=0.1, B0=1.0, reg=0.1, kappa=2.0, tried=1)),
     "margin": (bounds.margin, dict(K=A, y=Y, gamma=1.0, delta=0.1, B0=1.0, reg=0.1, kappa=2.0, tried=1)),

@@ -58,9 +58,9 @@ SURFACE = {
     "ntkseq.data.tasks": ["Support", "Tasks", "few_shot_tasks", "linear_regression", "sinusoids"],
     "ntkseq.data.text": ["decode", "descriptions", "encode", "one_hot_letters", "placed", "read", "windows"],
     "ntkseq.empirical": [
-        "AttentionWeights", "Average", "Cheapest", "Convergence", "HeavyTails", "Jacobian", "Method", "NTK", "Plan",
-        "Products", "Sketch", "Structured", "Taylor", "Verdict", "attention_weights", "average", "calibrate",
-        "convergence", "linear_excess", "linearize", "taylor",
+        "AttentionWeights", "Average", "Cheapest", "Convergence", "HeavyTails", "HiddenCore", "HiddenKernel",
+        "Jacobian", "Method", "NTK", "Plan", "Products", "Sketch", "Structured", "Taylor", "Verdict",
+        "attention_weights", "average", "calibrate", "convergence", "linear_excess", "linearize", "taylor",
     ],
     "ntkseq.grams": [
         "AuditedGram", "DenseGram", "Gram", "LazyGram", "Operator", "PrecisionWarning", "StoredGram", "as_gram",
@@ -83,10 +83,10 @@ SURFACE = {
     ],
     "ntkseq.norms": ["MemoryProfile", "Tokens", "every_step_norm", "memory_profile", "rkhs_norm"],
     "ntkseq.predictors": [
-        "Estimates", "FewShot", "GaussianProcess", "GradientFlow", "IterativeRidge", "LossCurve", "PredictedRisk",
-        "Ridge", "RiskCurve", "RiskEstimate", "Selection", "Stopping", "early_stopping", "few_shot",
-        "gaussian_process", "gradient_flow", "learning_curve", "one_hot", "predicted_risk", "ridge", "ridge_cg",
-        "select_reg",
+        "Attribution", "DatamodelingScore", "Estimates", "FewShot", "GaussianProcess", "GradientFlow", "Influence",
+        "IterativeRidge", "LossCurve", "PredictedRisk", "Ridge", "RiskCurve", "RiskEstimate", "Selection", "Stopping",
+        "data_subsets", "datamodeling_score", "early_stopping", "few_shot", "gaussian_process", "gradient_flow",
+        "influence", "learning_curve", "one_hot", "predicted_risk", "ridge", "ridge_cg", "select_reg", "trak",
     ],
     "ntkseq.references": ["KEYS", "bibtex", "cite", "keys_of"],
     "ntkseq.reports": ["Figure", "Folder", "Prediction", "Rank", "Report", "Section", "Sheet", "Table"],
@@ -101,11 +101,11 @@ SURFACE = {
         "simulate",
     ],
     "ntkseq.spectra": [
-        "AlignmentCurve", "AttentionRanks", "Auto", "ClassStructure", "Comparison", "Decay", "Full",
-        "FullSpectrum", "Interval", "LayerRanks", "LowRank", "MatrixFree", "MetaSpectrum", "PartialSpectrum",
+        "AlignmentCurve", "AttentionRanks", "Auto", "ClassStructure", "Comparison", "Decay", "Full", "FullSpectrum",
+        "HiddenEstimate", "Interval", "LayerRanks", "LowRank", "MatrixFree", "MetaSpectrum", "PartialSpectrum",
         "SampledRank", "Score", "Spectrum", "aggregate", "attention_ranks", "centred", "classwise", "compare",
-        "condition_score", "effective_rank", "effective_ranks", "meta_spectra", "nystrom", "positive_definite",
-        "ranks", "sampled", "spectrum",
+        "condition_score", "effective_rank", "effective_ranks", "hidden_alignment", "hidden_dimension",
+        "hidden_operator", "meta_spectra", "nystrom", "positive_definite", "ranks", "sampled", "spectrum",
     ],
     "ntkseq.spectra.ranks": [
         "Dimension", "EffectiveRank", "Energy", "Entropy", "Intrinsic", "Numerical", "Participation", "Stable",

@@ -152,7 +152,7 @@ NO_PAPER = {
     "bounds.BoundTable", "bounds.LinearisedBound", "bounds.LipschitzLoss",
     "bounds.Optimal", "bounds.Search", "bounds.frozen_attention",
     "bounds.sample_size",
-    "predictors.Estimates", "predictors.one_hot",
+    "predictors.Estimates", "predictors.data_subsets", "predictors.one_hot",
     "training.Batches", "training.Deviation", "training.deviation", "training.History", "training.LossProbe",
     "training.Probe", "training.ProbeTable", "training.Tape", "training.Trained", "training.Tuned", "training.maml",
     "training.sgd", "training.track",

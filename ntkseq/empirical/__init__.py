@@ -3,6 +3,8 @@
 from ntkseq._notices import HeavyTails
 from ntkseq.empirical.attention import AttentionWeights, attention_weights
 from ntkseq.empirical.draws import Average, average
+from ntkseq.empirical.hidden_cores import HiddenCore
+from ntkseq.empirical.hidden_states import HiddenKernel
 from ntkseq.empirical.methods.base import Method
 from ntkseq.empirical.methods.held import Cheapest, Jacobian, Structured
 from ntkseq.empirical.methods.products import Products
@@ -22,6 +24,8 @@ __all__ = [
     "Cheapest",
     "Convergence",
     "HeavyTails",
+    "HiddenCore",
+    "HiddenKernel",
     "Jacobian",
     "Method",
     "Plan",

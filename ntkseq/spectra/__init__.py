@@ -12,6 +12,7 @@ from ntkseq.spectra.effective import effective_rank, effective_ranks
 from ntkseq.spectra.eigenvalues import spectrum
 from ntkseq.spectra.full import FullSpectrum
 from ntkseq.spectra.heads import SampledRank, aggregate, sampled
+from ntkseq.spectra.hidden import HiddenEstimate, hidden_alignment, hidden_dimension, hidden_operator
 from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.landmarks import nystrom
 from ntkseq.spectra.low_rank import LowRank
@@ -29,6 +30,7 @@ __all__ = [
     "Decay",
     "Full",
     "FullSpectrum",
+    "HiddenEstimate",
     "Interval",
     "LayerRanks",
     "LowRank",
@@ -46,6 +48,9 @@ __all__ = [
     "condition_score",
     "effective_rank",
     "effective_ranks",
+    "hidden_alignment",
+    "hidden_dimension",
+    "hidden_operator",
     "meta_spectra",
     "nystrom",
     "positive_definite",

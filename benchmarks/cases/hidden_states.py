@@ -1,0 +1,88 @@
+"""How much sooner is the dimension of the hidden states' kernel known from random probes than from its matrix?"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.report import Report
+from ntkseq import empirical, spectra
+
+PROBES = 16
+COLUMNS = 64
+"""Parameters whose columns of the Jacobian are made together."""
+
+
+def run(quick: bool) -> Report:
+    """A GRU: the kernel of its biases, of which the matrix can be formed, and that of all parameters."""
+    report = Report("hidden_states")
+    h, t, n = (32, 20, 6) if quick else (256, 200, 50)
+    keys = jax.random.split(jax.random.key(0), 4)
+    d = 3
+    params = {
+        "W": jax.random.normal(keys[0], (3 * h, h)) / h**0.5,
+        "U": jax.random.normal(keys[1], (3 * h, d)) / d**0.5,
+        "b": jnp.zeros(3 * h),
+    }
+    x = jax.random.normal(keys[2], (n, t, d))
+    make = partial(empirical.HiddenKernel, gru, params, x, h0=jnp.zeros(h))
+    biases, every = make(trainable="b"), make()
+
+    dense(biases, params, x[:1])  # compiled
+    started = time.process_time()
+    truth = dense(biases, params, x)
+    slow = time.process_time() - started
+    report.add(f"dense: participation ratio, {biases.parameters} biases, {n} x {t} x {h} states", truth)
+    report.add("  CPU time, by the matrix of the parameters", slow, "s")
+    for way in ("forward", "reverse", "both"):
+        spectra.hidden_dimension(biases, "all", key=keys[3], probes=PROBES, way=way)
+        started = time.process_time()
+        found = spectra.hidden_dimension(biases, "all", key=keys[3], probes=PROBES, way=way)
+        fast = time.process_time() - started
+        report.add(f"{way}, {PROBES} probes", found.value, note=f"+- {found.error:.2g}")
+        report.add("  distance from the dense value, in its error", abs(found.value - truth) / found.error, most=3.0)
+        report.add("  CPU time, dense over this", slow / fast, **({} if quick or way == "both" else {"least": 10.0}))
+    for axis, way in (("all", "both"), ("units", "forward"), ("time", "forward"), ("examples", "forward")):
+        spectra.hidden_dimension(every, axis, key=keys[3], probes=PROBES, way=way)
+        started = time.process_time()
+        found = spectra.hidden_dimension(every, axis, key=keys[3], probes=PROBES, way=way)
+        seconds = time.process_time() - started
+        report.add(f"{every.parameters:,} parameters, {axis}, {way}", found.value, note=f"+- {found.error:.2g}")
+        report.add("  CPU time", seconds, "s")
+    return report
+
+
+def gru(params: Any, h: Any, x: Any) -> Any:
+    """One step, with the reset after the product."""
+    (u, r, a), (v, s, b) = jnp.split(params["W"] @ h, 3), jnp.split(params["U"] @ x + params["b"], 3)
+    gate = jax.nn.sigmoid(u + v)
+    return gate * h + (1 - gate) * jnp.tanh(jax.nn.sigmoid(r + s) * a + b)
+
+
+def dense(kernel: Any, params: Any, x: Any) -> float:
+    """The participation ratio from J^T J, whose columns go through one example after the other in blocks."""
+    total = np.zeros((kernel.parameters, kernel.parameters))
+    for one in x:
+        total += np.asarray(of_one(params, one), np.float64)
+    return float(np.trace(total) ** 2 / np.sum(total**2))
+
+
+@jax.jit
+def of_one(params: Any, x: Any) -> Any:
+    """J^T J of the biases, of one example."""
+
+    def states(bias: Any) -> Any:
+        def step(h: Any, u: Any) -> Any:
+            h = gru(params | {"b": bias}, h, u)
+            return h, h
+
+        return jax.lax.scan(step, jnp.zeros(params["W"].shape[1]), x)[1].ravel()
+
+    push = jax.linearize(states, params["b"])[1]
+    J = jax.lax.map(push, jnp.eye(len(params["b"])), batch_size=COLUMNS)  # (p, t h)
+    return J @ J.T
