@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import pathlib
 import re
 
@@ -11,6 +12,7 @@ import jax
 import pytest
 
 from ntkseq import references
+from tests.test_public import SURFACE
 
 pytestmark = pytest.mark.filterwarnings("error")  # all of them: a user sees what an example warns of
 
@@ -71,6 +73,28 @@ def test_every_reference_key_in_a_docstring_is_known():
         if key not in references.KEYS
     }
     assert unknown == set()
+
+
+def test_the_arguments_of_a_docstring_are_those_of_its_function():
+    wrong = []
+    for room, names in SURFACE.items():
+        for name in names:
+            thing = getattr(importlib.import_module(room), name)
+            callables = [(f"{room}.{name}", thing)] if callable(thing) else []
+            if inspect.isclass(thing):
+                callables += [(f"{room}.{name}.{n}", f) for n, f in vars(thing).items() if inspect.isfunction(f)]
+            for path, function in callables:
+                named = arguments(function.__doc__ or "")
+                if named and (extra := named - set(inspect.signature(function).parameters)):
+                    wrong.append((path, sorted(extra)))
+    assert wrong == []
+
+
+def arguments(docstring: str) -> set[str]:
+    """The names in front of the colons of an "Args:" section; a line may have several."""
+    section = re.search(r"^Args:\n((?:    .*\n|\n)+)", inspect.cleandoc(docstring) + "\n", re.MULTILINE)
+    lines = re.findall(r"^    (\S[^:]*):", section[1], re.MULTILINE) if section else []
+    return {name.strip("*") for line in lines for name in re.split(r",\s*", line)}
 
 
 def test_every_equation_that_the_code_cites_is_on_its_page():

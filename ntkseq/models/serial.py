@@ -30,7 +30,7 @@ class Serial(Model):
     a first `Linear` or `Attention`, which take the d features as they are.
 
     Args:
-        *blocks: blocks of `ntkseq.blocks`, or names of activations.
+        *parts: blocks of `ntkseq.blocks`, or names of activations.
         width: number n of coordinates of each token.
         heads: heads of each attention block that projects. None: n / 8 at scaling "root", at most 8 at "dim".
         d_k: coordinates of queries and keys of one head. None: n / 4 at scaling "root", n at "dim".
