@@ -97,14 +97,34 @@ def arguments(docstring: str) -> set[str]:
     return {name.strip("*") for line in lines for name in re.split(r",\s*", line)}
 
 
-def test_every_equation_that_the_code_cites_is_on_its_page():
+CITED = rf"(?<![\w/])({'|'.join(NUMBERED)})\.(\d+)\b"
+
+
+def equations(page: str) -> list[str]:
+    """The numbers that end a line of the page, in a block or in its text."""
+    return re.findall(rf"\(({page}\.\d+)\)(?=[.:]?$)", NUMBERED[page].read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_every_equation_that_code_and_pages_cite_ends_a_line_of_its_page():
+    known = {page: set(equations(page)) for page in NUMBERED}
     missing = {
         f"{path.relative_to(ROOT).as_posix()}: {page}.{number}"
-        for path in (ROOT / "ntkseq").rglob("*.py")
-        for page, number in re.findall(rf"\b({'|'.join(NUMBERED)})\.(\d+)\b", path.read_text(encoding="utf-8"))
-        if f"({page}.{number})" not in NUMBERED[page].read_text(encoding="utf-8")
+        for path in [*(ROOT / "ntkseq").rglob("*.py"), *PAGES]
+        for page, number in re.findall(CITED, path.read_text(encoding="utf-8"))
+        if f"{page}.{number}" not in known[page]
     }
     assert missing == set()
+
+
+FENCED = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", NUMBERED)
+def test_the_equations_of_a_page_have_its_name_are_counted_once_and_fit_its_boxes(page: str):
+    text = "".join(FENCED.findall(NUMBERED[page].read_text(encoding="utf-8")))
+    numbers = re.findall(r"\((\w+)\.(\d+)\)$", text, re.MULTILINE)
+    assert {name for name, _ in numbers} <= {page} and len(set(numbers)) == len(numbers)
+    assert [line for line in text.splitlines() if len(line) > 76] == []
 
 
 @pytest.mark.parametrize("file", [pytest.param(file, id=file.as_posix()) for file in MODULES])

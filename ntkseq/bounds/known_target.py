@@ -160,7 +160,7 @@ def every_step_risk(
         E mean_t min(1, |f_n,t - f_t|) <= (2/T) sum_t i B0 kappa_t/sqrt(n) + sqrt(log(i (i+1) tried/delta)/(2n))
 
     over the steps that the target feeds, with i = max(1, ceil(|f|/B0)), |f| of `norms.every_step_norm` and
-    kappa_t^2 = K[t, t](x, x); see `rademacher_steps`.
+    kappa_t^2 = `K[t, t](x, x)`; see `rademacher_steps`.
 
     Args:
         target, kernel, x: as in `norms.every_step_norm`.
