@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pathlib
 import re
+import runpy
 
 import jax
 import pytest
@@ -61,6 +62,13 @@ def test_the_readme_has_code_that_runs():
 def test_a_block_keeps_the_line_numbers_of_its_page():
     (block,) = blocks("one\ntwo\n```python\nraise_here()\n```\n")
     assert block.splitlines().index("raise_here()") + 1 == 4
+
+
+@pytest.mark.slow
+def test_the_pictures_of_the_home_page_are_drawn_by_their_script(tmp_path: pathlib.Path):
+    runpy.run_path(str(ROOT / "docs" / "examples" / "home_pictures.py"))["main"](str(tmp_path))
+    drawn = {path.name for path in tmp_path.glob("*.webp")}
+    assert drawn == set(re.findall(r"images/(home-\w+\.webp)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8")))
 
 
 def test_every_reference_key_in_a_docstring_is_known():
