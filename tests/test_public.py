@@ -215,3 +215,5 @@ def test_rooms_load_when_first_asked_for_also_inside_jit():
 def test_the_version_is_that_of_the_package():
     project = (pathlib.Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     assert f'\nversion = "{ntkseq.__version__}"\n' in project
+    citation = (pathlib.Path(__file__).parents[1] / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {ntkseq.__version__}\n" in citation
