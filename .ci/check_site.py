@@ -1,6 +1,6 @@
 """Does the built documentation read well? Links and anchors resolve, nothing runs out of its box at two widths.
 
-    python .ci/check_site.py site [--verbose]
+    python .ci/check_site.py site
 
 Needs no package. What a browser has to say (equations, widths, errors of scripts) is asked of headless Chromium; where
 there is none, that part is left out, and the last line says so.
@@ -23,6 +23,14 @@ import threading
 import urllib.parse
 
 WIDTHS = (1280, 390)
+SEARCHED = {
+    "sklearn": "/scikit-learn/",
+    "GPU": "/howto/gpu/",
+    "flax": "/empirical/",
+    "ragged": "/howto/ragged/",
+    "float64": "/howto/precision/",
+}
+"""Words that people look for, and the page that has to be among the first three which the search offers."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -33,13 +41,18 @@ class Page(html.parser.HTMLParser):
         super().__init__()
         self.ids: set[str] = set()
         self.links: list[str] = []
+        self.parts: set[str] = set()
+        """What the page itself is made of: it opens without a network."""
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note ids, names and addresses."""
         given = dict(attrs)
         self.ids |= {value for value in (given.get("id"), given.get("name") if tag == "a" else None) if value}
-        self.links += [value for key in ("href", "src") if (value := given.get(key))]
+        here = [value for key in ("href", "src") if (value := given.get(key))]
+        self.links += here
+        if tag in ("img", "script", "link", "iframe"):
+            self.parts |= set(here)
 
 
 def broken_links(site: pathlib.Path) -> list[str]:
@@ -50,6 +63,8 @@ def broken_links(site: pathlib.Path) -> list[str]:
         for link in sorted(set(page.links)):
             parts = urllib.parse.urlsplit(link)
             if parts.scheme or parts.netloc:
+                if link in page.parts:
+                    wrong.append(f"{path.relative_to(site)}: {link} has to be fetched from elsewhere")
                 continue
             target = path if not parts.path else (path.parent / urllib.parse.unquote(parts.path)).resolve()
             target = target / "index.html" if target.is_dir() else target
@@ -60,7 +75,7 @@ def broken_links(site: pathlib.Path) -> list[str]:
 
 
 PROBE = """<!doctype html><title>probe</title><body><script>
-const pages = %s, widths = %s, seen = [];
+const pages = %s, widths = %s, words = %s, seen = [];
 function note(page, width, what, element) {
   const text = element ? element.textContent.trim().replace(/\\s+/g, " ").slice(0, 70) : "";
   seen.push({page, width, what, text});
@@ -94,19 +109,40 @@ async function look(page, width) {
   frame.remove();
   return {page, links, anchors};
 }
+// the first addresses that the search of the site offers for a word; its field lies in a shadow of the page
+async function search(word) {
+  const frame = document.createElement("iframe");
+  frame.style.cssText = "width:1280px;height:900px;border:0";
+  document.body.append(frame);
+  await new Promise(done => { frame.onload = done; frame.src = "/"; });
+  const view = frame.contentWindow, doc = frame.contentDocument;
+  const inside = () => [...doc.querySelectorAll("*")].map(one => one.shadowRoot).filter(Boolean);
+  let offered = [];
+  for (let wait = 0; wait < 50 && !offered.length; wait++) {
+    const field = inside().map(root => root.querySelector("input[role=combobox]")).find(Boolean);
+    if (!field) doc.querySelector(".md-header__button[for=__search], .md-search__button").click();
+    else if (field.value !== word) {
+      Object.getOwnPropertyDescriptor(view.HTMLInputElement.prototype, "value").set.call(field, word);
+      field.dispatchEvent(new view.InputEvent("input", {bubbles: true, composed: true}));
+    }
+    await new Promise(done => setTimeout(done, 200));
+    offered = field ? inside().flatMap(root => [...root.querySelectorAll("a[href]")]) : [];
+  }
+  const paths = offered.map(link => new URL(link.href).pathname);
+  frame.remove();
+  return paths.slice(0, 3);
+}
 (async () => {
-  const found = [];
+  const found = [], offered = {};
   for (const width of widths) for (const page of pages) found.push(await look(page, width));
-  await fetch("/seen", {method: "POST", body: JSON.stringify({seen, found})});
+  for (const word of words) offered[word] = await search(word);
+  await fetch("/seen", {method: "POST", body: JSON.stringify({seen, found, offered})});
 })();
 </script>"""
 
 
-def seen_by(browser: str, site: pathlib.Path) -> tuple[list[str], int]:
-    """What a browser finds wrong, and how many equations it found."""
-    pages = [f"/{path.parent.relative_to(site).as_posix()}/".replace("/./", "/") for path in site.rglob("index.html")]
-    script = PROBE % (json.dumps(sorted(pages)), json.dumps(WIDTHS))
-
+def asked(browser: str, site: pathlib.Path, script: str) -> tuple[dict, list[str]]:
+    """What the script answers in a page served beside the site, and what pages wrote to the console."""
     answers: queue.Queue[dict] = queue.Queue()
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -131,23 +167,30 @@ def seen_by(browser: str, site: pathlib.Path) -> tuple[list[str], int]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(site)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-                   "--no-first-run", f"--user-data-dir={profile}", "--enable-logging=stderr", "--window-size=1400,1000",
-                   "--remote-debugging-port=0",
-                   f"http://127.0.0.1:{server.server_port}/probe.html"]  # fmt: skip
-        with open(f"{profile}/log", "w+", encoding="utf-8", errors="replace") as log:
-            running = subprocess.Popen(command, stdout=log, stderr=log)
-            try:
-                answer = answers.get(timeout=600)
-            except queue.Empty:
-                return [f"{browser} did not finish"], 0
-            finally:
-                running.terminate()
-                running.wait()
-                server.shutdown()
-            log.seek(0)
-            console = [line for line in log if "CONSOLE" in line]
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+        open(f"{profile}/log", "w+", encoding="utf-8", errors="replace") as log,
+    ):
+        switches = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
+                    "--enable-logging=stderr", "--remote-debugging-port=0", "--window-size=1400,1000"]  # fmt: skip
+        address = f"http://127.0.0.1:{server.server_port}/probe.html"
+        running = subprocess.Popen([browser, *switches, f"--user-data-dir={profile}", address], stdout=log, stderr=log)
+        try:
+            answer = answers.get(timeout=600)
+        except queue.Empty:
+            sys.exit(f"{browser} did not answer within ten minutes")
+        finally:
+            running.terminate()
+            running.wait()
+            server.shutdown()
+        log.seek(0)
+        return answer, [line.strip() for line in log if "CONSOLE" in line]
+
+
+def seen_by(browser: str, site: pathlib.Path) -> tuple[list[str], int]:
+    """What a browser finds wrong, and how many equations it found."""
+    pages = [f"/{path.parent.relative_to(site).as_posix()}/".replace("/./", "/") for path in site.rglob("index.html")]
+    answer, console = asked(browser, site, PROBE % tuple(map(json.dumps, (sorted(pages), WIDTHS, list(SEARCHED)))))
     wrong = [f"{one['page']} at {one['width']} px: {one['what']}: {one['text']}" for one in answer["seen"]]
     anchors = {(one["page"], anchor) for one in answer["found"] for anchor in one["anchors"]}
     for one in answer["found"]:
@@ -155,8 +198,10 @@ def seen_by(browser: str, site: pathlib.Path) -> tuple[list[str], int]:
             parts = urllib.parse.urlsplit(link)
             if (parts.path, parts.fragment) not in anchors:
                 wrong.append(f"{one['page']}: {parts.path}#{parts.fragment} is no equation")
-    wrong += [f"console: {line.strip()}" for line in console]
-    return sorted(set(wrong)), len(anchors)
+    for word, paths in answer["offered"].items():
+        if SEARCHED[word] not in paths:
+            wrong.append(f"a search for {word!r} offers {paths}, not {SEARCHED[word]}")
+    return sorted(set(wrong)) + [f"console: {line}" for line in console], len(anchors)
 
 
 def main() -> int:
