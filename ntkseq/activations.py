@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks
 from ntkseq._struct import static, struct
+from ntkseq._types import Scale
 
 __all__ = ["Activation", "Erf", "Gelu", "Identity", "LeakyRelu", "Rectifier", "Sine", "Smooth", "get", "names"]
 
@@ -31,8 +32,8 @@ class Rectifier(Activation):
     relu is (1, 0), leaky relu (1, slope), abs (1, -1). The derivative at zero is taken as zero.
     """
 
-    positive: Any = static(default=1.0)
-    negative: Any = static(default=0.0)
+    positive: Scale = static(default=1.0)
+    negative: Scale = static(default=0.0)
 
     def __post_init__(self) -> None:
         _checks.number("positive", self.positive)
@@ -46,7 +47,7 @@ class Rectifier(Activation):
 class LeakyRelu(Activation):
     """max(z, 0) + slope * min(z, 0), with the slope a leaf: it can be swept and differentiated."""
 
-    slope: Any = 0.01
+    slope: Scale = 0.01
 
     def __post_init__(self) -> None:
         _checks.parameter("slope", self.slope)
@@ -83,7 +84,7 @@ class Identity(Activation):
 class Erf(Activation):
     """erf(frequency * z)."""
 
-    frequency: Any = 1.0
+    frequency: Scale = 1.0
 
     def __post_init__(self) -> None:
         _checks.parameter("frequency", self.frequency)
@@ -96,8 +97,8 @@ class Erf(Activation):
 class Sine(Activation):
     """sin(frequency * z + phase); cos has phase pi/2."""
 
-    frequency: Any = 1.0
-    phase: Any = 0.0
+    frequency: Scale = 1.0
+    phase: Scale = 0.0
 
     def __post_init__(self) -> None:
         _checks.parameter("frequency", self.frequency)

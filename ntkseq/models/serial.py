@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from ntkseq import _checks, blocks
 from ntkseq._struct import fill, static, struct
-from ntkseq._types import ArrayLike, Flag, Integer, Number
+from ntkseq._types import ArrayLike, Flag, Integer, Number, Scale
 from ntkseq.models import attention
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
@@ -63,7 +63,7 @@ class Serial(Model):
     d_k: int | None = static(default=None)
     d_v: int | None = static(default=None)
     read: str = static(default="mean")
-    sigma_r: Any = 1.0
+    sigma_r: Scale = 1.0
     train_readout: bool = static(default=True)
     input_scale: str = static(default="dim")
     outputs: int = static(default=1)
