@@ -134,7 +134,15 @@ class GLU(Block):
 
 @struct
 class Nonlinearity(Block):
-    """phi of every coordinate. `activation`: a name of `activations.names()` or an `activations.Activation`."""
+    """phi of every coordinate. `activation`: a name of `activations.names()` or an `activations.Activation`.
+
+    Raises:
+        ValueError: an unknown name, or a bare function.
+
+    Example:
+        >>> Nonlinearity("erf").activation
+        Erf(frequency=1.0)
+    """
 
     activation: ActivationLike = "relu"
 

@@ -32,6 +32,10 @@ def blocks(text: str) -> list[str]:
     return ["\n" * text.count("\n", 0, match.start(1)) + match.group(1) for match in BLOCK.finditer(text)]
 
 
+WITHOUT_EXAMPLE: set[str] = set()
+"""Public names that no code of the documentation uses: none is to be added."""
+
+
 @pytest.fixture(autouse=True)
 def as_a_user(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     """A user has JAX's default promotion rules and a folder of their own."""
@@ -96,6 +100,34 @@ def test_the_arguments_of_a_docstring_are_those_of_its_function():
                 if named and (extra := named - set(inspect.signature(function).parameters)):
                     wrong.append((path, sorted(extra)))
     assert wrong == []
+
+
+def records() -> set[str]:
+    """Names of classes that functions and methods of the library return: their examples are those of what makes them."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "ntkseq").rglob("*.py"))
+    returned = re.findall(r"^ *def [^\"]*?\) -> ([^\n]+):$", text, re.MULTILINE)
+    fields = re.findall(r"^    \w+: ([^\n=]+)", text, re.MULTILINE)
+    return set(re.findall(r"\b[A-Z]\w+", " ".join(returned + fields)))
+
+
+def test_every_public_function_and_class_is_used_by_code_of_the_documentation_that_runs():
+    pages = [*blocks((ROOT / "README.md").read_text(encoding="utf-8"))]
+    for page in PAGES:
+        pages += blocks(page.read_text(encoding="utf-8"))
+    pages += [path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "examples").glob("*.py")]
+    for path in (ROOT / "ntkseq").rglob("*.py"):
+        pages += re.findall(r"^\s*(?:>>>|\.\.\.) (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    used = set(re.findall(r"\w+", re.sub(r"#.*", "", "\n".join(pages))))
+    made = records()
+    unused = {
+        f"{room}.{name}"
+        for room, names in SURFACE.items()
+        for name in names
+        if name not in used
+        and callable(thing := getattr(importlib.import_module(room), name))
+        and not (name in made or (inspect.isclass(thing) and (inspect.isabstract(thing) or issubclass(thing, Warning))))
+    }
+    assert unused == WITHOUT_EXAMPLE
 
 
 def arguments(docstring: str) -> set[str]:
