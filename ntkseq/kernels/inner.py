@@ -186,6 +186,13 @@ class Prox(Inner):
         ValueError: reg not a finite number > 0.
 
     Reference: rajeswaran2019imaml.
+
+    Example:
+        >>> import jax
+        >>> from ntkseq import data, kernels
+        >>> tasks = data.tasks.sinusoids(3, shots=4, queries=2, key=jax.random.key(0))
+        >>> kernels.Meta(kernels.Dense(sigma_b=0.5), Prox(reg=0.1))(tasks).shape  # 3 tasks of 2 queries
+        (6, 6)
     """
 
     reg: Scale = 1.0
