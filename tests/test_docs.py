@@ -113,7 +113,7 @@ def test_the_arguments_of_a_docstring_are_those_of_its_function():
 
 
 def records() -> set[str]:
-    """Names of classes that functions and methods of the library return: their examples are those of what makes them."""
+    """Names of classes that functions and methods return: their examples are those of what makes them."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "ntkseq").rglob("*.py"))
     returned = re.findall(r"^ *def [^\"]*?\) -> ([^\n]+):$", text, re.MULTILINE)
     fields = re.findall(r"^    \w+: ([^\n=]+)", text, re.MULTILINE)

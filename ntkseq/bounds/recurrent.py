@@ -74,7 +74,7 @@ def allen_zhu_li2019(
         >>> from ntkseq import bounds, concepts
         >>> target = concepts.Additive([(2, [1.0, 0.0, 0.0], "sin")])
         >>> drawn = concepts.sample(target, 20, 3, 3, key=jax.random.key(0), first="common")
-        >>> bounds.allen_zhu_li2019(target, drawn.x, drawn.y).value is None  # no number, but assumptions that were checked
+        >>> bounds.allen_zhu_li2019(target, drawn.x, drawn.y).value is None  # assumptions, and no number
         True
     """
     _kind(target, (Additive,), "allen_zhu_li2019")

@@ -96,7 +96,8 @@ def limit(problem: MixedRegression) -> float:
 
     Example:
         >>> from ntkseq import risks
-        >>> problem = risks.MixedRegression([1.0, 0.5], start=0.3, spread=0.1, noise=0.5, n1=10, n2=10, beta_tr=0.2, alpha=0.02)
+        >>> options = dict(start=0.3, spread=0.1, noise=0.5, n1=10, n2=10, beta_tr=0.2, alpha=0.02)
+        >>> problem = risks.MixedRegression([1.0, 0.5], **options)
         >>> errors = [T * risks.risk(problem, T).total[-1] / limit(problem) - 1 for T in (10_000, 20_000)]
         >>> bool(0 < errors[1] < errors[0])  # from above, like 1/T
         True
