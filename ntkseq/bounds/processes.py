@@ -30,13 +30,6 @@ class Prior:
         scale: > 0, fixed beforehand; the mean and the spread of the predictions are in units of its square root.
 
     Reference: seeger2002.
-
-    Example:
-        >>> import numpy as np
-        >>> from ntkseq import bounds
-        >>> x = np.linspace(-1.0, 1.0, 200)
-        >>> bounds.pac_bayes(np.outer(x, x), np.sign(x), prior=bounds.Prior(scale=4.0)).certified
-        True
     """
 
     scale: float = 1.0
@@ -78,13 +71,6 @@ class LearnedPrior:
             of a network trained on them.
 
     Reference: ambroladze2006.
-
-    Example:
-        >>> import numpy as np
-        >>> from ntkseq import bounds
-        >>> x = np.linspace(-1.0, 1.0, 200)
-        >>> bounds.pac_bayes(np.outer(x, x), np.sign(x), prior=bounds.LearnedPrior(0.5)).value < 0.2
-        True
     """
 
     share: float = 0.5
