@@ -39,9 +39,9 @@ WITHOUT_EXAMPLE = {
     "ntkseq.reports.trajectories.leading_eigenvalues", "ntkseq.reports.trajectories.rotation",
     # adapted networks on labels -1/+1 or one-hot; `scored` has the example
     "ntkseq.training.maml.few_shot_accuracy",
-    # what `attention_weights`, `spectrum`, `sampled`, `stored`, `tune` and `learner` return, by a wider type
+    # what `attention_weights`, `spectrum`, `sampled`, `stored` and `learner` return, by a wider type
     "ntkseq.empirical.AttentionWeights", "ntkseq.spectra.PartialSpectrum", "ntkseq.spectra.SampledRank",
-    "ntkseq.studies.Stored", "ntkseq.training.Tuned", "ntkseq.training.maml.Learner",
+    "ntkseq.studies.Stored", "ntkseq.training.maml.Learner",
 }  # fmt: skip
 """Public names that no code of the documentation uses: none is to be added."""
 

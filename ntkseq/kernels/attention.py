@@ -3,7 +3,7 @@
 At scaling "dim" (tied Wq = Wk) the attention matrix is a fixed function of each sequence:
 
     A_i = zeta(sigma_qk kap_ii),   B_i = A_i, or A_i + I where `skip` adds tokens that were not projected
-    kap <- sigma_ov^2 B_i kap_ij B_j^T + sigma_b^2                                                     (tokens.9)
+    kap <- sigma_ov^2 B_i kap_ij B_j^T + sigma_b^2                                                     (tokens.12)
     th  <- sigma_ov^2 B_i (th_ij + ([V] + [O]) kap_ij) B_j^T + [b] sigma_b^2
 
 [V] is 1 if V is trained. Wq and Wk have no share in th: their gradients vanish. Without projections sigma_ov = 1,
@@ -60,7 +60,7 @@ def matrix(block: blocks.Attention, kap: Float[Array, "n t t"], seen: Bool[Array
 
 
 def average(block: blocks.Attention, A: Array) -> Array:
-    """B of tokens.9 from A."""
+    """B of tokens.12 from A."""
     if block.project or not block.skip:
         return A
     return A + jnp.eye(A.shape[1], dtype=A.dtype)[None]
