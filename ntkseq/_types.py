@@ -81,10 +81,19 @@ if TYPE_CHECKING:
     """A table of pandas, where pandas is installed."""
     AnyFunction: TypeAlias = Callable[..., Any]
     """A function of the user."""
+    Scale: TypeAlias = Any
+    """One number, of Python, of NumPy or an array of JAX without axes, traced or not."""
+    Scales: TypeAlias = Any
+    """One number, or one number for each layer."""
+    ActivationLike: TypeAlias = Any
+    """A name of `activations.names()`, or an `activations.Activation`, which is what the object then holds."""
+    CellLike: TypeAlias = Any
+    """A cell of `ntkseq.cells`, or "gru" or "lstm"."""
     PyTree: TypeAlias = Any
     """A pytree of arrays: parameters of a network, their gradients, the state of an optimizer."""
 else:
     AnyArray = Number = ArrayLike = Lengths = Inputs = GramLike = Any
     AnyKernel = AnyModel = AnyTarget = AnyHead = RankLike = Trainable = Optimizer = DataFrame = Any
+    Scale = Scales = ActivationLike = CellLike = Any
     AnyGram = Integer = Flag = Text = Problem = Any
     Tasks = Index = Key = DType = Seed = AnyFunction = PyTree = Any

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks
 from ntkseq._struct import static, struct
+from ntkseq._types import Scale
 
 __all__ = ["Activation", "Erf", "Gelu", "Identity", "LeakyRelu", "Rectifier", "Sine", "Smooth", "get", "names"]
 
@@ -29,10 +30,18 @@ class Rectifier(Activation):
     """positive * max(z, 0) + negative * min(z, 0).
 
     relu is (1, 0), leaky relu (1, slope), abs (1, -1). The derivative at zero is taken as zero.
+
+    Raises:
+        ValueError: not a finite number.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> Rectifier(1.2, 0.3)(jnp.array([-1.0, 0.0, 1.0])).tolist() == jnp.array([-0.3, 0.0, 1.2]).tolist()
+        True
     """
 
-    positive: Any = static(default=1.0)
-    negative: Any = static(default=0.0)
+    positive: Scale = static(default=1.0)
+    negative: Scale = static(default=0.0)
 
     def __post_init__(self) -> None:
         _checks.number("positive", self.positive)
@@ -44,9 +53,18 @@ class Rectifier(Activation):
 
 @struct
 class LeakyRelu(Activation):
-    """max(z, 0) + slope * min(z, 0), with the slope a leaf: it can be swept and differentiated."""
+    """max(z, 0) + slope * min(z, 0), with the slope a leaf: it can be swept and differentiated.
 
-    slope: Any = 0.01
+    Raises:
+        ValueError: not a finite number.
+
+    Example:
+        >>> from ntkseq import kernels
+        >>> kernels.Recurrent(activation=LeakyRelu(0.2)).activation
+        LeakyRelu(slope=0.2)
+    """
+
+    slope: Scale = 0.01
 
     def __post_init__(self) -> None:
         _checks.parameter("slope", self.slope)
@@ -73,7 +91,12 @@ def is_rectifier(activation: object) -> TypeGuard[Rectifier | LeakyRelu]:
 
 @struct
 class Identity(Activation):
-    """z."""
+    """z.
+
+    Example:
+        >>> Identity()(jnp.array([-1.0, 2.0])).tolist()
+        [-1.0, 2.0]
+    """
 
     def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         return z
@@ -81,9 +104,17 @@ class Identity(Activation):
 
 @struct
 class Erf(Activation):
-    """erf(frequency * z)."""
+    """erf(frequency * z).
 
-    frequency: Any = 1.0
+    Raises:
+        ValueError: not a finite number.
+
+    Example:
+        >>> round(float(Erf(2.0)(jnp.array(0.5))), 4)
+        0.8427
+    """
+
+    frequency: Scale = 1.0
 
     def __post_init__(self) -> None:
         _checks.parameter("frequency", self.frequency)
@@ -94,10 +125,18 @@ class Erf(Activation):
 
 @struct
 class Sine(Activation):
-    """sin(frequency * z + phase); cos has phase pi/2."""
+    """sin(frequency * z + phase); cos has phase pi/2.
 
-    frequency: Any = 1.0
-    phase: Any = 0.0
+    Raises:
+        ValueError: not a finite number.
+
+    Example:
+        >>> round(float(Sine(2.0, 0.5)(jnp.array(0.0))), 4)
+        0.4794
+    """
+
+    frequency: Scale = 1.0
+    phase: Scale = 0.0
 
     def __post_init__(self) -> None:
         _checks.parameter("frequency", self.frequency)
@@ -109,7 +148,12 @@ class Sine(Activation):
 
 @struct
 class Gelu(Activation):
-    """z * Phi(z), Phi the normal distribution function (the exact form, not the tanh approximation)."""
+    """z * Phi(z), Phi the normal distribution function (the exact form, not the tanh approximation).
+
+    Example:
+        >>> round(float(Gelu()(jnp.array(1.0))), 4)
+        0.8413
+    """
 
     def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         return z * jax.scipy.stats.norm.cdf(z)
@@ -121,6 +165,15 @@ class Smooth(Activation):
 
     `parity` says whether the function is "odd", "even" or neither ("none"): it is used to make the lumped
     remainder of the series of the right parity. A wrong parity is an error of up to the certified remainder.
+
+    Raises:
+        ValueError: not a function, terms below 1, an unknown parity.
+
+    Example:
+        >>> from ntkseq import kernels
+        >>> swish = Smooth(lambda z: z * jax.nn.sigmoid(z))
+        >>> kernels.Dense(activation=swish)(jnp.ones((2, 3))).shape
+        (2, 2)
     """
 
     function: Callable[[Array], Array] = static()
@@ -155,7 +208,12 @@ _NAMED: dict[str, Callable[[], Activation]] = {
 
 
 def names() -> tuple[str, ...]:
-    """The names that `get` knows."""
+    """The names that `get` knows.
+
+    Example:
+        >>> names()[:3]
+        ('relu', 'leaky_relu', 'abs')
+    """
     return tuple(_NAMED)
 
 
@@ -164,6 +222,10 @@ def get(activation: str | Activation) -> Activation:
 
     Raises:
         ValueError: an unknown name, or a bare function (wrap it: `Smooth(function)`).
+
+    Example:
+        >>> get("leaky_relu")
+        LeakyRelu(slope=0.01)
     """
     if isinstance(activation, Activation):
         return activation

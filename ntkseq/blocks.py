@@ -12,6 +12,7 @@ from typing import Any
 from ntkseq import _checks, activations, cells
 from ntkseq._layers import check_letters
 from ntkseq._struct import fill, static, struct
+from ntkseq._types import ActivationLike, Scale
 
 __all__ = [
     "GLU",
@@ -40,8 +41,8 @@ class Linear(Block):
         train: trained groups, letters out of "Wb".
     """
 
-    sigma_w: Any = 1.0
-    sigma_b: Any = 0.0
+    sigma_w: Scale = 1.0
+    sigma_b: Scale = 0.0
     train: str = static(default="Wb")
 
     def __post_init__(self) -> None:
@@ -78,8 +79,8 @@ class Convolution(Block):
 
     size: int = static()
     causal: bool = static(default=True)
-    sigma_w: Any = 1.0
-    sigma_b: Any = 0.0
+    sigma_w: Scale = 1.0
+    sigma_b: Scale = 0.0
     depthwise: bool = static(default=False)
     train: str = static(default="Wb")
 
@@ -121,7 +122,7 @@ class GLU(Block):
         >>> kernel = kernels.Serial(Linear(), GLU("sigmoid", gate=Linear(1.5)), Linear())
     """
 
-    activation: Any = "sigmoid"
+    activation: ActivationLike = "sigmoid"
     value: Linear = Linear()
     gate: Linear = Linear()
 
@@ -133,9 +134,17 @@ class GLU(Block):
 
 @struct
 class Nonlinearity(Block):
-    """phi of every coordinate. `activation`: a name of `activations.names()` or an `activations.Activation`."""
+    """phi of every coordinate. `activation`: a name of `activations.names()` or an `activations.Activation`.
 
-    activation: Any = "relu"
+    Raises:
+        ValueError: an unknown name, or a bare function.
+
+    Example:
+        >>> Nonlinearity("erf").activation
+        Erf(frequency=1.0)
+    """
+
+    activation: ActivationLike = "relu"
 
     def __post_init__(self) -> None:
         fill(self, activation=activations.get(self.activation))
@@ -169,9 +178,9 @@ class Attention(Block):
             causal "identity" at scaling "root". None: 1.
     """
 
-    sigma_qk: Any = 1.0
-    sigma_ov: Any = 1.0
-    sigma_b: Any = 0.0
+    sigma_qk: Scale = 1.0
+    sigma_ov: Scale = 1.0
+    sigma_b: Scale = 0.0
     weights: str = static(default="softmax")
     scaling: str = static(default="dim")
     project: bool = static(default=True)
@@ -180,7 +189,7 @@ class Attention(Block):
     train: str = static(default="QKVOb")
     samples: int = static(default=1024)
     seed: int = static(default=0)
-    decay: Any = static(default=None)
+    decay: Scale = static(default=None)
 
     def __post_init__(self) -> None:
         for name in ("sigma_qk", "sigma_ov", "sigma_b"):
@@ -215,7 +224,7 @@ class Attention(Block):
 class LayerNorm(Block):
     """(x_a - mean) / sqrt(variance + eps) over the coordinates of each token, without learned scales."""
 
-    eps: Any = 0.0
+    eps: Scale = 0.0
 
     def __post_init__(self) -> None:
         _checks.scale("eps", self.eps)
@@ -242,8 +251,8 @@ class Positions(Block):
         decay: how fast positions become independent; None: independent at once. A leaf.
     """
 
-    share: Any = 0.5
-    decay: Any = None
+    share: Scale = 0.5
+    decay: Scale = None
 
     def __post_init__(self) -> None:
         _checks.scale("share", self.share)

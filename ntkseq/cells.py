@@ -17,6 +17,7 @@ from ntkseq import _checks, activations
 from ntkseq._laws import LAWS
 from ntkseq._layers import check_letters, factor
 from ntkseq._struct import fill, static, struct
+from ntkseq._types import ActivationLike, Scale
 
 __all__ = ["GRU", "LRU", "LSTM", "S4D", "Cell", "Elman", "Leaky"]
 
@@ -64,10 +65,10 @@ class Elman(Cell):
         (3, 3)
     """
 
-    activation: Any = "relu"
-    sigma_w: Any = 1.0
-    sigma_u: Any = 1.0
-    sigma_b: Any = 0.0
+    activation: ActivationLike = "relu"
+    sigma_w: Scale = 1.0
+    sigma_u: Scale = 1.0
+    sigma_b: Scale = 0.0
     train: str = static(default="WUb")
 
     def __post_init__(self) -> None:
@@ -108,12 +109,12 @@ class Leaky(Cell):
         (3, 3)
     """
 
-    activation: Any = "relu"
-    keep: Any = 0.5
-    gate: Any = 0.5
-    sigma_w: Any = 1.0
-    sigma_u: Any = 1.0
-    sigma_b: Any = 0.0
+    activation: ActivationLike = "relu"
+    keep: Scale = 0.5
+    gate: Scale = 0.5
+    sigma_w: Scale = 1.0
+    sigma_u: Scale = 1.0
+    sigma_b: Scale = 0.0
     train: str = static(default="WUb")
 
     def __post_init__(self) -> None:
@@ -161,7 +162,7 @@ class LRU(Cell):
     r_min: float = static(default=0.0)
     r_max: float = static(default=1.0)
     max_phase: float = static(default=2 * math.pi)
-    sigma_u: Any = 1.0
+    sigma_u: Scale = 1.0
     train: str = static(default="ntgBC")
 
     def __post_init__(self) -> None:
@@ -217,8 +218,8 @@ class S4D(Cell):
     states: int = static(default=64)
     dt_min: float = static(default=1e-3)
     dt_max: float = static(default=0.1)
-    sigma_c: Any = 1.0
-    sigma_d: Any = 1.0
+    sigma_c: Scale = 1.0
+    sigma_d: Scale = 1.0
     train: str = static(default="driCD")
 
     def __post_init__(self) -> None:
@@ -283,10 +284,10 @@ class GRU(Cell):
         (3, 3)
     """
 
-    sigma_w: Any = 1.0
-    sigma_u: Any = 1.0
-    sigma_b: Any = 0.0
-    sigma_c: Any = None
+    sigma_w: Scale = 1.0
+    sigma_u: Scale = 1.0
+    sigma_b: Scale = 0.0
+    sigma_c: Scale = None
     reset: str = static(default="before")
     law: str = static(default="normal")
     train: str = static(default="WUb")
@@ -339,10 +340,10 @@ class LSTM(Cell):
         (3, 3)
     """
 
-    sigma_w: Any = 1.0
-    sigma_u: Any = 1.0
-    sigma_b: Any = 0.0
-    forget: Any = 0.0
+    sigma_w: Scale = 1.0
+    sigma_u: Scale = 1.0
+    sigma_b: Scale = 0.0
+    forget: Scale = 0.0
     law: str = static(default="normal")
     train: str = static(default="WUb")
 

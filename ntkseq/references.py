@@ -57,6 +57,11 @@ def keys_of(obj: object) -> tuple[str, ...]:
 
     They are those in `references`, and those that the docstring of a class of this library, or of a class or function
     given itself, names.
+
+    Example:
+        >>> from ntkseq import kernels
+        >>> keys_of(kernels.Dense() + kernels.Recurrent())[-1]
+        'alemohammad2021rntk'
     """
     found: dict[str, None] = {}
     seen: set[int] = set()

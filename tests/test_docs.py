@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import pathlib
 import re
+import runpy
 
 import jax
 import pytest
 
 from ntkseq import references
+from tests.test_public import SURFACE
 
 pytestmark = pytest.mark.filterwarnings("error")  # all of them: a user sees what an example warns of
 
@@ -27,6 +30,20 @@ MODULES = sorted(
 def blocks(text: str) -> list[str]:
     """The Python blocks of a page, each moved down to its own line numbers so that a traceback points into the page."""
     return ["\n" * text.count("\n", 0, match.start(1)) + match.group(1) for match in BLOCK.finditer(text)]
+
+
+WITHOUT_EXAMPLE = {
+    # takes seconds, and writes to the cache of the user
+    "ntkseq.empirical.calibrate",
+    # pictures of a history, as `certificate` on the page on training
+    "ntkseq.reports.trajectories.leading_eigenvalues", "ntkseq.reports.trajectories.rotation",
+    # adapted networks on labels -1/+1 or one-hot; `scored` has the example
+    "ntkseq.training.maml.few_shot_accuracy",
+    # what `attention_weights`, `spectrum`, `sampled`, `stored` and `learner` return, by a wider type
+    "ntkseq.empirical.AttentionWeights", "ntkseq.spectra.PartialSpectrum", "ntkseq.spectra.SampledRank",
+    "ntkseq.studies.Stored", "ntkseq.training.maml.Learner",
+}  # fmt: skip
+"""Public names that no code of the documentation uses: none is to be added."""
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +78,13 @@ def test_a_block_keeps_the_line_numbers_of_its_page():
     assert block.splitlines().index("raise_here()") + 1 == 4
 
 
+@pytest.mark.slow
+def test_the_pictures_of_the_home_page_are_drawn_by_their_script(tmp_path: pathlib.Path):
+    runpy.run_path(str(ROOT / "docs" / "examples" / "home_pictures.py"))["main"](str(tmp_path))
+    drawn, home = {path.name for path in tmp_path.glob("*.webp")}, ROOT / "docs" / "index.md"
+    assert drawn == set(re.findall(r"images/(home-\w+\.webp)", home.read_text(encoding="utf-8")))
+
+
 def test_every_reference_key_in_a_docstring_is_known():
     keyed = re.compile(r"^\s*Reference: (.*?)(?:\n\s*\n|\"\"\")", re.MULTILINE | re.DOTALL)
     unknown = {
@@ -73,14 +97,84 @@ def test_every_reference_key_in_a_docstring_is_known():
     assert unknown == set()
 
 
-def test_every_equation_that_the_code_cites_is_on_its_page():
+def test_the_arguments_of_a_docstring_are_those_of_its_function():
+    wrong = []
+    for room, names in SURFACE.items():
+        for name in names:
+            thing = getattr(importlib.import_module(room), name)
+            callables = [(f"{room}.{name}", thing)] if callable(thing) else []
+            if inspect.isclass(thing):
+                callables += [(f"{room}.{name}.{n}", f) for n, f in vars(thing).items() if inspect.isfunction(f)]
+            for path, function in callables:
+                named = arguments(function.__doc__ or "")
+                if named and (extra := named - set(inspect.signature(function).parameters)):
+                    wrong.append((path, sorted(extra)))
+    assert wrong == []
+
+
+def records() -> set[str]:
+    """Names of classes that functions and methods return: their examples are those of what makes them."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "ntkseq").rglob("*.py"))
+    returned = re.findall(r"^ *def [^\"]*?\) -> ([^\n]+):$", text, re.MULTILINE)
+    fields = re.findall(r"^    \w+: ([^\n=]+)", text, re.MULTILINE)
+    return set(re.findall(r"\b[A-Z]\w+", " ".join(returned + fields)))
+
+
+def test_every_public_function_and_class_is_used_by_code_of_the_documentation_that_runs():
+    pages = [*blocks((ROOT / "README.md").read_text(encoding="utf-8"))]
+    for page in PAGES:
+        pages += blocks(page.read_text(encoding="utf-8"))
+    pages += [path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "examples").glob("*.py")]
+    for path in (ROOT / "ntkseq").rglob("*.py"):
+        pages += re.findall(r"^\s*(?:>>>|\.\.\.) (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    used = set(re.findall(r"\w+", re.sub(r"#.*", "", "\n".join(pages))))
+    made = records()
+    unused = {
+        f"{room}.{name}"
+        for room, names in SURFACE.items()
+        for name in names
+        if name not in used
+        and callable(thing := getattr(importlib.import_module(room), name))
+        and not (name in made or (inspect.isclass(thing) and (inspect.isabstract(thing) or issubclass(thing, Warning))))
+    }
+    assert unused == WITHOUT_EXAMPLE
+
+
+def arguments(docstring: str) -> set[str]:
+    """The names in front of the colons of an "Args:" section; a line may have several."""
+    section = re.search(r"^Args:\n((?:    .*\n|\n)+)", inspect.cleandoc(docstring) + "\n", re.MULTILINE)
+    lines = re.findall(r"^    (\S[^:]*):", section[1], re.MULTILINE) if section else []
+    return {name.strip("*") for line in lines for name in re.split(r",\s*", line)}
+
+
+CITED = rf"(?<![\w/])({'|'.join(NUMBERED)})\.(\d+)\b"
+
+
+def equations(page: str) -> list[str]:
+    """The numbers that end a line of the page, in a block or in its text."""
+    return re.findall(rf"\(({page}\.\d+)\)(?=[.:]?$)", NUMBERED[page].read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_every_equation_that_code_and_pages_cite_ends_a_line_of_its_page():
+    known = {page: set(equations(page)) for page in NUMBERED}
     missing = {
         f"{path.relative_to(ROOT).as_posix()}: {page}.{number}"
-        for path in (ROOT / "ntkseq").rglob("*.py")
-        for page, number in re.findall(rf"\b({'|'.join(NUMBERED)})\.(\d+)\b", path.read_text(encoding="utf-8"))
-        if f"({page}.{number})" not in NUMBERED[page].read_text(encoding="utf-8")
+        for path in [*(ROOT / "ntkseq").rglob("*.py"), *PAGES]
+        for page, number in re.findall(CITED, path.read_text(encoding="utf-8"))
+        if f"{page}.{number}" not in known[page]
     }
     assert missing == set()
+
+
+FENCED = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", NUMBERED)
+def test_the_equations_of_a_page_have_its_name_are_counted_once_and_fit_its_boxes(page: str):
+    text = "".join(FENCED.findall(NUMBERED[page].read_text(encoding="utf-8")))
+    numbers = re.findall(r"\((\w+)\.(\d+)\)$", text, re.MULTILINE)
+    assert {name for name, _ in numbers} <= {page} and len(set(numbers)) == len(numbers)
+    assert [line for line in text.splitlines() if len(line) > 76] == []
 
 
 @pytest.mark.parametrize("file", [pytest.param(file, id=file.as_posix()) for file in MODULES])

@@ -178,9 +178,16 @@ def test_no_public_name_hides_a_module_of_its_own_room():
     assert hidden == []
 
 
-def test_the_page_on_the_api_shows_every_room_and_module():
-    page = (PACKAGE.parent / "docs" / "api.md").read_text(encoding="utf-8")
-    assert [name for name in SURFACE if name.count(".") and f"::: {name}\n" not in page] == []
+def test_every_public_thing_stands_once_on_the_pages_of_the_api():
+    pages = sorted((PACKAGE.parent / "docs" / "api").glob("*.md"))
+    lines = [line[4:] for page in pages for line in page.read_text(encoding="utf-8").splitlines() if line[:4] == "::: "]
+    shown = [path.rpartition(".") for path in lines if path != "ntkseq._types"]
+    assert [path for path in shown if path[2] not in SURFACE[path[0]]] == []
+    things = [id(getattr(importlib.import_module(room), name)) for room, _, name in shown]
+    assert [path for path, thing in zip(shown, things, strict=True) if things.count(thing) > 1] == []
+    public = ((room, name, getattr(importlib.import_module(room), name)) for room in SURFACE for name in SURFACE[room])
+    missing = [f"{r}.{name}" for r, name, thing in public if id(thing) not in things and not inspect.ismodule(thing)]
+    assert missing == [], 'each wants a line "::: ntkseq.room.name" on the page of its room in docs/api'
 
 
 @pytest.mark.parametrize("name", SURFACE)
@@ -208,3 +215,5 @@ def test_rooms_load_when_first_asked_for_also_inside_jit():
 def test_the_version_is_that_of_the_package():
     project = (pathlib.Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     assert f'\nversion = "{ntkseq.__version__}"\n' in project
+    citation = (pathlib.Path(__file__).parents[1] / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {ntkseq.__version__}\n" in citation

@@ -171,6 +171,14 @@ class LipschitzLoss(GibbsLoss):
         lipschitz: its Lipschitz constant in f.
         pieces: of the normal.
         label: as printed.
+
+    Example:
+        >>> import numpy as np
+        >>> from ntkseq import bounds
+        >>> x = np.linspace(-1.0, 1.0, 200)
+        >>> hinge = bounds.LipschitzLoss(lambda f, y: np.clip(1 - y * f, 0, 1), lipschitz=1.0, label="clipped hinge")
+        >>> bounds.pac_bayes(np.outer(x, x), np.sign(x), loss=hinge).certified
+        True
     """
 
     function: Callable[[Any, Any], Any]

@@ -55,6 +55,13 @@ def target_risk(
         ValueError: as `norms.rkhs_norm`; no n where x is a `norms.Tokens`.
 
     Reference: bartlett2002rademacher for the ingredients; recurrent_bounds.10.
+
+    Example:
+        >>> from ntkseq import concepts, kernels
+        >>> f = concepts.Additive([(2, [0.6, 0.8], concepts.series.polynomial([0, 1]))])
+        >>> law = Tokens.declared([1.0] * 3, features=2)
+        >>> target_risk(f, kernels.Recurrent.preset("allen-zhu-li"), law, n=10_000).certified
+        True
     """
     delta, B0 = _checks.probability("delta", delta), _checks.nonnegative("B0", B0, positive=True)
     tried = _checks.positive_int("tried", tried)
@@ -160,7 +167,7 @@ def every_step_risk(
         E mean_t min(1, |f_n,t - f_t|) <= (2/T) sum_t i B0 kappa_t/sqrt(n) + sqrt(log(i (i+1) tried/delta)/(2n))
 
     over the steps that the target feeds, with i = max(1, ceil(|f|/B0)), |f| of `norms.every_step_norm` and
-    kappa_t^2 = K[t, t](x, x); see `rademacher_steps`.
+    kappa_t^2 = `K[t, t](x, x)`; see `rademacher_steps`.
 
     Args:
         target, kernel, x: as in `norms.every_step_norm`.
@@ -170,7 +177,17 @@ def every_step_risk(
     Returns:
         Bound; inf with the reason where the norm has no finite bound.
 
+    Raises:
+        ValueError: as `norms.every_step_norm`.
+
     Reference: bartlett2002rademacher.
+
+    Example:
+        >>> from ntkseq import concepts, kernels
+        >>> f = concepts.PositionToPosition([(1, j, 0, [0.6, 0.8], concepts.series.polynomial([0, 1])) for j in (2, 3)])
+        >>> law = Tokens.declared([1.0] * 4, common=[1.0, 0, 0, 0], features=2)
+        >>> every_step_risk(f, kernels.Recurrent.preset("allen-zhu-li"), law, n=10_000).certified
+        True
     """
     n, tried = _checks.positive_int("n", n), _checks.positive_int("tried", tried)
     delta, B0 = _checks.probability("delta", delta), _checks.nonnegative("B0", B0, positive=True)

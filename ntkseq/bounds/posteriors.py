@@ -37,7 +37,17 @@ class Regression:
         noise: variance of the noise, in units of the prior before it is scaled; None: of a grid the one that serves the
             bound best, for the mean and for the covariance apart. For classes, whose labels have no size, theirs too.
 
+    Raises:
+        ValueError: a noise that is not positive.
+
     Reference: seeger2002.
+
+    Example:
+        >>> import numpy as np
+        >>> from ntkseq import bounds
+        >>> x = np.linspace(-1.0, 1.0, 200)
+        >>> bounds.pac_bayes(np.outer(x, x), np.sign(x), posterior=bounds.Regression(noise=1.0)).value < 0.2
+        True
     """
 
     noise: float | None = None
@@ -55,6 +65,17 @@ class Optimal:
 
     Attributes:
         steps: of the search at most.
+
+    Raises:
+        ValueError: steps below 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from ntkseq import bounds
+        >>> x = np.linspace(-1.0, 1.0, 200)
+        >>> best = bounds.pac_bayes(np.outer(x, x), np.sign(x), posterior=bounds.Optimal())
+        >>> best.value <= bounds.pac_bayes(np.outer(x, x), np.sign(x), posterior=bounds.Regression()).value
+        True
     """
 
     steps: int = 200
@@ -71,7 +92,18 @@ class Centred:
         dual: its coefficients, (n,) or (n, k).
         noise: of the covariance, as of `Regression`; None: of a grid the one that serves the bound best.
 
+    Raises:
+        ValueError: coefficients that are not finite numbers, a noise that is not positive.
+
     Reference: langford2002margins.
+
+    Example:
+        >>> import numpy as np
+        >>> from ntkseq import bounds
+        >>> x = np.linspace(-1.0, 1.0, 200)
+        >>> dual = np.sign(x) / 100  # of a predictor of your own
+        >>> bounds.pac_bayes(np.outer(x, x), np.sign(x), posterior=bounds.Centred(dual)).certified
+        True
     """
 
     dual: ArrayLike

@@ -42,7 +42,7 @@ def rademacher_steps(
 
     for l = min(1, |f - y|). It is (bounds.3) with the mean over steps as the loss of a sequence: its Rademacher
     complexity is at most the mean of those of the steps, each at most B sqrt(sum_j K[j, j, t, t])/n for |f| <= B, since
-    f_t(x) = <f, K[., x, ., t]>. If K[t, t](x, x) <= kappa_t^2 is known for all x, the sharper form has
+    f_t(x) = <f, K[., x, ., t]>. If `K[t, t](x, x)` <= kappa_t^2 is known for all x, the sharper form has
     (2/T) sum_t i B0 kappa_t/sqrt(n) and sqrt(log(i (i+1) tried/delta)/(2n)), as (bounds.4).
 
     With several outputs of a step, which have independent read-outs, |f|^2 is the sum of theirs the loss their mean.
@@ -56,7 +56,7 @@ def rademacher_steps(
         delta: the probability that the bound fails.
         B0: grid of the norm, fixed before seeing the labels.
         reg: the ridge, added to the diagonal of all n t points; 0 for the interpolant.
-        kappa: sup of sqrt(K[t, t](x, x)) over all inputs, a number or (t,), if known.
+        kappa: sup of sqrt(`K[t, t](x, x)`) over all inputs, a number or (t,), if known.
         tried: how many kernels, settings, B0 or choices of `steps` were looked at with these labels.
 
     Returns:

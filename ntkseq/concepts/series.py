@@ -172,7 +172,12 @@ def cos() -> Series:
 
 
 def erf() -> Series:
-    """erf z, entire: c_{2k+1} = (2/sqrt pi) (-1)^k / (k! (2k+1))."""
+    """erf z, entire: c_{2k+1} = (2/sqrt pi) (-1)^k / (k! (2k+1)).
+
+    Example:
+        >>> round(float(erf().coefficients(4)[1]), 4)
+        1.1284
+    """
     return Series("erf")
 
 
@@ -182,17 +187,32 @@ def tanh() -> Series:
 
 
 def sigmoid() -> Series:
-    """1/(1 + e^-z) = 1/2 + tanh(z/2)/2, radius pi."""
+    """1/(1 + e^-z) = 1/2 + tanh(z/2)/2, radius pi.
+
+    Example:
+        >>> round(float(sigmoid().coefficients(4)[1]), 4)
+        0.25
+    """
     return Series("sigmoid")
 
 
 def softplus() -> Series:
-    """log(1 + e^z), the integral of the sigmoid, radius pi."""
+    """log(1 + e^z), the integral of the sigmoid, radius pi.
+
+    Example:
+        >>> round(float(softplus().coefficients(4)[1]), 4)
+        0.5
+    """
     return Series("softplus")
 
 
 def geometric() -> Series:
-    """1/(1 - z), radius 1: c_i = 1. It has a pole at z = 1."""
+    """1/(1 - z), radius 1: c_i = 1. It has a pole at z = 1.
+
+    Example:
+        >>> round(float(geometric().coefficients(4)[1]), 4)
+        1.0
+    """
     return Series("geometric")
 
 
@@ -223,7 +243,12 @@ def polynomial(coefficients: Sequence[float]) -> Series:
 
 
 def names() -> tuple[str, ...]:
-    """The names that `get` knows."""
+    """The names that `get` knows.
+
+    Example:
+        >>> names()[:3]
+        ('exp', 'sin', 'cos')
+    """
     return tuple(FAMILIES)
 
 

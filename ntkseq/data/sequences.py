@@ -26,6 +26,15 @@ def unit_tokens(n: int, t: int, d: int, *, key: jax.Array, dtype: DType | None =
         d: number of features; with d = 1 a token is -1 or +1.
         key: random key.
         dtype: floating dtype; None is the default float.
+
+    Raises:
+        ValueError: sizes below 1, no random key, no floating dtype.
+
+    Example:
+        >>> import jax
+        >>> tokens = unit_tokens(2, 3, 4, key=jax.random.key(0))
+        >>> tokens.shape, bool(abs((tokens**2).sum(-1) - 1).max() < 1e-6)
+        ((2, 3, 4), True)
     """
     n, t, d = _sizes(n=n, t=t, d=d)
     dtype = _checks.float_dtype("dtype", dtype)

@@ -129,6 +129,13 @@ def one_hot_letters(codes: Int[np.ndarray, "*n"], *, positions: bool = False) ->
     Args:
         codes: (..., t).
         positions: adds t coordinates.
+
+    Raises:
+        ValueError: codes that are none of the alphabet.
+
+    Example:
+        >>> one_hot_letters(encode("a rose")).shape, one_hot_letters(encode("a rose"), positions=True).shape
+        ((6, 40), (6, 46))
     """
     tokens = np.eye(len(ALPHABET), dtype=np.float32)[_codes(codes)]
     return placed(tokens) if _checks.flag("positions", positions) else tokens
@@ -138,6 +145,10 @@ def placed(tokens: Float[np.ndarray, "*n t d"]) -> Float[np.ndarray, "*n t e"]:
     """Tokens beside a unit vector for their place, e = d + t, both over sqrt 2: no token grows longer than before or 1.
 
     The network then knows the order of tokens without positions that are drawn.
+
+    Example:
+        >>> placed(one_hot_letters(encode("a rose"))).shape
+        (6, 46)
     """
     tokens = _checks.host("tokens", tokens)
     if tokens.ndim < 2 or tokens.dtype.kind != "f":

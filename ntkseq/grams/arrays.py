@@ -33,6 +33,12 @@ def as_gram(K: GramLike, name: str = "K") -> Gram:
 
     Warns:
         PrecisionWarning: the rounding of the array is not known.
+
+    Example:
+        >>> import numpy as np
+        >>> K = as_gram(np.array([[2.0, 1.0 / 3.0], [1.0 / 3.0, 2.0]]))
+        >>> K.shape, as_gram(K) is K
+        ((2, 2), True)
     """
     return K if isinstance(K, Gram) else _stated(facts.array(K, name), name)
 

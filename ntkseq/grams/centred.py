@@ -29,6 +29,11 @@ def centred(K: GramLike) -> Gram:
 
     Raises:
         ValueError: not a symmetric matrix of finite floats.
+
+    Example:
+        >>> import numpy as np
+        >>> float(np.asarray(centred(np.eye(4) + 3.0)).sum())
+        0.0
     """
     if isinstance(K, Gram) and not at_hand(K):
         _checks.square("K", K.shape, K.symmetric)

@@ -52,7 +52,11 @@ _LOCK = threading.RLock()
 
 
 def forget() -> None:
-    """Let go of all kernel values that are kept for the next fit."""
+    """Let go of all kernel values that are kept for the next fit.
+
+    Example:
+        >>> forget()
+    """
     with _LOCK:
         _LEDGERS.clear()
 

@@ -3,14 +3,14 @@
 At scaling "dim" (tied Wq = Wk) the attention matrix is a fixed function of each sequence:
 
     A_i = zeta(sigma_qk kap_ii),   B_i = A_i, or A_i + I where `skip` adds tokens that were not projected
-    kap <- sigma_ov^2 B_i kap_ij B_j^T + sigma_b^2                                                     (attention.1)
+    kap <- sigma_ov^2 B_i kap_ij B_j^T + sigma_b^2                                                     (tokens.12)
     th  <- sigma_ov^2 B_i (th_ij + ([V] + [O]) kap_ij) B_j^T + [b] sigma_b^2
 
 [V] is 1 if V is trained. Wq and Wk have no share in th: their gradients vanish. Without projections sigma_ov = 1,
 sigma_b = 0 and [V] = [O] = 0. At scaling "root" scores are Gaussian, with covariance sigma_qk^2 kap_ab kap_cd between
 (a, c) of i and (b, d) of j. For zeta the identity, S = sum over c, d of kap_cd^2, T = sum of kap_cd th_cd:
 
-    kap <- sigma_qk^2 sigma_ov^2 S kap + sigma_b^2                                                     (attention.2)
+    kap <- sigma_qk^2 sigma_ov^2 S kap + sigma_b^2                                                     (tokens.10)
     th  <- sigma_qk^2 sigma_ov^2 (S th + 2 T kap + ([Q] + [K] + [V] + [O]) S kap) + [b] sigma_b^2
 
 S th comes through the token that asks, 2 T kap through those that are looked at, as keys and as values. Squared
@@ -60,7 +60,7 @@ def matrix(block: blocks.Attention, kap: Float[Array, "n t t"], seen: Bool[Array
 
 
 def average(block: blocks.Attention, A: Array) -> Array:
-    """B of attention.1 from A."""
+    """B of tokens.12 from A."""
     if block.project or not block.skip:
         return A
     return A + jnp.eye(A.shape[1], dtype=A.dtype)[None]

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks
 from ntkseq._layers import for_depth
 from ntkseq._struct import replace, struct
-from ntkseq._types import Inputs, Lengths, Number
+from ntkseq._types import Inputs, Lengths, Number, Scale
 from ntkseq.kernels import span, unstated
 from ntkseq.kernels.origin import note
 from ntkseq.kernels.parts import Parts, together
@@ -280,7 +280,7 @@ class Scaled(Kernel):
     """A kernel times a number c >= 0: the network's output times sqrt(c)."""
 
     kernel: Kernel
-    factor: Any
+    factor: Scale
 
     def __post_init__(self) -> None:
         _kernel("kernel", self.kernel)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +10,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks, activations
 from ntkseq._layers import check_train
 from ntkseq._struct import fill, static, struct
-from ntkseq._types import AnyModel, DType, Inputs, Lengths
+from ntkseq._types import ActivationLike, AnyModel, DType, Inputs, Lengths, Scale, Scales
 from ntkseq.kernels import bidirectional_grid as grid
 from ntkseq.kernels import rounding, scans
 from ntkseq.kernels.base import Kernel, Side
@@ -61,11 +59,11 @@ class Bidirectional(Kernel):
 
     references = ("yang2020tp2",)
 
-    sigma_w: Any = 1.0
-    sigma_u: Any = 1.0
-    sigma_b: Any = 0.0
-    sigma_r: Any = 1.0
-    activation: Any = "relu"
+    sigma_w: Scales = 1.0
+    sigma_u: Scales = 1.0
+    sigma_b: Scales = 0.0
+    sigma_r: Scale = 1.0
+    activation: ActivationLike = "relu"
     depth: int = static(default=2)
     read: str = static(default="mean")
     train: str | tuple[str, ...] = static(default="WUbR")

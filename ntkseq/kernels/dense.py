@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +10,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks, activations
 from ntkseq._layers import check_letters, per_layer, scalar
 from ntkseq._struct import fill, static, struct
-from ntkseq._types import AnyModel, DType, Inputs, Lengths
+from ntkseq._types import ActivationLike, AnyModel, DType, Inputs, Lengths, Scale, Scales
 from ntkseq.kernels import rounding, scans
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.cells import CovarianceCell
@@ -45,10 +43,10 @@ class Dense(Kernel):
         (3, 3)
     """
 
-    sigma_w: Any = 1.0
-    sigma_b: Any = 0.0
-    sigma_r: Any = 1.0
-    activation: Any = "relu"
+    sigma_w: Scales = 1.0
+    sigma_b: Scales = 0.0
+    sigma_r: Scale = 1.0
+    activation: ActivationLike = "relu"
     depth: int = static(default=1)
     train: str = static(default="WbR")
     input_scale: str = static(default="dim")

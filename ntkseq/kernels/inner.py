@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _checks, _filters, _precision
 from ntkseq._struct import replace, static, struct
-from ntkseq._types import DType, PyTree
+from ntkseq._types import DType, PyTree, Scale
 
 
 class Stability(NamedTuple):
@@ -96,7 +96,7 @@ class GD(Inner):
     """
 
     steps: int = static(default=1)
-    lr: Any = 0.1
+    lr: Scale = 0.1
     reduction: str = static(default="sum")
 
     def __post_init__(self) -> None:
@@ -134,7 +134,7 @@ class Flow(Inner):
     Reference: wang2020meta.
     """
 
-    time: Any = np.inf
+    time: Scale = np.inf
     cutoff: float | None = static(default=None)
 
     def __post_init__(self) -> None:
@@ -186,9 +186,16 @@ class Prox(Inner):
         ValueError: reg not a finite number > 0.
 
     Reference: rajeswaran2019imaml.
+
+    Example:
+        >>> import jax
+        >>> from ntkseq import data, kernels
+        >>> tasks = data.tasks.sinusoids(3, shots=4, queries=2, key=jax.random.key(0))
+        >>> kernels.Meta(kernels.Dense(sigma_b=0.5), Prox(reg=0.1))(tasks).shape  # 3 tasks of 2 queries
+        (6, 6)
     """
 
-    reg: Any = 1.0
+    reg: Scale = 1.0
 
     def __post_init__(self) -> None:
         _number("reg", self.reg, "> 0")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -11,7 +9,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks, activations
 from ntkseq._layers import check_letters, factor, scalar
 from ntkseq._struct import fill, static, struct
-from ntkseq._types import AnyModel, DType, Inputs, Lengths
+from ntkseq._types import ActivationLike, AnyModel, DType, Inputs, Lengths, Scale
 from ntkseq.kernels import leaky_pairs as pairs
 from ntkseq.kernels import rounding, scans
 from ntkseq.kernels.base import Kernel, Side
@@ -70,13 +68,13 @@ class LeakyRecurrent(Kernel):
 
     references = ("yang2020tp2",)
 
-    keep: Any = 0.5
-    gate: Any = 0.5
-    sigma_w: Any = 1.0
-    sigma_u: Any = 1.0
-    sigma_b: Any = 0.0
-    sigma_r: Any = 1.0
-    activation: Any = "relu"
+    keep: Scale = 0.5
+    gate: Scale = 0.5
+    sigma_w: Scale = 1.0
+    sigma_u: Scale = 1.0
+    sigma_b: Scale = 0.0
+    sigma_r: Scale = 1.0
+    activation: ActivationLike = "relu"
     read: str = static(default="last")
     train: str = static(default="WUbR")
     input_scale: str = static(default="dim")

@@ -13,7 +13,7 @@ from ntkseq import _checks, _precision
 from ntkseq import _twofloat as tf
 from ntkseq._layers import check_letters, scalar
 from ntkseq._struct import static, struct
-from ntkseq._types import AnyArray, AnyModel, DType, Inputs, Lengths
+from ntkseq._types import AnyArray, AnyModel, DType, Inputs, Lengths, Scale
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.layers import all_finite
 
@@ -62,10 +62,10 @@ class LinearRecurrent(Kernel):
 
     references = ("yang2020tp2",)
 
-    sigma_w: Any = 1.0
-    sigma_u: Any = 1.0
-    sigma_b: Any = 0.0
-    sigma_r: Any = 1.0
+    sigma_w: Scale = 1.0
+    sigma_u: Scale = 1.0
+    sigma_b: Scale = 0.0
+    sigma_r: Scale = 1.0
     read: str = static(default="last")
     train: str = static(default="WUbR")
     input_scale: str = static(default="dim")

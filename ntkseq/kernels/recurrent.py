@@ -13,7 +13,7 @@ from ntkseq import _checks, activations
 from ntkseq._layers import check_train, per_layer, scalar
 from ntkseq._struct import fill, static, struct
 from ntkseq._twofloat import Two, split
-from ntkseq._types import AnyModel, DType, Inputs, Lengths, Number
+from ntkseq._types import ActivationLike, AnyModel, DType, Inputs, Lengths, Number, Scale, Scales
 from ntkseq.kernels import duals, presets, rounding, scans
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.cells import Cell, CovarianceCell
@@ -69,12 +69,12 @@ class Recurrent(Kernel):
         True
     """
 
-    sigma_w: Any = 1.0
-    sigma_u: Any = 1.0
-    sigma_b: Any = 0.0
-    sigma_r: Any = 1.0
-    sigma_h: Any = 0.0
-    activation: Any = "relu"
+    sigma_w: Scales = 1.0
+    sigma_u: Scales = 1.0
+    sigma_b: Scales = 0.0
+    sigma_r: Scale = 1.0
+    sigma_h: Scale = 0.0
+    activation: ActivationLike = "relu"
     depth: int = static(default=1)
     read: str = static(default="last")
     direction: str = static(default="forward")

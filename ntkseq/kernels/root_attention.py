@@ -1,6 +1,6 @@
 """What does attention at scaling "root" do to the kernel of two sequences? Scores stay Gaussian: `matrix_normal`.
 
-identity has a closed form, attention.2; relu and abs are sums of closed forms; softmax is sampled, with its error in
+identity has a closed form, tokens.10; relu and abs are sums of closed forms; softmax is sampled, with its error in
 `Serial.standard_error`.
 """
 
@@ -59,7 +59,7 @@ def seeded(parts: tuple[blocks.Block, ...]) -> tuple[blocks.Block, ...]:
 
 
 def features(block: blocks.Attention, x: Features, context: Context) -> Features:
-    """Features of attention.2 for the identity without a causal mask, in units of sigma_ov.
+    """Features of tokens.10 for the identity without a causal mask, in units of sigma_ov.
 
     S is the inner product of F^T F and F'^T F', T that of F^T G and F'^T G': kap S has the features F (x) F^T F.
     """

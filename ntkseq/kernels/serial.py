@@ -49,7 +49,7 @@ class Serial(Kernel):
     see `ntkseq.kernels.tokens`. A network without activations costs one product of matrices in all.
 
     Args:
-        *blocks: blocks of `ntkseq.blocks`, or names of activations. The first one that maps the d features to the
+        *parts: blocks of `ntkseq.blocks`, or names of activations. The first one that maps the d features to the
             width is `Linear`, `Convolution`, `GLU`, or an `Attention` that projects; activations, LayerNorm, Residual
             and Positions stand behind it. An activation needs Gaussian tokens: a `Linear`, a `Convolution`, or an
             `Attention` that projects, must stand between two of them, and behind a `GLU`.

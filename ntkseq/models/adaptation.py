@@ -28,6 +28,11 @@ def squared_error(outputs: Float[Array, "n o"], targets: ArrayLike) -> Float[Arr
 
     Raises:
         ValueError: targets of another shape.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> float(squared_error(jnp.array([[1.0], [3.0]]), jnp.array([0.0, 1.0])))
+        2.5
     """
     outputs, targets = _checks.floating("outputs", outputs), _checks.floating("targets", targets)
     if outputs.ndim != 2:

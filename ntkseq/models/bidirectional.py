@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -11,7 +9,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks, activations
 from ntkseq._layers import check_train, per_layer
 from ntkseq._struct import fill, static, struct
-from ntkseq._types import ArrayLike, Number, PyTree
+from ntkseq._types import ActivationLike, ArrayLike, Number, PyTree, Scale, Scales
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r")
@@ -56,11 +54,11 @@ class Bidirectional(Model):
     """
 
     width: int = static(check=_checks.positive_int)
-    sigma_w: Any = 1.0
-    sigma_u: Any = 1.0
-    sigma_b: Any = 0.0
-    sigma_r: Any = 1.0
-    activation: Any = "relu"
+    sigma_w: Scales = 1.0
+    sigma_u: Scales = 1.0
+    sigma_b: Scales = 0.0
+    sigma_r: Scale = 1.0
+    activation: ActivationLike = "relu"
     depth: int = static(check=_checks.positive_int, default=2)
     read: str = static(default="mean")
     train: str | tuple[str, ...] = static(default="WUbR")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
 from ntkseq._layers import check_train, per_layer
 from ntkseq._struct import fill, static, struct
-from ntkseq._types import ArrayLike, Number
+from ntkseq._types import ActivationLike, ArrayLike, Number, Scale, Scales
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, product
 
 
@@ -51,10 +49,10 @@ class Dense(Model):
 
     width: int = static(check=_checks.positive_int)
     depth: int = static(check=_checks.positive_int, default=1)
-    sigma_w: Any = 1.0
-    sigma_b: Any = 0.0
-    sigma_r: Any = 1.0
-    activation: Any = "relu"
+    sigma_w: Scales = 1.0
+    sigma_b: Scales = 0.0
+    sigma_r: Scale = 1.0
+    activation: ActivationLike = "relu"
     train: str | tuple[str, ...] = static(default="WbR")
     input_scale: str = static(default="dim")
     outputs: int = static(check=_checks.positive_int, default=1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -11,7 +9,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks, activations
 from ntkseq._layers import check_letters, factor
 from ntkseq._struct import fill, static, struct
-from ntkseq._types import ArrayLike, Number, PyTree
+from ntkseq._types import ActivationLike, ArrayLike, Number, PyTree, Scale
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r")
@@ -53,13 +51,13 @@ class LeakyRecurrent(Model):
     """
 
     width: int = static(check=_checks.positive_int)
-    keep: Any = 0.5
-    gate: Any = 0.5
-    sigma_w: Any = 1.0
-    sigma_u: Any = 1.0
-    sigma_b: Any = 0.0
-    sigma_r: Any = 1.0
-    activation: Any = "relu"
+    keep: Scale = 0.5
+    gate: Scale = 0.5
+    sigma_w: Scale = 1.0
+    sigma_u: Scale = 1.0
+    sigma_b: Scale = 0.0
+    sigma_r: Scale = 1.0
+    activation: ActivationLike = "relu"
     read: str = static(default="last")
     train: str = static(default="WUbR")
     input_scale: str = static(default="dim")

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 from ntkseq import _checks, activations
 from ntkseq._layers import check_train, per_layer
 from ntkseq._struct import fill, static, struct
-from ntkseq._types import ArrayLike, Key, Number, PyTree
+from ntkseq._types import ActivationLike, ArrayLike, Key, Number, PyTree, Scale, Scales
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r", "sigma_h")
@@ -63,12 +63,12 @@ class Recurrent(Model):
     """
 
     width: int = static(check=_checks.positive_int)
-    sigma_w: Any = 1.0
-    sigma_u: Any = 1.0
-    sigma_b: Any = 0.0
-    sigma_r: Any = 1.0
-    sigma_h: Any = 0.0
-    activation: Any = "relu"
+    sigma_w: Scales = 1.0
+    sigma_u: Scales = 1.0
+    sigma_b: Scales = 0.0
+    sigma_r: Scale = 1.0
+    sigma_h: Scale = 0.0
+    activation: ActivationLike = "relu"
     depth: int = static(check=_checks.positive_int, default=1)
     read: str = static(default="last")
     direction: str = static(default="forward")

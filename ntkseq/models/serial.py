@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from ntkseq import _checks, blocks
 from ntkseq._struct import fill, static, struct
-from ntkseq._types import ArrayLike, Flag, Integer, Number
+from ntkseq._types import ArrayLike, Flag, Integer, Number, Scale
 from ntkseq.models import attention
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
@@ -30,7 +30,7 @@ class Serial(Model):
     a first `Linear` or `Attention`, which take the d features as they are.
 
     Args:
-        *blocks: blocks of `ntkseq.blocks`, or names of activations.
+        *parts: blocks of `ntkseq.blocks`, or names of activations.
         width: number n of coordinates of each token.
         heads: heads of each attention block that projects. None: n / 8 at scaling "root", at most 8 at "dim".
         d_k: coordinates of queries and keys of one head. None: n / 4 at scaling "root", n at "dim".
@@ -63,7 +63,7 @@ class Serial(Model):
     d_k: int | None = static(default=None)
     d_v: int | None = static(default=None)
     read: str = static(default="mean")
-    sigma_r: Any = 1.0
+    sigma_r: Scale = 1.0
     train_readout: bool = static(default=True)
     input_scale: str = static(default="dim")
     outputs: int = static(default=1)

@@ -48,7 +48,7 @@ def every_step_norm(target: AnyTarget, kernel: Any, x: ArrayLike | Tokens) -> Bo
 
     Returns:
         Bound of |f|^2, one term per step; inf with the reason where no bound is proven. `constants` has
-        the norm (its root), the steps, and K[t, t](x, x) of these steps.
+        the norm (its root), the steps, and `K[t, t](x, x)` of these steps.
 
     Raises:
         ValueError: another target, a part that reads the first token, a kernel without such a series, sequences that

@@ -229,6 +229,12 @@ def early_stopping(
         ValueError: shapes that do not fit, no candidate, K indefinite.
 
     Reference: jacot2018 (the flow).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> K, K_validation = jnp.eye(4) + 1.0, jnp.ones((2, 4))
+        >>> early_stopping(K, jnp.ones(4), K_validation, jnp.array([0.5, 0.5]), times=[0.1, 1.0, 10.0]).time
+        0.1
     """
     eigen = dense_spectrum(K)
     assert eigen.vectors is not None

@@ -229,6 +229,12 @@ def select_reg(K: GramLike, y: ArrayLike, regs: ArrayLike) -> Selection:
         ValueError: no candidate given, or none that K allows.
 
     Reference: rasmussen2006, section 5.4.2 (leave-one-out).
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.linspace(-1.0, 1.0, 20)
+        >>> select_reg(np.outer(x, x) + 1.0, np.sign(x), [1e-6, 1e-2, 1e2]).reg
+        0.01
     """
     matrix = symmetric(K).matrix
     n = len(matrix)

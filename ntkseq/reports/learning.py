@@ -147,6 +147,13 @@ def below(
 
     Raises:
         ValueError: no point with a finite bound.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> ax = below({"ridge": ([0.5, 0.2], [0.1, 0.05])}, xlabel="bound", ylabel="measured")
+        >>> ax.get_xscale()
+        'log'
+        >>> plt.close("all")
     """
     _checks.mapping("points", points, "(bounds, measured)")
     _words(xlabel=xlabel, ylabel=ylabel)
@@ -231,6 +238,14 @@ def panels(draw: Sequence[Callable[[Axes], Axes]], *, height: float = 3.2, wide:
 
     Raises:
         ValueError: no picture.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> points = {"ridge": ([0.5, 0.2], [0.1, 0.05])}
+        >>> one = lambda ax: below(points, ax, xlabel="bound", ylabel="measured", legend=False)
+        >>> len(panels([one, one]).figure.axes)
+        2
+        >>> plt.close("all")
     """
     from matplotlib.figure import Figure
 

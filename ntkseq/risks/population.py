@@ -93,6 +93,14 @@ def limit(problem: MixedRegression) -> float:
     """lim T R_T for a fixed stable step size; inf from `alpha_max` on. (maml.11)
 
     sum_i mu_te,i (2 - alpha mu_i)/(2 alpha mu_i) c_i,     (2 diag(mu) - alpha Q) c = alpha pi
+
+    Example:
+        >>> from ntkseq import risks
+        >>> options = dict(start=0.3, spread=0.1, noise=0.5, n1=10, n2=10, beta_tr=0.2, alpha=0.02)
+        >>> problem = risks.MixedRegression([1.0, 0.5], **options)
+        >>> errors = [T * risks.risk(problem, T).total[-1] / limit(problem) - 1 for T in (10_000, 20_000)]
+        >>> bool(0 < errors[1] < errors[0])  # from above, like 1/T
+        True
     """
     _checks.kind("problem", problem, MixedRegression)
     alpha, mu = problem.alpha, problem.mu_tr

@@ -13,7 +13,15 @@ from ntkseq._types import ArrayLike, Index
 
 
 def aggregate(ranks: ArrayLike, how: str = "mean", *, axis: Index | None = None) -> np.ndarray | np.generic:
-    """Effective ranks of heads, layers or examples as one number: their "mean", "max" or "sum" over some axes."""
+    """Effective ranks of heads, layers or examples as one number: their "mean", "max" or "sum" over some axes.
+
+    Raises:
+        ValueError: an unknown word, ranks that are not finite.
+
+    Example:
+        >>> aggregate([[2.0, 4.0], [1.0, 3.0]], "max", axis=1).tolist()  # two layers of two heads
+        [4.0, 3.0]
+    """
     _checks.choice("how", how, ("mean", "max", "sum"))
     ranks = _checks.numbers("ranks", ranks)
     _checks.finite("ranks", ranks)

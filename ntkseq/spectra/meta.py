@@ -123,6 +123,15 @@ def condition_score(gram: DenseGram, *, queries: int, batch: int = 3) -> Score:
 
     Raises:
         ValueError: fewer tasks than a batch, queries that do not divide the rows.
+
+    Example:
+        >>> import jax, ntkseq
+        >>> from ntkseq import kernels
+        >>> from ntkseq.data.tasks import sinusoids
+        >>> tasks = sinusoids(6, shots=3, queries=2, key=jax.random.key(0))
+        >>> K = ntkseq.gram(kernels.Meta(kernels.Dense(sigma_b=0.5), kernels.GD(steps=5, lr=0.02)), tasks)
+        >>> condition_score(K, queries=2).value >= 1
+        True
     """
     queries, batch = _checks.positive_int("queries", queries), _checks.positive_int("batch", batch)
     gram = as_gram(gram, "gram")  # pyright: ignore[reportAssignmentType]

@@ -56,6 +56,13 @@ def classwise(K: GramLike, labels: ArrayLike) -> ClassStructure:
 
     Raises:
         ValueError: labels of another shape, or one class only.
+
+    Example:
+        >>> import numpy as np
+        >>> K = np.kron(np.eye(2), np.ones((3, 3))) + np.eye(6)
+        >>> structure = classwise(K, ["a"] * 3 + ["b"] * 3)
+        >>> structure.means.round(2).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
     """
     gram = products(K)
     n = gram.shape[0]

@@ -178,6 +178,10 @@ def scored(answers: ArrayLike, labels: ArrayLike) -> FewShotAccuracy:
 
     Raises:
         ValueError: shapes that differ, answers that are not finite.
+
+    Example:
+        >>> scored([[0.3, -0.2], [0.1, 0.4]], [[1.0, -1.0], [-1.0, 1.0]]).value
+        0.75
     """
     answers, labels = _checks.real("answers", answers), _checks.real("labels", labels)
     if answers.shape != labels.shape or answers.ndim not in (2, 3):
