@@ -121,11 +121,12 @@ def _gated(cell: type[cells.Cell], label: str) -> Entry:
         letters = inner.get("train")
         if isinstance(letters, str):  # the read-out's among those of the cell, as in all short names
             inner["train"] = letters.replace("R", "")
-            rest = {"train_readout": "R" in letters} | rest
+            rest.setdefault("train_readout", "R" in letters)
         depth, direction = _checks.positive_int("depth", stack.get("depth", 1)), stack.get("direction", "forward")
         if depth == 1 and direction == "forward":
             return Gated(cell(**inner), **rest)
-        return Serial(*(blocks.Recurrent(cell(**inner), direction),) * depth, **{"read": "last"} | rest)
+        rest.setdefault("read", "last")
+        return Serial(*(blocks.Recurrent(cell(**inner), direction),) * depth, **rest)
 
     return Entry(make, label, (*own, *layers, *outer))
 
