@@ -40,7 +40,8 @@ WITHOUT_EXAMPLE = {
     # adapted networks on labels -1/+1 or one-hot; `scored` has the example
     "ntkseq.training.maml.few_shot_accuracy",
     # what `attention_weights`, `spectrum`, `sampled`, `stored` and `learner` return, by a wider type
-    "ntkseq.empirical.AttentionWeights", "ntkseq.spectra.PartialSpectrum", "ntkseq.spectra.SampledRank", "ntkseq.spectra.HiddenEstimate",
+    "ntkseq.empirical.AttentionWeights", "ntkseq.spectra.PartialSpectrum", "ntkseq.spectra.SampledRank",
+    "ntkseq.spectra.HiddenEstimate",
     "ntkseq.studies.Stored", "ntkseq.training.maml.Learner",
 }  # fmt: skip
 """Public names that no code of the documentation uses: none is to be added."""

@@ -146,7 +146,8 @@ def public() -> dict[str, object]:
 
 # a frame, a container, a count or a piece of a record: what is in it is cited
 NO_PAPER = {
-    "kernels.Kernel", "kernels.Scaled", "kernels.Sum", "kernels.get", "kernels.names", "models.Model", "models.squared_error",
+    "kernels.Kernel", "kernels.Scaled", "kernels.Sum",
+    "kernels.get", "kernels.names", "models.Model", "models.squared_error",
     "spectra.ranks.EffectiveRank", "spectra.ranks.Energy", "spectra.ranks.Numerical",
     "bounds.Assumption", "bounds.AttentionHead", "bounds.Bound", "bounds.Term", "bounds.Trajectory",
     "bounds.BoundTable", "bounds.LinearisedBound", "bounds.LipschitzLoss",
