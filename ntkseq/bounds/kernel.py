@@ -177,7 +177,7 @@ def _options(*, delta: float, B0: float, reg: float, kappa: float | None, tried:
         B0=_checks.nonnegative("B0", B0, positive=True),
         reg=_checks.nonnegative("reg", reg),
         kappa=None if kappa is None else _checks.nonnegative("kappa", kappa, positive=True),
-        tried=_checks.positive_int("tried", tried),
+        tried=_checks.integer("tried", tried, 1, 10**100),  # a centre of many digits counts for as many
     )
 
 

@@ -40,6 +40,11 @@ def share(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
+def counted(count: int, what: str) -> str:
+    """So many of something."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def findings(report: Report) -> tuple[str, ...]:
     """What was learned, in three to five sentences: errors, resolution, directions, what is proved, what is next."""
     said = [
@@ -57,13 +62,13 @@ def separation(report: Report) -> str:
     what = f"'{report.classes[0]}' from '{report.classes[1]}'" if k == 2 else f"{k} classes"
     if p.test_interval is None:
         return (
-            f"The kernel errs on {share(p.test_error)} of {m} test examples; some of them were trained on, so that "
+            f"The kernel errs on {share(p.test_error)} of {counted(m, 'test example')}; some were trained on, so that "
             "this is too little."
         )
     low, high = percents(*p.test_interval)
     errs = "without an error" if p.test_error == 0 else f"with an error of {share(p.test_error)}"
     majority = share(p.majority_error)
-    told = f"The kernel tells {what} {errs} on {m} examples it has not seen (95 % interval {low} to {high})"
+    told = f"The kernel tells {what} {errs} on {counted(m, 'example')} it has not seen (95 % interval {low} to {high})"
     if p.better:
         return f"{told}; always saying the most frequent class errs on {majority}."
     worse = p.test_interval[0] > p.majority_error

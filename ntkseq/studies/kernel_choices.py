@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import importlib.util
 import inspect
+import itertools
 import pathlib
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from ntkseq import _checks
 from ntkseq._types import AnyArray, Lengths
 from ntkseq.empirical import NTK
 from ntkseq.kernels import Dense, Kernel, Serial, catalogue
+from ntkseq.kernels.base import Scaled, Sum
 from ntkseq.studies import kernel_files
 
 EMPIRICAL = "empirical"
@@ -49,6 +51,11 @@ class Choice:
     own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     takes: tuple[str, ...] = ()
     vectors: bool = False
+
+    @property
+    def text(self) -> str:
+        """The word of a command that asks for it, for one with a short name: beside the options of the study."""
+        return f"{self.entry}:{','.join(f'{k}={_text(v)}' for k, v in self.own.items())}" if self.own else self.entry
 
     def inputs(self, x: AnyArray, lengths: Lengths) -> tuple[Any, Any]:
         """Sequences (n, t, d) and their lengths as the kernel takes them.
@@ -121,15 +128,24 @@ def _choice(name: str | None, one: object, options: Mapping[str, Any]) -> Choice
         raise ValueError(f"kernel must be a name or a Kernel; got {_checks.shown(one)}. See kernels.names().")
     if one.endswith(".toml"):
         return _of_object(name or pathlib.Path(one).stem, kernel_files.load(one))
-    head, _, rest = one.partition(":")
+    head, colon, rest = one.partition(":")
     if rest and "=" not in rest and head not in catalogue.ENTRIES:
         return _of_code(name, one)
     if "." in head and head not in catalogue.ENTRIES:
         raise ValueError(
             f"kernel {one!r}: a file ends in .toml, an object in Python is module:object or FILE.py:object."
         )
+    if not head:
+        raise ValueError(f"kernel must name a kernel before and behind every comma and colon; got {one!r}.")
+    if head == EMPIRICAL:
+        raise ValueError(f"kernel {one!r}: an empirical kernel is empirical:MODULE:FUNCTION, or FILE.py for MODULE.")
     entry = catalogue.find(head)
-    own = dict(_setting(piece, one) for piece in rest.split(",")) if rest else {}
+    own: dict[str, Any] = {}
+    for piece in rest.split(",") if colon else ():
+        key, value = _setting(piece, one)
+        if key in own:
+            raise ValueError(f"kernel {one!r} has {key} twice. Leave one of them out.")
+        own[key] = value
     given = {key: value for key, value in options.items() if key in entry.settings} | own
     kernel = catalogue.get(head, **given)
     return Choice(name or one, entry.label, lambda shape: kernel, given, head, own, entry.settings, entry.vectors)
@@ -153,8 +169,20 @@ def _value(text: str) -> Any:
     return text
 
 
+def _text(value: object) -> str:
+    """What `_value` reads as this."""
+    return repr(value) if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _of_object(name: str, kernel: Kernel) -> Choice:
-    return Choice(name, words(kernel), lambda shape: kernel, vectors=isinstance(kernel, Dense))
+    return Choice(name, words(kernel), lambda shape: kernel, vectors=_of_vectors(kernel))
+
+
+def _of_vectors(kernel: Kernel) -> bool:
+    """Whether it is a kernel of vectors, or made of such."""
+    if isinstance(kernel, Sum):
+        return _of_vectors(kernel.first) and _of_vectors(kernel.second)
+    return isinstance(kernel, Dense) or (isinstance(kernel, Scaled) and _of_vectors(kernel.kernel))
 
 
 def _of_code(name: str | None, text: str) -> Choice:
@@ -170,11 +198,13 @@ def _of_code(name: str | None, text: str) -> Choice:
         return Choice(name or text, f"empirical NTK of {place}", lambda shape: kernel)
     if not callable(held):
         raise ValueError(f"kernel {text!r} must be a Kernel, (f, params) or a function; got {_checks.shown(held)}.")
-    takes = [one for one in inspect.signature(held).parameters.values() if one.default is one.empty]
-    if len(takes) > 1:
+    wants = [one for one in inspect.signature(held).parameters.values() if one.default is one.empty]
+    wants = [one for one in wants if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    takes = [one for one in wants if one.kind is not one.KEYWORD_ONLY]
+    if len(wants) > 1 or wants != takes:
         raise ValueError(
             f"kernel {text!r}: the function must take nothing, or the shape (t, d) of an example, and give a Kernel or "
-            f"(f, params); it takes {len(takes)} arguments."
+            f"(f, params); it takes {', '.join(one.name for one in wants)}."
         )
     label = f"empirical NTK of {place}()" if wanted else f"what {place}() gives"
     return Choice(name or text, label, lambda shape: _kernel_of(held(*(shape,) * len(takes)), text, wanted))
@@ -271,13 +301,15 @@ def _different(made: tuple[Choice, ...]) -> tuple[Choice, ...]:
     Raises:
         ValueError: a short name with the same settings twice.
     """
-    seen: dict[str, int] = {}
+    known: set[str] = set()
     named = []
     for one in made:
-        seen[one.name] = seen.get(one.name, 0) + 1
-        if seen[one.name] > 1 and one.takes:
+        if any(one.takes and one.name == other.name and other.takes for other in named):
             raise ValueError(f"kernel {one.name!r} is asked for twice. Leave one of them out.")
-        named.append(one if seen[one.name] == 1 else dataclasses.replace(one, name=f"{one.name} {seen[one.name]}"))
+        free = (f"{one.name} {i}" for i in itertools.count(2))
+        name = one.name if one.name not in known else next(name for name in free if name not in known)
+        known.add(name)
+        named.append(dataclasses.replace(one, name=name))
     return tuple(named)
 
 

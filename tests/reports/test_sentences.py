@@ -25,7 +25,7 @@ def changed(**changes):
         ({"test_interval": (0.0, 0.04)}, "; always saying the most frequent class errs on 50.00 %."),
         ({"test_interval": (0.1, 0.6)}, ": it is not told from always saying the most frequent class"),
         ({"test_interval": (0.6, 0.9)}, ": it is worse than always saying the most frequent class"),
-        ({"test_interval": None}, "some of them were trained on, so that this is too little"),
+        ({"test_interval": None}, "some were trained on, so that this is too little"),
     ],
 )
 def test_errors_are_put_beside_the_most_frequent_class(changes, said):

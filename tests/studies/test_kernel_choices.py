@@ -29,6 +29,12 @@ def kernel():
 
 def three(a, b, c):
     return KERNEL
+
+def wants(*, width):
+    return KERNEL
+
+def takes_all(*shape, **more):
+    return KERNEL
 """
 
 
@@ -63,8 +69,15 @@ def test_kernels_in_memory_are_taken_as_they_are_under_different_names():
     assert "Residual(LayerNorm, Attention)" in described(asked(serial)[0])
 
 
+def test_a_file_that_has_the_name_of_a_kernel_stands_beside_it(code):
+    (code / "gru.toml").write_text('kernel = "dense"')
+    (code / "gru 2.toml").write_text('kernel = "dense"')
+    for text in ("gru.toml,gru,gru 2.toml", "gru,gru.toml,gru 2.toml", "gru 2.toml,gru.toml,gru"):
+        assert sorted(one.name for one in asked(text)) in (["gru", "gru 2", "gru 2 2"], ["gru", "gru 2", "gru 3"])
+
+
 def test_vectors_are_sequences_laid_out():
-    for kernel in ("dense", kernels.Dense()):
+    for kernel in ("dense", kernels.Dense(), 2.0 * kernels.Dense(), 0.5 * kernels.Dense() + kernels.Dense(depth=2)):
         (one,) = asked(kernel)
         assert one.inputs(X, None)[0].shape == (3, 8)
         with pytest.raises(ValueError, match="needs sequences of one length"):
@@ -77,7 +90,7 @@ def test_code_gives_a_kernel_or_the_network_of_an_empirical_one(code):
     for text in ("mynet:network", "empirical:mynet:network", "empirical:mynet.py:network", "mynet.py:PAIR"):
         kernel = asked(text)[0].make((4, 2))
         assert isinstance(kernel, empirical.NTK) and np.allclose(np.asarray(kernel(X)), wanted), text
-    for text in ("mynet:KERNEL", "mynet.py:kernel"):
+    for text in ("mynet:KERNEL", "mynet.py:kernel", "mynet:takes_all"):
         assert asked(text)[0].make((4, 2)).depth == 2
 
 
@@ -93,7 +106,12 @@ def test_code_gives_a_kernel_or_the_network_of_an_empirical_one(code):
         ("nowhere:thing", {}, "no module 'nowhere'"),
         ("mynet:KERNLE", {}, "mynet has no 'KERNLE'. Did you mean KERNEL"),
         ("mynet:NUMBER", {}, "must be a Kernel, (f, params) or a function; got 3"),
-        ("mynet:three", {}, "it takes 3 arguments"),
+        ("mynet:three", {}, "it takes a, b, c"),
+        ("mynet:wants", {}, "it takes width"),
+        ("gru:", {}, "settings are name=value with commas between; got ''"),
+        ("gru,", {}, "kernel must name a kernel before and behind every comma and colon; got ''"),
+        ("empirical:", {}, "an empirical kernel is empirical:MODULE:FUNCTION"),
+        ("recurrent:depth=2,depth=3", {}, "kernel 'recurrent:depth=2,depth=3' has depth twice"),
         ("nofile.py:thing", {}, "nofile.py: no such file"),
         ("my.net", {}, "a file ends in .toml, an object in Python is module:object or FILE.py:object"),
         (3, {}, "kernel must be a name, a Kernel or several of them; got 3"),

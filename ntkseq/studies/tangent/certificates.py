@@ -16,6 +16,7 @@ from ntkseq.bounds.gibbs import PacBayesConstants
 from ntkseq.bounds.gibbs_predictor import GibbsPredictor
 from ntkseq.grams import DenseGram
 from ntkseq.spectra import Interval
+from ntkseq.studies.tangent.fits import Fit
 from ntkseq.studies.tangent.inputs import Problem
 from ntkseq.studies.tangent.regression import bounds_of_scaled
 from ntkseq.studies.tangent.spec import Study
@@ -40,9 +41,7 @@ class Certificates:
 
 
 def certificates(
-    K: DenseGram,
-    cross: DenseGram,
-    diagonal: Float[np.ndarray, " m"],
+    one: Fit,
     posed: Problem,
     study: Study,
     reg: float,
@@ -52,20 +51,19 @@ def certificates(
     """The table of bounds for the two-class problem, with `bounds.du2019`, and what is measured of each.
 
     Args:
-        K: kernel of the training examples; cross: of test with training examples, (m, n).
-        diagonal: K(x, x) of the test examples.
+        one: the kernel on the examples.
         posed: the data. study: its options. reg: the ridge of the predictor.
         compared: how many kernels, fixed beforehand, the study looked at; the bounds count them.
     """
-    y = posed.signs(posed.train)
+    K, y = one.K, posed.signs(posed.train)
     made = bounds.table(
-        K, y, delta=study.delta, reg=reg, B0=study.norm_grid, depth=study.depth, tried=study.tried * compared
-    )  # fmt: skip
+        K, y, delta=study.delta, reg=reg, B0=study.norm_grid, depth=one.depth, tried=study.tried * compared
+    )
     said = dict(made.rows)
     if posed.scale is not None:
         said = {key: bounds_of_scaled(one) for key, one in said.items()}
     best = next((key for key, one in said.items() if one.certified and not one.vacuous), "")
-    measured = {} if posed.repeated else _measured(said, K, cross, diagonal, posed, reg)
+    measured = {} if posed.repeated else _measured(said, K, one.cross, one.diagonal(posed.test), posed, reg)
     return Certificates(
         said | {"du2019": bounds.du2019(K, y)}, measured, best, _predicted(K, y, len(posed.test.y), reg)
     )

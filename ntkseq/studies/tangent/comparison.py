@@ -13,7 +13,7 @@ from ntkseq._outward import percents
 from ntkseq.bounds import Bound
 from ntkseq.reports import Figure, Section, Sheet, Table, plots
 from ntkseq.reports.record import Rank, bound_standing
-from ntkseq.reports.sentences import claim, share
+from ntkseq.reports.sentences import claim, counted, share
 from ntkseq.studies.provenance import Clock
 from ntkseq.studies.tangent import fits, regression
 from ntkseq.studies.tangent.certificates import certificates
@@ -99,7 +99,9 @@ def report(study: Study, posed: Problem, every: tuple[Fit, ...], clock: Clock) -
         facts=_facts(posed, rows, best),
         notes=_notes(posed, rows),
         sections=(
-            Section("Prediction", (_spoken(posed),), (_errors_figure(posed, rows),), (_prediction(posed, rows),)),
+            Section(
+                "Prediction", (_spoken(posed, study.reg),), (_errors_figure(posed, rows),), (_prediction(posed, rows),)
+            ),
             Section("Spectra", (), (_spectra_figure(rows),), (_spectra(rows),)),
             _proved(posed, rows),
             Section(
@@ -123,7 +125,7 @@ def with_provenance(made: Sheet, provenance: dict[str, Any]) -> Sheet:
 
 def _classes(study: Study, posed: Problem, one: Fit, count: int) -> Row:
     said = fits.prediction(one, posed, study.reg)
-    proved = certificates(one.K, one.cross, one.diagonal(posed.test), posed, study, said.reg, compared=count)
+    proved = certificates(one, posed, study, said.reg, compared=count)
     return Row(
         one, said.test_error, said.loo_error, said.test_interval, np.asarray(said.codes != posed.test.y, float),
         said.reg, said.reg_from, fits.effective_ranks(one.eigen, said.reg), dict(proved.bounds), dict(proved.measured),
@@ -143,16 +145,7 @@ def _numbers(study: Study, posed: Problem, one: Fit, count: int) -> Row:
 
 
 def _findings(study: Study, posed: Problem, rows: list[Row], best: Row) -> tuple[str, ...]:
-    others = [row for row in rows if row is not best]
-    same = [row.name for row in others if not _apart(best, row)]
-    told = [
-        f"{best.name} has the least test error, {_error(posed, best.error)}"
-        + (
-            f"; on {len(posed.test.y)} test examples it is not told from {_listed(same)}."
-            if same
-            else ", and on the test examples it is told from all others."
-        )
-    ]
+    told = [_least(posed, rows, best)]
     whole = [row.name for row in rows if row.one.eigen.min_eigenvalue.positive]
     part = [
         f"{row.name} ({row.clear} of {row.one.eigen.n})" for row in rows if not row.one.eigen.min_eigenvalue.positive
@@ -172,24 +165,54 @@ def _findings(study: Study, posed: Problem, rows: list[Row], best: Row) -> tuple
         )
     else:
         told.append(f"No certified bound says something at n = {n}.")
-    if study.kernel_text.startswith("("):
-        told.append("Next: choose among settings of one by leave-one-out, Study(..., kernel=..., tune=True).")
-    else:
-        chosen = dataclasses.replace(study, kernel=min(rows, key=lambda row: row.loo).name, tune=True)
-        told.append(f"Next: tune the one of least leave-one-out error: {on_examples(chosen)}")
-    return tuple(told)
+    return (*told, *_next(study, rows))
 
 
-def _apart(best: Row, other: Row) -> bool:
-    """Whether two kernels are told apart by the test examples: sign test on those where one does better."""
+def _least(posed: Problem, rows: list[Row], best: Row) -> str:
+    """Which kernels have the least test error, and from which others the test examples tell them."""
+    first = [row.name for row in rows if row.error == best.error]
+    others = [row for row in rows if row.error != best.error]
+    one, many = len(first) == 1, len(rows) * (len(rows) - 1) // 2
+    told = f"{_listed(first)} {'has' if one else 'have'} the least test error, {_error(posed, best.error)}"
+    where = f"on {counted(len(posed.test.y), 'test example')}"
+    if posed.repeated:
+        return f"{told}, {where}; some of them were trained on, so that no kernel is told from another."
+    if not others:
+        return f"{told}; {where} none is told from another."
+    same = [row.name for row in others if not _apart(best, row, many)]
+    verb = "it is" if one else "they are"
+    if not same:
+        return f"{told}; {where} {verb} told from all others."
+    return f"{told}; {where} {verb} not told from {_listed(same)}."
+
+
+def _apart(best: Row, other: Row, pairs: int) -> bool:
+    """Whether the test examples tell the first from a worse kernel: sign test on those where one does better.
+
+    Which is the first was chosen by the same examples, so that the test counts all pairs of kernels.
+    """
     difference = np.sign(best.losses - other.losses)
     wins, losses = int((difference < 0).sum()), int((difference > 0).sum())
-    return wins + losses > 0 and bool(scipy.stats.binomtest(wins, wins + losses).pvalue < SURE)
+    return wins > losses and bool(pairs * scipy.stats.binomtest(wins, wins + losses).pvalue < SURE)
+
+
+def _next(study: Study, rows: list[Row]) -> tuple[str, ...]:
+    """To tune one that has settings, with bounds that count the kernels of this page, too; nothing if none has any."""
+    named = [row for row in rows if row.one.choice.takes]
+    if not named:
+        return ()
+    choice = min(named, key=lambda row: row.loo).one.choice
+    usual = {field.name: field.default for field in dataclasses.fields(study)}
+    alien = {name: usual[name] for name in study.changed if name not in choice.takes}
+    changes = {"kernel": choice.text, **alien, "tune": True, "tried": study.tried * len(rows)}
+    which = "the one" if len(named) == len(rows) else "of those with a short name the one"
+    return (f"Next: tune {which} of least leave-one-out error: {on_examples(study, **changes)}",)
 
 
 def _facts(posed: Problem, rows: list[Row], best: Row) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (_error(posed, row.error), f"test error of {row.name}{', the least' if row is best else ''}") for row in rows
+        (_error(posed, row.error), f"test error of {row.name}{', the least' if row.error == best.error else ''}")
+        for row in rows
     )
 
 
@@ -205,17 +228,21 @@ def _notes(posed: Problem, rows: list[Row]) -> tuple[str, ...]:
     told = [f"The file: {note}." for note in posed.notes]
     told += [note for row in rows for note in row.one.notes]
     told.append(
-        f"All {len(rows)} kernels were fixed before the data were seen, and the bounds pay for each: they hold for all "
-        "at once. A kernel picked from this page by its test error has a test error that flatters."
+        f"The bounds take all {len(rows)} kernels for fixed before the data were seen, and pay for each: the certified "
+        "ones hold at once. A kernel picked from this page by its test error has a test error that flatters."
     )
     if posed.repeated:
         told.append(f"{posed.warning.strip()} No interval is stated for it, and nothing is measured beside the bounds.")
     return tuple(dict.fromkeys(told))
 
 
-def _spoken(posed: Problem) -> str:
+def _spoken(posed: Problem, reg: float | None) -> str:
     what = "Kernel ridge regression" + (", one class against the rest," if len(posed.classes) > 2 else "")
-    return f"{what} with the ridge of least leave-one-out error for each kernel, on the same examples."
+    ridge = "the ridge of least leave-one-out error for each kernel" if reg is None else f"a ridge of {reg:g}"
+    return (
+        f"{what} with {ridge}, on the same examples. Two kernels are told apart where one does better on so many more "
+        f"of the test examples that chance does it in less than {100 * SURE:g} % of cases, over all pairs of kernels."
+    )
 
 
 def _prediction(posed: Problem, rows: list[Row]) -> Table:

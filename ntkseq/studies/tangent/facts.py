@@ -47,7 +47,7 @@ def question(posed: Problem, words: str) -> str:
     return f"Does this kernel tell {what}, are its directions resolved, and what can be proved of its error? {words}."
 
 
-def advice(study: Study, posed: Problem, one: Fit, *, well: bool) -> str:
+def advice(study: Study, posed: Problem, one: Fit, *, well: bool, compared: int = 1) -> str:
     """What to do next: resolve what is not, choose a better kernel, compare with others, or the reader's own file.
 
     Args:
@@ -55,6 +55,7 @@ def advice(study: Study, posed: Problem, one: Fit, *, well: bool) -> str:
         posed: the examples.
         one: the kernel.
         well: whether it predicts better than always saying the most frequent class, or the mean.
+        compared: among how many kernels it was chosen, which bounds of what comes next count, too.
     """
     eigen, precise = one.eigen, study.dtype == "float64"
     hint = {"tune": True} if not study.tune and one.choice.takes else None
@@ -69,7 +70,8 @@ def advice(study: Study, posed: Problem, one: Fit, *, well: bool) -> str:
         return f"Next: choose the scales by leave-one-out, which the bounds count: {on_examples(study, **hint)}"
     if study.source == "digits":
         return "Next: your own sequences: ntkseq study FILE.npz"
-    return f"Next: others beside it: {on_examples(study, tune=False, kernel=others)}" if others else ""
+    changes = {"tune": False, "kernel": others, "tried": study.tried * compared}
+    return f"Next: others beside it: {on_examples(study, **changes)}" if others else ""
 
 
 def _others(study: Study, posed: Problem, one: Fit) -> str:
@@ -80,18 +82,19 @@ def _others(study: Study, posed: Problem, one: Fit) -> str:
         if not one.choice.takes or name == one.choice.entry or (name == "dense" and ragged):
             continue
         try:
-            dataclasses.replace(study, tune=False, kernel=f"{one.choice.name},{name}")
+            dataclasses.replace(study, tune=False, kernel=f"{one.choice.text},{name}")
         except ValueError:  # a value that this kernel refuses, as --read steps
             continue
         names.append(name)
-    return ",".join([one.choice.name, *names[:2]]) if names else ""
+    return ",".join([one.choice.text, *names[:2]]) if names else ""
 
 
 def on_examples(study: Study, **changes: Any) -> str:
     """The command of a study with some options changed; for data in memory the call."""
     wide = "dtype" in changes
     if isinstance(study.source, Dataset) or not isinstance(study.kernel, str):
-        said = "".join(f", {name}={value!r}" for name, value in changes.items())
+        moved = {name: value for name, value in changes.items() if value != getattr(study, name)}
+        said = "".join(f", {name}={value!r}" for name, value in moved.items())
         return f"run(Study(...{said})){' with JAX_ENABLE_X64=1' if wide else ''}"
     changed = dataclasses.replace(study, out=None, overwrite=False, **changes)
     return f"{'JAX_ENABLE_X64=1 ' if wide else ''}{changed.command}"

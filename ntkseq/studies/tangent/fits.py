@@ -46,6 +46,12 @@ class Fit:
         return str(getattr(self.kernel, "kind", "ntk"))
 
     @property
+    def depth(self) -> int:
+        """Its number of layers, where it is asked for by one; 1 otherwise."""
+        known = self.choice.settings.get("depth", getattr(self.kernel, "depth", 1))
+        return known if isinstance(known, int) else 1
+
+    @property
     def sampled(self) -> str:
         """How many samples the kernel is made of, in words; empty for one in closed form."""
         known = self.K.sampling

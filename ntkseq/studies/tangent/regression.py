@@ -137,7 +137,7 @@ def report(
         title=title,
         question=f"How well does kernel ridge regression predict the targets? {posed.summary}. {one.words}.",
         command=study.command,
-        findings=_findings(study, posed, one, found, ranks),
+        findings=_findings(study, posed, one, found, ranks, max(len(compared), 1)),
         facts=(
             (f"{errors.test:.4g}", f"root mean squared test error; of always saying the mean {errors.mean:.4g}"),
             (f"{errors.loo:.4g}", "root mean squared leave-one-out error"),
@@ -220,19 +220,20 @@ def report(
     )
 
 
-def _findings(study: Study, posed: Problem, one: Fit, found: Outcome, ranks: tuple[Rank, ...]) -> tuple[str, ...]:
+def _findings(
+    study: Study, posed: Problem, one: Fit, found: Outcome, ranks: tuple[Rank, ...], compared: int
+) -> tuple[str, ...]:
     """What was learned, in plain sentences made of the numbers."""
     errors, n, m = found.errors, one.eigen.n, len(posed.test.y)
-    told = f"On {m} examples it has not seen the kernel is off by {errors.test:.4g} (root mean square)"
+    on = sentences.counted(m, "example")
+    told = f"On {on} it has not seen the kernel is off by {errors.test:.4g} (root mean square)"
     if posed.repeated:
-        told = (
-            f"On {m} examples, some of which it has seen, the kernel is off by {errors.test:.4g}, which is too little"
-        )
+        told = f"On {on}, some of which it has seen, the kernel is off by {errors.test:.4g}, which is too little"
     told += f"; always saying the mean is off by {errors.mean:.4g}"
     if errors.test >= errors.mean:
-        verdict = ": it predicts nothing."
+        verdict = ": it does no better."
     else:
-        verdict = f": it explains {sentences.share(1 - (errors.test / errors.mean) ** 2)} of the variance there."
+        verdict = f": its mean squared error is {sentences.share(1 - (errors.test / errors.mean) ** 2)} less."
     bounds_of = {"rademacher": found.bound}
     best = "rademacher" if found.bound.certified and not found.bound.vacuous else ""
     said = (
@@ -240,7 +241,7 @@ def _findings(study: Study, posed: Problem, one: Fit, found: Outcome, ranks: tup
         sentences.resolution(one.eigen, study.dtype) + sentences.directions(ranks, n),
         sentences.proved(bounds_of, best, found.measured.get(best), n),
         sentences.vacuous(bounds_of, n, float(found.fit.rkhs_norm)),
-        advice(study, posed, one, well=errors.test < errors.mean),
+        advice(study, posed, one, well=errors.test < errors.mean, compared=compared),
     )
     return tuple(sentence for sentence in said if sentence)
 

@@ -74,7 +74,7 @@ def _one(
 ) -> Report | Sheet:
     """The report on one kernel."""
     compared = () if found is None else found.errors
-    told = one.notes if found is None else (paid(len(compared)), *one.notes)
+    told = one.notes if found is None else (paid(len(compared), fair=not posed.repeated), *one.notes)
     kind = "neural tangent" if one.kind == "ntk" else "NNGP"
     if not posed.classes:
         with clock("prediction", "prediction and bound"):
@@ -90,9 +90,7 @@ def _one(
     with clock("prediction", "prediction"):
         said = fits.prediction(one, posed, study.reg)
     with clock("bounds", "bounds"):
-        proved = certificates(
-            one.K, one.cross, one.diagonal(posed.test), posed, study, said.reg, compared=max(len(compared), 1)
-        )
+        proved = certificates(one, posed, study, said.reg, compared=max(len(compared), 1))
     return Report(
         title=f"{posed.name}: {kind} kernel study",
         data=facts(posed),
@@ -115,5 +113,5 @@ def _one(
         notes=(*told, *notes(posed, one.eigen, said)),
         compared=compared,
         question=question(posed, one.words),
-        advice=advice(study, posed, one, well=said.better),
+        advice=advice(study, posed, one, well=said.better, compared=max(len(compared), 1)),
     )

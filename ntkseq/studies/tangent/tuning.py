@@ -63,14 +63,11 @@ def _varied(choice: Choice, study: Study) -> list[Choice]:
         varied = dict(zip(names, values, strict=True))
         settings = {**choice.settings, **varied}
         kernel = catalogue.get(choice.entry, **settings)
-        own = ",".join(f"{name}={_text(value)}" for name, value in {**choice.own, **varied}.items())
-        name = f"{choice.entry}{own and f':{own}'}"
-        made.append(dataclasses.replace(choice, name=name, settings=settings, make=lambda shape, k=kernel: k))
+        one = dataclasses.replace(
+            choice, own={**choice.own, **varied}, settings=settings, make=lambda shape, k=kernel: k
+        )
+        made.append(dataclasses.replace(one, name=one.text))
     return made
-
-
-def _text(value: object) -> str:
-    return repr(value) if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def tuned(study: Study, posed: Problem, clock: Clock) -> Tuned:
@@ -108,10 +105,16 @@ def _centred(posed: Problem) -> np.ndarray:
     return y - Centre.of(y).value
 
 
-def paid(count: int) -> str:
-    """What a choice among so many kernels costs the bounds, in a sentence."""
+def paid(count: int, *, fair: bool) -> str:
+    """What a choice among so many kernels costs the bounds, in a sentence.
+
+    Args:
+        count: how many.
+        fair: whether no test example was trained on.
+    """
     return (
-        f"The kernel was chosen among {count}, fixed before the data were seen, by leave-one-out on the training "
-        f"examples. The bounds pay for it: each of the {count} has a share 1/{count} of delta, so that they hold for "
-        "the chosen one. The leave-one-out error flatters; the test error does not."
+        f"The kernel was chosen among {count} by leave-one-out on the training examples. The bounds take these for "
+        f"fixed before the data were seen, and pay for each: it has at most a share 1/{count} of delta, so that the "
+        f"certified ones hold for the chosen one. The leave-one-out error flatters"
+        f"{'; the test error does not' if fair else ''}."
     )

@@ -59,6 +59,11 @@ def test_the_next_step_is_what_the_numbers_ask_for(options: dict[str, Any], well
     assert told.startswith("Next: ") and told.endswith(said)
 
 
+def test_kernels_beside_a_tuned_one_are_bounded_at_the_price_of_the_grid():
+    tuned = Study("a.npz", read="last", tune=True, tried=2)
+    assert "--tried 24" in advice(tuned, POSED, fit(tuned), well=True, compared=12)
+
+
 def test_of_data_in_memory_the_call_is_shown_and_of_bundled_ones_a_file():
     held = Study(X, ["a", "b"] * 3, read="last")
     assert on_examples(held, tune=True) == "run(Study(..., tune=True))"

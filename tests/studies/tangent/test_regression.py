@@ -136,3 +136,11 @@ def test_what_makes_no_sense_is_refused_in_one_line(make, message):
     with pytest.raises(ValueError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("y", [np.full(12, 0.5), 101325 + 0.01 * np.arange(12)])
+def test_targets_that_hardly_differ_are_studied_too(y):
+    x = np.random.default_rng(0).normal(size=(12, 3, 1)).astype(np.float32)
+    made = run(Study(x, y, targets="values", n_test=4))
+    assert isinstance(made, Sheet) and made.numbers["root_mean_squared_error"]["test"] < 0.1
+    assert "it does no better" in made.findings[0] or "% less" in made.findings[0]

@@ -62,6 +62,11 @@ def test_the_bounds_pay_for_every_kernel_that_was_looked_at(made):
     assert [one["kernel"] for one in made.to_dict()["compared"]] == [name for name, _ in made.compared]
 
 
+def test_the_depth_of_a_bound_is_that_of_the_kernel():
+    for kernel, depth in (("dense:depth=3", 3), (kernels.Dense(depth=2), 2), ("dense", 1), (2.0 * kernels.Dense(), 1)):
+        assert run(Study(X, Y, kernel=kernel)).bounds["cao_gu2019"].constants.depth == depth
+
+
 def test_numbers_are_tuned_too():
     values = run(Study(X, X[:, -1, 0].astype(np.float64) + 0.5, tune=True, sigma_b=0.2, sigma_w=0.8))
     assert isinstance(values, Sheet) and any("chosen among 2" in note for note in values.notes)
