@@ -27,6 +27,10 @@ from ntkseq.kernels.particle_network import Draws, Features, Network
 from ntkseq.kernels.particle_pairs import mirrored
 from ntkseq.kernels.parts import Parts, largest, some, student
 
+SILENT = (
+    "a token has variance 0 where a LayerNorm with eps=0 divides by it. "
+    "Set LayerNorm(eps=...), give a Linear before it a bias, or drop tokens of zeros."
+)
 _RUN = 1 << 25  # numbers held while sequences are run: 128 MiB in float32
 _HELD = 1 << 25  # of the features of one side that are held: where all of them fit, every sequence is run once
 _ALONE = 64  # sequences whose values with themselves are computed at a time
@@ -85,11 +89,34 @@ def network(kernel: PyTree, parts: tuple[blocks.Block, ...]) -> Network:
 
 
 def prepare(kernel: PyTree, x: Inputs, lengths: Lengths) -> Side:
-    """The sequences, scaled, with the weight of each step in the output; `_checks.sequences` says what is refused."""
+    """The sequences, scaled, with the weight of each step in the output.
+
+    Raises:
+        ValueError: as `_checks.sequences`; variances that overflow; a token of variance 0 at a LayerNorm without eps.
+    """
     x, lengths = _checks.sequences("x", x, lengths)
     side, fits = _prepare(kernel.network(), kernel.read, kernel.input_scale, x, lengths)
     _checks.no_overflow(fits, x.dtype, "the first step", "sigma_u or sigma_b")
+    net, _, key = _sampler(kernel)
+    if _divides(net.blocks) and _checks.is_concrete(side["x"]) and bool(_silent(net, key, side)):
+        raise ValueError(SILENT)
     return side
+
+
+def _divides(parts: tuple[blocks.Block, ...]) -> bool:
+    """Whether a LayerNorm is known to stand without eps."""
+    if any(_divides(part.blocks) for part in parts if isinstance(part, blocks.Residual)):
+        return True
+    norms = [part.eps for part in parts if isinstance(part, blocks.LayerNorm)]
+    return any(_checks.is_concrete(eps) and float(eps) == 0 for eps in norms)
+
+
+@jax.jit
+def _silent(net: Network, key: Key, side: Side) -> Array:
+    """Whether a token of any sequence has variance 0 there, in the first batch."""
+    side = widened(side)
+    draws = net.draw(jax.random.fold_in(key, 0), side)
+    return jnp.any(_chunked(lambda one: net.silent(draws, one), side, _at_once(net, side)))
 
 
 def tile(kernel: PyTree, left: Side, right: Side | None) -> Float[Array, "n ..."]:
@@ -332,9 +359,12 @@ def diagonal(net: Network, draws: Draws, side: Side) -> Float[Array, " n"]:
 
 def _features(net: Network, draws: Draws, side: Side) -> Features:
     """The features of all sequences, so many run at a time as fit in memory."""
-    layers = max(1, depth(net.blocks))
-    most = _RUN // (16 * layers * side["x"].shape[1] * net.each)  # 8 to 14 arrays (t, particles) a sequence and layer
-    return _chunked(lambda one: net.run(draws, one), side, most)
+    return _chunked(lambda one: net.run(draws, one), side, _at_once(net, side))
+
+
+def _at_once(net: Network, side: Side) -> int:
+    """How many sequences are run at a time: 8 to 14 arrays (t, particles) each and layer."""
+    return _RUN // (16 * max(1, depth(net.blocks)) * side["x"].shape[1] * net.each)
 
 
 def _parts(n: int, most: int) -> Int[np.ndarray, "parts size"]:

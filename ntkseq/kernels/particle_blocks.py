@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ntkseq import blocks, cells
 from ntkseq._layers import count_trained
@@ -109,6 +109,17 @@ def back(
         found = rule(block).back(block, own, one, dy, here._replace(first=first))
         dy, streams, vectors = found.dx, streams + found.streams, vectors + found.vectors
     return Back(dy, streams, vectors)
+
+
+def silent(parts: tuple[blocks.Block, ...], saved: list[PyTree], inside: Bool[Array, "n t"]) -> Bool[Array, " n"]:
+    """Which sequences have a token of variance 0 where a LayerNorm divides by it; its scale is 0 there."""
+    found = jnp.zeros(inside.shape[0], bool)
+    for block, (one, _) in zip(parts, saved, strict=True):
+        if isinstance(block, blocks.Residual):
+            found = found | silent(block.blocks, one, inside)
+        if isinstance(block, blocks.LayerNorm):
+            found = found | jnp.any(inside & (one[..., 0] == 0), axis=1)
+    return found
 
 
 # ---------------------------------------------------------------------------------- Linear, Convolution, GLU

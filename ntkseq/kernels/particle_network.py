@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ntkseq import blocks
 from ntkseq._struct import static, struct
@@ -78,10 +78,17 @@ class Network:
         found = particle_blocks.back(net.blocks, draws.blocks, saved, dh, here)
         return Features(head + found.vectors, found.streams)
 
+    def silent(self, draws: Draws, side: Side) -> Bool[Array, " n"]:
+        """Which sequences have a token of variance 0 at a LayerNorm that divides by it."""
+        net = self.in_dtype(side["x"].dtype)
+        here = Here(side["inside"], first=True, raw=self.raw)
+        saved = particle_blocks.forward(net.blocks, draws.blocks, side["x"], here)[1]
+        return particle_blocks.silent(net.blocks, saved, side["inside"])
+
     def numbers(self, draws: Draws, side: Side) -> int:
-        """How many numbers the features of an example are."""
+        """How many numbers the features of an example are, 1 at least: where nothing is trained there are none."""
         one = jax.eval_shape(self.run, draws, jax.tree.map(lambda leaf: leaf[:1], side))
-        return sum(leaf.size for leaf in jax.tree.leaves(one))
+        return max(1, sum(leaf.size for leaf in jax.tree.leaves(one)))
 
     def contract(self, left: Features, right: Features | None, like: tuple[Side, Side]) -> Float[Array, "n m"]:
         """The kernel from the features of two sets of examples, or of one with itself: then exactly symmetric."""

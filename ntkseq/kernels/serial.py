@@ -182,10 +182,7 @@ class Serial(Kernel):
         still = jolts.none(x)
         side, finite, silent = _prepare(self, x, lengths, still, None)
         if _checks.is_concrete(silent) and bool(silent):
-            raise ValueError(
-                "a token has variance 0 where a LayerNorm with eps=0 divides by it. "
-                "Set LayerNorm(eps=...), give a Linear before it a bias, or drop tokens of zeros."
-            )
+            raise ValueError(particle_batches.SILENT)
         _checks.no_overflow(finite, x.dtype, f"{len(self.blocks)} blocks", "the sigmas of the blocks")
         if self.sampled:
             sides = [_prepare(self, x, lengths, still, jnp.int32(g))[0] for g in range(GROUPS)]

@@ -227,3 +227,23 @@ def test_derivatives_are_those_of_the_estimate(x64: None) -> None:
     step = 1e-5
     wanted = (value(1.3 + step) - value(1.3 - step)) / (2 * step)
     np.testing.assert_allclose(jax.grad(value)(1.3), wanted, rtol=1e-7)
+
+
+def test_a_token_of_variance_zero_at_a_norm_without_eps_is_refused_as_in_closed_form() -> None:
+    x = np.ones((2, 2, 1), np.float32)
+    x[1, 1] = 0
+    for cell in (GRU(sigma_b=0.0), Elman(sigma_b=0.0)):
+        parts = (Linear(), Residual(LayerNorm(eps=0.0), Linear()), Recurrent(cell))
+        kernel = Serial(*parts, particles=4, batches=2)
+        with pytest.raises(ValueError, match="a token has variance 0 where a LayerNorm with eps=0"):
+            kernel.prepare(x)
+        kernel.prepare(x, np.array([2, 1]))  # behind its end nothing is looked at
+
+
+def test_where_nothing_is_trained_the_kernel_is_zero() -> None:
+    x = np.ones((2, 2, 1), np.float32)
+    kernel = Serial(Recurrent(GRU(train="")), train_readout=False, particles=4, batches=2)
+    side = kernel.prepare(x)
+    assert not np.any(kernel.tile(side, side)) and not np.any(kernel.diag_side(side))
+    (one, _) = kernel.parts(side).kernels
+    assert not np.any(one.square_side(side))
