@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -95,8 +96,12 @@ def opened(path: pathlib.Path, quick: bool) -> Results:
 
     Raises:
         ValueError: a file of another machine, of other versions, or of the other sizes.
+        OSError: a place that cannot be written, which is said before anything is measured.
     """
     here = machine.description()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise OSError(f"{path} cannot be written. Keep the rows in another file.")
     if not path.exists():
         return Results(here, quick)
     found = read(path)

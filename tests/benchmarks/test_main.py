@@ -82,8 +82,9 @@ def test_a_row_that_fell_in_three_runs_is_an_error_and_one_that_came_back_is_not
     words = ["--quick", "--against", str(tmp_path / "old.json")]
     command.main(["--quick", "--json", str(tmp_path / "old.json")])
     case.runs, case.seconds = 0, [0.7, 0.9, 0.5]
-    assert command.main(words) == 0
+    assert command.main([*words, "--json", str(tmp_path / "new.json")]) == 0
     assert case.runs == 3
+    assert json.loads((tmp_path / "new.json").read_text())["cases"]["fake"]["rows"][0]["ours"] == 0.5  # the best run
     case.runs, case.seconds = 0, [0.7, 0.9, 0.8]
     assert command.main(words) == 1
     said = capsys.readouterr().out
@@ -101,8 +102,10 @@ def test_files_that_cannot_be_read_or_added_to_are_one_line_and_exit_code_2(
     case: types.SimpleNamespace, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ):
     (tmp_path / "old.json").write_text("{}")
+    (tmp_path / "folder.json").mkdir()
     for words in (["--against", str(tmp_path / "old.json")], ["--against", str(tmp_path / "none.json")],
-                  ["--json", str(tmp_path / "old.json")]):  # fmt: skip
+                  ["--json", str(tmp_path / "old.json")], ["--json", str(tmp_path / "old.json" / "new.json")],
+                  ["--json", str(tmp_path / "folder.json")]):  # fmt: skip
         assert command.main(["--quick", *words]) == 2
         assert capsys.readouterr().err.count("\n") == 1
     assert case.runs == 0
