@@ -73,12 +73,15 @@ def compare(kernel: Any, net: Any, params: Any, trees: Any, lengths: np.ndarray 
     ("cell", "read", "train"),
     [
         ("gru", "mean", "WUb"),
-        ("gru", "last", "Wb"),
-        ("lstm", "last", "WUb"),
-        ("lstm", "sum", "U"),
         ("gru, after, per gate", "sum", "WUb"),
-        ("gru, after, no bias inside", "last", "WUb"),
-        ("lstm, per gate", "mean", "WUb"),
+        ("lstm", "sum", "U"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("gru", "last", "Wb"), ("lstm", "last", "WUb"), ("gru, after, no bias inside", "last", "WUb"),
+                ("lstm, per gate", "mean", "WUb"),
+            )
+        ),
         *(pytest.param(c, "sum", g, marks=pytest.mark.slow) for c in CELLS for g in ("W", "U", "b", "")),
     ],
 )  # fmt: skip
@@ -110,7 +113,7 @@ NETWORKS: dict[str, tuple[Any, ...]] = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", among(NETWORKS, ("stack of both directions", "depthwise, gated units")))
 def test_with_transposed_weights_a_network_is_the_finite_one(name: str, x64: None) -> None:
     kernel = Serial(*NETWORKS[name], read="mean", sigma_r=0.9, particles=2 * P, batches=2)
     net = models.Serial(*NETWORKS[name], width=P, read="mean", sigma_r=0.9)
