@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ntkseq import _checks, activations, blocks, cells
+from ntkseq._layers import check_letters
 from ntkseq._types import AnyKernel
 from ntkseq.kernels.base import Kernel
 from ntkseq.kernels.bidirectional import Bidirectional
@@ -120,8 +121,14 @@ def _gated(cell: type[cells.Cell], label: str) -> Entry:
         inner, stack, rest = _parted(settings, own, layers, outer)
         letters = inner.get("train")
         if isinstance(letters, str):  # the read-out's among those of the cell, as in all short names
+            check_letters(letters, "WUbR")
+            if "train_readout" in rest:
+                raise ValueError(
+                    f"train={letters!r} says by its R whether the read-out is trained, and train_readout says it, too. "
+                    "Leave one of them out."
+                )
             inner["train"] = letters.replace("R", "")
-            rest.setdefault("train_readout", "R" in letters)
+            rest["train_readout"] = "R" in letters
         depth, direction = _checks.positive_int("depth", stack.get("depth", 1)), stack.get("direction", "forward")
         if depth == 1 and direction == "forward":
             return Gated(cell(**inner), **rest)

@@ -110,6 +110,8 @@ def test_code_gives_a_kernel_or_the_network_of_an_empirical_one(code):
         ("mynet:wants", {}, "it takes width"),
         ("gru:", {}, "settings are name=value with commas between; got ''"),
         ("gru,", {}, "kernel must name a kernel before and behind every comma and colon; got ''"),
+        ("gru:train=RR", {}, "train must be a string of letters out of 'WUbR', each once at most; got 'RR'"),
+        ("gru:train=WUb,train_readout=true", {}, "Leave one of them out"),
         ("empirical:", {}, "an empirical kernel is empirical:MODULE:FUNCTION"),
         ("recurrent:depth=2,depth=3", {}, "kernel 'recurrent:depth=2,depth=3' has depth twice"),
         ("nofile.py:thing", {}, "nofile.py: no such file"),

@@ -50,6 +50,11 @@ def test_a_short_name_with_settings_is_a_kernel_too(load):
     assert made.cell.forget == 1.0 and made.particles == 16
 
 
+def test_a_sampled_network_in_a_file_has_its_particles(load):
+    made = load('particles = 32\nbatches = 4\nseed = 1\nblocks = [{type = "Recurrent", cell = "GRU"}]')
+    assert (made.particles, made.batches, made.seed) == (32, 4, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
