@@ -151,8 +151,10 @@ SINGLE = ("sigma_r", "sigma_c", "factor", "reg", "eps", "share", "decay")
 """Scales that all layers share."""
 
 
-def scale(name: str, value: object, *, positive: bool = False) -> None:
-    """Check a standard deviation: finite and >= 0 (or > 0); does nothing under a trace."""
+def scale(name: str, value: object, *, positive: bool = False, single: bool = False) -> None:
+    """Check a standard deviation, `single` or one of a list: finite and >= 0 (or > 0); does nothing under a trace."""
+    if isinstance(value, (bool, np.bool_)) or (single and isinstance(value, (list, tuple))):
+        raise ValueError(f"{name} must be a standard deviation, one number >= 0; got {shown(value)}.")
     if value is None or not is_concrete(value):
         if isinstance(value, (list, tuple)) and not any(map(_is_placeholder, value)):
             value = np.ma.asarray(value) if np.ma.is_masked(value) else host(name, value)

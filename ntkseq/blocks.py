@@ -46,8 +46,8 @@ class Linear(Block):
     train: str = static(default="Wb")
 
     def __post_init__(self) -> None:
-        _checks.scale("sigma_w", self.sigma_w)
-        _checks.scale("sigma_b", self.sigma_b)
+        _checks.scale("sigma_w", self.sigma_w, single=True)
+        _checks.scale("sigma_b", self.sigma_b, single=True)
         check_letters(self.train, "Wb")
 
 
@@ -89,7 +89,7 @@ class Convolution(Block):
         for name in ("causal", "depthwise"):
             _checks.flag(name, getattr(self, name))
         for name in ("sigma_w", "sigma_b"):
-            _checks.scale(name, getattr(self, name))
+            _checks.scale(name, getattr(self, name), single=True)
         check_letters(self.train, "Wb")
         if not self.causal and self.size % 2 == 0:
             raise ValueError(f"size must be odd where causal=False, so that it has a centre; got {self.size}.")
@@ -193,7 +193,7 @@ class Attention(Block):
 
     def __post_init__(self) -> None:
         for name in ("sigma_qk", "sigma_ov", "sigma_b"):
-            _checks.scale(name, getattr(self, name))
+            _checks.scale(name, getattr(self, name), single=True)
         _checks.choice("weights", self.weights, ("softmax", "identity", "relu", "abs"))
         _checks.choice("scaling", self.scaling, ("dim", "root"))
         check_letters(self.train, "QKVOb")

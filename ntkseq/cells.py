@@ -173,7 +173,7 @@ class LRU(Cell):
         if phase > 2 * math.pi:
             raise ValueError(f"max_phase must be at most 2 pi; got {phase:g}.")
         fill(self, r_min=ring[0], r_max=ring[1], max_phase=phase)
-        _checks.scale("sigma_u", self.sigma_u)
+        _checks.scale("sigma_u", self.sigma_u, single=True)
         check_letters(self.train, "ntgBC")
 
     @property
@@ -233,7 +233,7 @@ class S4D(Cell):
             raise ValueError(f"steps must have 0 < dt_min < dt_max; got dt_min={ends[0]:g}, dt_max={ends[1]:g}.")
         fill(self, states=states, dt_min=ends[0], dt_max=ends[1])
         for name in ("sigma_c", "sigma_d"):
-            _checks.scale(name, getattr(self, name))
+            _checks.scale(name, getattr(self, name), single=True)
         check_letters(self.train, "driCD")
 
     @property
@@ -378,7 +378,7 @@ def gated(cell: Any) -> GRU | LSTM:
 
 def _check_units(cell: Elman | Leaky) -> None:
     for name in ("sigma_w", "sigma_u", "sigma_b"):
-        _checks.scale(name, getattr(cell, name))
+        _checks.scale(name, getattr(cell, name), single=True)
     fill(cell, activation=activations.get(cell.activation))
     check_letters(cell.train, "WUb")
 
