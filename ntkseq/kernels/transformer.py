@@ -83,8 +83,8 @@ def Transformer(
     _checks.positive_int("depth", depth)
     if positions is not None and not isinstance(positions, blocks.Positions):
         raise ValueError(f"positions must be a blocks.Positions or None; got {_checks.shown(positions)}.")
-    _checks.scale("sigma_u", sigma_u)
-    _checks.scale("sigma_o", sigma_o)
+    _checks.scale("sigma_u", sigma_u, single=True)
+    _checks.scale("sigma_o", sigma_o, single=True)
     norm = blocks.LayerNorm(eps)
     forward = (norm, blocks.Linear(sigma_w, sigma_b), blocks.Nonlinearity(activation), blocks.Linear(sigma_o))
     layer = (blocks.Residual(norm, blocks.Attention(**attention)), blocks.Residual(*forward))
