@@ -1,4 +1,8 @@
-"""Do scores by the kernel foretell retraining as well as those of the gradients themselves, and in which memory?"""
+"""Do scores by the kernel foretell retraining as well as those of the gradients themselves, and in which memory?
+
+TRAK by the tangent kernel, exact and sketched, beside explicit gradients: the linear datamodeling score of each on
+digits, by retraining on subsets, and the peak memory of the scores of one network.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from benchmarks.timing import peak_memory
 from ntkseq import empirical, models, predictors
 from ntkseq.data import bundled
 
+SECONDS = (40, 600)
 BLOCK = 8
 MEMORY = 2**18
 """Bytes of factors that the exact method may hold."""

@@ -1,4 +1,8 @@
-"""How much sooner is the dimension of the hidden states' kernel known from random probes than from its matrix?"""
+"""How much sooner is the dimension of the hidden states' kernel known from random probes than from its matrix?
+
+The participation ratio of the tangent kernel of the hidden states of a GRU, with its error, beside the matrix of the
+kernel of its biases; and that of all parameters, of which the matrix cannot be formed.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ import numpy as np
 from benchmarks.report import Report
 from ntkseq import empirical, spectra
 
+SECONDS = (20, 300)
 PROBES = 16
 COLUMNS = 64
 """Parameters whose columns of the Jacobian are made together."""
@@ -38,22 +43,24 @@ def run(quick: bool) -> Report:
     truth = dense(biases, params, x)
     slow = time.process_time() - started
     report.add(f"dense: participation ratio, {biases.parameters} biases, {n} x {t} x {h} states", truth)
-    report.add("  CPU time, by the matrix of the parameters", slow, "s")
+    report.add("dense: CPU time, by the matrix of the parameters", slow, "s")
     for way in ("forward", "reverse", "both"):
         spectra.hidden_dimension(biases, "all", key=keys[3], probes=PROBES, way=way)
         started = time.process_time()
         found = spectra.hidden_dimension(biases, "all", key=keys[3], probes=PROBES, way=way)
         fast = time.process_time() - started
         report.add(f"{way}, {PROBES} probes", found.value, note=f"+- {found.error:.2g}")
-        report.add("  distance from the dense value, in its error", abs(found.value - truth) / found.error, most=3.0)
-        report.add("  CPU time, dense over this", slow / fast, **({} if quick or way == "both" else {"least": 10.0}))
+        off = abs(found.value - truth) / found.error
+        report.add(f"{way}: distance from the dense value, in its error", off, most=3.0)
+        target = {} if quick or way == "both" else {"least": 10.0}
+        report.add(f"{way}: CPU time, dense over this", slow / fast, **target)
     for axis, way in (("all", "both"), ("units", "forward"), ("time", "forward"), ("examples", "forward")):
         spectra.hidden_dimension(every, axis, key=keys[3], probes=PROBES, way=way)
         started = time.process_time()
         found = spectra.hidden_dimension(every, axis, key=keys[3], probes=PROBES, way=way)
         seconds = time.process_time() - started
         report.add(f"{every.parameters:,} parameters, {axis}, {way}", found.value, note=f"+- {found.error:.2g}")
-        report.add("  CPU time", seconds, "s")
+        report.add(f"{axis}, {way}: CPU time", seconds, "s")
     return report
 
 
