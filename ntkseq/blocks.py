@@ -6,7 +6,7 @@ parametrisation: raw weights are N(0, 1); the scales and one over the root of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ntkseq import _checks, activations, cells
@@ -289,6 +289,14 @@ class Recurrent(Block):
     def __post_init__(self) -> None:
         _checks.kind("cell", self.cell, cells.Cell)
         _checks.choice("direction", self.direction, ("forward", "reversed", "both"))
+
+
+def every(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Each block in a row, and behind a `Residual` those of its branch."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Residual):
+            yield from every(block.blocks)
 
 
 def sequence(name: str, blocks: Sequence[Any]) -> tuple[Block, ...]:

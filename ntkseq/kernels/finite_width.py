@@ -68,8 +68,6 @@ def warn_if_critical(sigma_w: Any, activation: Any, width: int) -> None:
 
 def warn_of_blocks(parts: tuple[blocks.Block, ...], width: int) -> None:
     """`warn_if_critical` of every recurrence among blocks."""
-    for part in parts:
-        if isinstance(part, blocks.Residual):
-            warn_of_blocks(part.blocks, width)
-        elif isinstance(part, blocks.Recurrent) and isinstance(part.cell, cells.Elman):
+    for part in blocks.every(parts):
+        if isinstance(part, blocks.Recurrent) and isinstance(part.cell, cells.Elman):
             warn_if_critical(part.cell.sigma_w, part.cell.activation, width)

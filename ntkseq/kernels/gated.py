@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, blocks, cells
-from ntkseq._struct import fill, static, struct, unchecked
+from ntkseq._struct import fill, static, struct
 from ntkseq._types import AnyModel, Inputs, Lengths
 from ntkseq.kernels import particle_batches
 from ntkseq.kernels.base import Kernel, Side
@@ -101,10 +100,6 @@ class Gated(Kernel):
     def network(self) -> Network:
         """The layer and its read-out, by the particles of one batch."""
         return particle_batches.network(self, (blocks.Recurrent(self.cell),))
-
-    def unseeded(self) -> Gated:
-        """The kernel with seed 0."""
-        return unchecked(Gated, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"seed": 0})
 
     def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
         """Check the sequences and keep them, scaled, with the weight of each step in the output.

@@ -1,7 +1,7 @@
 """What do batches of particles give for the kernel of a network with gated cells? Tiles, chunk by chunk of sequences.
 
 What a kernel of particles states, and how, stands here once for `kernels.Gated` and `kernels.Serial`: such a kernel has
-a `network()`, `particles` in `batches`, a `seed`, and `unseeded()`, itself with seed 0.
+a `network()`, `particles` in `batches` and a `seed`.
 """
 
 from __future__ import annotations
@@ -39,10 +39,8 @@ _MOST_PER_BATCH = 4096  # its matrices are 6 or 8 x 4096^2 numbers a layer: half
 
 def needed(parts: tuple[blocks.Block, ...]) -> bool:
     """Whether a cell among the blocks has no closed form."""
-    inner = [part.blocks for part in parts if isinstance(part, blocks.Residual)]
-    return any(isinstance(part, blocks.Recurrent) and isinstance(part.cell, sampling.SAMPLED) for part in parts) or any(
-        map(needed, inner)
-    )
+    cells = (part.cell for part in blocks.every(parts) if isinstance(part, blocks.Recurrent))
+    return any(isinstance(cell, sampling.SAMPLED) for cell in cells)
 
 
 def check(particles: Integer, batches: Integer, seed: Integer) -> tuple[int, int, int]:
@@ -105,9 +103,7 @@ def prepare(kernel: PyTree, x: Inputs, lengths: Lengths) -> Side:
 
 def _divides(parts: tuple[blocks.Block, ...]) -> bool:
     """Whether a LayerNorm is known to stand without eps."""
-    if any(_divides(part.blocks) for part in parts if isinstance(part, blocks.Residual)):
-        return True
-    norms = [part.eps for part in parts if isinstance(part, blocks.LayerNorm)]
+    norms = (part.eps for part in blocks.every(parts) if isinstance(part, blocks.LayerNorm))
     return any(_checks.is_concrete(eps) and float(eps) == 0 for eps in norms)
 
 
@@ -154,7 +150,7 @@ def rounding(kernel: PyTree, side: Side) -> float:
 
 def depth(parts: tuple[blocks.Block, ...]) -> int:
     """How many blocks stand one behind the other."""
-    return sum(depth(part.blocks) if isinstance(part, blocks.Residual) else 1 for part in parts)
+    return sum(not isinstance(part, blocks.Residual) for part in blocks.every(parts))
 
 
 def parts(kernel: PyTree, side: Side) -> Parts:
@@ -163,7 +159,7 @@ def parts(kernel: PyTree, side: Side) -> Parts:
     Their roundings differ, so that much of it goes into the spread: what is stated beside it is a third of what
     `entry_rounding` states, three times the largest that one batch of 512 had, 5.7 eps in 20 steps of one layer.
     """
-    bare, key = kernel.unseeded(), jax.random.key(kernel.seed)
+    bare, key = kernel.with_(seed=0), jax.random.key(kernel.seed)
     batches = tuple(Batch(bare, key, jnp.int32(b)) for b in range(kernel.batches))
     rounded = rounding(kernel, side) / 2.6
     bias = common_bias(kernel, side)
@@ -180,7 +176,7 @@ def common_bias(kernel: PyTree, side: Side) -> float:
     net = kernel.network()
     each = kernel.particles // kernel.batches
     stated = depth(net.blocks) / each
-    if not _attends(net.blocks):
+    if not any(isinstance(part, blocks.Attention) for part in blocks.every(net.blocks)):
         return stated
     small = max(4, each // 32 * 2)
     if each < 2 * small:
@@ -194,11 +190,6 @@ def common_bias(kernel: PyTree, side: Side) -> float:
     return max(stated, 2 * largest(values, off) / (each / small - 1))
 
 
-def _attends(parts: tuple[blocks.Block, ...]) -> bool:
-    inner = [part.blocks for part in parts if isinstance(part, blocks.Residual)]
-    return any(isinstance(part, blocks.Attention) for part in parts) or any(map(_attends, inner))
-
-
 def steps(kernel: PyTree, side: Side) -> int:
     """Particles times gates times steps."""
     return _gates(kernel.network().blocks) * kernel.particles * side["x"].shape[1]
@@ -206,14 +197,8 @@ def steps(kernel: PyTree, side: Side) -> int:
 
 def _gates(parts: tuple[blocks.Block, ...]) -> int:
     """Products with matrices a token passes."""
-    each = lambda part: (  # noqa: E731
-        _gates(part.blocks)
-        if isinstance(part, blocks.Residual)
-        else sampling.gates(part.cell)
-        if isinstance(part, blocks.Recurrent)
-        else 1
-    )
-    return sum(map(each, parts))
+    alone = (part for part in blocks.every(parts) if not isinstance(part, blocks.Residual))
+    return sum(sampling.gates(part.cell) if isinstance(part, blocks.Recurrent) else 1 for part in alone)
 
 
 def _sampler(kernel: PyTree) -> tuple[Network, int, Array]:

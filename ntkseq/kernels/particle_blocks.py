@@ -41,9 +41,7 @@ def check(parts: tuple[blocks.Block, ...], each: int) -> None:
     Raises:
         ValueError: a block that has no rule beside gated cells; an odd number for two directions.
     """
-    for block in parts:
-        if isinstance(block, blocks.Residual):
-            check(block.blocks, each)
+    for block in blocks.every(parts):
         if isinstance(block, blocks.Attention) and block.scaling == "root":
             raise ValueError(
                 'Attention with scaling="root" cannot stand in a network with a GRU or an LSTM: both are sampled, each '

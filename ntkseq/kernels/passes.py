@@ -119,10 +119,8 @@ def _joined(left: Entry, right: Entry, x: Pair, g: Pair) -> Pair:
 
 def by_series(parts: tuple[blocks.Block, ...]) -> bool:
     """Whether the duals of an activation are sums of a series."""
-    inner = [part.blocks for part in parts if isinstance(part, blocks.Residual)]
-    own = [part.activation for part in parts if isinstance(part, (blocks.Nonlinearity, blocks.GLU))]
-    own += [getattr(part.cell, "activation", None) for part in parts if isinstance(part, blocks.Recurrent)]
-    return any(isinstance(act, activations.Smooth) for act in own) or any(map(by_series, inner))
+    of = (part.cell if isinstance(part, blocks.Recurrent) else part for part in blocks.every(parts))
+    return any(isinstance(getattr(one, "activation", None), activations.Smooth) for one in of)
 
 
 def check(parts: tuple[blocks.Block, ...], raw: bool) -> None:

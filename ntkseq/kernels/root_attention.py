@@ -36,9 +36,7 @@ from ntkseq.models.attention import fading
 
 
 def sampled(block: blocks.Block) -> bool:
-    """Whether a block, or one within it, is computed by Monte Carlo."""
-    if isinstance(block, blocks.Residual):
-        return any(map(sampled, block.blocks))
+    """Whether a block is computed by Monte Carlo."""
     return isinstance(block, blocks.Attention) and block.scaling == "root" and block.weights == "softmax"
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks, blocks
 from ntkseq._layers import scalar
 from ntkseq._precision import product, safe_sqrt
-from ntkseq._struct import fill, static, struct, unchecked
+from ntkseq._struct import fill, static, struct
 from ntkseq._types import AnyModel, DType, Flag, Inputs, Integer, Lengths, Number
 from ntkseq.kernels import (
     jolts,
@@ -139,7 +139,7 @@ class Serial(Kernel):
     @property
     def sampled(self) -> bool:
         """Whether values are Monte Carlo estimates: of gated cells, and of softmax attention at scaling "root"."""
-        return self.by_particles or any(map(sampled, self.blocks))
+        return self.by_particles or any(map(sampled, blocks.every(self.blocks)))
 
     @property
     def by_particles(self) -> bool:
@@ -149,10 +149,6 @@ class Serial(Kernel):
     def network(self) -> Network:
         """The network by the particles of one batch, for one that is sampled so."""
         return particle_batches.network(self, passes.without_identities(self.blocks))
-
-    def unseeded(self) -> Serial:
-        """The kernel with seed 0, for one that is sampled by particles."""
-        return unchecked(Serial, **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"seed": 0})
 
     @property
     def estimated(self) -> str:

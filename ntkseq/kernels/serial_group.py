@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -50,17 +49,9 @@ def parts(kernel: Any, side: Side, entrywise: float) -> Parts:
     """The groups of a sampled `Serial`."""
     kernels = tuple(Group(kernel, jnp.int32(g)) for g in range(GROUPS))
     sides = tuple(_sides(side, g) for g in range(GROUPS))
-    samples = min(_draws(kernel.blocks))
+    samples = min(part.samples for part in blocks.every(kernel.blocks) if sampled(part))
     return Parts(kernels, sides, samples, "draws", whole=False, entrywise=entrywise, bias=0.0)
 
 
 def _sides(side: Side, group: Any) -> Side:
     return jax.tree.map(lambda leaf: leaf[:, group], side["groups"])
-
-
-def _draws(parts: tuple[blocks.Block, ...]) -> Iterator[int]:
-    for part in parts:
-        if isinstance(part, blocks.Residual):
-            yield from _draws(part.blocks)
-        elif isinstance(part, blocks.Attention) and sampled(part):
-            yield part.samples
