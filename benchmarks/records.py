@@ -87,7 +87,8 @@ def _case(case: dict[str, Any]) -> Case:
     rows = []
     for row in case["rows"]:
         known = {name: value for name, value in row.items() if name in _FIELDS}
-        rows.append(_row({"table": ""} | known | {"points": tuple(tuple(point) for point in row.get("points", ()))}))
+        points = tuple(tuple(point) for point in row.get("points", ()))
+        rows.append(Row(**{"table": ""} | known | {"points": points}))
     return Case(**{**case, "rows": tuple(rows)})
 
 
@@ -112,10 +113,6 @@ def opened(path: pathlib.Path, quick: bool) -> Results:
     if other:
         raise ValueError(f"{path} is of another machine or other versions ({'; '.join(other)}). Write to another file.")
     return found
-
-
-def _row(fields: dict[str, Any]) -> Row:
-    return Row(**fields)
 
 
 @dataclasses.dataclass(frozen=True)

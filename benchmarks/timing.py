@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import scipy.stats
 
 from benchmarks import progress
 
@@ -94,11 +95,8 @@ def growth(sizes: list[float], seconds: list[float]) -> tuple[float, float]:
     x, y = np.log(np.asarray(sizes, float)), np.log(np.asarray(seconds, float))
     if len(x) < 2 or np.ptp(x) == 0:
         raise ValueError(f"an exponent needs times at two sizes or more; got the sizes {sizes}.")
-    x, y = x - x.mean(), y - y.mean()
-    slope = float(x @ y / (x @ x))
-    if len(x) == 2:
-        return slope, float("nan")
-    return slope, float(np.sqrt(np.sum((y - slope * x) ** 2) / (len(x) - 2) / (x @ x)))
+    fit: Any = scipy.stats.linregress(x, y)
+    return float(fit.slope), float(fit.stderr) if len(x) > 2 else float("nan")
 
 
 def peak_memory(call: Callable[[], Any], *, interval: float = 0.0005) -> float:

@@ -36,6 +36,22 @@ def mean(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     return float(values.mean()), half_width(standard_error(values), len(values) - 1, level)
 
 
+def jackknife(value: ArrayLike, without: ArrayLike) -> tuple[Any, Any]:
+    """Variance and bias of an estimate, from those without each of the m parts of its data (m, ...).
+
+    Reference: efron1981jackknife.
+
+    Example:
+        >>> numbers = np.array([1.0, 2.0, 6.0])
+        >>> variance, bias = jackknife(numbers.mean(), [np.delete(numbers, i).mean() for i in range(3)])
+        >>> round(float(variance - standard_error(numbers) ** 2), 9), round(float(bias), 9)
+        (0.0, 0.0)
+    """
+    without = np.asarray(without, np.float64)
+    more = len(without) - 1
+    return more * without.var(axis=0), more * (without.mean(axis=0) - np.asarray(value))
+
+
 @dataclasses.dataclass(frozen=True)
 class Line:
     """y = intercept + slope x by least squares, with half widths of Student's intervals: inf for two points.

@@ -45,23 +45,25 @@ def run(quick: bool) -> Report:
     report.add(f"dense: participation ratio, {biases.parameters} biases, {n} x {t} x {h} states", truth)
     report.add("dense: CPU time, by the matrix of the parameters", slow, "s")
     for way in ("forward", "reverse", "both"):
-        spectra.hidden_dimension(biases, "all", key=keys[3], probes=PROBES, way=way)
-        started = time.process_time()
-        found = spectra.hidden_dimension(biases, "all", key=keys[3], probes=PROBES, way=way)
-        fast = time.process_time() - started
+        found, fast = estimated(biases, "all", way, keys[3])
         report.add(f"{way}, {PROBES} probes", found.value, note=f"+- {found.error:.2g}")
         off = abs(found.value - truth) / found.error
         report.add(f"{way}: distance from the dense value, in its error", off, most=3.0)
         target = {} if quick or way == "both" else {"least": 10.0}
         report.add(f"{way}: CPU time, dense over this", slow / fast, **target)
     for axis, way in (("all", "both"), ("units", "forward"), ("time", "forward"), ("examples", "forward")):
-        spectra.hidden_dimension(every, axis, key=keys[3], probes=PROBES, way=way)
-        started = time.process_time()
-        found = spectra.hidden_dimension(every, axis, key=keys[3], probes=PROBES, way=way)
-        seconds = time.process_time() - started
+        found, seconds = estimated(every, axis, way, keys[3])
         report.add(f"{every.parameters:,} parameters, {axis}, {way}", found.value, note=f"+- {found.error:.2g}")
         report.add(f"{axis}, {way}: CPU time", seconds, "s")
     return report
+
+
+def estimated(kernel: Any, axis: str, way: str, key: Any) -> tuple[Any, float]:
+    """The dimension from random probes, and its processor time once it is compiled."""
+    call = partial(spectra.hidden_dimension, kernel, axis, key=key, probes=PROBES, way=way)
+    call()
+    started = time.process_time()
+    return call(), time.process_time() - started
 
 
 def gru(params: Any, h: Any, x: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from jaxtyping import Array, Float
 from ntkseq import _checks
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import AnyArray, AnyFunction, ArrayLike, PyTree
-from ntkseq.empirical.hidden_states import HiddenKernel
+from ntkseq.empirical.hidden_states import HiddenKernel, Unrolled
 
 
 @struct
@@ -114,16 +115,10 @@ def _mv(core: HiddenCore, v: Array) -> Array:
     params, step = kernel.params, Driven(core.features, core.update)
     ((x, start),) = kernel.inputs
     n, t, _ = kernel.shape
+    along = Unrolled(lambda params, h, given: step(params, h, *given))
 
     def states(taps: dict[str, Array]) -> Array:
-        def example(x: PyTree, h: Array, taps: dict[str, Array]) -> Array:
-            def one(h: Array, given: Any) -> tuple[Array, Array]:
-                h = step(params, h, given[0], given[1])
-                return h, h
-
-            return jax.lax.scan(one, h, (x, taps))[1]
-
-        return jax.vmap(example)(x, start, taps)
+        return jax.vmap(partial(along, params))(((x, taps), start)).reshape(kernel.shape)
 
     zero = {name: jnp.zeros((n, t, W.shape[0]), W.dtype) for name, W in params.items()}
     with jax.default_matmul_precision("highest"):

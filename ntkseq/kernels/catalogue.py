@@ -21,8 +21,6 @@ from ntkseq.kernels.recurrent import Recurrent
 from ntkseq.kernels.serial import Serial
 from ntkseq.kernels.transformer import Attention, Transformer
 
-READ_OUT = ("read", "sigma_r", "train_readout", "input_scale", "kind", "param")
-
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
@@ -103,6 +101,10 @@ def arguments(make: Callable[..., object], *without: str) -> tuple[str, ...]:
     found = inspect.signature(make).parameters.values()
     plain = [one.name for one in found if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
     return tuple(name for name in plain if name not in ("self", *without))
+
+
+READ_OUT = arguments(Serial, "particles", "batches", "seed")
+"""Settings of a network of blocks beside its blocks."""
 
 
 def _parted(settings: dict[str, Any], *groups: Iterable[str]) -> list[dict[str, Any]]:

@@ -6,6 +6,8 @@ identity has a closed form, tokens.10; relu and abs are sums of closed forms; so
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +37,7 @@ from ntkseq.kernels.tokens import (
 from ntkseq.models.attention import fading
 
 
-def sampled(block: blocks.Block) -> bool:
+def sampled(block: blocks.Block) -> TypeGuard[blocks.Attention]:
     """Whether a block is computed by Monte Carlo."""
     return isinstance(block, blocks.Attention) and block.scaling == "root" and block.weights == "softmax"
 
@@ -48,7 +50,7 @@ def seeded(parts: tuple[blocks.Block, ...]) -> tuple[blocks.Block, ...]:
         nonlocal count
         if isinstance(part, blocks.Residual):
             return blocks.Residual(*map(one, part.blocks))
-        if not (isinstance(part, blocks.Attention) and sampled(part)):
+        if not sampled(part):
             return part
         count += 1
         return replace(part, seed=(part.seed + 1_000_003 * (count - 1)) % 2**31)

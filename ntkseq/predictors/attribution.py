@@ -11,7 +11,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Array, Float, Int
 
-from ntkseq import _checks
+from ntkseq import _checks, _statistics
 from ntkseq._types import AnyFunction, PyTree, Trainable
 from ntkseq.empirical import products
 from ntkseq.empirical.function import Function
@@ -237,16 +237,15 @@ def _joined(parts: list[Part], deleted: np.ndarray | None, damping: float) -> At
     scores = weights * slopes
     sampling = spread = None
     if deleted is not None:
-        without, groups = deleted * slopes, len(deleted)
-        bias = (groups - 1) * (without.mean(axis=0) - scores)
-        sampling = np.sqrt((groups - 1) * without.var(axis=0) + bias**2)  # (attribution.9)
+        variance, bias = _statistics.jackknife(scores, deleted * slopes)
+        sampling = np.sqrt(variance + bias**2)  # (attribution.9)
     off = [part.rounding for part in parts if part.rounding is not None]
     rounding = np.abs(slopes) * np.mean(off, axis=0) if off else None
     if count > 1:
         others = np.stack(
             [(count * weights - p.weights) * (count * slopes - p.slopes) / (count - 1) ** 2 for p in parts]
         )
-        spread = np.sqrt((count - 1) * others.var(axis=0))
+        spread = np.sqrt(_statistics.jackknife(scores, others)[0])
     return Attribution(scores, sampling, rounding, spread, count, damping)
 
 

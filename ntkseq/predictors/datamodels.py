@@ -155,9 +155,8 @@ def data_subsets(n: int, count: int, *, share: float = 0.5, seed: Seed = 0) -> B
 
 def _interval(value: float, without: np.ndarray, level: float) -> tuple[float, float, float, float]:
     """A value with Student's interval by the jackknife, and its standard error (attribution.10)."""
-    count = len(without)
-    error = float(np.sqrt((count - 1) / count * np.sum(np.square(without - without.mean()))))
-    half = _statistics.half_width(error, count - 1, level)
+    error = float(np.sqrt(_statistics.jackknife(value, without)[0]))
+    half = _statistics.half_width(error, len(without) - 1, level)
     return value, value - half, value + half, error
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from ntkseq import _checks
 from ntkseq._types import ArrayLike, GramLike
 from ntkseq.grams.arrays import as_gram, symmetric
-from ntkseq.predictors.kernel_ridge import factorise
+from ntkseq.predictors.kernel_ridge import check_cross, factorise
 from ntkseq.predictors.posterior import why_estimated
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -170,10 +170,10 @@ def _cross(K_cross: Any, matrix: np.ndarray, rounding: float) -> tuple[np.ndarra
     if not hasattr(K_cross, "shape"):
         K_cross = _checks.numbers("K_cross", K_cross)
     gram = as_gram(K_cross, "K_cross")
-    n, shape = len(matrix), tuple(gram.shape)
-    if len(shape) != 2 or shape[1] != n or not shape[0]:
-        turned = " That looks transposed: pass gram(kernel, x_query, x_train)." if shape[:1] == (n,) else ""
-        raise ValueError(f"K_cross must have shape (m, {n}), one row per query; got {shape}.{turned}")
+    shape = tuple(gram.shape)
+    check_cross(shape, len(matrix))
+    if not shape[0]:
+        raise ValueError(f"K_cross must have a row for each query, one at least; got shape {shape}.")
     cross = _checks.numbers("K_cross", gram)
     _checks.finite("K_cross", cross)
     return cross, np.full(len(cross), float(gram.rounding))

@@ -93,10 +93,7 @@ def predict(dual: AnyArray, K_cross: ArrayLike) -> AnyArray:
     n = dual.shape[0]
     if isinstance(K_cross, np.ma.MaskedArray) or not hasattr(K_cross, "shape"):
         K_cross = _checks.numbers("K_cross", K_cross)
-    shape = tuple(np.shape(K_cross))
-    if len(shape) != 2 or shape[1] != n:
-        turned = " That looks transposed: pass gram(kernel, x_query, x_train)." if shape[:1] == (n,) else ""
-        raise ValueError(f"K_cross must have shape (n_query, {n}), one row per query; got {shape}.{turned}")
+    check_cross(tuple(np.shape(K_cross)), n)
     if not _checks.traced((K_cross, dual)):
         # coefficients are large and of both signs when reg is small: the sum needs all of float64
         values = _checks.numbers("K_cross", K_cross)
@@ -104,6 +101,13 @@ def predict(dual: AnyArray, K_cross: ArrayLike) -> AnyArray:
         return values @ np.asarray(dual)
     K_cross = jnp.asarray(K_cross)
     return _precision.product("qn,n...->q...", K_cross, jnp.asarray(dual, K_cross.dtype))
+
+
+def check_cross(shape: tuple[int, ...], n: int) -> None:
+    """Raise unless a matrix has a row for each query and a column for each of n training examples."""
+    if len(shape) != 2 or shape[1] != n:
+        turned = " That looks transposed: pass gram(kernel, x_query, x_train)." if shape[:1] == (n,) else ""
+        raise ValueError(f"K_cross must have shape (n_query, {n}), one row per query; got {shape}.{turned}")
 
 
 def ridge(K: GramLike, y: ArrayLike, *, reg: float) -> Ridge:

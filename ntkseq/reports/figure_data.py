@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ntkseq.reports import plots
 from ntkseq.reports.record import Report, bound_standing
 from ntkseq.reports.sheet import Table
 
@@ -110,17 +111,14 @@ def _predictions(report: Report) -> Table:
     k = len(report.classes)
     counts = np.zeros((k, k), int)
     np.add.at(counts, (truth, said.codes), 1)
-    wrong = np.argwhere(counts > 0)
-    rows = tuple((report.classes[i], report.classes[j], int(counts[i, j])) for i, j in wrong)
+    pairs = np.argwhere(counts > 0)
+    rows = tuple((report.classes[i], report.classes[j], int(counts[i, j])) for i, j in pairs)
     return Table(("true class", "predicted class", "test examples"), rows)
 
 
 def _correlations(report: Report) -> Table:
     """The mean correlation between examples of each two classes."""
-    K = np.asarray(report.gram.array, np.float64)
-    scale = np.sqrt(np.clip(np.diagonal(K), 0.0, None))
-    product = scale[:, None] * scale
-    values = np.divide(K, product, out=np.zeros_like(K), where=product > 0)
+    values = plots.correlations(np.asarray(report.gram.array, np.float64))
     y, kept = np.asarray(report.y), min(len(report.classes), MOST_CELLS)
     members = [np.flatnonzero(y == code) for code in range(kept)]
     rows = tuple(

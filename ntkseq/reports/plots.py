@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
 from ntkseq._types import ArrayLike
 from ntkseq.bounds import Bound
@@ -40,6 +41,13 @@ def plain(text: str, most: int = 24) -> str:
     return text.replace("$", r"\$")
 
 
+def correlations(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    """K_ij / sqrt(K_ii K_jj), 0 where an example is zero to the kernel."""
+    scale = np.sqrt(np.clip(np.diagonal(matrix), 0.0, None))
+    product = scale[:, None] * scale[None, :]
+    return np.divide(matrix, product, out=np.zeros_like(product), where=product > 0)
+
+
 def kernel_map(matrix: ArrayLike, y: ArrayLike, classes: Sequence[str], ax: Axes | None = None) -> Axes:
     """The kernel between all examples as correlations K_ij / sqrt(K_ii K_jj), sorted by class.
 
@@ -54,9 +62,7 @@ def kernel_map(matrix: ArrayLike, y: ArrayLike, classes: Sequence[str], ax: Axes
     order = np.argsort(y, kind="stable")
     n, step = len(y), -(-len(y) // MOST_CELLS)
     order = order[::step]
-    scale = np.sqrt(np.clip(np.diagonal(matrix)[order], 0.0, None))
-    product = scale[:, None] * scale[None, :]
-    shown = np.divide(matrix[np.ix_(order, order)], product, out=np.zeros_like(product), where=product > 0)
+    shown = correlations(matrix[np.ix_(order, order)])
     beside = shown[~np.eye(len(order), dtype=bool)]
     low, high = (float(q) for q in np.quantile(beside, (0.01, 0.99))) if len(beside) else (0.0, 1.0)
     image = ax.imshow(

@@ -125,7 +125,7 @@ def vacuous(bounds: Mapping[str, Bound], n: int, norm: float) -> str:
     silent = [key for key, bound in bounds.items() if bound.computable and bound.vacuous]
     if not silent:
         return ""
-    said = f"{_listed(silent)} {'says' if len(silent) == 1 else 'say'} nothing at n = {n}"
+    said = f"{listed(silent)} {'says' if len(silent) == 1 else 'say'} nothing at n = {n}"
     from_n = {key: enough(bounds[key], n) for key in silent if key in NORM_BASED}
     known = {key: value for key, value in from_n.items() if value is not None}
     if not known:
@@ -165,5 +165,6 @@ def examples_of(bound: Bound) -> int | None:
     return int(n) if isinstance(n, (int, np.integer)) and n > 0 else None
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Names with commas, and an "and" before the last."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

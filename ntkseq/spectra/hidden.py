@@ -241,10 +241,9 @@ def _jackknife(of: Callable[[np.ndarray], float], count: int) -> tuple[float, fl
     """A number of all probes, and its root mean square error from those without one of them (hidden_states.9)."""
     every = np.arange(count)
     value = of(every)
-    without = np.array([of(np.delete(every, i)) for i in range(count)])
-    bias = (count - 1) * (without.mean() - value)
+    variance, bias = _statistics.jackknife(value, [of(np.delete(every, i)) for i in range(count)])
     few = count / (count - 2)  # products of pairs are no sums: measured, the plain one is up to 8 % too small
-    return float(value), float(np.sqrt(few * ((count - 1) * without.var() + bias**2)))
+    return float(value), float(np.sqrt(few * (variance + bias**2)))
 
 
 def _signs(kernel: HiddenKernel, key: Array) -> list[Array]:

@@ -12,7 +12,8 @@ from ntkseq import _checks, activations, blocks, cells
 from ntkseq.kernels import Kernel, Serial, catalogue
 
 KIND = "type"  # what a table is
-OUTER = ("read", "sigma_r", "train_readout", "input_scale", "kind", "param", "particles", "batches", "seed")
+OUTER = catalogue.arguments(Serial)
+"""What stands beside the blocks."""
 
 
 def load(path: str) -> Kernel:

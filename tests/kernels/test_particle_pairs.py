@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from ntkseq.kernels import particle_pairs as pairs
-from ntkseq.kernels.particles import Stream
+from ntkseq.kernels.particle_pairs import Fed
 
 rng = np.random.default_rng(0)
 
 
-def stream(n: int, t: int, p: int, gates: int = 2) -> Stream:
-    return Stream(*(jnp.asarray(rng.standard_normal((n, t, k))) for k in (p, gates * p)))
+def stream(n: int, t: int, p: int, gates: int = 2) -> Fed:
+    return Fed(*(jnp.asarray(rng.standard_normal((n, t, k))) for k in (p, gates * p)))
 
 
 @pytest.mark.parametrize("p", [1, 5, 64])

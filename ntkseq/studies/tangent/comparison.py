@@ -13,14 +13,13 @@ from ntkseq._outward import percents
 from ntkseq.bounds import Bound
 from ntkseq.reports import Figure, Section, Sheet, Table, plots
 from ntkseq.reports.record import Rank, bound_standing
-from ntkseq.reports.sentences import claim, counted, share
+from ntkseq.reports.sentences import claim, counted, listed, resolved, share
 from ntkseq.studies.provenance import Clock
 from ntkseq.studies.tangent import fits, regression
 from ntkseq.studies.tangent.certificates import certificates
-from ntkseq.studies.tangent.facts import on_examples
+from ntkseq.studies.tangent.facts import caution, on_examples
 from ntkseq.studies.tangent.fits import Fit
 from ntkseq.studies.tangent.inputs import Problem
-from ntkseq.studies.tangent.ridge import Centre, choose_ridge
 from ntkseq.studies.tangent.spec import Study
 
 if TYPE_CHECKING:
@@ -65,11 +64,6 @@ class Row:
     def best(self) -> str:
         """The name of the least certified bound that says something; empty if none does."""
         return next((key for key, bound in self.bounds.items() if bound.certified and not bound.vacuous), "")
-
-    @property
-    def clear(self) -> int:
-        """How many eigenvalues are told from zero."""
-        return int((self.one.eigen.values > self.one.eigen.errors).sum())
 
 
 def report(study: Study, posed: Problem, every: tuple[Fit, ...], clock: Clock) -> Sheet:
@@ -118,11 +112,6 @@ def report(study: Study, posed: Problem, every: tuple[Fit, ...], clock: Clock) -
     )
 
 
-def with_provenance(made: Sheet, provenance: dict[str, Any]) -> Sheet:
-    """The report with where its numbers come from."""
-    return dataclasses.replace(made, provenance=provenance)
-
-
 def _classes(study: Study, posed: Problem, one: Fit, count: int) -> Row:
     said = fits.prediction(one, posed, study.reg)
     proved = certificates(one, posed, study, said.reg, compared=count)
@@ -134,9 +123,7 @@ def _classes(study: Study, posed: Problem, one: Fit, count: int) -> Row:
 
 
 def _numbers(study: Study, posed: Problem, one: Fit, count: int) -> Row:
-    centre = Centre.of(np.asarray(posed.train.y, np.float64))
-    ridge = choose_ridge(one.K, np.asarray(posed.train.y, np.float64) - centre.value, one.eigen.trace, study.reg)
-    out = regression.outcome(study, posed, one.K, one.cross, centre, ridge, count)
+    out = regression.outcome(study, posed, one, count)
     return Row(
         one, out.errors.test, out.errors.loo, None, np.square(out.predicted - np.asarray(posed.test.y, np.float64)),
         out.reg, out.reg_from, fits.effective_ranks(one.eigen, out.reg), {"rademacher": out.bound}, out.measured,
@@ -148,13 +135,15 @@ def _findings(study: Study, posed: Problem, rows: list[Row], best: Row) -> tuple
     told = [_least(posed, rows, best)]
     whole = [row.name for row in rows if row.one.eigen.min_eigenvalue.positive]
     part = [
-        f"{row.name} ({row.clear} of {row.one.eigen.n})" for row in rows if not row.one.eigen.min_eigenvalue.positive
+        f"{row.name} ({resolved(row.one.eigen)} of {row.one.eigen.n})"
+        for row in rows
+        if not row.one.eigen.min_eigenvalue.positive
     ]
     n = len(posed.train.y)
     if whole:
-        told.append(f"All {n} directions are resolved in {study.dtype} for {_listed(whole)}.")
+        told.append(f"All {n} directions are resolved in {study.dtype} for {listed(whole)}.")
     if part:
-        told.append(f"Some directions are not told from zero for {_listed(part)}.")
+        told.append(f"Some directions are not told from zero for {listed(part)}.")
     proved = [(row.bounds[row.best].value or 0.0, row) for row in rows if row.best]
     if proved:
         least = min(proved, key=lambda pair: pair[0])[1]
@@ -173,7 +162,7 @@ def _least(posed: Problem, rows: list[Row], best: Row) -> str:
     first = [row.name for row in rows if row.error == best.error]
     others = [row for row in rows if row.error != best.error]
     one, many = len(first) == 1, len(rows) * (len(rows) - 1) // 2
-    told = f"{_listed(first)} {'has' if one else 'have'} the least test error, {_error(posed, best.error)}"
+    told = f"{listed(first)} {'has' if one else 'have'} the least test error, {_error(posed, best.error)}"
     where = f"on {counted(len(posed.test.y), 'test example')}"
     if posed.repeated:
         return f"{told}, {where}; some of them were trained on, so that no kernel is told from another."
@@ -183,7 +172,7 @@ def _least(posed: Problem, rows: list[Row], best: Row) -> str:
     verb = "it is" if one else "they are"
     if not same:
         return f"{told}; {where} {verb} told from all others."
-    return f"{told}; {where} {verb} not told from {_listed(same)}."
+    return f"{told}; {where} {verb} not told from {listed(same)}."
 
 
 def _apart(best: Row, other: Row, pairs: int) -> bool:
@@ -220,10 +209,6 @@ def _error(posed: Problem, value: float) -> str:
     return share(value) if posed.classes else f"{value:.4g}"
 
 
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def _notes(posed: Problem, rows: list[Row]) -> tuple[str, ...]:
     told = [f"The file: {note}." for note in posed.notes]
     told += [note for row in rows for note in row.one.notes]
@@ -231,8 +216,7 @@ def _notes(posed: Problem, rows: list[Row]) -> tuple[str, ...]:
         f"The bounds take all {len(rows)} kernels for fixed before the data were seen, and pay for each: the certified "
         "ones hold at once. A kernel picked from this page by its test error has a test error that flatters."
     )
-    if posed.repeated:
-        told.append(f"{posed.warning.strip()} No interval is stated for it, and nothing is measured beside the bounds.")
+    told += caution(posed)
     return tuple(dict.fromkeys(told))
 
 
@@ -266,7 +250,7 @@ def _spectra(rows: list[Row]) -> Table:
         eigen, held = row.one.eigen, {rank.kind: rank.value for rank in row.ranks}
         condition = eigen.condition if eigen.condition.resolved else f"at least {eigen.condition.lower:.4g}"
         entropy, stable = held.get("entropy"), held.get("stable")
-        told = f"{row.clear} of {eigen.n}"
+        told = f"{resolved(row.one.eigen)} of {eigen.n}"
         found.append((row.name, eigen.min_eigenvalue, told, condition, entropy, stable, row.one.sampled or "no"))
     return Table(header, tuple(found))
 
@@ -301,7 +285,7 @@ def _record(row: Row) -> dict[str, Any]:
         "reg": row.reg,
         "reg_from": row.reg_from,
         "min_eigenvalue": row.one.eigen.min_eigenvalue,
-        "resolved_eigenvalues": row.clear,
+        "resolved_eigenvalues": resolved(row.one.eigen),
         "effective_rank": {rank.kind: rank.value for rank in row.ranks},
         "best_bound": row.best or None,
         "bounds": {

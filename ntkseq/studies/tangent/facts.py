@@ -100,6 +100,13 @@ def on_examples(study: Study, **changes: Any) -> str:
     return f"{'JAX_ENABLE_X64=1 ' if wide else ''}{changed.command}"
 
 
+def caution(posed: Problem) -> list[str]:
+    """What to know where test examples were trained on."""
+    if not posed.repeated:
+        return []
+    return [f"{posed.warning.strip()} No interval is stated for it, and nothing is measured beside the bounds."]
+
+
 def notes(posed: Problem, eigen: FullSpectrum, found: Prediction) -> tuple[str, ...]:
     """What a reader must know before believing a number."""
     told = [f"The file: {note}." for note in posed.notes]
@@ -119,8 +126,7 @@ def notes(posed: Problem, eigen: FullSpectrum, found: Prediction) -> tuple[str, 
             "hold for all functions of the kernel's space at once. Kernel settings compared on these labels are not "
             "free; say how many with --tried."
         )
-    if posed.repeated:
-        told.append(f"{posed.warning.strip()} No interval is stated for it, and nothing is measured beside the bounds.")
+    told += caution(posed)
     if posed.scale is not None:
         told.append("Inputs were divided by the largest training norm, so the kernel depends on the sample.")
     return tuple(told)

@@ -9,14 +9,13 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import bounds, predictors
-from ntkseq.grams import DenseGram
 from ntkseq.reports import Figure, Section, Sheet, Table, plots, sentences
 from ntkseq.reports.record import Rank
 from ntkseq.spectra import FullSpectrum
 from ntkseq.studies.tangent.facts import advice
 from ntkseq.studies.tangent.fits import Fit
 from ntkseq.studies.tangent.inputs import Problem
-from ntkseq.studies.tangent.ridge import Centre
+from ntkseq.studies.tangent.ridge import Centre, choose_ridge
 from ntkseq.studies.tangent.spec import Study
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ class Outcome:
 
     Attributes:
         errors: in the units of the targets.
+        centre: what targets are centred by.
         reg, reg_from: the ridge, and how it was chosen.
         fit: to the centred targets.
         predicted: for the test examples.
@@ -52,6 +52,7 @@ class Outcome:
     """
 
     errors: Errors
+    centre: Centre
     reg: float
     reg_from: str
     fit: predictors.Ridge
@@ -60,26 +61,18 @@ class Outcome:
     measured: dict[str, float]
 
 
-def outcome(
-    study: Study,
-    posed: Problem,
-    K: DenseGram,
-    cross: DenseGram,
-    centre: Centre,
-    ridge: tuple[float, str],
-    compared: int,
-) -> Outcome:
-    """Fit, predict and bound.
+def outcome(study: Study, posed: Problem, one: Fit, compared: int) -> Outcome:
+    """Centre the targets, choose the ridge, fit, predict and bound.
 
     Args:
-        study, posed, K, cross, centre: as of `report`.
-        ridge: its size, and how it was chosen.
+        study, posed, one: as of `report`.
         compared: how many kernels, fixed beforehand, the study looked at; the bound counts them.
     """
-    reg, reg_from = ridge
-    y, y_test = np.asarray(posed.train.y, np.float64), np.asarray(posed.test.y, np.float64)
+    K, y, y_test = one.K, np.asarray(posed.train.y, np.float64), np.asarray(posed.test.y, np.float64)
+    centre = Centre.of(y)
+    reg, reg_from = choose_ridge(K, y - centre.value, one.eigen.trace, study.reg)
     fit = predictors.ridge(K, y - centre.value, reg=reg)
-    predicted: Float[np.ndarray, " m"] = centre.value + np.asarray(fit(cross))
+    predicted: Float[np.ndarray, " m"] = centre.value + np.asarray(fit(one.cross))
     # who leaves an example out leaves it out of the centre, too: the targets of the others move by a constant
     moved = predictors.ridge(K, np.ones(len(y)), reg=reg).loo_residuals
     loo = fit.loo_residuals + (centre.value - centre.left_out(y)) * moved
@@ -96,14 +89,13 @@ def outcome(
     if posed.scale is not None:
         bound = bounds_of_scaled(bound)
     measured = {} if posed.repeated else {"rademacher": float(np.mean(np.minimum(1.0, (predicted - y_test) ** 2)))}
-    return Outcome(errors, float(reg), reg_from, fit, predicted, bound, measured)
+    return Outcome(errors, centre, float(reg), reg_from, fit, predicted, bound, measured)
 
 
 def report(
     study: Study,
     posed: Problem,
     one: Fit,
-    centre: Centre,
     *,
     title: str,
     found: Outcome,
@@ -121,7 +113,6 @@ def report(
         study: what was asked.
         posed: the examples.
         one: the kernel on them.
-        centre: what targets are centred by.
         title: of the page.
         found: what came of the fit.
         ranks: effective ranks of K.
@@ -132,7 +123,7 @@ def report(
     K, cross, eigen = one.K, one.cross, one.eigen
     y, y_test = np.asarray(posed.train.y, np.float64), np.asarray(posed.test.y, np.float64)
     errors, reg, reg_from, predicted = found.errors, found.reg, found.reg_from, found.predicted
-    least = eigen.min_eigenvalue
+    centre, least = found.centre, eigen.min_eigenvalue
     return Sheet(
         title=title,
         question=f"How well does kernel ridge regression predict the targets? {posed.summary}. {one.words}.",

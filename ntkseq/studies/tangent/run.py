@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from ntkseq import _checks
 from ntkseq.data import Dataset
@@ -16,7 +15,6 @@ from ntkseq.studies.tangent.certificates import certificates
 from ntkseq.studies.tangent.facts import advice, facts, notes, question
 from ntkseq.studies.tangent.fits import Fit
 from ntkseq.studies.tangent.inputs import Problem, problem
-from ntkseq.studies.tangent.ridge import Centre, choose_ridge
 from ntkseq.studies.tangent.spec import Study
 from ntkseq.studies.tangent.tuning import Tuned, paid, tuned
 
@@ -66,7 +64,7 @@ def run(
         return _one(study, posed, fits.fitted(every[0], posed, clock), clock, mark)
     several = tuple(fits.fitted(choice, posed, clock, choice.name) for choice in every)
     made = comparison.report(study, posed, several, clock)
-    return comparison.with_provenance(made, provenance(study, mark, clock.seconds))
+    return dataclasses.replace(made, provenance=provenance(study, mark, clock.seconds))
 
 
 def _one(
@@ -78,12 +76,9 @@ def _one(
     kind = "neural tangent" if one.kind == "ntk" else "NNGP"
     if not posed.classes:
         with clock("prediction", "prediction and bound"):
-            y = np.asarray(posed.train.y, np.float64)
-            centre = Centre.of(y)
-            ridge = choose_ridge(one.K, y - centre.value, one.eigen.trace, study.reg)
-            out = regression.outcome(study, posed, one.K, one.cross, centre, ridge, max(len(compared), 1))
+            out = regression.outcome(study, posed, one, max(len(compared), 1))
             return regression.report(
-                study, posed, one, centre, title=f"{posed.name}: {kind} kernel regression", found=out,
+                study, posed, one, title=f"{posed.name}: {kind} kernel regression", found=out,
                 ranks=fits.effective_ranks(one.eigen, out.reg), told=told, compared=compared,
                 provenance=provenance(study, mark, clock.seconds),
             )  # fmt: skip
