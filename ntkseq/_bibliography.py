@@ -367,6 +367,14 @@ ENTRIES = {
         "",
         "2307.08621",
     ),
+    "cirone2023": Entry(
+        "inproceedings",
+        "Muca Cirone, Nicola and Lemercier, Maud and Salvi, Cristopher",
+        "Neural signature kernels as infinite-width-depth-limits of controlled ResNets",
+        2023,
+        "International Conference on Machine Learning",
+        "2303.17671",
+    ),
     "orvieto2023lru": Entry(
         "inproceedings",
         "Orvieto, Antonio and Smith, Samuel L. and Gu, Albert and Fernando, Anushan and Gulcehre, Caglar and "

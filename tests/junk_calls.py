@@ -341,6 +341,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "blocks.Recurrent": (blocks.Recurrent, dict(cell=cells.Elman(), direction="both")),
     "cells.Elman": (cells.Elman, dict(activation="relu", sigma_w=1.0, sigma_u=1.0, sigma_b=0.1, train="WUb")),
     "cells.Leaky": (cells.Leaky, dict(activation="relu", keep=0.5, gate=0.5, sigma_w=1.0, sigma_u=1.0, sigma_b=0.1, train="WUb")),
+    "cells.ControlledResNet": (cells.ControlledResNet, dict(activation="relu", sigma_w=1.0, sigma_b=0.1, sigma_h=1.0, train="Wbh")),
     "cells.GRU": (cells.GRU, dict(sigma_w=1.0, sigma_u=1.0, sigma_b=0.1, sigma_c=0.1, reset="after", law="normal", train="WUb")),
     "cells.LSTM": (cells.LSTM, dict(sigma_w=1.0, sigma_u=1.0, sigma_b=0.1, forget=1.0, law="normal", train="WUb")),
     "cells.LRU": (cells.LRU, dict(r_min=0.1, r_max=0.9, max_phase=1.0, sigma_u=1.0, train="nB")),

@@ -38,7 +38,7 @@ SURFACE = {
         "sample_size", "stability", "table", "target_risk", "trauger_tewari2024", "truong2024", "tu_he_tao2020",
         "wang_shen2021",
     ],
-    "ntkseq.cells": ["Cell", "Elman", "GRU", "LRU", "LSTM", "Leaky", "S4D"],
+    "ntkseq.cells": ["Cell", "ControlledResNet", "Elman", "GRU", "LRU", "LSTM", "Leaky", "S4D"],
     "ntkseq.concepts": [
         "Additive", "Complexity", "NVariable", "PositionToPosition", "Sample", "Series", "Target",
         "WholeSequence", "complexity", "sample", "series",

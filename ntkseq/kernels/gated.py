@@ -6,9 +6,10 @@ from typing import Any
 
 from jaxtyping import Array, Float
 
-from ntkseq import _checks, blocks, cells
+from ntkseq import _checks, blocks
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import AnyModel, Inputs, Lengths
+from ntkseq.cells.gates import gated
 from ntkseq.kernels import particle_batches
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.particle_network import Network
@@ -84,7 +85,7 @@ class Gated(Kernel):
     references = ("yang2020tp2",)
 
     def __post_init__(self) -> None:
-        fill(self, cell=cells.gated(self.cell))
+        fill(self, cell=gated(self.cell))
         _checks.scale("sigma_r", self.sigma_r)
         for name, allowed in (
             ("read", READS),

@@ -49,9 +49,9 @@ def pair(cell: cells.Leaky, left: Entry, right: Entry, pair: Pair, how: How) -> 
         at, one, x = now
         here = how._replace(row=at)
         state = _moved(cell, keep, state, _images(cell, one, right, x, state, here))
-        noise = _noise(one, right, "gross", state[0])
+        off = noise(one, right, "gross", state[0])
         ratio = state[0] * tokens.row(tokens.inverse(one["out"])) * tokens.column(tokens.inverse(right["out"]))
-        return state, Pair(tokens.settle((1 - ratio) / 2, noise, here, 2 * noise), state[1])
+        return state, Pair(tokens.settle((1 - ratio) / 2, off, here, 2 * off), state[1])
 
     rows = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0)[:, :, None], left)  # (t, n, 1, ...)
     grid = jax.tree.map(lambda a: jnp.moveaxis(a, 2, 0)[:, :, :, None], pair)  # (t, n, m, 1, s)
@@ -69,9 +69,9 @@ def _images(cell: cells.Leaky, one: Entry, right: Entry, x: Pair, state: State, 
     w2, u2 = cell.sigma_w**2, cell.sigma_u**2
     own_w, own_u, own_b = (1, 1, 1) if how.raw else (w2, u2, cell.sigma_b**2)
     kap, past = jax.tree.map(lambda a: shift(a, -1), state)  # entry s follows from entry s - 1 of the old row
-    noise = _noise(one, right, "gross before", kap)
+    off = noise(one, right, "gross before", kap)
     ratio = kap * tokens.row(tokens.inverse(one["before"])) * tokens.column(tokens.inverse(right["before"]))
-    h = tokens.settle((1 - ratio) / 2, noise, how, 2 * noise)
+    h = tokens.settle((1 - ratio) / 2, off, how, 2 * off)
     z = tokens.mix((one["h"], right["h"], h), (one["x"], right["x"], x.z), (one["b"], right["b"], None))
     th = None
     if past is not None and x.th is not None:
@@ -97,7 +97,7 @@ def _moved(cell: cells.Leaky, keep: Float[Array, "s s"], state: State, images: S
     return jax.tree.map(move, state, images)
 
 
-def _noise(one: Entry, right: Entry, gross: str, like: Array) -> Array:
+def noise(one: Entry, right: Entry, gross: str, like: Array) -> Array:
     """How far m of two states may be off: roundings of what was added, which may have cancelled."""
     steps = like.shape[-1]
     eps = float(jnp.finfo(like.dtype).eps)

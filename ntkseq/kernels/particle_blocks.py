@@ -47,10 +47,12 @@ def check(parts: tuple[blocks.Block, ...], each: int) -> None:
                 'Attention with scaling="root" cannot stand in a network with a GRU or an LSTM: both are sampled, each '
                 'in a way of its own. Use scaling="dim", or another cell.'
             )
-        if isinstance(block, blocks.Recurrent) and isinstance(block.cell, (cells.LRU, cells.S4D)):
+        cell = block.cell if isinstance(block, blocks.Recurrent) else None
+        if isinstance(cell, (cells.LRU, cells.S4D, cells.ControlledResNet)):
+            has = "a matrix for each coordinate" if isinstance(cell, cells.ControlledResNet) else "random decays"
             raise ValueError(
-                f"{type(block.cell).__name__} cannot stand in a network with a GRU or an LSTM: its units have random "
-                "decays, which particles do not carry. Use cells.Elman or cells.Leaky beside gated cells."
+                f"{type(cell).__name__} cannot stand in a network with a GRU or an LSTM: it has {has}, which particles "
+                "do not carry. Use cells.Elman or cells.Leaky beside gated cells."
             )
         if isinstance(block, blocks.Recurrent) and block.direction == "both" and each % 2:
             raise ValueError(

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from ntkseq import blocks, cells
 from ntkseq._precision import safe_sqrt
 from ntkseq.cells import Elman
-from ntkseq.kernels import diagonal, leaky_cell, tokens
+from ntkseq.kernels import controlled, diagonal, leaky_cell, tokens
 from ntkseq.kernels.layers import shift
 from ntkseq.kernels.tokens import Context, Entry, Features, How, Own, Pair, Rule
 from ntkseq.kernels.tokenwise import activation_pair, behind
@@ -199,4 +199,5 @@ def _one_way(cell: cells.Cell, left: Entry, right: Entry, pair: Pair, how: How) 
 CELLS: dict[type, CellRule] = {
     Elman: CellRule(_alone, _states),
     cells.Leaky: CellRule(leaky_cell.alone, leaky_cell.pair),
+    cells.ControlledResNet: CellRule(controlled.alone, controlled.pair),
 } | {cell: CellRule(diagonal.alone, diagonal.pair, diagonal.pooled) for cell in diagonal.LAWS}

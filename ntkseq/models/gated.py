@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkseq import _checks, cells
+from ntkseq import _checks
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import ArrayLike, Number
+from ntkseq.cells.gates import gated
 from ntkseq.models import recurrence
 from ntkseq.models.base import Model, Params, Shape, held, in_dtype, pool, product
 
@@ -59,7 +60,7 @@ class Gated(Model):
     axes = "t d"
 
     def __post_init__(self) -> None:
-        fill(self, cell=cells.gated(self.cell))
+        fill(self, cell=gated(self.cell))
         _checks.scale("sigma_r", self.sigma_r)
         _checks.choice("read", self.read, ("last", "mean", "sum"))
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))

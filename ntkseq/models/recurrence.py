@@ -34,9 +34,10 @@ class CellRule(NamedTuple):
 def shapes(block: blocks.Recurrent, fan_in: int, width: int) -> Params:
     """Parameters of a layer with `width` units, and with both directions such a tree for each.
 
-    Of an `Elman` or a `Leaky` {"W", "U", "b"}; of a `GRU` or an `LSTM` such a tree for each gate, with a "c" beside
-    those of the GRU's g where the product has a bias inside; of an `LRU` {"nu", "theta", "gamma", "B", "C"} and of an
-    `S4D` {"log_dt", "log_re", "im", "C", "D"}, real and imaginary parts at the end.
+    Of an `Elman` or a `Leaky` {"W", "U", "b"}, of a `ControlledResNet` {"W", "b", "h"}; of a `GRU` or an `LSTM` such a
+    tree for each gate, with a "c" beside those of the GRU's g where the product has a bias inside; of an `LRU` {"nu",
+    "theta", "gamma", "B", "C"} and of an `S4D` {"log_dt", "log_re", "im", "C", "D"}, real and imaginary parts at the
+    end.
     """
     rule = CELLS[type(block.cell)]
     if block.direction == "both":
@@ -94,6 +95,26 @@ def _elman(cell: cells.Elman | cells.Leaky, raw: Params, x: Array) -> Float[Arra
         return h, h
 
     return jax.lax.scan(step, jnp.zeros((n,), x.dtype), drive)[1]
+
+
+# ------------------------------------------------------------------------------------------------ controlled ResNet
+
+
+def _controlled_shapes(cell: cells.ControlledResNet, n: int, m: int) -> Params:
+    return {"W": Shape(n, n, m), "b": Shape(n, m), "h": Shape(n)}
+
+
+def _controlled(cell: cells.ControlledResNet, raw: Params, x: Array) -> Float[Array, "t n"]:
+    p = held(raw, cell.train)
+    n = p["W"].shape[0]
+    W = cell.sigma_w * max(n, 1) ** -0.5 * p["W"]  # with one unit in all, the other direction has none
+
+    def step(h: Array, now: Array) -> tuple[Array, Array]:
+        field = jnp.einsum("ijk,j->ik", W, cell.activation(h), precision="highest") + cell.sigma_b * p["b"]
+        h = h + product(field, now)
+        return h, h
+
+    return jax.lax.scan(step, cell.sigma_h * p["h"], x * x.shape[1] ** -0.5)[1]
 
 
 # ------------------------------------------------------------------------------------------------------- GRU, LSTM
@@ -235,6 +256,7 @@ def _s4d(cell: cells.S4D, raw: Params, x: Array) -> Float[Array, "t n"]:
 CELLS: dict[type, CellRule] = {
     cells.Elman: CellRule(_elman_shapes, lambda cell, raw: raw, _elman),
     cells.Leaky: CellRule(_elman_shapes, lambda cell, raw: raw, _elman),
+    cells.ControlledResNet: CellRule(_controlled_shapes, lambda cell, raw: raw, _controlled),
     cells.GRU: CellRule(_gated_shapes, _gated_started, _gated),
     cells.LSTM: CellRule(_gated_shapes, _gated_started, _gated),
     cells.LRU: CellRule(_lru_shapes, _lru_started, _lru),

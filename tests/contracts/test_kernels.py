@@ -14,7 +14,7 @@ import pytest
 from ntkseq import activations, blocks
 from ntkseq._struct import struct
 from ntkseq.blocks import Linear
-from ntkseq.cells import GRU, LRU, LSTM, S4D, Elman, Leaky
+from ntkseq.cells import GRU, LRU, LSTM, S4D, ControlledResNet, Elman, Leaky
 from ntkseq.empirical import NTK, Cheapest, Jacobian, Method, Products, Sketch
 from ntkseq.empirical.versions import cast
 from ntkseq.kernels import (
@@ -148,6 +148,9 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
     ),
     "leaky block, both directions, attention": (
         lambda: Serial(blocks.Recurrent(Leaky("relu", 0.6, 0.7, 1.3), "both"), blocks.Attention(0.5)), tokens,
+    ),
+    "controlled residual block, both directions, attention": (
+        lambda: Serial(blocks.Recurrent(ControlledResNet("relu", 0.8, 0.3), "both"), blocks.Attention(0.5)), tokens,
     ),
     "linear recurrent unit, both directions": (
         lambda: Serial(blocks.Recurrent(LRU(0.3, 0.95, 2.0), "both"), Linear(1.4)), tokens,

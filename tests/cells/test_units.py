@@ -1,11 +1,11 @@
-"""What is refused when a cell is described?"""
+"""What is refused when a cell of any kind is described?"""
 
 from __future__ import annotations
 
 import pytest
 
 from ntkseq import blocks
-from ntkseq.cells import GRU, LRU, LSTM, S4D, Elman, Leaky
+from ntkseq.cells import GRU, LRU, LSTM, S4D, ControlledResNet, Elman, Leaky
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,8 @@ from ntkseq.cells import GRU, LRU, LSTM, S4D, Elman, Leaky
         (lambda: Leaky(keep=-0.1), "keep must be"),
         (lambda: Leaky(gate=float("nan")), "gate must be"),
         (lambda: Leaky(train="WR"), "letters out of 'WUb'"),
+        (lambda: ControlledResNet(sigma_h=-1.0), "sigma_h must be"),
+        (lambda: ControlledResNet(train="WU"), "letters out of 'Wbh'"),
         (lambda: LRU(0.5, 0.5), "0 <= r_min < r_max <= 1"),
         (lambda: LRU(r_max=1.1), "r_max <= 1"),
         (lambda: LRU(r_min=-0.1), "r_min"),
