@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -50,7 +51,7 @@ benchmarks/results`. The file has device, driver and versions; memory is that of
 def main() -> None:
     """Write the page and the pictures."""
     files = results()
-    README.write_text(page(files), encoding="utf-8")
+    README.write_text(page(files, small(files)), encoding="utf-8")
     print(README.name)
     if files:
         from benchmarks import plots
@@ -65,16 +66,35 @@ def results() -> dict[str, records.Results]:
     return {kind: one for kind, one in found.items() if not one.quick}
 
 
-def page(files: dict[str, records.Results]) -> str:
-    """The page: the text above, then for each machine its losses, pictures and tables."""
+def small(files: dict[str, records.Results]) -> dict[str, records.Results]:
+    """By kind of machine the cases that were measured there at small sizes alone."""
+    found = {}
+    for kind, full in files.items():
+        path = records.RESULTS / f"{kind}-quick.json"
+        one = records.read(path) if path.exists() else dataclasses.replace(full, cases={})
+        rest = {name: case for name, case in one.cases.items() if name not in full.cases}
+        found[kind] = dataclasses.replace(one, cases=rest)
+    return found
+
+
+def page(files: dict[str, records.Results], small: dict[str, records.Results]) -> str:
+    """The page: the text above, then for each machine its losses, pictures and tables.
+
+    Args:
+        files: by kind of machine what was measured at full size.
+        small: what was measured at small sizes alone.
+    """
     if not files:
         return f"{TEXT}\n## Results\n\nNone are kept here yet: `python -m benchmarks --json benchmarks/results`, then " \
                "`python -m benchmarks.readme`.\n"  # fmt: skip
     parts = [TEXT]
     for kind, one in files.items():
-        parts += [*_machine(one), *_losses(one), *_pictures(kind)]
+        rest = small[kind].cases if kind in small else {}
+        parts += [*_machine(one), *_losses(one.cases | rest), *_pictures(kind)]
         for name, case in one.cases.items():
             parts += _case(name, case)
+        for name, case in rest.items():
+            parts += _case(name, case, "At small sizes alone (`--quick`). ")
     return "\n".join(parts)
 
 
@@ -85,10 +105,10 @@ def _machine(one: records.Results) -> list[str]:
     return [f"## {title}, {told['cores']} cores\n", f"{versions}. Written by `python -m benchmarks.readme`.\n"]
 
 
-def _losses(one: records.Results) -> list[str]:
+def _losses(cases: dict[str, records.Case]) -> list[str]:
     lost = [
         (row.ratio, f"| {row.ratio:.2g}x | {name} | {row.what} | {row.peer} |")
-        for name, case in one.cases.items() for row in case.rows if row.timing and row.ratio and row.ratio < 1
+        for name, case in cases.items() for row in case.rows if row.timing and row.ratio and row.ratio < 1
     ]  # fmt: skip
     if not lost:
         return ["### What is slower than another way\n", "Nothing that was timed.\n"]
@@ -110,13 +130,15 @@ def _pictures(kind: str) -> list[str]:
     return [f"![{text}](images/{kind}-{name}.svg)\n" for name, text in said.items()]
 
 
-def _case(name: str, case: records.Case) -> list[str]:
+def _case(name: str, case: records.Case, size: str = "") -> list[str]:
     entry = catalogue.entries().get(name)
     rates = case.rates
     at = (f"{rates['products'] / 1e9:.0f} GFLOP/s of matrix products, {rates['copies'] / 1e9:.0f} GB/s copied, "
           f"{rates['exponentials'] / 1e9:.2g} G exp/s, {rates['roots'] / 1e9:.2g} G sqrt/s")  # fmt: skip
     lines = [f"### {name}: {entry.question if entry else ''}\n",
-             f"Commit {case.commit}, {duration(case.seconds)}, load before {case.load}; {at}.\n"]  # fmt: skip
+             f"{size}Commit {case.commit}, {duration(case.seconds)}, load before {case.load}; {at}.\n"]  # fmt: skip
+    bare = [row for row in case.rows if row.table not in case.sentences]
+    lines += [*_table(bare), ""] if bare else []
     for heading, sentence in case.sentences.items():
         rows = [row for row in case.rows if row.table == heading]
         if rows:

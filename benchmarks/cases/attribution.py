@@ -19,7 +19,7 @@ from benchmarks.timing import peak_memory
 from ntkseq import empirical, models, predictors
 from ntkseq.data import bundled
 
-SECONDS = (40, 600)
+SECONDS = (38, 600)
 BLOCK = 8
 MEMORY = 2**18
 """Bytes of factors that the exact method may hold."""

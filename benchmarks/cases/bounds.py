@@ -26,7 +26,7 @@ from ntkseq.bounds import posteriors
 from ntkseq.bounds.gibbs import forms_of, named, prepared
 from ntkseq.bounds.inequalities import Kl
 
-SECONDS = (20, 1500)
+SECONDS = (40, 1500)
 DEPTHS, BIASES = (1, 2, 4), (0.1, 1.0)
 KERNELS = {
     f"depth {depth}, bias {bias:g}": kernels.Dense(sigma_w=2**0.5, sigma_b=bias, depth=depth)

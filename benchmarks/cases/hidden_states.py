@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.report import Report
 from ntkseq import empirical, spectra
 
-SECONDS = (20, 300)
+SECONDS = (10, 300)
 PROBES = 16
 COLUMNS = 64
 """Parameters whose columns of the Jacobian are made together."""

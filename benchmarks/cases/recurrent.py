@@ -26,7 +26,7 @@ from benchmarks.report import Report
 from benchmarks.timing import measure, measure_in_turn, peak_memory
 from ntkseq import kernels
 
-SECONDS = (35, 220)
+SECONDS = (57, 500)
 SCALES = {"sigma_w": 2.0**0.5, "sigma_u": 0.5, "sigma_b": 0.1}
 KERNEL = kernels.Recurrent(**SCALES)
 

@@ -17,7 +17,7 @@ from benchmarks.on_devices import T
 from benchmarks.report import Report
 from benchmarks.timing import Timing
 
-SECONDS = (20, 120)
+SECONDS = (15, 120)
 TWO_DEVICES = 1.8
 OVERHEAD = 1.1
 """Processor time on two devices over that on one."""

@@ -23,7 +23,7 @@ from benchmarks.timing import measure_in_turn, peak_memory
 from ntkseq import kernels
 from ntkseq.spectra import Full, MatrixFree, ranks
 
-SECONDS = (20, 300)
+SECONDS = (21, 300)
 KERNEL = kernels.Recurrent(sigma_w=1.0, sigma_u=1.0, sigma_b=0.1)
 T, D = 32, 4
 PEER_TOL = 1e-6

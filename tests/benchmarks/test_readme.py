@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 from benchmarks import plots, readme
@@ -25,7 +26,7 @@ def results() -> Results:
 
 
 def test_the_page_is_what_the_program_writes():
-    assert readme.README.read_text(encoding="utf-8") == readme.page(readme.results())
+    assert readme.README.read_text(encoding="utf-8") == readme.page(readme.results(), readme.small(readme.results()))
 
 
 def test_pictures_of_the_page_are_there():
@@ -34,15 +35,29 @@ def test_pictures_of_the_page_are_there():
 
 
 def test_losses_stand_first_and_rows_are_tables():
-    text = readme.page({"a": results()})
+    text = readme.page({"a": results()}, {})
     lost = text.index("| 0.5x | recurrent | lost | a loop |")
     assert lost < text.index("### recurrent: Is the recurrent kernel right")
     assert "| won | 500 ms | 1 s | 2x |" in text and "| lost | 1 s | 500 ms | **0.5x** |" in text
     assert "error / here" in text.replace("error | here", "error / here") and "**missed**" in text
 
 
+def test_a_case_of_small_sizes_alone_says_so_and_its_losses_count():
+    one = results()
+    text = readme.page({"a": dataclasses.replace(one, cases={})}, {"a": one})
+    assert "| 0.5x | recurrent | lost | a loop |" in text
+    assert "At small sizes alone (`--quick`). Commit" in text
+
+
+def test_rows_under_no_heading_are_a_table_too():
+    one = results()
+    case = dataclasses.replace(one.cases["recurrent"], sentences={})
+    text = readme.page({"a": dataclasses.replace(one, cases={"recurrent": case})}, {})
+    assert "| won | 500 ms | 1 s | 2x |" in text
+
+
 def test_without_results_the_page_says_how_to_have_some():
-    assert "None are kept here yet" in readme.page({})
+    assert "None are kept here yet" in readme.page({}, {})
 
 
 def test_pictures_are_the_same_when_drawn_again(tmp_path):
