@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass, field, fields
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from ntkseq import _checks
+from ntkseq import _bound_plots, _checks, _display, _plots
 from ntkseq._outward import at_least, at_most, outward
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PROVENANCE = ("exact", "derived", "recalled", "template")
 """From best to worst. exact: an identity, given K. derived: proved in this library's theory pages. recalled: the form
@@ -45,6 +48,8 @@ class Term:
     note: str = ""
     counted: bool = True
 
+    __repr__ = _display.record
+
     def __post_init__(self) -> None:
         _checks.choice("provenance", self.provenance, PROVENANCE)
 
@@ -64,6 +69,8 @@ class Assumption:
     statement: str
     status: str
     evidence: str = ""
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         _checks.choice("status", self.status, STATUS)
@@ -157,6 +164,17 @@ class Bound(Generic[C_co]):
             return False
         return self.value <= self.trivial if self.lower else self.value >= self.trivial
 
+    def __repr__(self) -> str:
+        chance = "" if self.delta is None else f", delta = {at_most(self.delta)}"
+        counted = [t for t in self.terms if t.counted]
+        numbers = ", ".join(f"{t.name} {_number(t.value)}" for t in counted)
+        more = f"  {len(counted)} terms, {len(self.assumptions)} assumptions: print it, or .plot() it"
+        lines = _display.cut(_display.wrapped(f"{type(self).__name__} {self.name}{chance}: {self.verdict}"), 3)
+        lines += (
+            _display.cut(_display.wrapped(f"  terms: {numbers}"), 2) if self.computable and len(counted) > 1 else []
+        )
+        return "\n".join([*lines, more])
+
     def __str__(self) -> str:
         chance = "" if self.delta is None else f", delta = {at_most(self.delta)}"
         lines = [f"{self.name}{chance}", f"  speaks of: {self.applies_to}", "  terms"]
@@ -170,6 +188,23 @@ class Bound(Generic[C_co]):
             ]
         )
         return "\n".join([*lines, self.verdict])
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The counted terms as bars and the bound below them; hatched where it is an estimate.
+
+        Args:
+            ax: matplotlib Axes to draw into; new ones of pyplot if None.
+
+        Raises:
+            ValueError: something else than Axes.
+            ImportError: matplotlib is not installed.
+        """
+        return _bound_plots.terms(self, _plots.shown(ax, height=1.6 + 0.45 * (1 + len(self.terms))))
+
+    def _repr_html_(self) -> str:
+        terms = [(_number(t.value), t.name, t.formula, _remarks(t)) for t in self.terms]
+        rests = [(a.status, a.name, a.statement, a.evidence) for a in self.assumptions]
+        return _display.table(f"{self.name}: {self.verdict}", [*terms, *rests], notes=[f"speaks of: {self.applies_to}"])
 
     @property
     def verdict(self) -> str:

@@ -45,3 +45,11 @@ def check_length(f: Any, before: int, name: str = "f") -> None:
             f"lengths= needs {name}({known}, length), which leaves out what is behind it; got one of ({known}). "
             "Give it, or the model or `call` behind it, an argument `length`, or leave lengths out."
         )
+
+
+def name(f: Any) -> str:
+    """A function in a word or two."""
+    while hasattr(f, "func"):  # functools.partial
+        f = f.func
+    word = getattr(f, "__qualname__", None)
+    return word.replace("<locals>.", "") if isinstance(word, str) else type(f).__name__

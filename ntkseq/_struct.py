@@ -8,6 +8,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 import jax
 
+from ntkseq import _display
 from ntkseq._types import PyTree
 
 T = TypeVar("T")
@@ -28,10 +29,13 @@ def struct(cls: type[T]) -> type[T]:
     """Make `cls` a frozen dataclass and a pytree; fields made by `static()` are structure, all others are leaves.
 
     The checks of `__post_init__` run when a user makes the object, not when JAX rebuilds it: a gradient has the same
-    structure, and its leaves may be negative, tracers or placeholders.
+    structure, and its leaves may be negative, tracers or placeholders. At the prompt it is a `_display.record`, unless
+    the class has a `__repr__` of its own.
     """
     _check_first(cls)
-    cls = dataclasses.dataclass(frozen=True, eq=False)(cls)
+    if "__repr__" not in vars(cls):
+        cls.__repr__ = _display.record
+    cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
     fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
     leaves = tuple(f.name for f in fields if not f.metadata.get("static", False))
     meta = tuple(f.name for f in fields if f.metadata.get("static", False))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._struct import static, struct
 from ntkseq._types import Scale
 
@@ -23,6 +23,11 @@ class Activation(abc.ABC):
     @abc.abstractmethod
     def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         """The function at z."""
+
+    def _short(self) -> str:
+        """The name of one that has a name, for what holds it."""
+        named = (name for name, make in _NAMED.items() if _display.same(make(), self))
+        return next((repr(name) for name in named), _display.call(self))
 
 
 @struct

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ntkseq import _checks, activations, cells
+from ntkseq import _checks, _display, activations, cells
 from ntkseq._layers import check_letters
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import ActivationLike, Scale
@@ -148,6 +148,10 @@ class Nonlinearity(Block):
 
     def __post_init__(self) -> None:
         fill(self, activation=activations.get(self.activation))
+
+    def _short(self) -> str:
+        """The name of its activation, as `Serial` takes it."""
+        return _display.short(self.activation) if isinstance(self.activation, activations.Activation) else repr(self)
 
 
 @struct

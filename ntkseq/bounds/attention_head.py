@@ -12,7 +12,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float
 
-from ntkseq import _checks, _precision, activations, blocks
+from ntkseq import _checks, _display, _precision, activations, blocks
 from ntkseq._struct import fill
 from ntkseq._types import ArrayLike, Lengths, PyTree
 from ntkseq.activations import Activation
@@ -61,6 +61,8 @@ class AttentionHead:
     causal: bool = False
     declared: bool = field(init=False, default=False)
     """Whether the Lipschitz constant is the caller's word."""
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         w, V, W = (_array(name, getattr(self, name), rank) for name, rank in (("w", 1), ("V", 2), ("W", 2)))

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 
 EPS = float(np.finfo(np.float64).eps)
 Vector = Float[np.ndarray, "..."]
@@ -185,6 +185,8 @@ class LipschitzLoss(GibbsLoss):
     lipschitz: float
     pieces: int = 512
     label: str = "loss(f(x), y)"
+
+    __repr__ = _display.record
     name = "lipschitz"
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import math
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq.bounds.binary_kl import EPS, kl_inverse, log_xi
 
 SLACK = 16 * EPS  # of a few operations, relative
@@ -58,6 +58,8 @@ class Kl(Inequality):
         0.152
     """
 
+    __repr__ = _display.record
+
     def upper(self, loss: float, second: float, complexity: float, price: float, n: int) -> float:
         return kl_inverse(min(1.0, loss), (complexity + log_xi(n) + price) * (1 + SLACK) / n)
 
@@ -93,6 +95,8 @@ class Catoni(Inequality):
     """
 
     strength: float = 1.0
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         _checks.nonnegative("strength", self.strength, positive=True)
@@ -130,6 +134,8 @@ class Bernstein(Inequality):
     """
 
     strength: float = 0.5
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         _checks.probability("strength", self.strength)

@@ -23,7 +23,7 @@ from ntkseq.grams.base import DenseGram
 from ntkseq.grams.digits import in_norm
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class LinearisedBound(Bound[PacBayesConstants]):
     """A `Bound` of the expected loss of a linearised network, and that network.
 

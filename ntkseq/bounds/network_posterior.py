@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks, _keys
+from ntkseq import _checks, _display, _keys
 from ntkseq._types import AnyArray, Key, PyTree
 from ntkseq.empirical.function import Function
 
@@ -46,6 +46,8 @@ class NetworkPosterior:
     c: float
     s: float
     spectrum: Float[np.ndarray, " r"]
+
+    __repr__ = _display.record
 
     @property
     def mean(self) -> PyTree:

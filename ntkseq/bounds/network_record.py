@@ -55,7 +55,7 @@ class NetworkConstants(Constants):
     mean_network: float
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class NetworkBound(Bound[NetworkConstants]):
     """A `Bound` of the expected error of networks that are drawn, and their law.
 

@@ -15,7 +15,7 @@ import scipy.optimize
 import scipy.special
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._types import ArrayLike
 from ntkseq.bounds.gibbs_losses import Argmax, Gaussians, GibbsLoss, ZeroOne
 from ntkseq.bounds.inequalities import Inequality
@@ -52,6 +52,8 @@ class Regression:
 
     noise: float | None = None
 
+    __repr__ = _display.record
+
     def __post_init__(self) -> None:
         if self.noise is not None:
             _checks.nonnegative("noise", self.noise, positive=True)
@@ -79,6 +81,8 @@ class Optimal:
     """
 
     steps: int = 200
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         _checks.positive_int("steps", self.steps)
@@ -108,6 +112,8 @@ class Centred:
 
     dual: ArrayLike
     noise: float | None = None
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         if self.noise is not None:

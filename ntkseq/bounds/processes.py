@@ -11,7 +11,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float, Int
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._types import ArrayLike
 from ntkseq.bounds.system import System
 from ntkseq.predictors.kernel_ridge import factorise
@@ -33,6 +33,7 @@ class Prior:
     """
 
     scale: float = 1.0
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         _checks.nonnegative("scale", self.scale, positive=True)
@@ -67,8 +68,7 @@ class LearnedPrior:
         scale: times the covariance of that posterior, of a kernel whose K(x, x) is divided by its mean over these
             examples; 0 leaves the mean alone, which is the ridge fit of a share tested on the rest.
         seed: of the draw of the share.
-        examples: rows that the prior learns from, in place of a share: those that the kernel has seen already, as that
-            of a network trained on them.
+        examples: rows that the prior learns from, in place of a share: those that the kernel has seen already.
 
     Reference: ambroladze2006.
     """
@@ -78,6 +78,7 @@ class LearnedPrior:
     scale: float = 1.0
     seed: int = 0
     examples: Any = None
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "share", _checks.probability("share", self.share))

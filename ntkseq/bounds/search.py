@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._bound import Bound
 from ntkseq._types import ArrayLike, GramLike
 from ntkseq.bounds.gibbs import (
@@ -71,6 +71,8 @@ class Search:
     loss: str | GibbsLoss = "zero-one"
     delta: float = 0.05
     predictor: str = "gibbs"
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         names = _checks.listed("kernels", self.kernels, "names of kernels")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display, _plots
 from ntkseq._bound import Bound, columns
+from ntkseq._bound_plots import bound_bars
 from ntkseq._outward import at_least
 from ntkseq._types import ArrayLike, GramLike
 from ntkseq.bounds.assumptions import beforehand
@@ -22,6 +23,9 @@ from ntkseq.bounds.processes import LearnedPrior, Prior
 from ntkseq.bounds.search import Search
 from ntkseq.bounds.system import system
 from ntkseq.grams.arrays import symmetric
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Rows = dict[str, Bound[Any]]
 PRIORS: tuple[Prior | LearnedPrior, ...] = Search().priors
@@ -44,6 +48,8 @@ class BoundTable:
     n: int
     majority_error: float | None
 
+    __repr__ = _display.printed
+
     @property
     def best(self) -> Bound[Any] | None:
         """The least certified bound that says something; None if each is vacuous."""
@@ -58,6 +64,23 @@ class BoundTable:
         if self.best is None:
             return "\n".join([*lines, "none of them is certified and says something"])
         return "\n".join([*lines, f"best: {self.best.verdict}, of {self.best.applies_to}"])
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The bounds as bars of their terms, in units of the level from where on they say nothing; hatched: estimates.
+
+        Args:
+            ax: matplotlib Axes to draw into; new ones of pyplot if None.
+
+        Raises:
+            ValueError: something else than Axes.
+            ImportError: matplotlib is not installed.
+        """
+        return bound_bars(self.rows, _plots.shown(ax, height=1.9 + 0.36 * max(len(self.rows), 2)))
+
+    def _repr_html_(self) -> str:
+        rows = [(key, _value(one), _standing(one), one.quantity) for key, one in self.rows.items()]
+        known = f"with probability at least {at_least(self.delta)} all certified ones hold at once"
+        return _display.table(f"Bounds, n = {self.n}", rows, ("bound", "value", "standing", "of"), [known])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-ready values; the rows as `Bound.to_dict`."""

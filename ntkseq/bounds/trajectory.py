@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._types import PyTree
 from ntkseq.spectra.interval import Interval
 
@@ -60,6 +60,8 @@ class Trajectory:
     lr: float
     n: int
     whole: bool
+
+    __repr__ = _display.printed
 
     @property
     def first_failure(self) -> int | None:

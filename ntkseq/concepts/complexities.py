@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq.concepts import _sums
 from ntkseq.concepts._families import FAMILIES
 from ntkseq.concepts._target import Target
@@ -54,6 +54,8 @@ class Complexity:
     C_star: float
     eps: float | None
     reason: str = ""
+
+    __repr__ = _display.printed
 
     references = ("panigrahi2021rnn",)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._struct import replace, static, struct
 from ntkseq._types import AnyArray, Lengths
 from ntkseq.data.labels import number
@@ -94,11 +94,15 @@ class Dataset:
         return self.classes.index(str(asked))
 
     def __repr__(self) -> str:
+        return "\n".join(_display.cut([part for line in str(self).splitlines() for part in _display.wrapped(line)]))
+
+    def __str__(self) -> str:
         n, t, d = self.x.shape
         test = "" if self.x_test is None else f" + {self.x_test.shape[0]} test"
         ragged = "" if self.lengths is None else " (ragged)"
         labels = "no labels" if self.y is None else f"{len(self.classes)} classes" if self.classes else "real labels"
-        line = f"Dataset({self.name}: {n} examples{test}, t={t}{ragged}, d={d}, {self.x.dtype}, {labels})"
+        name = f"{self.name}: " if self.name else ""
+        line = f"Dataset({name}{n} examples{test}, t={t}{ragged}, d={d}, {self.x.dtype}, {labels})"
         told = ([f"read as: {self.origin}"] if self.origin else []) + [f"note: {note}" for note in self.notes]
         return "\n  ".join([line, *told])
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, Real
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._types import ArrayLike, Lengths
 from ntkseq.data.splits import repeats
 
@@ -32,6 +32,8 @@ class Part:
     lengths: Int[np.ndarray, " n"] | None
     classes: tuple[float, ...]
 
+    __repr__ = _display.record
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Classes:
@@ -46,6 +48,8 @@ class Classes:
     train: Part
     test: Part
     repeated: int = 0
+
+    __repr__ = _display.record
 
 
 def by_class(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._types import ArrayLike, DType, Lengths, Number
 
 __all__ = ["Support", "Tasks", "few_shot_tasks", "linear_regression", "sinusoids"]
@@ -21,6 +21,8 @@ class Support(NamedTuple):
 
     x: Any
     y: Any
+
+    __repr__ = _display.record
 
 
 class Tasks(NamedTuple):
@@ -39,6 +41,8 @@ class Tasks(NamedTuple):
     labels: Any
     lengths: Any = None
     truth: Any = None
+
+    __repr__ = _display.record
 
     @property
     def inputs(self) -> tuple[Support, Any]:

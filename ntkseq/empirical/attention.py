@@ -9,6 +9,7 @@ from typing import Any
 import jax
 from jaxtyping import Array
 
+from ntkseq import _display
 from ntkseq._types import AnyFunction, PyTree, Text
 from ntkseq.empirical.attention_sites import Run, Site
 from ntkseq.empirical.trace import trace
@@ -23,6 +24,8 @@ class AttentionWeights:
 
     f: Callable[..., Any]
     tag: str
+
+    __repr__ = _display.record
 
     def __call__(self, params: PyTree, *x: Any) -> tuple[Array, ...]:
         """The matrices in the order in which f makes them; layers in a `lax.scan` are one array, stacked in front.

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._struct import static, struct
 from ntkseq._types import AnyFunction, Key, PyTree
 
@@ -25,6 +25,8 @@ class Average:
     mean: np.ndarray
     spread: np.ndarray
     count: int = static()
+
+    __repr__ = _display.printed
 
     @property
     def standard_error(self) -> np.ndarray:

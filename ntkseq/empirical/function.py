@@ -37,6 +37,10 @@ class Function:
     trained: tuple[int, ...] = static()
     outputs: str | int = static(default="trace")
 
+    def __repr__(self) -> str:
+        held = sum(int(leaf.size) for leaf in self.leaves)
+        return f"Function({_calls.name(self.f)}, {held:,} parameters, outputs={self.outputs!r})"
+
     @property
     def weights(self) -> list[Any]:
         """The trained leaves."""

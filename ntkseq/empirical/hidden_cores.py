@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import AnyArray, AnyFunction, ArrayLike, PyTree
 from ntkseq.empirical.hidden_states import HiddenKernel, Unrolled
@@ -81,7 +81,7 @@ class HiddenCore:
     def __repr__(self) -> str:
         n, t, h = self.kernel.shape
         names = ", ".join(self.kernel.params)
-        return f"HiddenCore({names}; {n} examples, {t} steps, {h} units)"
+        return _display.folded(f"HiddenCore({names}; {n} examples, {t} steps, {h} units)")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._precision import wide
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import AnyArray, AnyFunction, ArrayLike, PyTree, Trainable
@@ -139,7 +139,7 @@ class HiddenKernel:
 
     def __repr__(self) -> str:
         n, t, h = self.shape
-        return f"HiddenKernel({n} examples, {t} steps, {h} units, {self.parameters:,} parameters)"
+        return _display.folded(f"HiddenKernel({n} examples, {t} steps, {h} units, {self.parameters:,} parameters)")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkseq import _keys
+from ntkseq import _calls, _display, _keys
 from ntkseq._struct import fill, replace, struct
 from ntkseq._types import AnyArray, AnyFunction, Lengths, PyTree, Trainable
 from ntkseq.empirical import products
@@ -129,7 +129,7 @@ class NTK(Kernel):
         of = f"{counted:,} parameters in {len(weights)} {many}" + (f" of {held:,}" if counted < held else "")
         rates = ", with rates" if self.function.roots is not None else ""
         how = f"outputs={self.outputs!r}, method={self.method!r}"
-        return f"NTK({_name(self.function.f)}, {of}{rates}, {how})"
+        return _display.folded(f"NTK({_calls.name(self.function.f)}, {of}{rates}, {how})")
 
     @property
     def outputs(self) -> str | int:
@@ -234,11 +234,3 @@ class NTK(Kernel):
 def _side(side: Side) -> Side:
     """What the method made."""
     return side.side if isinstance(side, Unstated) else side
-
-
-def _name(f: Any) -> str:
-    """A function in a word or two."""
-    while hasattr(f, "func"):  # functools.partial
-        f = f.func
-    name = getattr(f, "__qualname__", None)
-    return f"{name.replace('<locals>.', '')}" if isinstance(name, str) else type(f).__name__

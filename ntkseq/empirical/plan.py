@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from ntkseq import _memory
+from ntkseq import _display, _memory
 from ntkseq._precision import wide
 from ntkseq._types import PyTree
 from ntkseq.empirical import choose, costs, speeds
@@ -28,6 +28,8 @@ class Part:
     seconds: float
     others: tuple[tuple[str, float], ...]
 
+    __repr__ = _display.record
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -47,6 +49,8 @@ class Plan:
     block: int | None
     speeds: costs.Speeds
     remark: str = ""
+
+    __repr__ = _display.printed
 
     @property
     def seconds(self) -> float:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.stats
 
-from ntkseq import _checks, _statistics
+from ntkseq import _checks, _display, _statistics
 from ntkseq._outward import interval
 from ntkseq._types import Integer, Number
 
@@ -72,7 +72,9 @@ class Verdict:
         return len(self.columns["width"])
 
     def __repr__(self) -> str:
-        return f"Verdict({self.answer!r} at width {self.width}, error {self.error:.3g}; {len(self)} widths)"
+        return _display.folded(
+            f"Verdict({self.answer!r} at width {self.width}, error {self.error:.3g}; {len(self)} widths)"
+        )
 
     def __str__(self) -> str:
         at = next(row for row in self._rows() if row["width"] == self.width)

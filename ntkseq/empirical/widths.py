@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ntkseq import _checks, _notices
+from ntkseq import _checks, _display, _notices
 from ntkseq._struct import static, struct
 from ntkseq._types import ArrayLike, Integer, Key, Number, PyTree
 from ntkseq.empirical import draws
@@ -39,6 +39,8 @@ class Convergence:
     count: int = static()
     sizes: np.ndarray
     distances: np.ndarray
+
+    __repr__ = _display.printed
 
     @property
     def heavy(self) -> np.ndarray:

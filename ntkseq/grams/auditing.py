@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from ntkseq import _checks, _precision
+from ntkseq import _checks, _display, _precision
 from ntkseq._outward import at_most
 from ntkseq._struct import static, struct
 from ntkseq._types import AnyArray, AnyGram, AnyKernel, DType, GramLike, Index, Inputs, Lengths
@@ -126,7 +126,9 @@ class AuditedGram(DenseGram):
 
     def __repr__(self) -> str:
         chance = at_most(self.audit.delta, 2)
-        return f"AuditedGram({super().__repr__()}, {self.audit.pairs} pairs, but for probability {chance})"
+        return _display.folded(
+            f"AuditedGram({super().__repr__()}, {self.audit.pairs} pairs, but for probability {chance})"
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

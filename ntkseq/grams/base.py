@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import abc
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks, _precision, _provenance
+from ntkseq import _checks, _display, _plots, _precision, _provenance
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import ArrayLike, Index
-from ntkseq.grams import facts
+from ntkseq.grams import facts, plots
 from ntkseq.grams.digits import in_norm
 from ntkseq.grams.protocol import ArrayProtocol
 from ntkseq.grams.sampling import kept
 from ntkseq.kernels.origin import Origin
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Gram(ArrayProtocol, abc.ABC):
@@ -125,6 +128,27 @@ class Gram(ArrayProtocol, abc.ABC):
     def _holding(self, **known: Any) -> Gram:
         """A Gram of other entries, as arithmetic makes it."""
         return DenseGram(**known)
+
+    def plot(self, ax: Axes | None = None, *, y: ArrayLike | None = None, correlations: bool = False) -> Axes:
+        """A map of the entries, with the rounding above it; of a large Gram some rows and columns, evenly.
+
+        Args:
+            ax: matplotlib Axes to draw into; new ones of pyplot if None.
+            y: labels (n,), by which the examples are sorted.
+            correlations: draw K_ij / sqrt(K_ii K_jj).
+
+        Raises:
+            ValueError: labels or correlations of a cross Gram; labels of another shape.
+            ImportError: matplotlib is not installed.
+        """
+        return plots.entries(self, _plots.shown(ax, height=4.6), y=y, correlations=correlations)
+
+    def _repr_html_(self) -> str:
+        name = "rounding" if self.sampling is None else "sampling error"
+        rows = [("entries", f"{self.shape[0]} x {self.shape[1]}, {self.dtype}"), ("symmetric", self.symmetric)]
+        how = self.estimated or ("stated by the kernel" if self.stated else "of the dtype alone")
+        rows += [(name, f"{float(self.rounding):.2e} in spectral norm"), ("known by", how)]
+        return _display.table(type(self).__name__, rows)
 
     def proved_rounding(self) -> float:
         """The rounding without what holds but for some probability."""
@@ -261,7 +285,9 @@ class DenseGram(Gram):
     def __repr__(self) -> str:
         kind = "symmetric, " if self.symmetric else ""
         error = "rounding" if self.sampling is None else "sampling error"
-        return f"DenseGram({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, {error} {float(self.rounding):.1e})"
+        return _display.folded(
+            f"DenseGram({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, {error} {float(self.rounding):.1e})"
+        )
 
 
 def rows_by_products(K: Gram, which: Index) -> Float[np.ndarray, "k n"]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks, _precision
+from ntkseq import _checks, _display, _precision
 from ntkseq._types import ArrayLike, Index
 from ntkseq.grams.base import Gram, column_block, rows_by_products
 
@@ -53,6 +53,12 @@ class Operator(Gram):
     symmetric = True
     held = False
     by_product = True
+
+    def __repr__(self) -> str:
+        n, how = self.shape[0], "estimated " * bool(self.estimated)
+        return _display.folded(
+            f"Operator({n} x {n}, symmetric, {self.dtype}, {how}rounding of a product {float(self.rounding):.1e})"
+        )
 
     def __post_init__(self) -> None:
         _checks.function("product", self.product, "of a block of vectors")

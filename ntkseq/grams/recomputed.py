@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _precision, _progress
+from ntkseq import _display, _precision, _progress
 from ntkseq._types import ArrayLike, Index
 from ntkseq.grams import mesh_products, sampling, sides, sweep
 from ntkseq.grams.base import Gram, column_block
@@ -112,6 +112,6 @@ class LazyGram(Gram):
         name = type(self.sides.kernel).__name__
         on = f", {self.sides.devices} devices" if self.sides.devices > 1 else ""
         error = "rounding" if self.sampling is None else "sampling error"
-        return (
+        return _display.folded(
             f"LazyGram({self.shape[0]} x {self.shape[1]}, {kind}{self.dtype}, {name}, {error} {self.rounding:.1e}{on})"
         )

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import _devices, _precision
 from ntkseq._struct import static, struct
-from ntkseq.grams import executors
+from ntkseq.grams import executors, notes
 from ntkseq.grams.sides import Sides, overflow
 from ntkseq.kernels.parts import Parts, largest, some, student
 
@@ -67,7 +67,8 @@ def whole(
         return executors.run([pair], executor, tile, workers, tick)[0]
     if pair.in_one_piece(tile):
         square = pair.symmetric
-        values = pair.kernel.square_side(pair.left) if square else pair.kernel.tile(pair.left, pair.right)
+        with notes.told(pair.kernel, "tile", left=pair.left, right=pair.right):
+            values = pair.kernel.square_side(pair.left) if square else pair.kernel.tile(pair.left, pair.right)
         return values, bool(jnp.isfinite(values).all())
     return pair.values(tile, workers, tick)
 

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from ntkseq import _checks, _devices, _meshes, _precision, _provenance
 from ntkseq._types import AnyKernel, DType, Inputs, Lengths, PyTree
-from ntkseq.grams import device, digits, host, meshes, panels, tiles
+from ntkseq.grams import device, digits, host, meshes, notes, panels, tiles
 from ntkseq.kernels import span
 from ntkseq.kernels.base import Kernel, Scaled, Side
 from ntkseq.kernels.origin import Origin
@@ -96,7 +96,7 @@ class Sides:
 
     def values(self, tile: int | None, workers: int | None, tick: Callable[[int], Any]) -> tuple[jax.Array, bool]:
         """The whole matrix, and whether all its values are finite."""
-        with _precision.setting(self.x64):
+        with _precision.setting(self.x64), notes.told(self.kernel, "tile", left=self.left, right=self.right):
             task, calls = self.task(tile, workers)
             if self.mesh is not None:
                 return meshes.run(task, self.mesh, tick)
@@ -122,7 +122,7 @@ class Sides:
 
     def entry_rounding(self) -> float:
         """e with |computed_ij - exact_ij| <= e sqrt(K_ii K'_jj), as the kernel states it."""
-        with _precision.setting(self.x64):
+        with _precision.setting(self.x64), notes.told(self.kernel, "entry_rounding", left=self.left):
             if self.symmetric:
                 return self.kernel.entry_rounding(self.left)
             return self.kernel.cross_rounding(self.left, self.right)
@@ -186,15 +186,20 @@ def prepare(
         raise ValueError(f"kernel must be an ntkseq Kernel; got {type(kernel).__name__}. See ntkseq.kernels.")
     if x2 is None and lengths2 is not None:
         raise ValueError("lengths2 belongs to x2, which is None; got lengths2. Pass x2, or lengths= for x.")
-    left = kernel.prepare(x, lengths)
     symmetric = x2 is None
-    right = left if symmetric else kernel.prepare(x2, lengths2)
+    with notes.told(kernel, "prepare", x=x):
+        left = right = kernel.prepare(x, lengths)
+    if not symmetric:
+        with notes.told(kernel, "prepare", x2=x2):
+            right = kernel.prepare(x2, lengths2)
     if not symmetric:
         kernel.check_pair(left, right)
     pair = Sides(kernel, left, right, jnp.zeros(()), symmetric, mesh=mesh)
     if later and symmetric and kernel.sampled:
         return pair
-    return completed(pair, kernel.diag_side(left), (x, x2), (lengths, lengths2), full=full, wanted=wanted)
+    with notes.told(kernel, "diag_side", x=x):
+        diagonal = kernel.diag_side(left)
+    return completed(pair, diagonal, (x, x2), (lengths, lengths2), full=full, wanted=wanted)
 
 
 def completed(

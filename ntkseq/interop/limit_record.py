@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from ntkseq import kernels
+from ntkseq import _display, kernels
 from ntkseq._struct import replace
 from ntkseq._types import PyTree
 from ntkseq.interop.recurrences import Recurrence
@@ -36,6 +36,8 @@ class Limit:
     read_out: bool
     assumed: tuple[str, ...]
     degenerate: str
+
+    __repr__ = _display.printed
 
     def standard(self) -> kernels.Kernel:
         """The tangent kernel of the weights as the module stores them, at its width n.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ntkseq import cells
+from ntkseq import _display, cells
 from ntkseq._types import AnyArray, PyTree
 from ntkseq.interop.initialisers import Draw, check, of_haiku, of_jax
 from ntkseq.interop.stacks import activation, haiku_default
@@ -35,6 +35,8 @@ class Recurrence:
     biases: int | None = 1
     assumed: tuple[str, ...] = ()
     degenerate: str = ""
+
+    __repr__ = _display.record
 
 
 if TYPE_CHECKING:

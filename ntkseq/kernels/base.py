@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._layers import for_depth
 from ntkseq._struct import replace, struct
 from ntkseq._types import Inputs, Lengths, Number, Scale
@@ -189,6 +189,12 @@ class Sum(Kernel):
     first: Kernel
     second: Kernel
 
+    def _short(self) -> str:
+        return f"{_display.short(self.first)} + {_display.short(self.second)}"
+
+    def __repr__(self) -> str:
+        return _display.folded(self._short())
+
     def __post_init__(self) -> None:
         _kernel("first", self.first)
         _kernel("second", self.second)
@@ -281,6 +287,13 @@ class Scaled(Kernel):
 
     kernel: Kernel
     factor: Scale
+
+    def _short(self) -> str:
+        of = _display.short(self.kernel)
+        return f"{_display.short(self.factor)} * {f'({of})' if isinstance(self.kernel, Sum) else of}"
+
+    def __repr__(self) -> str:
+        return _display.folded(self._short())
 
     def __post_init__(self) -> None:
         _kernel("kernel", self.kernel)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import activations
+from ntkseq import _display, activations
 from ntkseq._bound import Assumption
 from ntkseq._types import AnyKernel, ArrayLike
 from ntkseq.norms.power_series import centre_decay, diagonal, expand
@@ -39,6 +39,8 @@ class MemoryProfile:
     law: float | None
     kernel_diagonal: float
     assumption: Assumption
+
+    __repr__ = _display.printed
 
     def __str__(self) -> str:
         rows = [f"  position {t}: {share:.3g}" for t, share in enumerate(self.share)]

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import _checks, _precision
+from ntkseq import _checks, _display, _precision
 from ntkseq._bound import Assumption, worst
 from ntkseq._types import ArrayLike
 
@@ -37,6 +37,8 @@ class Tokens:
     features: int
     shared: Float[np.ndarray, "t d"] | None
     assumption: Assumption
+
+    __repr__ = _display.record
 
     @property
     def steps(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Array, Float, Int
 
-from ntkseq import _checks, _statistics
+from ntkseq import _checks, _display, _statistics
 from ntkseq._types import AnyFunction, PyTree, Trainable
 from ntkseq.empirical import products
 from ntkseq.empirical.function import Function
@@ -68,7 +68,9 @@ class Attribution:
         size = float(np.sqrt(np.mean(np.square(self.scores))))
         errors = {"sampling": self.sampling_error, "rounding": self.rounding, "models": self.model_error}
         shown = ", ".join(f"{k} {np.sqrt(np.mean(np.square(e))):.1e}" for k, e in errors.items() if e is not None)
-        return f"Attribution({n} examples on {m}, {self.models} models, scores {size:.2e}, errors: {shown})"
+        return _display.folded(
+            f"Attribution({n} examples on {m}, {self.models} models, scores {size:.2e}, errors: {shown})"
+        )
 
 
 def trak(

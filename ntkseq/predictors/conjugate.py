@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._types import AnyArray, ArrayLike, Seed
 from ntkseq.grams.base import Gram
 from ntkseq.predictors.kernel_ridge import predict
@@ -47,7 +47,9 @@ class IterativeRidge:
         return predict(self.dual, K_cross)
 
     def __repr__(self) -> str:
-        return f"IterativeRidge(n={len(self.y)}, reg={self.reg:.3g}, {self.products} products, error={self.error:.1e})"
+        return _display.folded(
+            f"IterativeRidge(n={len(self.y)}, reg={self.reg:.3g}, {self.products} products, error={self.error:.1e})"
+        )
 
 
 def ridge_cg(

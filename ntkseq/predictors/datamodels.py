@@ -9,7 +9,7 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Bool, Float
 
-from ntkseq import _checks, _statistics
+from ntkseq import _checks, _display, _statistics
 from ntkseq._types import ArrayLike, Seed
 
 LEAST = 4
@@ -60,7 +60,7 @@ class DatamodelingScore:
         return _interval(self.value - other.value, self.without - other.without, self.level)[:3]
 
     def __repr__(self) -> str:
-        return (
+        return _display.folded(
             f"DatamodelingScore({self.value:.3f} in [{self.lower:.3f}, {self.upper:.3f}] at level {self.level:g}, "
             f"{len(self.each)} test examples, {self.subsets} subsets)"
         )

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._filters import Clock
 from ntkseq._types import AnyArray, ArrayLike, GramLike, Number
 from ntkseq.grams.arrays import Symmetric, at_hand, products, symmetric
@@ -66,7 +66,9 @@ class GradientFlow:
         return predict(self.dual, K_cross) + f0
 
     def __repr__(self) -> str:
-        return f"GradientFlow(n={len(self.y)}, time={self.time:.4g}, loss={self.loss:.4g}, error={self.error:.1e})"
+        return _display.folded(
+            f"GradientFlow(n={len(self.y)}, time={self.time:.4g}, loss={self.loss:.4g}, error={self.error:.1e})"
+        )
 
 
 def gradient_flow(

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._types import ArrayLike, GramLike
 from ntkseq.grams.arrays import as_gram, symmetric
 from ntkseq.predictors.kernel_ridge import check_cross, factorise
@@ -65,7 +65,7 @@ class Influence:
     def __repr__(self) -> str:
         m, g = self.values.shape[:2]
         largest = float(np.max(np.abs(self.values), initial=0.0))
-        return f"Influence({g} groups on {m} predictions, largest {largest:.3g}, reg={self.reg:.3g})"
+        return _display.folded(f"Influence({g} groups on {m} predictions, largest {largest:.3g}, reg={self.reg:.3g})")
 
 
 def influence(

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
-from ntkseq import _checks, _precision
+from ntkseq import _checks, _display, _precision
 from ntkseq._struct import static, struct
 from ntkseq._types import AnyArray, ArrayLike, GramLike
 from ntkseq.grams.arrays import symmetric
@@ -82,7 +82,7 @@ class Ridge:
         return found.reshape(-1, self.outputs)
 
     def __repr__(self) -> str:
-        return (
+        return _display.folded(
             f"Ridge(n={self.dual.shape[0]}, reg={self.reg:.3g}, rkhs_norm={self.rkhs_norm:.4g}, "
             f"effective_dimension={self.effective_dimension:.4g}, loo_error={self.loo_error:.4g})"
         )
@@ -211,7 +211,7 @@ class Selection:
 
     def __repr__(self) -> str:
         best = float(self.loo_errors[int(np.flatnonzero(self.regs == self.reg)[0])])
-        return f"Selection(reg={self.reg:.3g}, loo_error={best:.4g}, from {len(self.regs)} candidates)"
+        return _display.folded(f"Selection(reg={self.reg:.3g}, loo_error={best:.4g}, from {len(self.regs)} candidates)")
 
 
 def select_reg(K: GramLike, y: ArrayLike, regs: ArrayLike) -> Selection:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 import scipy.linalg
 from jaxtyping import Float, Int
 
-from ntkseq import _checks, _statistics
+from ntkseq import _checks, _display, _plots, _statistics
 from ntkseq._types import ArrayLike, GramLike, Key
 from ntkseq.grams.arrays import symmetric
-from ntkseq.predictors import left_out
+from ntkseq.predictors import left_out, plots
 from ntkseq.predictors.kernel_ridge import factorise
 from ntkseq.predictors.left_out import Problem, Residuals
 from ntkseq.predictors.omniscient import Equivalent, equivalent
 from ntkseq.predictors.risk import PredictedRisk, ends, estimate, finite_or_none, of_problem
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,6 +48,8 @@ class LossCurve:
     predicted_lower: Float[np.ndarray, " s"]
     predicted_upper: Float[np.ndarray, " s"]
     rounding: Float[np.ndarray, " s"]
+
+    __repr__ = _display.record
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as lists; what is infinite becomes None."""
@@ -83,6 +88,19 @@ class RiskCurve:
         """Always False: a prediction is no bound."""
         return False
 
+    def plot(self, ax: Axes | None = None, *, loss: str = "squared error") -> Axes:
+        """Measured risks with their intervals, and the predicted ones in a band; see `reports.learning.predicted`.
+
+        Args:
+            ax: matplotlib Axes to draw into; new ones of pyplot if None.
+            loss: "squared error" or "zero-one error".
+
+        Raises:
+            ValueError: something else than Axes; the zero-one error of targets that do not encode classes.
+            ImportError: matplotlib is not installed.
+        """
+        return plots.risk_curve(self, _plots.shown(ax), loss=loss)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-ready values; what is infinite becomes None."""
         return {
@@ -100,6 +118,13 @@ class RiskCurve:
         }
 
     def __repr__(self) -> str:
+        return _display.clipped(str(self))
+
+    def _repr_html_(self) -> str:
+        head, names, *rows = str(self).splitlines()
+        return _display.table(head, [row.split() for row in rows], names.split())
+
+    def __str__(self) -> str:
         name, shown = ("squared error", self.squared) if self.zero_one is None else ("zero-one error", self.zero_one)
         rows = [
             f"  {m:>6}  {measured:>9.4g}  {predicted:>9.4g}"

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._outward import at_most
 from ntkseq._types import ArrayLike, GramLike, PyTree
 from ntkseq.grams.arrays import Symmetric, as_gram, symmetric
@@ -175,7 +175,7 @@ class GaussianProcess:
 
     def __repr__(self) -> str:
         value = self.log_marginal_likelihood
-        return (
+        return _display.folded(
             f"GaussianProcess(n={self.dual.shape[0]}, noise={self.noise:.3g}, log_marginal_likelihood="
             f"{float(value.values):.6g} +- {float(value.errors):.1e})"
         )

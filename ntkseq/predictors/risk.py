@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._outward import interval as outward_interval
 from ntkseq._types import ArrayLike, GramLike
 from ntkseq.predictors import left_out
@@ -85,6 +85,9 @@ class RiskEstimate:
         return {name: finite_or_none(value) for name, value in held.items()} | {"certified": False}
 
     def __repr__(self) -> str:
+        return "\n".join(_display.cut(_display.wrapped(str(self))))
+
+    def __str__(self) -> str:
         heavy = f"{self.share:.0%} of the variance is one example's"
         why = f": {self.reason}" if self.reason else f"; {heavy}" if self.share > 0.5 else ""
         rounding = f", rounding {self.rounding:.1e}{' (an estimate)' if self.estimated else ''}"
@@ -141,6 +144,9 @@ class PredictedRisk:
         return plain | {"certified": False}
 
     def __repr__(self) -> str:
+        return _display.clipped(str(self))
+
+    def __str__(self) -> str:
         head = f"PredictedRisk(n={self.n}, reg={self.reg:.3g}, effective_dimension={self.effective_dimension:.4g})"
         return "\n".join([head, *(f"  {one}" for one in self.estimates)])
 

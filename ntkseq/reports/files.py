@@ -69,6 +69,9 @@ class Folder:
         self._held: int | None = None
         self.placed = False
 
+    def __repr__(self) -> str:
+        return f"Folder({str(self.path)!r}{', overwrite=True' if self.overwrite else ''})"
+
     def __enter__(self) -> Folder:
         parent = self.path.absolute().parent
         leftovers.sweep(self.path)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from ntkseq import _display
 from ntkseq._outward import interval, percents
 from ntkseq.bounds import Bound
 from ntkseq.grams import DenseGram
@@ -35,6 +36,8 @@ class Rank:
     formula: str
     value: Interval | None
     reason: str = ""
+
+    __repr__ = _display.record
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,6 +66,8 @@ class Prediction:
     majority_error: float
     rkhs_norm: float
     effective_dimension: float
+
+    __repr__ = _display.record
 
     def to_dict(self) -> dict[str, Any]:
         """All but the predictions themselves."""
@@ -134,6 +139,16 @@ class Report:
     compared: tuple[tuple[str, float | None], ...] = ()
     question: str = ""
     advice: str = ""
+
+    def __repr__(self) -> str:
+        head = f"Report({self.title}: {len(self.y)} examples + {len(self.y_test)} test, {self.kernel})"
+        return _display.clipped(
+            "\n".join([head, *(f"  {line}" for line in self.summary()[:1]), "  .summary() has more"])
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [line.split(maxsplit=1) for line in self.summary()]
+        return _display.table(self.title, rows, notes=[self.question, *self.findings, *self.notes])
 
     @property
     def findings(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq.bounds import Bound
 from ntkseq.reports.record import bound_line, interval_record, strict
 from ntkseq.spectra import Interval
@@ -41,6 +41,8 @@ class Figure:
     kind: str = "svg"
     wide: bool = False
 
+    __repr__ = _display.record
+
     def __post_init__(self) -> None:
         for name in ("name", "caption", "alt"):
             _checks.text(name, getattr(self, name))
@@ -68,6 +70,15 @@ class Table:
     rows: tuple[tuple[Any, ...], ...]
     caption: str = ""
     shown: int = 0
+
+    def __repr__(self) -> str:
+        named = ", ".join(map(str, self.header))
+        caption = f"{self.caption}; " if self.caption else ""
+        return _display.clipped(f"Table({caption}{len(self.rows)} rows of {len(self.header)}: {named})")
+
+    def _repr_html_(self) -> str:
+        rows = [["" if cell is None else cell for cell in row] for row in self.rows]
+        return _display.table(self.caption or "Table", rows, self.header)
 
     def __post_init__(self) -> None:
         _checks.text("caption", self.caption)
@@ -98,6 +109,9 @@ class Section:
     tables: tuple[Table, ...] = ()
     bounds: Mapping[str, Bound] = dataclasses.field(default_factory=dict)
     measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return _display.clipped(f"Section({self.heading}: {_held(self)})")
 
     def __post_init__(self) -> None:
         _checks.text("heading", self.heading)
@@ -157,6 +171,16 @@ class Sheet:
     numbers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     arrays: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        facts = [f"  {label}: {value}" for value, label in self.facts[:3]]
+        head = _display.cut(_display.wrapped(f"Sheet({self.title}: {self.question})"), 2)
+        parts = f"  {len(self.sections)} sections, {len(self.figures)} figures, {len(self.arrays)} arrays"
+        return _display.clipped("\n".join([*head, *facts, parts]))
+
+    def _repr_html_(self) -> str:
+        said = [self.question, *self.findings, *self.notes]
+        return _display.table(self.title, [(label, value) for value, label in self.facts], notes=said)
 
     def __post_init__(self) -> None:
         for name in ("title", "question", "expect", "command"):
@@ -235,6 +259,15 @@ class Sheet:
             *(f"note: {_line(note)}" for note in self.notes),
         ]
         return [line for line in lines if line]
+
+
+def _held(section: Section) -> str:
+    """What a section holds, counted."""
+    parts = {"figures": section.figures, "tables": section.tables, "bounds": section.bounds}
+    return (
+        ", ".join(f"{len(part)} {name if len(part) > 1 else name[:-1]}" for name, part in parts.items() if part)
+        or "text"
+    )
 
 
 def _line(text: str) -> str:

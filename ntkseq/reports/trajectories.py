@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ntkseq import _checks
-from ntkseq.reports.plots import INK, WARM, axes, plain
+from ntkseq._plots import COLOURS, INK, WARM, axes, finish, plain
 from ntkseq.training.history import History
 from ntkseq.training.tables import ProbeTable
 
@@ -30,11 +30,9 @@ __all__ = [
 Histories: TypeAlias = History | Mapping[str, History]
 """One history, or several to be overlaid, by the label that the legend shows."""
 
-COLOURS = (INK, "#d55e00", "#2a9d78", "#b25d9c", "#56a5dc", "#8a6d00")  # told apart with any colour vision
 NEUTRAL = "#5b6b7b"
 DASHES = ("-", "--", ":", "-.")
 RANKS = ("entropy", "stable", "participation")
-ACROSS = 80  # letters of a small legend that stand beside each other
 SPAN = 40  # steps from the first measured to the last beyond which a linear axis would squeeze the beginning
 
 
@@ -354,26 +352,3 @@ def steps_axis(ax: Axes, steps: np.ndarray, ylabel: str) -> Axes:
     ax.set_xlabel("training step")
     ax.set_ylabel(ylabel)
     return finish(ax)
-
-
-def finish(ax: Axes) -> Axes:
-    """Grid, open frame, and the legend above the picture, where it covers nothing."""
-    ax.grid(alpha=0.25, lw=0.5)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    handles, labels = ax.get_legend_handles_labels()
-    if handles:
-        ax.legend(
-            handles, labels, frameon=False, fontsize="small", ncols=_columns(labels), loc="lower left",
-            bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, columnspacing=1.4, handlelength=1.8,
-        )  # fmt: skip
-    return ax
-
-
-def _columns(labels: list[str]) -> int:
-    """As many columns of a legend as fit above the picture, four at most."""
-    for count in range(min(len(labels), 4), 1, -1):
-        columns = np.array_split(np.array([len(label) for label in labels]), count)
-        if sum(int(column.max()) + 7 for column in columns) <= ACROSS:  # 7: the line and the space beside it
-            return count
-    return 1

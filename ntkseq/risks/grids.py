@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._types import ArrayLike
 from ntkseq.risks.population import risk
 from ntkseq.risks.problem import MixedRegression
@@ -35,6 +35,8 @@ class Grid:
     bias: Float[np.ndarray, "... h"]
     variance: Float[np.ndarray, "... h"]
     stable: np.ndarray
+
+    __repr__ = _display.record
 
     @property
     def total(self) -> Float[np.ndarray, "... h"]:

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq.risks import low_rank
 from ntkseq.risks.problem import MixedRegression
 
@@ -44,7 +44,7 @@ class Risk:
 
     def __repr__(self) -> str:
         last = f"bias {self.bias[-1]:.4g}, variance {self.variance[-1]:.4g} at the last" if len(self.bias) else "none"
-        return f"Risk({len(self.bias)} horizons; {last}; {'stable' if self.stable else 'not stable'})"
+        return _display.folded(f"Risk({len(self.bias)} horizons; {last}; {'stable' if self.stable else 'not stable'})")
 
     def stopping(self, eps: float) -> int | None:
         """The first horizon with a risk below eps; None if there is none up to T."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._struct import fill
 from ntkseq._types import ArrayLike, GramLike, PyTree
 from ntkseq.risks import moments
@@ -75,7 +75,7 @@ class MixedRegression:
 
     def __repr__(self) -> str:
         rates = f"beta_tr {self.beta_tr:g}, beta_te {self.beta_te:g}, alpha {self.alpha:g}"
-        return (
+        return _display.folded(
             f"MixedRegression(d = {len(self.spectrum)}, n1 = {self.n1}, n2 = {self.n2}, noise {self.noise:g}, {rates})"
         )
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._types import ArrayLike, Key
 from ntkseq.risks.problem import MixedRegression
 
@@ -32,6 +32,8 @@ class Simulated:
     mean: Float[np.ndarray, " h"]
     error: Float[np.ndarray, " h"]
     runs: int
+
+    __repr__ = _display.record
 
 
 def simulate(

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._struct import struct
 from ntkseq._types import ArrayLike, Number
 from ntkseq.grams.base import Gram
@@ -33,7 +33,9 @@ class AlignmentCurve:
     upper: Float[np.ndarray, " m"]
 
     def __repr__(self) -> str:
-        return f"AlignmentCurve({self.at.size} shares, widest {float(np.max(self.upper - self.lower)):.2g})"
+        return _display.folded(
+            f"AlignmentCurve({self.at.size} shares, widest {float(np.max(self.upper - self.lower)):.2g})"
+        )
 
 
 def kernel_target(part: PartialSpectrum, y: ArrayLike) -> Interval:

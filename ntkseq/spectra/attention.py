@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ntkseq import _checks, _precision
+from ntkseq import _checks, _display, _precision
 from ntkseq._calls import takes_length
 from ntkseq._types import AnyArray, AnyFunction, ArrayLike, Lengths, PyTree
 from ntkseq.spectra.effective import effective_ranks
@@ -53,6 +53,8 @@ class LayerRanks:
     tolerance: float
     """What `row_error` may be by rounding."""
 
+    __repr__ = _display.record
+
     @property
     def stochastic(self) -> bool:
         """Whether rows are probabilities within rounding: nothing below 0, rows that see anything add up to 1."""
@@ -66,6 +68,8 @@ class AttentionRanks:
     layers: tuple[LayerRanks, ...]
     kinds: tuple[str, ...]
     n: int
+
+    __repr__ = _display.printed
 
     def aggregate(self, kind: str, how: str = "mean") -> float:
         """One number for the model: "mean", "max" or "sum" over layers and heads of the means over examples.

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import abc
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
+from ntkseq import _checks, _display, _plots
 from ntkseq._types import ArrayLike
-from ntkseq.spectra import measures
+from ntkseq.spectra import measures, plots
 from ntkseq.spectra.decay import Decay, decay
 from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.ranks.base import EffectiveRank
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Spectrum(abc.ABC):
@@ -96,6 +100,32 @@ class Spectrum(abc.ABC):
     def alignment_curve(self, y: ArrayLike) -> Float[np.ndarray, " k"]:
         """The share of |y|^2 in the first 1, 2, ... eigenvectors; see `measures.alignment_curve`."""
         return measures.alignment_curve(self._vectors(), y)
+
+    _title = "Spectrum"
+
+    @abc.abstractmethod
+    def _rows(self) -> list[tuple[str, str]]:
+        """What is printed, by name."""
+
+    def __str__(self) -> str:
+        return "\n".join([self._title, *(f"  {name:<17} {text}" for name, text in self._rows())])
+
+    def _repr_html_(self) -> str:
+        return _display.table(self._title, self._rows())
+
+    def plot(self, ax: Axes | None = None, *, reg: float | None = None) -> Axes:
+        """The eigenvalues with their errors, both axes logarithmic; triangles where one is not told from zero.
+
+        Args:
+            ax: matplotlib Axes to draw into; new ones of pyplot if None.
+            reg: a ridge to be shown as a line.
+
+        Raises:
+            ValueError: something else than Axes, or a ridge below 0.
+            ImportError: matplotlib is not installed.
+        """
+        reg = None if reg is None else _checks.nonnegative("reg", reg)
+        return _plots.finish(plots.eigenvalues(self, _plots.shown(ax), reg=reg))
 
     def _vectors(self) -> np.ndarray:
         if self.vectors is None:

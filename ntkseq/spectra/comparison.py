@@ -11,7 +11,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._types import GramLike
 from ntkseq.grams.arrays import Symmetric, at_hand, symmetric
 from ntkseq.grams.base import Gram
@@ -46,6 +46,8 @@ class Comparison:
     resolved: int
     angles: Float[np.ndarray, " k"]
     angle_error: float
+
+    __repr__ = _display.printed
 
     def __str__(self) -> str:
         rows = [

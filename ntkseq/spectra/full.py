@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ntkseq import _display
 from ntkseq._outward import at_most, interval, outward
 from ntkseq._struct import static, struct
 from ntkseq._types import ArrayLike
@@ -90,13 +91,13 @@ class FullSpectrum(Spectrum):
         return measures.alignment(self.values, self._vectors(), y)
 
     def __repr__(self) -> str:
-        return (
+        return _display.folded(
             f"FullSpectrum(n={self.n}, least {self.values[-1]:.4g} +- {float(at_most(self.errors[-1], 2)):.1e}, "
             f"largest {self.values[0]:.4g}, {'rounding' if self.sampling is None else 'sampling'} {self.rounding:.1e})"
         )
 
-    def __str__(self) -> str:
-        rows = [
+    def _rows(self) -> list[tuple[str, str]]:
+        return [
             ("n", f"{self.n}"),
             ("least eigenvalue", self._least()),
             ("largest", f"{self.max_eigenvalue}"),
@@ -109,7 +110,6 @@ class FullSpectrum(Spectrum):
             ("error", f"{at_most(self.errors.max(), 2)}{self._of_which()}"),
             *([("rounding of K", f"an estimate: {self.estimated}")] if self.estimated else []),
         ]
-        return "\n".join(["Spectrum", *(f"  {name:<17} {text}" for name, text in rows)])
 
     def _of_which(self) -> str:
         return f", of which rounding of K {self.rounding:.2g}" if self.sampling is None else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.stats
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._types import ArrayLike, Index
 
 
@@ -48,6 +48,8 @@ class SampledRank:
     level: float
     n: int
     how: str
+
+    __repr__ = _display.record
 
 
 def sampled(ranks: ArrayLike, how: str = "mean", *, level: float = 0.95) -> SampledRank:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks, _statistics
+from ntkseq import _checks, _display, _statistics
 from ntkseq._precision import wide
 from ntkseq._types import ArrayLike, Key
 from ntkseq.empirical.hidden_states import HiddenKernel, forward, values_and_back
@@ -53,7 +53,9 @@ class HiddenEstimate:
         return self.value - half, self.value + half
 
     def __repr__(self) -> str:
-        return f"HiddenEstimate({self.value:.4g} +- {self.error:.2g}, {self.probes} probes, {self.way})"
+        return _display.folded(
+            f"HiddenEstimate({self.value:.4g} +- {self.error:.2g}, {self.probes} probes, {self.way})"
+        )
 
 
 def hidden_dimension(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._struct import static, struct
 from ntkseq._types import ArrayLike
 from ntkseq.grams.base import Gram, column_block
@@ -122,7 +122,9 @@ class LowRank:
         return Interval(lower, min(max(middle, lower), upper), upper)
 
     def __repr__(self) -> str:
-        return f"LowRank(n={self.n}, rank {self.rank}, largest {self.values[0]:.4g}, error {self.error:.1e})"
+        return _display.folded(
+            f"LowRank(n={self.n}, rank {self.rank}, largest {self.values[0]:.4g}, error {self.error:.1e})"
+        )
 
 
 def _tiny(reg: float) -> float:

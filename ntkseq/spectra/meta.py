@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._types import AnyKernel, Lengths
 from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.base import DenseGram
@@ -38,6 +38,8 @@ class Score:
     error: float
     conditions: tuple[Interval, ...]
 
+    __repr__ = _display.printed
+
     @property
     def resolved(self) -> int:
         """How many batches have a condition number that is certainly finite."""
@@ -55,6 +57,8 @@ class MetaSpectrum:
     gram: DenseGram
     spectrum: FullSpectrum
     score: Score
+
+    __repr__ = _display.record
 
 
 def meta_spectra(

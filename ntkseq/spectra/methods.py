@@ -7,7 +7,7 @@ import dataclasses
 import math
 from typing import Any
 
-from ntkseq import _checks, _memory
+from ntkseq import _checks, _display, _memory
 from ntkseq._outward import at_most
 from ntkseq._struct import fill, replace
 from ntkseq._types import GramLike
@@ -54,6 +54,8 @@ class Full(Method):
         [3.0, 2.0, 1.0]
     """
 
+    __repr__ = _display.record
+
     def spectrum(self, K: GramLike, *, vectors: bool, why: str = "") -> FullSpectrum:
         return dense_spectrum(K, vectors=vectors)
 
@@ -97,6 +99,8 @@ class MatrixFree(Method):
     delta: float = 1e-6
     seed: int = 0
 
+    __repr__ = _display.record
+
     def __post_init__(self) -> None:
         checked = {name: _checks.positive_int(name, getattr(self, name)) for name in ("k", "probes", "steps")}
         checked |= {"max_iterations": _checks.positive_int("max_iterations", self.max_iterations)}
@@ -132,6 +136,8 @@ class Auto(Method):
 
     rows: int = 4096
     beyond: MatrixFree = MatrixFree()
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         fill(self, rows=_checks.positive_int("rows", self.rows))

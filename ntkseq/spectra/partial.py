@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ntkseq import _display
 from ntkseq._outward import at_most, interval
 from ntkseq._struct import static, struct
 from ntkseq._types import ArrayLike
@@ -147,7 +148,7 @@ class PartialSpectrum(Spectrum):
             )
 
     def __repr__(self) -> str:
-        return (
+        return _display.folded(
             f"PartialSpectrum(n={self.n}, {self.values.size} leading, largest {self.values[0]:.4g}, "
             f"least {self.least}, {self._error} {self.rounding:.1e})"
         )
@@ -156,10 +157,12 @@ class PartialSpectrum(Spectrum):
     def _error(self) -> str:
         return "rounding" if self.K is None or self.K.sampling is None else "sampling error"
 
-    def __str__(self) -> str:
+    _title = "Spectrum in part"
+
+    def _rows(self) -> list[tuple[str, str]]:
         least = f"{self.least}" if self.least.positive else f"not resolved: {self.least}"
         rest = f"the rest by {self.tail.rule.probes} probes" if self.tail.n else "none left"
-        rows = [
+        return [
             ("n", f"{self.n}, {self.values.size} leading eigenvalues, {rest}"),
             ("least eigenvalue", least),
             ("largest", f"{self.max_eigenvalue}"),
@@ -169,7 +172,6 @@ class PartialSpectrum(Spectrum):
             ("method", self.method + ("" if self.converged else "; NOT converged, the errors say how far it got")),
             ("holds", f"but for probability {at_most(self.delta, 2)}; {self._error} of K {self.rounding:.2g}"),
         ]
-        return "\n".join(["Spectrum in part", *(f"  {name:<17} {text}" for name, text in rows)])
 
     def _ranks(self) -> list[str]:
         if not self.semidefinite:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._types import ArrayLike, GramLike
 from ntkseq.grams.arrays import products
 
@@ -33,6 +33,8 @@ class ClassStructure:
     means: Float[np.ndarray, "c c"]
     within: float
     between: float
+
+    __repr__ = _display.printed
 
     @property
     def ratio(self) -> float:

@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from ntkseq import _checks, data, kernels
+from ntkseq import _checks, _display, data, kernels
 from ntkseq.data import npz
 from ntkseq.grams import gram
 from ntkseq.studies.records import Reading
@@ -71,6 +71,8 @@ class Accuracy:
     test_range: tuple[float, float]
     settings: tuple[str, ...]
     tried: int
+
+    __repr__ = _display.printed
 
     def __str__(self) -> str:
         low, high = self.test_range
@@ -132,7 +134,7 @@ def accuracy(
     path = pathlib.Path(path)
     loaded = data.load(path, dtype="float32", **reading)
     if say is not None:
-        for line in repr(loaded).splitlines():
+        for line in str(loaded).splitlines():
             say(line.strip())
     if loaded.y is not None and not loaded.classes:
         raise ValueError(f"{path}: an accuracy is one of classes; got targets that are numbers. Take ntkseq study.")

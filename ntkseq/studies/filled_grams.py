@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ntkseq import _checks, _memory, data, grams
+from ntkseq import _checks, _display, _memory, data, grams
 from ntkseq.grams.stores import building, filling, processes
 from ntkseq.studies import joining
 from ntkseq.studies.kernel_options import KernelOptions
@@ -50,6 +50,8 @@ class Filling(KernelOptions, Reading):
     """Which process this is, from 0 on."""
     num_processes: int | None = None
     """How many processes there are in all."""
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -148,7 +150,7 @@ def _examples(asked: Filling, say: Callable[[str], Any]) -> tuple[tuple[Any, Any
         loaded = data.Dataset(x, None, name="digits")
     else:
         loaded = data.load(asked.file, dtype=asked.dtype, **asked.reading)
-    for line in repr(loaded).splitlines():
+    for line in str(loaded).splitlines():
         say(line.strip())
     parts = [(loaded.x, loaded.lengths)] if asked.part != "test" else []
     if asked.part != "train":

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._types import AnyArray, Lengths
 from ntkseq.empirical import NTK
 from ntkseq.kernels import Dense, Kernel, Serial, catalogue
@@ -317,7 +317,7 @@ def words(kernel: Kernel) -> str:
     """A kernel in a line: the blocks of a network in a row, or its arguments."""
     if isinstance(kernel, Serial):
         return f"{', '.join(map(_block, kernel.blocks))}; read-out: {kernel.read} ({kernel.kind.upper()})"
-    text = " ".join(repr(kernel).split())
+    text = _display.line(kernel)
     return text if len(text) <= WORDS else f"{text[: WORDS - 1]}…"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pathlib
 import tomllib
 from collections.abc import Callable, Mapping
@@ -101,11 +102,24 @@ def _typed(table: object, known: Mapping[str, Any], where: str) -> tuple[Any, di
 
 def _made(made: Callable[..., object], settings: dict[str, Any], where: str) -> Any:
     _known(settings, catalogue.arguments(made), where)
+    if lacking := [name for name in _required(made) if name not in settings]:
+        called = getattr(made, "__name__", "it")
+        raise ValueError(
+            f"{where}: {called} needs {', '.join(lacking)}, which its table has not. Add {lacking[0]} = ..."
+        )
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     try:
         return made(**settings)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from None
+
+
+def _required(made: Callable[..., object]) -> list[str]:
+    """The arguments without a default."""
+    given = inspect.signature(made).parameters.values()
+    return [
+        one.name for one in given if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
 
 
 def _known(settings: Mapping[str, Any], known: tuple[str, ...], where: str, shown: tuple[str, ...] = ()) -> None:

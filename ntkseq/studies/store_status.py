@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from ntkseq import _checks, _memory, grams
+from ntkseq import _checks, _display, _memory, grams
 from ntkseq.grams.stores import claims, journal
 from ntkseq.reports.progress import ago
 from ntkseq.studies.records import check_fields
@@ -28,6 +28,8 @@ class Status:
     """Folder of the matrix: --store of ntkseq gram."""
     verify: bool = False
     """Read all chunks and name those that are damaged."""
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         check_fields(self)

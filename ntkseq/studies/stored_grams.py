@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ntkseq import _checks, grams
+from ntkseq import _checks, _display, grams
 from ntkseq._types import GramLike
 from ntkseq.data import npz
 from ntkseq.grams import DenseGram, StoredGram, as_gram
@@ -39,6 +39,8 @@ class Stored:
     """auto: all eigenvalues up to n = 4096, both ends and a density beyond."""
     ridge: float | None = None
     """Print the effective dimension tr K (K + ridge)^-1 as well."""
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._types import DataFrame, Integer, Number, PyTree
 from ntkseq.training import history_files
 from ntkseq.training.probes import Probe, beside
@@ -19,6 +19,8 @@ from ntkseq.training.state import check_like, check_state, shapes_of, warn_of_he
 from ntkseq.training.tables import EMPTY, ProbeTable
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from ntkseq.training.tape import Tape
 
 LOGGED = "logged"
@@ -196,7 +198,26 @@ class History:
 
     def __repr__(self) -> str:
         tables = ", ".join(f"{name}: {len(table)} rows" for name, table in self.tables.items())
-        return f"History({tables})"
+        return "\n".join(_display.cut(_display.wrapped(f"History({tables})")))
+
+    def plot(self, table: str, *columns: str, ax: Axes | None = None) -> Axes:
+        """Columns of a table over the steps, as `ProbeTable.plot`; `reports.trajectories` has a picture of each probe.
+
+        Args:
+            table: its name.
+            *columns: of that table; all columns of numbers if none.
+            ax: matplotlib Axes to draw into; new ones of pyplot if None.
+
+        Raises:
+            ValueError: a table or column that is not there; something else than Axes.
+            ImportError: matplotlib is not installed.
+        """
+        _checks.choice("table", table, tuple(self.tables))
+        return self.tables[table].plot(*columns, ax=ax)
+
+    def _repr_html_(self) -> str:
+        rows = [(name, repr(table)) for name, table in self.tables.items()]
+        return _display.table("History", rows, ("table", "holds"), ['history["NAME"] shows its numbers'])
 
     def _kept(self) -> list[Any]:
         return jax.tree.leaves([(reference.start, reference.first) for reference in self.references])

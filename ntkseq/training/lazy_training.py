@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ntkseq import _checks, _precision, _statistics
+from ntkseq import _checks, _display, _precision, _statistics
 from ntkseq._types import ArrayLike
 
 EXPECTED = -0.5
@@ -43,6 +43,8 @@ class Laziness:
     verdict: str
     reason: str
     widths: tuple[float, ...]
+
+    __repr__ = _display.printed
 
     def __str__(self) -> str:
         span = f"widths {self.widths[0]:g}..{self.widths[-1]:g}"
@@ -120,6 +122,8 @@ class Deviation:
     relative: Float[np.ndarray, " r"]
     floor: float
     resolved: Bool[np.ndarray, " r"]
+
+    __repr__ = _display.record
 
 
 def deviation(outputs: ArrayLike, linear: ArrayLike, *, rounding: float | None = None) -> Deviation:

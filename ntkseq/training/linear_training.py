@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse.linalg
 from jaxtyping import Array, Float, Int
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._filters import Clock
 from ntkseq._precision import eps, wide
 from ntkseq._struct import fill
@@ -57,7 +57,7 @@ class LinearRun:
 
     def __repr__(self) -> str:
         losses, warning = self.losses, ", unstable" if self.unstable else ""
-        return f"LinearRun({len(losses)} records, loss {losses[0]:.4g} -> {losses[-1]:.4g}{warning})"
+        return _display.folded(f"LinearRun({len(losses)} records, loss {losses[0]:.4g} -> {losses[-1]:.4g}{warning})")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, init=False)
@@ -231,7 +231,7 @@ class Linearised:
 
     def __repr__(self) -> str:
         m = 0 if self.f0_probe is None else len(self.f0_probe)
-        return f"Linearised(n={len(self.y)}, m={m}, o={self.y.shape[1]}, {self.K.dtype})"
+        return _display.folded(f"Linearised(n={len(self.y)}, m={m}, o={self.y.shape[1]}, {self.K.dtype})")
 
 
 def linearised(

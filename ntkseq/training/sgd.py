@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._precision import wide
 from ntkseq._struct import replace
 from ntkseq._types import AnyFunction, Inputs, Integer, Key, Optimizer, PyTree, Text, Trainable
@@ -52,7 +52,7 @@ class Trained:
     def __repr__(self) -> str:
         went = f", loss {self.losses[0]:.4g} -> {self.losses[-1]:.4g}" if self.step else ""
         end = "" if self.diverged_at is None else f", diverged at {self.diverged_at}"
-        return f"Trained({self.step} steps{went}{end})"
+        return _display.folded(f"Trained({self.step} steps{went}{end})")
 
 
 def train(

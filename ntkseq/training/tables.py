@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int
+
+from ntkseq import _display, _plots
+from ntkseq.training import plots
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SHOWN = 10  # rows of a table in a notebook
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,7 +42,27 @@ class ProbeTable:
 
     def __repr__(self) -> str:
         at = f"steps {self.steps[0]} to {self.steps[-1]}" if len(self.steps) else "no steps"
-        return f"ProbeTable({len(self)} rows, {at}; columns {', '.join(self.columns) or 'none'})"
+        return _display.folded(f"ProbeTable({len(self)} rows, {at}; columns {', '.join(self.columns) or 'none'})")
+
+    def plot(self, *columns: str, ax: Axes | None = None) -> Axes:
+        """Columns over the steps, with the band of NAME_lower to NAME_upper, or NAME -+ NAME_error, where there is one.
+
+        Args:
+            *columns: their names; all columns of numbers if none.
+            ax: matplotlib Axes to draw into; new ones of pyplot if None.
+
+        Raises:
+            ValueError: a column that is not there or has more than one number a row; something else than Axes.
+            ImportError: matplotlib is not installed.
+        """
+        return plots.columns(self, columns, _plots.shown(ax))
+
+    def _repr_html_(self) -> str:
+        flat = {name: column for name, column in self.columns.items() if column.ndim == 1}
+        rows = [(self.steps[i], *(_cell(column[i]) for column in flat.values())) for i in _ends(len(self))]
+        wide = [f"{name}: {column.dtype} {column.shape}" for name, column in self.columns.items() if column.ndim > 1]
+        left_out = [f"{len(self)} rows, {len(rows)} shown"] if len(rows) < len(self) else []
+        return _display.table("", rows, ("step", *flat), [*left_out, *wide])
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -49,3 +77,12 @@ class ProbeTable:
 
 
 EMPTY = ProbeTable(np.zeros(0, np.int64), {})
+
+
+def _ends(count: int) -> list[int]:
+    """The rows that are shown of a table: all, or the first and the last."""
+    return list(range(count)) if count <= _SHOWN else [*range(_SHOWN // 2), *range(count - _SHOWN // 2, count)]
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, np.floating) else str(value)

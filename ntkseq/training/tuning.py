@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from ntkseq import _checks, _progress
+from ntkseq import _checks, _display, _progress
 from ntkseq._types import AnyArray, ArrayLike, DType, Inputs, Lengths, Optimizer, PyTree
 from ntkseq.kernels.base import Kernel
 
@@ -44,7 +44,7 @@ class Tuned:
 
     def __repr__(self) -> str:
         best, values = float(np.min(self.history)), ", ".join(f"{k}={_shown(v)}" for k, v in self.trained.items())
-        return f"Tuned({self.objective} {self.history[0]:.4g} -> {best:.4g}, {values})"
+        return _display.folded(f"Tuned({self.objective} {self.history[0]:.4g} -> {best:.4g}, {values})")
 
 
 def tune(

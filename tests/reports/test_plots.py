@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ntkseq.grams import DenseGram
+from ntkseq.grams import plots as gram_plots
 from ntkseq.reports import plots
 from ntkseq.spectra import Interval, spectrum
 from tests.reports import examples
@@ -19,9 +20,9 @@ def test_the_heat_map_is_sorted_by_class_and_scaled_to_correlations():
 
 
 def test_a_large_kernel_is_shown_with_fewer_cells():
-    n = 2 * plots.MOST_CELLS + 3
+    n = 2 * gram_plots.MOST_CELLS + 3
     ax = plots.kernel_map(np.eye(n), np.zeros(n, int), ("a", "b"))
-    assert max(np.asarray(ax.images[0].get_array()).shape) <= plots.MOST_CELLS
+    assert max(np.asarray(ax.images[0].get_array()).shape) <= gram_plots.MOST_CELLS
 
 
 def test_an_eigenvalue_that_is_not_told_from_zero_is_marked_by_its_upper_end():

@@ -58,6 +58,10 @@ def test_a_sampled_network_in_a_file_has_its_particles(load):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (
+            'blocks = [{type = "Recurrent"}]',
+            "blocks[0]: Recurrent needs cell, which its table has not. Add cell = ...",
+        ),
         ('blocks = [{type = "Linear", sigma_ww = 1.0}]', "blocks[0] has no 'sigma_ww'. Did you mean sigma_w"),
         ('blocks = [{type = "Linera"}]', "blocks[0]: no type 'Linera'. Did you mean Linear"),
         ('blocks = ["Linear", "rleu"]', "blocks[1]: no activation or block 'rleu'. Did you mean relu"),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import jax
 from jaxtyping import Array, Float
 
+from ntkseq import _display
 from ntkseq._struct import fill
 from ntkseq._types import PyTree
 from ntkseq.empirical.function import Function
@@ -114,7 +115,9 @@ class Method(abc.ABC):
         default = {field.name: field.default for field in _fields(self)}
         options = (name for name in default if name not in self.leaves and getattr(self, name) != default[name])
         words = [name for name in default if name in self.leaves]
-        return f"{type(self).__name__}({', '.join([*words, *(f'{name}={getattr(self, name)!r}' for name in options)])})"
+        return _display.folded(
+            f"{type(self).__name__}({', '.join([*words, *(f'{name}={getattr(self, name)!r}' for name in options)])})"
+        )
 
 
 def apart(method: Method) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

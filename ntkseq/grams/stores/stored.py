@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ntkseq import _checks, _precision
+from ntkseq import _checks, _display, _precision
 from ntkseq._types import ArrayLike, Index
 from ntkseq.grams.base import DenseGram, Gram, column_block
 from ntkseq.grams.digits import in_norm
@@ -217,7 +217,9 @@ class StoredGram(Gram):
         lacking, of = len(self.missing), len(self.chunks.layout.chunks)
         left = f", {lacking} of {of} chunks missing" if lacking else ""
         shape = f"{self.shape[0]} x {self.shape[1]}"
-        return f"StoredGram({shape}, {kind}{self.dtype}, {error} {float(self.rounding):.1e}, {self.path.name}{left})"
+        return _display.folded(
+            f"StoredGram({shape}, {kind}{self.dtype}, {error} {float(self.rounding):.1e}, {self.path.name}{left})"
+        )
 
     # ---- chunks
 

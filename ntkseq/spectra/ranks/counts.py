@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks, _precision
+from ntkseq import _checks, _display, _precision
 from ntkseq._struct import fill
 from ntkseq.spectra import counting, density
 from ntkseq.spectra.interval import Interval
@@ -38,6 +38,8 @@ class Numerical(EffectiveRank):
     """
 
     tol: float | None = None
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         if self.tol is not None:
@@ -107,6 +109,8 @@ class Energy(EffectiveRank):
     """
 
     quantile: float
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         quantile = _checks.number("quantile", self.quantile, "a number in (0, 1]")

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._struct import fill
 from ntkseq._types import AnyArray
 from ntkseq.spectra import density
@@ -45,6 +45,8 @@ class Dimension(EffectiveRank):
 
     reg: float
     power: int = 1
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         fill(self, reg=_checks.nonnegative("reg", self.reg, positive=True))

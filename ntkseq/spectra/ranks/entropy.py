@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ntkseq import _display
 from ntkseq._types import ArrayLike
 from ntkseq.spectra import density, entropy
 from ntkseq.spectra.ranks.base import check_power, needs_all
@@ -39,6 +40,8 @@ class Entropy(Relative):
     """
 
     power: int = 1
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         check_power(self.power)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ntkseq import _display
 from ntkseq.spectra import density
 from ntkseq.spectra.ranks.base import check_power, needs_all
 from ntkseq.spectra.ranks.relative import Box, Relative
@@ -46,6 +47,8 @@ class Stable(_Sum):
         1.3125
     """
 
+    __repr__ = _display.record
+
     power = 2
 
     @property
@@ -68,6 +71,8 @@ class Intrinsic(_Sum):
         >>> effective_rank([4.0, 2.0, 1.0, 0.0], spectra.ranks.Intrinsic())
         1.75
     """
+
+    __repr__ = _display.record
 
     power = 1
 
@@ -93,6 +98,8 @@ class Participation(Relative):
     """
 
     power: int = 1
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         check_power(self.power)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._struct import fill
 from ntkseq.spectra.ranks.base import EffectiveRank, resolved
 from ntkseq.spectra.ranks.moments import Intrinsic, Participation
@@ -39,6 +39,8 @@ class Tail(EffectiveRank):
 
     k: int
     rest: EffectiveRank = Intrinsic()
+
+    __repr__ = _display.record
 
     def __post_init__(self) -> None:
         k = _checks.number("k", self.k, "an integer >= 0")

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from typing import Any, Literal
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._struct import fill
 from ntkseq._types import ArrayLike, Lengths
 from ntkseq.data import Dataset
@@ -62,6 +62,8 @@ class Study(KernelOptions, Reading):
     """Use at most so many test examples, or hold out so many. Default: 100 for digits, a quarter without a split."""
     seed: int = 0
     """Seed of the split and of the choice of a part."""
+
+    __repr__ = _display.record
 
     def __post_init__(self, y: Any, lengths: Any) -> None:
         _checks.probability("delta", self.delta)

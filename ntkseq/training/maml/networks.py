@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _display
 from ntkseq._types import AnyFunction, ArrayLike, Inputs, Key, Optimizer, PyTree, Tasks
 from ntkseq.models.adaptation import adapt, squared_error
 from ntkseq.training import sgd
@@ -32,6 +32,8 @@ class Learner:
     head: Any
     reg: float | None
     loss: Any
+
+    __repr__ = _display.record
 
     def __call__(self, params: PyTree, task: PyTree) -> Float[Array, " qo"]:
         learner = adapt(
@@ -154,6 +156,8 @@ class FewShotAccuracy:
     value: float
     error: float
     per_task: Float[np.ndarray, " N"]
+
+    __repr__ = _display.printed
 
     def __str__(self) -> str:
         return f"{100 * self.value:.2f} +- {100 * self.error:.2f} % of {len(self.per_task)} tasks"
