@@ -117,7 +117,8 @@ def learning(
     _limits(ax, curves, top)
     if ticks is None:
         ticks = sorted({float(x) for one in curves for x in np.asarray(one.x, np.float64)})
-    if 1 < len(ticks) <= 8:
+    ticks = ticks[:: -(-len(ticks) // 8)] if ticks else ticks  # so many can be read
+    if len(ticks) > 1:
         ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
         ax.set_xticks([], minor=True)
     ax.set_xlabel(xlabel)

@@ -243,7 +243,8 @@ def get(activation: str | Activation) -> Activation:
         if callable(activation)
         else (repr(activation) if isinstance(activation, (int, float, type(None))) else word)
     )
+    ours = callable(activation) and word in _NAMED
+    remedy = (f'Pass "{word}". ' if ours else "") + "A smooth function of your own: activations.Smooth(function)"
     raise ValueError(
-        f"activation must be a name ({', '.join(names())}) or an ntkseq.activations.Activation; got {came}. "
-        "A smooth function of your own: activations.Smooth(function)."
+        f"activation must be a name ({', '.join(names())}) or an ntkseq.activations.Activation; got {came}. {remedy}."
     )

@@ -301,7 +301,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "models.Bidirectional": (models.Bidirectional, dict(width=4, sigma_w=1.0, depth=2)),
     "Model.init": (models.Recurrent(width=4).init, dict(key=KEY, x=X[0])),
     "adapt": (models.adapt, dict(apply=linear, lr=0.1, steps=1)),
-    "NTK": (empirical.NTK, dict(f=linear, params=PARAMS, outputs="trace", method="auto")),
+    "NTK": (empirical.NTK, dict(f=linear, params=PARAMS, outputs="mean", method="auto")),
     "NTK.__call__": (empirical.NTK(linear, PARAMS), dict(x1=FLAT)),
     "linearize": (empirical.linearize, dict(f=linear, params=PARAMS)),
     "taylor": (empirical.taylor, dict(f=linear, params=PARAMS, degree=1)),

@@ -89,5 +89,7 @@ def test_a_wrong_activation_is_refused_with_words(make, words, untyped) -> None:
 @pytest.mark.parametrize("made", [kernels.Dense, kernels.Recurrent, kernels.Bidirectional, partial(models.Dense, 4)])
 @pytest.mark.usefixtures("untyped")
 def test_a_bare_function_is_refused_where_the_kernel_is_made(made) -> None:
-    with pytest.raises(ValueError, match=r"activation must be a name .*; got the function tanh\. .*Smooth\(function\)"):
+    with pytest.raises(
+        ValueError, match=r"activation must be a name .*; got the function tanh\. Pass \"tanh\"\. .*Smooth\(function\)"
+    ):
         made(activation=jnp.tanh)

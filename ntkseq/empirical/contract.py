@@ -27,10 +27,10 @@ Factors = Sequence[tuple[Array, Array]]
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """What becomes of the outputs: o of them; "trace" sums over them, "diagonal" and "full" keep them."""
+    """What becomes of the outputs: o of them; "mean" sums over them, "diagonal" and "full" keep them."""
 
     count: int
-    kept: str = "trace"
+    kept: str = "mean"
 
     @property
     def single(self) -> bool:
@@ -46,7 +46,7 @@ class Outputs:
 
     @property
     def out(self) -> str:
-        return "" if self.single or self.kept == "trace" else ("op" if self.kept == "full" else "o")
+        return "" if self.single or self.kept == "mean" else ("op" if self.kept == "full" else "o")
 
 
 @dataclasses.dataclass(frozen=True)

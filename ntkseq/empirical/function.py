@@ -19,7 +19,7 @@ from ntkseq._types import AnyArray, AnyFunction, Lengths, PyTree, Trainable
 from ntkseq.empirical import randomness
 from ntkseq.empirical.trace import opened
 
-OUTPUTS = ("trace", "full", "diagonal", "pseudo")
+OUTPUTS = ("mean", "full", "diagonal", "pseudo")
 
 
 @struct
@@ -35,7 +35,7 @@ class Function:
     f: Callable[..., Any] = static()
     tree: Any = static()
     trained: tuple[int, ...] = static()
-    outputs: str | int = static(default="trace")
+    outputs: str | int = static(default="mean")
 
     def __repr__(self) -> str:
         held = sum(int(leaf.size) for leaf in self.leaves)
@@ -55,7 +55,7 @@ class Function:
     @property
     def kept(self) -> str:
         """What is left of two axes of outputs: both, their diagonal, or the mean of that."""
-        return str(self.outputs) if self.outputs in ("full", "diagonal") else "trace"
+        return str(self.outputs) if self.outputs in ("full", "diagonal") else "mean"
 
     def root(self, index: int) -> AnyArray | None:
         """The square root of the learning rate of the trained leaf with that index; None is 1."""
@@ -149,17 +149,19 @@ def check_outputs(outputs: str | int) -> str | int:
     """
     if isinstance(outputs, (int, np.integer)) and not isinstance(outputs, bool) and outputs >= 0:
         return int(outputs)
+    if isinstance(outputs, str) and outputs == "trace":
+        return "mean"  # its name before 0.1
     if not isinstance(outputs, str) or outputs not in OUTPUTS:
         words = ", ".join(map(repr, OUTPUTS))
         raise ValueError(
-            f"outputs must be one of {words} or an index >= 0; got {_checks.shown(outputs)}. 'trace' is the "
-            "mean over outputs."
+            f"outputs must be one of {words} or an index >= 0; got {_checks.shown(outputs)}. 'mean' is that of K[o, o] "
+            "over the outputs o."
         )
     return outputs
 
 
 def function(
-    f: AnyFunction, params: PyTree, trainable: Trainable = None, rates: PyTree = None, outputs: str | int = "trace"
+    f: AnyFunction, params: PyTree, trainable: Trainable = None, rates: PyTree = None, outputs: str | int = "mean"
 ) -> Function:
     """A `Function` from what a user has.
 
@@ -170,7 +172,7 @@ def function(
             writes it ("['layers'][0]['W']"), or a function of that path; None: all floating leaves.
         rates: learning rates, K = sum over leaves of rate * J J^T: {regular expression: rate}, the first that is found
             in the path counts and a path without one has rate 1; or a pytree like params. 0 leaves a leaf out.
-        outputs: "trace" (mean over o), "full", "diagonal", "pseudo" (gradient of the sum of outputs over sqrt(o)), or
+        outputs: "mean" (mean over o), "full", "diagonal", "pseudo" (gradient of the sum of outputs over sqrt(o)), or
             the index of one output.
 
     Raises:

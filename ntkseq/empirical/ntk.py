@@ -47,7 +47,7 @@ class NTK(Kernel):
         f: f(params, x) -> (o,), or f(params, x, length) where lengths are passed.
         params: any pytree of arrays, float32, float64 or bfloat16; integer leaves are constants. A complex parameter
             is two real leaves, joined by `lax.complex` inside f; a held one may be complex.
-        outputs: "trace", the mean over outputs of K[o, o], (n, m); "full", (n, m, o, o); "diagonal", K[o, o],
+        outputs: "mean", the mean over outputs of K[o, o], (n, m); "full", (n, m, o, o); "diagonal", K[o, o],
             (n, m, o); an index, one output, (n, m); "pseudo", the kernel of the sum of the outputs over sqrt(o),
             (n, m).
         method: an object that holds its options, or a short name: `Cheapest(memory=..., orders=...)`, "auto", for each
@@ -93,7 +93,7 @@ class NTK(Kernel):
         f: AnyFunction,
         params: PyTree,
         *,
-        outputs: str | int = "trace",
+        outputs: str | int = "mean",
         method: str | Method = "auto",
         trainable: Trainable = None,
         rates: PyTree = None,

@@ -38,7 +38,7 @@ def kernel_vector(
         function: the function at its parameters; its `outputs` say which kernel.
         x1: n checked inputs, from `function.inputs`.
         x2: m checked inputs, or None for x1.
-        v: (m,) or (m, k) for "trace", "pseudo" and one output; (m, o) or (m, o, k) for "full", K v summed over both
+        v: (m,) or (m, k) for "mean", "pseudo" and one output; (m, o) or (m, o, k) for "full", K v summed over both
             axes, and for "diagonal", each output with its own kernel.
         batch: examples that go through f together.
 

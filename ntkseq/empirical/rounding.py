@@ -211,7 +211,7 @@ def _compared(mine: Prepared, theirs: Prepared) -> tuple[Array, Array, Array, Ar
 def _terms(side: Prepared) -> Array:
     """c_i^2: sum over uses of |first factor| |second factor|, squared and summed over leaves."""
     outputs = side.choice.outputs
-    whole = outputs.kept == "trace"
+    whole = outputs.kept == "mean"
 
     def norm(factor: Array) -> Array:
         """(n, [o,] B, T) of a factor (n, [o,] B, T, c); 1 for numbers of rows. Outputs that are summed are one."""

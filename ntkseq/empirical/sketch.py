@@ -29,7 +29,7 @@ from ntkseq._types import AnyArray, DType, Key, PyTree
 from ntkseq.empirical import products
 from ntkseq.empirical.function import Function
 
-PAIRS = {"trace": "ko,mko->mk", "diagonal": "ko,mko->mko", "full": "ko,mkp->mkop"}
+PAIRS = {"mean": "ko,mko->mk", "diagonal": "ko,mko->mko", "full": "ko,mkp->mkop"}
 """The products of the features of one example with those of m, direction by direction."""
 
 
@@ -57,13 +57,13 @@ def features(
     return _features(function, x, key, count, batch)
 
 
-def estimate(left: AnyArray, right: AnyArray, outputs: str = "trace") -> Float[Array, "n m ..."]:
+def estimate(left: AnyArray, right: AnyArray, outputs: str = "mean") -> Float[Array, "n m ..."]:
     """The estimate of K: the mean over directions of the products of features; without bias.
 
     Args:
         left: features (n, count, o).
         right: features (m, count, o), of the same key.
-        outputs: "trace" (mean over o), "full" (n, m, o, o) or "diagonal" (n, m, o).
+        outputs: "mean" (mean over o), "full" (n, m, o, o) or "diagonal" (n, m, o).
 
     Raises:
         ValueError: features that do not fit together, unknown outputs.
@@ -71,7 +71,7 @@ def estimate(left: AnyArray, right: AnyArray, outputs: str = "trace") -> Float[A
     return _estimate(*_pair(left, right, outputs), outputs)
 
 
-def standard_error(left: AnyArray, right: AnyArray, outputs: str = "trace") -> Float[Array, "n m ..."]:
+def standard_error(left: AnyArray, right: AnyArray, outputs: str = "mean") -> Float[Array, "n m ..."]:
     """The standard error of `estimate`, from the spread of the products over directions:
 
         sqrt(sum_k (s_k - mean)^2 / (count (count - 1)))
@@ -85,13 +85,13 @@ def standard_error(left: AnyArray, right: AnyArray, outputs: str = "trace") -> F
     return _standard_error(left, right, outputs)
 
 
-def diagonal(features: PyTree, outputs: str = "trace") -> Float[Array, "n ..."]:
+def diagonal(features: PyTree, outputs: str = "mean") -> Float[Array, "n ..."]:
     """The estimate of the kernel of each example with itself."""
     each = jax.vmap(lambda one: _estimate(one[None], one[None], outputs)[0, 0])
     return each(_pair(features, features, outputs)[0])
 
 
-def entry_error(features: PyTree, outputs: str = "trace", delta: float = 1e-6) -> float:
+def entry_error(features: PyTree, outputs: str = "mean", delta: float = 1e-6) -> float:
     """e with |estimate_ij - K_ij| <= e sqrt(K_ii K_jj) for all pairs at once, but for probability delta over the keys.
 
     For gradients a and b of size 1, <a, xi> <b, xi> = (<a + b, xi>^2 - <a - b, xi>^2) / 4, and for signs xi the mean of
@@ -105,7 +105,7 @@ def entry_error(features: PyTree, outputs: str = "trace", delta: float = 1e-6) -
     Infinite where so few directions say nothing.
     """
     n, count, o = features.shape
-    pairs = n * (n + 1) / 2 * (1 if outputs == "trace" else o if outputs == "diagonal" else o * o)
+    pairs = n * (n + 1) / 2 * (1 if outputs == "mean" else o if outputs == "diagonal" else o * o)
     room = float(np.log(4.0 * (pairs + n * o) / delta)) / count  # two squares per pair, and the diagonal
     h = np.linspace(0.0, 2.0 / 3.0, 2001)[1:]
 
@@ -176,8 +176,8 @@ def _pair(left: AnyArray, right: AnyArray, outputs: str) -> tuple[Array, Array]:
 @partial(jax.jit, static_argnames="outputs")
 def _estimate(left: Array, right: Array, outputs: str) -> Array:
     count, o = left.shape[1:]
-    to = {"trace": "nko,mko->nm", "diagonal": "nko,mko->nmo", "full": "nko,mkp->nmop"}[outputs]
-    return jnp.einsum(to, left, right, precision="highest") / (count * (o if outputs == "trace" else 1))
+    to = {"mean": "nko,mko->nm", "diagonal": "nko,mko->nmo", "full": "nko,mkp->nmop"}[outputs]
+    return jnp.einsum(to, left, right, precision="highest") / (count * (o if outputs == "mean" else 1))
 
 
 @partial(jax.jit, static_argnames="outputs")
@@ -190,4 +190,4 @@ def _standard_error(left: Array, right: Array, outputs: str) -> Array:
         spread = products - jnp.mean(products, axis=1, keepdims=True)
         return jnp.sqrt(jnp.sum(spread * spread, axis=1) / (count * (count - 1)))
 
-    return jax.lax.map(row, left) / (o if outputs == "trace" else 1)
+    return jax.lax.map(row, left) / (o if outputs == "mean" else 1)

@@ -129,7 +129,7 @@ def terms(left: Prepared, right: Prepared | None) -> dict[tuple[int, ...], Array
         found[group.members] = _plus([found[group.members], value]) if group.members in found else value
     for k, mine, theirs in zip(choice.plain, left.rows, other.rows, strict=True):
         found[(k,)] = contract.rows_product(mine, theirs, outputs)
-    if outputs.kept == "trace":
+    if outputs.kept == "mean":
         return {members: value / outputs.count for members, value in found.items()}
     if outputs.single:  # computed without the axes of the outputs
         ones = (1, 1) if outputs.kept == "full" else (1,)

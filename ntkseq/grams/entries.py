@@ -161,7 +161,7 @@ def _gram(
         if mesh is not None:
             raise ValueError(
                 'mesh deals tiles of one number per pair of inputs; got outputs="full". Leave mesh out, or take '
-                'outputs="trace" or the index of one output.'
+                'outputs="mean" or the index of one output.'
             )
         return outputs.all_outputs(pair, tile)
     task, _ = pair.task(tile, workers)

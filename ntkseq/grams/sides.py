@@ -214,7 +214,7 @@ def completed(
     if values.ndim != 1 and not (square and full):
         raise ValueError(
             f"{wanted} has one number per pair of inputs; got {values.shape[1:]} of them. Take "
-            'outputs="trace" or the index of one output'
+            'outputs="mean" or the index of one output'
             + (", or gram(kernel, x), which is the matrix of all outputs." if square else ', or outputs="full".')
         )
     diagonal = jnp.diagonal(values, axis1=1, axis2=2).reshape(-1) if square else values

@@ -143,7 +143,7 @@ def _computed(kernel: AnyKernel, batch: Batch, other: Batch | None) -> DenseGram
     if K.shape != (rows, columns):
         raise ValueError(
             f"kernel must have one number for each pair of examples; got {K.shape} for {rows} and {columns}. An "
-            'empirical.NTK takes outputs="trace".'
+            'empirical.NTK takes outputs="mean".'
         )
     values = np.asarray(K.array)[:n, : n if m is None else m]
     e = None if K.entrywise is None else float(K.entrywise)

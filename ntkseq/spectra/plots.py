@@ -26,7 +26,9 @@ def eigenvalues(spectrum: Any, ax: Axes | None = None, *, reg: float | None = No
     values, errors = np.asarray(spectrum.values), np.asarray(spectrum.errors)
     index = np.arange(1, len(values) + 1)
     clear = values > errors
-    some = np.unique(np.geomspace(1, len(values), min(len(values), MOST_MARKS)).round().astype(int)) - 1
+    some = np.arange(len(values))
+    if len(values) > MOST_MARKS:
+        some = np.unique(np.geomspace(1, len(values), MOST_MARKS).round().astype(int)) - 1
     marks = some[clear[some]]
     ax.set_xscale("log")
     ax.set_yscale("log")

@@ -65,7 +65,7 @@ class KernelProbe(Probe):
         lengths: of the sequences, (n,).
         every: period in steps, or the steps.
         k: how many leading eigenvalues are kept, and span the space whose rotation is measured.
-        outputs: "trace", the mean over outputs; "full", the matrix (n o, n o) of all outputs, of at most 4096 rows;
+        outputs: "mean", the mean over outputs; "full", the matrix (n o, n o) of all outputs, of at most 4096 rows;
             "pseudo", their sum over sqrt(o); or an index; see `empirical.NTK`.
         trainable: which leaves count; see `empirical.NTK`.
         ranks: definitions of effective rank, objects of `spectra.ranks`, your own, or short names.
@@ -83,7 +83,7 @@ class KernelProbe(Probe):
     lengths: Any = None
     every: Any = static(default=100)
     k: int = static(default=10)
-    outputs: Any = static(default="trace")
+    outputs: Any = static(default="mean")
     trainable: Any = static(default=None)
     ranks: str | EffectiveRank | Sequence[str | EffectiveRank] = static(default=RANKS)
     name: str = static(default="kernel")
@@ -96,9 +96,11 @@ class KernelProbe(Probe):
         check_name(self.name)
         as_ranks(self.ranks, "ranks")
         fill(self, ranks=several(self.ranks))
-        if self.outputs not in ("trace", "pseudo", "full") and not isinstance(self.outputs, int):
+        if isinstance(self.outputs, str) and self.outputs == "trace":
+            fill(self, outputs="mean")  # its name before 0.1
+        if self.outputs not in ("mean", "pseudo", "full") and not isinstance(self.outputs, int):
             raise ValueError(
-                f'outputs must be "trace", "full", "pseudo" or an index; got {_checks.shown(self.outputs)}.'
+                f'outputs must be "mean", "full", "pseudo" or an index; got {_checks.shown(self.outputs)}.'
             )
         x, n, lengths = check_examples("x", self.x, self.lengths, MOST)
         fill(self, x=x, lengths=lengths, k=min(_checks.positive_int("k", self.k), n))
@@ -115,7 +117,7 @@ class KernelProbe(Probe):
         return super().about() | {
             "n": self.n,
             "k": self.k,
-            "outputs": self.outputs,
+            "outputs": "trace" if self.outputs == "mean" else self.outputs,  # as the first files have it
             "trainable": "function" if callable(self.trainable) else self.trainable,
         }
 

@@ -73,7 +73,7 @@ class Linearised:
     Args:
         K: the tangent kernel of the n training examples, (n, n, o, o) as `empirical.NTK(f, params, outputs="full")`
             gives it. (n, n): of one output, or one kernel that all outputs share and that does not couple them. The
-            mean over several outputs (`outputs="trace"`) is such a kernel for the limit of infinite width only.
+            mean over several outputs (`outputs="mean"`) is such a kernel for the limit of infinite width only.
         f0: outputs at the start, (n, o) or (n,).
         y: targets, of the shape of f0.
         K_probe: kernel of m other examples with the training ones, (m, n) or (m, n, o, o).
@@ -281,7 +281,7 @@ def linearised(
     f0 = _outputs(kernel.function, inputs)
     n, o = f0.shape
     if o == 1:
-        kernel = kernel.with_(outputs="trace")
+        kernel = kernel.with_(outputs="mean")
     target = _checks.targets("y", y, n).reshape(n, -1)
     if target.shape != f0.shape:
         raise ValueError(

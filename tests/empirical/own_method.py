@@ -12,7 +12,7 @@ import numpy as np
 from ntkseq.empirical import Method
 from ntkseq.empirical.function import Function
 
-PAIRS = {"trace": "nop,mop->nm", "diagonal": "nop,mop->nmo", "full": "nop,mqp->nmoq"}
+PAIRS = {"mean": "nop,mop->nm", "diagonal": "nop,mop->nmo", "full": "nop,mqp->nmoq"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,4 +35,4 @@ class Gradients(Method):
 
     def tile(self, function: Function, left: Any, right: Any) -> jax.Array:
         value = jnp.einsum(PAIRS[function.kept], left, right, precision=self.precision)
-        return value / left.shape[1] if function.kept == "trace" else value
+        return value / left.shape[1] if function.kept == "mean" else value

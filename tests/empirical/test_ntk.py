@@ -58,10 +58,10 @@ def test_every_function_is_exact_in_both_precisions(name: str) -> None:
         f, params, x = made(name, jnp.float64)
         exact = oracles.explicit_ntk(f, params, x)
         tolerance = 1e-12 if case.compute is None else case.tolerance(jnp.float64)
-        assert error(NTK(f, params)(x), reduced(exact, "trace")) < tolerance
+        assert error(NTK(f, params)(x), reduced(exact, "mean")) < tolerance
         assert error(NTK(f, params, method="structured", outputs="full")(x), exact) < tolerance
     f, params, x = made(name, jnp.float32)
-    assert error(NTK(f, params)(x), reduced(exact, "trace")) < max(1e-5, case.tolerance(jnp.float32))
+    assert error(NTK(f, params)(x), reduced(exact, "mean")) < max(1e-5, case.tolerance(jnp.float32))
 
 
 @pytest.mark.slow
@@ -76,11 +76,11 @@ def test_every_function_is_exact_by_every_method_between_two_batches(x64, name: 
             NTK(f, params, method="products")(some, x)
     methods = ("auto", "structured", "jacobian", "products") if FUNCTIONS[name].forward else ("auto", "structured")
     for method in methods:
-        assert error(NTK(f, params, method=method)(some, x), reduced(exact, "trace")) < tolerance, method
+        assert error(NTK(f, params, method=method)(some, x), reduced(exact, "mean")) < tolerance, method
 
 
 @pytest.mark.parametrize("method", ["structured", "jacobian", "products"])
-@pytest.mark.parametrize("outputs", few(["full", "trace", "diagonal", "pseudo", 1], 2))
+@pytest.mark.parametrize("outputs", few(["full", "mean", "diagonal", "pseudo", 1], 2))
 def test_outputs(x64, method: str, outputs: str | int) -> None:
     f, params, x = made("rnn_outputs", jnp.float64)
     some = jax.tree.map(lambda leaf: leaf[:2], x)
@@ -95,7 +95,7 @@ def test_outputs(x64, method: str, outputs: str | int) -> None:
 
 
 @pytest.mark.parametrize("order", ["gram", "weights", "jacobian"])
-@pytest.mark.parametrize("outputs", few(["full", "trace", "diagonal"]))
+@pytest.mark.parametrize("outputs", few(["full", "mean", "diagonal"]))
 @pytest.mark.parametrize(
     "name",
     [
@@ -112,7 +112,7 @@ def test_every_order_gives_the_same(x64, order: str, outputs: str, name: str) ->
     assert {part.order for part in kernel.plan(x).parts} <= {order, "jacobian"}
 
 
-@pytest.mark.parametrize("outputs", few(["full", "trace", "diagonal"]))
+@pytest.mark.parametrize("outputs", few(["full", "mean", "diagonal"]))
 @pytest.mark.parametrize("block", [1, 2, 4])
 def test_what_does_not_fit_is_made_block_by_block(x64, outputs: str, block: int) -> None:
     f, params, x = made("rnn_outputs", jnp.float64, 9)
@@ -189,7 +189,7 @@ def test_a_sketch_is_within_its_standard_error() -> None:
 @pytest.mark.parametrize("name", few(["rnn", "embedding_edges", "maml_task"]))
 def test_a_gram_matrix_is_the_kernel_and_its_rounding_covers_the_error(name: str) -> None:
     with jax.enable_x64(True):
-        exact = reduced(oracles.explicit_ntk(*made(name, jnp.float64, 24)), "trace")
+        exact = reduced(oracles.explicit_ntk(*made(name, jnp.float64, 24)), "mean")
     f, params, x = made(name, jnp.float32, 24)
     gram = ntkseq.gram(NTK(f, params), x)
     assert np.linalg.norm(np.asarray(gram, np.float64) - exact, 2) <= gram.rounding
@@ -201,7 +201,7 @@ def test_a_gram_matrix_is_the_kernel_and_its_rounding_covers_the_error(name: str
 @pytest.mark.slow
 def test_the_rounding_of_activations_coarser_than_the_weights_is_theirs() -> None:
     f, params, x = made("bfloat16_activations", jnp.float32, 12)
-    exact = reduced(oracles.explicit_ntk(f, params, x), "trace")
+    exact = reduced(oracles.explicit_ntk(f, params, x), "mean")
     gram = ntkseq.gram(NTK(f, params), x)
     assert np.linalg.norm(np.asarray(gram, np.float64) - exact, 2) <= gram.rounding
     assert gram.rounding > float(jnp.finfo(jnp.bfloat16).eps) * np.trace(exact) / len(exact)
@@ -213,7 +213,7 @@ def test_complex_examples_and_booleans_have_one_kernel_everywhere() -> None:
     f = lambda p, x: jnp.abs(lax.dot_general(x, p["W"], (((0,), (0,)), ((), ()))))  # noqa: E731
     turned = jnp.asarray(rng.standard_normal((5, 4)) + 1j * rng.standard_normal((5, 4)), jnp.complex64)
     for x in (turned, turned.real > 0):
-        exact = reduced(oracles.explicit_ntk(f, params, x), "trace")
+        exact = reduced(oracles.explicit_ntk(f, params, x), "mean")
         kernel = NTK(f, params)
         gram, lazy = ntkseq.gram(kernel, x), ntkseq.lazy(kernel, x)
         for K in (kernel(x), gram, lazy.dense(), kernel.with_(method="products")(x)):
@@ -234,7 +234,7 @@ def test_a_complex_leaf_may_be_held_and_is_not_trained() -> None:
         NTK(f, params)
     held = NTK(f, params, trainable="W")
     closed = lambda p, x: f(params | p, x)  # noqa: E731
-    exact = reduced(oracles.explicit_ntk(closed, {"W": params["W"]}, x), "trace")
+    exact = reduced(oracles.explicit_ntk(closed, {"W": params["W"]}, x), "mean")
     assert error(held(x), exact) < 1e-6 and held.entry_rounding(held.prepare(x)) < 1e-4
     with pytest.raises(ValueError, match=r"same dtypes; got .*complex64.*float32"):
         NTK(lambda p, x: jnp.abs(x) @ p["W"], params, trainable="W")(x.astype(jnp.complex64), x)
@@ -268,7 +268,7 @@ def test_bfloat16_parameters_are_summed_in_float32() -> None:
     )
     values = kernel(half(x))
     assert values.dtype == jnp.float32
-    assert error(values, reduced(exact, "trace")) < 0.05
+    assert error(values, reduced(exact, "mean")) < 0.05
     assert kernel.entry_rounding(kernel.prepare(half(x))) > 1e-3
 
 
@@ -340,7 +340,7 @@ def test_lengths_are_the_third_argument() -> None:
         (dict(params={"W": jnp.full((2, 3), jnp.nan)}), r"\['W'\]"),
         (dict(params={"W": "no"}), "got str"),
         (dict(params={"W": jnp.ones((2, 3), jnp.complex64)}), "must be real"),
-        (dict(outputs="all"), "outputs must be one of .*'trace' is the mean over outputs"),
+        (dict(outputs="all"), "outputs must be one of .*'mean' is that of K"),
         (dict(outputs=2), "an index in 0..1"),
         (dict(outputs=-1), "an index >= 0"),
         (dict(method="best"), "method must be"),

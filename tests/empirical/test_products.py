@@ -43,7 +43,7 @@ def applied(K: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.einsum("nmo,mo->no", K, v) if K.ndim == 3 else K @ v
 
 
-@pytest.mark.parametrize("outputs", few(["full", "trace", "diagonal", "pseudo", 0]))
+@pytest.mark.parametrize("outputs", few(["full", "mean", "diagonal", "pseudo", 0]))
 @pytest.mark.parametrize("batch", [2, 5])
 def test_products_rows_diagonal_and_trace(x64, outputs: str | int, batch: int) -> None:
     made_, x, K = made("rnn_outputs", outputs)
@@ -60,7 +60,7 @@ def test_products_rows_diagonal_and_trace(x64, outputs: str | int, batch: int) -
 
 @pytest.mark.parametrize("name", few(NAMES))
 def test_between_two_batches(x64, name: str) -> None:
-    made_, x, K = made(name, "trace")
+    made_, x, K = made(name, "mean")
     some = jax.tree.map(lambda leaf: leaf[:1], x)
     close(products.rows(made_, some, x), K[:1])
     v = np.arange(1.0, N + 1)
@@ -76,7 +76,7 @@ def test_a_product_is_symmetric(x64) -> None:
 
 
 def test_rates_scale_products(x64) -> None:
-    made_, x, K = made("rnn_outputs", "trace", rates={".": 0.25})
+    made_, x, K = made("rnn_outputs", "mean", rates={".": 0.25})
     v = np.arange(1.0, N + 1)
     close(products.kernel_vector(made_, x, None, v), 0.25 * K @ v)
     close(products.diagonal(made_, x), 0.25 * np.diagonal(K))

@@ -134,7 +134,7 @@ def exact(name: str, params: Any, x: np.ndarray, outputs: Any) -> np.ndarray:
         J = np.concatenate([np.asarray(a).reshape(*a.shape[:2], -1) for a in J], axis=2)
     if outputs == "pseudo":
         return (J.sum(1) @ J.sum(1).T) / J.shape[1]
-    if outputs == "trace":
+    if outputs == "mean":
         return np.einsum("iop,jop->ij", J, J) / J.shape[1]
     return J[:, outputs] @ J[:, outputs].T
 
@@ -144,7 +144,7 @@ def cases(seeds: int, sizes: tuple[int, ...] = SIZES, methods: tuple[str, ...] =
     for k, name in enumerate(NETS):
         for i, n in enumerate(sizes):
             method = methods[(i + k) % len(methods)] if n < 100 else "auto"
-            outputs: Any = ("trace", 0, "pseudo")[(i + k) % 3]
+            outputs: Any = ("mean", 0, "pseudo")[(i + k) % 3]
             for seed in range(seeds):
                 f, params = NETS[name](np.random.default_rng(seed % 3))
                 f = KEPT.setdefault(name, f)  # one program for all seeds

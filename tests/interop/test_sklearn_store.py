@@ -122,5 +122,5 @@ def test_the_error_of_a_kept_matrix_is_no_less_than_that_of_a_fresh_one():
 
 def test_a_kernel_with_several_numbers_for_a_pair_is_refused():
     network = ntkseq.empirical.NTK(lambda W, x: W @ x[-1], np.ones((2, 1), np.float32), outputs="full")
-    with pytest.raises(ValueError, match='outputs="trace"'):
+    with pytest.raises(ValueError, match='outputs="mean"'):
         sklearn_store.square(network, sequences(4), 10)

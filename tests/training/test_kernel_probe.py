@@ -78,11 +78,16 @@ def test_intervals_hold_the_exact_least_eigenvalue_of_near_duplicates(seed: int)
     assert row["min_eigenvalue_lower"][0] <= exact <= row["min_eigenvalue_upper"][0]
 
 
+def test_the_mean_over_outputs_goes_by_its_first_name_too_and_files_keep_that():
+    old, new = (training.KernelProbe(NET.apply, X, outputs=outputs) for outputs in ("trace", "mean"))
+    assert old.outputs == new.outputs == "mean" and old.about()["outputs"] == new.about()["outputs"] == "trace"
+
+
 @pytest.mark.slow
 def test_the_sharpness_is_below_that_of_the_gauss_newton_matrix(x64):
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), PARAMS)
     x = X.astype(jnp.float64)
-    for outputs in ("trace", "pseudo", 1):
+    for outputs in ("mean", "pseudo", 1):
         row = training.track([training.KernelProbe(NET.apply, x, outputs=outputs)], params)["kernel"]
         jacobian = jax.vmap(jax.jacrev(NET.apply), (None, 0))(params, x)
         rows = np.concatenate([np.asarray(j).reshape(7 * 2, -1) for j in jax.tree.leaves(jacobian)], axis=1)
@@ -120,7 +125,7 @@ def test_bad_inputs_are_turned_away():
         probe(NET.apply, X, y=Y[:3])
     with pytest.raises(ValueError, match="y must have the shape of the outputs"):
         training.track([probe(NET.apply, X, y=Y[:, 0])], PARAMS)
-    with pytest.raises(ValueError, match='outputs must be "trace"'):
+    with pytest.raises(ValueError, match='outputs must be "mean"'):
         probe(NET.apply, X, outputs="diagonal")
     with pytest.raises(ValueError, match="a matrix of 4098 rows"):
         probe(NET.apply, X, outputs="full").remember({"K": np.zeros((2049, 2049, 2, 2), np.float32)})
