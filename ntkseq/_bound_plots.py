@@ -85,8 +85,8 @@ def terms(bound: Any, ax: Axes) -> Axes:
     rows = [(one.name, one.value) for one in bound.terms if one.counted]
     rows.append(("lower bound" if bound.lower else "bound", bound.value))
     known = [abs(value) for _, value in rows if value is not None and math.isfinite(value)]
-    trivial = bound.trivial
-    near = trivial is not None and trivial > 0 and max(known, default=0.0) > trivial / 20  # else beyond the picture
+    level = float(bound.trivial or 0.0)  # from where on it says nothing
+    near = level > 0 and max(known, default=0.0) > level / 20  # else it is far beyond the picture
     hatch = None if bound.certified else "////"
     for row, (name, value) in enumerate(rows):
         last = row == len(rows) - 1
@@ -100,11 +100,11 @@ def terms(bound: Any, ax: Axes) -> Axes:
         text += " (estimate)" if last and not bound.certified else ""
         ax.annotate(text, (max(value, 0.0), row), (5, 0), textcoords="offset points", va="center")
     if near:
-        ax.axvline(trivial, color="black", lw=1, ls="--")
+        ax.axvline(level, color="black", lw=1, ls="--")
         where = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "center"}
-        ax.annotate(f"says nothing {'up to' if bound.lower else 'from'} here", (trivial, 1.0), (0, 3), **where)
+        ax.annotate(f"says nothing {'up to' if bound.lower else 'from'} here", (level, 1.0), (0, 3), **where)
     low = min([value for _, value in rows if value is not None and math.isfinite(value)], default=0.0)
-    ax.set_xlim(1.1 * min(low, 0.0), 1.45 * max(*known, trivial if near else 0.0, 1e-300))
+    ax.set_xlim(1.1 * min(low, 0.0), 1.45 * max(*known, level if near else 0.0, 1e-300))
     ax.axhline(len(rows) - 1.5, color=FAINT, lw=0.8)
     ax.set_yticks(range(len(rows)), [plain(name, 28) for name, _ in rows])
     ax.set_ylim(len(rows) - 0.4, -0.6)

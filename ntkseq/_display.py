@@ -20,15 +20,15 @@ _MOST = 60  # letters of one value that is not ours
 _ITEMS = 8  # of a list or dict that are named
 
 
-def record(obj: object) -> str:
+def record(self: object) -> str:
     """The `__repr__` of a dataclass or named tuple: its fields, and of what they hold only what is not the default.
 
     Where that takes more than six lines, its own fields that have their default are left out, too. Numbers come with
     all their digits, so that no end of an interval moves.
     """
-    text = call(obj, every=True)
+    text = call(self, every=True)
     lines = wrapped(text)
-    return "\n".join(lines if len(lines) <= LINES else cut(wrapped(call(obj, every=False))))
+    return "\n".join(lines if len(lines) <= LINES else cut(wrapped(call(self))))
 
 
 def line(obj: object) -> str:
@@ -36,9 +36,9 @@ def line(obj: object) -> str:
     return call(obj, every=True) if _recorded(obj) else " ".join(repr(obj).split())
 
 
-def printed(obj: object) -> str:
+def printed(self: object) -> str:
     """The `__repr__` of an object whose `str` is a page: the name of its class, and the first lines of that page."""
-    return clipped(f"{type(obj).__name__}: {obj}")
+    return clipped(f"{type(self).__name__}: {self}")
 
 
 def clipped(text: str) -> str:

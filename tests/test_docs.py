@@ -80,10 +80,11 @@ def test_a_block_keeps_the_line_numbers_of_its_page():
 
 
 @pytest.mark.slow
-def test_the_pictures_of_the_home_page_are_drawn_by_their_script(tmp_path: pathlib.Path):
-    runpy.run_path(str(ROOT / "docs" / "examples" / "home_pictures.py"))["main"](str(tmp_path))
-    drawn, home = {path.name for path in tmp_path.glob("*.webp")}, ROOT / "docs" / "index.md"
-    assert drawn == set(re.findall(r"images/(home-\w+\.webp)", home.read_text(encoding="utf-8")))
+@pytest.mark.parametrize(("name", "page"), [("home", "index.md"), ("look", "howto/look.md")])
+def test_the_pictures_of_a_page_are_drawn_by_their_script(tmp_path: pathlib.Path, name: str, page: str):
+    runpy.run_path(str(ROOT / "docs" / "examples" / f"{name}_pictures.py"))["main"](str(tmp_path))
+    drawn, text = {path.name for path in tmp_path.glob("*.webp")}, (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert drawn == set(re.findall(rf"images/({name}-\w+\.webp)", text))
 
 
 def test_every_reference_key_in_a_docstring_is_known():
