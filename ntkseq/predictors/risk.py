@@ -147,7 +147,8 @@ class PredictedRisk:
         return _display.clipped(str(self))
 
     def __str__(self) -> str:
-        head = f"PredictedRisk(n={self.n}, reg={self.reg:.3g}, effective_dimension={self.effective_dimension:.4g})"
+        made = f"n={self.n}, reg={self.reg:.3g}, effective_dimension={self.effective_dimension:.4g}"
+        head = f"PredictedRisk({made}; not certified)"
         return "\n".join([head, *(f"  {one}" for one in self.estimates)])
 
 

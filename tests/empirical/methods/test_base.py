@@ -92,7 +92,7 @@ def test_a_method_is_a_pytree_inside_its_kernel(method: Any, leaves: list[str]) 
     paths, structure = jax.tree.flatten_with_path(kernel)
     assert [jax.tree_util.keystr(path) for path, _ in paths if ".method" in jax.tree_util.keystr(path)] == leaves
     again = jax.tree.unflatten(structure, [leaf for _, leaf in paths])
-    assert type(again.method) is type(method) and repr(again) == repr(kernel) and "\n" not in repr(kernel)
+    assert type(again.method) is type(method) and repr(again) == repr(kernel) and repr(kernel).count("\n") < 6
     assert jax.tree.structure(NTK(f, PARAMS, method=method)) == structure
     values = jax.jit(lambda kernel, x: kernel(x))(kernel, X)
     np.testing.assert_allclose(values, kernel(X), rtol=1e-4, atol=1e-4)
