@@ -14,6 +14,7 @@ import jax
 from ntkseq import _checks
 from ntkseq.reports import Sheet
 from ntkseq.studies.attention_collapse.initial import Cell, Shape, measure
+from ntkseq.studies.attention_collapse.sentences import findings
 from ntkseq.studies.attention_collapse.sheet import sheet
 from ntkseq.studies.base import NamedStudy
 from ntkseq.studies.provenance import Clock, Fingerprint
@@ -116,5 +117,6 @@ class AttentionCollapse(NamedStudy, Reading):
         return dataclasses.replace(
             made,
             title=f"{posed.name}: {made.title}",
+            findings=findings(self, found),
             numbers={**made.numbers, "data": facts(posed)},
         )

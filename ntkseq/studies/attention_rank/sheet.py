@@ -13,23 +13,33 @@ from ntkseq.studies.attention_rank import plots
 from ntkseq.studies.attention_rank.bound_section import bound_section, certified_numbers
 from ntkseq.studies.attention_rank.correlations import exponent
 from ntkseq.studies.attention_rank.networks import KINDS, Measured
+from ntkseq.studies.attention_rank.options import RankOptions
+from ntkseq.studies.attention_rank.sentences import Speaking, Summary, findings
 from ntkseq.studies.attention_rank.task_runs import TaskRuns
 
 
-def sheet(found: Sequence[TaskRuns]) -> Sheet:
+def sheet(study: RankOptions, found: Sequence[TaskRuns]) -> Sheet:
     """What came of all tasks."""
     tests = [(one, name) for part in found for one in part.certified for name, b in one.bounds.items() if b.certified]
     violations = sum(one.violated(name) for one, name in tests)
-    boxes = [(f"{violations} of {len(tests)}", "certified bounds violated: interval of the test loss above the bound")]
+    boxes = [
+        (
+            f"{violations} of {len(tests)}",
+            "certified bounds with the whole interval of the test loss above them: none should be",
+        )
+    ]
     numbers: dict[str, Any] = {"certified_checks": len(tests), "violations": violations}
     arrays: dict[str, np.ndarray] = {}
     sections, notes = [], []
     for part in found:
         name, everywhere, within = part.task.name, part.everywhere, part.within
-        boxes.append((str(part.fit), f"{name}: exponent of the gap in n"))
+        boxes.append((str(part.fit), f"{name}: the gap of test over training loss goes with n to this power"))
         if within.best:
             rho = within.rho[within.best]
-            what = f"{name}: largest Spearman correlation of {len(within.rho)} with the gap at equal n, {within.best}"
+            what = (
+                f"{name}: rank correlation with the gap at equal n of {within.best}, the largest of {len(within.rho)} "
+                f"that were tried; {'not told from 0' if not rho.resolved else 'its interval does not count that'}"
+            )
             boxes.append((f"{rho.estimate:.2f} [{rho.lower:.2f}, {rho.upper:.2f}]", what))
         if part.lost or part.lost_heads:
             notes.append(f"{name}: {part.lost} transformers and {part.lost_heads} heads diverged and are left out.")
@@ -57,9 +67,22 @@ def sheet(found: Sequence[TaskRuns]) -> Sheet:
         "contradiction by itself. Windows of text are independent by construction; of a file it is assumed.",
     ]
     return Sheet(
-        title="effective rank of attention and the generalization gap", question="", facts=tuple(boxes),
+        title="effective rank of attention and the generalization gap", question="",
+        findings=findings(study, [_summary(part) for part in found], violated=violations, checks=len(tests)),
+        facts=tuple(boxes),
         notes=tuple(notes), sections=tuple(sections), numbers=numbers, arrays=arrays,
     )  # fmt: skip
+
+
+def _summary(part: TaskRuns) -> Summary:
+    """What the sentences say of a task."""
+    saying = [
+        Speaking(key, one.n, float(bound.value or np.nan), one.test.estimate)
+        for one in part.certified for key, bound in one.bounds.items() if bound.certified and not bound.vacuous
+    ]  # fmt: skip
+    best = min(saying, key=lambda one: one.value, default=None)
+    runs = len(part.runs) + part.lost + len(part.certified)
+    return Summary(part.task.name, part.fit, part.within, best, part.lost, runs, part.lost_heads)
 
 
 def _gap_section(part: TaskRuns) -> Section:

@@ -69,7 +69,7 @@ class AttentionRank(RankOptions):
             if len({run.n for run in kept}) < 2:
                 raise ValueError(f"{task.name}: every transformer diverged at all n but one; lower --rate.")
             found.append(TaskRuns(task, kept, certified, len(runs) - len(kept), 2 * len(runs) - len(certified)))
-        made = sheet(found)
+        made = sheet(self, found)
         return dataclasses.replace(
             made,
             numbers={**made.numbers, "data": {task.name: task.summary for task, _ in posed}},

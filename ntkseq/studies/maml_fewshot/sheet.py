@@ -15,6 +15,7 @@ from ntkseq.reports.learning import LearningCurve, learning
 from ntkseq.spectra import Interval
 from ntkseq.studies.maml_fewshot.meta_kernels import ALGORITHMS, PLACES, Kernels, Network
 from ntkseq.studies.maml_fewshot.options import FewShotOptions
+from ntkseq.studies.maml_fewshot.sentences import findings, gain
 from ntkseq.training.lazy_training import Laziness, laziness
 from ntkseq.training.maml import FewShotAccuracy
 
@@ -41,12 +42,39 @@ def sheet(study: FewShotOptions, found: Sequence[Kernels], trained: Sequence[Net
     return Sheet(
         title="few-shot tasks, kernels and networks",
         question="",
+        findings=_findings(study, found, trained, slopes),
         facts=tuple(_facts(found, settled, slopes)),
         notes=tuple(notes),
         sections=tuple(sections),
         numbers=_numbers(found, trained, slopes),
         arrays=_arrays(found, trained),
     )
+
+
+def _findings(
+    study: FewShotOptions, found: Sequence[Kernels], trained: Sequence[Network], slopes: dict[str, Laziness]
+) -> tuple[str, ...]:
+    """The sentences: gains of the fewest shots, of the widest networks on the tasks of the first setting."""
+    settled = [one for one in trained if one.diverged_at is None]
+    fewest, gains = min(one.drawn.shots for one in found), []
+    for one in (k for k in found if k.drawn.shots == fewest):
+        for a in ALGORITHMS:
+            alone, after = (one.accuracy[f"{SHOWN[a]}: {what}"] for what in ("adaptation alone", "meta-kernel"))
+            setting = f"labels {'permuted' if one.drawn.permuted else 'fixed'}"
+            gains += [gain(setting, f"meta-kernel of {SHOWN[a]}", place, alone[place].per_task, after[place].per_task)
+                      for place in PLACES]  # fmt: skip
+    for a in ALGORITHMS:
+        runs = [one for one in settled if one.algorithm == a]
+        wide = [one for one in runs if one.width == max(o.width for o in runs)]
+        for place in PLACES if wide else ():
+            alone = found[0].accuracy[f"{SHOWN[a]}: adaptation alone"][place].per_task
+            pooled = _pooled([one.accuracy[place] for one in wide]).per_task
+            gains.append(gain(found[0].name, f"{SHOWN[a]} networks of width {wide[0].width}", place, alone, pooled))
+    return findings(
+        study, gains=gains, slopes={SHOWN[a]: fit for a, fit in slopes.items()},
+        scores={SHOWN[a]: float(s.score.value) for a, s in found[0].spectra.items()}, bounds=found[0].bounds,
+        measured=found[0].measured, diverged=len(trained) - len(settled), runs=len(trained),
+    )  # fmt: skip
 
 
 def share(found: FewShotAccuracy, queries: int) -> Interval:
@@ -175,14 +203,25 @@ def _bounds(one: Kernels) -> Section:
 
 def _facts(found: Sequence[Kernels], trained: Sequence[Network], slopes: dict[str, Laziness]) -> list[tuple[str, str]]:
     first = found[0]
-    boxes = [(f"{100 * by[PLACES[1]].value:.1f} %", f"{name}, new") for name, by in first.accuracy.items()]
+    boxes = [
+        (f"{100 * by[PLACES[1]].value:.1f} %", f"right on tasks of new classes by {name}")
+        for name, by in first.accuracy.items()
+    ]
     for a in ALGORITHMS:
         runs = [o for o in trained if o.algorithm == a]
         if runs:
             width = max(o.width for o in runs)
             value = np.mean([o.accuracy[PLACES[1]].value for o in runs if o.width == width])
-            boxes.append((f"{100 * value:.1f} %", f"{SHOWN[a]}: width {width}, new"))
-    return boxes + [(f"{fit.slope:.2f}", f"{SHOWN[a]}: slope of distance over width") for a, fit in slopes.items()]
+            boxes.append(
+                (f"{100 * value:.1f} %", f"right on tasks of new classes by {SHOWN[a]} networks of width {width}")
+            )
+    return boxes + [
+        (
+            f"{fit.slope:.2f}",
+            f"{SHOWN[a]}: distance of networks from their limit, as a power of the width ({fit.verdict})",
+        )
+        for a, fit in slopes.items()
+    ]
 
 
 def _slope(runs: Sequence[Network]) -> Laziness | None:

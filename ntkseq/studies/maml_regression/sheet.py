@@ -22,6 +22,7 @@ from ntkseq.studies.maml_regression.risks import (
     slopes,
     upper,
 )
+from ntkseq.studies.maml_regression.sentences import FAR, Summary, findings
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,9 +56,12 @@ def sheet(study: RegressionOptions, found: Sequence[SpectrumCourses]) -> Sheet:
     asked = sum(len(one.exact.total) for one in courses) + sum(len(f.sweep.rates) for f in found)
     away = np.concatenate([one.away for one in courses])
     boxes = [
-        (f"{crossed} of {asked}", "exact risks that are not between their derived bounds"),
-        (f"{int(np.sum(away > 4))} of {away.size}", "simulated means more than 4 standard errors from the exact risk"),
-        (f"{away.max():.2g}", "standard errors between the two at most"),
+        (f"{crossed} of {asked}", "exact risks that are not between their derived bounds: none should be"),
+        (
+            f"{int(np.sum(away > FAR))} of {away.size}",
+            "simulated means more than 4 standard errors from the exact risk: none should be",
+        ),
+        (f"{away.max():.2g}", "standard errors between simulation and exact risk at most"),
     ]
     for one in found:
         best = int(np.argmin(one.sweep.total))
@@ -73,6 +77,15 @@ def sheet(study: RegressionOptions, found: Sequence[SpectrumCourses]) -> Sheet:
     return Sheet(
         title="MAML on mixed linear regression: risk, bounds, simulation",
         question="",
+        findings=findings(
+            study,
+            [_summary(study, one) for one in found],
+            outside=crossed,
+            risks=asked,
+            far=int(np.sum(away > FAR)),
+            dots=int(away.size),
+            most=float(away.max()),
+        ),
         facts=tuple(boxes),
         notes=notes,
         sections=tuple(_section(study, one) for one in found),
@@ -80,13 +93,28 @@ def sheet(study: RegressionOptions, found: Sequence[SpectrumCourses]) -> Sheet:
             "plan": _asked(study),
             "outside": crossed,
             "risks": asked,
-            "beyond_4_errors": int(np.sum(away > 4)),
+            "beyond_4_errors": int(np.sum(away > FAR)),
             "dots": int(away.size),
             "most_errors": float(away.max()),
             "spectra": {one.kind: _numbers(study, one) for one in found},
         },
         arrays=_arrays(found),
     )
+
+
+def _summary(study: RegressionOptions, one: SpectrumCourses) -> Summary:
+    """What the sentences say of a spectrum."""
+    best = int(np.argmin(one.sweep.total))
+    ratios = {
+        form: tuple(float(upper(getattr(c, form))[-1] / c.exact.total[-1]) for c in one.all)
+        for form in ("derived", "paper")
+    }
+    eps = target(study, one)
+    return Summary(
+        one.kind, float(one.sweep.rates[best]), best in (0, len(one.sweep.rates) - 1),
+        tuple(float(c.exact.total[-1]) for c in one.diversities), ratios["derived"], ratios["paper"],
+        tuple((c.rate, *c.stopping(eps)) for c in one.courses),
+    )  # fmt: skip
 
 
 def _asked(study: RegressionOptions) -> dict[str, Any]:

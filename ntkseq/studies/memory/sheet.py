@@ -12,9 +12,8 @@ import numpy as np
 from ntkseq.reports import Figure, Section, Sheet, Table
 from ntkseq.studies.memory import plots
 from ntkseq.studies.memory.curves import Curve
+from ntkseq.studies.memory.sentences import LEVEL
 
-LEVEL = 0.005
-"""Exponents below which nothing is said to fade."""
 KINDS = {"ntk": "tangent kernel", "nngp": "covariance of the outputs"}
 
 
@@ -39,7 +38,10 @@ def sheet(limits: Mapping[str, Mapping[str, Curve]], finite: Mapping[int, Mappin
         ]  # fmt: skip
         tables = [_laws(curves)] + ([_widths(curves, finite)] if kind == "ntk" else [])
         sections.append(Section(KINDS[kind].capitalize(), _TEXT[kind], tuple(figures), tuple(tables)))
-    boxes = tuple((_verdict(curve), f"{name}: how the tangent kernel forgets") for name, curve in limits["ntk"].items())
+    boxes = tuple(
+        (_verdict(curve), f"{name}: what the tangent kernel keeps of a token p steps ago")
+        for name, curve in limits["ntk"].items()
+    )
     return Sheet(
         title="How kernels forget",
         question="",

@@ -14,6 +14,7 @@ import jax
 from ntkseq.reports import Sheet
 from ntkseq.studies.base import NamedStudy
 from ntkseq.studies.memory import curves
+from ntkseq.studies.memory.sentences import findings
 from ntkseq.studies.memory.sheet import KINDS, sheet
 from ntkseq.studies.provenance import Clock, Fingerprint
 
@@ -82,4 +83,4 @@ class Memory(NamedStudy):
                 for width in finite:
                     finite[width][name] = curves.finite(kernel, width, x, self.seeds, self.seed)
             jax.clear_caches()  # programs of one network are of no use to the next
-        return sheet(limits, finite)
+        return dataclasses.replace(sheet(limits, finite), findings=findings(self, limits, finite))

@@ -19,6 +19,7 @@ from ntkseq.studies.rnn_additive import sections
 from ntkseq.studies.rnn_additive.cases import AdditiveCase
 from ntkseq.studies.rnn_additive.options import AdditiveOptions
 from ntkseq.studies.rnn_additive.sections import SETTING, BySetting
+from ntkseq.studies.rnn_additive.sentences import findings
 
 
 def sheet(study: AdditiveOptions, found: BySetting, memory: Mapping[bool, MemoryProfile]) -> Sheet:
@@ -28,14 +29,17 @@ def sheet(study: AdditiveOptions, found: BySetting, memory: Mapping[bool, Memory
     violations, broken = sum(case.violations for case in every), sum(case.broken for case in every)
     shown = [case for case in plain if (case.name, case.place) == (study.functions[0], study.places[0])]
     facts = [
-        (f"{violations} of {checks}", "y'K^-1 y above the bound of |f|^2"),
-        (f"{broken} of {2 * checks}", "risk bounds below the measured error"),
+        (f"{violations} of {checks}", "norms y'K^-1 y above what is proved of |f|^2: none should be"),
+        (f"{broken} of {2 * checks}", "certified bounds below the measured error: none should be"),
     ]
-    facts += [(span(case.slope), f"{case.name}, {case.place}, t = {case.t}: exponent of n") for case in shown]
+    facts += [
+        (span(case.slope), f"{case.name}, {case.place}, t = {case.t}: the error falls with n to this power")
+        for case in shown
+    ]
     for t in dict.fromkeys((min(c.t for c in plain), max(c.t for c in plain))):
         ratio = over_kernel([one for c in plain if c.t == t for one in c.trained], max(study.widths))
         if ratio is not None:
-            facts.append((ratio, f"t = {t}, width {max(study.widths)}: error over kernel's"))
+            facts.append((ratio, f"times the kernel's error, by networks of width {max(study.widths)}, t = {t}"))
     parts = [sections.curves(study, plain), sections.norms(found), sections.exponents(study, plain)]
     if True in found:
         parts.append(sections.short(study, found, memory))
@@ -43,6 +47,7 @@ def sheet(study: AdditiveOptions, found: BySetting, memory: Mapping[bool, Memory
     return Sheet(
         title="Additive targets of recurrent networks",
         question="",
+        findings=_findings(study, found, beyond=violations + broken, checks=3 * checks),
         facts=tuple(facts),
         notes=tuple(_notes(study, every)),
         sections=tuple(parts),
@@ -55,6 +60,19 @@ def sheet(study: AdditiveOptions, found: BySetting, memory: Mapping[bool, Memory
         },
         arrays=_arrays(every),
     )
+
+
+def _findings(study: AdditiveOptions, found: BySetting, **counts: int) -> tuple[str, ...]:
+    """The sentences of all cases."""
+    errors = {short: {(c.t, c.name, c.place): float(c.mean_errors[:, -1].mean()) for c in cases}
+              for short, cases in found.items()}  # fmt: skip
+    plain = found[False]
+    risks = [(f"{c.name}, {c.place}, t = {c.t}", c.risk_at(c.sizes[-1]), errors[False][c.t, c.name, c.place],
+              c.risk.certified) for c in plain]  # fmt: skip
+    return findings(
+        study, **counts, slopes={(c.t, c.name, c.place): c.slope for c in plain}, errors=errors[False],
+        short=errors.get(True, {}), risks=risks, trained=[one for c in plain for one in c.trained],
+    )  # fmt: skip
 
 
 def _notes(study: AdditiveOptions, every: Sequence[AdditiveCase]) -> list[str]:

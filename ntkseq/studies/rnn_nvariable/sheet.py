@@ -11,10 +11,13 @@ import numpy as np
 from ntkseq._outward import at_least
 from ntkseq.bounds import wang_shen2021
 from ntkseq.reports import Section, Sheet
+from ntkseq.studies.exponents import exponent
 from ntkseq.studies.recurrent.cases import fit_notes
 from ntkseq.studies.rnn_nvariable import sections
 from ntkseq.studies.rnn_nvariable.cases import Kernel, NVariableCase
+from ntkseq.studies.rnn_nvariable.laws import straight
 from ntkseq.studies.rnn_nvariable.options import NVariableOptions
+from ntkseq.studies.rnn_nvariable.sentences import findings
 
 
 def sheet(study: NVariableOptions, found: Sequence[NVariableCase], kernel: Kernel) -> Sheet:
@@ -23,11 +26,14 @@ def sheet(study: NVariableOptions, found: Sequence[NVariableCase], kernel: Kerne
     fits = sum(len(case.fits) * len(case.sizes) for case in found)
     violations, broken = sum(case.violations for case in found), sum(case.broken for case in found)
     facts = [
-        (f"{violations} of {fits}", "y'K^-1 y above the bound of |f|^2"),
-        (f"{broken} of {fits + 2 * len(found)}", "bounds below what was measured"),
+        (f"{violations} of {fits}", "norms y'K^-1 y above what is proved of |f|^2: none should be"),
+        (f"{broken} of {fits + 2 * len(found)}", "certified bounds below what was measured: none should be"),
     ]
     facts += [
-        (f"{one.held.estimate:.3f} against {one.law:.3f}", f"constant of the memory law, c = {one.fraction:g}")
+        (
+            f"{one.held.estimate:.3f} against {one.law:.3f}",
+            f"constant a of the memory law exp(-a t^(2/3)), fitted against derived, c = {one.fraction:g}",
+        )
         for one in kernel.laws
     ]
     parts = [sections.growth(study, swept, over) for over in ("l_0", "N", "t")]
@@ -36,6 +42,7 @@ def sheet(study: NVariableOptions, found: Sequence[NVariableCase], kernel: Kerne
     return Sheet(
         title="Functions of N tokens of recurrent networks",
         question="",
+        findings=_findings(study, found, kernel, swept, beyond=violations + broken, checks=2 * fits + 2 * len(found)),
         facts=tuple(facts),
         notes=tuple(_notes(study, found)),
         sections=tuple(part for part in parts if part.figures or part.tables or part.bounds),
@@ -51,6 +58,31 @@ def sheet(study: NVariableOptions, found: Sequence[NVariableCase], kernel: Kerne
             ],
         },
         arrays=_arrays(found, kernel),
+    )  # fmt: skip
+
+
+def _findings(
+    study: NVariableOptions, found: Sequence[NVariableCase], kernel: Kernel, swept: Sequence[sections.Sweep],
+    **counts: int,
+) -> tuple[str, ...]:  # fmt: skip
+    """The sentences of all settings; growth with the length is that of the first function."""
+    certified, local, measured = {}, {}, {}
+    for place in ("late", "early"):
+        x, needed = kernel.lengths, kernel.needed[study.functions[0], place]
+        with np.errstate(invalid="ignore"):
+            steps = np.diff(np.log(needed)) / np.diff(np.log(x)) if len(x) > 1 else np.array([])
+        line = straight(np.log(x), np.log(needed))
+        if line is not None:
+            certified[place] = line.slope
+        if steps.size and np.isfinite(steps[[0, -1]]).all():
+            local[place] = float(steps[0]), float(steps[-1])
+        one = next(s for s in swept if s.over == "t" and s.label.startswith(f"{study.functions[0]},")
+                   and s.label.endswith(place))  # fmt: skip
+        if all(c.reached.positive and c.reached.finite for c in one.cases):
+            measured[place] = exponent(one.x, np.array([c.draws_reached for c in one.cases]).T)
+    return findings(
+        study, **counts, needed=[(c.certified_n, c.reached) for c in found], certified=certified, local=local,
+        measured=measured, laws=[(one.fraction, one.held, one.law) for one in kernel.laws],
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from ntkseq.studies.recurrent.cases import fit_notes, network_numbers, over_kern
 from ntkseq.studies.rnn_positions import sections
 from ntkseq.studies.rnn_positions.cases import PositionsCase, at_step
 from ntkseq.studies.rnn_positions.options import FIRST, PositionsOptions
+from ntkseq.studies.rnn_positions.sentences import Summary, findings
 
 
 def sheet(study: PositionsOptions, found: Sequence[PositionsCase]) -> Sheet:
@@ -22,16 +23,26 @@ def sheet(study: PositionsOptions, found: Sequence[PositionsCase]) -> Sheet:
     norms = sum(len(case.alone) + sum(map(len, case.fits)) for case in found)
     checks = sum(case.checks for case in found)
     facts = [
-        (f"{violations} of {norms}", "y'K^-1 y above the bound of |f|^2"),
-        (f"{broken} of {checks}", "bounds below the measured error"),
+        (f"{violations} of {norms}", "norms y'K^-1 y above what is proved of |f|^2: none should be"),
+        (f"{broken} of {checks}", "certified bounds below the measured error: none should be"),
     ]
     for case in (one for one in found if one.name == study.functions[0]):
         e = np.mean([fits[-1].by_step for fits in case.fits], axis=0)
-        facts.append((f"{e[0]:.3f}, {e[-1]:.3f}", f"{case.name}, {case.source}: error, first and last step"))
-        facts.append((f"{case.price:.1f}", f"{case.name}, {case.source}: squared norm, all steps over one"))
+        facts.append(
+            (
+                f"{e[0]:.3f}, {e[-1]:.3f}",
+                f"{case.name}, {case.source}: error at the first and at the last step, of 1 at most",
+            )
+        )
+        facts.append(
+            (
+                f"{case.price:.1f}",
+                f"{case.name}, {case.source}: that all steps share one function, in squared norms of the dearest step",
+            )
+        )
     ratio = over_kernel([one for case in found for one in case.trained], max(study.widths))
     if ratio is not None:
-        facts.append((ratio, f"width {max(study.widths)}: error over kernel's, as long"))
+        facts.append((ratio, f"times the kernel's error, by networks of width {max(study.widths)} trained as long"))
     parts = [
         sections.by_step(study, found), sections.curves(study, found), sections.tokens(study, found),
         sections.norms(study, found), sections.proved(study, found), _theorem(study, found),
@@ -39,12 +50,26 @@ def sheet(study: PositionsOptions, found: Sequence[PositionsCase]) -> Sheet:
     return Sheet(
         title="Position-to-position targets of recurrent networks",
         question="",
+        findings=findings(
+            study, [_summary(study, case) for case in found], beyond=violations + broken, checks=norms + checks,
+            trained=[one for case in found for one in case.trained],
+        ),
         facts=tuple(facts),
         notes=tuple(_notes(study, found)),
         sections=tuple(parts),
         numbers={"violations": violations, "broken": broken, "checks": checks,
                  "cases": [_numbers(case) for case in found]},
         arrays=_arrays(found),
+    )  # fmt: skip
+
+
+def _summary(study: PositionsOptions, case: PositionsCase) -> Summary:
+    """What the sentences say of a target."""
+    n, by_step = max(study.examples), np.mean([fits[-1].by_step for fits in case.fits], axis=0)
+    return Summary(
+        f"{case.name}, {case.source}", float(by_step[0]), float(by_step[-1]), float(case.zero[-1]),
+        float(case.fits[0][-1].by_step[-1]), case.alone[-1].errors.mean, case.price, case.risk_at(n),
+        case.risk.certified, float(by_step.mean()), n * (case.risk_at(n) / sections.HALF) ** 2,
     )  # fmt: skip
 
 

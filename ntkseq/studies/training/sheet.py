@@ -15,6 +15,7 @@ from ntkseq.bounds.trajectory import learning_speed
 from ntkseq.reports import Figure, Section, Sheet, Table, comparisons, trajectories
 from ntkseq.studies.history import least_eigenvalue
 from ntkseq.studies.training.networks import Outcome, Runs, Task
+from ntkseq.studies.training.sentences import Summary
 from ntkseq.training.lazy_training import Laziness, laziness
 
 
@@ -22,8 +23,17 @@ def sheet(found: Mapping[str, Runs], task: Task) -> Sheet:
     """What came of all runs, by model; two widths or more of each."""
     drifts = {model: _slope(runs, lambda outcome: outcome.drift) for model, runs in found.items()}
     misses = {model: _slope(runs, lambda outcome: outcome.test_deviation) for model, runs in found.items()}
-    boxes = [(f"{_span(fit)}", f"{model}: slope of kernel drift over width") for model, fit in drifts.items()]
-    boxes += [(f"{_span(fit)}", f"{model}: slope of the error of linearisation") for model, fit in misses.items()]
+    boxes = [
+        (
+            f"{_span(fit)}",
+            f"{model}: kernel drift as a power of the width ({fit.verdict}); -0.5 or less in the kernel regime",
+        )
+        for model, fit in drifts.items()
+    ]
+    boxes += [
+        (f"{_span(fit)}", f"{model}: error of linearisation as a power of the width ({fit.verdict})")
+        for model, fit in misses.items()
+    ]
     notes = (
         "The rate of Du et al. speaks of full-batch gradient descent with the same learning rate; the networks saw "
         f"batches of {task.batch} of {len(task.y)}. Widths bend the lines: an interval holds the scatter of the seeds, "
@@ -46,6 +56,19 @@ def sheet(found: Mapping[str, Runs], task: Task) -> Sheet:
         },
         arrays=_arrays(found),
     )
+
+
+def summary(runs: Runs, lost: int) -> Summary:
+    """What the sentences say of a model, of which so many runs diverged."""
+    means = {
+        name: {width: float(np.mean([value(o) for o in outcomes])) for width, outcomes in sorted(runs.items())}
+        for name, value in (("drift", lambda o: o.drift), ("miss", lambda o: o.test_deviation))
+    }
+    widest = runs[max(runs)][0].history["kernel"]
+    return Summary(
+        _slope(runs, lambda o: o.drift), _slope(runs, lambda o: o.test_deviation), means["drift"], means["miss"],
+        least_eigenvalue(widest, -1), lost, lost + sum(map(len, runs.values())),
+    )  # fmt: skip
 
 
 def _overview(found: Mapping[str, Runs], drifts: Mapping[str, Laziness], misses: Mapping[str, Laziness]) -> Section:

@@ -20,7 +20,8 @@ from ntkseq.studies.tangent.facts import facts
 from ntkseq.studies.tangent.inputs import Problem, problem
 from ntkseq.studies.tangent.spec import Study
 from ntkseq.studies.training.networks import MODELS, Runs, Task, train
-from ntkseq.studies.training.sheet import sheet
+from ntkseq.studies.training.sentences import findings
+from ntkseq.studies.training.sheet import sheet, summary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Training(NamedStudy, Reading):
             task = self._task(posed)
         found: dict[str, Runs] = {}
         notes: list[str] = []
+        lost_runs = dict.fromkeys(self.models, 0)
         for model in self.models:
             found[model] = {}
             for width in sorted(self.widths):
@@ -105,6 +107,7 @@ class Training(NamedStudy, Reading):
                 kept = [outcome for outcome in outcomes if outcome.diverged_at is None]
                 if len(kept) < len(outcomes):
                     lost = len(outcomes) - len(kept)
+                    lost_runs[model] += lost
                     notes.append(f"{model}, width {width}: {lost} of {len(outcomes)} runs diverged.")
                 if kept:
                     found[model][width] = kept
@@ -113,9 +116,11 @@ class Training(NamedStudy, Reading):
         if not shown:
             raise ValueError("every network diverged at all widths but one; lower --rate.")
         made = sheet({model: found[model] for model in shown}, task)
+        told = {model: summary(found[model], lost_runs[model]) for model in shown}
         return dataclasses.replace(
             made,
             title=f"{posed.name}: {made.title}",
+            findings=findings(self, told, [model for model in self.models if model not in shown]),
             notes=(*notes, *made.notes),
             numbers={**made.numbers, "data": facts(posed)},
         )
