@@ -53,7 +53,7 @@ def more(study: NamedStudy, why: str, otherwise: str, **changes: Any) -> str:
     return f"Next: {otherwise}: {again(study, **changes)}"
 
 
-def held(broken: int, checks: int, what: str, above: str) -> str:
+def held(broken: int, checks: int, what: str, above: str, *, chance: bool = True) -> str:
     """Whether bounds stayed on their side of what was measured, in a sentence.
 
     Args:
@@ -61,6 +61,7 @@ def held(broken: int, checks: int, what: str, above: str) -> str:
         checks: how many there were.
         what: plural, that were checked.
         above: what a failed one would be, after "is".
+        chance: whether a bound may fail by chance.
 
     Example:
         >>> held(0, 12, "certified bounds", "below the measured error")
@@ -71,6 +72,8 @@ def held(broken: int, checks: int, what: str, above: str) -> str:
     if not broken:
         return f"None of {checks} {what} is {above}."
     are = "is" if broken == 1 else "are"
+    if not chance:
+        return f"{broken} of {checks} {what} {are} {above}, which contradicts what is proved."
     return (
         f"{broken} of {checks} {what} {are} {above}: each may fail with the probability that it states, more of them "
         "contradict what is proved."

@@ -47,12 +47,13 @@ def findings(
         outside, risks: exact risks that are not between their derived bounds, of how many.
         far, dots, most: simulated means more than `FAR` standard errors away, of how many; the largest distance.
     """
+    proved = held(outside, risks, "exact risks", "outside its derived bounds", chance=False)
     return opening(
         (
-            f"{held(outside, risks, 'exact risks', 'outside its derived bounds')} {simulated(far, dots, most)}",
+            f"{proved} {simulated(far, dots, most)}",
             sharpness(spectra),
             diversity(spectra),
-            rates(spectra),
+            rates(spectra, getattr(study, "eps", 0.2)),
         ),
         more(study, "more coordinates, steps and runs", "twice the runs, for narrower simulations",
              runs=2 * getattr(study, "runs", 8)),
@@ -92,8 +93,8 @@ def diversity(spectra: Sequence[Summary]) -> str:
     )
 
 
-def rates(spectra: Sequence[Summary]) -> str:
-    """The inner rate of least risk, and how early the bounds alone say that a risk is reached."""
+def rates(spectra: Sequence[Summary], eps: float) -> str:
+    """The inner rate of least risk, and how early the bounds alone say that eps times the first risk is reached."""
     best = [f"{one.rate:g}{', an end of the grid' if one.at_end else ''} ({one.kind})" for one in spectra]
     said = f"The exact risk is least at the inner rate beta_tr lambda_1 = {listed(best)}."
     for one in spectra[:1]:
@@ -101,6 +102,6 @@ def rates(spectra: Sequence[Summary]) -> str:
         if exact:
             rate, at, early, late = min(exact, key=lambda stop: stop[1])
             span = f"between {early} and {late}" if late is not None else f"no earlier than {early}"
-            said += f" The target is first reached after {at} steps, at the rate {rate:g} ({one.kind}); "
-            said += f"bounds alone say {span}."
+            said += f" {eps:g} of the risk at the start is first reached after {at} steps, at the rate {rate:g}; "
+            said += f"bounds alone say {span} ({one.kind})."
     return said

@@ -21,7 +21,7 @@ def test_bounds_that_hold_and_the_best_rate_are_said():
     assert "1.7 to 6 times the exact risk" in sharp and "39 to 680 times for 2 of 2 problems" in sharp
     assert tasks.endswith("the exact risk goes from 0.00093 to 0.0032 (log).")
     assert "least at the inner rate beta_tr lambda_1 = -0.75 (log)" in rates
-    assert "reached after 36 steps, at the rate -0.6 (log); bounds alone say between 36 and 196." in rates
+    assert "0.2 of the risk at the start is first reached after 36 steps, at the rate -0.6; bounds alone" in rates
     assert after.endswith("ntkseq study maml-regression --out maml-regression-report-next --runs 800")
 
 
@@ -34,5 +34,5 @@ def test_an_end_of_the_grid_a_target_beyond_and_conditions_that_fail_are_said():
 
 def test_a_contradiction_is_said():
     first = findings(MamlRegression(), [ONE], outside=1, risks=5, far=2, dots=4, most=9.0)[0]
-    assert first.startswith("1 of 5 exact risks is outside its derived bounds: each may fail")
+    assert first.startswith("1 of 5 exact risks is outside its derived bounds, which contradicts what is proved.")
     assert first.endswith("2 of 4 simulated means are more than 4 standard errors from the exact risk: one is wrong.")

@@ -17,7 +17,8 @@ def test_steps_their_price_and_the_networks():
         RnnPositions(), [FAR, NEAR], beyond=0, checks=40, trained=[run(512, 0.2, 0.1)]
     )
     assert (
-        first.startswith("None of 40 norms and errors") and "at best <= 0.875 where 0.15 was measured (sin, far)" in first
+        first.startswith("None of 40 norms and errors")
+        and "at best <= 0.875 where 0.15 was measured (sin, far)" in first
     )
     assert first.endswith("certified from 7,100 sequences on (sin, far), at worst from 36,000 on (sin, near).")
     assert "sin, far 0.014 and 0.24 (answering 0: 0.45); sin, near 0.014 and 0.39 (answering 0: 0.45)." in steps

@@ -1,6 +1,6 @@
 """How often does a trained network err on new examples? A certificate of the network itself, beside its test error.
 
-python docs/examples/network_certificate.py [recurrent] [transformer] [--quick]
+python examples/network_certificate.py [recurrent] [transformer] [--quick]
 
 A relu RNN tells digits 3 from 8, a two-layer flax transformer even digits from odd ones; a digit is 8 rows of 8.
 The prior is centred at the initial weights, which know nothing of the data; all of the examples pay.

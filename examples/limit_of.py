@@ -1,6 +1,6 @@
 """Which infinite-width kernel does a recurrent module of flax, equinox or haiku have?
 
-python docs/examples/limit_of.py [flax] [equinox] [haiku]
+python examples/limit_of.py [flax] [equinox] [haiku]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Draw the pictures of the page on how to look at objects: a kernel matrix, its eigenvalues, one bound, all bounds.
 
-python docs/examples/look_pictures.py docs/images
+python docs/images/look_pictures.py docs/images
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Draw the pictures of the home page: a kernel matrix of two digits, its eigenvalues, and the error that they foretell.
 
-python docs/examples/home_pictures.py docs/images
+python docs/images/home_pictures.py docs/images
 """
 
 from __future__ import annotations
