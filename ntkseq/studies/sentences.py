@@ -7,7 +7,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ntkseq import _statistics
 from ntkseq._outward import interval
+from ntkseq._types import ArrayLike
 from ntkseq.reports.sentences import listed
 from ntkseq.spectra import Interval
 from ntkseq.studies.base import NamedStudy
@@ -89,6 +91,17 @@ def spelled(value: Interval, digits: int = 3) -> str:
     """
     middle = f"{value.estimate:.{digits}g}"
     return f"{middle} {interval(value.lower, value.upper, digits)}" if value.finite else f"{middle} (no interval)"
+
+
+def over_draws(values: ArrayLike) -> Interval:
+    """The mean over independent draws (m,) with Student's 95 % interval, which one draw does not have.
+
+    Example:
+        >>> spelled(over_draws([1.0, 2.0, 3.0])), spelled(over_draws([1.0]))
+        ('2 [-0.485, 4.49]', '1 (no interval)')
+    """
+    middle, half = _statistics.mean(values)
+    return Interval(middle - half, middle, middle + half)
 
 
 def falling(slopes: Sequence[tuple[str, Interval]], what: str, of: str) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ntkseq import _statistics
-from ntkseq.reports.sentences import listed
 from ntkseq.studies.base import NamedStudy
 from ntkseq.studies.memory.curves import Curve
 from ntkseq.studies.sentences import more, opening
@@ -64,7 +63,7 @@ def forgetting(curves: Curves, what: str) -> str:
         kind, number = law(curve)
         by.setdefault(kind, []).append(f"{name} ({number})" if number else name)
     parts = [
-        f"{words} in {listed(by[kind])}"
+        f"{words} in {'; '.join(by[kind])}"
         for kind, words in (
             ("geometric", "forgets geometrically"),
             ("power", "forgets like a power of the lag p"),
@@ -73,13 +72,13 @@ def forgetting(curves: Curves, what: str) -> str:
         )
         if kind in by
     ]
-    return f"{what} {'; it '.join(parts)}." if parts else f"{what} follows no law that is told from the other."
+    return f"{what} {'. It '.join(parts)}." if parts else f"{what} follows no law that is told from the other."
 
 
 def untold(curves: Curves) -> str:
     """Networks of which no law is told; empty where all are."""
     some = [f"{name} ({law(curve)[1]})" for name, curve in curves.items() if not law(curve)[0]]
-    return f"No law is told from the other for {listed(some)}." if some else ""
+    return f"No law is told from the other for {'; '.join(some)}." if some else ""
 
 
 def scatter(exact: Curves, finite: Mapping[int, Mapping[str, list[Curve]]]) -> str:
@@ -98,17 +97,17 @@ def scatter(exact: Curves, finite: Mapping[int, Mapping[str, list[Curve]]]) -> s
             off.append(f"{name} ({middle:.2g} -+ {half:.1g}, not {exact[name].left[p]:.2g})")
         else:
             agree.append(name)
-    return " ".join(_sorted_out(width, len(next(iter(exact.values())).left) // 2, agree, off, wide))
-
-
-def _sorted_out(width: int, p: int, agree: Sequence[str], off: Sequence[str], wide: Sequence[str]) -> list[str]:
+    at, many = f"At width {width} and lag {len(next(iter(exact.values())).left) // 2}", len(exact)
     said = []
     if agree:
-        said.append(
-            f"At width {width} and lag {p} the means over seeds agree with infinite width for {listed([*agree])}."
-        )
+        said.append(f"{at} the mean over seeds agrees with infinite width for {_named(agree, many)}.")
     if off:
-        said.append(f"At width {width} and lag {p} they are off it for {listed([*off])}.")
+        said.append(f"{at} it is off infinite width for {_named(off, many)}.")
     if wide:
-        said.append(f"For {listed([*wide])} seeds scatter by more than the value itself, which says nothing.")
-    return said
+        said.append(f"{at} seeds scatter by more than the value itself, which says nothing, for {_named(wide, many)}.")
+    return " ".join(said)
+
+
+def _named(names: Sequence[str], many: int) -> str:
+    """Some of so many networks."""
+    return f"all {many} networks" if len(names) == many > 1 else "; ".join(names)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ntkseq.reports.sentences import listed
 from ntkseq.spectra import Interval
 from ntkseq.studies.recurrent.cases import Trained
 from ntkseq.studies.recurrent.sentences import networks, speaking
 from ntkseq.studies.rnn_additive.options import AdditiveOptions
-from ntkseq.studies.sentences import falling, held, more, opening
+from ntkseq.studies.sentences import falling, held, more, opening, spelled
 
 Target = tuple[int, str, str]
 """t, function, place."""
@@ -20,8 +21,8 @@ def findings(
     beyond: int,
     checks: int,
     slopes: Mapping[Target, Interval],
-    errors: Mapping[Target, float],
-    short: Mapping[Target, float],
+    errors: Mapping[Target, Interval],
+    short: Mapping[Target, Interval],
     risks: Sequence[tuple[str, float, float, bool]],
     trained: Sequence[Trained],
 ) -> tuple[str, ...]:
@@ -31,7 +32,7 @@ def findings(
         study: what was asked.
         beyond, checks: norms and errors beyond their bound, of how many.
         slopes: exponents of n in the error.
-        errors, short: mean errors at the largest n, of tokens of norm 1 and of short ones.
+        errors, short: errors at the largest n over draws, of tokens of norm 1 and of short ones.
         risks: see `speaking`.
         trained: networks.
     """
@@ -60,7 +61,7 @@ def learnt(study: AdditiveOptions, slopes: Mapping[Target, Interval]) -> str:
     return falling(picked, f"The kernel's test error of {name} targets", "n")
 
 
-def shortened(study: AdditiveOptions, errors: Mapping[Target, float], short: Mapping[Target, float]) -> str:
+def shortened(study: AdditiveOptions, errors: Mapping[Target, Interval], short: Mapping[Target, Interval]) -> str:
     """Errors with tokens of norm 1 and with short ones at the longest sequences; empty where none were made short."""
     t, name = max(study.steps), study.functions[0]
     pairs = [
@@ -68,8 +69,13 @@ def shortened(study: AdditiveOptions, errors: Mapping[Target, float], short: Map
     ]
     if not pairs:
         return ""
-    told = "; ".join(f"{place} {a:.2g} and {b:.2g}" for place, a, b in pairs)
+    told = [f"{place} {spelled(one, 2)} and {spelled(other, 2)}" for place, one, other in pairs]
+    apart = [place for place, one, other in pairs if one.lower > other.upper or other.lower > one.upper]
+    if len(apart) == len(pairs):
+        verdict = "All of these are told apart."
+    else:
+        verdict = f"Told apart are those of {listed(apart)}." if apart else "None of these are told apart."
     return (
         f"At t = {t} and n = {max(study.examples)} it errs, with tokens of norm 1 and with tokens of norm t^-"
-        f"{study.short:g}, by: {told}."
+        f"{study.short:g}, by: {'; '.join(told)}. {verdict}"
     )

@@ -20,6 +20,7 @@ from ntkseq.studies.rnn_additive.cases import AdditiveCase
 from ntkseq.studies.rnn_additive.options import AdditiveOptions
 from ntkseq.studies.rnn_additive.sections import SETTING, BySetting
 from ntkseq.studies.rnn_additive.sentences import findings
+from ntkseq.studies.sentences import over_draws
 
 
 def sheet(study: AdditiveOptions, found: BySetting, memory: Mapping[bool, MemoryProfile]) -> Sheet:
@@ -64,10 +65,10 @@ def sheet(study: AdditiveOptions, found: BySetting, memory: Mapping[bool, Memory
 
 def _findings(study: AdditiveOptions, found: BySetting, **counts: int) -> tuple[str, ...]:
     """The sentences of all cases."""
-    errors = {short: {(c.t, c.name, c.place): float(c.mean_errors[:, -1].mean()) for c in cases}
+    errors = {short: {(c.t, c.name, c.place): over_draws(c.mean_errors[:, -1]) for c in cases}
               for short, cases in found.items()}  # fmt: skip
     plain = found[False]
-    risks = [(f"{c.name}, {c.place}, t = {c.t}", c.risk_at(c.sizes[-1]), errors[False][c.t, c.name, c.place],
+    risks = [(f"{c.name}, {c.place}, t = {c.t}", c.risk_at(c.sizes[-1]), errors[False][c.t, c.name, c.place].estimate,
               c.risk.certified) for c in plain]  # fmt: skip
     return findings(
         study, **counts, slopes={(c.t, c.name, c.place): c.slope for c in plain}, errors=errors[False],

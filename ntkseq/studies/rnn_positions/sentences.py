@@ -7,10 +7,11 @@ import math
 from collections.abc import Sequence
 
 from ntkseq._outward import outward
+from ntkseq.spectra import Interval
 from ntkseq.studies.recurrent.cases import Trained
 from ntkseq.studies.recurrent.sentences import networks, speaking
 from ntkseq.studies.rnn_positions.options import PositionsOptions
-from ntkseq.studies.sentences import held, more, opening, reach
+from ntkseq.studies.sentences import held, more, opening, reach, spelled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Summary:
 
     Attributes:
         name: function and source.
-        first, last: error of the kernel at the first and the last step, means over draws.
+        first, last: error of the kernel at the first and the last step, over draws.
         zero: error of answering 0 at the last step.
         together, alone: error at the last step by the one function, and when that step is learnt alone; first draw.
         price: squared norm of the one function of all steps over the largest of a step alone.
@@ -29,8 +30,8 @@ class Summary:
     """
 
     name: str
-    first: float
-    last: float
+    first: Interval
+    last: Interval
     zero: float
     together: float
     alone: float
@@ -75,9 +76,12 @@ def _count(n: float) -> str:
 
 def steps(targets: Sequence[Summary], n: int) -> str:
     """The error of one predictor from the first step to the last, beside what answering 0 errs by."""
-    told = "; ".join(f"{one.name} {one.first:.2g} and {one.last:.2g} (answering 0: {one.zero:.2g})" for one in targets)
-    useless = [one.name for one in targets if one.last >= one.zero]
-    end = f" At the last step that is no better than 0 for {', '.join(useless)}." if useless else ""
+    told = "; ".join(
+        f"{one.name} {spelled(one.first, 2)} and {spelled(one.last, 2)} (answering 0: {one.zero:.2g})"
+        for one in targets
+    )
+    useless = [one.name for one in targets if not one.last.upper < one.zero]
+    end = f" At the last step that is not told from answering 0 for {'; '.join(useless)}." if useless else ""
     return f"With {n} sequences one kernel predictor errs at the first and at the last step by: {told}.{end}"
 
 
@@ -86,9 +90,9 @@ def price(targets: Sequence[Summary]) -> str:
     ratios = [one.price for one in targets]
     worse = [one.name for one in targets if one.together > one.alone]
     told = (
-        f"the last one alone is learnt better for {len(worse)} of {len(targets)} targets"
+        f"the last step by itself is learnt better for {len(worse)} of {len(targets)} targets"
         if worse
-        else "the last one alone is learnt no better"
+        else "the last step by itself is learnt no better"
     )
     return (
         f"That all steps share one function costs {reach(ratios, 2)} times the squared norm of the dearest step alone; "

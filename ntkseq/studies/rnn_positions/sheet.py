@@ -15,6 +15,7 @@ from ntkseq.studies.rnn_positions import sections
 from ntkseq.studies.rnn_positions.cases import PositionsCase, at_step
 from ntkseq.studies.rnn_positions.options import FIRST, PositionsOptions
 from ntkseq.studies.rnn_positions.sentences import Summary, findings
+from ntkseq.studies.sentences import over_draws
 
 
 def sheet(study: PositionsOptions, found: Sequence[PositionsCase]) -> Sheet:
@@ -65,11 +66,11 @@ def sheet(study: PositionsOptions, found: Sequence[PositionsCase]) -> Sheet:
 
 def _summary(study: PositionsOptions, case: PositionsCase) -> Summary:
     """What the sentences say of a target."""
-    n, by_step = max(study.examples), np.mean([fits[-1].by_step for fits in case.fits], axis=0)
+    n, by_step = max(study.examples), np.array([fits[-1].by_step for fits in case.fits])  # (draws, steps)
     return Summary(
-        f"{case.name}, {case.source}", float(by_step[0]), float(by_step[-1]), float(case.zero[-1]),
-        float(case.fits[0][-1].by_step[-1]), case.alone[-1].errors.mean, case.price, case.risk_at(n),
-        case.risk.certified, float(by_step.mean()), n * (case.risk_at(n) / sections.HALF) ** 2,
+        f"{case.name}, {case.source}", over_draws(by_step[:, 0]), over_draws(by_step[:, -1]), float(case.zero[-1]),
+        float(by_step[0, -1]), case.alone[-1].errors.mean, case.price, case.risk_at(n), case.risk.certified,
+        float(by_step.mean()), n * (case.risk_at(n) / sections.HALF) ** 2,
     )  # fmt: skip
 
 

@@ -95,7 +95,7 @@ class Training(NamedStudy, Reading):
             task = self._task(posed)
         found: dict[str, Runs] = {}
         notes: list[str] = []
-        lost_runs = dict.fromkeys(self.models, 0)
+        lost_runs: dict[str, int] = dict.fromkeys(self.models, 0)
         for model in self.models:
             found[model] = {}
             for width in sorted(self.widths):

@@ -14,13 +14,15 @@ KEYS = [(t, "linear", place) for place in ("late", "early") for t in (4, 16)]
 
 def test_what_is_learnt_and_what_short_tokens_change():
     slopes = dict.fromkeys(KEYS, Interval(-1.3, -1.2, -1.1))
-    errors, short = dict.fromkeys(KEYS, 0.2), dict.fromkeys(KEYS, 0.1)
+    errors, short = dict.fromkeys(KEYS, Interval(0.18, 0.2, 0.22)), dict.fromkeys(KEYS, Interval(0.08, 0.1, 0.12))
+    short |= {KEYS[3]: Interval(0.1, 0.15, 0.2)}
     first, learnt, shortened, after = findings(
         STUDY, beyond=0, checks=36, slopes=slopes, errors=errors, short=short, risks=[("a", 0.5, 0.2, True)], trained=[]
     )
     assert first.startswith("None of 36 norms and errors is beyond its bound. Before any label the error is proved")
     assert learnt.startswith("The kernel's test error of linear targets falls as n^-1.2 [-1.3, -1.1] (late, t = 4), ")
-    assert "norm t^-1.5, by: late 0.2 and 0.1; early 0.2 and 0.1." in shortened
+    assert "norm t^-1.5, by: late 0.2 [0.18, 0.22] and 0.1 [0.08, 0.12]; early 0.2" in shortened
+    assert shortened.endswith("Told apart are those of late.")
     assert (
         after.startswith("Next: more draws, for narrower intervals: ntkseq study rnn-additive") and "--draws 6" in after
     )
