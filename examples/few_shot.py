@@ -36,8 +36,8 @@ def cut(seen: bool, count: int, seed: int, shots: int, permute: bool) -> data.ta
 
 
 def told(shares: np.ndarray) -> str:
-    """A mean over tasks with Student's 95 % interval."""
-    half = student.ppf(0.975, len(shares) - 1) * shares.std(ddof=1) / len(shares) ** 0.5
+    """A mean over tasks with Student's 95 % interval; 3 / tasks to either side where all are equal."""
+    half = student.ppf(0.975, len(shares) - 1) * shares.std(ddof=1) / len(shares) ** 0.5 or 3 / len(shares)
     return f"{100 * shares.mean():+.1f} [{100 * (shares.mean() - half):+.1f}, {100 * (shares.mean() + half):+.1f}]"
 
 
