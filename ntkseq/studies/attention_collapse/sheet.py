@@ -30,7 +30,7 @@ def sheet(found: Sequence[Cell]) -> Sheet:
         boxes.append((
             f"{last.ranks['entropy'][0]:.3g} → {last.ranks['entropy'][-1]:.3g}",
             f"{shape}: entropy rank of attention, layer 1 → {len(last.residual)}, sigma = {flat.sigma:g}, infinite "
-            "width",
+            "width; 1: all tokens look at the same",
         ))  # fmt: skip
     notes = []
     if open_:

@@ -54,7 +54,7 @@ def findings(study: RankOptions, tasks: Sequence[Summary], *, violated: int, che
         (
             " ".join(gap(one) for one in tasks),
             " ".join(ranks(one) for one in tasks),
-            f"{held(violated, checks, 'certified bounds', 'below the measured loss')} {speaking(tasks)}",
+            f"{held(violated, checks, 'certified bounds', 'below the interval of the measured loss')} {speaking(tasks)}",
             lost(gone, of, "transformers and heads", "lower --rate"),
         ),
         more(

@@ -24,7 +24,7 @@ def test_a_fall_a_rank_that_orders_gaps_and_a_bound_that_says_something_are_said
     assert gap == "digits: the gap falls as n^-0.81 [-0.93, -0.68]."
     assert "entropy, mean orders the gaps best of 2, rho = 0.60 [0.3, 0.8]" in rank
     assert rank.endswith("it stays the best when runs are drawn again.")
-    assert bound.startswith("None of 144 certified bounds is below the measured loss.")
+    assert bound.startswith("None of 144 certified bounds is below the interval of the measured loss.")
     assert "the best says <= 0.802 where 0.63 was measured (frozen, n = 2048)" in bound
     assert after.endswith("ntkseq study attention-rank --out attention-rank-report-next --seeds 10")
 
@@ -48,5 +48,5 @@ def test_runs_that_failed_and_bounds_that_broke_are_said():
     gap, rank, bound, lost, _ = findings(AttentionRank(), [one], violated=1, checks=4)
     assert gap.endswith("too few runs have a gap above 0 for a power of n.")
     assert rank.endswith("no effective rank can be compared with the gap.")
-    assert bound.startswith("1 of 4 certified bounds is below the measured loss")
+    assert bound.startswith("1 of 4 certified bounds is below the interval of the measured loss")
     assert lost == "3 of 9 transformers and heads diverged and are left out; lower --rate."
