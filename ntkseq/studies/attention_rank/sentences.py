@@ -50,11 +50,12 @@ def findings(study: RankOptions, tasks: Sequence[Summary], *, violated: int, che
     gone = sum(one.lost + one.lost_heads for one in tasks)
     of = sum(one.runs + one.lost_heads for one in tasks)
     seeds = 2 * study.seeds
+    kept = held(violated, checks, "certified bounds", "below the interval of the measured loss")
     return opening(
         (
             " ".join(gap(one) for one in tasks),
             " ".join(ranks(one) for one in tasks),
-            f"{held(violated, checks, 'certified bounds', 'below the interval of the measured loss')} {speaking(tasks)}",
+            f"{kept} {speaking(tasks)}",
             lost(gone, of, "transformers and heads", "lower --rate"),
         ),
         more(
