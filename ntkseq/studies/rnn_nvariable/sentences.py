@@ -89,7 +89,7 @@ def forgetting(laws: Sequence[tuple[float, Interval, float]]) -> str:
     told = [f"{spelled(fitted)} for c = {c:g} (derived {law:.3g})" for c, fitted, law in laws]
     off = [f"c = {c:g}" for c, fitted, law in laws if law not in fitted]
     end = (
-        f" For {listed(off)} the derived constant is outside: these lengths are not yet the limit."
+        f" For {listed(off)} the derived constant is outside: at these lengths the law does not hold yet."
         if off
         else " The derived constants are inside."
     )
