@@ -55,12 +55,11 @@ class EquinoxModel(eqx.Module):
         return self.layers[3](jax.nn.gelu(self.layers[2](self.layers[1](h[-1]))))
 
 
-codes = data.text.encode(" ".join(data.text.descriptions().values()))
-windows, after = data.text.windows(codes, T)
+windows, after = data.text.windows(data.text.encode(" ".join(data.text.descriptions().values())), T)
 blank = after == data.text.encode("a b")[1]
-rng = np.random.default_rng(0)  # half of each
-chosen = rng.permutation([rng.choice(np.flatnonzero(blank == one), (N + TEST) // 2, False) for one in (0, 1)], axis=1)
-x, y = jnp.asarray(windows[chosen.T.ravel()]), jnp.where(jnp.asarray(blank[chosen.T.ravel()]), 1.0, -1.0)
+rng = np.random.default_rng(0)
+some = np.stack([rng.choice(np.flatnonzero(blank == one), (N + TEST) // 2, False) for one in (0, 1)], 1).ravel()
+x, y = jnp.asarray(windows[some]), jnp.where(jnp.asarray(blank[some]), 1.0, -1.0)  # half of each, in turn
 
 for name in [word for word in sys.argv[1:] if not word.startswith("-")] or ["flax", "equinox"]:
     model = FlaxModel() if name == "flax" else EquinoxModel(jax.random.key(0))
@@ -68,13 +67,14 @@ for name in [word for word in sys.argv[1:] if not word.startswith("-")] or ["fla
     f, params = {"flax": flax, "equinox": equinox}[name].function(model, *weights)
     network = empirical.NTK(f, params)
     K, cross = ntkseq.gram(network, x[:N]), ntkseq.gram(network, x[N:], x[:N])
-    regs = [float(np.trace(K)) / N * 10.0**e for e in range(-5, 1)]
-    fit = ntkseq.ridge(K, y[:N], reg=predictors.select_reg(K, y[:N], regs).reg)  # of least leave-one-out error
+    chosen = predictors.select_reg(K, y[:N], [float(np.trace(K)) / N * 10.0**e for e in range(-5, 1)])
+    fit = ntkseq.ridge(K, y[:N], reg=chosen.reg)  # of least leave-one-out error
     wrong = int(np.sum(np.sign(np.asarray(fit(cross))) != np.asarray(y[N:])))
     ends = binomtest(wrong, TEST).proportion_ci(0.95)
     told = "better than" if ends.high < 0.5 else "worse than" if ends.low > 0.5 else "not told from"
     print(f"{name}: {sum(leaf.size for leaf in jax.tree.leaves(params))} parameters, {N} windows of {T} characters")
     least, rank = ntkseq.spectrum(K).min_eigenvalue, ntkseq.spectrum(K).effective_rank("entropy")
-    print(f"  least eigenvalue {least}; as many as {rank:.1f} of {N} directions hold the trace")
+    zero = "told from zero" if least.positive else "not told from zero"
+    print(f"  least eigenvalue {least}, {zero}; {rank:.1f} of {N} directions hold the trace (entropy rank)")
     errs = f"{wrong / TEST:.3f} of {TEST} others (95 % {ends.low:.3f} to {ends.high:.3f})"
     print(f"  its kernel machine errs on {errs}, which is {told} guessing")
