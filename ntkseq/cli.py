@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import io
 import pathlib
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 less = "Ask for less" if _is_named(words) or words[0] != "study" else less
                 return _say(f"not enough memory. {less}.")
             if isinstance(error, (ValueError, OSError, ImportError, FloatingPointError)):  # the last: training diverged
-                return _say(_message(error))
+                return _say(_message(error, words))
             raise
 
 
@@ -265,8 +267,14 @@ def _status(asked: Status) -> int:
     return OK
 
 
-def _message(error: Exception) -> str:
-    """An error in one line, without the number in front of an OSError."""
+def _message(error: Exception, words: Sequence[str] = ()) -> str:
+    """An error in one line, without the number in front of an OSError; for a tidy table the command that reads it."""
+    from ntkseq.data.columns import ROWS
+    from ntkseq.data.tidy import Tidy
+
+    if isinstance(error, Tidy):
+        more = [_option(name, value) for name, value in error.options.items() if f"--{name}" not in words]
+        return _worded(f"{error.table} Read it so: {' '.join(['ntkseq', shlex.join(words), *more])} . {ROWS}")
     text = _worded(str(error)) if isinstance(error, ValueError) else str(error)
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
@@ -283,7 +291,13 @@ def _worded(text: str) -> str:
     from ntkseq.studies.records import Reading
 
     options = "|".join(field.name for field in dataclasses.fields(Reading))
-    return re.sub(rf"\b({options})='([\w-]+)'", r"--\1 \2", text)
+    quoted = r"'[^']*'|\([^()]*\)"
+    return re.sub(rf"\b({options})=({quoted})", lambda found: _option(found[1], ast.literal_eval(found[2])), text)
+
+
+def _option(name: str, value: str | tuple[str, ...]) -> str:
+    """An option with its value as it is typed."""
+    return shlex.join([f"--{name}", *((value,) if isinstance(value, str) else value)])
 
 
 def _saying(progress: Any) -> Callable[[str], None]:

@@ -74,6 +74,8 @@ STORE = f"{tempfile.mkdtemp()}/gram"
 STORED = ntkseq.gram(DENSE, FLAT, store=STORE)
 TABLE = pathlib.Path(tempfile.mkdtemp()) / "walks.csv"
 TABLE.write_text("0.1,0.2,1\n0.3,0.1,2\n0.5,0.1,2\n")
+TIDY = TABLE.with_name("steps.csv")
+TIDY.write_text("id,time,u,label\na,0,0.1,1\na,1,0.2,1\nb,0,0.3,2\n")
 TASKS = tasks.sinusoids(3, shots=2, queries=2, key=KEY)
 META = kernels.Meta(DENSE, kernels.GD(steps=1, lr=0.1))
 PROBLEM = risks.MixedRegression([1.0, 0.5], 1.0, noise=0.5, n1=4, n2=3, alpha=0.05)
@@ -412,6 +414,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "count_ones": (sequences.count_ones, dict(n=2, t=2, key=KEY, dtype=np.float32)),
     "digits": (bundled.digits, dict(classes=(3, 8), dtype=np.float32, scale=True)),
     "Dataset.binary": (Dataset(jnp.asarray(X), jnp.asarray([0, 1, 0, 1]), classes=("a", "b")).binary, dict(a="a", b="b")),
+    "load of a tidy table": (load, dict(path=str(TIDY), id="id", time="time", columns=("u",), label="label")),
     "load options": (load, dict(path=str(TABLE), targets="classes", label="last", layout="rows", tokens="real", header=False, delimiter="comma", dtype=np.float32, max_bytes=1000)),
     "text.one_hot_letters": (text.one_hot_letters, dict(codes=np.arange(3), positions=False)),
     "text.decode": (text.decode, dict(codes=np.arange(3))),

@@ -239,6 +239,12 @@ def test_a_tidy_table_is_refused_in_one_line(capsys, nothing_computed):
     pathlib.Path("motion_long.csv").write_text("id,time,ax,ay,label\n" + "".join(rows))
     said = refused(capsys, "study", "motion_long.csv")
     assert "'id' repeats while 'time' runs up" in said and "pass --layout rows" in said
+    command = "study motion_long.csv --id id --time time --label label"
+    assert f"Read it so: ntkseq {command} . If" in said
+    assert said_before(capsys, *command.split())[0] == (
+        "motion_long: 7 training and 2 test sequences, t = 7, d = 2, 2 classes ('a', 'b'); one length, no missing "
+        "values; a row is a step; sequences by 'id', ordered by 'time', of 'ax', 'ay'; the label in column 'label'"
+    )
     said = said_before(capsys, "study", "motion_long.csv", "--layout", "rows")[0]
     assert (
         "47 training and 16 test sequences, t = 4, d = 1, 2 classes" in said and "the label in column 'label'" in said

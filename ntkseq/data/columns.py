@@ -9,7 +9,7 @@ from ntkseq.data.delimiters import Rows
 from ntkseq.data.splits import MISSING, shown
 
 LABELS = {"label", "labels", "class", "classes", "class_label", "target", "targets", "category"}
-_INDEX = {"", "index", "unnamed:_0", "rownames", "obs", "row", "rowid"}
+_INDEX = {"", "index", "unnamed:_0", "__index_level_0__", "rownames", "obs", "row", "rowid"}
 
 #: Tables whose first cell is usually the label, as the UCR archive has it.
 LABEL_FIRST = (".tsv", ".txt")

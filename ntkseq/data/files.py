@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq._types import DType
-from ntkseq.data import arff, npz, tables, ts
+from ntkseq.data import arff, gather, npz, parquet, tables, ts
 from ntkseq.data import tokens as token
 from ntkseq.data.dataset import Dataset
 from ntkseq.data.labels import encode, number
@@ -21,7 +22,7 @@ from ntkseq.data.splits import LAYOUTS, MAX_BYTES, Columns, Found, Split, check_
 
 __all__ = ["Doubt", "load"]
 
-SUFFIXES = (".npz", ".csv", ".tsv", ".ts", ".arff", ".txt")
+SUFFIXES = (".npz", ".csv", ".tsv", ".ts", ".arff", ".txt", ".parquet")
 
 
 class Doubt(UserWarning):
@@ -38,10 +39,13 @@ def load(
     tokens: str = "auto",
     header: bool | None = None,
     delimiter: str = "auto",
+    id: str | Sequence[str] | None = None,
+    time: str | None = None,
+    columns: Sequence[str] = (),
     dtype: DType | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Dataset:
-    """Read sequences and labels from an npz, csv, tsv, txt, ts or arff file.
+    """Read sequences and labels from an npz, csv, tsv, txt, parquet, ts or arff file.
 
     npz: arrays `x` (n, t, d), or (n, t) for scalar tokens, and `y` (n,); if present `lengths`, `x_test`, `y_test`,
     `lengths_test`. `X` in place of `x` does as well, so a tabular data set is read with its features as scalar time
@@ -52,6 +56,12 @@ def load(
     csv, tsv, txt: each row is a sequence of scalar tokens and one cell its label. Shorter rows, and rows that end in
     empty cells or NaN, give shorter sequences.
 
+    parquet: columns of numbers, rows as in csv; or columns of lists, a row for each sequence and a column for each
+    feature, or one column of lists of steps. Needs pyarrow.
+
+    Tidy (long) tables, a row for each step, are read by the names of their columns: `id`, `time`, `label`. Sequences
+    stand in the order of their first rows.
+
     ts: the text format of the UEA and UCR collections, with one or more dimensions. Time stamps of even steps are left
     out; uneven ones are refused.
 
@@ -61,14 +71,14 @@ def load(
     NaN in all features (`?` in .ts) from some step to the last is the end of a sequence; a missing value inside one is
     refused. What was taken for what stands in `origin` and `notes` of the result, which print with it. What may well be
     meant otherwise is refused, or read with a warning, `files.Doubt`, that names the option which settles it: tidy
-    tables (a row for each time step), row indices, labels at either end, ids of tokens, (n, channels, time).
+    tables without `id` or `time`, row indices, labels at either end, ids of tokens, (n, channels, time).
 
     Args:
         path: the file.
         test: a second file, with the test split (`NAME_TEST.ts` beside `NAME_TRAIN.ts`).
         targets: "classes" returns class codes and names; "values" returns the labels as numbers (regression). "auto" is
             "classes", but refuses labels of which nearly every example has its own, and more than 20 numbers with gaps.
-        label: csv, tsv, txt, arff: where the label is: "first", "last" (the last cell of its row), a column name, or
+        label: tables, arff: where the label is: "first", "last" (the last cell of its row), a column name, or
             None for sequences without labels. "auto": a column called label, class or target; else the end of the rows
             that holds text; else the first cell of a .tsv or .txt and the last of a .csv, unless the other end looks as
             much or more like class codes.
@@ -82,6 +92,12 @@ def load(
         delimiter: csv, tsv, txt: what stands between cells, one character or "comma", "semicolon", "tab", "space" (any
             blanks). "auto" is a comma for `.csv`, a tab for `.tsv` and blanks for `.txt`, unless only another of
             these makes numbers of the cells, which is said.
+        id: tidy tables: the column, or columns, that name a sequence; the rows of one may stand anywhere. In a table
+            without column names, numbers from 1 on name them: "1", "2", ....
+        time: tidy tables: the column of times, numbers or dates, by which the rows of a sequence are ordered; None
+            takes them as they stand. Without `id` a sequence begins wherever the time does not rise.
+        columns: tidy tables: the columns of the values, d of them. None named: all but id, time and label, where no
+            name among them looks like one of these.
         dtype: floating dtype of the sequences. None keeps the file's, where JAX's mode allows; text and integers
             become the default float.
         max_bytes: refuse files whose arrays, unpacked and padded, would take more.
@@ -92,6 +108,7 @@ def load(
 
     Raises:
         OSError: no such file, a directory, not permitted.
+        ImportError: a parquet file, and pyarrow is not installed.
         ValueError: an unknown suffix, or contents that are not what is described above.
 
     Example:
@@ -105,6 +122,13 @@ def load(
           note: 1 sequence(s) end in missing values, which were taken for their ends
         >>> load(table).signs().y.tolist()
         [1.0, -1.0]
+
+        A row for each step:
+
+        >>> table = pathlib.Path(folder.name, "motion.csv")
+        >>> _ = table.write_text("id,time,ax,ay,label\\na,0,1.5,2.5,up\\na,1,1.25,2,up\\nb,0,3.5,0.5,down\\n")
+        >>> load(table, id="id", time="time").x.tolist()
+        [[[1.5, 2.5], [1.25, 2.0]], [[3.5, 0.5], [0.0, 0.0]]]
         >>> folder.cleanup()
     """
     _checks.choice("targets", targets, ("auto", "classes", "values"))
@@ -121,7 +145,9 @@ def load(
     if header is not None:
         _checks.flag("header", header)
     _checks.text("delimiter", delimiter)
+    steps = gather.steps(id, time, columns, layout)
     options = {"targets": targets, "header": header, "delimiter": delimiter, "layout": layout, "max_bytes": max_bytes}
+    options |= {"steps": steps}
     found = _find(Path(path), label=label, **options)
     where = str(path)
     train, held_out = found.train, found.test
@@ -138,7 +164,7 @@ def load(
     parts = [train] if held_out is None else [train, held_out]
     for part in parts:
         _finite(part, where)
-    measured = Path(path).suffix.lower() == ".npz" and all(part.x.dtype.kind == "f" for part in parts)
+    measured = Path(path).suffix.lower() in (".npz", ".parquet") and all(part.x.dtype.kind == "f" for part in parts)
     parts, remarks, doubts = token.settle(parts, tokens, measured=measured, where=where, max_bytes=max_bytes)
     codes, classes, said = encode(
         [part.labels for part in parts], found.declared, targets, where, named=label != "auto"
@@ -170,6 +196,7 @@ def _find(
     header: Any,
     delimiter: Any,
     max_bytes: int,
+    steps: gather.Steps,
     like: Columns | None = None,
 ) -> Found:
     """Open the door, choose the reader."""
@@ -180,15 +207,23 @@ def _find(
         raise ValueError(f"{where}: no reader for suffix {shown(suffix)}; wanted one of {', '.join(SUFFIXES)}.{hint}")
     if size == 0:
         raise ValueError(f"{where}: the file is empty (0 bytes). Copy or save it again.")
-    table = suffix in (".csv", ".tsv", ".txt")
-    if layout not in (("auto", "rows") if table else ("auto", "ntd", "nct") if suffix == ".npz" else ("auto",)):
+    table = suffix in (".csv", ".tsv", ".txt", ".parquet")
+    if suffix != ".parquet" and layout not in (
+        ("auto", "rows") if table else ("auto", "ntd", "nct") if suffix == ".npz" else ("auto",)
+    ):
         raise ValueError(f"{where}: layout={layout!r} is for {'tables' if suffix == '.npz' else '.npz'}. Leave it out.")
     for option, value in (("label", label), ("delimiter", delimiter)) if like is None else ():
-        if value not in ("auto", None) and not (table or (suffix == ".arff" and option == "label")):
+        takes = (table and suffix != ".parquet") if option == "delimiter" else (table or suffix == ".arff")
+        if value not in ("auto", None) and not takes:
             says = "where a table has its labels" if option == "label" else "what stands between cells of a table"
             raise ValueError(f"{option} says {says}; {where} is none. Leave it out.")
+    if steps.asked and not table:
+        raise ValueError(f"id, time and columns name those of a table; {where} is none. Leave them out.")
     if suffix == ".npz":
         return npz.read(path, layout=layout, max_bytes=max_bytes)
+    if suffix == ".parquet":
+        columns = {"label": label, "layout": layout, "targets": targets, "steps": steps}
+        return parquet.read(path, max_bytes=max_bytes, like=like, **columns)
     check_size(size, max_bytes, where)
     text = _text(path)
     if suffix == ".ts":
@@ -207,6 +242,7 @@ def _find(
         targets=targets,
         suffix=suffix,
         like=like,
+        steps=steps,
     )
 
 

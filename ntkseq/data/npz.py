@@ -88,7 +88,7 @@ def read(path: str | os.PathLike[str], *, layout: str = "auto", max_bytes: int =
             raise ValueError(f"{where}: {x_key} comes without its labels {y_key}; it holds {_listed(present)}.")
         if y_key in found and x_key not in found:
             raise ValueError(f"{where}: {y_key} comes without its sequences {x_key}; it holds {_listed(present)}.")
-    said = _one_step_or_wide(found[keys[0]].shape, keys[0], layout, where)
+    said = one_step_or_wide(found[keys[0]].shape, keys[0], layout, where)
     axes = "(n, channels, time)" if layout == "nct" else "(n, t)" if found[keys[0]].ndim == 2 else "(n, t, d)"
     origin = f"array {keys[0]} of shape {found[keys[0]].shape} read as {axes}, labels {keys[1]}"
     aside = [key for key in present if key.lower() in _ASIDE]
@@ -114,7 +114,7 @@ def names(path: str | os.PathLike[str]) -> tuple[str, ...]:
         ) from error
 
 
-def _one_step_or_wide(shape: tuple[int, ...], key: str, layout: str, where: str) -> tuple[str, ...]:
+def one_step_or_wide(shape: tuple[int, ...], key: str, layout: str, where: str) -> tuple[str, ...]:
     """What must be said of (n, t, d) that looks like (n, channels, time); one step of many features is refused."""
     if layout != "auto" or len(shape) != 3 or shape[2] < 2 * shape[1]:
         return ()

@@ -114,6 +114,16 @@ def _words(unit: str, size: float) -> str:
 
 
 def _times(stamps: Sequence[str], place: str) -> tuple[np.ndarray, str]:
+    if (found := numbers_or_dates(stamps)) is not None:
+        return found
+    odd = next((stamp for stamp in stamps if not _is_time(stamp)), stamps[0])
+    raise ValueError(
+        f"{place}: time stamp {shown(odd)} is neither a number nor a date like 2007-01-31 23:59:00. {_RESAMPLE}"
+    )
+
+
+def numbers_or_dates(stamps: Sequence[str]) -> tuple[np.ndarray, str] | None:
+    """Times as numbers, with "numbers"; or dates as seconds after the first, with "seconds"; None for neither."""
     try:
         times = np.array([float(stamp) for stamp in stamps])
         if np.isfinite(times).all():
@@ -124,11 +134,7 @@ def _times(stamps: Sequence[str], place: str) -> tuple[np.ndarray, str]:
         dates = [datetime.datetime.fromisoformat(stamp) for stamp in stamps]
         return np.array([(date - dates[0]).total_seconds() for date in dates]), "seconds"
     except (ValueError, TypeError):  # no date; some with a time zone, some without
-        pass
-    odd = next((stamp for stamp in stamps if not _is_time(stamp)), stamps[0])
-    raise ValueError(
-        f"{place}: time stamp {shown(odd)} is neither a number nor a date like 2007-01-31 23:59:00. {_RESAMPLE}"
-    )
+        return None
 
 
 def _is_time(stamp: str) -> bool:

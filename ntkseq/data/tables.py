@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from ntkseq.data import columns, delimiters, tidy
+from ntkseq.data import columns, delimiters, gather, tidy
 from ntkseq.data.delimiters import Rows
 from ntkseq.data.splits import Columns, Found, numbers, pad, shown, split
 
@@ -26,13 +26,41 @@ def read(
     targets: str = "classes",
     suffix: str = ".csv",
     like: Columns | None = None,
+    steps: gather.Steps = gather.SEQUENCES,
 ) -> Found:
-    """Each row one sequence, one cell of it the label; `files.load` describes the arguments.
+    """Each row one sequence, one cell of it the label; or each row a step. `files.load` describes the arguments.
 
     suffix: of the file; it tells the usual delimiter and the usual place of the label.
     like: what was settled for the training split, when this is the test split.
+    steps: the columns of a tidy table.
     """
     rows, told = _rows(text, where, delimiter, _USUAL[suffix])
+    options = {"where": where, "name": name, "label": label, "max_bytes": max_bytes, "like": like}
+    if steps.asked:
+        titles, rows = _headed(rows, steps, header, where)
+        return gather.read(rows, titles, steps, said=told, **options)
+    return wide(rows, told, header=header, layout=layout, targets=targets, suffix=suffix, **options)
+
+
+def wide(
+    rows: Rows,
+    told: tuple[str, ...],
+    *,
+    where: str,
+    name: str,
+    label: str | None,
+    header: bool | None,
+    max_bytes: int,
+    layout: str,
+    targets: str,
+    suffix: str,
+    like: Columns | None,
+) -> Found:
+    """Each row one sequence, one cell of it the label.
+
+    rows: with the column names, if there are any.
+    told: what was said of the file already.
+    """
     if not rows:
         raise ValueError(f"{where}: no rows; wanted one sequence per row.")
     if like is not None:
@@ -61,7 +89,7 @@ def read(
     position = _position(place, titles, where)
     if layout != "rows":
         timed = label == "auto" and titles is not None and position is not None and tidy.is_time(titles[position])
-        tidy.refuse(rows, titles, None if timed else position, where, skip)
+        tidy.refuse(rows, titles, None if timed else position, where, label)
     if refusal is not None:
         raise refusal
     if titles is not None and layout != "rows" and (kinds := columns.several_kinds(titles, place)):
@@ -141,6 +169,19 @@ def _titles(rows: Rows, where: str, label: str | None, header: bool | None, layo
     if header is None:
         header = by_name or columns.looks_like_titles(rows, label, layout, where)
     return first if header else None
+
+
+def _headed(rows: Rows, steps: gather.Steps, header: bool | None, where: str) -> tuple[list[str], Rows]:
+    """The column names of a tidy table, numbers from 1 on where it has none, and the rows behind them."""
+    if not rows:
+        raise ValueError(f"{where}: no rows; wanted one row for each step.")
+    first = rows[0][1]
+    counted = [str(i + 1) for i in range(len(first))]
+    asked = (*steps.id, *(() if steps.time is None else (steps.time,)), *steps.columns)
+    bare = header is None and not set(asked) <= set(first) and set(asked) <= set(counted)
+    if header is False or bare:
+        return counted, rows
+    return first, _behind(first, rows, where)
 
 
 def _behind(titles: list[str], rows: Rows, where: str) -> Rows:

@@ -1,4 +1,4 @@
-"""Is a table tidy (long), a row for each time step of a sequence, and how are its sequences gathered?"""
+"""Is a table tidy (long), a row for each time step of a sequence, and which of its columns mean what?"""
 
 from __future__ import annotations
 
@@ -6,19 +6,33 @@ import math
 
 import numpy as np
 
-from ntkseq.data.columns import ROWS, plain
+from ntkseq.data.columns import LABELS, ROWS, plain
 from ntkseq.data.delimiters import Rows
-from ntkseq.data.splits import shown
+from ntkseq.data.splits import MISSING, shown
 
 _IDS = {"id", "ids", "uid", "uuid", "case", "series", "sequence", "seq", "sample", "instance", "subject", "patient"}
 _TIMES = {"t", "ts", "time", "times", "timestamp", "time_stamp", "datetime", "date", "step", "steps", "timestep"}
 _TIMES |= {"time_step", "time_index", "frame", "tick", "second", "seconds", "sec", "ms", "minute", "hour", "day"}
 _TIMES |= {"cycle", "reading_id", "month", "quarter", "year"}
 _IDS |= {"trial", "episode", "session"}
-_INDEX = {"index", "unnamed:_0"}
+_INDEX = {"index", "unnamed:_0", "__index_level_0__"}
 
 
-def refuse(rows: Rows, titles: list[str] | None, at: int | None, path: str, skip: int) -> None:
+class Tidy(ValueError):
+    """A table has a row for each time step.
+
+    Attributes:
+        table: what was seen of it.
+        options: of `files.load`, with which it is read.
+    """
+
+    def __init__(self, table: str, options: dict[str, str | tuple[str, ...]], named: str) -> None:
+        ways = ", ".join(f"{option}={value!r}" for option, value in options.items())
+        super().__init__(f"{table} Pass {ways}{named}. {ROWS}")
+        self.table, self.options = table, options
+
+
+def refuse(rows: Rows, titles: list[str] | None, at: int | None, path: str, label: str | None) -> None:
     """Refuse a table with a row for each time step, and columns that are ids.
 
     Args:
@@ -26,7 +40,11 @@ def refuse(rows: Rows, titles: list[str] | None, at: int | None, path: str, skip
         titles: names of the columns.
         at: the column of the label, which is neither id nor time.
         path: the file.
-        skip: how many columns in front of these were left out.
+        label: what was said of the label; None: there are none.
+
+    Raises:
+        Tidy: a row for each time step.
+        ValueError: a column of ids.
     """
     width = len(rows[0][1] if titles is None else titles)
     rows = [(line, cells) for line, cells in rows if len(cells) == width]
@@ -35,7 +53,7 @@ def refuse(rows: Rows, titles: list[str] | None, at: int | None, path: str, skip
         return
     columns = {p: [cells[p] for _, cells in rows] for p in places}
     names = {p: plain(titles[p]) for p in places} if titles is not None else {}
-    ids = [p for p, name in names.items() if name in _IDS or name.endswith(("_id", "_ids")) or name in _INDEX]
+    ids = [p for p in names if titles is not None and is_id(titles[p])]
     times = [p for p, name in names.items() if name in _TIMES and p not in ids]
     ids += [p for p in times if names[p] == "reading_id"]
     few = [p for p in places if p in (0, 1, 2, width - 2, width - 1) or p in ids + times]
@@ -47,17 +65,29 @@ def refuse(rows: Rows, titles: list[str] | None, at: int | None, path: str, skip
     ids = [p for p in ids if p in whole]
     key = _keys(columns, runs, whole, ids, times)
     if key is not None:
-        raise _tidy(titles, columns, *key, ids + times, at, width, path, skip)
+        raise _tidy(titles, columns, *key, at, width, path, label)
     if ids and titles is not None:
+        name = titles[ids[0]]
         raise ValueError(
-            f"{path}: column {shown(titles[ids[0]])} looks like an id, which is no step of a sequence. Delete it; or, "
-            f"if rows are steps, gather them into sequences and save an .npz. {ROWS}"
+            f"{path}: column {shown(name)} looks like an id, which is no step of a sequence. Delete it; or, if rows "
+            f"are steps and it names their sequence, pass id={name!r}. {ROWS}"
         )
 
 
 def is_time(title: str) -> bool:
     """Whether a column of this name holds times."""
     return plain(title) in _TIMES
+
+
+def is_id(title: str) -> bool:
+    """Whether a column of this name holds ids."""
+    name = plain(title)
+    return name in _IDS or name.endswith(("_id", "_ids")) or name in _INDEX
+
+
+def is_row_index(title: str) -> bool:
+    """Whether a column of this name was written along by a data frame."""
+    return plain(title) in ("", "unnamed:_0", "__index_level_0__")
 
 
 def _keys(
@@ -127,42 +157,41 @@ def _tidy(
     columns: dict[int, list[str]],
     key: list[int],
     time: int | None,
-    known: list[int],
     at: int | None,
     width: int,
     path: str,
-    skip: int,
-) -> ValueError:
-    """The refusal, with lines of pandas that gather the sequences where they certainly would."""
-    name = (lambda p: titles[p]) if titles is not None else (lambda p: p + skip)
+    label: str | None,
+) -> Tidy:
+    """The refusal, with the options that read the table."""
+    name = (lambda p: titles[p]) if titles is not None else (lambda p: str(p + 1))
+    if key and time is not None and not _orders(columns, key, time):
+        time = None
     up = "other columns change" if time is None else f"{shown(name(time))} runs up"
     repeat = f"{' and '.join(shown(name(p)) for p in key)} repeat{'s' if len(key) == 1 else ''}"
     seen = f"{repeat} while {up}" if key else f"column {up}"
-    told = f"{path}: a tidy (long) table, a row for each time step: {seen}. Wanted: a row for each sequence. "
-    used = {*key, *known, time}
-    values = [name(p) for p in columns if p not in used and _floats(columns[p]) is not None]
-    label = None if at is None else at % width
-    if label is None or not 1 <= len(values) <= 8 or not _gathers(columns, key, time):
-        return ValueError(
-            f"{told}Gather the rows of each sequence into x (n, t, d), padded with NaN, of an .npz with y (n,). {ROWS}"
-        )
-    tab = ", sep='\\t'" if path.lower().endswith(".tsv") else ""
-    read = f"pd.read_csv({path!r}{tab}{'' if titles is not None else ', header=None'})"
-    keys = [name(p) for p in key] or ["id"]
-    made = "" if key or time is None else f"df['id'] = (df[{name(time)!r}].diff() <= 0).cumsum(); "
-    order = keys if time is None else [*keys, name(time)]
-    return ValueError(
-        f"{told}With pandas as pd, numpy as np: df = {read}; {made}df = df.sort_values({order!r}, kind='stable'); "
-        f"g = df.groupby({keys!r}); assert (g[{name(label)!r}].nunique() == 1).all(); "
-        f"w = df.assign(_k=g.cumcount()).pivot(index={keys!r}, columns='_k', values={values!r}); "
-        f"np.savez({path.rsplit('.', 1)[0] + '.npz'!r}, x=w.to_numpy(float).reshape(len(w), {len(values)}, -1)"
-        f".swapaxes(1, 2), y=np.array(g[{name(label)!r}].first().tolist())). {ROWS}"
-    )
+    options: dict[str, str | tuple[str, ...]] = {}
+    if key:
+        options["id"] = tuple(map(name, key)) if len(key) > 1 else name(key[0])
+    if time is not None:
+        options["time"] = name(time)
+    if label is not None:
+        options["label"] = "NAME" if at is None else name(at % width)
+    left = [p for p in columns if p not in (*key, time) and not is_row_index(name(p))]
+    values = [p for p in left if _values(columns[p]) and not (is_id(name(p)) or is_time(name(p)))]
+    values = [p for p in values if plain(name(p)) not in LABELS]
+    if values and len(values) < len(left):
+        options["columns"] = tuple(map(name, values))
+    named = "" if titles is not None else ", columns counted from 1"
+    return Tidy(f"{path}: a tidy (long) table, a row for each time step: {seen}.", options, named)
 
 
-def _gathers(columns: dict[int, list[str]], key: list[int], time: int | None) -> bool:
+def _values(column: list[str]) -> bool:
+    """Whether a column holds numbers, or nothing here and there."""
+    held = [cell for cell in column if cell.lower() not in MISSING]
+    return bool(held) and _floats(held) is not None
+
+
+def _orders(columns: dict[int, list[str]], key: list[int], time: int) -> bool:
     """Whether no sequence has two rows of one time."""
-    if not key or time is None:
-        return True
     rows = list(zip(*(columns[p] for p in (*key, time)), strict=True))
     return len(set(rows)) == len(rows)

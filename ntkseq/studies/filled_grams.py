@@ -143,9 +143,8 @@ def summary(K: grams.StoredGram) -> str:
 def _examples(asked: Filling, say: Callable[[str], Any]) -> tuple[tuple[Any, Any], tuple[int, int]]:
     """The sequences as the kernel takes them, and (t, d)."""
     if asked.file == "digits":
-        alien = [name for name, value in asked.reading.items() if value not in ("auto", None)]
-        if alien or asked.part == "test":
-            raise ValueError(f"{(*alien, 'part')[0]} is for files; got file 'digits'. Leave it out.")
+        if asked.said_of_file or asked.part == "test":
+            raise ValueError(f"{(*asked.said_of_file, 'part')[0]} is for files; got file 'digits'. Leave it out.")
         x, _ = data.bundled.digits(dtype=asked.dtype)
         loaded = data.Dataset(x, None, name="digits")
     else:

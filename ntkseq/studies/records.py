@@ -29,10 +29,22 @@ class Reading:
     tokens: Literal["auto", "real", "one-hot"] = "auto"
     """Whole numbers: real, measured values; one-hot, ids of tokens. auto asks where they look like ids."""
 
+    id: tuple[str, ...] = ()
+    """Tidy tables, a row for each step: the column, or columns, that name a sequence."""
+    time: str | None = None
+    """Tidy tables: the column of times, which orders the rows of a sequence."""
+    columns: tuple[str, ...] = ()
+    """Tidy tables: the columns of the values. Default: all but id, time and label."""
+
     @property
     def reading(self) -> dict[str, Any]:
         """These options, by name."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(Reading)}
+
+    @property
+    def said_of_file(self) -> tuple[str, ...]:
+        """The names of those that say something."""
+        return tuple(field.name for field in dataclasses.fields(Reading) if getattr(self, field.name) != field.default)
 
 
 def check_fields(record: Any) -> None:

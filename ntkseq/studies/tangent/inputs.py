@@ -13,7 +13,6 @@ from ntkseq import data
 from ntkseq._types import AnyArray, ArrayLike, Index, Lengths
 from ntkseq.data.splits import refuse_the_same, repeats
 from ntkseq.studies.provenance import Fingerprint
-from ntkseq.studies.records import Reading
 from ntkseq.studies.tangent.spec import Study
 
 DIGITS_TEST = 100  # of the fixed shuffled order, as in the README
@@ -212,9 +211,8 @@ def _numbers(loaded: data.Dataset, study: Study) -> tuple[Part, Part | None]:
 
 
 def _digits(study: Study) -> data.Dataset:
-    alien = [field.name for field in dataclasses.fields(Reading) if getattr(study, field.name) != field.default]
-    if alien:
-        raise ValueError(f"{alien[0]} is for files; got source 'digits'. Leave it out.")
+    if study.said_of_file:
+        raise ValueError(f"{study.said_of_file[0]} is for files; got source 'digits'. Leave it out.")
     x, y = data.bundled.digits(dtype=study.dtype)
     names = study.classes or ("3", "8")
     wanted = range(10) if names == ("all",) else [int(name) for name in names if name in map(str, range(10))]

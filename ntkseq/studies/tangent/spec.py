@@ -29,8 +29,8 @@ class Study(KernelOptions, Reading):
 
     source: Any
     """"digits" (bundled, 8 steps of 8 pixels; 3 against 8 unless --classes says otherwise) or a file: .npz with x, y
-    (and lengths, x_test, ...), X_train, y_train, ... or NAME_TRAIN, y_TRAIN, ...; .ts; .arff; .csv, .tsv or .txt, a
-    sequence and its label per row.
+    (and lengths, x_test, ...), X_train, y_train, ... or NAME_TRAIN, y_TRAIN, ...; .ts; .arff; .csv, .tsv, .txt or
+    .parquet, a sequence and its label per row, or a step per row with --id and --time.
     NaN at the end of a sequence (? in .ts) is its end. In Python also a data.Dataset, or arrays in memory."""
     y: dataclasses.InitVar[Any] = None
     lengths: dataclasses.InitVar[Any] = None
@@ -77,7 +77,7 @@ class Study(KernelOptions, Reading):
         check_fields(self)
         _checks.integer("seed", self.seed, 0, 2**32 - 1)
         if isinstance(self.source, Dataset):
-            alien = [name for name, value in self.reading.items() if name != "targets" and value not in ("auto", None)]
+            alien = [name for name in self.said_of_file if name != "targets"]
             if alien:
                 raise ValueError(f"{alien[0]} is for files; got a data set in memory. Leave it out.")
         for name in ("classes", "positive") if self.targets == "values" else ():
