@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
+import difflib
+import importlib
 import io
+import json
 import pathlib
 import re
 import shlex
@@ -15,31 +18,20 @@ from collections.abc import Callable, Sequence
 from importlib import metadata, util
 from typing import TYPE_CHECKING, Any
 
-from ntkseq import _interrupts, _printed
+from ntkseq import _commands, _interrupts, _printed
 
 if TYPE_CHECKING:
     from ntkseq.studies import Filling, Status, Stored, Study
     from ntkseq.studies.accuracies import Scored
     from ntkseq.studies.base import NamedStudy
+    from ntkseq.studies.citations import Cite
+    from ntkseq.studies.gram_bounds import GramBounds
     from ntkseq.studies.history import Recorded
+    from ntkseq.studies.options import Output
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 STOPPED = "interrupted; nothing was written."
-
-ABOUT = """Neural tangent kernels of sequence models: kernel, spectrum, bounds, prediction.
-
-Exit codes: 0 done; 1 a failure inside (please report it); 2 bad input or arguments, said in one line; 130 interrupted.
-Nothing is left half-written. Results go to standard output, progress and errors to standard error."""
-
 EXTRA = ("tyro", "rich", "jinja2", "matplotlib", "sklearn")
-
-
-@dataclasses.dataclass(frozen=True)
-class Cite:
-    """BibTeX of the papers behind something: reference keys as they stand in reports. None: all."""
-
-    keys: tuple[str, ...] = ()
-    """Reference keys, such as arora2019finegrained."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0] in ("--version", "-V"):
         print(f"ntkseq {_version()}")
+        return OK
+    if words and words[0] in ("--help", "-h"):
+        print(_commands.help_text())
         return OK
     with _interrupts.watched(), warnings.catch_warnings():
         warnings.showwarning = _noted
@@ -70,60 +65,92 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
+    """Read the words and do what they say."""
+    if words and words[0].startswith("--tyro-"):
+        return _completion(words)
+    name = words[0] if words else ""
+    if name not in _commands.COMMANDS:
+        near = difflib.get_close_matches(name, _commands.COMMANDS, 1)
+        came = f"no command {name!r}. Did you mean {near[0]}?" if near else f"wanted a command; got {name!r}."
+        return _say(f"{came} There are {', '.join(_commands.COMMANDS)}. See ntkseq --help.")
+    if name == "bench":
+        return _bench(words[1:])
+    if name == "track":  # a file first goes without its name
+        rest = words[1:]
+        words = ["study", "training", *(["--source"] if rest and not rest[0].startswith("-") else []), *rest]
     with _interrupts.leaving(f"ntkseq: {STOPPED}", INTERRUPTED):
-        from ntkseq import references
-        from ntkseq.studies import Filling, Status, Stored, Study
-        from ntkseq.studies.accuracies import Scored
-        from ntkseq.studies.history import Recorded
+        import ntkseq.studies  # noqa: F401  # takes seconds
 
-    asked = _parse_named(words[1], words[2:]) if _is_named(words) else _parse(words)
-    if isinstance(asked, int):
-        return asked
+    parsed = _parse(words)
+    if isinstance(parsed, int):
+        return parsed
+    asked, output = parsed
+    if output.quiet:
+        warnings.simplefilter("ignore")
     if _is_named(words):
-        return _named(words[1], asked)
-    if isinstance(asked, Study):
-        return _study(asked)
-    if isinstance(asked, Scored):
-        return _accuracy(asked)
-    if isinstance(asked, Filling):
-        return _gram(asked)
-    if isinstance(asked, Status):
-        return _status(asked)
-    if isinstance(asked, Stored):
-        return _spectrum(asked)
-    if isinstance(asked, Recorded):
-        return _report(asked)
-    print(references.cite(*(asked.keys or references.KEYS)))
-    return OK
+        return _named(words[1], asked, output)
+    return RUNS[words[0]](asked, output)
 
 
 def _parse(words: list[str]) -> Any:
-    """The command as a record; an exit code if it was help, or is wrong."""
+    """The command as a record, and how it is to be shown; an exit code if it was help, or is wrong."""
     import tyro
 
-    from ntkseq.studies import Filling, Status, Stored, Study, named, options
-    from ntkseq.studies.accuracies import Scored
-    from ntkseq.studies.history import Recorded
+    from ntkseq.studies import named, option_files, options
+
+    if _is_named(words):
+        command, rest, argument, cls = f"ntkseq study {words[1]}", words[2:], None, named.find(words[1])
+        examples: Sequence[str] = (f"{command} --quick", f"{command} --seed 1 --out {words[1]}-1")
+    else:
+        one = _commands.COMMANDS[words[0]]
+        command, rest, argument, cls = f"ntkseq {words[0]}", words[1:], one.argument, _record(words[0])
+        examples = one.examples
+    asked_for_help = bool({"-h", "--help"} & set(rest))
+    more = named.listing() if command == "ntkseq study" and asked_for_help else []
+    title = ["Studies with a name and options of their own, which ntkseq study NAME --help lists:"] if more else []
+    about, typed = options.description(cls, examples, *title, *more), options.command(cls, argument)
+    rest = option_files.expanded(rest, cls, argument)
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            config = (tyro.conf.FlagCreatePairsOff,)
+            made = tyro.cli(typed, prog=command, description=about, args=rest, config=config)
+    except SystemExit as stop:
+        return _say(options.usage(complaint.getvalue(), command)) if stop.code else OK
+    return made.record(), made.output()
+
+
+def _record(name: str) -> type[Any]:
+    """The class of the options of a command."""
+    module, _, cls = _commands.COMMANDS[name].record.partition(":")
+    return getattr(importlib.import_module(module), cls)
+
+
+def _completion(words: list[str]) -> int:
+    """A script that completes words in a shell, from all commands."""
+    import tyro
+
+    from ntkseq.studies import named, options
 
     commands = {
-        "study": options.command(Study, "source"),
-        "report": options.command(Recorded, "file"),
-        "accuracy": options.command(Scored, "file"),
-        "gram": options.command(Filling, "file"),
-        "status": options.command(Status, "path"),
-        "spectrum": options.command(Stored, "file"),
-        "cite": options.command(Cite, "keys"),
+        name: options.command(_record(name), one.argument) for name, one in _commands.COMMANDS.items() if one.record
     }
-    if words and words[0] == "study" and {"-h", "--help"} & set(words) and (listing := named.listing()):
-        more = "\n\nStudies with a name and options of their own, which ntkseq study NAME --help lists:\n\n"
-        commands["study"].__doc__ = f"{Study.__doc__ or ''}{more}" + "\n\n".join(listing)
-    command = f"ntkseq {words[0]}" if words and words[0] in commands else "ntkseq"
-    return _asked(
-        lambda config: tyro.extras.subcommand_cli_from_dict(
-            commands, prog="ntkseq", description=ABOUT, args=words, config=config
-        ),
-        command,
-    )
+    commands["track"] = options.command(named.find("training"))
+    try:
+        tyro.extras.subcommand_cli_from_dict(commands, prog="ntkseq", args=words)
+    except SystemExit as stop:
+        return BAD_INPUT if stop.code else OK
+    return OK
+
+
+def _bench(words: list[str]) -> int:
+    """The measurements that lie beside the package in its repository."""
+    if util.find_spec("benchmarks") is None or util.find_spec("benchmarks.catalogue") is None:
+        return _say(
+            "bench measures with the folder benchmarks, which is no part of the package. Clone the repository and run "
+            "it there: python -m benchmarks."
+        )
+    return importlib.import_module("benchmarks.__main__").main(words)
 
 
 def _is_named(words: list[str]) -> bool:
@@ -134,52 +161,28 @@ def _is_named(words: list[str]) -> bool:
     return words[1] in named.STUDIES
 
 
-def _parse_named(name: str, words: list[str]) -> Any:
-    """The options of a named study as its record; an exit code if it was help, or is wrong."""
-    import tyro
-
-    from ntkseq.studies import named, options
-
-    cls, command = options.command(named.find(name)), f"ntkseq study {name}"
-    return _asked(lambda config: tyro.cli(cls, prog=command, args=words, config=config), command)
-
-
-def _asked(parse: Callable[[Any], Any], command: str) -> Any:
-    """The record that `parse` makes; its exit code, with a complaint of one line, where it leaves."""
-    import tyro
-
-    from ntkseq.studies import options
-
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            made = parse((tyro.conf.FlagCreatePairsOff,))
-    except SystemExit as stop:
-        return _say(options.usage(complaint.getvalue(), command)) if stop.code else OK
-    return made.record()
-
-
-def _study(study: Study) -> int:
+def _study(study: Study, output: Output) -> int:
     from ntkseq.data.files import Doubt
     from ntkseq.studies import run
 
     warnings.simplefilter("ignore", Doubt)  # said in lines of its own
     out = study.out or f"{pathlib.Path(str(study.source)).stem}-report"
-    return _written(out, study.overwrite, lambda progress: run(study, stage=progress.stage, say=_saying(progress)))
+    make = lambda progress: run(study, stage=progress.stage, say=_saying(progress))  # noqa: E731
+    return _written(out, study.overwrite, make, output)
 
 
-def _named(name: str, study: NamedStudy) -> int:
-    return _written(study.out or f"{name}-report", study.overwrite, lambda progress: study.run(progress.stage))
+def _named(name: str, study: NamedStudy, output: Output) -> int:
+    return _written(study.out or f"{name}-report", study.overwrite, lambda it: study.run(it.stage), output)
 
 
-def _report(asked: Recorded) -> int:
+def _report(asked: Recorded, output: Output) -> int:
     from ntkseq.studies.history import recorded
 
     out = asked.out or f"{pathlib.Path(asked.file).stem}-report"
-    return _written(out, asked.overwrite, lambda progress: recorded(asked))
+    return _written(out, asked.overwrite, lambda progress: recorded(asked), output)
 
 
-def _written(out: str, overwrite: bool, make: Callable[[Any], Any]) -> int:
+def _written(out: str, overwrite: bool, make: Callable[[Any], Any], output: Output) -> int:
     """Make a report and put it into a folder, all of it or nothing."""
     from ntkseq.reports import Folder
     from ntkseq.reports.files import names
@@ -187,60 +190,72 @@ def _written(out: str, overwrite: bool, make: Callable[[Any], Any]) -> int:
 
     folder = Folder(out, overwrite=overwrite)
     try:
-        with folder, Progress() as progress:
+        with folder, Progress(quiet=output.quiet) as progress:
             report = make(progress)
             with progress.stage("report"):
                 folder.write(report, look=_interrupts.look)
-        for line in report.summary():
-            _print(line)
+        written = {"folder": out, "files": list(names(report))}
+        _show(report.summary(), lambda: report.to_dict() | {"written": written}, output)
     except KeyboardInterrupt:
         if not folder.placed:
             raise
         return _say(f"interrupted after {out} was written.", INTERRUPTED)
-    _print(f"wrote {out}: {', '.join(names(report))}", sys.stderr)
+    if not output.quiet:
+        _print(f"wrote {out}: {', '.join(names(report))}", sys.stderr)
     return OK
 
 
-def _accuracy(asked: Scored) -> int:
+def _accuracy(asked: Scored, output: Output) -> int:
     from ntkseq.data.files import Doubt
     from ntkseq.reports.progress import Progress
     from ntkseq.studies import accuracy
 
     warnings.simplefilter("ignore", Doubt)  # said in lines of its own
     options = {name: value for name, value in vars(asked).items() if name != "file"}
-    with Progress() as progress, progress.stage("kernels and support vector machines"):
+    with Progress(quiet=output.quiet) as progress, progress.stage("kernels and support vector machines"):
         found = accuracy(asked.file, say=_saying(progress), **options)
     _interrupts.look()
     low, high = found.test_range
     chosen = "cross-validation" if found.protocol == "ucr" else "validation"
-    print(f"data set\tprotocol\t{chosen} %\ttest %\tlowest\thighest\ttied\tof")
-    _print(
+    lines = [
+        f"data set\tprotocol\t{chosen} %\ttest %\tlowest\thighest\ttied\tof",
         f"{found.name}\t{found.protocol}\t{found.validation:.2f}\t{found.test:.2f}\t{low:.2f}\t{high:.2f}"
-        f"\t{len(found.settings)}\t{found.tried}"
-    )
-    return OK
+        f"\t{len(found.settings)}\t{found.tried}",
+    ]
+    return _show(lines, lambda: vars(found), output)
 
 
-def _spectrum(asked: Stored) -> int:
+def _spectrum(asked: Stored, output: Output) -> int:
     from ntkseq.reports.progress import Progress
-    from ntkseq.studies import stored
+    from ntkseq.studies.stored_grams import stored, stored_record
 
-    with Progress() as progress, progress.stage("eigenvalues"):
-        lines = stored(asked, say=_saying(progress))
+    make = stored_record if output.json else stored
+    with Progress(quiet=output.quiet) as progress, progress.stage("eigenvalues"):
+        found = make(asked, say=_saying(progress))
     _interrupts.look()
-    for line in lines:
-        _print(line)
-    return OK
+    return _show(found, lambda: found, output)
 
 
-def _gram(asked: Filling) -> int:
+def _bound(asked: GramBounds, output: Output) -> int:
     from ntkseq.data.files import Doubt
     from ntkseq.reports.progress import Progress
-    from ntkseq.studies.filled_grams import counted, filled, summary
+    from ntkseq.studies.gram_bounds import gram_bounds
+
+    warnings.simplefilter("ignore", Doubt)
+    with Progress(quiet=output.quiet) as progress, progress.stage("bounds"):
+        found = gram_bounds(asked, say=_saying(progress))
+    _interrupts.look()
+    return _show(str(found).splitlines(), found.to_dict, output)
+
+
+def _gram(asked: Filling, output: Output) -> int:
+    from ntkseq.data.files import Doubt
+    from ntkseq.reports.progress import Progress
+    from ntkseq.studies.filled_grams import counted, filled, summary, summary_record
 
     warnings.simplefilter("ignore", Doubt)  # said in lines of its own
     try:
-        with Progress() as progress, progress.stage("stored kernel matrix"):
+        with Progress(quiet=output.quiet) as progress, progress.stage("stored kernel matrix"):
             watch = lambda path: progress.counting(lambda: counted(path), "chunks")  # noqa: E731
             K = filled(asked, say=_saying(progress), watch=watch)
         _interrupts.look()
@@ -255,15 +270,45 @@ def _gram(asked: Filling) -> int:
             f"interrupted; {asked.store} holds {done} of {total} chunks. The same command goes on with the rest.",
             INTERRUPTED,
         )
-    _print(summary(K))
-    return OK
+    return _show([summary(K)], lambda: summary_record(K), output)
 
 
-def _status(asked: Status) -> int:
-    from ntkseq.studies import status
+def _status(asked: Status, output: Output) -> int:
+    from ntkseq.studies.store_status import status, status_record
 
-    for line in status(asked):
-        _print(line)
+    found = (status_record if output.json else status)(asked)
+    return _show(found, lambda: found, output)
+
+
+def _cite(asked: Cite, output: Output) -> int:
+    from ntkseq import references
+
+    keys = asked.keys or references.KEYS
+    text = references.cite(*keys)
+    return _show([text], lambda: {key: references.cite(key) for key in keys}, output, raw=True)
+
+
+RUNS: dict[str, Callable[[Any, Any], int]] = {
+    "study": _study,
+    "report": _report,
+    "accuracy": _accuracy,
+    "gram": _gram,
+    "status": _status,
+    "spectrum": _spectrum,
+    "bound": _bound,
+    "cite": _cite,
+}
+
+
+def _show(lines: Any, record: Callable[[], Any], output: Output, *, raw: bool = False) -> int:
+    """Print the lines of a result; or the record of it, as JSON."""
+    if output.json:
+        from ntkseq.reports.record import strict
+
+        print(json.dumps(strict(record()), indent=1, allow_nan=False))
+        return OK
+    for line in lines:
+        print(line) if raw else _print(line)
     return OK
 
 

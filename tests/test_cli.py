@@ -21,7 +21,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from ntkseq import cli, grams, kernels
+from ntkseq import _commands, bounds, cli, grams, kernels
 from ntkseq.grams.stores import journal
 from ntkseq.reports import Sheet
 from ntkseq.studies import Study, named
@@ -63,6 +63,14 @@ def refused(capsys, *words: str) -> str:
     return lines[0]
 
 
+def document_of(capsys, *words: str) -> dict:
+    """The JSON document of a command that is told to be quiet, and is."""
+    assert cli.main([*words, "--json", "--quiet"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    return json.loads(said.out, parse_constant=pytest.fail)
+
+
 def test_a_study_writes_three_files_and_prints_ten_lines(capsys, file):
     assert cli.main(["study", file(), "--read", "last", "--out", "out"]) == 0
     said = capsys.readouterr()
@@ -75,7 +83,9 @@ def test_a_study_writes_three_files_and_prints_ten_lines(capsys, file):
     assert "</html>" in pathlib.Path("out/report.html").read_text()
     again = refused(capsys, "study", file(), "--read", "last", "--out", "out")
     assert "holds files" in again and "--overwrite" in again
-    assert cli.main(["study", file(), "--read", "last", "--out", "out", "--overwrite"]) == 0
+    document = document_of(capsys, "study", file(), "--read", "last", "--out", "out", "--overwrite")
+    assert document.pop("written") == {"folder": "out", "files": ["report.html", "report.json", "kernel.npz"]}
+    assert document == json.loads(pathlib.Path("out/report.json").read_text())
 
 
 @pytest.fixture
@@ -129,6 +139,10 @@ def test_a_kernel_matrix_is_stored_gone_on_with_looked_at_and_read(capsys, file)
     assert said.out.startswith(f"{pathlib.Path('K').absolute()}: 16 x 16, float32") and len(said.out.splitlines()) == 1
     assert cli.main(["status", "K", "--verify"]) == 0
     assert "1 of 1 chunks (100.0 %)" in (out := capsys.readouterr().out) and "damaged       none" in out
+    document = document_of(capsys, "gram", path, "--store", "K", "--read", "last", "--part", "all")
+    assert document["shape"] == [16, 16] and document["chunks"] == 1
+    state = document_of(capsys, "status", "K", "--verify")
+    assert state["finished"] and state["damaged"] == [] and state["bytes_done"] == document["bytes"]
     assert cli.main(["spectrum", "K"]) == 0
     assert "least eigenvalue" in (out := capsys.readouterr().out) and "positive definite" in out
     again = refused(capsys, "gram", path, "--store", "K", "--read", "last", "--part", "all", "--sigma-w", "1.5")
@@ -136,6 +150,7 @@ def test_a_kernel_matrix_is_stored_gone_on_with_looked_at_and_read(capsys, file)
     assert "array is for files" in refused(capsys, "spectrum", "K", "--array", "A")
     next(pathlib.Path("K/c").rglob("0/0")).unlink()
     assert "K is not finished: 1 of 1 chunks are missing" in refused(capsys, "spectrum", "K")
+    assert (state := document_of(capsys, "status", "K"))["chunks_done"] == 0 and state["seconds_left"] is None
     assert cli.main(["status", "K"]) == 0
     assert "0 of 1 chunks" in (out := capsys.readouterr().out) and "nobody fills it, no chunk yet" in out
 
@@ -294,7 +309,7 @@ def test_another_delimiter_is_said_and_confirmed(capsys, file, nothing_computed)
 
 def test_options_arrive_in_the_study(monkeypatch):
     asked = []
-    monkeypatch.setattr(cli, "_study", lambda study: asked.append(study) or 0)
+    monkeypatch.setitem(cli.RUNS, "study", lambda study, output: asked.append(study) or 0)
     words = "study a.npz --classes a b --sigma-w 1.2 --depth 2 --read last --reg 0.1 --n-train 9 --overwrite --train WU"
     assert cli.main(words.split()) == 0
     (got,) = asked
@@ -306,7 +321,7 @@ def test_options_arrive_in_the_study(monkeypatch):
 
 def test_kernels_arrive_in_the_study_and_the_help_lists_every_name(monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(cli, "_study", lambda study: asked.append(study) or 0)
+    monkeypatch.setitem(cli.RUNS, "study", lambda study, output: asked.append(study) or 0)
     assert cli.main(["study", "a.npz", "--kernel", "gru:particles=64,dense", "--tune"]) == 0
     assert [one.name for one in asked[0].kernels] == ["gru:particles=64", "dense"] and asked[0].tune
     assert cli.main(["study", "--help"]) == 0
@@ -317,8 +332,14 @@ def test_kernels_arrive_in_the_study_and_the_help_lists_every_name(monkeypatch, 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("", "Expected one of {study, report, accuracy, gram, status, spectrum, cite}. See ntkseq --help."),
-        ("nope", "nope"),
+        (
+            "",
+            "wanted a command; got ''. There are study, gram, status, spectrum, bound, track, report, accuracy, cite,",
+        ),
+        ("spectra k.npz", "no command 'spectra'. Did you mean spectrum? There are study,"),
+        ("bound k.npz", "k.npz: no such file"),
+        ("study digits --target label", "--target"),
+        ("study digits --options none.toml", "none.toml: No such file"),
         ("study", "missing SOURCE. See ntkseq study --help."),
         ("study digits --nope", "--nope"),
         ("study digits --sigma-w x", "--sigma-w: could not convert string to float: 'x'"),
@@ -602,17 +623,116 @@ def test_an_error_of_many_lines_becomes_one():
 def test_cite_prints_bibtex(capsys):
     assert cli.main(["cite", "williams1997"]) == 0
     assert capsys.readouterr().out.startswith("@inproceedings{williams1997,")
+    assert document_of(capsys, "cite", "williams1997")["williams1997"].startswith("@inproceedings{williams1997,")
 
 
-@pytest.mark.parametrize(
-    "words", [["--help"], ["study", "--help"], ["accuracy", "--help"], ["cite", "--help"], ["report", "--help"]]
-)
-def test_help_is_no_error(capsys, words):
-    assert cli.main(words) == 0
-    said = capsys.readouterr().out
-    assert "usage: ntkseq" in said
-    if words == ["--help"]:
-        assert "Exit codes: 0 done;" in " ".join(said.split())
+def test_help_lists_the_commands_and_loads_nothing_heavy():
+    code = "import sys; from ntkseq import cli; cli.main(['--help']); print(sorted({'jax', 'tyro'} & set(sys.modules)))"
+    root = pathlib.Path(cli.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, timeout=60)
+    assert "Exit codes: 0 done;" in " ".join(done.stdout.split()) and done.stdout.rstrip().endswith("[]")
+    for name, one in _commands.COMMANDS.items():
+        assert f"{name} " in done.stdout and one.summary in done.stdout
+
+
+@pytest.mark.parametrize("name", [name for name, one in _commands.COMMANDS.items() if one.record])
+def test_the_help_of_a_command_has_its_examples_and_each_of_them_is_understood(capsys, name, monkeypatch):
+    assert cli.main([name, "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"usage: ntkseq {name}" in told and "--json" in told and "--quiet" in told
+    asked = []
+    monkeypatch.setitem(cli.RUNS, name, lambda one, output: asked.append(one) or 0)
+    monkeypatch.setattr(cli, "_named", lambda name, one, output: asked.append(one) or 0)
+    for example in _commands.COMMANDS[name].examples:
+        assert example in told and cli.main(example.split()[1:]) == 0
+    assert len(asked) == len(_commands.COMMANDS[name].examples)
+
+
+def test_track_is_the_study_called_training(monkeypatch):
+    asked = []
+    monkeypatch.setattr(cli, "_named", lambda name, one, output: asked.append((name, one.source, one.quick)) or 0)
+    assert cli.main(["track", "a.npz", "--quick"]) == 0 and cli.main(["track"]) == 0
+    assert asked == [("training", "a.npz", True), ("training", "digits", False)]
+
+
+def test_bench_without_its_folder_says_where_it_is(capsys, monkeypatch):
+    monkeypatch.setattr(cli.util, "find_spec", lambda name: None if name.startswith("benchmarks") else name)
+    assert "Clone the repository and run it there: python -m benchmarks" in refused(capsys, "bench", "--quick")
+
+
+@pytest.fixture
+def stored_matrix():
+    """K of 12 examples with its labels in k.npz, K alone in k.npy."""
+    A = np.random.default_rng(0).normal(size=(12, 20))
+    K = A @ A.T / 20
+    np.savez("k.npz", K=K, rounding=1e-6, y=np.arange(12) % 2, classes=np.array(["a", "b"]))
+    np.save("k.npy", K)
+    return K
+
+
+def test_the_spectrum_as_a_document_has_its_numbers_by_name(capsys, stored_matrix):
+    document = document_of(capsys, "spectrum", "k.npz", "--ridge", "0.5")
+    values = np.linalg.eigvalsh(stored_matrix)
+    assert document["min_eigenvalue"]["estimate"] == pytest.approx(values[0]) and document["n"] == 12
+    assert document["effective_dimension"]["estimate"] == pytest.approx((values / (values + 0.5)).sum())
+    assert document["positive_definite"].startswith(("yes", "not proven"))
+
+
+def test_bounds_are_asked_of_the_matrix_and_the_signs_of_its_labels(capsys, stored_matrix, monkeypatch):
+    asked = []
+
+    def table(K, y, **options):
+        asked.append((K, y.tolist(), options))
+        return bounds.BoundTable({"one": bounds.Bound("one", "expected loss", 0.5, (), ())}, 0.05, len(y), 0.5)
+
+    monkeypatch.setattr(bounds, "table", table)
+    signs = [-1.0, 1.0] * 6
+    document = document_of(capsys, "bound", "k.npz", "--reg", "0.5", "--delta", "0.01", "--tried", "3")
+    assert document["n"] == 12 and document["rows"]["one"]["value"] == 0.5
+    K, y, options = asked.pop()
+    assert np.array_equal(K, stored_matrix) and float(K.rounding) == 1e-6 and y == signs
+    assert options == {"delta": 0.01, "reg": 0.5, "B0": 1.0, "depth": 1, "tried": 3}
+    assert "k.npy holds no labels y. Pass --labels FILE" in refused(capsys, "bound", "k.npy")
+    np.savez("y.npz", y=np.arange(12) % 2)
+    assert cli.main(["bound", "k.npy", "--labels", "y.npz", "--positive", "0", "--reg", "0.5"]) == 0
+    said = capsys.readouterr()
+    assert asked.pop()[1] == [-one for one in signs] and "12 labels: class '0' is +1, class '1' -1" in said.err
+    assert said.out.startswith("Bounds, n = 12, share outside the largest class 0.5")
+    np.save("y.npy", np.arange(12) / 8)
+    assert cli.main(["bound", "k.npz", "--labels", "y.npy", "--reg", "0.5"]) == 0
+    assert asked.pop()[1] == (np.arange(12) / 8).tolist() and "numbers from 0 to 1.375" in capsys.readouterr().err
+    assert "positive must be one of a, b; got 'x'" in refused(capsys, "bound", "k.npz", "--positive", "x")
+    np.savez("y.npz", y=np.arange(5) % 2)
+    assert "12 labels are wanted, one for each row; got (5,)" in refused(capsys, "bound", "k.npy", "--labels", "y.npz")
+
+
+@pytest.mark.slow
+def test_bounds_of_a_stored_matrix_are_those_of_the_library(capsys, stored_matrix):
+    document = document_of(capsys, "bound", "k.npz", "--reg", "0.5")
+    K = grams.DenseGram(stored_matrix, rounding=1e-6)
+    wanted = bounds.table(K, np.where(np.arange(12) % 2 == 1, 1.0, -1.0), reg=0.5).to_dict()
+    assert {key: row["value"] for key, row in document["rows"].items()} == {
+        key: row["value"] for key, row in wanted["rows"].items()
+    }
+
+
+def test_options_of_a_toml_file_count_behind_those_that_are_typed(capsys, monkeypatch):
+    asked = []
+    monkeypatch.setitem(cli.RUNS, "study", lambda study, output: asked.append((study, output.quiet)) or 0)
+    text = 'sigma_w = 1.2\nclasses = ["a", "b"]\noverwrite = true\ntune = false\nn-train = 9\nquiet = true\n'
+    pathlib.Path("o.toml").write_text(text)
+    assert cli.main(["study", "a.npz", "--options", "o.toml", "--n-train", "7"]) == 0
+    wanted = Study("a.npz", sigma_w=1.2, classes=("a", "b"), overwrite=True, n_train=7)
+    assert asked == [(wanted, True)]
+    for line, said in [
+        ("sigma_v = 1", "o.toml: no option 'sigma_v'. Did you mean sigma_"),
+        ("source = 'a.npz'", "It is typed on the command line"),
+        ("sigma_w", "o.toml is no TOML"),
+        ("kernel = {a = 1}", "kernel must be a value or a list of them"),
+        ("sigma_w = 'x'", "could not convert string to float"),
+    ]:
+        pathlib.Path("o.toml").write_text(line)
+        assert said in refused(capsys, "study", "a.npz", "--options", "o.toml")
 
 
 def test_the_version_is_printed(capsys):

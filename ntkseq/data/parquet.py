@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -73,11 +74,7 @@ def read(
 
 def _table(path: Path, max_bytes: int) -> Any:
     """The file as an Arrow table, after what it promises to take was compared with the limit."""
-    try:
-        import pyarrow as arrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ImportError(INSTALL) from error
+    arrow, parquet = _arrow(""), _arrow(".parquet")
     try:
         file = parquet.ParquetFile(path)  # read_table would take folders in the path for columns
         groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
@@ -93,10 +90,17 @@ def _table(path: Path, max_bytes: int) -> Any:
     raise AssertionError
 
 
+def _arrow(part: str) -> Any:
+    """pyarrow, or a part of it."""
+    try:
+        return importlib.import_module(f"pyarrow{part}")
+    except ImportError as error:
+        raise ImportError(INSTALL) from error
+
+
 def _kind(of: Any, name: str, where: str) -> str:
     """What a column holds: a NumPy type of number, "text", "list" or "steps" (a list for each step)."""
-    from pyarrow import types
-
+    types = _arrow(".types")
     if types.is_dictionary(of):
         of = of.value_type
     if types.is_floating(of) or types.is_integer(of):
@@ -117,8 +121,7 @@ def _kind(of: Any, name: str, where: str) -> str:
 
 
 def _is_list(of: Any) -> bool:
-    from pyarrow import types
-
+    types = _arrow(".types")
     return types.is_list(of) or types.is_large_list(of) or types.is_fixed_size_list(of)
 
 

@@ -15,12 +15,19 @@ MINUTE = 60.0
 
 
 class Progress:
-    """The stages on standard error: a spinner on a terminal, plain lines elsewhere."""
+    """The stages on standard error: a spinner on a terminal, plain lines elsewhere.
+
+    Args:
+        quiet: say nothing.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
 
     def __enter__(self) -> Progress:
         from rich.console import Console
 
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=self.quiet)
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -140,6 +140,20 @@ def summary(K: grams.StoredGram) -> str:
     )
 
 
+def summary_record(K: grams.StoredGram) -> dict[str, Any]:
+    """What `summary` says, by name."""
+    layout = K.chunks.layout
+    return {
+        "path": str(K.path),
+        "shape": list(K.shape),
+        "dtype": str(K.dtype),
+        "rounding": float(K.rounding),
+        "chunks": len(layout.chunks),
+        "rows_of_a_chunk": layout.chunk,
+        "bytes": len(layout.chunks) * layout.chunk**2 * layout.dtype.itemsize,
+    }
+
+
 def _examples(asked: Filling, say: Callable[[str], Any]) -> tuple[tuple[Any, Any], tuple[int, int]]:
     """The sequences as the kernel takes them, and (t, d)."""
     if asked.file == "digits":

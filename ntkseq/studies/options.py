@@ -8,6 +8,7 @@ import inspect
 import itertools
 import re
 import textwrap
+from collections.abc import Sequence
 from typing import Annotated, Any, get_args, get_type_hints
 
 from ntkseq.studies.records import Reading
@@ -15,28 +16,49 @@ from ntkseq.studies.records import Reading
 _GROUP = "file-reading"  # options, as tyro goes on
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Output:
+    """How a command says what it found: options that each has."""
+
+    json: bool = False
+    """Print the result as one JSON document."""
+    quiet: bool = False
+    """Say nothing on standard error but what went wrong."""
+    options: str | None = None
+    """A TOML file with options by name, as sigma_w = 1.2. What is typed counts before it; unknown names are refused."""
+
+
 def command(cls: type, argument: str | None = None) -> type[Any]:
-    """A record of what can be typed for `cls`; its `record()` is the `cls` that was asked for.
+    """A record of what can be typed for `cls`; its `record()` is the `cls` that was asked for, `output()` the rest.
 
     One argument goes without its name, and "None" is not among the values to be typed. The options of `Reading`, where
-    `cls` has them, are a record of their own, which tyro shows as a group.
+    `cls` has them, and those of `Output` are records of their own, which tyro shows as groups.
     """
     import tyro
 
     reads = issubclass(cls, Reading)
     apart = {field.name for field in dataclasses.fields(Reading)} if reads else set()
     own, reading = _options(cls, argument, apart), _options(Reading, None, set()) if reads else []
-    if reads:
-        group = _record(type("Reading", (), {"__doc__": ""}), reading)
-        hint = Annotated[group, tyro.conf.arg(name=_GROUP, help=""), tyro.conf.OmitArgPrefixes]
-        own.append(("apart", hint, dataclasses.field(default_factory=group)))
+    groups = [("shown", "output", _options(Output, None, set()))] + [("apart", _GROUP, reading)] * reads
+    for field, title, options in groups:
+        group = _record(type(title, (), {"__doc__": ""}), options)
+        hint = Annotated[group, tyro.conf.arg(name=title, help=""), tyro.conf.OmitArgPrefixes]
+        own.append((field, hint, dataclasses.field(default_factory=group)))
 
     def record(asked: Any) -> Any:
         """What was asked for, checked."""
-        given = {name: getattr(asked, name) for name, *_ in own if name != "apart"}
+        given = {name: getattr(asked, name) for name, *_ in own if name not in ("apart", "shown")}
         return cls(**given, **{name: getattr(asked.apart, name) for name, *_ in reading})
 
-    return _record(cls, own, record=record)
+    def output(asked: Any) -> Output:
+        return Output(**{field.name: getattr(asked.shown, field.name) for field in dataclasses.fields(Output)})
+
+    return _record(cls, own, record=record, output=output)
+
+
+def description(cls: type, examples: Sequence[str], *more: str) -> str:
+    """What `cls` is for, its examples, and more: paragraphs."""
+    return "\n\n".join([inspect.cleandoc(cls.__doc__ or ""), "Examples:", "\n".join(f"  {e}" for e in examples), *more])
 
 
 def usage(boxed: str, command: str) -> str:

@@ -6,6 +6,7 @@ import collections
 import contextlib
 import dataclasses
 import time
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def status(asked: Status) -> list[str]:
     _checks.kind("asked", asked, Status)
     K = grams.open(asked.path)
     layout, now = K.chunks.layout, time.time()
-    each, total = layout.chunk**2 * layout.dtype.itemsize, len(layout.chunks)
+    each, total = _size(K)
     times = _times(K)
     done = len(times)
     kind = "symmetric, " if K.symmetric else ""
@@ -87,6 +88,39 @@ def status(asked: Status) -> list[str]:
         again = "; the command that began it computes them again" if damaged else ""
         lines.append(f"{'damaged':<13} {told or 'none'}{again}")
     return lines
+
+
+def status_record(asked: Status) -> dict[str, Any]:
+    """What `status` prints, by name; times in seconds, sizes in bytes.
+
+    Raises:
+        ValueError, OSError: as `status`.
+    """
+    K = grams.open(asked.path)
+    (each, total), times = _size(K), _times(K)
+    rate, done = _rate(times), len(times)
+    made = {
+        "path": str(K.path),
+        "shape": list(K.shape),
+        "symmetric": K.symmetric,
+        "dtype": str(K.dtype),
+        "chunks_done": done,
+        "chunks": total,
+        "bytes_done": done * each,
+        "bytes": total * each,
+        "chunks_per_second": rate if done < total else None,
+        "seconds_left": (total - done) / rate if rate and done < total else None,
+        "seconds_since_last_chunk": time.time() - float(times[-1]) if done else None,
+        "finished": done == total,
+        "writer": claims.writer(K.path) or None,
+    }
+    return made | ({"damaged": [list(one) for one in K.chunks.damaged()]} if asked.verify else {})
+
+
+def _size(K: grams.StoredGram) -> tuple[int, int]:
+    """Bytes of a chunk, and how many there are."""
+    layout = K.chunks.layout
+    return layout.chunk**2 * layout.dtype.itemsize, len(layout.chunks)
 
 
 def _who(K: grams.StoredGram, writer: str, now: float) -> list[str]:

@@ -16,17 +16,15 @@ from ntkseq.grams import DenseGram, StoredGram, as_gram
 from ntkseq.grams.protocol import IMPLICIT
 from ntkseq.grams.sampling import Sampling
 from ntkseq.reports.files import FLAGS
-from ntkseq.spectra import positive_definite, spectrum
+from ntkseq.reports.record import interval_record
+from ntkseq.spectra import Spectrum, positive_definite, spectrum
 from ntkseq.spectra.ranks import Dimension
 from ntkseq.studies.records import check_fields
 
 
 @dataclasses.dataclass(frozen=True)
-class Stored:
-    """The spectrum of a stored Gram matrix: each number with its error, and whether it is certainly positive definite.
-
-    FILE is an .npz, such as the kernel.npz of a study, an .npy, or the folder that ntkseq gram filled.
-    """
+class Matrix:
+    """A Gram matrix in a file, or in the folder of a stored one."""
 
     file: str
     """A file with a symmetric matrix, or the folder of a stored one."""
@@ -35,6 +33,15 @@ class Stored:
     rounding: float | None = None
     """Upper estimate of |stored - exact| in spectral norm. None: the array "rounding" of the file, else that each entry
     was rounded once. Where the file says that K is sampled, or its rounding an estimate, nothing is proven by it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored(Matrix):
+    """The spectrum of a stored Gram matrix: each number with its error, and whether it is certainly positive definite.
+
+    FILE is an .npz, such as the kernel.npz of a study, an .npy, or the folder that ntkseq gram filled.
+    """
+
     method: Literal["auto", "dense", "matrix-free"] = "auto"
     """auto: all eigenvalues up to n = 4096, both ends and a density beyond."""
     ridge: float | None = None
@@ -60,10 +67,42 @@ def stored(asked: Stored, *, say: Callable[[str], Any] | None = None) -> list[st
         ValueError: no such array, no symmetric matrix, not finite.
         OSError: the file cannot be read.
     """
+    return _lines(*_spectrum(asked, say))
+
+
+def stored_record(asked: Stored, *, say: Callable[[str], Any] | None = None) -> dict[str, Any]:
+    """What `stored` prints, by name; an interval by its ends."""
+    found, certain, dimension = _spectrum(asked, say)
+    made: dict[str, Any] = {"file": asked.file, "n": found.n}
+    for name in ("min_eigenvalue", "max_eigenvalue", "condition"):
+        made[name] = interval_record(getattr(found, name))
+    ranks = {name: found.effective_rank_interval(name) for name in ("entropy", "stable", "participation")}
+    made["effective_rank"] = {name: interval_record(value) for name, value in ranks.items()}
+    if dimension is not None:
+        made["effective_dimension"] = interval_record(dimension[1]) | {"ridge": dimension[0]}
+    return made | ({} if certain is None else {"positive_definite": certain})
+
+
+def _spectrum(asked: Stored, say: Callable[[str], Any] | None) -> tuple[Spectrum, str | None, Any]:
+    """The spectrum, whether K is positive definite where a proof is not too much, and the effective dimension."""
     _checks.kind("asked", asked, Stored)
+    K, words = matrix_of(asked, say)
+    found = spectrum(K, vectors=False, method=asked.method)
+    small = K.shape[0] ** 2 * K.dtype.itemsize <= IMPLICIT if isinstance(K, StoredGram) else K.shape[0] <= 20_000
+    certain = _certain(K, words) if small else None
+    ridge = asked.ridge
+    return found, certain, None if ridge is None else (ridge, found.effective_rank_interval(Dimension(ridge)))
+
+
+def matrix_of(asked: Matrix, say: Callable[[str], Any] | None) -> tuple[Any, str]:
+    """The Gram matrix, and what a proof by it takes for granted, in words.
+
+    Raises:
+        ValueError: no such array, no symmetric matrix, a store that is not finished.
+        OSError: the file cannot be read.
+    """
     if pathlib.Path(asked.file).is_dir():
-        K = _opened(asked, say)
-        return _lines(K, asked, proof=K.shape[0] ** 2 * K.dtype.itemsize <= IMPLICIT)
+        return _opened(asked, say), ""
     matrix, rounding, known = _read(asked)
     if say is not None:
         size = " x ".join(map(str, matrix.shape)) or "one number"
@@ -71,12 +110,12 @@ def stored(asked: Stored, *, say: Callable[[str], Any] | None = None) -> list[st
         told = "each entry rounded once" if rounding is None else f"rounding {rounding:.3g}"
         name = "" if pathlib.Path(asked.file).suffix == ".npy" else f", array {asked.array!r}"
         say(f"{asked.file}{name}: {size}, {matrix.dtype}, {told}, {bad or 'no'} missing or infinite values")
-    K: Any = matrix if rounding is None else DenseGram(matrix, rounding=rounding, **known)
-    words = ", if each entry was rounded once" if rounding is None else ""
-    return _lines(K, asked, words, proof=matrix.shape[0] <= 20_000)
+    if rounding is None:
+        return matrix, ", if each entry was rounded once"
+    return DenseGram(matrix, rounding=rounding, **known), ""
 
 
-def _opened(asked: Stored, say: Callable[[str], Any] | None) -> StoredGram:
+def _opened(asked: Matrix, say: Callable[[str], Any] | None) -> StoredGram:
     """The stored Gram in a folder, finished."""
     for name, usual in (("array", "K"), ("rounding", None)):
         if getattr(asked, name) != usual:
@@ -94,16 +133,13 @@ def _opened(asked: Stored, say: Callable[[str], Any] | None) -> StoredGram:
     return K
 
 
-def _lines(K: GramLike, asked: Stored, words: str = "", *, proof: bool) -> list[str]:
-    """The spectrum, whether K is positive definite where a `proof` is not too much, and the effective dimension."""
-    found = spectrum(K, vectors=False, method=asked.method)
+def _lines(found: Spectrum, certain: str | None, dimension: Any) -> list[str]:
     lines = str(found).splitlines()
-    if proof:
-        lines.append(f"  {'positive definite':<17} {_certain(K, words)}")
-    if asked.ridge is not None:
-        lines.append(
-            f"  {'eff. dimension':<17} {found.effective_rank_interval(Dimension(asked.ridge))} at {asked.ridge:g}"
-        )
+    if certain is not None:
+        lines.append(f"  {'positive definite':<17} {certain}")
+    if dimension is not None:
+        ridge, value = dimension
+        lines.append(f"  {'eff. dimension':<17} {value} at {ridge:g}")
     return lines
 
 
@@ -121,7 +157,7 @@ def _certain(K: GramLike, condition: str) -> str:
     return f"yes, by a Cholesky factorisation{condition}"
 
 
-def _read(asked: Stored) -> tuple[np.ndarray, float | None, dict[str, Any]]:
+def _read(asked: Matrix) -> tuple[np.ndarray, float | None, dict[str, Any]]:
     """The matrix, its rounding if known, and what the file says of that."""
     path = pathlib.Path(asked.file)
     if not path.exists():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import datetime
+import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -118,13 +118,7 @@ def test_a_damaged_or_enormous_file_is_refused(write, tmp_path):
 
 
 def test_without_pyarrow_the_extra_is_named(write, monkeypatch):
-    path, real = write({"x": [1.5], "label": ["a"]}), builtins.__import__
-
-    def without(name, *rest, **more):
-        if name.startswith("pyarrow"):
-            raise ImportError(name)
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    path = write({"x": [1.5], "label": ["a"]})
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match=r'needs pyarrow, which is not installed. Run: pip install "ntkseq\[par'):
         load(path)
