@@ -14,6 +14,33 @@ MINUTE = 60.0
 """Seconds between two lines on something that is counted, where there is no terminal."""
 
 
+LEAST_COMPILING = 0.5
+"""Seconds of compilation in a stage from which on they are said."""
+
+
+class _Compiling:
+    """Seconds that JAX has compiled for in this process, since the first look at it."""
+
+    seconds = 0.0
+    watched = False
+
+    def look(self) -> float:
+        """So many until now."""
+        if not self.watched:
+            import jax
+
+            jax.monitoring.register_event_duration_secs_listener(self._add)
+            self.watched = True
+        return self.seconds
+
+    def _add(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
+        if event.endswith(("backend_compile_duration", "jaxpr_to_mlir_module_duration")):
+            self.seconds += duration_secs
+
+
+_compiling = _Compiling()
+
+
 class Progress:
     """The stages on standard error: a spinner on a terminal, plain lines elsewhere.
 
@@ -42,14 +69,17 @@ class Progress:
         """
         _interrupts.look()
         name = _printed.plain(name)
-        start = time.perf_counter()
+        start, compiled = time.perf_counter(), _compiling.look()
         # a Gram matrix brings a bar of its own when it is long; two of them would write over each other
         spin = self._console.is_terminal and not name.startswith(("kernel", "stored"))
         if self._console.is_terminal and not spin:
-            self._console.print(f"  {name} ...", markup=False, style="dim")
+            self._console.print(f"  {name}, compiling first where it is new ...", markup=False, style="dim")
         with self._console.status(name) if spin else contextlib.nullcontext():
             yield
-        self._console.print(f"  {name}: {time.perf_counter() - start:.1f} s", markup=False)
+        took = time.perf_counter() - start
+        compiled = min(took, _compiling.look() - compiled)  # threads compile at once
+        which = f", {compiled:.1f} s of it compiling" if compiled >= LEAST_COMPILING else ""
+        self._console.print(f"  {name}: {took:.1f} s{which}", markup=False)
 
     def say(self, line: str) -> None:
         """One line, at once."""

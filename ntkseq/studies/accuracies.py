@@ -19,6 +19,7 @@ import dataclasses
 import itertools
 import os
 import pathlib
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -29,6 +30,7 @@ from ntkseq import _checks, _display, data, kernels
 from ntkseq.data import npz
 from ntkseq.grams import gram
 from ntkseq.studies.records import Reading
+from ntkseq.studies.tangent.size import SHORT, about
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 PENALTIES_UCI = tuple(10.0**k for k in range(-2, 7))
@@ -143,10 +145,27 @@ def accuracy(
     if protocol == "auto":
         protocol = "uci" if path.suffix.lower() == ".npz" and "k0_train" in npz.names(path) else "ucr"
     with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):  # thousands of small fits
-        return _uci(loaded, path) if protocol == "uci" else _ucr(loaded, seed)
+        pace = _Pace(
+            say or (lambda line: None), sum(1 for _ in (_uci_kernels() if protocol == "uci" else _ucr_kernels()))
+        )
+        return _uci(loaded, path, pace) if protocol == "uci" else _ucr(loaded, seed, pace)
 
 
-def _ucr(loaded: data.Dataset, seed: int) -> Accuracy:
+class _Pace:
+    """Says how long the kernels take, by the second of them: the first is compiled."""
+
+    def __init__(self, say: Callable[[str], Any], total: int) -> None:
+        self.say, self.total, self.count, self.last = say, total, 0, 0.0
+
+    def tick(self) -> None:
+        """One more is done."""
+        self.count, before, self.last = self.count + 1, self.last, time.perf_counter()
+        rest = (self.last - before) * (self.total - 2) * 1.5  # half of them have two layers
+        if self.count == 2 and rest >= SHORT:
+            self.say(f"estimate: {about(rest)}, for the other {self.total - 2} kernels")
+
+
+def _ucr(loaded: data.Dataset, seed: int, pace: _Pace) -> Accuracy:
     if loaded.x_test is None or loaded.y_test is None:
         raise ValueError(
             f"{loaded.name}: protocol 'ucr' needs a test split; the file has none. Store x_test and y_test, or "
@@ -168,6 +187,7 @@ def _ucr(loaded: data.Dataset, seed: int) -> Accuracy:
                 best, tied = right, []
             if right == best:
                 tied.append(_Setting(kernel, divided, C, f"{words}, C {C:g}"))
+        pace.tick()
     tests = []
     for (kernel, divided), same in itertools.groupby(tied, lambda s: (s.kernel, s.divided)):
         K, cross = (np.asarray(_gram(kernel, loaded, divided, test=test), np.float64) for test in (False, True))
@@ -233,7 +253,7 @@ def _fitted(K: np.ndarray, y: np.ndarray, C: float) -> Any:
     return SVC(C=C, kernel="precomputed", cache_size=500).fit(K, y)
 
 
-def _uci(loaded: data.Dataset, path: pathlib.Path) -> Accuracy:
+def _uci(loaded: data.Dataset, path: pathlib.Path, pace: _Pace) -> Accuracy:
     names = ["train_fold", "val_fold", "max_norm", *(f"k{i}_{part}" for i in range(4) for part in ("train", "test"))]
     known = npz.arrays(path, names)
     x, y, n = np.asarray(loaded.x), np.asarray(loaded.y), len(loaded.x)
@@ -260,6 +280,7 @@ def _uci(loaded: data.Dataset, path: pathlib.Path) -> Accuracy:
                 best, tied = score, []
             if score == best:
                 tied.append((K, C, f"{words}, C {C:g}"))
+        pace.tick()
     tests = []
     for i in range(4):
         rest, out = known[f"k{i}_train"], known[f"k{i}_test"]

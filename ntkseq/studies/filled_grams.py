@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
@@ -12,10 +13,12 @@ from typing import Any, Literal
 import numpy as np
 
 from ntkseq import _checks, _display, _memory, data, grams
+from ntkseq.grams import estimates
 from ntkseq.grams.stores import building, filling, processes
 from ntkseq.studies import joining
 from ntkseq.studies.kernel_options import KernelOptions
 from ntkseq.studies.records import Reading, check_fields
+from ntkseq.studies.tangent.size import SAID, about
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +100,7 @@ def filled(
     path = building.check_path(asked.store)
     asked.check_dtype()
     (x, lengths), shape = _examples(asked, say)
+    _say_size(asked, x, lengths, shape, path, say)
     fill, among = filling.fill, None
     if asked.coordinator is not None:
         say(f"waiting for the other processes, at most {joining.WAIT} s")
@@ -118,6 +122,30 @@ def filled(
             fill=fill,
             among=among,
         )
+
+
+def _say_size(asked: Filling, x: Any, lengths: Any, shape: tuple[int, int], path: pathlib.Path, say: Any) -> None:
+    """Say how much a new store takes on disk, and how long where one process computes it on this machine.
+
+    Raises:
+        OSError: more than the disk has.
+    """
+    if path.exists() and any(path.iterdir()):
+        return  # gone on with, or refused
+    n = len(x)
+    size, where = n * n * np.dtype(asked.dtype).itemsize, path.absolute()
+    free = shutil.disk_usage(next(one for one in where.parents if one.exists())).free
+    if size // 2 > free:
+        raise OSError(
+            f"{path}: a matrix {n} x {n} takes up to {_memory.text(size)} on disk; {_memory.text(free)} are free. Take "
+            "fewer examples, --n, or another disk."
+        )
+    alone = asked.processes is None and asked.coordinator is None
+    kernel, rows, workers = asked.build(shape), asked.tile, asked.workers
+    found = estimates.seconds(kernel, x, lengths, tile=rows, workers=workers) if alone else None
+    if found is not None or size > SAID:
+        time = f"{about(found)}; " if found is not None else ""
+        say(f"estimate: {time}up to {_memory.text(size)} on disk, {_memory.text(free)} are free")
 
 
 def counted(path: pathlib.Path) -> tuple[int, int] | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 
+import jax
+import jax.numpy as jnp
+
 from ntkseq.reports import progress
 from ntkseq.reports.progress import Progress
 
@@ -16,6 +19,24 @@ def test_lines_come_at_once_and_stages_with_their_time(capsys):
             pass
     err = capsys.readouterr().err
     assert err.startswith("  kernel: ") and err.endswith(" s\n") and "\x1b" not in err
+
+
+def test_a_stage_says_how_long_it_compiled(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "LEAST_COMPILING", 1e-6)
+    with Progress() as shown:
+        with shown.stage("new"):
+            program = jax.jit(lambda x: x * 3 + 1)
+            program(jnp.ones(7))
+        with shown.stage("old"):
+            program(jnp.ones(7))
+    new, old = capsys.readouterr().err.splitlines()
+    assert new.startswith("  new: ") and new.endswith(" s of it compiling") and "compiling" not in old
+
+
+def test_a_quiet_one_says_nothing(capsys):
+    with Progress(quiet=True) as shown, shown.stage("kernel"):
+        shown.say("a line")
+    assert capsys.readouterr().err == ""
 
 
 def test_what_others_do_is_a_line_each_minute(capsys, monkeypatch):

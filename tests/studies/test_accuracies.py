@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ntkseq.studies import accuracy
+from ntkseq.studies import accuracies, accuracy
 from ntkseq.studies.accuracies import _cross_validated, _folds
 
 
@@ -51,6 +51,17 @@ def test_the_choice_does_not_see_the_test_labels(tmp_path, one_kernel):
 def test_a_file_with_folds_takes_the_uci_protocol(tmp_path, one_kernel):
     found = accuracy(made(tmp_path, folds=True))
     assert (found.protocol, found.validation, found.test, found.tried) == ("uci", 100.0, 100.0, 9)
+
+
+def test_the_second_kernel_says_how_long_the_others_take(monkeypatch):
+    said, clock = [], iter([0.0, 2.0, 9.0])
+    monkeypatch.setattr(accuracies.time, "perf_counter", lambda: next(clock))
+    pace = accuracies._Pace(said.append, 12)
+    for _ in range(3):
+        pace.tick()
+    assert said == [
+        "estimate: 30 s (10 s to 90 s) once compiled, if the machine stays as busy, for the other 10 kernels"
+    ]
 
 
 def test_folds_are_stratified_and_reproducible():

@@ -1,9 +1,11 @@
+import types
+
 import numpy as np
 import pytest
 
 import ntkseq
 from ntkseq import kernels
-from ntkseq.studies import Filling, filled
+from ntkseq.studies import Filling, filled, filled_grams
 from ntkseq.studies.filled_grams import counted, summary
 
 
@@ -42,3 +44,14 @@ def test_what_does_not_fit_is_refused_before_a_store_is_begun(file, tmp_path, ch
     with pytest.raises(ValueError, match=words):
         filled(Filling(**given))
     assert not (tmp_path / "K").exists()
+
+
+def test_a_matrix_that_no_disk_holds_is_refused_and_a_long_one_says_its_time(file, tmp_path, monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(filled_grams.estimates, "seconds", lambda *args, **options: 90.0)
+    filled(Filling(file[0], str(tmp_path / "K"), kernel="dense"), say=said.append)
+    assert any(line.startswith("estimate: 90 s (30 s to 4 min) once compiled") and "on disk" in line for line in said)
+    monkeypatch.setattr(filled_grams.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1))
+    with pytest.raises(OSError, match=r"takes up to .* on disk; 1 B are free. Take fewer examples"):
+        filled(Filling(file[0], str(tmp_path / "L"), kernel="dense"))
+    assert not (tmp_path / "L").exists()

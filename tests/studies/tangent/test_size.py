@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -36,4 +37,18 @@ def test_only_a_large_study_says_its_size(monkeypatch):
     assert said == []
     monkeypatch.setattr(size, "SAID", 1)
     size.check(STUDY, posed, 1, said.append)
-    assert len(said) == 1 and "of memory for matrices 40 x 40" in said[0]
+    assert len(said) == 1 and re.fullmatch(r"estimate: [\d.]+ \w+ of memory, [\d.]+ GiB are free", said[0])
+
+
+def test_only_a_long_study_says_its_time_which_counts_all_kernels_and_spectra(monkeypatch):
+    said: list[str] = []
+    posed = problem(STUDY)
+    monkeypatch.setattr(size.estimates, "seconds", lambda kernel, x, lengths: 6.0)
+    size.check(dataclasses.replace(STUDY, kernel="dense,recurrent"), posed, 2, said.append)
+    # a triangle, and 20 x 40 pairs beside its 40 x 40 / 2; of two kernels
+    assert said == ["estimate: 24 s (8 s to 72 s) once compiled, if the machine stays as busy"]
+    monkeypatch.setattr(size.estimates, "seconds", lambda kernel, x, lengths: 4.0)
+    assert size.duration(STUDY, posed) is None
+    monkeypatch.setattr(size, "DENSE", 40)
+    monkeypatch.setattr(size, "_dense", lambda n: 100.0)
+    assert size.duration(STUDY, posed) == pytest.approx(100 + 4 * (1 + 2 * 20 / 40))
