@@ -18,6 +18,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import linen
 
 import ntkseq
@@ -63,6 +64,7 @@ GRAM = ntkseq.gram(DENSE, FLAT)
 MESH = jax.make_mesh((1,), ("a",))
 LENGTHS = np.array([3, 2, 3, 1])
 PARAMS = {"W": RNG.standard_normal((1, 6)).astype(np.float32)}
+ADAM = optax.adam(0.1).update(PARAMS, optax.adam(0.1).init(PARAMS), PARAMS)[1]
 ATTENTION = {"Q": RNG.standard_normal((2, 2)).astype(np.float32)}
 HEAD = bounds.AttentionHead([1.0], [[1.0], [0.0]], np.eye(2))
 SEARCH = bounds.Search(priors=(bounds.Prior(),), inequalities=(bounds.Kl(),))
@@ -305,6 +307,12 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "adapt": (models.adapt, dict(apply=linear, lr=0.1, steps=1)),
     "NTK": (empirical.NTK, dict(f=linear, params=PARAMS, outputs="mean", method="auto")),
     "NTK.__call__": (empirical.NTK(linear, PARAMS), dict(x1=FLAT)),
+    "SignGDKernel": (empirical.SignGDKernel, dict(f=linear, params=PARAMS, outputs="trace", trainable="W", memory=2**20)),
+    "SignGDKernel.__call__": (empirical.SignGDKernel(linear, PARAMS), dict(x=FLAT)),
+    "SignGDKernel.symmetric": (empirical.SignGDKernel(linear, PARAMS).symmetric, dict(x=FLAT)),
+    "SignGDKernel.rounding": (empirical.SignGDKernel(linear, PARAMS).rounding, dict(x=FLAT)),
+    "preconditioner": (empirical.preconditioner, dict(state=ADAM, params=PARAMS, b2=0.999, eps=1e-8, eps_root=0.0)),
+    "first_order_change": (empirical.first_order_change, dict(f=linear, params=PARAMS, updates=PARAMS, x=FLAT)),
     "linearize": (empirical.linearize, dict(f=linear, params=PARAMS)),
     "taylor": (empirical.taylor, dict(f=linear, params=PARAMS, degree=1)),
     "attention_weights": (empirical.attention_weights, dict(f=attention)),

@@ -59,8 +59,9 @@ SURFACE = {
     "ntkseq.data.text": ["decode", "descriptions", "encode", "one_hot_letters", "placed", "read", "windows"],
     "ntkseq.empirical": [
         "AttentionWeights", "Average", "Cheapest", "Convergence", "HeavyTails", "HiddenCore", "HiddenKernel",
-        "Jacobian", "Method", "NTK", "Plan", "Products", "Sketch", "Structured", "Taylor", "Verdict",
-        "attention_weights", "average", "calibrate", "convergence", "linear_excess", "linearize", "taylor",
+        "Jacobian", "Method", "NTK", "Plan", "Products", "SignGDKernel", "Sketch", "Structured", "Taylor", "Verdict",
+        "attention_weights", "average", "calibrate", "convergence", "first_order_change", "linear_excess",
+        "linearize", "preconditioner", "taylor",
     ],
     "ntkseq.grams": [
         "AuditedGram", "DenseGram", "Gram", "LazyGram", "Operator", "PrecisionWarning", "StoredGram", "as_gram",

@@ -10,6 +10,7 @@ from ntkseq.empirical.methods.held import Cheapest, Jacobian, Structured
 from ntkseq.empirical.methods.products import Products
 from ntkseq.empirical.methods.sketch import Sketch
 from ntkseq.empirical.ntk import NTK
+from ntkseq.empirical.optimisers import SignGDKernel, first_order_change, preconditioner
 from ntkseq.empirical.plan import Plan
 from ntkseq.empirical.polynomials import Taylor, linearize, taylor
 from ntkseq.empirical.speeds import calibrate
@@ -30,6 +31,7 @@ __all__ = [
     "Method",
     "Plan",
     "Products",
+    "SignGDKernel",
     "Sketch",
     "Structured",
     "Taylor",
@@ -38,7 +40,9 @@ __all__ = [
     "average",
     "calibrate",
     "convergence",
+    "first_order_change",
     "linear_excess",
     "linearize",
+    "preconditioner",
     "taylor",
 ]

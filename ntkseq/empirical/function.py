@@ -27,11 +27,13 @@ class Function:
     """A per-example function f(params, x) -> (o,) at its parameters, with the parameters that count.
 
     `roots` are the square roots of the learning rates, one per trained leaf, or None: the kernel with rates is that of
-    the same function in the parameters theta / roots.
+    the same function in the parameters theta / roots. `shares` are those of leaves whose numbers have a rate each,
+    None for other leaves: f itself is then taken in theta / share, see `_in_shares`.
     """
 
     leaves: tuple[Any, ...]
     roots: tuple[Any, ...] | None
+    shares: tuple[Any, ...] | None
     f: Callable[..., Any] = static()
     tree: Any = static()
     trained: tuple[int, ...] = static()
@@ -67,8 +69,9 @@ class Function:
         x: what `inputs` made, one example of it. One output if `outputs` is an int or "pseudo".
         """
         leaves = list(self.leaves)
-        for i, weight in zip(self.trained, weights, strict=True):
-            leaves[i] = weight
+        shares = self.shares or (None,) * len(self.trained)
+        for i, weight, share in zip(self.trained, weights, shares, strict=True):
+            leaves[i] = weight if share is None else _in_shares(weight, share)
         out = self.f(*_keys.made_again((jax.tree.unflatten(self.tree, leaves), *x)))
         if isinstance(self.outputs, int):
             return out[self.outputs : self.outputs + 1]
@@ -171,7 +174,8 @@ def function(
         trainable: which leaves count: a regular expression searched in the leaf's path, as `jax.tree_util.keystr`
             writes it ("['layers'][0]['W']"), or a function of that path; None: all floating leaves.
         rates: learning rates, K = sum over leaves of rate * J J^T: {regular expression: rate}, the first that is found
-            in the path counts and a path without one has rate 1; or a pytree like params. 0 leaves a leaf out.
+            in the path counts and a path without one has rate 1; or a pytree like params, of numbers or of arrays like
+            the leaves, a rate for each number: see `empirical.preconditioner`. 0 leaves a leaf out.
         outputs: "mean" (mean over o), "full", "diagonal", "pseudo" (gradient of the sum of outputs over sqrt(o)), or
             the index of one output.
 
@@ -187,7 +191,7 @@ def function(
     leaves = [_parameter(name, leaf) for name, (_, leaf) in zip(names, paths, strict=True)]
     floats = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.inexact) and leaf.size]
     chosen = [i for i in floats if selected(trainable, names[i])]
-    scales = _rates(rates, names, tree, chosen)
+    scales = _rates(rates, names, tree, chosen, leaves)
     kept = [i for i in chosen if scales is None or not _zero(scales[i])]
     for i in kept:
         if is_complex(leaves[i].dtype):
@@ -197,8 +201,19 @@ def function(
             )
     if not kept:
         raise ValueError(_nothing(trainable, len(leaves), [names[i] for i in floats], bool(chosen)))
-    roots = None if scales is None else tuple(jnp.sqrt(jnp.asarray(scales[i], wide(leaves[i].dtype))) for i in kept)
-    return Function(tuple(leaves), roots, f, tree, tuple(kept), outputs)
+    roots = shares = None
+    if scales is not None:
+        found = [jnp.sqrt(jnp.asarray(scales[i], wide(leaves[i].dtype))) for i in kept]
+        roots = tuple(jnp.ones_like(root, shape=()) if root.ndim else root for root in found)
+        shares = tuple(root if root.ndim else None for root in found) if any(root.ndim for root in found) else None
+    return Function(tuple(leaves), roots, shares, f, tree, tuple(kept), outputs)
+
+
+def _in_shares(weight: Array, share: Array) -> Array:
+    """The same numbers, with `share` times their derivative: (finetuning.7) without a division, and exactly."""
+    held = jax.lax.stop_gradient(weight)
+    moved = share * (weight.astype(share.dtype) - held.astype(share.dtype))
+    return held + moved.astype(weight.dtype)
 
 
 @lru_cache(maxsize=256)
@@ -315,7 +330,9 @@ def selected(trainable: Trainable, name: str) -> bool:
     )
 
 
-def _rates(rates: PyTree, names: list[str], tree: PyTree, chosen: list[int]) -> dict[int, Any] | None:
+def _rates(
+    rates: PyTree, names: list[str], tree: PyTree, chosen: list[int], leaves: list[Array]
+) -> dict[int, Any] | None:
     if rates is None:
         return None
     if isinstance(rates, Mapping) and all(isinstance(key, str) for key in rates) and jax.tree.structure(rates) != tree:
@@ -330,13 +347,16 @@ def _rates(rates: PyTree, names: list[str], tree: PyTree, chosen: list[int]) -> 
             "rates must be {regular expression of a path: rate} or a pytree like params; got "
             f"{jax.tree.structure(rates)} for params {tree}."
         )
-    for name, rate in zip(names, found, strict=True):
-        if np.shape(rate) != ():
-            raise ValueError(f"rates must be one number per leaf; got shape {np.shape(rate)} for {name}.")
-        if _checks.is_concrete(rate) and not (np.isfinite(rate) and rate >= 0):
+    for name, rate, leaf in zip(names, found, leaves, strict=True):
+        if np.shape(rate) not in ((), leaf.shape):
+            raise ValueError(
+                f"rates must be one number per leaf, or one for each of its numbers; got shape {np.shape(rate)} for "
+                f"{name} of shape {leaf.shape}."
+            )
+        if _checks.is_concrete(rate) and not np.all(np.isfinite(rate) & (np.asarray(rate) >= 0)):
             raise ValueError(f"rates must be finite and >= 0; got {_checks.shown(rate)} for {name}.")
     return {i: found[i] for i in chosen}
 
 
 def _zero(rate: Any) -> bool:
-    return _checks.is_concrete(rate) and float(rate) == 0.0
+    return _checks.is_concrete(rate) and not np.any(np.asarray(rate))

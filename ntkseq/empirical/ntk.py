@@ -58,7 +58,9 @@ class NTK(Kernel):
         trainable: which leaves count: a regular expression searched in a leaf's path, as `jax.tree_util.keystr` writes
             it, or a function of the path; None: all floating leaves.
         rates: learning rates of the leaves, {regular expression: rate} (1 where none is found) or a pytree like
-            params; 0 freezes a leaf. With rates the kernel is that of a network trained with them.
+            params; 0 freezes a leaf. With rates the kernel is that of a network trained with them. An array of the
+            shape of a leaf is a rate for each of its numbers, J P J' with a diagonal P, as of Adam:
+            `preconditioner`; such a leaf goes by its gradients.
 
     Raises:
         ValueError: f that is no function, params that hold nothing to train, or NaN; unknown words; and at the first

@@ -116,7 +116,8 @@ def _described(value: Any, equations: Callable[[Function], Any], inside: tuple[i
         known = {"equations of f": equations(value), "outputs": outputs, "trained": value.names}
         held = {jax.tree_util.keystr(path): again(leaf) for path, leaf in
                 jax.tree.leaves_with_path(jax.tree.unflatten(value.tree, value.leaves))}  # fmt: skip
-        return {"class": "Function", **known, "params": {"class": "params", **held}, "rates": again(value.roots)}
+        rates = {"rates": again(value.roots)} | ({} if value.shares is None else {"shares": again(value.shares)})
+        return {"class": "Function", **known, "params": {"class": "params", **held}, **rates}
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
         return _array(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
