@@ -400,6 +400,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "learning_speed": (bounds.learning_speed, dict(table=RUN, lr=0.2, n=2, whole=True, start=1.0, losses=[1.0, 0.5])),
     "PositionToPosition": (concepts.PositionToPosition, dict(parts=[(1, 2, 0, [1.0, 0.0], "sin")])),
     "concepts.sample": (concepts.sample, dict(target=ADDITIVE, n=2, t=3, d=2, key=KEY, token_norm=1.0, first="common", bias=0.0, noise=0.1)),
+    "kernel_regime": (training.kernel_regime, dict(f=linear, params=PARAMS, tuned=PARAMS, linear=PARAMS, test=(FLAT, Y), loss="squared", measure="loss", share=0.9, change=0.5, level=0.9, along=[PARAMS], examples=4, outputs="trace", trainable="W")),
     "deviation": (training.deviation, dict(outputs=np.ones((2, 1, 1)), linear=np.ones((2, 1, 1)), rounding=0.0)),
     "AttentionRankProbe": (training.AttentionRankProbe, dict(attention=attention, x=X, lengths=LENGTHS, every=1, kinds=("entropy",), name="attention")),
     "Linearised": (training.Linearised, dict(K=A.astype(np.float32), f0=np.zeros(4), y=Y, K_probe=A.astype(np.float32), f0_probe=np.zeros(4))),

@@ -116,9 +116,10 @@ SURFACE = {
         "Accuracy", "Filling", "Status", "Stored", "Study", "accuracy", "filled", "run", "status", "stored",
     ],
     "ntkseq.training": [
-        "AttentionRankProbe", "Batches", "Deviation", "History", "KernelProbe", "Laziness", "LinearRun",
-        "Linearised", "LossProbe", "MovementProbe", "Probe", "ProbeTable", "Tape", "Trained", "Tuned",
-        "deviation", "laziness", "linearised", "maml", "sgd", "track", "tune",
+        "AttentionRankProbe", "Batches", "Deviation", "History", "KernelPart", "KernelProbe", "KernelRegime",
+        "Laziness", "LinearRun", "Linearised", "LossProbe", "MovementProbe", "Probe", "ProbeTable",
+        "RegimeTest", "Tape", "Trained", "Tuned", "deviation", "kernel_regime", "laziness", "linearised",
+        "maml", "sgd", "track", "tune",
     ],
     "ntkseq.training.maml": ["FewShotAccuracy", "Learner", "few_shot_accuracy", "learner", "meta_train", "scored"],
     "ntkseq.training.sgd": ["Trained", "train"],

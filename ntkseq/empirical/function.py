@@ -77,22 +77,24 @@ class Function:
             return out[self.outputs : self.outputs + 1]
         return jnp.sum(out, keepdims=True) * out.shape[0] ** -0.5 if self.outputs == "pseudo" else out
 
-    def at(self, params: PyTree) -> Function:
+    def at(self, params: PyTree, called: str = "params") -> Function:
         """The same function at other parameters, of the same tree, shapes and dtypes.
+
+        called: what they are called in messages.
 
         Raises:
             ValueError: they differ, or hold NaN.
         """
         paths, tree = jax.tree.flatten_with_path(_keys.laid_open(params))
         if tree != self.tree:
-            raise ValueError(f"params must have the structure {self.tree}; got {tree}.")
+            raise ValueError(f"{called} must have the structure {self.tree}; got {tree}.")
         leaves = []
         for (path, leaf), own in zip(paths, self.leaves, strict=True):
             name = jax.tree_util.keystr(path) or "params"
-            array = _parameter(name, leaf)
+            array = _parameter(name, leaf, called)
             if (array.shape, array.dtype) != (own.shape, own.dtype):
                 raise ValueError(
-                    f"params at {name} must have shape {own.shape} and dtype {own.dtype}; got {array.shape} and "
+                    f"{called} at {name} must have shape {own.shape} and dtype {own.dtype}; got {array.shape} and "
                     f"{array.dtype}."
                 )
             leaves.append(array)
@@ -288,17 +290,17 @@ def _strong(array: Array) -> Array:
     return array.astype(array.dtype) if getattr(array, "weak_type", False) else array
 
 
-def _parameter(name: str, leaf: AnyArray) -> Array:
+def _parameter(name: str, leaf: AnyArray, called: str = "params") -> Array:
     try:
-        held = _devices.together(f"params at {name}", leaf)
+        held = _devices.together(f"{called} at {name}", leaf)
         array = _strong(held) if isinstance(held, jax.Array) else jnp.asarray(held)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(
-            f"params must be a pytree of arrays; got {type(leaf).__name__} at {name}. Bind what is no array into f, "
+            f"{called} must be a pytree of arrays; got {type(leaf).__name__} at {name}. Bind what is no array into f, "
             "see ntkseq.interop.flax and ntkseq.interop.equinox."
         ) from None
     if jnp.issubdtype(array.dtype, jnp.inexact):
-        _checks.finite(f"params at {name}", array)
+        _checks.finite(f"{called} at {name}", array)
     return array
 
 

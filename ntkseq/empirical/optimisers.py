@@ -138,7 +138,7 @@ def first_order_change(
     """
     made = function(f, params, trainable)
     inputs = made.inputs(x, lengths)
-    u = made.at(updates).weights  # one reading of structure, shapes and numbers for both
+    u = made.at(updates, "updates").weights  # one reading of structure, shapes and numbers for both
     return _pushed(made, inputs, u)
 
 
@@ -240,6 +240,8 @@ class SignGDKernel:
             lengths, lengths2: of sequences.
         """
         inputs = self._inputs(x, x2, lengths, lengths2)
+        if not all(map(_checks.is_concrete, jax.tree.leaves((self.function, inputs)))):
+            raise ValueError("x and x2 must be numbers where rounding is measured; got a tracer. Call it outside jit.")
         here = np.asarray(_tiles(self.function, self.memory, *inputs, both=False), np.float64)
         step = max(eps(weight.dtype) for weight in self.function.weights)
         size = np.asarray(_sizes(self.function, self.memory, inputs[0]), np.float64)

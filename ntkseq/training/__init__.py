@@ -3,6 +3,7 @@
 from ntkseq.training import maml, sgd
 from ntkseq.training.attention_probe import AttentionRankProbe
 from ntkseq.training.batches import Batches
+from ntkseq.training.fine_tuning import KernelPart, KernelRegime, RegimeTest, kernel_regime
 from ntkseq.training.history import History, track
 from ntkseq.training.kernel_probe import KernelProbe
 from ntkseq.training.lazy_training import Deviation, Laziness, deviation, laziness
@@ -19,7 +20,9 @@ __all__ = [
     "Batches",
     "Deviation",
     "History",
+    "KernelPart",
     "KernelProbe",
+    "KernelRegime",
     "Laziness",
     "LinearRun",
     "Linearised",
@@ -27,10 +30,12 @@ __all__ = [
     "MovementProbe",
     "Probe",
     "ProbeTable",
+    "RegimeTest",
     "Tape",
     "Trained",
     "Tuned",
     "deviation",
+    "kernel_regime",
     "laziness",
     "linearised",
     "maml",
