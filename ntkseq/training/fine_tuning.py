@@ -159,7 +159,7 @@ def kernel_regime(
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq import empirical, training
         >>> f = lambda W, x: W @ x  # linear: nothing but a kernel
-        >>> x = jax.random.normal(jax.random.key(0), (40, 3))
+        >>> x = jax.random.normal(jax.random.key(0), (100, 3))
         >>> y, start, tuned = (x[:, 0] > 0).astype(int), jnp.zeros((2, 3)), jnp.array([[-1.0, 0, 0], [1, 0, 0]])
         >>> training.kernel_regime(f, start, tuned, tuned, (x, y)).verdict
         'kernel'
