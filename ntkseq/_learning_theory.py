@@ -250,6 +250,15 @@ ENTRIES = {
         "Advances in Neural Information Processing Systems",
         "2405.16747",
     ),
+    "hu2022lora": Entry(
+        "inproceedings",
+        "Hu, Edward J. and Shen, Yelong and Wallis, Phillip and Allen-Zhu, Zeyuan and Li, Yuanzhi and Wang, Shean "
+        "and Wang, Lu and Chen, Weizhu",
+        "{LoRA}: Low-Rank Adaptation of Large Language Models",
+        2022,
+        "International Conference on Learning Representations",
+        "2106.09685",
+    ),
     "kingma2015adam": Entry(
         "inproceedings",
         "Kingma, Diederik P. and Ba, Jimmy",
