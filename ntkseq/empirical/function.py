@@ -154,8 +154,6 @@ def check_outputs(outputs: str | int) -> str | int:
     """
     if isinstance(outputs, (int, np.integer)) and not isinstance(outputs, bool) and outputs >= 0:
         return int(outputs)
-    if isinstance(outputs, str) and outputs == "trace":
-        return "mean"  # its name before 0.1
     if not isinstance(outputs, str) or outputs not in OUTPUTS:
         words = ", ".join(map(repr, OUTPUTS))
         raise ValueError(

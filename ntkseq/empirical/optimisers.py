@@ -166,7 +166,7 @@ class SignGDKernel:
     Args:
         f: f(params, x) -> (o,) of one example.
         params: any pytree of arrays.
-        outputs: "trace", "full", "diagonal", "pseudo" or an index, as for `empirical.NTK`; the signs are those of each
+        outputs: "mean", "full", "diagonal", "pseudo" or an index, as for `empirical.NTK`; the signs are those of each
             output by itself.
         trainable: which leaves count, as for `empirical.NTK`.
         memory: bytes for gradients; None: a quarter of what is free.
@@ -193,7 +193,7 @@ class SignGDKernel:
         f: AnyFunction,
         params: PyTree,
         *,
-        outputs: str | int = "trace",
+        outputs: str | int = "mean",
         trainable: Trainable = None,
         memory: int | None = None,
     ) -> None:
@@ -280,7 +280,7 @@ def _sizes(function: Function, memory: int | None, x: PyTree) -> Array:
     size, _ = _block(function, memory, x, jax.tree.leaves(x)[0].shape[0])
     sums = [jnp.sum(jnp.abs(_gradients(function, some)[:count]), axis=2) for some, count in _cut(x, size)]
     found = jnp.concatenate(sums)
-    return jnp.mean(found, axis=1) if function.kept == "trace" else found
+    return jnp.mean(found, axis=1) if function.kept == "mean" else found
 
 
 def _block(function: Function, memory: int | None, x: PyTree, m: int) -> tuple[int, bool]:

@@ -114,7 +114,7 @@ def kernel_regime(
     along: Sequence[PyTree] = (),
     head: str | None = None,
     examples: int = 256,
-    outputs: str | int = "trace",
+    outputs: str | int = "mean",
     trainable: Trainable = None,
     lengths: Lengths = None,
 ) -> KernelRegime:

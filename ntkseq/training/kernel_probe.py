@@ -96,8 +96,6 @@ class KernelProbe(Probe):
         check_name(self.name)
         as_ranks(self.ranks, "ranks")
         fill(self, ranks=several(self.ranks))
-        if isinstance(self.outputs, str) and self.outputs == "trace":
-            fill(self, outputs="mean")  # its name before 0.1
         if self.outputs not in ("mean", "pseudo", "full") and not isinstance(self.outputs, int):
             raise ValueError(
                 f'outputs must be "mean", "full", "pseudo" or an index; got {_checks.shown(self.outputs)}.'
@@ -117,7 +115,7 @@ class KernelProbe(Probe):
         return super().about() | {
             "n": self.n,
             "k": self.k,
-            "outputs": "trace" if self.outputs == "mean" else self.outputs,  # as the first files have it
+            "outputs": self.outputs,
             "trainable": "function" if callable(self.trainable) else self.trainable,
         }
 

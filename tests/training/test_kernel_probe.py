@@ -78,11 +78,6 @@ def test_intervals_hold_the_exact_least_eigenvalue_of_near_duplicates(seed: int)
     assert row["min_eigenvalue_lower"][0] <= exact <= row["min_eigenvalue_upper"][0]
 
 
-def test_the_mean_over_outputs_goes_by_its_first_name_too_and_files_keep_that():
-    old, new = (training.KernelProbe(NET.apply, X, outputs=outputs) for outputs in ("trace", "mean"))
-    assert old.outputs == new.outputs == "mean" and old.about()["outputs"] == new.about()["outputs"] == "trace"
-
-
 @pytest.mark.slow
 def test_the_sharpness_is_below_that_of_the_gauss_newton_matrix(x64):
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), PARAMS)

@@ -112,8 +112,7 @@ def _described(value: Any, equations: Callable[[Function], Any], inside: tuple[i
     if id(value) in inside:
         return "itself"
     if isinstance(value, Function):
-        outputs = "trace" if value.outputs == "mean" else value.outputs  # as the first stores have it
-        known = {"equations of f": equations(value), "outputs": outputs, "trained": value.names}
+        known = {"equations of f": equations(value), "outputs": value.outputs, "trained": value.names}
         held = {jax.tree_util.keystr(path): again(leaf) for path, leaf in
                 jax.tree.leaves_with_path(jax.tree.unflatten(value.tree, value.leaves))}  # fmt: skip
         rates = {"rates": again(value.roots)} | ({} if value.shares is None else {"shares": again(value.shares)})

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ntkseq import empirical, kernels
+from ntkseq import kernels
 from ntkseq.grams.stores import identity
 
 X = np.random.default_rng(0).standard_normal((5, 2)).astype(np.float32)
@@ -144,11 +144,3 @@ def test_inputs_are_a_pytree_or_float64_in_the_32_bit_mode() -> None:
     long = X[:, None].repeat(3, 1)
     one, two = (identity.of_inputs(long, lengths) for lengths in (None, np.array([3, 3, 3, 3, 3])))
     assert list(identity.input_differences(one, two, "x")) == ["lengths of x were not given and are"]
-
-
-def test_a_store_of_the_mean_over_outputs_is_that_of_its_first_name() -> None:
-    def f(params: Any, x: Any) -> Any:
-        return params @ x
-
-    old, new = (empirical.NTK(f, np.ones((2, 2), np.float32), outputs=word) for word in ("trace", "mean"))
-    assert told(old, new) == [] and '"outputs": "trace"' in json.dumps(identity.of_kernel(new, X, None))
