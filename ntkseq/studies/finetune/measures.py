@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 import ntkseq
 from ntkseq import empirical
-from ntkseq._types import Key, PyTree
+from ntkseq._types import AnyArray, Key, PyTree
 from ntkseq.spectra.comparison import cosine
 from ntkseq.studies.finetune.networks import Texts, Tuning
 from ntkseq.training import KernelRegime, kernel_regime, sgd
@@ -99,7 +99,7 @@ def _ridge(kernel: empirical.NTK, data: Texts) -> tuple[np.ndarray, float]:
     return K, float(np.mean(np.asarray(fit(cross)) * y_test <= 0))
 
 
-def _missed(tuning: Tuning, step: PyTree, x: Array) -> float:
+def _missed(tuning: Tuning, step: PyTree, x: AnyArray) -> float:
     """How much of a step's change is not of first order."""
     first = empirical.first_order_change(tuning.f, tuning.params, step, x)
     outputs = jax.jit(jax.vmap(tuning.f, (None, 0)))
@@ -156,7 +156,7 @@ def tuned(
         ends.append(run.params)
         curves.append(float(np.mean(run.losses[-max(1, steps // 10) :])))
     regime = kernel_regime(
-        tuning.f, tuning.params, *ends, data.test, loss="logistic", level=level, examples=examples,
+        tuning.f, tuning.params, ends[0], ends[1], data.test, loss="logistic", level=level, examples=examples,
         trainable=tuning.trainable, head=r"\['head'\]" if method == "full" else None,
     )  # fmt: skip
     x, y = data.test
