@@ -10,9 +10,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-import ntkseq
 from ntkseq import empirical
 from ntkseq._types import AnyArray, Key, PyTree
+from ntkseq.predictors import ridge
 from ntkseq.spectra.comparison import cosine
 from ntkseq.studies.finetune.networks import Texts, Tuning
 from ntkseq.training import KernelRegime, kernel_regime, sgd
@@ -95,7 +95,7 @@ def _ridge(kernel: empirical.NTK, data: Texts) -> tuple[np.ndarray, float]:
     (x, y), (x_test, y_test) = data.train, data.test
     both = np.asarray(kernel(np.concatenate([x, x_test]), x), np.float64)  # one program for both
     K, cross = 0.5 * (both[: len(y)] + both[: len(y)].T), both[len(y) :]
-    fit = ntkseq.ridge(K, y, reg=RIDGE * float(np.mean(np.diagonal(K))))
+    fit = ridge(K, y, reg=RIDGE * float(np.mean(np.diagonal(K))))
     return K, float(np.mean(np.asarray(fit(cross)) * y_test <= 0))
 
 
