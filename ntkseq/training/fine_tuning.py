@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks, _ratios
+from ntkseq import _checks, _display, _ratios
 from ntkseq._precision import eps
 from ntkseq._types import AnyArray, AnyFunction, Lengths, PyTree, Trainable
 from ntkseq.empirical import products
@@ -44,6 +44,8 @@ class RegimeTest:
     verdict: str
     reason: str = ""
 
+    __repr__ = _display.record
+
     def __str__(self) -> str:
         said = {
             "linearisation": f"recovers {self.value} of the change, wanted {self.threshold:g} or more",
@@ -66,6 +68,8 @@ class KernelPart:
     start: float
     end: float
     change: Interval
+
+    __repr__ = _display.record
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,6 +98,9 @@ class KernelRegime:
     split: Mapping[str, KernelPart]
     n: int
     level: float
+
+    def __repr__(self) -> str:
+        return _display.folded(f"KernelRegime {self}")
 
     def __str__(self) -> str:
         return f"{self.verdict}: {self.linearisation}; {self.features} ({self.n} examples, level {self.level:g})"
