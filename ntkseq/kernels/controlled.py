@@ -8,7 +8,7 @@ With A and A' the duals of phi and of phi' at kap_h, and kap and th those of the
                         + w_W sigma_w^2 A[t-1, s-1] + w_b sigma_b^2) kap[t, s]                             (tokens.14)
 
 A row is the row before and the running sum of what is new. Two states are told apart by the difference of their
-variances and twice their covariance, as those of `leaky_cell`.
+variances and twice their covariance, as those of `leaky_cell`; how far rounding moves them is carried beside them.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ State = tuple[Array, Any]
 def alone(cell: cells.ControlledResNet, own: Own, context: Context) -> tuple[Entry, Float[Array, "n t"]]:
     """What pairs need of each sequence, and the standard deviations of its states."""
     how = How(same=True, raw=context.raw, tangent=context.tangent)
-    h, size, rounds = jax.vmap(partial(_walk, cell, how))(own)
+    h, error = jax.vmap(partial(_walk, cell, how))(own)
+    gross = error * tokens.inverse(h)
+    rounds = 4 * jnp.max(jnp.where(context.inside, gross**2, 0), axis=1)
     context.rounds.append(jax.lax.stop_gradient(rounds))
-    before, size_before = _before(h, cell.sigma_h), _before(size, cell.sigma_h)
-    entry = _entry(cell, own.std, context.rattle(before, size_before), size_before)
-    h = context.rattle(h, size)
-    return entry | {"out": h, "gross": size * tokens.inverse(h)}, h
+    before, error_before = _before(h, cell.sigma_h), _before(error, cell.sigma_h)
+    entry = _entry(cell, own.std, context.rattle(before, error_before), error_before)
+    return entry | {"out": (out := context.rattle(h, error)), "gross": gross}, out
 
 
 def pair(cell: cells.ControlledResNet, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
@@ -82,21 +83,28 @@ def _before(a: Float[Array, "*n t"], edge: Any) -> Float[Array, "*n t"]:
     return jnp.concatenate([jnp.broadcast_to(jnp.asarray(edge, a.dtype), a[..., :1].shape), a[..., :-1]], axis=-1)
 
 
+def _duals(
+    cell: cells.ControlledResNet, one: Entry, right: Entry, kap: Array, how: How, slope: bool
+) -> tuple[Array, Array | None]:
+    """A and A' from the states one step before in both."""
+    off = noise(one, right, "gross before", kap)
+    ratio = kap * tokens.row(tokens.inverse(one["before"])) * tokens.column(tokens.inverse(right["before"]))
+    h = tokens.settle((1 - ratio) / 2, off, how, 2 * off)
+    states = Pair(h, jnp.ones_like(kap) if slope else None)
+    image = activation_pair(blocks.Nonlinearity(cell.activation), one["phi"], right["phi"], states, how)
+    return tokens.covariance(one["after"], right["after"], image.z), image.th
+
+
 def _new(cell: cells.ControlledResNet, one: Entry, right: Entry, x: Pair, state: State, how: How) -> State:
     """What a step of the left side and each of the right add, from the states one step before in both."""
     w2, b2 = cell.sigma_w**2, cell.sigma_b**2
     own_w, own_b = (1, 1) if how.raw else (w2, b2)
     start, trained = _edge(cell, how)
-    kap, past = _before(state[0], start), None if state[1] is None else _before(state[1], trained)
-    off = noise(one, right, "gross before", kap)
-    ratio = kap * tokens.row(tokens.inverse(one["before"])) * tokens.column(tokens.inverse(right["before"]))
-    h = tokens.settle((1 - ratio) / 2, off, how, 2 * off)
-    image = activation_pair(blocks.Nonlinearity(cell.activation), one["phi"], right["phi"], Pair(h, past), how)
-    value = tokens.covariance(one["after"], right["after"], image.z)
+    value, slope = _duals(cell, one, right, _before(state[0], start), how, state[1] is not None)
     moved, tokens_ = w2 * value + b2, tokens.covariance(one["in"], right["in"], x.z)
-    if image.th is None or x.th is None:
+    if slope is None or state[1] is None or x.th is None:
         return moved * tokens_, None
-    tangent = w2 * image.th
+    tangent = w2 * slope * _before(state[1], trained)
     if "W" in cell.train:
         tangent = tangent + own_w * value
     if "b" in cell.train:
@@ -107,67 +115,53 @@ def _new(cell: cells.ControlledResNet, one: Entry, right: Entry, x: Pair, state:
 # ------------------------------------------------------------------------------------------- a sequence with itself
 
 
-def _entry(cell: cells.ControlledResNet, x: Array, before: Array, size: Array) -> dict[str, Any]:
-    """What pairs need at a step: of the tokens x and of the states before, standard deviations and sizes."""
+def _entry(cell: cells.ControlledResNet, x: Array, before: Array, error: Array) -> dict[str, Any]:
+    """What pairs need at a step: of the tokens x and of the states before, standard deviations and errors."""
     phi, after, _ = behind(cell.activation, before)
-    return {"before": before, "gross before": size * tokens.inverse(before), "in": x, "phi": phi, "after": after}
+    return {"before": before, "gross before": error * tokens.inverse(before), "in": x, "phi": phi, "after": after}
 
 
-def _walk(cell: cells.ControlledResNet, how: How, own: Own) -> tuple[Float[Array, " t"], Float[Array, " t"], Array]:
-    """Standard deviations of the states, sizes of what was added in them, and how many roundings pile up."""
+def _walk(cell: cells.ControlledResNet, how: How, own: Own) -> tuple[Float[Array, " t"], Float[Array, " t"]]:
+    """Standard deviations of the states, and the roots of the errors of their squares, in eps.
+
+    A rounding acts as a noise of its own on a state, which the network carries on as it does a change of its start:
+    to first order by A', as in the tangent kernel (tokens.15). Between two sequences it is the product of the roots at
+    most, as every covariance.
+    """
     t, dtype = own.std.shape[0], own.std.dtype
     steps = jnp.arange(t, dtype=jnp.int32)
-    edges = _edge(cell, how)
+    places = steps[None, None, None]
     w2, b2 = cell.sigma_w**2, cell.sigma_b**2
+    start = jnp.zeros((), dtype) + cell.sigma_h
 
-    def step(carry: Any, now: tuple[Array, Array, Pair]) -> tuple[Any, tuple[Array, Array]]:
-        state, known, h, th, size, rounds = carry
-        at, x, pair = now
-        one = _entry(cell, x, h, size)
+    def step(carry: Any, now: tuple[Array, Array, Array]) -> tuple[Any, tuple[Array, Array]]:
+        (kap, off), known, h, error = carry
+        at, x, z = now
+        here = places == at
+        one = _entry(cell, x, h, error)
         known = jax.tree.map(lambda all, one: all.at[0, at].set(one), known, one)  # zero behind this step
         one = jax.tree.map(lambda a: a[None, None], one)
-        row = jax.tree.map(lambda a: a[None, None, None], pair)
-        new = _new(cell, one, known, row, state, how._replace(row=at))
-        new = jax.tree.map(lambda a: jnp.where(steps <= at, a, 0), new)
+        before = _before(kap, start**2)
+        value, slope = _duals(cell, one, known, before, how._replace(row=at), True)
+        assert slope is not None
+        among = tokens.covariance(one["in"], known["in"], z[None, None, None])
 
-        def closed(old: Array, new: Array, edge: Any) -> Array:
+        def closed(old: Array, new: Array) -> Array:
             """The row up to here; by symmetry what stands above (t, t) is what stands beside it."""
+            new = jnp.where(places <= at, new, 0)
             last = old + jnp.cumsum(new, axis=-1)
-            corner = 2 * _before(last, edge) - _before(old, edge) + new
-            return jnp.where(steps < at, last, 0) + jnp.where(steps == at, corner, 0)
+            corner = 2 * _before(last, start**2) - _before(old, start**2) + new
+            return jnp.where(places < at, last, 0) + jnp.where(here, corner, 0)
 
-        state = tuple(None if a is None else closed(a, b, edge) for a, b, edge in zip(state, new, edges, strict=True))
-        # what was rounded before counts by its share of what is now
-        gross = size * tokens.inverse(h)
-        drive = w2 * one["after"][0, 0] ** 2
-        share = jnp.maximum(drive * tokens.inverse(drive + b2), _share(cell, how, x, h, th, pair, at))
-        fresh = 1 + share * rounds * gross**2
-        added = x * safe_sqrt(drive + b2)
-        size = size + added
-        part = added * tokens.inverse(size)
-        kap, th = jax.tree.map(lambda a: a[0, 0, 0, at], state)
-        h = safe_sqrt(jnp.maximum(kap, 0))
-        return (state, known, h, th, size, 1 + part * fresh + (1 - part) * rounds), (h, size)
+        kap = closed(kap, (w2 * value + b2) * among)
+        square = kap[0, 0, 0, at]
+        fresh = jnp.maximum(square, 0) + 4 * x**2 * (w2 * one["after"][0, 0] ** 2 + b2)
+        off = closed(off, w2 * slope * _before(off, start**2) * among + jnp.where(here, fresh, 0))
+        h, error = (safe_sqrt(jnp.maximum(one, 0)) for one in (square, off[0, 0, 0, at]))
+        return ((kap, off), known, h, error), (h, error)
 
-    zero = jnp.zeros((), dtype)
-    start = zero + cell.sigma_h
     known = jax.tree.map(
         lambda a: jnp.zeros((1, t, *a.shape), a.dtype), jax.eval_shape(lambda: _entry(cell, own.std[0], start, start))
     )
-    tangent = own.th is not None
-    first = _start(cell, how, jnp.zeros((1, 1, 1, t), dtype), tangent)
-    carry = (first, known, start, zero + edges[1] if tangent else None, start, zero)
-    (_, _, _, _, _, rounds), (h, size) = jax.lax.scan(step, carry, (steps, own.std, Pair(own.z, own.th)))
-    return h, size, rounds * (size[-1] * tokens.inverse(h[-1])) ** 2
-
-
-def _share(cell: cells.ControlledResNet, how: How, x: Array, h: Array, th: Any, pair: Pair, at: Array) -> Array:
-    """The share of the states before in what a step adds to the tangent kernel of a sequence with itself."""
-    if th is None or pair.th is None:
-        return jnp.zeros_like(h)
-    _, after, slope = behind(cell.activation, h)
-    own_w, own_b = (1, 1) if how.raw else (cell.sigma_w**2, cell.sigma_b**2)
-    past = (cell.sigma_w**2 * slope * th + (own_w * after**2 if "W" in cell.train else 0)) * x**2
-    past = past + cell.sigma_w**2 * after**2 * pair.th[at]
-    rest = (own_b * x**2 if "b" in cell.train else 0) + cell.sigma_b**2 * pair.th[at]
-    return past * tokens.inverse(past + rest)
+    row = jnp.broadcast_to(start**2, (1, 1, 1, t))
+    return jax.lax.scan(step, ((row, row), known, start, start), (steps, own.std, own.z))[1]
