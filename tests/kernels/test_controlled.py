@@ -16,7 +16,7 @@ from ntkseq.cells import GRU, ControlledResNet, Elman
 from ntkseq.kernels.serial import Serial
 from tests import oracles
 from tests.kernels.precision import lost_and_stated
-from tests.marks import among
+from tests.marks import among, few
 
 X = np.random.default_rng(1).standard_normal((3, 4, 2))
 RAGGED = np.array([4, 2, 3])
@@ -53,7 +53,7 @@ def test_two_layers_are_a_plain_loop_over_all_pairs_of_steps(activation: str, x6
     np.testing.assert_allclose(Serial(layer, layer, read="last")(X), (kap + th)[np.ix_(ends, ends)], rtol=1e-11)
 
 
-@pytest.mark.parametrize("train", ["Wbh", "W", "b", "h"])
+@pytest.mark.parametrize("train", few(["Wbh", "W", "b", "h"]))
 def test_each_trained_group_adds_its_own_part(train: str, x64: None) -> None:
     n, t, d = X.shape
     flat = X.reshape(n * t, d)
