@@ -137,18 +137,19 @@ class ControlledResNet(Cell):
     train: str = static(default="Wbh")
 
     def __post_init__(self) -> None:
-        for name in ("sigma_w", "sigma_b", "sigma_h"):
-            _checks.scale(name, getattr(self, name), single=True)
-        fill(self, activation=activations.get(self.activation))
-        check_letters(self.train, "Wbh")
+        _check_units(self, ("sigma_w", "sigma_b", "sigma_h"), "Wbh")
 
     @property
     def gaussian(self) -> bool:
         return True
 
 
-def _check_units(cell: Elman | Leaky) -> None:
-    for name in ("sigma_w", "sigma_u", "sigma_b"):
+def _check_units(
+    cell: Elman | Leaky | ControlledResNet,
+    scales: tuple[str, ...] = ("sigma_w", "sigma_u", "sigma_b"),
+    letters: str = "WUb",
+) -> None:
+    for name in scales:
         _checks.scale(name, getattr(cell, name), single=True)
     fill(cell, activation=activations.get(cell.activation))
-    check_letters(cell.train, "WUb")
+    check_letters(cell.train, letters)

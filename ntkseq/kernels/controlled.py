@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 from ntkseq import blocks, cells
 from ntkseq._precision import safe_sqrt
 from ntkseq.kernels import tokens
-from ntkseq.kernels.leaky_cell import noise
+from ntkseq.kernels.leaky_cell import apart
 from ntkseq.kernels.tokens import Context, Entry, How, Own, Pair
 from ntkseq.kernels.tokenwise import activation_pair, behind
 
@@ -51,16 +51,9 @@ def pair(cell: cells.ControlledResNet, left: Entry, right: Entry, pair: Pair, ho
         here = how._replace(row=at)
         new = _new(cell, one, right, x, state, here)
         state = jax.tree.map(lambda old, new: old + jnp.cumsum(new, axis=-1), state, new)
-        off = noise(one, right, "gross", state[0])
-        ratio = state[0] * tokens.row(tokens.inverse(one["out"])) * tokens.column(tokens.inverse(right["out"]))
-        return state, Pair(tokens.settle((1 - ratio) / 2, off, here, 2 * off), state[1])
+        return state, Pair(apart(state[0], one, right, ("out", "gross"), here), state[1])
 
-    rows = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0)[:, :, None], left)  # (t, n, 1, ...)
-    grid = jax.tree.map(lambda a: jnp.moveaxis(a, 2, 0)[:, :, :, None], pair)  # (t, n, m, 1, s)
-    start = _start(cell, how, grid.z[0], grid.th is not None)
-    steps = jnp.arange(pair.z.shape[2], dtype=jnp.int32)
-    _, states = jax.lax.scan(step, start, (steps, rows, grid))
-    return jax.tree.map(lambda a: jnp.moveaxis(a[:, :, :, 0], 0, 2), states)
+    return tokens.by_rows(step, lambda row: _start(cell, how, row), left, pair)
 
 
 # --------------------------------------------------------------------------------------------------- one row of steps
@@ -73,9 +66,9 @@ def _edge(cell: cells.ControlledResNet, how: How) -> tuple[Any, Any]:
     return variance, trained if "h" in cell.train else 0.0
 
 
-def _start(cell: cells.ControlledResNet, how: How, like: Array, tangent: bool) -> State:
-    kap, th = (jnp.broadcast_to(jnp.asarray(edge, like.dtype), like.shape) for edge in _edge(cell, how))
-    return kap, th if tangent else None
+def _start(cell: cells.ControlledResNet, how: How, row: Pair) -> State:
+    kap, th = (jnp.broadcast_to(jnp.asarray(edge, row.z.dtype), row.z.shape) for edge in _edge(cell, how))
+    return kap, None if row.th is None else th
 
 
 def _before(a: Float[Array, "*n t"], edge: Any) -> Float[Array, "*n t"]:
@@ -87,9 +80,7 @@ def _duals(
     cell: cells.ControlledResNet, one: Entry, right: Entry, kap: Array, how: How, slope: bool
 ) -> tuple[Array, Array | None]:
     """A and A' from the states one step before in both."""
-    off = noise(one, right, "gross before", kap)
-    ratio = kap * tokens.row(tokens.inverse(one["before"])) * tokens.column(tokens.inverse(right["before"]))
-    h = tokens.settle((1 - ratio) / 2, off, how, 2 * off)
+    h = apart(kap, one, right, ("before", "gross before"), how)
     states = Pair(h, jnp.ones_like(kap) if slope else None)
     image = activation_pair(blocks.Nonlinearity(cell.activation), one["phi"], right["phi"], states, how)
     return tokens.covariance(one["after"], right["after"], image.z), image.th

@@ -49,16 +49,9 @@ def pair(cell: cells.Leaky, left: Entry, right: Entry, pair: Pair, how: How) -> 
         at, one, x = now
         here = how._replace(row=at)
         state = _moved(cell, keep, state, _images(cell, one, right, x, state, here))
-        off = noise(one, right, "gross", state[0])
-        ratio = state[0] * tokens.row(tokens.inverse(one["out"])) * tokens.column(tokens.inverse(right["out"]))
-        return state, Pair(tokens.settle((1 - ratio) / 2, off, here, 2 * off), state[1])
+        return state, Pair(apart(state[0], one, right, ("out", "gross"), here), state[1])
 
-    rows = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0)[:, :, None], left)  # (t, n, 1, ...)
-    grid = jax.tree.map(lambda a: jnp.moveaxis(a, 2, 0)[:, :, :, None], pair)  # (t, n, m, 1, s)
-    start = jax.tree.map(lambda a: jnp.zeros_like(a[0]), (grid.z, grid.th))
-    steps = jnp.arange(pair.z.shape[2], dtype=jnp.int32)
-    _, states = jax.lax.scan(step, start, (steps, rows, grid))
-    return jax.tree.map(lambda a: jnp.moveaxis(a[:, :, :, 0], 0, 2), states)
+    return tokens.by_rows(step, lambda row: jax.tree.map(jnp.zeros_like, (row.z, row.th)), left, pair)
 
 
 # --------------------------------------------------------------------------------------------------- one row of steps
@@ -69,9 +62,7 @@ def _images(cell: cells.Leaky, one: Entry, right: Entry, x: Pair, state: State, 
     w2, u2 = cell.sigma_w**2, cell.sigma_u**2
     own_w, own_u, own_b = (1, 1, 1) if how.raw else (w2, u2, cell.sigma_b**2)
     kap, past = jax.tree.map(lambda a: shift(a, -1), state)  # entry s follows from entry s - 1 of the old row
-    off = noise(one, right, "gross before", kap)
-    ratio = kap * tokens.row(tokens.inverse(one["before"])) * tokens.column(tokens.inverse(right["before"]))
-    h = tokens.settle((1 - ratio) / 2, off, how, 2 * off)
+    h = apart(kap, one, right, ("before", "gross before"), how)
     z = tokens.mix((one["h"], right["h"], h), (one["x"], right["x"], x.z), (one["b"], right["b"], None))
     th = None
     if past is not None and x.th is not None:
@@ -97,11 +88,21 @@ def _moved(cell: cells.Leaky, keep: Float[Array, "s s"], state: State, images: S
     return jax.tree.map(move, state, images)
 
 
-def noise(one: Entry, right: Entry, gross: str, like: Array) -> Array:
-    """How far m of two states may be off: roundings of what was added, which may have cancelled."""
-    steps = like.shape[-1]
-    eps = float(jnp.finfo(like.dtype).eps)
-    return (1 + 0.5 * steps**0.5) * eps * tokens.row(one[gross]) * tokens.column(right[gross])
+def apart(kap: Array, one: Entry, right: Entry, names: tuple[str, str], how: How) -> Array:
+    """Folded m of states from their covariance: 0 below what the roundings of what was added may have made of it.
+
+    Args:
+        kap: (n, m, 1, s).
+        one, right: entries, at a step of the left side and at all of the right.
+        names: in them the standard deviations of the states, and their errors over these, in roots of eps.
+        how: of the pair, with its row.
+    """
+    std, gross = names
+    steps = kap.shape[-1]
+    eps = float(jnp.finfo(kap.dtype).eps)
+    off = (1 + 0.5 * steps**0.5) * eps * tokens.row(one[gross]) * tokens.column(right[gross])
+    ratio = kap * tokens.row(tokens.inverse(one[std])) * tokens.column(tokens.inverse(right[std]))
+    return tokens.settle((1 - ratio) / 2, off, how, 2 * off)
 
 
 def _kept(cell: cells.Leaky, t: int, dtype: Any) -> Float[Array, "b s"]:

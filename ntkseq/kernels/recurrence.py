@@ -162,12 +162,7 @@ def _states(cell: Elman, left: Entry, right: Entry, pair: Pair, how: How) -> Pai
         states = activation_pair(phi, one["phi"], right["phi"], Pair(z, th), how._replace(row=at))
         return states, states
 
-    rows = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0)[:, :, None], left)  # (t, n, 1, ...)
-    grid = jax.tree.map(lambda a: jnp.moveaxis(a, 2, 0)[:, :, :, None], pair)  # (t, n, m, 1, s)
-    start = jax.tree.map(lambda a: jnp.zeros_like(a[0]), grid)
-    steps = jnp.arange(pair.z.shape[2], dtype=jnp.int32)
-    _, states = jax.lax.scan(step, start, (steps, rows, grid))
-    return jax.tree.map(lambda a: jnp.moveaxis(a[:, :, :, 0], 0, 2), states)
+    return tokens.by_rows(step, lambda row: jax.tree.map(jnp.zeros_like, row), left, pair)
 
 
 # ---------------------------------------------------------------------------------------------------------- reversed

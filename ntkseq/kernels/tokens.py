@@ -220,6 +220,27 @@ def _settled(m: Array, rest: Array, floor: float | AnyArray, how: How, noise: Ca
     return fold(m, rest)
 
 
+def by_rows(
+    step: Callable[[Any, tuple[Array, Entry, Pair]], tuple[Any, Pair]],
+    start: Callable[[Pair], Any],
+    left: Entry,
+    pair: Pair,
+) -> Pair:
+    """Pairs behind a recurrence, one step of the left side after the other, all of the right side at once.
+
+    Args:
+        step: (state, (step, entries of the left side (n, 1, ...), pairs of tokens (n, m, 1, s))) -> (state, pairs).
+        start: the state before the first step, from pairs of tokens of one row.
+        left: entries (n, t, ...).
+        pair: pairs of tokens (n, m, t, s).
+    """
+    rows = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0)[:, :, None], left)  # (t, n, 1, ...)
+    grid = jax.tree.map(lambda a: jnp.moveaxis(a, 2, 0)[:, :, :, None], pair)  # (t, n, m, 1, s)
+    steps = jnp.arange(pair.z.shape[2], dtype=jnp.int32)
+    _, states = jax.lax.scan(step, start(jax.tree.map(lambda a: a[0], grid)), (steps, rows, grid))
+    return jax.tree.map(lambda a: jnp.moveaxis(a[:, :, :, 0], 0, 2), states)
+
+
 def turn(inside: Array) -> Array:
     """For each token of each sequence the place it has from the end; padding stays where it is."""
     at = jnp.arange(inside.shape[1], dtype=jnp.int32)[None]
