@@ -11,7 +11,7 @@ import numpy as np
 
 from ntkseq import _checks, bounds, data
 from ntkseq.data import npz
-from ntkseq.grams import DenseGram, as_gram
+from ntkseq.grams import as_gram
 from ntkseq.studies.records import check_fields
 from ntkseq.studies.stored_grams import Matrix, matrix_of
 from ntkseq.studies.tangent.ridge import choose_ridge
@@ -71,20 +71,11 @@ def gram_bounds(asked: GramBounds, *, say: Callable[[str], Any] | None = None) -
     if y.shape != (n,):
         raise ValueError(f"{asked.labels or asked.file}: {n} labels are wanted, one for each row; got {y.shape}.")
     aims = _targets(asked, y, classes, say)
-    K = _dense(K)
+    K = as_gram(K).hold()
     trace = float(np.trace(np.asarray(K.array, np.float64)))
     reg, how = choose_ridge(K, aims, trace, asked.reg)
     say(f"ridge {reg:.3g}, {how}")
     return bounds.table(K, aims, delta=asked.delta, reg=reg, B0=asked.norm_grid, depth=asked.depth, tried=asked.tried)
-
-
-def _dense(K: Any) -> DenseGram:
-    """The matrix in memory, with what is known of its rounding."""
-    K = as_gram(K)
-    if isinstance(K, DenseGram):
-        return K
-    known = {name: getattr(K, name) for name in ("estimated", "sampling", "stated")}
-    return DenseGram(np.asarray(K), rounding=float(K.rounding), **known)
 
 
 def _labels(asked: GramBounds) -> tuple[np.ndarray, tuple[str, ...]]:
