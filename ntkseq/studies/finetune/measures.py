@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Float
 
 from ntkseq import empirical
-from ntkseq._types import AnyArray, Key, PyTree
+from ntkseq._types import Key, PyTree
 from ntkseq.predictors import ridge
 from ntkseq.spectra.comparison import cosine
 from ntkseq.studies.finetune.networks import Texts, Tuning
@@ -70,11 +70,19 @@ def optimisers(tuning: Tuning, data: Texts, *, batch: int, lr: float, seed: int)
         "Adam": (lr, updates),  # pyright: ignore[reportPossiblyUnboundVariable]
         "SignGD": (lr, jax.tree.map(lambda g: -lr * jnp.sign(g), gradient)),  # pyright: ignore[reportPossiblyUnboundVariable]
     }
-    sign = empirical.SignGDKernel(f, params)
+    sign, outputs = empirical.SignGDKernel(f, params), jax.jit(jax.vmap(f, (None, 0)))
+    start = outputs(params, x_test)
     symmetric = {
         "SGD": empirical.NTK(f, params),
         "Adam": empirical.NTK(f, params, rates=empirical.preconditioner(state, params)),
     }
+
+    def missed(step: PyTree) -> float:
+        """How much of a step's change is not of first order."""
+        change = outputs(optax.apply_updates(params, step), x_test) - start
+        first = empirical.first_order_change(f, params, step, x_test)
+        return float(jnp.linalg.norm(change - first) / jnp.linalg.norm(change))
+
     found: list[Optimiser] = []
     for name, (rate, step) in steps.items():
         K, error = _ridge(symmetric[name], data) if name in symmetric else (np.asarray(sign(x), np.float64), None)
@@ -84,7 +92,7 @@ def optimisers(tuning: Tuning, data: Texts, *, batch: int, lr: float, seed: int)
             Optimiser(
                 name, K, cosine(both, plain, [0.0, 0.0]).estimate,
                 cosine(both, np.outer(y, y).astype(np.float64), [0.0, 0.0]).estimate,
-                float(np.linalg.norm(K - K.T) / np.linalg.norm(K)), error, (rate, _missed(tuning, step, x_test)),
+                float(np.linalg.norm(K - K.T) / np.linalg.norm(K)), error, (rate, missed(step)),
             )
         )  # fmt: skip
     return found
@@ -97,14 +105,6 @@ def _ridge(kernel: empirical.NTK, data: Texts) -> tuple[np.ndarray, float]:
     K, cross = 0.5 * (both[: len(y)] + both[: len(y)].T), both[len(y) :]
     fit = ridge(K, y, reg=RIDGE * float(np.mean(np.diagonal(K))))
     return K, float(np.mean(np.asarray(fit(cross)) * y_test <= 0))
-
-
-def _missed(tuning: Tuning, step: PyTree, x: AnyArray) -> float:
-    """How much of a step's change is not of first order."""
-    first = empirical.first_order_change(tuning.f, tuning.params, step, x)
-    outputs = jax.jit(jax.vmap(tuning.f, (None, 0)))
-    change = outputs(optax.apply_updates(tuning.params, step), x) - outputs(tuning.params, x)
-    return float(jnp.linalg.norm(change - first) / jnp.linalg.norm(change))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
