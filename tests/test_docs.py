@@ -82,7 +82,7 @@ def test_a_block_keeps_the_line_numbers_of_its_page():
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "page"), [("home", "index.md"), ("look", "howto/look.md")])
 def test_the_pictures_of_a_page_are_drawn_by_their_script(tmp_path: pathlib.Path, name: str, page: str):
-    runpy.run_path(str(ROOT / "docs" / "examples" / f"{name}_pictures.py"))["main"](str(tmp_path))
+    runpy.run_path(str(ROOT / "docs" / "images" / f"{name}_pictures.py"))["main"](str(tmp_path))
     drawn, text = {path.name for path in tmp_path.glob("*.webp")}, (ROOT / "docs" / page).read_text(encoding="utf-8")
     assert drawn == set(re.findall(rf"images/({name}-\w+\.webp)", text))
 
@@ -126,7 +126,7 @@ def test_every_public_function_and_class_is_used_by_code_of_the_documentation_th
     pages = [*blocks((ROOT / "README.md").read_text(encoding="utf-8"))]
     for page in PAGES:
         pages += blocks(page.read_text(encoding="utf-8"))
-    pages += [path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "examples").glob("*.py")]
+    pages += [path.read_text(encoding="utf-8") for path in (ROOT / "examples").glob("*.py")]
     for path in (ROOT / "ntkseq").rglob("*.py"):
         pages += re.findall(r"^\s*(?:>>>|\.\.\.) (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     used = set(re.findall(r"\w+", re.sub(r"#.*", "", "\n".join(pages))))

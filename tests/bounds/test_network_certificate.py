@@ -167,5 +167,5 @@ def test_in_worlds_of_known_law_no_certificate_is_violated():
 def test_the_example_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setattr(sys, "argv", ["network_certificate.py", "--quick"])
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        runpy.run_path(str(pathlib.Path(__file__).parents[2] / "docs" / "examples" / "network_certificate.py"))
+        runpy.run_path(str(pathlib.Path(__file__).parents[2] / "examples" / "network_certificate.py"))
     assert capsys.readouterr().out.count("E error of the drawn network <=") == 3

@@ -173,7 +173,7 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
     ),
     "LSTM behind an activation, beside a skip": (
         lambda: Serial(
-            Linear(1.2), "erf", Residual(blocks.Recurrent(LSTM(1.3)), Linear()), read="last", particles=512
+            Linear(1.2), "erf", blocks.Residual(blocks.Recurrent(LSTM(1.3)), Linear()), read="last", particles=512
         ),
         sequences,
     ),

@@ -68,7 +68,7 @@ def test_an_error_of_a_kernel_of_this_library_has_no_such_line() -> None:
 
 def test_a_functions_own_error_is_seen_below_what_is_said_of_its_kernel() -> None:
     def f(params: Any, x: Any) -> Any:
-        return params @ missing_name  # pyright: ignore[reportUndefinedVariable]
+        return params @ missing_name  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
 
     with pytest.raises(NameError, match="missing_name") as caught:
         ntkseq.gram(ntkseq.empirical.NTK(f, jnp.ones((1, 3))), X)

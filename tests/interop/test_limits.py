@@ -266,7 +266,7 @@ def test_a_class_of_ones_own_gets_a_rule() -> None:
 def test_the_example_script_runs(library: str, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip(library, reason=f"{library} is not installed")
     monkeypatch.setattr(sys, "argv", ["limit_of.py", library])
-    runpy.run_path(str(pathlib.Path(__file__).parents[2] / "docs" / "examples" / "limit_of.py"))
+    runpy.run_path(str(pathlib.Path(__file__).parents[2] / "examples" / "limit_of.py"))
     assert "tangent kernel as stored" in capsys.readouterr().out
 
 

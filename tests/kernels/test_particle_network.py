@@ -61,7 +61,7 @@ def compare(kernel: Any, net: Any, params: Any, trees: Any, lengths: np.ndarray 
     parts = kernel.network().blocks
     draws = Draws(tuple(cut(turned(b, raw), i == 0) for i, (b, raw) in enumerate(zip(parts, trees, strict=True))),
                   params["R"][0])  # fmt: skip
-    side = kernel.prepare(x, jnp.asarray(lengths))
+    side = particle_batches.prepare(kernel, x, jnp.asarray(lengths))  # by particles where no cell has gates, too
     network = dataclasses.replace(kernel.network(), each=P)
     np.testing.assert_allclose(particle_batches.block(network, draws, side, side), wanted, rtol=1e-11, atol=1e-13)
     np.testing.assert_allclose(
