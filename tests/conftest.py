@@ -32,6 +32,8 @@ import pytest
 import scipy.linalg  # noqa: F401  loads the libraries whose threads are limited below
 import threadpoolctl
 
+from tests import marks
+
 # Small matrices by the thousand: threads that wait for each other made one test 20 times slower on a busy machine.
 threadpoolctl.threadpool_limits(limits=1, user_api="blas")
 
@@ -63,8 +65,10 @@ def pytest_configure(config: pytest.Config) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest itself leaves out what is marked
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With NTKSEQ_SLOW_PART=1/3, the second third of the slow tests: where time is short, another one every time."""
+    """Marks by name of the case; with NTKSEQ_SLOW_PART=1/3, the second third of the slow tests, where time is short."""
+    marks.by_case(items, whole="::" not in "".join(config.args))
     wanted = os.environ.get("NTKSEQ_SLOW_PART")
     if wanted is None:
         return

@@ -33,6 +33,7 @@ def test_every_name_is_known_and_tested_here() -> None:
     assert set(activations.names()) == set(VALUES)
 
 
+@pytest.mark.slow(cases=["gelu", "relu"])
 @pytest.mark.parametrize("name", VALUES)
 def test_the_values_are_those_of_the_name(name, x64) -> None:
     np.testing.assert_allclose(activations.get(name)(jnp.asarray(Z)), VALUES[name], atol=1e-14)

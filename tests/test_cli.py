@@ -71,6 +71,7 @@ def document_of(capsys, *words: str) -> dict:
     return json.loads(said.out, parse_constant=pytest.fail)
 
 
+@pytest.mark.slow
 def test_a_study_writes_three_files_and_prints_ten_lines(capsys, file):
     assert cli.main(["study", file(), "--read", "last", "--out", "out"]) == 0
     said = capsys.readouterr()
@@ -107,6 +108,7 @@ def said_before(capsys, *words: str) -> list[str]:
     return [line.strip() for line in said.err.splitlines()]
 
 
+@pytest.mark.slow
 def test_what_was_read_is_said_before_anything_is_computed(capsys, file, nothing_computed):
     lengths = {"lengths": np.array([2, 3] * 6), "lengths_test": np.full(4, 3)}
     said = said_before(capsys, "study", file(**lengths))
@@ -129,6 +131,7 @@ def test_a_matrix_is_described_before_its_spectrum(capsys, nothing_computed):
     )
 
 
+@pytest.mark.slow
 def test_a_kernel_matrix_is_stored_gone_on_with_looked_at_and_read(capsys, file):
     path = file()
     assert cli.main(["gram", path, "--store", "K", "--read", "last", "--part", "all"]) == 0
@@ -226,6 +229,7 @@ def test_an_interrupted_store_says_how_far_it_is(capsys, file, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_channels_before_time_are_said_and_swapped(capsys, file, nothing_computed):
     x = np.random.default_rng(0).normal(size=(16, 3, 24)).astype(np.float32)
     path = file(x=x[:12], x_test=x[12:])
@@ -238,6 +242,7 @@ def test_channels_before_time_are_said_and_swapped(capsys, file, nothing_compute
     assert said[1].startswith("data: ")
 
 
+@pytest.mark.slow
 def test_ids_of_tokens_are_asked_about_and_read_as_said(capsys, file, nothing_computed):
     ids = np.random.default_rng(0).integers(0, 5, (16, 9))
     path = file(x=ids[:12], x_test=ids[12:])
@@ -249,6 +254,7 @@ def test_ids_of_tokens_are_asked_about_and_read_as_said(capsys, file, nothing_co
     assert "t=9, d=5" in said_before(capsys, "accuracy", path, "--tokens", "one-hot")[0]
 
 
+@pytest.mark.slow
 def test_a_tidy_table_is_refused_in_one_line(capsys, nothing_computed):
     rows = [f"{i},{t},0.{i}{t},1.{t}{i},{'ab'[i % 2]}\n" for i in range(9) for t in range(7)]
     pathlib.Path("motion_long.csv").write_text("id,time,ax,ay,label\n" + "".join(rows))
@@ -266,6 +272,7 @@ def test_a_tidy_table_is_refused_in_one_line(capsys, nothing_computed):
     )
 
 
+@pytest.mark.slow
 def test_the_column_of_the_label_is_said_or_asked_for(capsys, nothing_computed):
     counts = np.random.default_rng(0).integers(100, 900, (20, 5))
     rows = ["\t".join(map(str, [i % 2 + 1, *row])) for i, row in enumerate(counts.tolist())]
@@ -278,6 +285,7 @@ def test_the_column_of_the_label_is_said_or_asked_for(capsys, nothing_computed):
     assert "the label its last cell" in said_before(capsys, "study", "last.tsv", "--label", "last")[0]
 
 
+@pytest.mark.slow
 def test_targets_that_are_numbers_make_a_report_of_squared_errors(capsys, file):
     x = np.random.default_rng(1).normal(size=(16, 3, 1)).astype(np.float32)
     y = x.sum((1, 2)).astype(np.float64)
@@ -294,6 +302,7 @@ def test_targets_that_are_numbers_make_a_report_of_squared_errors(capsys, file):
     assert "this study is about classes; got targets that are numbers" in said
 
 
+@pytest.mark.slow
 def test_another_delimiter_is_said_and_confirmed(capsys, file, nothing_computed):
     rows = [";".join([f"{i / 7:.3f}", f"{i / 9:.3f}", "ab"[i % 2]]) for i in range(20)]
     pathlib.Path("a.csv").write_text("\n".join(rows))
@@ -329,6 +338,12 @@ def test_kernels_arrive_in_the_study_and_the_help_lists_every_name(monkeypatch, 
     assert not [name for name in kernels.names() if name not in told]
 
 
+@pytest.mark.slow(
+    cases=[
+        "study digits --classes 3 x-no class 'x'; the classes are 0, 1",
+        "study digits --read never-Expected one of ('last', 'mean', 'sum', 'steps')",
+    ]
+)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -427,6 +442,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(capsys, file,
     assert "is a file; wanted a folder" in refused(capsys, "study", file(), "--out", "plain")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_answered_in_one_line_and_leaves_nothing(capsys, file, monkeypatch):
     path = file()
 
@@ -461,6 +477,7 @@ def test_an_interruption_that_became_another_error_ends_with_130(capsys, file, m
     assert "interrupted; nothing was written" in capsys.readouterr().err and names() == [path]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["between stages", "before the files move"])
 def test_an_interruption_that_was_swallowed_is_seen_by_a_flag(capsys, file, monkeypatch, where):
     real, page = (
@@ -484,6 +501,7 @@ def test_an_interruption_that_was_swallowed_is_seen_by_a_flag(capsys, file, monk
     assert "interrupted; nothing was written" in capsys.readouterr().err and names() == [path]
 
 
+@pytest.mark.slow
 def test_an_interruption_after_the_files_stand_says_so(capsys, file, monkeypatch):
     def stopped(report):
         raise KeyboardInterrupt
@@ -493,6 +511,7 @@ def test_an_interruption_after_the_files_stand_says_so(capsys, file, monkeypatch
     assert "interrupted after out was written" in capsys.readouterr().err and names("out") == FILES
 
 
+@pytest.mark.slow
 def test_names_reach_the_terminal_without_escape_codes(capsys, file):
     red = "\x1b[31mred"
     y, y_test = (np.array([red, "b\x07l\u202e"])[np.arange(k) % 2] for k in (12, 4))
@@ -506,6 +525,7 @@ def test_names_reach_the_terminal_without_escape_codes(capsys, file):
     assert not [letter for letter in said.out + said.err if letter in "\x1b\x07\u202e"]
 
 
+@pytest.mark.slow
 def test_a_history_becomes_three_files_and_a_summary(capsys):
     history = runs.history()
     dataclasses.replace(history, tables={"loss": history["loss"]}).save("run.npz")
@@ -740,6 +760,7 @@ def test_the_version_is_printed(capsys):
     assert capsys.readouterr().out.startswith("ntkseq ")
 
 
+@pytest.mark.slow
 def test_the_module_is_the_command(tmp_path):
     root = pathlib.Path(cli.__file__).parents[1]
     done = subprocess.run(

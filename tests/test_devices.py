@@ -23,6 +23,7 @@ def on_four_devices(*words: str) -> None:
     assert "the same on all" in done.stdout
 
 
+@pytest.mark.slow
 def test_arrays_on_four_devices_give_the_matrix_of_one():
     on_four_devices()
 

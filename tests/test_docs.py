@@ -55,6 +55,15 @@ def as_a_user(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
         yield
 
 
+@pytest.mark.slow(
+    but=[
+        "docs/howto/data.md",
+        "docs/howto/gpu.md",
+        "docs/theory/concepts.md",
+        "docs/theory/maml.md",
+        "docs/versions.md",
+    ]
+)
 @pytest.mark.parametrize(
     "page", [pytest.param(p, id=p.relative_to(ROOT).as_posix()) for p in PAGES if blocks(p.read_text(encoding="utf-8"))]
 )
@@ -179,6 +188,84 @@ def test_the_equations_of_a_page_have_its_name_are_counted_once_and_fit_its_boxe
     assert [line for line in text.splitlines() if len(line) > 76] == []
 
 
+@pytest.mark.slow(
+    cases=[
+        "ntkseq/activations.py",
+        "ntkseq/bounds/attention.py",
+        "ntkseq/bounds/certificate_probe.py",
+        "ntkseq/bounds/gibbs_losses.py",
+        "ntkseq/bounds/linearised.py",
+        "ntkseq/bounds/meta_learning.py",
+        "ntkseq/bounds/network_certificate.py",
+        "ntkseq/bounds/posteriors.py",
+        "ntkseq/bounds/search.py",
+        "ntkseq/bounds/stable.py",
+        "ntkseq/bounds/steps.py",
+        "ntkseq/bounds/tables.py",
+        "ntkseq/bounds/tu_he_tao.py",
+        "ntkseq/cells/diagonal.py",
+        "ntkseq/cells/gates.py",
+        "ntkseq/cells/units.py",
+        "ntkseq/concepts/sampling.py",
+        "ntkseq/concepts/steps.py",
+        "ntkseq/concepts/targets.py",
+        "ntkseq/data/held_out.py",
+        "ntkseq/data/sequences.py",
+        "ntkseq/data/tasks.py",
+        "ntkseq/empirical/attention.py",
+        "ntkseq/empirical/draws.py",
+        "ntkseq/empirical/hidden_cores.py",
+        "ntkseq/empirical/hidden_states.py",
+        "ntkseq/empirical/methods/base.py",
+        "ntkseq/empirical/methods/products.py",
+        "ntkseq/empirical/methods/sketch.py",
+        "ntkseq/empirical/ntk.py",
+        "ntkseq/empirical/optimisers.py",
+        "ntkseq/empirical/polynomials.py",
+        "ntkseq/empirical/widths.py",
+        "ntkseq/grams/auditing.py",
+        "ntkseq/grams/entries.py",
+        "ntkseq/grams/foreign.py",
+        "ntkseq/grams/on_demand.py",
+        "ntkseq/interop/sklearn.py",
+        "ntkseq/kernels/all_steps.py",
+        "ntkseq/kernels/bidirectional.py",
+        "ntkseq/kernels/dense.py",
+        "ntkseq/kernels/gated.py",
+        "ntkseq/kernels/inner.py",
+        "ntkseq/kernels/leaky.py",
+        "ntkseq/kernels/linear.py",
+        "ntkseq/kernels/meta.py",
+        "ntkseq/kernels/recurrent.py",
+        "ntkseq/kernels/serial.py",
+        "ntkseq/kernels/transformer.py",
+        "ntkseq/models/adaptation.py",
+        "ntkseq/models/bidirectional.py",
+        "ntkseq/models/dense.py",
+        "ntkseq/models/gated.py",
+        "ntkseq/models/recurrent.py",
+        "ntkseq/models/serial.py",
+        "ntkseq/predictors/attribution.py",
+        "ntkseq/predictors/learning_curves.py",
+        "ntkseq/predictors/task_prediction.py",
+        "ntkseq/risks/simulation.py",
+        "ntkseq/spectra/attention.py",
+        "ntkseq/spectra/effective.py",
+        "ntkseq/spectra/hidden.py",
+        "ntkseq/spectra/meta.py",
+        "ntkseq/studies/filled_grams.py",
+        "ntkseq/studies/tangent/run.py",
+        "ntkseq/training/attention_probe.py",
+        "ntkseq/training/fine_tuning.py",
+        "ntkseq/training/history.py",
+        "ntkseq/training/linear_training.py",
+        "ntkseq/training/loss_probe.py",
+        "ntkseq/training/maml/networks.py",
+        "ntkseq/training/sgd.py",
+        "ntkseq/training/tape.py",
+        "ntkseq/training/tuning.py",
+    ]
+)
 @pytest.mark.parametrize("file", [pytest.param(file, id=file.as_posix()) for file in MODULES])
 def test_the_examples_of_a_module_print_what_they_say(file: pathlib.Path):
     dotted = ".".join(file.with_suffix("").parts).removesuffix(".__init__")

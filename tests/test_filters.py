@@ -55,6 +55,7 @@ def exact(w: float, time: float, steps: int | None = None) -> float:
         return float((1 - ((-t * x).exp() if steps is None else (1 - t / steps * x) ** steps)) / x)
 
 
+@pytest.mark.slow
 def test_flow_has_all_digits_in_numpy_and_jax(x64) -> None:
     for time in (1e-3, 1.0, 7.0, 1e4, 1e200):
         want = [exact(w, time) for w in GRID]

@@ -28,6 +28,7 @@ def test_a_signal_raises_and_is_remembered_only_within(number: int) -> None:
     assert not _interrupts.asked() and signal.getsignal(number) is before
 
 
+@pytest.mark.slow
 def test_an_interruption_dropped_by_the_collector_comes_again(capsys) -> None:
     def collecting(phase: str, info: object) -> None:
         gc.callbacks.remove(collecting)

@@ -31,6 +31,7 @@ def test_keys_become_numbers_and_keys_again(impl) -> None:
     assert again["key"].dtype == tree["key"].dtype and (again["key"] == tree["key"]).all() and made_again(Z) is Z
 
 
+@pytest.mark.slow
 def test_keys_that_ride_with_the_examples_give_the_kernel_of_raw_keys() -> None:
     keys = jax.random.split(jax.random.key(2), 4)
     x, raw = {"z": Z, "key": keys}, {"z": Z, "key": jax.random.key_data(keys)}
@@ -56,6 +57,7 @@ def test_keys_among_the_parameters_are_constants_and_stay_keys() -> None:
         empirical.NTK(lambda p, x: dropped(p, {"z": x, "key": p["key"]}), params)(Z)
 
 
+@pytest.mark.slow
 def test_a_whole_state_of_flax_nnx_can_be_tracked() -> None:
     nnx = pytest.importorskip("flax.nnx")
     model = nnx.Sequential(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), nnx.Dropout(0.5, deterministic=True, rngs=nnx.Rngs(1)))

@@ -225,18 +225,22 @@ def test_every_file_belongs_to_a_room_with_a_place_in_the_order():
     assert [room for room in sorted(unplaced) if level_of(room) is None] == []
 
 
+@pytest.mark.slow
 def test_imports_go_down_the_layers():
     assert [wrong for file in FILES for wrong in upward_imports(file, read(file))] == []
 
 
+@pytest.mark.slow
 def test_no_files_import_each_other_in_a_circle():
     assert circles({file: set(imported_files(file, read(file))) for file in FILES}) == []
 
 
+@pytest.mark.slow
 def test_only_public_parts_of_jax_are_used():
     assert [wrong for file in FILES for wrong in fenced_uses(file, read(file))] == []
 
 
+@pytest.mark.slow
 def test_nothing_switches_x64():
     assert [wrong for file in FILES for wrong in precision_switches(file, read(file))] == []
 

@@ -22,6 +22,7 @@ def wide() -> jax.Array:
         return jnp.asarray(X)
 
 
+@pytest.mark.slow(cases=["diag-NumPy", "every_step-NumPy", "gram-NumPy", "kernel-NumPy"])
 @pytest.mark.parametrize("x", [lambda: X, wide], ids=["NumPy", "made in 64-bit mode"])
 @pytest.mark.parametrize(
     "call",
@@ -52,6 +53,7 @@ def test_once_for_each_line_that_calls():
     assert len({one.lineno for one in caught}) == 2 and 2 <= len(caught) <= 4
 
 
+@pytest.mark.slow
 def test_nothing_is_said_of_float32_of_lists_or_in_64_bit_mode():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -31,6 +31,7 @@ def closed() -> Iterator[None]:
     plt.close("all")
 
 
+@pytest.mark.slow(but=["Bound", "BoundTable", "FullSpectrum"])
 @pytest.mark.parametrize("name", PLOTTED)
 def test_a_picture_is_in_the_axes_that_were_given_or_in_new_ones_that_are_shown(name: str) -> None:
     obj = PLOTTED[name]()
@@ -62,6 +63,7 @@ def test_the_map_of_a_gram_is_its_entries_sorted_and_its_rounding_is_not_underst
     assert [label.get_text() for label in shown.get_xticklabels()] == ["-1.0", "1.0"]
 
 
+@pytest.mark.slow
 def test_of_a_large_lazy_gram_some_rows_are_computed_and_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gram_plots, "MOST_CELLS", 8)
     K, asked = ntkseq.lazy(kernels.Dense(), objects.X), []
@@ -72,6 +74,7 @@ def test_of_a_large_lazy_gram_some_rows_are_computed_and_drawn(monkeypatch: pyte
     assert list(shown.get_extent()) == [0, objects.N, objects.N, 0]
 
 
+@pytest.mark.slow
 def test_labels_belong_to_one_set_of_examples() -> None:
     cross = ntkseq.gram(kernels.Dense(), objects.X, objects.X[:5])
     assert cross.plot().images[0].get_array().shape == (objects.N, 5)

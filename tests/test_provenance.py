@@ -12,6 +12,7 @@ import pytest
 from ntkseq import _provenance
 
 
+@pytest.mark.slow
 def test_a_note_lasts_as_long_as_its_array():
     before = len(_provenance._notes)
     array = jnp.arange(3.0)

@@ -208,6 +208,7 @@ assert jnp.allclose(traced, ntkseq.kernels.Dense(activation=ntkseq.activations.G
 """
 
 
+@pytest.mark.slow
 def test_rooms_load_when_first_asked_for_also_inside_jit():
     subprocess.run([sys.executable, "-c", FIRST_IN_A_TRACE], check=True)
     with pytest.raises(AttributeError, match="no attribute 'grm'"):

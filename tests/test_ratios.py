@@ -22,6 +22,7 @@ def shares(rng: np.random.Generator, n: int, kind: str) -> tuple[np.ndarray, np.
     return moved - 0.2 * rng.standard_normal(n) ** 2, moved, 0.8
 
 
+@pytest.mark.slow(but=["normal-12"])
 @pytest.mark.parametrize(("kind", "n"), [("normal", 12), ("squares", 25), ("squares", 100)])
 def test_an_interval_of_skewed_numbers_holds_as_often_as_it_says(kind: str, n: int) -> None:
     rng, held = np.random.default_rng(0), 0

@@ -25,6 +25,7 @@ def test_static_fields_are_structure_and_others_are_leaves():
     assert jax.tree_util.keystr(path) == ".value"
 
 
+@pytest.mark.slow
 def test_a_gradient_may_hold_what_the_constructor_refuses():
     with pytest.raises(ValueError, match="negative"):
         Pair(-1.0)

@@ -50,6 +50,7 @@ def test_an_exponent_of_one_size_is_refused():
         timing.growth([4.0], [1.0])
 
 
+@pytest.mark.slow
 def test_peak_memory_sees_what_is_freed_before_the_call_ends():
     def call() -> np.ndarray:
         held = np.ones(16 << 20)  # 128 MiB

@@ -68,6 +68,7 @@ def test_truncation_has_the_numbers_of_the_theory_file():
         assert term(found, "truncation").value == 2 * found.constants.tau
 
 
+@pytest.mark.slow
 def test_cutting_singular_values_moves_the_head_by_at_most_tau():
     """On 300 random heads; the weights are cut and the functions compared."""
     generator = np.random.default_rng(1)
@@ -85,6 +86,7 @@ def test_cutting_singular_values_moves_the_head_by_at_most_tau():
         assert gap <= tau + 1e-12
 
 
+@pytest.mark.slow
 def test_the_chosen_ranks_are_the_best_of_all():
     generator = np.random.default_rng(4)
     w, V = generator.normal(size=3) * 0.1, np.diag([1.0, 0.3, 1e-9])
@@ -105,6 +107,7 @@ def test_the_rank_bound_keeps_the_norms_of_the_uncut_weights():
     assert small.constants.b_f >= np.linalg.norm(GOLDEN.w) * np.linalg.norm(GOLDEN.V, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", BOUNDS)
 def test_more_examples_and_smaller_weights_give_less(bound):
     x = inputs(50)
@@ -184,6 +187,7 @@ def test_no_random_head_of_the_class_fits_random_signs_better_than_the_complexit
     assert max(best) <= found.constants.complexity
 
 
+@pytest.mark.slow
 def test_a_single_head_network_is_bounded_through_its_weights():
     net = models.Serial(Linear(), Attention(scaling="root"), Linear(), "relu", width=4, heads=1, read="last")
     x = inputs(20).astype(np.float32)

@@ -49,6 +49,7 @@ def test_a_head_equals_its_loop_on_padded_sequences(read: str, causal: bool):
     np.testing.assert_allclose(found, [one(head, x[i, :n]) for i, n in enumerate(lengths)], rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.slow(but=["False-dim-first"])
 @pytest.mark.parametrize("read", ["last", "first", "mean"])
 @pytest.mark.parametrize("scaling", ["dim", "root"])
 @pytest.mark.parametrize("causal", [False, True])
@@ -66,6 +67,7 @@ def test_a_serial_network_of_one_head_is_folded_into_the_same_function(read: str
     np.testing.assert_allclose(head.predict(x, lengths), wanted, rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_attention_without_projections_and_without_an_activation_folds_too(x64):
     x = rng(2).normal(size=(3, 4, 2))
     for net in (
@@ -77,6 +79,13 @@ def test_attention_without_projections_and_without_an_activation_folds_too(x64):
         np.testing.assert_allclose(AttentionHead.of(net, params).predict(x), wanted, rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.slow(
+    cases=[
+        "parts0-options0-2 heads. Build the model with heads=1",
+        "parts1-options1-Linear with a bias",
+        "parts2-options2-skip=True",
+    ]
+)
 @pytest.mark.parametrize(
     ("parts", "options", "message"),
     [
@@ -119,6 +128,7 @@ def test_softmax_moves_at_most_as_far_as_its_scores():
     assert largest > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", few(["mean", "last"]))
 def test_two_heads_differ_by_no_more_than_their_weights_allow(read: str):
     """(attention.2) in 2,000 random pairs of heads, near and far; of 27 shapes, as each is compiled."""

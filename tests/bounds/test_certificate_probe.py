@@ -33,6 +33,7 @@ def rows(params: list[Any] | None = None, **changed: Any) -> training.ProbeTable
     return history[probe.name]
 
 
+@pytest.mark.slow
 def test_a_row_is_the_test_of_the_network_and_the_bound_of_its_linearisation_at_a_share_of_delta():
     table = rows()
     assert table.steps.tolist() == [0, 1, 2] and table["certified"].all()
@@ -51,17 +52,20 @@ def test_the_linearised_network_learns_where_the_network_has_not_yet():
     assert table["network"][0] > 0.9 and table["linearised"][0] < 0.4
 
 
+@pytest.mark.slow
 def test_more_steps_cost_more():
     few, many = (rows([W], every=tuple(range(1, k + 1))) for k in (2, 100))
     assert few["network"][0] < many["network"][0] and few["linearised"][0] < many["linearised"][0]
 
 
+@pytest.mark.slow
 def test_a_network_whose_gradients_are_not_finite_leaves_a_row_of_nan():
     length = lambda w, x: jnp.sqrt(jnp.sum(w**2)) * x[:1]  # noqa: E731
     table = rows([jnp.ones((1, 3)), jnp.zeros((1, 3))], f=length)
     assert table["certified"].tolist() == [True, False] and np.isnan(table["network"][1])
 
 
+@pytest.mark.slow
 def test_numbers_beside_the_parameters_are_not_moved():
     f = lambda params, state, x: params @ (x - state)  # noqa: E731
     probe = bounds.CertificateProbe(f, X, Y, (1,), ())

@@ -121,6 +121,7 @@ def best_pair(seed: int) -> float:
     return min(module._machine(setting, np.array(pair)).value for pair in itertools.combinations(range(16), 2))
 
 
+@pytest.mark.slow
 def test_labels_without_sense_are_never_said_to_be_learned_though_every_pair_is_tried(monkeypatch):
     assert min(best_pair(seed) for seed in range(6)) >= 0.5, "every machine errs half of the time"
     monkeypatch.setattr(module, "log_choose", lambda n, d: 0.0)
@@ -147,6 +148,7 @@ def test_all_examples_as_members_leave_none_to_test_on():
     assert bound.value == 1.0 and bound.vacuous
 
 
+@pytest.mark.slow
 def test_an_array_of_unknown_rounding_and_a_matrix_that_is_no_kernel_certify_nothing():
     x = np.random.default_rng(0).standard_normal((10, 3)).astype(np.float32)
     y = np.where(x[:, 0] > 0, 1.0, -1.0)

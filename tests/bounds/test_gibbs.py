@@ -29,6 +29,7 @@ X, Y = sample(120)
 K = X @ X.T
 
 
+@pytest.mark.slow(but=["absolute"])
 @pytest.mark.parametrize("loss", ["zero-one", "absolute", "squared"])
 def test_no_bound_is_below_the_exact_risk(loss: str):
     played = [worlds.process(np.random.default_rng([3, seed]), loss, n=40) for seed in range(12)]
@@ -46,6 +47,7 @@ def test_no_bound_is_below_the_exact_risk_in_many_worlds():
     assert np.median(told) < 2.5 and np.mean([case.bound.vacuous for case in played]) < 0.3
 
 
+@pytest.mark.slow
 def test_a_tested_share_fails_as_often_as_promised_and_not_never():
     """The exact tail of a test is no looser than it must be: with delta = 0.3 it fails in some samples, 0.3 at most."""
     failed = 0
@@ -73,6 +75,7 @@ def test_terms_are_those_of_the_spectrum():
     assert told.loss == pytest.approx(np.mean(scipy.stats.norm.cdf(-Y * (K @ dual) / sigma)), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("predictor", ["gibbs", "mean"])
 @pytest.mark.parametrize("posterior", ["regression", "optimal"])
 def test_zero_one_loss_knows_neither_the_scale_of_the_prior_nor_the_unit_of_the_kernel(posterior: Any, predictor: str):
@@ -118,6 +121,7 @@ def test_a_loss_of_your_own_is_that_of_the_closed_form():
     assert closed <= ruled <= closed + 0.01
 
 
+@pytest.mark.slow
 def test_the_mean_of_labels_that_are_noise_is_not_told_apart_from_a_coin():
     rng = np.random.default_rng(0)
     said = bounds.pac_bayes(K, rng.choice([-1.0, 1.0], 120), predictor="mean")
@@ -131,6 +135,7 @@ def test_few_examples_say_nothing_and_say_so():
     assert "(vacuous)" in bounds.pac_bayes(np.zeros((3, 3)), np.ones(3)).verdict
 
 
+@pytest.mark.slow
 def test_statuses_turn():
     copied = bounds.pac_bayes(np.ones((40, 40)), np.ones(40))
     assert "39 of the examples repeat another" in copied.assumptions[0].evidence
@@ -148,6 +153,7 @@ def test_statuses_turn():
     assert sampled.assumptions[4].status == "unresolved" and not sampled.certified
 
 
+@pytest.mark.slow
 def test_what_is_tried_is_paid_for():
     found = [bounds.pac_bayes(K, Y, tried=tried, posterior="regression").value for tried in (1, 10, 1000)]
     assert found[0] < found[1] < found[2]
@@ -236,6 +242,7 @@ def test_rounding_only_raises_it():
     assert exact < rounded[0] < rounded[1] < rounded[2] < rounded[3] and rounded[0] < exact + 1e-4
 
 
+@pytest.mark.slow
 def test_the_margin_form_is_better_than_twice_where_margins_are_wide():
     x = np.resize([-1.0, 1.0], 400)
     said = bounds.pac_bayes(np.outer(x, x), x, predictor="mean")

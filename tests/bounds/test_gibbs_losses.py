@@ -62,6 +62,7 @@ BINARY: list[GibbsLoss] = [
 ]
 
 
+@pytest.mark.slow(cases=["LipschitzLoss-lipschitz"])
 @pytest.mark.parametrize("loss", BINARY, ids=lambda one: f"{type(one).__name__}-{one.name}")
 def test_upper_and_second_are_above_what_any_exact_prediction_gives(loss: GibbsLoss):
     rng = np.random.default_rng(0)

@@ -200,6 +200,7 @@ def simulate(bound_of, risk_of, n, noise, draws=50):
     return pairs
 
 
+@pytest.mark.slow(but=["100-0.5-5.0-0.7071067811865476-True"])
 @pytest.mark.parametrize(
     ("n", "noise", "reg", "kappa", "useful"),
     [
@@ -220,6 +221,7 @@ def test_the_certified_bound_is_never_below_the_test_loss_in_fifty_draws(n, nois
     assert all(bound.vacuous != useful for bound, _ in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", ["ridge", "svm"])
 def test_the_certified_margin_bound_is_never_below_the_classification_error_in_fifty_draws(fit):
     reg = 10.0

@@ -43,6 +43,7 @@ def experiment(seed, t, n, d=5, test=200):
     return error, ours, rademacher(K[:n, :n], y[:n], B0=0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("t", [2, 4])
 def test_the_bounds_lie_above_the_test_error(x64, t):
     for seed in range(4):

@@ -30,6 +30,7 @@ def status(bound: bounds.Bound, name: str) -> str:
     return next(one.status for one in bound.assumptions if one.name == name)
 
 
+@pytest.mark.slow
 def test_no_bound_is_below_the_exact_risk():
     played = [worlds.linearised(np.random.default_rng([5, seed]), n=20) for seed in range(8)]
     assert not [case.bound for case in played if case.violated]
@@ -53,6 +54,7 @@ def test_it_is_the_bound_of_the_kernel_of_its_gradients():
     assert "gradients as this program computes them" in said.applies_to and "f(params" not in said.applies_to
 
 
+@pytest.mark.slow
 def test_an_ordinary_gram_of_an_empirical_kernel_is_not_certified_and_this_is():
     from ntkseq import empirical, gram
 
@@ -61,6 +63,7 @@ def test_an_ordinary_gram_of_an_empirical_kernel_is_not_certified_and_this_is():
     assert certified(centred=True).certified
 
 
+@pytest.mark.slow
 def test_the_predictor_has_the_loss_that_is_stated():
     for centred in (True, False):
         said = certified(centred=centred)
@@ -121,6 +124,7 @@ def test_the_network_itself_is_what_a_tested_share_tests_where_its_gradients_add
     assert said.constants.loss == pytest.approx(np.mean(Y[paying] * X[paying, 0] <= 0)) and said.value < 0.5
 
 
+@pytest.mark.slow
 def test_sequences_of_several_lengths():
     x = RNG.standard_normal((40, 4, 2)).astype(np.float32)
     lengths = np.resize([4, 2, 3], 40)

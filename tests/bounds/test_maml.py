@@ -47,6 +47,7 @@ def outside(seed: int, count: int) -> list[tuple[int, str]]:
     return wrong
 
 
+@pytest.mark.slow
 def test_the_exact_risk_lies_between_the_derived_bounds():
     assert outside(0, 100) == []
 
@@ -91,6 +92,7 @@ def test_the_papers_lower_form_with_its_factor_would_be_false():
     assert lower.value / (1 - 0.99) == pytest.approx(1.8467455878796008e-3, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_papers_forms_hold_where_they_speak():
     rng, spoken = np.random.default_rng(2), 0
     for _ in range(150):

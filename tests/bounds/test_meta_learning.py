@@ -90,6 +90,7 @@ def adapted(tasks: Tasks, steps: int = 3, lr: float = 0.1) -> tuple[np.ndarray, 
     return Q @ M, (Q @ w)[..., 0]
 
 
+@pytest.mark.slow
 def test_a_stable_inner_loop_only_shrinks_the_kernel_of_a_query_with_itself(x64) -> None:
     """What makes sup Theta(x, x) a kappa^2; steps beyond the edge of stability break it."""
     tasks = linear_regression(50, 4, 2, [1.0, 0.5, 0.1], key=jax.random.key(1), dtype=jnp.float64)
@@ -100,6 +101,7 @@ def test_a_stable_inner_loop_only_shrinks_the_kernel_of_a_query_with_itself(x64)
         assert bool((own <= theta * (1 + 1e-12)).all()) == stable
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", few(["absolute", "squared"]))
 def test_it_is_not_below_the_loss_on_new_tasks(loss, x64) -> None:
     """Six draws of 300 tasks of mixed linear regression, beside the loss on 4000 new ones; none may be above."""

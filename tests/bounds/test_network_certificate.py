@@ -37,6 +37,7 @@ def status(bound: bounds.Bound, name: str) -> str:
     return next(one.status for one in bound.assumptions if one.name == name)
 
 
+@pytest.mark.slow
 def test_the_value_is_that_of_its_parts():
     said = certified()
     at = said.constants
@@ -59,6 +60,7 @@ def test_a_prior_of_which_nobody_knows_what_it_has_seen_certifies_nothing():
     assert said.value == certified().value and status(certified(), "prior") == "declared"
 
 
+@pytest.mark.slow
 def test_copies_are_counted_beside_the_assumption_of_independence():
     said = certified(x=np.concatenate([X, X[:7]]), y=np.concatenate([Y, Y[:7]]))
     assert "7 of the examples repeat another" in str(said) and "repeat" not in str(certified())
@@ -82,6 +84,7 @@ def test_among_steps_of_training_the_one_with_the_least_bound_is_taken():
     assert np.array_equal(certified(w=(W0, W)).posterior.mean, W)
 
 
+@pytest.mark.slow
 def test_the_network_less_its_start_is_spoken_of_where_that_is_asked_for():
     offset = lambda params, x: params["W"] @ x + params["b"]  # noqa: E731
     w0, w = {"W": W0, "b": jnp.full(1, 50.0)}, {"W": W, "b": jnp.full(1, 50.0)}
@@ -90,6 +93,7 @@ def test_the_network_less_its_start_is_spoken_of_where_that_is_asked_for():
     assert "f as it is" in plain.applies_to and "f(w0, x)" in less.applies_to
 
 
+@pytest.mark.slow
 def test_several_classes_by_the_largest_output():
     y = np.argmax(X, axis=1)
     said = certified(w0=jnp.zeros((3, 3)), w=3 * jnp.eye(3), y=y, s=0.1)
@@ -97,6 +101,7 @@ def test_several_classes_by_the_largest_output():
     assert said.draw(KEY).shape == (3, 3)
 
 
+@pytest.mark.slow
 def test_few_rows_of_the_jacobian_make_a_posterior_too():
     said = certified(rows=2)
     assert said.constants.rows == 2 and said.certified
@@ -104,6 +109,7 @@ def test_few_rows_of_the_jacobian_make_a_posterior_too():
     assert certified(f=deep, w0=jnp.ones((2, 3)), w=jnp.ones((2, 3)), rows=10).constants.rows <= 6
 
 
+@pytest.mark.slow
 def test_answers_of_a_draw_that_are_no_numbers_are_wrong_and_counted():
     said = certified(f=lambda params, x: jnp.log1p(params @ x / 100 + 0.02) - 0.02, c=1e4, s=1e7)
     assert any("no numbers" in term.note for term in said.terms)

@@ -23,6 +23,7 @@ LAWS: dict[str, tuple[Callable[..., np.ndarray], float]] = {
 }
 
 
+@pytest.mark.slow(but=["5-hardly varying"])
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("m", [5, 100])
 def test_the_mean_of_the_law_is_exceeded_no_more_often_than_said(law: str, m: int):
@@ -57,6 +58,7 @@ def test_wrong_is_a_sign_or_another_class_or_no_number():
     assert wrong(jnp.asarray(several), jnp.array([1, 0, 0, 1, 0])).tolist() == [False, True, True, True, False]
 
 
+@pytest.mark.slow
 def test_what_is_counted_is_the_error_of_the_networks_that_draw_gives():
     made, y = posterior(params(), 1.0, 5.0), np.array([1, -1, 1, 1, -1, 1], np.int32)
     keys = jax.random.split(jax.random.key(5), 19)  # not a multiple of the batch

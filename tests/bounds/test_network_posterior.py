@@ -63,6 +63,7 @@ def posterior(w: Any, c: float, s: float, root: Any = None) -> NetworkPosterior:
     return NetworkPosterior(made, rows, shrink, root * jnp.asarray(math.sqrt(c), dtype), c, s, spectrum)
 
 
+@pytest.mark.slow(cases=["0.001"])
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("s", [1e-3, 0.1, 5.0])
 def test_the_divergence_is_that_of_a_dense_computation(s: float):
@@ -78,6 +79,7 @@ def test_the_divergence_is_that_of_a_dense_computation(s: float):
     assert 2 * kl.dimension == pytest.approx((values / (values + s)).sum(), rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_the_divergence_with_scales_of_the_leaves_is_that_of_a_dense_computation():
     w0, w, c, s = params(0, np.float64), params(1, np.float64), 0.5, 0.3
@@ -113,6 +115,7 @@ def test_a_covariance_that_may_be_singular_has_no_divergence():
     assert isinstance(kl, str) and "larger s" in kl
 
 
+@pytest.mark.slow
 def test_draws_have_the_covariance_of_the_posterior():
     w, c, s = params(), 0.3, 0.1
     scale = np.concatenate([np.full(15, 0.5), np.full(5, 2.0)])

@@ -28,6 +28,7 @@ def made(K: Any, rank: int = 5, y: np.ndarray = Y) -> Projected:
     return projected(of_products(K, y, ZeroOne() if y.ndim == 1 else Argmax()), np.arange(len(y)), rank)[0]
 
 
+@pytest.mark.slow
 def test_no_bound_from_products_is_below_the_exact_risk():
     played = [
         worlds.process(np.random.default_rng([7, s]), n=40, prior=bounds.Prior(), rank=1 + s % 6) for s in range(12)
@@ -54,6 +55,7 @@ def test_with_all_directions_it_is_the_bound_of_the_decomposition():
     assert products.constants.information_gain == pytest.approx(held.constants.information_gain, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_few_directions_that_hold_the_spectrum_lose_little_and_the_predictor_is_that_of_the_statement():
     whole, most = bounds.pac_bayes(K, Y).value, bounds.pac_bayes(K, Y, rank=12).value  # K has rank 12
     few = bounds.pac_bayes(K, Y, rank=6)
@@ -116,6 +118,7 @@ def test_the_errors_hold_what_a_rounded_matrix_does(kind: str):
         assert one.norm_of(b) >= 0.5 * float((U @ b)[:, 0] @ K @ (U @ b)[:, 0])
 
 
+@pytest.mark.slow
 def test_a_lazy_gram_is_not_held(monkeypatch: pytest.MonkeyPatch):
     kernel, x = kernels.Dense(sigma_b=0.1), X.astype(np.float32)
     K = lazy(kernel, x)

@@ -52,6 +52,7 @@ def reports():
     )
 
 
+@pytest.mark.slow
 def test_no_theorem_shows_a_number_or_is_certified():
     for bound in reports():
         assert bound.value is None and not bound.certified and bound.vacuous
@@ -112,6 +113,7 @@ def test_the_factors_the_papers_state_are_the_formulas():
     assert whole.value == pytest.approx(concepts.complexity(WHOLE, 1 / EPS_X, kind="epsilon", eps=0.1).log, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_what_is_proved_here_stands_beside_the_theorem(x64):
     x, y = data()
     kernel = kernels.Recurrent.preset("allen-zhu-li")

@@ -18,6 +18,7 @@ GRAMS = {"linear": X @ X.T, "flat": np.ones((100, 100)), "cubic": (1 + X @ X.T) 
 pytestmark = pytest.mark.usefixtures("x64")
 
 
+@pytest.mark.slow
 def test_each_setting_has_its_share_of_delta():
     search = Search(kernels=tuple(GRAMS), delta=0.1)
     found = search.bounds(GRAMS, Y)
@@ -28,6 +29,7 @@ def test_each_setting_has_its_share_of_delta():
     assert all(one.delta == 0.1 and one.certified and "21 settings" in one.assumptions[1].statement for one in found)
 
 
+@pytest.mark.slow
 def test_the_best_comes_first_and_says_which_it_is():
     found = Search(kernels=tuple(GRAMS)).bounds(GRAMS, Y)
     assert [one.value for one in found] == sorted(one.value for one in found)
@@ -35,6 +37,7 @@ def test_the_best_comes_first_and_says_which_it_is():
     assert found[0].value == Search(kernels=tuple(GRAMS)).best(GRAMS, Y).value
 
 
+@pytest.mark.slow
 def test_a_setting_of_its_own_costs_less_than_among_others():
     alone = Search(kernels=("linear",), priors=(Prior(),)).best(GRAMS["linear"], Y)
     among = Search(kernels=tuple(GRAMS), priors=(Prior(),)).best(GRAMS, Y)
@@ -53,6 +56,7 @@ def test_a_prior_that_learns_picks_its_kernel_where_it_learns():
     assert search.best(GRAMS, y).constants.kernel == found[0].constants.kernel == "linear"
 
 
+@pytest.mark.slow
 def test_of_a_few_examples_the_priors_that_need_more_are_left_out_and_paid_for():
     assert [len(Search().bounds(np.eye(n), np.ones(n))) for n in (1, 2, 3)] == [1, 3, 4]
     two_units = Search().bounds(np.eye(6), np.ones(6), units=[0, 0, 0, 1, 1, 1])

@@ -171,6 +171,7 @@ def test_duplicate_sequences_with_different_labels_give_nan_with_advice():
     assert rademacher_steps(K, y, reg=0.1).certified
 
 
+@pytest.mark.slow
 def test_a_step_whose_kernel_is_zero_is_singular():
     x = np.random.default_rng(9).normal(size=(4, 3, 2)).astype(np.float32)
     K = kernels.every_step(PAPER, x)
@@ -206,6 +207,7 @@ def experiment(seed, n, t, noise, reg, test=300) -> Any:
     return bound, [losses.mean(), *losses]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "noise", "reg"), few([(30, 1.0, 0.05), (60, 0.0, 0.0), (60, 1.0, 3.0)]))
 def test_the_bound_is_never_below_the_measured_loss(x64, n, noise, reg):
     for seed in range(8):

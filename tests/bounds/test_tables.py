@@ -21,6 +21,7 @@ def made() -> bounds.BoundTable:
     return bounds.table(K, Y, reg=0.1)
 
 
+@pytest.mark.slow
 def test_certified_rows_stand_first_by_their_value_then_estimates(made):
     ranks = [(not one.certified, one.value) for one in made.rows.values()]
     assert ranks == sorted(ranks) and len(made.rows) == 10
@@ -43,6 +44,7 @@ def test_delta_is_divided_so_that_all_certified_rows_hold_at_once(made):
     assert made.rows["arora2019"].value == bounds.arora2019(K, Y).value
 
 
+@pytest.mark.slow
 def test_what_was_tried_before_raises_every_certified_row(made):
     more = bounds.table(K, Y, reg=0.1, tried=100)
     for key, one in made.rows.items():
@@ -53,6 +55,7 @@ def test_what_was_tried_before_raises_every_certified_row(made):
     assert f"{settings} settings" in counted.statement
 
 
+@pytest.mark.slow
 def test_a_ridge_picked_on_the_data_does_not_enter_rows_that_hold_for_one_ridge(made):
     """`reg` may be chosen by looking: what is said for a fixed ridge, compression, must not know it."""
     found = [bounds.table(K, Y, reg=reg).rows["compression"] for reg in (0.0, 3.0)]
@@ -60,6 +63,7 @@ def test_a_ridge_picked_on_the_data_does_not_enter_rows_that_hold_for_one_ridge(
     assert found[0].constants.reg == 0.0
 
 
+@pytest.mark.slow
 def test_a_table_that_says_nothing_has_no_best():
     noise = np.random.default_rng(0).choice([-1.0, 1.0], 12)
     table = bounds.table(np.eye(12), noise, reg=0.1, delta=1e-6)
@@ -76,6 +80,7 @@ def test_classes_of_any_number_and_numbers_have_the_rows_that_apply():
     assert numbers.majority_error is None and numbers.rows["gibbs"].quantity.startswith("E min(1, |f")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_a_few_examples_leave_out_priors_that_need_more(n: int):
     table = bounds.table(np.eye(n), np.where(np.arange(n) % 2, 1.0, -1.0), reg=0.1)
@@ -83,6 +88,7 @@ def test_a_few_examples_leave_out_priors_that_need_more(n: int):
     assert len(table.rows) == {1: 7, 2: 9}.get(n, 10)
 
 
+@pytest.mark.slow
 def test_a_bound_without_a_value_stands_last_and_says_so():
     twice = np.ones((20, 20))
     table = bounds.table(twice, Y[:20])
@@ -102,6 +108,7 @@ def test_the_columns_of_the_print_are_aligned(made):
         assert line.index(key) == lines[0].index(next(iter(made.rows)))
 
 
+@pytest.mark.slow
 def test_in_simulated_draws_no_certified_row_is_below_its_truth():
     """A coin of 1 in 5 behind a constant kernel: f is a constant c, which errs with 0.2 for c > 0 and 0.8 for c < 0."""
     rng = np.random.default_rng(1)
@@ -139,6 +146,7 @@ def test_what_makes_no_sense_is_refused(changes, message):
         bounds.table(given.pop("K"), given.pop("y"), **given)
 
 
+@pytest.mark.slow
 def test_the_matrix_is_decomposed_once_for_all_rows(monkeypatch: pytest.MonkeyPatch):
     sizes, own = [], np.linalg.eigh
     monkeypatch.setattr(np.linalg, "eigh", lambda A, *rest: sizes.append(len(A)) or own(A, *rest))

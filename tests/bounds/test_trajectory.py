@@ -62,6 +62,7 @@ def test_residuals_of_a_linear_model_are_never_above_the_factor():
     assert max(slack) < 1e-9, "and it is met"
 
 
+@pytest.mark.slow
 def test_one_step_of_descent_is_the_kernel_averaged_between_its_ends(x64):
     """(training.2), with the Jacobian averaged over the segment by Gauss-Legendre quadrature, and (training.4)."""
 
@@ -135,6 +136,7 @@ def halving(lr: float, steps: int) -> tuple[Any, np.ndarray]:
     return history["kernel"], np.array(least)
 
 
+@pytest.mark.slow
 def test_the_assumption_fails_at_the_step_at_which_the_least_eigenvalue_has_halved():
     table, least = halving(0.4, 20)
     run = learning_speed(table, lr=0.4, n=2, whole=True)

@@ -21,6 +21,7 @@ def token_norms(x) -> np.ndarray:
     return np.linalg.norm(np.asarray(x, np.float64), axis=-1)
 
 
+@pytest.mark.slow
 def test_labels_are_those_of_the_target(x64):
     drawn = draw()
     x = np.asarray(drawn.x)
@@ -29,12 +30,14 @@ def test_labels_are_those_of_the_target(x64):
     assert (drawn.y == drawn.clean).all() and drawn.target is TARGET and not drawn.common
 
 
+@pytest.mark.slow
 def test_the_same_key_draws_the_same_and_another_key_another_sample():
     first, again, other = draw(noise=0.1), draw(noise=0.1), draw(noise=0.1, key=jax.random.key(8))
     assert (first.x == again.x).all() and (first.y == again.y).all() and not (first.x == other.x).any()
     assert (draw().x == first.x).all()  # noise does not move the tokens
 
 
+@pytest.mark.slow
 def test_the_dtype_is_the_one_asked_for(x64):
     assert draw().x.dtype == jnp.float64
     drawn = draw(dtype=jnp.float32, noise=0.1, eps_x=0.1, bias=0.5)
@@ -48,6 +51,7 @@ def test_tokens_have_the_norms_asked_for(norm, x64):
     np.testing.assert_array_equal(drawn.norms, np.broadcast_to(norm, 4))
 
 
+@pytest.mark.slow
 def test_tokens_are_uniform_on_the_sphere():
     x = np.asarray(sample(TARGET, 5000, 4, 3, key=KEY).x, np.float64).reshape(-1, 3)  # 20000 tokens
     np.testing.assert_allclose(x.mean(axis=0), 0, atol=5 * np.sqrt(1 / 3 / 20000))
@@ -62,6 +66,7 @@ def test_a_common_first_token_is_the_last_unit_vector_times_its_norm():
     assert len(np.unique(np.asarray(drawn.x[:, 1]), axis=0)) == 40
 
 
+@pytest.mark.slow
 def test_eps_x_gives_one_token_of_norm_one_orthogonal_to_short_ones(x64):
     drawn = draw(eps_x=0.01)
     assert drawn.common and (np.asarray(drawn.x[:, 0]) == [0, 0, 1]).all()
@@ -86,6 +91,7 @@ def test_a_bias_is_a_constant_share_of_every_drawn_token(x64):
     np.testing.assert_allclose(token_norms(short.x[:, 1:]), 0.1, rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_noise_has_the_deviation_asked_for():
     drawn = draw(n=4000, noise=0.3)
     left = np.asarray(drawn.y - drawn.clean, np.float64)

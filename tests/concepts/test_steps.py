@@ -32,6 +32,7 @@ def test_the_target_equals_its_loop(x64):
     np.testing.assert_allclose(found, wanted, rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_no_step_sees_a_later_token(x64):
     jacobian = np.asarray(jax.jacobian(lambda x: TARGET(x))(jnp.asarray(X[0])))  # (t, o, t, d)
     assert jacobian.any() and all(not jacobian[j, :, i].any() for j in range(5) for i in range(j + 1, 5))

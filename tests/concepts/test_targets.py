@@ -41,11 +41,13 @@ def test_a_target_equals_its_loop(target, x64):
     np.testing.assert_allclose(found, [loop(target, x) for x in X], rtol=1e-13)
 
 
+@pytest.mark.slow(but=["n-variable"])
 @every
 def test_the_value_has_the_dtype_of_the_sequence(target, x64):
     assert target(jnp.asarray(X[0], jnp.float32)).dtype == jnp.float32
 
 
+@pytest.mark.slow(but=["n-variable"])
 @every
 def test_a_target_is_a_pytree_whose_leaves_are_its_numbers(target, x64):
     leaves, tree = jax.tree.flatten(target)
@@ -78,6 +80,7 @@ def test_only_the_tokens_at_the_positions_count(x64):
     assert moves(ADDITIVE) == [0, 1, 3] and moves(NVARIABLE) == [1, 4] and moves(WHOLE) == [2, 3]
 
 
+@pytest.mark.slow
 def test_an_additive_target_has_no_mixed_derivatives_and_an_n_variable_one_has(x64):
     def mixed(target, first, second):
         hessian = np.asarray(jax.hessian(lambda x: target(x))(jnp.asarray(X[0])))

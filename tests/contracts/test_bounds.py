@@ -391,6 +391,20 @@ def test_every_public_bound_has_a_row():
     assert set(ROWS) | set(ESTIMATES) | NO_BOUND == public
 
 
+@pytest.mark.slow(
+    but=[
+        "attention_rank",
+        "du2019",
+        "maml_lower",
+        "maml_upper",
+        "margin",
+        "meta_kernel",
+        "rademacher",
+        "rademacher_each_step",
+        "rademacher_steps",
+        "sample_size",
+    ]
+)
 @of_rows
 def test_a_certified_bound_is_on_its_side_of_a_truth_that_is_known(name: str):
     certified = [(bound, truth) for bound, truth in draws(name) if bound.certified]

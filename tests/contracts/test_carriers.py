@@ -162,6 +162,20 @@ def carrier(request: pytest.FixtureRequest) -> tuple[Any, np.ndarray, np.ndarray
     return made(*request.param)
 
 
+@pytest.mark.slow(
+    cases=[
+        "3 K, lazy, n = 9",
+        "DenseGram of tasks, n = 9",
+        "DenseGram, JAX float32, n = 9",
+        "DenseGram, an array with its origin, n = 9",
+        "Lazy of tasks, n = 9",
+        "Lazy, another kernel, n = 9",
+        "Lazy, n = 1",
+        "Lazy, n = 9",
+        "Stored, audited, n = 9",
+        "take, n = 9",
+    ]
+)
 def test_the_stated_rounding_holds_in_norm_and_entry_by_entry(carrier: Any) -> None:
     K, A, true = carrier
     error = A - true
@@ -192,6 +206,7 @@ def test_the_diagonal_comes_in_the_precision_of_the_entries(carrier: Any) -> Non
     np.testing.assert_allclose(own.astype(np.float64), A.diagonal(), rtol=0, atol=4 * len(A) * EPS * np.abs(true).max())
 
 
+@pytest.mark.slow(cases=["3 K, lazy, n = 9", "Lazy, another kernel, n = 9", "Lazy, float64, n = 9", "Lazy, n = 1"])
 def test_trace_and_norm_are_summed_in_float64(carrier: Any) -> None:
     K, A, true = carrier
     trace, norm = K.known_trace(), K.norm_fro()
@@ -223,6 +238,18 @@ def test_products_are_those_of_the_entries(carrier: Any) -> None:
         K.times(np.ones(len(A) + 1))
 
 
+@pytest.mark.slow(
+    cases=[
+        "3 K, lazy, n = 9",
+        "DenseGram, JAX float32, n = 9",
+        "Lazy of tasks, n = 9",
+        "Lazy, another kernel, n = 9",
+        "Lazy, float64, n = 9",
+        "Lazy, n = 1",
+        "Lazy, n = 9",
+        "part, n = 9",
+    ]
+)
 def test_rows_columns_blocks_and_entries_are_those_of_the_array(carrier: Any) -> None:
     K, A, _ = carrier
     whole, last = np.asarray(K), len(A) - 1
@@ -262,6 +289,7 @@ def test_every_eigenvalue_and_sum_of_them_lies_where_the_spectrum_says(carrier: 
         assert some.trace.lower - slack <= values.sum() <= some.trace.upper + slack
 
 
+@pytest.mark.slow(cases=["3 K, lazy, n = 9", "Lazy, another kernel, n = 9", "Lazy, float64, n = 9", "Lazy, n = 1"])
 def test_multiples_and_sums_are_grams_whose_rounding_holds(carrier: Any) -> None:
     K, _, true = carrier
     for found, wanted in ((K / 7, true / 7), (0.3 * K, 0.3 * true), (K + K, 2 * true), (-K, -true), (K - K, 0 * true)):

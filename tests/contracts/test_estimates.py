@@ -61,6 +61,7 @@ def files_of(K: Any) -> dict[str, Any]:
     return {"estimated": K.estimated, "stated": K.stated, "sampling": K.sampling}
 
 
+@pytest.mark.slow(cases=["audit-sampling", "take-sampling"])
 @pytest.mark.parametrize("flag", ["sampling", "estimated", "stated"])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_gram_that_is_handed_on_is_what_it_was(way: str, flag: str, tmp_path: Any) -> None:
@@ -109,6 +110,7 @@ def declared(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kernels.Recurrent, kind, property(lambda self: value))
 
 
+@pytest.mark.slow(cases=["sampled"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_whatever_a_kernel_makes_says_what_the_kernel_is(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     declared(kind, monkeypatch)
@@ -118,6 +120,7 @@ def test_whatever_a_kernel_makes_says_what_the_kernel_is(kind: str, monkeypatch:
             assert bounds.rademacher(K, Y, reg=0.1, kappa=20.0).certified == (kind == ""), name
 
 
+@pytest.mark.slow(cases=["sampled"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_few_shot_kernels_are_what_their_base_is(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     declared(kind, monkeypatch)
@@ -130,6 +133,7 @@ def test_few_shot_kernels_are_what_their_base_is(kind: str, monkeypatch: pytest.
         assert (K.sampling is not None, bool(K.estimated)) == KINDS[kind]
 
 
+@pytest.mark.slow
 def test_what_a_gated_network_gives_in_one_piece_is_not_certified_and_says_why() -> None:
     K = GATED(X)
     found = ntkseq.spectrum(K)
@@ -139,6 +143,7 @@ def test_what_a_gated_network_gives_in_one_piece_is_not_certified_and_says_why()
     assert not bound.certified and "sampling: unresolved" in str(bound)
 
 
+@pytest.mark.slow
 def test_without_a_matrix_the_error_of_a_gated_network_is_that_of_the_worst_entry_and_says_so() -> None:
     K = ntkseq.lazy(GATED, X)
     found = ntkseq.spectrum(K, spectra.MatrixFree(k=2))
@@ -171,6 +176,7 @@ SAID = {
 }
 
 
+@pytest.mark.slow(cases=["flags3"])
 @pytest.mark.parametrize("flags", SAID)
 def test_a_stored_matrix_is_proven_positive_only_by_a_proven_rounding(flags: Any, tmp_path: Any) -> None:
     path, K = tmp_path / "kernel.npz", np.diag([3.0, 2.0, 1.0])

@@ -22,6 +22,7 @@ KERNELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 @pytest.mark.parametrize("name", few(KERNELS, 2))
 def test_a_gram_in_half_precision_is_within_the_rounding_it_states(name, dtype) -> None:

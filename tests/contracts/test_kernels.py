@@ -218,6 +218,7 @@ def over_root(difference: np.ndarray, K: np.ndarray) -> float:
     return float(np.max(np.abs(difference) / np.outer(root, root)))
 
 
+@pytest.mark.slow
 @every
 def test_the_matrix_is_symmetric(name) -> None:
     K = square(name, "float32")
@@ -229,6 +230,7 @@ def test_the_matrix_is_symmetric(name) -> None:
     assert over_root(K - K.T, K) <= most
 
 
+@pytest.mark.slow
 @every
 def test_the_matrix_is_positive_semidefinite_within_rounding(name) -> None:
     drawn_by_pairs = name.startswith("softmax at the root")  # semi-definite up to the error of the draws
@@ -295,6 +297,7 @@ def test_a_kernel_is_a_pytree_that_survives_the_round_trip(name) -> None:
     np.testing.assert_array_equal(np.asarray(again.diag(jnp.asarray(x), lengths)), kernel.diag(jnp.asarray(x), lengths))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", among([name for name in TABLE if name != "a network, sketched"], ("relu",)))  # a key
 def test_gradients_are_finite_with_duplicates_and_short_sequences(name) -> None:
     make, inputs = TABLE[name]

@@ -61,6 +61,7 @@ def same(one: History, other: History, **tolerance: Any) -> None:
             np.testing.assert_allclose(values, there, err_msg=column, **({"rtol": 0} | tolerance))
 
 
+@pytest.mark.slow(but=["movement"])
 @each
 def test_a_row_is_made_at_the_start_and_at_every_period(probe: Probe):
     history = looped(probe, 9)
@@ -69,6 +70,7 @@ def test_a_row_is_made_at_the_start_and_at_every_period(probe: Probe):
     assert history.about[probe.name]["kind"] == probe.kind
 
 
+@pytest.mark.slow(cases=["certificate"])
 @each
 def test_update_leaves_the_history_before_it_as_it_was(probe: Probe):
     before = training.track([probe], PARAMS)
@@ -77,6 +79,7 @@ def test_update_leaves_the_history_before_it_as_it_was(probe: Probe):
     assert before.update(3, moved(PARAMS)) is before
 
 
+@pytest.mark.slow(but=["movement"])
 @each
 def test_a_tape_in_a_scan_gives_the_rows_of_the_loop(probe: Probe):
     history = training.track([probe], PARAMS)
@@ -110,6 +113,7 @@ def test_a_history_goes_through_both_kinds_of_file(probe: Probe, tmp_path: pathl
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
 
 
+@pytest.mark.slow(cases=["certificate", "kernel", "kernel of ragged sequences"])
 @each
 def test_the_state_of_a_history_restores_it_bitwise(probe: Probe):
     history = looped(probe, 4)
@@ -119,6 +123,7 @@ def test_the_state_of_a_history_restores_it_bitwise(probe: Probe):
     same(history.update(8, later), restored.update(8, later))
 
 
+@pytest.mark.slow(cases=["certificate", "kernel", "kernel of ragged sequences"])
 @each
 def test_a_network_that_diverged_leaves_a_row(probe: Probe):
     broken = jax.tree.map(lambda leaf: leaf * jnp.nan, PARAMS)

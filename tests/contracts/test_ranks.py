@@ -100,6 +100,7 @@ def test_a_spectrum_in_part_bounds_it_or_says_that_it_cannot(rank: EffectiveRank
     assert found.lower <= part.effective_rank(rank) == found.estimate <= found.upper
 
 
+@pytest.mark.slow(but=["intrinsic"])
 @every
 def test_a_batch_is_a_loop_also_under_jit_and_vmap(rank: EffectiveRank, x64: None):
     A = np.random.default_rng(1).standard_normal((2, 2, 3, 4))
@@ -128,6 +129,7 @@ def test_it_is_a_value_equal_and_printed_by_its_fields(rank: EffectiveRank):
     assert again == rank and hash(again) == hash(rank) and rank.name and rank.formula
 
 
+@pytest.mark.slow
 def test_a_rank_of_ones_own_goes_wherever_a_rank_is_asked_for(tmp_path: pathlib.Path):
     mine = Above(0.5)
     x = jax.random.normal(jax.random.key(0), (4, 3, 2))

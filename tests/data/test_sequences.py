@@ -23,6 +23,7 @@ MAKERS = {
 }
 
 
+@pytest.mark.slow(but=["parity"])
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_the_same_key_gives_the_same_sequences_and_another_key_others(make):
     first, again, other = make(key=KEY), make(key=KEY), make(key=jax.random.key(4))
@@ -30,6 +31,7 @@ def test_the_same_key_gives_the_same_sequences_and_another_key_others(make):
     assert not np.array_equal(first[0], other[0])
 
 
+@pytest.mark.slow(but=["parity"])
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_the_default_dtype_is_the_modes_default_float(make, x64):
     assert make(key=KEY)[0].dtype == jnp.float64

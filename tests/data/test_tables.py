@@ -54,6 +54,7 @@ def test_without_labels_every_cell_is_a_token():
 PIECES = [*"0123", "0.5", "1.5", "-1", "a", "up", "id", "time", "label", "index", "", "NaN", "?", "1e5", "x_0", "x_1"]
 
 
+@pytest.mark.slow
 def test_any_table_is_read_or_refused():
     rng = np.random.default_rng(0)
     for seed in range(3000):

@@ -19,6 +19,7 @@ def labelled(classes: int = 3, each: int = 6) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([y, np.arange(len(y))], axis=1).astype(np.float32), y
 
 
+@pytest.mark.slow
 def test_two_ways_keep_their_signs_and_share_no_example_between_support_and_query() -> None:
     x, y = labelled(2)
     tasks = few_shot_tasks(x, 2 * y - 1, shots=2, queries=3, tasks=20, key=KEY)
@@ -51,6 +52,7 @@ def test_permuted_labels_fit_support_and_query_of_a_task_and_change_between_task
     np.testing.assert_array_equal(sign, tasks.labels * (2 * tasks.query[..., 0] - 1))
 
 
+@pytest.mark.slow
 def test_lengths_and_dtype_go_with_their_sequences_and_keys_decide_the_draw(x64) -> None:
     x = jnp.asarray(np.random.default_rng(0).standard_normal((8, 4, 2)), jnp.float32)
     lengths = np.arange(8) % 4 + 1
@@ -64,6 +66,7 @@ def test_lengths_and_dtype_go_with_their_sequences_and_keys_decide_the_draw(x64)
     assert np.any(np.asarray(other.query != tasks.query))
 
 
+@pytest.mark.slow
 def test_sinusoids_answer_to_their_amplitude_and_phase() -> None:
     tasks = sinusoids(6, shots=4, queries=3, key=KEY, amplitude=(1.0, 2.0), reach=2.0)
     A, phase = np.asarray(tasks.truth).T[:, :, None]
@@ -92,6 +95,7 @@ def test_linear_tasks_have_the_stated_moments(x64) -> None:
     np.testing.assert_allclose(np.std(residual), 0.3, rtol=0.03)
 
 
+@pytest.mark.slow
 def test_linear_tasks_without_noise_answer_to_their_theta(x64) -> None:
     exact = linear_regression(3, 2, 2, [2.0, 1.0, 0.0], key=KEY)
     assert np.all(exact.query[..., 2] == 0)

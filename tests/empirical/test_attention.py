@@ -64,6 +64,7 @@ def test_a_softmax_by_its_logarithm_is_found_in_every_layer():
         h = np.asarray(h) + add
 
 
+@pytest.mark.slow
 def test_our_transformer_gives_the_matrices_it_gives_itself():
     net = models.Serial(Linear(), Residual(Attention(scaling="root")), Attention(scaling="root"), width=16, heads=2)
     params = net.init(jax.random.key(1), X)
@@ -90,6 +91,7 @@ def test_sites_tell_where_without_computing():
     assert "found (2, 5, 5)" in str(site)
 
 
+@pytest.mark.slow
 def test_normalised_features_are_attention_whatever_the_axis():
     def f(p, x):
         s = x @ p @ x.T
@@ -180,6 +182,7 @@ def test_attention_in_one_branch_only_is_refused_also_beside_a_layer_that_is_see
     np.testing.assert_allclose(A, soft(X @ X.T), atol=1e-5)
 
 
+@pytest.mark.slow(but=["jit"])
 @pytest.mark.parametrize("wrap", [lambda f: f, jax.jit, jax.checkpoint], ids=["plain", "jit", "remat"])
 def test_of_a_conditional_the_matrices_of_the_branch_that_ran_are_given(wrap):
     def f(p, x):
@@ -214,6 +217,7 @@ def test_conditionals_within_a_scan_are_stacked_or_refused():
         empirical.attention_weights(lambda p, x: f(p, attend(x), lambda h: h))(p, X)
 
 
+@pytest.mark.slow
 def test_loops_of_unknown_length_and_maps_over_devices_are_refused():
     def loops(p, x):
         return jax.lax.while_loop(lambda h: h.sum() > p, lambda h: 0.5 * attend(h), attend(x)).mean(0)
@@ -308,6 +312,7 @@ def test_heads_in_a_vmap_are_in_front():
     np.testing.assert_allclose(A, jax.nn.softmax(jnp.einsum("ad,hde,ce->hac", X, p, X)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_is_a_function_to_jit_and_vmap_and_equal_to_itself():
     attention = empirical.attention_weights(written)
     assert attention == empirical.attention_weights(written)

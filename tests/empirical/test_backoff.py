@@ -30,6 +30,7 @@ def network() -> tuple[Any, Any, Any]:
     return f, params, inputs(jax.random.key(1), 9)
 
 
+@pytest.mark.slow(but=["_square"])
 @pytest.mark.parametrize("step", ["_prepare", "_square"])
 def test_the_matrix_is_computed_in_blocks(network: Any, monkeypatch: Any, step: str) -> None:
     f, params, x = network
@@ -41,6 +42,7 @@ def test_the_matrix_is_computed_in_blocks(network: Any, monkeypatch: Any, step: 
     np.testing.assert_allclose(found, whole, rtol=2e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_rectangle_is_computed_in_blocks(network: Any, monkeypatch: Any) -> None:
     f, params, x = network
     kernel = NTK(f, params)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from ntkseq import models
 from ntkseq.empirical import fingerprint
@@ -47,6 +48,7 @@ def rich() -> list[dict[str, Any]]:
         return [*found, of(adam.update, params, state, params)]
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same() -> None:
     here = pathlib.Path(__file__)
     code = (

@@ -59,6 +59,7 @@ def test_the_table_covers_what_it_is_for() -> None:
     assert all(name == case.name for name, case in FUNCTIONS.items())
 
 
+@pytest.mark.slow(cases=["rows_filled", "transformer_scanned_remat", "transformer_tied"])
 @each
 def test_a_case_is_one_function_with_the_same_numbers_in_every_dtype(name: str) -> None:
     leaves = []
@@ -80,6 +81,7 @@ def test_a_case_is_the_same_every_time() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
+@pytest.mark.slow(but=["odd_leaves"])
 @some_now_and_all_when_slow
 def test_the_oracle_is_symmetric_positive_and_within_tolerance_of_itself_in_float64(name: str) -> None:
     with jax.enable_x64(True):
@@ -94,6 +96,7 @@ def test_the_oracle_is_symmetric_positive_and_within_tolerance_of_itself_in_floa
         assert values[0] > -1e-13 * values[-1] and values[-1] > 0
 
 
+@pytest.mark.slow(but=["odd_leaves", "while_loop"])
 @pytest.mark.parametrize("name", ["rnn_outputs", "maml_task", "while_loop", "odd_leaves", "slices_overlapping"])
 def test_the_oracle_equals_finite_differences(x64, name: str) -> None:
     f, params, x = made(name, jnp.float64, 3)

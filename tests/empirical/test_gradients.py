@@ -29,6 +29,7 @@ def test_a_gradient_is_the_same_to_the_last_bit_in_whatever_company():
     assert repeats(f, f.inputs(X), values, rows) == ""
 
 
+@pytest.mark.slow
 def test_they_are_the_derivatives_in_weights_over_the_roots_of_their_rates():
     net = lambda params, x: jnp.tanh(params["W"] @ x[0] + params["b"]) @ params["V"]  # noqa: E731
     keys = jax.random.split(jax.random.key(1), 3)

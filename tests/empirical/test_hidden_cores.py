@@ -43,6 +43,7 @@ def made(kind):
     return empirical.HiddenCore(*elman(kind), x, h0=h0), x, h0
 
 
+@pytest.mark.slow(but=["leaky"])
 @pytest.mark.parametrize("kind", ["elman", "leaky", "gru"])
 def test_the_core_between_operators_is_the_kernel(kind, x64):
     core, _, _ = made(kind)
@@ -51,6 +52,7 @@ def test_the_core_between_operators_is_the_kernel(kind, x64):
     np.testing.assert_allclose(np.ravel(core.mv(v)), wanted, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_the_core_is_the_gram_of_what_the_units_have_seen(x64):
     core, x, h0 = made("elman")
     before = np.concatenate([np.asarray(h0)[:, None], np.asarray(core.kernel.states())[:, :-1]], axis=1)

@@ -41,6 +41,7 @@ def explicit(params, x, h0, names=("V", "W", "b")):
     return np.concatenate([np.asarray(jacobian[name]).reshape(x.shape[0] * x.shape[1] * H, -1) for name in names], 1)
 
 
+@pytest.mark.slow
 def test_products_are_those_of_the_explicit_jacobian(x64):
     params, x, h0 = case()
     K, J = empirical.HiddenKernel(gru, params, x, h0=h0), explicit(params, x, h0)
@@ -60,6 +61,7 @@ def test_only_the_trained_leaves_count_and_one_initial_state_serves_all(x64):
     np.testing.assert_allclose(K.dense().reshape(60, 60), J @ J.T, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_inputs_may_be_a_tree():
     def step(W, h, x):
         return jnp.tanh(W @ h + jax.nn.one_hot(x["token"], 3, dtype=h.dtype) * x["gain"])

@@ -53,6 +53,7 @@ def test_reads(mode: Any) -> None:
     modes_agree(lambda E, i: jnp.sum(jnp.sin(E.at[i].get(mode=mode, **more)) ** 2, axis=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unique", [False, True])
 @some_now(MODES, ("promise_in_bounds",), "mode")
 def test_updates(mode: Any, unique: bool) -> None:
@@ -101,6 +102,7 @@ def test_places(place: str) -> None:
     modes_agree(PLACES[place])
 
 
+@pytest.mark.slow
 def test_in_half_precision_and_by_narrow_row_numbers() -> None:
     i = jnp.array([0, 9, 6], jnp.int8)
     modes_agree(lambda E, i: look(E.astype(jnp.bfloat16), i).astype(E.dtype))
@@ -134,6 +136,7 @@ def test_a_look_up_inside_a_custom_rule_is_refused_in_words() -> None:
         NTK(lambda p, x: f(p) * x, table(), method="products")(x)
 
 
+@pytest.mark.slow
 @some_now(("index", "take", "clip", "fill", "scan", "cond", "state"), ("index",), "read")
 def test_one_kernel_by_every_method_and_for_products_with_vectors(x64, read: str) -> None:
     """The last row is read by its own number too, so that a gradient moved there would be seen."""

@@ -51,6 +51,7 @@ def error(computed: Any, exact: np.ndarray) -> float:
     return float(np.abs(np.asarray(computed, np.float64) - exact).max() / np.abs(exact).max())
 
 
+@pytest.mark.slow(but=["no_input"])
 @EACH
 def test_every_function_is_exact_in_both_precisions(name: str) -> None:
     case = FUNCTIONS[name]
@@ -79,6 +80,7 @@ def test_every_function_is_exact_by_every_method_between_two_batches(x64, name: 
         assert error(NTK(f, params, method=method)(some, x), reduced(exact, "mean")) < tolerance, method
 
 
+@pytest.mark.slow(but=["mean-structured"])
 @pytest.mark.parametrize("method", ["structured", "jacobian", "products"])
 @pytest.mark.parametrize("outputs", few(["full", "mean", "diagonal", "pseudo", 1], 2))
 def test_outputs(x64, method: str, outputs: str | int) -> None:
@@ -94,6 +96,7 @@ def test_outputs(x64, method: str, outputs: str | int) -> None:
     assert error(kernel.trace(x), np.asarray(expected)) < 1e-12
 
 
+@pytest.mark.slow(but=["rnn_outputs-full-weights"])
 @pytest.mark.parametrize("order", ["gram", "weights", "jacobian"])
 @pytest.mark.parametrize("outputs", few(["full", "mean", "diagonal"]))
 @pytest.mark.parametrize(
@@ -112,6 +115,7 @@ def test_every_order_gives_the_same(x64, order: str, outputs: str, name: str) ->
     assert {part.order for part in kernel.plan(x).parts} <= {order, "jacobian"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outputs", few(["full", "mean", "diagonal"]))
 @pytest.mark.parametrize("block", [1, 2, 4])
 def test_what_does_not_fit_is_made_block_by_block(x64, outputs: str, block: int) -> None:
@@ -138,6 +142,7 @@ def test_one_example_that_exceeds_the_memory_is_named(monkeypatch: Any) -> None:
         NTK(f, params)(x)
 
 
+@pytest.mark.slow
 def test_learning_rates_scale_leaves_and_zero_freezes_them(x64) -> None:
     f, params, x = made("rnn_outputs", jnp.float64)
     parts = NTK(f, params).by_leaf(x)
@@ -157,6 +162,7 @@ def test_learning_rates_scale_leaves_and_zero_freezes_them(x64) -> None:
     assert error(NTK(f, params, rates=tree)(x), 2 * np.asarray(sum(parts.values()))) < 1e-14
 
 
+@pytest.mark.slow
 def test_rates_keep_structure_at_frozen_and_scaled_leaves(x64) -> None:
     """A tied leaf with a rate: records and deltas of all of its uses are scaled once."""
     f, params, x = made("tied_decoder", jnp.float64)
@@ -165,6 +171,7 @@ def test_rates_keep_structure_at_frozen_and_scaled_leaves(x64) -> None:
     assert error(kernel(x), 3 * np.asarray(sum(parts.values()))) < 1e-13
 
 
+@pytest.mark.slow
 def test_products_are_those_with_the_matrix(x64) -> None:
     f, params, x = made("rnn_outputs", jnp.float64)
     some = jax.tree.map(lambda leaf: leaf[:2], x)
@@ -174,6 +181,7 @@ def test_products_are_those_with_the_matrix(x64) -> None:
     assert error(kernel.mv(some, v, x), np.asarray(kernel(some, x) @ v)) < 1e-13
 
 
+@pytest.mark.slow
 def test_a_sketch_is_within_its_standard_error() -> None:
     f, params, x = made("rnn_outputs", jnp.float32, 16)
     exact = np.asarray(NTK(f, params)(x))
@@ -186,6 +194,7 @@ def test_a_sketch_is_within_its_standard_error() -> None:
     assert np.linalg.norm(np.asarray(gram) - exact, 2) < gram.rounding
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", few(["rnn", "embedding_edges", "maml_task"]))
 def test_a_gram_matrix_is_the_kernel_and_its_rounding_covers_the_error(name: str) -> None:
     with jax.enable_x64(True):
@@ -207,6 +216,7 @@ def test_the_rounding_of_activations_coarser_than_the_weights_is_theirs() -> Non
     assert gram.rounding > float(jnp.finfo(jnp.bfloat16).eps) * np.trace(exact) / len(exact)
 
 
+@pytest.mark.slow
 def test_complex_examples_and_booleans_have_one_kernel_everywhere() -> None:
     rng = np.random.default_rng(0)
     params = {"W": jnp.asarray(rng.standard_normal((4, 3)), jnp.float32)}
@@ -224,6 +234,7 @@ def test_complex_examples_and_booleans_have_one_kernel_everywhere() -> None:
         assert row["max_eigenvalue"][0] - row["max_eigenvalue_error"][0] <= np.linalg.eigvalsh(exact)[-1]
 
 
+@pytest.mark.slow
 def test_a_complex_leaf_may_be_held_and_is_not_trained() -> None:
     rng = np.random.default_rng(0)
     turn = jnp.asarray(rng.standard_normal(3) + 1j * rng.standard_normal(3), jnp.complex64)
@@ -240,6 +251,7 @@ def test_a_complex_leaf_may_be_held_and_is_not_trained() -> None:
         NTK(lambda p, x: jnp.abs(x) @ p["W"], params, trainable="W")(x.astype(jnp.complex64), x)
 
 
+@pytest.mark.slow
 def test_rounding_is_measured_where_another_precision_has_other_equations() -> None:
     # float64 casts other constants of a block network, and a choice by numbers of equations did not fit: a KeyError
     net = models.Serial(blocks.Linear(), blocks.Attention(scaling="root"), "relu", width=8, heads=2)
@@ -259,6 +271,7 @@ def test_lengths_are_checked_inside_a_trace_too() -> None:
         jax.jit(lambda params: NTK(net.apply, params).prepare(x, longer).inputs[1])(params)
 
 
+@pytest.mark.slow
 def test_bfloat16_parameters_are_summed_in_float32() -> None:
     f, params, x = made("rnn", jnp.float32)
     half = lambda tree: jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), tree)  # noqa: E731
@@ -272,6 +285,7 @@ def test_bfloat16_parameters_are_summed_in_float32() -> None:
     assert kernel.entry_rounding(kernel.prepare(half(x))) > 1e-3
 
 
+@pytest.mark.slow
 def test_a_second_call_compiles_nothing_and_new_parameters_neither() -> None:
     net = models.Dense(width=16, depth=2)
     x = jax.random.normal(jax.random.key(0), (6, 3))
@@ -287,6 +301,7 @@ def test_a_second_call_compiles_nothing_and_new_parameters_neither() -> None:
     np.testing.assert_array_equal(again(x), NTK(net.apply, second)(x))
 
 
+@pytest.mark.slow
 def test_the_kernel_is_differentiable_and_jits() -> None:
     f, params, x = made("rnn", jnp.float32)
     total = lambda params: jnp.sum(NTK(f, params)(x))  # noqa: E731
@@ -300,6 +315,7 @@ def test_the_kernel_is_differentiable_and_jits() -> None:
     del direction
 
 
+@pytest.mark.slow
 def test_one_example_and_equal_examples() -> None:
     f, params, x = made("rnn", jnp.float32)
     one = jax.tree.map(lambda leaf: leaf[:1], x)
@@ -310,6 +326,7 @@ def test_one_example_and_equal_examples() -> None:
     np.testing.assert_allclose(values, values[0, 0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_lengths_are_the_third_argument() -> None:
     def f(params: Any, x: Any, length: Any) -> Any:
         inside = jnp.arange(x.shape[0]) < length

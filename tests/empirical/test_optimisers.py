@@ -48,6 +48,7 @@ def trained(f: Any, params: Any, x: Any, optimizer: Any, steps: int) -> tuple[An
     return slopes, updates, state  # pyright: ignore[reportPossiblyUnboundVariable]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rnn_outputs", "tied_decoder", "low_rank"])
 def test_rates_of_every_number_make_the_preconditioned_kernel(x64, name: str) -> None:
     f, params, x = made(name)
@@ -63,6 +64,7 @@ def test_rates_of_every_number_make_the_preconditioned_kernel(x64, name: str) ->
     np.testing.assert_allclose(empirical.NTK(f, params, rates=P)(x), mean, rtol=0, atol=1e-12 * size)
 
 
+@pytest.mark.slow
 def test_its_gram_states_a_rounding_that_holds(x64) -> None:
     f, params, x = made("rnn", jnp.float32)
     P = jax.tree.map(lambda leaf: jnp.abs(leaf) + 1e-3, params)
@@ -73,6 +75,7 @@ def test_its_gram_states_a_rounding_that_holds(x64) -> None:
     assert np.linalg.norm(np.asarray(K, np.float64) - exact, 2) <= K.rounding
 
 
+@pytest.mark.slow
 def test_some_leaves_have_one_rate_and_zeros_freeze_a_leaf(x64) -> None:
     f, params, x = made()
     leaves, tree = jax.tree.flatten(params)
@@ -83,6 +86,7 @@ def test_some_leaves_have_one_rate_and_zeros_freeze_a_leaf(x64) -> None:
     assert len(kernel.by_leaf(x)) == len(leaves) - 1
 
 
+@pytest.mark.slow
 def test_adams_step_without_momentum_is_that_of_its_kernel(x64) -> None:
     f, params, x = made()
     optimizer = optax.adam(1e-6, b1=0.0, eps=1e-5)
@@ -106,6 +110,7 @@ def test_what_the_optimiser_masks_does_not_count(x64) -> None:
     assert len(kernel.by_leaf(x)) == 1
 
 
+@pytest.mark.slow
 def test_the_first_change_is_the_limit_of_small_steps(x64) -> None:
     f, params, x = made()
     u = jax.tree.map(lambda leaf: jnp.cos(jnp.arange(leaf.size, dtype=leaf.dtype)).reshape(leaf.shape), params)
@@ -118,6 +123,7 @@ def test_the_first_change_is_the_limit_of_small_steps(x64) -> None:
     assert abs(np.log2(off[0] / off[1]) - 1) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [None, 1])
 def test_the_sign_kernel_is_its_jacobians_in_blocks_too(x64, memory: int | None) -> None:
     f, params, x = made(n=5)
@@ -133,6 +139,7 @@ def test_the_sign_kernel_is_its_jacobians_in_blocks_too(x64, memory: int | None)
     np.testing.assert_allclose(kernel.symmetric(x), np.einsum("nop,mop->nmo", signs, signs), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_step_by_signs_of_one_example_is_that_of_the_sign_kernel(x64) -> None:
     f, params, x = made("rnn")
     K = empirical.SignGDKernel(f, params)(x)
@@ -150,6 +157,7 @@ def test_a_step_by_signs_of_one_example_is_that_of_the_sign_kernel(x64) -> None:
         np.testing.assert_allclose(-1e-3 * slope * there, change, rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_its_rounding_holds_where_signs_are_those_of_rounding(x64) -> None:
     def f(params: Any, x: Any) -> Any:  # attention: the gradient in b vanishes but for rounding
         q, k, b = params

@@ -23,6 +23,7 @@ def moved(params: Any, step: float) -> Any:
     return jax.tree.map(lambda leaf: leaf + step * jnp.asarray(rng.standard_normal(leaf.shape)), params)
 
 
+@pytest.mark.slow(but=["2"])
 @pytest.mark.parametrize("degree", [1, 2])
 def test_the_error_falls_with_the_next_power_of_the_step(x64, degree: int) -> None:
     f, params, x = made()
@@ -35,6 +36,7 @@ def test_the_error_falls_with_the_next_power_of_the_step(x64, degree: int) -> No
     assert abs(np.log2(errors[0] / errors[1]) - degree - 1) < 0.2
 
 
+@pytest.mark.slow
 def test_at_its_own_parameters_it_is_the_function(x64) -> None:
     f, params, x = made()
     exact = jax.vmap(f, (None, 0))(params, x)

@@ -43,6 +43,7 @@ def applied(K: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.einsum("nmo,mo->no", K, v) if K.ndim == 3 else K @ v
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outputs", few(["full", "mean", "diagonal", "pseudo", 0]))
 @pytest.mark.parametrize("batch", [2, 5])
 def test_products_rows_diagonal_and_trace(x64, outputs: str | int, batch: int) -> None:
@@ -58,6 +59,7 @@ def test_products_rows_diagonal_and_trace(x64, outputs: str | int, batch: int) -
     close(products.trace(made_, x, batch), np.asarray(np.trace(own.sum(0)) if outputs == "full" else own.sum(0)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", few(NAMES))
 def test_between_two_batches(x64, name: str) -> None:
     made_, x, K = made(name, "mean")
@@ -75,6 +77,7 @@ def test_a_product_is_symmetric(x64) -> None:
     assert abs(left - right) < 1e-12 * abs(left)
 
 
+@pytest.mark.slow
 def test_rates_scale_products(x64) -> None:
     made_, x, K = made("rnn_outputs", "mean", rates={".": 0.25})
     v = np.arange(1.0, N + 1)
@@ -93,6 +96,7 @@ def test_memory_is_that_of_the_parameters_and_not_of_gradients() -> None:
     assert plan.temp_size_in_bytes < n * width * width * 4 / 10
 
 
+@pytest.mark.slow
 def test_products_compile_once() -> None:
     f, params, inputs = FUNCTIONS["rnn"].make(jnp.float32)
     made_ = function(f, params)

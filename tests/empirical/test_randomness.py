@@ -83,6 +83,7 @@ def test_a_random_mask_is_refused_in_one_line(name: str):
         assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow(but=["a mask drawn outside"])
 @pytest.mark.parametrize("name", FINE)
 def test_what_is_no_dropout_is_let_through(name: str):
     f = FINE[name]
@@ -108,6 +109,7 @@ def test_dropout_is_refused_by_the_training_too():
         training.sgd.train(MASKED["plain"], PARAMS, (X, np.zeros((4, 6), np.float32)), lr=0.1, steps=1, key=KEY)
 
 
+@pytest.mark.slow
 def test_a_network_of_ours_draws_nothing():
     net = models.Recurrent(width=4)
     x = X.reshape(2, 2, 3)

@@ -176,6 +176,7 @@ def check(found: Iterator[Any]) -> list[float]:
     return used
 
 
+@pytest.mark.slow
 def test_one_odd_example_at_an_unknown_place_is_covered() -> None:
     # measured on 8 evenly spaced examples: 8 of 12 data sets beyond, by 1,813 at worst
     f, params = sines(np.random.default_rng(1))
@@ -196,6 +197,7 @@ def test_one_odd_example_at_an_unknown_place_is_covered() -> None:
     assert max(used) <= 1 and np.median(used) > 0.02
 
 
+@pytest.mark.slow
 def test_the_odd_example_may_be_on_either_side_of_a_cross_gram() -> None:
     f, params = sines(np.random.default_rng(1))
     rng = np.random.default_rng(0)
@@ -206,6 +208,7 @@ def test_the_odd_example_may_be_on_either_side_of_a_cross_gram() -> None:
     assert left == right > 10 * tame
 
 
+@pytest.mark.slow
 def test_nothing_made_of_a_measured_rounding_is_certified() -> None:
     f, params = recurrent(0.8, np.random.default_rng(0))
     x = drawn("tame", 6, np.random.default_rng(0))
@@ -218,6 +221,7 @@ def test_nothing_made_of_a_measured_rounding_is_certified() -> None:
     assert not bound.certified and "rounding of K: unresolved" in bound.verdict and "<=" not in bound.verdict
 
 
+@pytest.mark.slow
 def test_a_cast_inside_f_is_not_taken_for_float64() -> None:
     # the "float64" run of such a function computes in bfloat16 as well, and the two agree to the last digit
     def f(p: Any, x: jax.Array) -> jax.Array:
@@ -248,6 +252,7 @@ def test_a_constant_of_one_dtype_is_exact_in_another() -> None:
         assert versions.computes_in(there, x) == {jnp.dtype(np.float64)}
 
 
+@pytest.mark.slow
 def test_float64_is_not_believed_where_it_is_chaotic_too(x64) -> None:
     f, params = recurrent(8.0, np.random.default_rng(0))
     params = {k: v.astype(np.float64) for k, v in params.items()}
@@ -258,6 +263,7 @@ def test_float64_is_not_believed_where_it_is_chaotic_too(x64) -> None:
     assert spectrum.resolved == 0 and not np.isnan(spectrum.errors).any() and spectrum.semidefinite
 
 
+@pytest.mark.slow
 def test_the_rounding_in_float64_covers_that_of_double_the_digits(x64) -> None:
     np_ = np.random.default_rng(0)
     A, v = np_.standard_normal((D, 16)), np_.standard_normal(16)
@@ -286,6 +292,7 @@ def test_groups_are_matched_by_their_leaves_and_shapes() -> None:
         assert versions.matched(choice, structure.examine(unlike, some)) is None
 
 
+@pytest.mark.slow
 def test_rounding_is_measured_in_blocks_of_one_shape() -> None:
     f, params = sines(np.random.default_rng(0))
     sizes = []
@@ -303,6 +310,7 @@ def test_no_entry_and_no_eigenvalue_is_beyond_what_is_stated() -> None:
     assert len(used) == 72 and np.median(used) > 0.05
 
 
+@pytest.mark.slow
 def test_tokens_that_come_as_floats_are_not_moved_to_other_tokens() -> None:
     def f(p: Any, x: jax.Array) -> jax.Array:  # runs in float32 alone: nothing is to be learnt in float64
         step = lambda h, u: (jnp.tanh(h @ p["W"] + p["E"][u.astype(jnp.int32)]), None)  # noqa: E731

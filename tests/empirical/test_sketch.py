@@ -31,6 +31,7 @@ def reduced(exact: np.ndarray, outputs: str) -> np.ndarray:
     return diagonal if outputs == "diagonal" else diagonal.mean(axis=2)
 
 
+@pytest.mark.slow
 def test_features_depend_on_the_key_alone() -> None:
     made_, x, _ = made()
     key = jax.random.key(0)
@@ -43,6 +44,7 @@ def test_features_depend_on_the_key_alone() -> None:
     assert np.abs(whole - sketch.features(made_, x, jax.random.key(1), 12)).max() > 0.1
 
 
+@pytest.mark.slow
 def test_a_frozen_leaf_does_not_move_the_signs_of_the_others() -> None:
     made_, x, _ = made()
     key = jax.random.key(0)
@@ -56,6 +58,7 @@ def test_a_frozen_leaf_does_not_move_the_signs_of_the_others() -> None:
     np.testing.assert_allclose(both, sketch.features(made_, x, key, 6), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow(but=["diagonal"])
 @pytest.mark.parametrize("outputs", ["mean", "full", "diagonal"])
 def test_the_estimate_is_unbiased_and_its_standard_error_honest(outputs: str) -> None:
     made_, x, exact = made()
@@ -76,6 +79,7 @@ def test_the_estimate_is_unbiased_and_its_standard_error_honest(outputs: str) ->
     assert covered > 0.99
 
 
+@pytest.mark.slow
 def test_rates_scale_the_estimate() -> None:
     made_, x, _ = made()
     scaled, _, _ = made(rates={".": 4.0})
@@ -85,6 +89,7 @@ def test_rates_scale_the_estimate() -> None:
     )
 
 
+@pytest.mark.slow
 def test_work_is_linear_in_examples() -> None:
     f, params, inputs = FUNCTIONS["mlp"].make(jnp.float32)
     made_ = function(f, params)
@@ -137,6 +142,7 @@ def test_repeated_calls_compile_nothing() -> None:
     assert sketch._features._cache_size() == size
 
 
+@pytest.mark.slow
 def test_bad_input_is_named() -> None:
     made_, x, _ = made()
     with pytest.raises(ValueError, match="one random key"):

@@ -31,6 +31,7 @@ def folder(tmp_path: pathlib.Path, monkeypatch: Any) -> Iterator[pathlib.Path]:
     forget()
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_known_to_the_next_process(folder: pathlib.Path) -> None:
     assert speeds.known(LEAF).source == "assumed"
     found = speeds.calibrate()

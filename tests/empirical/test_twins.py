@@ -90,6 +90,7 @@ def members(kernel: empirical.NTK, x: Any) -> set[tuple[str, ...]]:
     return {tuple(names[k] for k in group.members) for group in groups}
 
 
+@pytest.mark.slow(but=["full-read twice"])
 @pytest.mark.parametrize("name", STEPS)
 @pytest.mark.parametrize("outputs", few(["full", "mean", 0]))
 def test_the_kernel_is_exact_and_leaves_are_joined_where_they_may_be(x64, name: str, outputs: Any) -> None:
@@ -105,6 +106,7 @@ def test_the_kernel_is_exact_and_leaves_are_joined_where_they_may_be(x64, name: 
     assert (("['U']", "['W']") in members(kernel, x)) == joined
 
 
+@pytest.mark.slow
 def test_scaled_leaves_share_a_delta_and_keep_their_scales(x64) -> None:
     f, params, x = network(lambda p, h, u: jnp.tanh(0.5 * cell({**p, "W": p["W"] * 0.7, "U": -p["U"] / 3}, h, u)))
     rates = {"W": 2.0, "U": 0.3}
@@ -116,6 +118,7 @@ def test_scaled_leaves_share_a_delta_and_keep_their_scales(x64) -> None:
     np.testing.assert_allclose(kernel(x), np.trace(exact, axis1=2, axis2=3) / 2, rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_each_leaf_has_a_part_and_an_order_of_its_own(x64) -> None:
     f, params, x = network(shared)
     kernel = empirical.NTK(f, params)

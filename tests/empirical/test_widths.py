@@ -27,6 +27,7 @@ def test_the_kernel_of_networks_tends_to_the_infinite_one() -> None:
     assert found.deviation[1] < found.deviation[0] < 1
 
 
+@pytest.mark.slow
 def test_the_slope_is_within_its_error_and_the_error_honest() -> None:
     slopes, errors = [], []
     for seed in range(40):
@@ -72,6 +73,7 @@ def test_heavy_tails_are_warned_of_and_the_verdict_says_why_it_states_no_width()
     assert (told["mean"] > 2).all()
 
 
+@pytest.mark.slow
 def test_a_benign_case_gives_a_width_and_a_table() -> None:
     keys = jax.random.split(jax.random.key(0), 16)
     found = empirical.convergence(make, (16, 64, 256), keys, X, limit())

@@ -51,6 +51,7 @@ FACTORS = (
 )
 
 
+@pytest.mark.slow(cases=["0.1"])
 @pytest.mark.parametrize("c", FACTORS, ids=repr)
 def test_multiples_carry_the_rounding_of_norm_and_entries(c):
     K, exact, _ = both()
@@ -63,6 +64,7 @@ def test_multiples_carry_the_rounding_of_norm_and_entries(c):
     holds(-c * K if not isinstance(c, (jax.Array, bool)) else K * -float(c), -float(c) * exact, entry=False)
 
 
+@pytest.mark.slow
 def test_a_power_of_two_and_a_transpose_add_nothing():
     K, _, _ = both()
     assert (0.5 * K).entrywise == K.entrywise and (0.5 * K).rounding == pytest.approx(0.5 * K.rounding, rel=1e-9)
@@ -72,6 +74,7 @@ def test_a_power_of_two_and_a_transpose_add_nothing():
     assert (2 * grams.DenseGram(np.eye(3), rounding=0.0)).rounding == 0.0
 
 
+@pytest.mark.slow
 def test_sums_and_differences_carry_both_roundings():
     (K, one, _), (L, two, _) = both(), both("L")
     holds(K + L, one + two)
@@ -151,6 +154,7 @@ def test_an_audit_is_not_taken_for_a_bound():
     assert (2 * audited).rounding >= 2 * K.rounding * (1 - 1e-6) and type(2 * audited) is grams.DenseGram
 
 
+@pytest.mark.slow
 def test_multiples_of_lazy_grams_are_lazy():
     x = inputs()
     K, (_, exact, _) = grams.lazy(KERNEL, x), both()

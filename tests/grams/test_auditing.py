@@ -46,6 +46,7 @@ def double(kernel: kernels.Kernel, x: np.ndarray, lengths: np.ndarray | None = N
         return np.asarray(kernel(jnp.asarray(x, jnp.float64), lengths=lengths))
 
 
+@pytest.mark.slow(but=["0.01-0.02"])
 @pytest.mark.parametrize("p", [1e-3, 0.02, 0.3, 0.9])
 @pytest.mark.parametrize("delta", [1e-6, 1e-2, 0.3])
 def test_the_bound_of_a_mean_fails_no_more_often_than_it_says_and_not_much_less(p: float, delta: float):
@@ -64,6 +65,7 @@ def test_the_bound_of_a_mean_of_zeros_is_the_closed_form():
     assert above(1.0, 1000, 1e-6) >= 1.0
 
 
+@pytest.mark.slow
 def test_the_rounding_bounds_the_error_and_is_far_below_the_stated_one():
     x, K, exact = known()
     gap = np.asarray(K, np.float64) - exact
@@ -77,6 +79,7 @@ def test_the_rounding_bounds_the_error_and_is_far_below_the_stated_one():
     assert "AuditedGram(DenseGram(40 x 40, symmetric, float32" in words(A) and "4000 pairs" in words(A)
 
 
+@pytest.mark.slow
 def test_a_part_is_audited_as_the_whole_and_says_so_wherever_it_goes():
     x, K, exact = known()
     A = grams.audit(K, KERNEL, x, pairs=4000, delta=1e-4)
@@ -120,6 +123,7 @@ def planted(kind: str, seed: int, e: float = 1e-3) -> tuple[grams.DenseGram, flo
     return grams.DenseGram(held.astype(np.float32), **stated), norm  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow(but=["even"])
 @pytest.mark.parametrize("kind", ["even", "few", "signs", "row"])
 def test_errors_that_are_made_to_be_missed_lie_within_the_rounding(kind: str):
     x = known()[0]
@@ -170,6 +174,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", OTHERS, ids=lambda k: type(k).__name__)
 def test_other_kernels_and_lengths_are_audited(kernel: kernels.Kernel):
     x = examples()
@@ -197,6 +202,7 @@ def test_a_matrix_of_zeros_keeps_its_rounding_of_zero():
     assert ntkseq.spectrum(A).errors.max() < 1e-300
 
 
+@pytest.mark.slow
 def test_what_cannot_be_audited_is_turned_away_at_the_door():
     x, K, _ = known()
     with pytest.raises(ValueError, match=r"times what K.entrywise allows. Either K was not computed from"):

@@ -69,6 +69,7 @@ def sequences(n: int = 6) -> np.ndarray:
     return x.astype(np.float32)
 
 
+@pytest.mark.slow
 def test_what_a_kernel_returns_states_what_its_gram_states():
     x = sequences()
     K, G = grams.as_gram(KERNEL(x)), grams.gram(KERNEL, x)
@@ -101,6 +102,7 @@ def test_an_array_whose_origin_is_lost_says_so(made):
     assert not gram.stated and len(caught) == 1 and caught[0].filename == __file__
 
 
+@pytest.mark.slow
 def test_numbers_of_float64_are_not_taken_for_those_of_float32():
     x = sequences()
     for exact in (np.eye(4), np.array([[2.0, 1.0], [1.0, 2.0]]), np.arange(9.0).reshape(3, 3), np.full((3, 3), 0.1)):

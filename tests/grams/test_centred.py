@@ -52,6 +52,7 @@ def test_a_matrix_that_is_not_held_is_centred_in_its_products(x64):
     assert lazy.rounding == 1e-6
 
 
+@pytest.mark.slow
 def test_a_lazy_gram_has_a_centred_spectrum():
     x = jax.random.normal(jax.random.key(0), (40, 5, 2))
     kernel = kernels.Recurrent()

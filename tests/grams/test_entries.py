@@ -17,12 +17,14 @@ def inputs(n: int = 21, t: int = 5, d: int = 2, seed: int = 0) -> jax.Array:
     return jax.random.normal(jax.random.key(seed), (n, t, d))
 
 
+@pytest.mark.slow(but=["1"])
 @pytest.mark.parametrize("tile", [None, 1, 4, 16, 64])
 def test_the_gram_does_not_depend_on_the_tile_size(tile):
     K = ntkseq.gram(KERNEL, inputs(), tile=tile)
     np.testing.assert_allclose(K, KERNEL(inputs()), rtol=2e-6, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", few(["mean", "last", "steps"]))
 def test_a_ragged_gram_equals_the_kernel_in_one_piece(read):
     kernel = KERNEL.with_(read=read)
@@ -37,6 +39,7 @@ def test_a_symmetric_gram_is_symmetric_to_the_last_bit_with_the_exact_diagonal()
     np.testing.assert_array_equal(np.diag(K), KERNEL.diag(inputs()))
 
 
+@pytest.mark.slow
 def test_a_cross_gram_is_a_block_of_the_joint_gram():
     x = inputs(30)
     joint = ntkseq.gram(KERNEL, x)
@@ -45,11 +48,13 @@ def test_a_cross_gram_is_a_block_of_the_joint_gram():
     np.testing.assert_allclose(cross, joint[:11, 11:], rtol=2e-6, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_one_example_and_one_pair_are_grams():
     assert ntkseq.gram(KERNEL, inputs(1)).shape == (1, 1)
     assert ntkseq.gram(KERNEL, inputs(1), inputs(2)).shape == (1, 2)
 
 
+@pytest.mark.slow
 def test_threads_work_in_float64_where_the_caller_does(x64):
     x = np.asarray(inputs(40), np.float64)
     K = ntkseq.gram(KERNEL, x, tile=4, workers=3)
@@ -57,6 +62,7 @@ def test_threads_work_in_float64_where_the_caller_does(x64):
     np.testing.assert_allclose(K, KERNEL(x), rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_an_independent_initial_state_counts_on_the_diagonal_only():
     kernel = KERNEL.with_(h0="independent", sigma_h=0.7)
     K, plain = ntkseq.gram(kernel, inputs(9)), kernel(inputs(9), inputs(9))
@@ -65,6 +71,7 @@ def test_an_independent_initial_state_counts_on_the_diagonal_only():
     assert np.all(np.diag(K) > np.diag(plain) + 0.01)
 
 
+@pytest.mark.slow
 def test_the_device_path_gives_the_host_path():
     x, y = inputs(21), inputs(5, seed=1)
     left, right = KERNEL.prepare(x), KERNEL.prepare(y)
@@ -87,6 +94,7 @@ def test_a_second_call_and_a_sweep_compile_nothing():
     assert tiles.compute.wide._cache_size() == before  # pyright: ignore
 
 
+@pytest.mark.slow(but=["0.0001-abs", "0.0001-erf", "0.0001-relu"])
 @pytest.mark.parametrize("activation", few(["relu", "abs", "erf", "tanh", "gelu"], 3))
 @pytest.mark.parametrize("distance", [1e-2, 1e-4])
 def test_the_rounding_of_a_float32_gram_is_not_understated(activation, distance):
@@ -117,6 +125,7 @@ def test_a_progress_bar_counts_every_batch(capsys):
     assert "4/4" in capsys.readouterr().err  # 6 blocks: 21 pairs, in 2 * 2 batches
 
 
+@pytest.mark.slow(cases=["<lambda>-agree after the first axis", "<lambda>-one length"])
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -143,6 +152,7 @@ def test_the_result_is_not_copied_at_the_end(monkeypatch):
     assert K.array.unsafe_buffer_pointer() == made[0].ctypes.data
 
 
+@pytest.mark.slow
 def test_an_unknown_error_of_a_kernel_that_is_zero_is_infinite_at_every_door() -> None:
     kernel = empirical.NTK(
         lambda p, x: (0.0 * p["w"] @ x)[None], {"w": jnp.ones(3)}, method=empirical.Sketch(jax.random.key(0), 8)

@@ -17,6 +17,7 @@ def test_nothing_is_measured_where_there_is_little_to_do():
     assert estimates.seconds(kernels.Dense(), x, worth=0) is None  # all tiles at once
 
 
+@pytest.mark.slow
 def test_the_time_counts_all_batches_of_tiles(monkeypatch):
     x = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32)
     clock = iter(np.arange(100) * 0.25)

@@ -28,6 +28,7 @@ def same(one, two) -> None:
     assert (one.symmetric, one.rounding, one.entrywise) == (two.symmetric, two.rounding, two.entrywise)
 
 
+@pytest.mark.slow(but=["made1"])
 @pytest.mark.parametrize("made", [Sending, functools.partial(ThreadPoolExecutor, 2)])
 def test_a_matrix_by_an_executor_has_the_bits_of_one_process(made):
     x, lengths, executor = inputs(), np.arange(75) % 5 + 1, made()
@@ -39,6 +40,7 @@ def test_a_matrix_by_an_executor_has_the_bits_of_one_process(made):
     assert not isinstance(executor, Sending) or len(executor.futures) > 40
 
 
+@pytest.mark.slow
 def test_a_matrix_by_an_executor_is_in_float64_where_the_caller_is(x64):
     x = inputs().astype(np.float64)
     got = ntkseq.gram(KERNEL, x, tile=8, executor=Sending())
@@ -46,6 +48,7 @@ def test_a_matrix_by_an_executor_is_in_float64_where_the_caller_is(x64):
     same(got, ntkseq.gram(KERNEL, x, tile=8))
 
 
+@pytest.mark.slow
 def test_the_batches_of_a_sampled_kernel_are_tasks():
     kernel, x, executor = kernels.Gated("gru", particles=64), inputs(12, 3), Sending()
     got, wanted = ntkseq.gram(kernel, x, executor=executor), ntkseq.gram(kernel, x)
@@ -77,6 +80,7 @@ def test_a_kernel_of_a_local_function_is_turned_away_and_works_in_threads():
         same(ntkseq.gram(kernel, x, executor=threads), ntkseq.gram(kernel, x))
 
 
+@pytest.mark.slow
 def test_what_no_executor_can_do_is_said_at_the_door():
     few = kernels.Meta(kernels.Dense(), kernels.GD(steps=1, lr=0.1))
     drawn = tasks.sinusoids(3, shots=2, queries=2, key=jax.random.key(0)).inputs

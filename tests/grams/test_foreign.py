@@ -21,6 +21,7 @@ def inputs(n: int = 6, t: int = 4) -> np.ndarray:
     return x.astype(np.float32)
 
 
+@pytest.mark.slow(but=["None-float64 of float32", "lengths1-NumPy", "lengths1-float64 of float32"])
 @pytest.mark.parametrize(
     "made",
     [lambda x, n: jax.jit(KERNEL)(x, lengths=n), lambda x, n: np.asarray(KERNEL(x, lengths=n)),
@@ -36,12 +37,14 @@ def test_it_states_what_the_gram_states(made, lengths):
     np.testing.assert_allclose(np.asarray(K), np.asarray(G), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_of_two_sets_of_inputs():
     x = inputs()
     K, G = grams.computed(jax.jit(KERNEL)(x, x[:2]), KERNEL, x, x[:2]), ntkseq.gram(KERNEL, x, x[:2])
     assert not K.symmetric and K.entrywise == G.entrywise and K.rounding == pytest.approx(G.rounding)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "erf", "tanh"])
 def test_values_at_every_step_state_an_error_that_holds(activation):
     kernel, x = KERNEL.with_(activation=activation), inputs()
@@ -70,6 +73,7 @@ def test_bounds_of_every_step_state_the_error_of_the_kernel():
     assert np.linalg.norm(np.asarray(flat(K), np.float64) - exact, 2) <= number
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_refused():
     x = inputs()
     K = np.asarray(KERNEL(x))

@@ -20,6 +20,7 @@ X = RNG.standard_normal((30, 3)).astype(np.float32)
 X2 = RNG.standard_normal((13, 3)).astype(np.float32)
 
 
+@pytest.mark.slow(but=["262144-x21"])
 @pytest.mark.parametrize("x2", [None, X2])
 @pytest.mark.parametrize("entries", [64, 1 << 18])
 def test_products_are_those_of_one_thread_bit_by_bit(x2, entries, monkeypatch):
@@ -36,6 +37,7 @@ def test_products_are_those_of_one_thread_bit_by_bit(x2, entries, monkeypatch):
     np.testing.assert_array_equal(np.asarray(dealt.rows([2, 5])), np.asarray(alone.rows([2, 5])))
 
 
+@pytest.mark.slow
 def test_what_is_made_of_products_runs_on_the_mesh():
     y = np.sign(RNG.standard_normal(30))
     alone, dealt = ntkseq.lazy(KERNEL, X, workers=1), ntkseq.lazy(KERNEL, X, mesh=MESH)
@@ -45,6 +47,7 @@ def test_what_is_made_of_products_runs_on_the_mesh():
     np.testing.assert_array_equal(fits[0], fits[1])
 
 
+@pytest.mark.slow
 def test_multiples_and_transposes_stay_on_the_mesh_and_a_pickle_leaves_it():
     K = ntkseq.lazy(KERNEL, X, X2, mesh=MESH)
     assert (2.0 * K).sides.mesh == K.T.sides.mesh == K.sides.mesh is not None and "1 devices" not in repr(K)

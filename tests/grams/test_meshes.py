@@ -20,6 +20,7 @@ X = RNG.standard_normal((21, 4, 2)).astype(np.float32)
 X2 = RNG.standard_normal((10, 4, 2)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("x2", [None, X2])
 def test_the_matrix_is_bit_by_bit_that_without_a_mesh(x2):
     K, dealt = (ntkseq.gram(KERNEL, X, x2, tile=4, mesh=mesh) for mesh in (None, MESH))

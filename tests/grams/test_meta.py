@@ -47,6 +47,7 @@ def double(tasks: Tasks) -> Any:
     return jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), tasks.inputs)
 
 
+@pytest.mark.slow(but=["kernel2"])
 @pytest.mark.parametrize("kernel", [KERNEL, kernels.Meta(Bell(), algorithm="none"), 2.5 * KERNEL])
 def test_it_is_the_matrix_of_the_rows_with_a_rounding_that_covers_the_error(kernel, x64) -> None:
     tasks = waves(dtype=jnp.float32)
@@ -63,6 +64,7 @@ def test_it_is_the_matrix_of_the_rows_with_a_rounding_that_covers_the_error(kern
         assert np.linalg.norm(off) <= float(gram.rounding) < 1e-2 * np.linalg.norm(exact)
 
 
+@pytest.mark.slow
 def test_between_two_batches_of_tasks_it_is_the_matrix_of_the_rows(x64) -> None:
     one, two = waves(3, jnp.float32), waves(2, jnp.float32, seed=1)
     found = ntkseq.gram(KERNEL, one.inputs, two.inputs)
@@ -74,6 +76,7 @@ def test_between_two_batches_of_tasks_it_is_the_matrix_of_the_rows(x64) -> None:
         ntkseq.gram(KERNEL, one.inputs, lengths2=(np.ones((3, 3)), np.ones((3, 2))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("two", [None, waves(3, seed=1).inputs], ids=["same", "cross"])
 def test_a_lazy_gram_of_tasks_has_every_part_of_the_held_one(monkeypatch, two) -> None:
     tasks = waves().inputs
@@ -100,6 +103,7 @@ def test_a_lazy_gram_of_tasks_has_every_part_of_the_held_one(monkeypatch, two) -
             lazy.diag()
 
 
+@pytest.mark.slow
 def test_every_point_of_a_lazy_gram_of_tasks_is_computed_once(monkeypatch) -> None:
     seen = []
     tile = Bell.tile
@@ -149,6 +153,7 @@ def tokens(N: int, s: int, q: int) -> tuple[Any, Any]:
     return empirical.NTK(look_up, params), ((x[:, :s], None), x[:, s:])
 
 
+@pytest.mark.slow
 def test_tasks_of_token_numbers_reach_an_empirical_base_as_integers(x64) -> None:
     base, tasks = tokens(2, 3, 2)
     K = np.asarray(base(np.concatenate([tasks[1], tasks[0][0]], axis=1).reshape(10, 6)), np.float64)

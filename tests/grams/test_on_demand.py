@@ -28,6 +28,7 @@ def held(K: ntkseq.grams.Gram) -> np.ndarray:
     return np.asarray(K.dense(), np.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tile", few([4, None, 1, 16, 64], 2))
 @pytest.mark.parametrize("workers", [1, 3])
 def test_products_are_those_of_the_gram_with_the_same_tiles(tile, workers, monkeypatch):
@@ -48,6 +49,7 @@ def test_the_norm_is_known_without_a_product_first():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", few([1, 65, 2, 64], 2))
 def test_any_number_of_examples_works(n: int):
     V = np.eye(n)
@@ -56,6 +58,7 @@ def test_any_number_of_examples_works(n: int):
     )
 
 
+@pytest.mark.slow
 def test_a_cross_gram_is_multiplied_as_it_is():
     K, L = (make(KERNEL, inputs(20), inputs(33, seed=1), tile=4) for make in (ntkseq.gram, ntkseq.lazy))
     V = np.random.default_rng(0).standard_normal((33, 2))
@@ -66,6 +69,7 @@ def test_a_cross_gram_is_multiplied_as_it_is():
         L.diag()
 
 
+@pytest.mark.slow
 def test_ragged_sequences_and_an_own_initial_state_count_as_in_the_gram():
     kernel = KERNEL.with_(h0="independent", sigma_h=0.7)
     lengths = jnp.arange(37) % 5 + 1
@@ -73,6 +77,7 @@ def test_ragged_sequences_and_an_own_initial_state_count_as_in_the_gram():
     np.testing.assert_allclose(L.times(np.eye(37)), held(K), rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_rows_hold_the_exact_diagonal():
     kernel = KERNEL.with_(h0="independent", sigma_h=0.7)
     L, K = ntkseq.lazy(kernel, inputs(), tile=8), held(ntkseq.gram(kernel, inputs()))
@@ -82,6 +87,7 @@ def test_rows_hold_the_exact_diagonal():
     np.testing.assert_allclose(L.rows(slice(0, 2)), K[:2], rtol=3e-6)
 
 
+@pytest.mark.slow
 def test_float64_stays_float64_in_threads(x64):
     x = np.asarray(inputs(40), np.float64)
     L = ntkseq.lazy(KERNEL, x, tile=4, workers=3)
@@ -135,6 +141,7 @@ def test_a_trace_is_turned_away():
         jax.jit(L.mv)(jnp.ones(37))
 
 
+@pytest.mark.slow
 def test_what_overflows_is_said_at_once():
     kernel = kernels.Recurrent(sigma_w=2.0, sigma_b=0.2)
     with pytest.raises(ValueError, match="overflow"):
@@ -148,6 +155,7 @@ def test_the_bar_counts_every_tile(capsys):
     assert "15/15" in capsys.readouterr().err
 
 
+@pytest.mark.slow(but=["4-pickled", "None-pickled"])
 @pytest.mark.parametrize("copy", [lambda K: K, lambda K: pickle.loads(pickle.dumps(K))], ids=["itself", "pickled"])
 @pytest.mark.parametrize("tile", [None, 4])
 def test_a_lazy_gram_made_in_64_bit_mode_keeps_it_outside_and_in_threads(copy, tile):

@@ -30,6 +30,7 @@ def made():
     return empirical.NTK(f, params, outputs="full"), x, J @ J.T
 
 
+@pytest.mark.slow
 def test_the_gram_of_all_outputs_is_that_of_explicit_jacobians_within_its_rounding():
     kernel, x, exact = made()
     K = ntkseq.gram(kernel, x)
@@ -50,6 +51,7 @@ def test_it_is_the_same_some_rows_after_the_other():
     np.testing.assert_allclose(K, exact, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gram_and_spectrum_end_in_numbers_by_every_way():
     kernel, x, exact = made()
     values = np.linalg.eigvalsh(exact)[::-1]
@@ -75,6 +77,7 @@ def test_what_takes_one_number_per_pair_says_where_there_are_more():
         grams.audit(ntkseq.gram(kernel, x), kernel, x)
 
 
+@pytest.mark.slow
 def test_a_sketch_of_all_outputs_says_that_it_is_one():
     kernel, x, exact = made()
     sketch = kernel.with_(method=empirical.Sketch(jax.random.key(1), 4096))

@@ -18,6 +18,7 @@ X = RNG.standard_normal((50, 3)).astype(np.float32)
 X2 = RNG.standard_normal((21, 3)).astype(np.float32)
 
 
+@pytest.mark.slow(cases=["0.0-None", "0.0-x21"])
 @pytest.mark.parametrize("x2", [None, X2])
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.9])
 def test_panels_keep_to_the_budget_and_hold_each_tile_once(x2, part, monkeypatch):
@@ -34,6 +35,7 @@ def test_panels_keep_to_the_budget_and_hold_each_tile_once(x2, part, monkeypatch
     assert all(panels.size(p.left) + panels.size(p.right) <= max(most, least) for p in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("x2", [None, X2])
 def test_streamed_examples_give_the_same_matrix_and_the_same_products(x2, monkeypatch):
     V = RNG.standard_normal((50 if x2 is None else 21, 3))

@@ -28,6 +28,7 @@ KINDS = ("Dense", "Lazy", *(pytest.param(kind, marks=pytest.mark.slow) for kind 
 MASK = np.array([True, False, True, False, False])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_loops_over_the_rows_end_and_give_the_rows(kind):
     K, A = made(kind), np.asarray(made(kind))
@@ -58,6 +59,7 @@ def test_an_index_beyond_the_matrix_is_an_index_error(kind, index):
         made(kind)[index]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_parts_are_those_of_the_array(kind):
     K, A = made(kind), np.asarray(made(kind))
@@ -72,6 +74,7 @@ def test_parts_are_those_of_the_array(kind):
         np.testing.assert_allclose(got, wanted, rtol=1e-6, err_msg=str(index))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_arrays_do_a_gram_does(kind):
     K, A, v = made(kind), np.asarray(made(kind)), np.arange(1.0, 6.0, dtype=np.float32)

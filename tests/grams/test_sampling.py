@@ -18,6 +18,7 @@ GATED = kernels.Gated(cells.GRU(sigma_b=0.2), particles=64, batches=4)
 EXACT = kernels.Recurrent(sigma_w=1.2)
 
 
+@pytest.mark.slow
 def test_the_gram_of_a_gated_network_is_the_mean_of_its_batches_and_holds_them() -> None:
     K = ntkseq.gram(GATED, X)
     held = K.sampling
@@ -75,6 +76,7 @@ def test_the_groups_of_sampled_attention_have_the_spread_of_its_standard_error()
     assert (K.sampling.samples, K.sampling.noun) == (64, "draws")
 
 
+@pytest.mark.slow
 def test_the_batches_of_a_sum_that_is_computed_in_tiles_have_a_diagonal(monkeypatch):
     monkeypatch.setattr(empirical.ntk, "ONE_PIECE", 4)
     x = np.random.default_rng(0).normal(size=(6, 3, 2)).astype(np.float32)

@@ -7,6 +7,7 @@ from ntkseq import kernels
 from ntkseq.grams import tiles
 
 
+@pytest.mark.slow(cases=["True-1000-5000"])
 @pytest.mark.parametrize("n", [1, 7, 64, 500, 5000])
 @pytest.mark.parametrize("entries", [1, 64, 1000])
 @pytest.mark.parametrize("on_cpu", [True, False])
@@ -40,6 +41,7 @@ def test_a_kernel_that_prefers_large_tiles_gets_four_for_each_device(n, m, symme
     assert tiles.even(4096, 40, 40, True, devices) >= 32 and tiles.even(None, n, m, symmetric, devices) is None
 
 
+@pytest.mark.slow
 def test_the_last_block_is_filled_with_the_last_example():
     kernel = kernels.Dense(sigma_w=1.3)
     x = jax.random.normal(jax.random.key(0), (5, 3))
@@ -49,6 +51,7 @@ def test_the_last_block_is_filled_with_the_last_example():
     np.testing.assert_allclose(tile[0], np.tile(kernel(x)[:4, 4:], (1, 4)), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_computed_tiles_are_those_of_the_kernel():
     kernel = kernels.Dense(sigma_w=1.3)
     x = jax.random.normal(jax.random.key(0), (6, 3))

@@ -73,6 +73,7 @@ MODELS: dict[str, Callable[[], tuple[Any, Any, Any]]] = {"MLP": mlp, "LSTM and a
 each = pytest.mark.parametrize("name", MODELS)
 
 
+@pytest.mark.slow(but=["convolution"])
 @each
 def test_the_kernel_is_that_of_the_model(name: str) -> None:
     make, want, x = MODELS[name]()
@@ -118,6 +119,7 @@ def answer(pair: Any, x: Any) -> Any:
     return pair[0](x, pair[1])[0]
 
 
+@pytest.mark.slow
 def test_the_probes_of_a_model_in_training_are_those_of_the_trained_model() -> None:
     import equinox as eqx
 
@@ -152,6 +154,7 @@ def test_the_probes_of_a_model_in_training_are_those_of_the_trained_model() -> N
     assert abs(history["kernel"]["trace"][0] / np.trace(K) - 1) > 0.1
 
 
+@pytest.mark.slow
 def test_a_state_inside_the_model_is_no_parameter_and_is_said_to_be_held() -> None:
     import equinox as eqx
 

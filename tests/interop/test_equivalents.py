@@ -25,6 +25,7 @@ PAGE = pathlib.Path(__file__).parents[2] / "docs" / "howto" / "neural-tangents.m
 ROWS = re.findall(r"^\| `(serial.*?)` \| `(kernels\..*?)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Linear scaling attention used", "ignore:`FanIn` layers assume independent inputs")
 @pytest.mark.parametrize(("theirs", "ours"), few(ROWS))
 def test_both_sides_of_a_row_are_the_same_kernel(theirs: str, ours: str, x64: None):

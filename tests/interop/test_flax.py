@@ -143,6 +143,7 @@ MODELS: dict[str, Callable[[], tuple[Any, Any, Any]]] = {
 each = pytest.mark.parametrize("name", MODELS)
 
 
+@pytest.mark.slow(but=["nnx, shared"])
 @each
 def test_the_kernel_is_that_of_the_model(name: str) -> None:
     make, want, x = MODELS[name]()
@@ -153,6 +154,7 @@ def test_the_kernel_is_that_of_the_model(name: str) -> None:
     assert np.abs(values - exact).max() < 1e-5 * np.abs(exact).max()
 
 
+@pytest.mark.slow(but=["linen, batched", "nnx, shared"])
 @each
 def test_the_same_model_again_compiles_nothing(name: str) -> None:
     make, _, x = MODELS[name]()
@@ -226,6 +228,7 @@ def moved() -> dict[str, Callable[[], tuple[Any, Any]]]:
     }
 
 
+@pytest.mark.slow(but=["the Variable \\\\['ema'\\\\]"])
 @pytest.mark.parametrize("name", moved() if importlib.util.find_spec("flax") else ())
 def test_what_training_moves_is_said_by_name_when_tracking_begins(name: str) -> None:
     f, params = moved()[name]()
@@ -263,6 +266,7 @@ def test_a_plain_function_that_closes_over_a_model_is_looked_into() -> None:
     assert held.held(lambda p, x: nnx.merge(graph, p, {})(x)) == ()
 
 
+@pytest.mark.slow
 def test_the_probes_of_a_model_in_training_are_those_of_the_trained_model() -> None:
     from flax import nnx
 
@@ -315,6 +319,7 @@ def test_a_model_with_other_numbers_in_its_state_is_the_same_function() -> None:
     np.testing.assert_allclose(f(params, state, X[0]), net(X[0]), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_collections_of_linen_are_passed_along() -> None:
     from flax import linen
 
@@ -433,6 +438,7 @@ def test_what_is_no_model_is_named() -> None:
             flax.function(*given)
 
 
+@pytest.mark.slow
 def test_lengths_reach_a_model_that_takes_them_and_are_refused_by_one_that_does_not() -> None:
     nnx = pytest.importorskip("flax.nnx")
 

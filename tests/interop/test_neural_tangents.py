@@ -156,6 +156,7 @@ def textbook(x1: Any, x2: Any, get: str) -> Any:
     return c * (1 - jnp.arccos(rho) / np.pi)
 
 
+@pytest.mark.slow
 def test_values_kind_diagonal_and_gradient_are_those_of_the_function() -> None:
     x = jax.random.normal(jax.random.key(0), (4, 3))
     for kind, factor in (("ntk", 2.0), ("nngp", 1.0)):
@@ -167,6 +168,7 @@ def test_values_kind_diagonal_and_gradient_are_those_of_the_function() -> None:
     assert jax.tree.leaves(kernel) == []  # what Foreign's docstring says
 
 
+@pytest.mark.slow
 def test_padding_is_masked_and_never_looked_at() -> None:
     x = np.random.default_rng(0).standard_normal((3, 4, 2)).astype(np.float32)
     x[1, 2:] = np.nan
@@ -179,6 +181,7 @@ def test_padding_is_masked_and_never_looked_at() -> None:
     assert kernel.entry_rounding(kernel.prepare(jnp.asarray(x), lengths)) < 1e-5
 
 
+@pytest.mark.slow(cases=["0-0.01", "0-1.0", "1-1.0"])
 @pytest.mark.parametrize("apart", [1.0, 1e-2, 1e-4, 0.0])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_measured_rounding_covers_the_error_of_every_entry(apart: float, seed: int) -> None:
@@ -196,6 +199,7 @@ def test_the_measured_rounding_covers_the_error_of_every_entry(apart: float, see
     assert neural_tangents.wrap(linear).entry_rounding({"x": jnp.asarray(x)}) < 2e-6
 
 
+@pytest.mark.slow
 def test_the_rounding_of_float64_data_is_extrapolated_and_covers_the_error(x64) -> None:
     x = np.random.default_rng(0).standard_normal((10, 7))
     x[7] = x[2]
@@ -273,6 +277,7 @@ def test_wrong_inputs_are_named(call: Callable[[], Any], message: str) -> None:
 tokens = np.random.default_rng(0).standard_normal((2, 3, 4))
 
 
+@pytest.mark.slow
 @needs_guest
 @pytest.mark.parametrize("kind", few(["ntk", "nngp"]))
 @pytest.mark.parametrize("activation", ["relu", "erf"])
@@ -287,6 +292,7 @@ def test_fully_connected_kernels_agree_with_ours(x64, stax, activation: str, kin
     np.testing.assert_allclose(kernel.diag(x), ours.diag(x), rtol=1e-12)
 
 
+@pytest.mark.slow
 @needs_guest
 @pytest.mark.parametrize("kind", few(["ntk", "nngp"]))
 def test_convolutions_over_tokens_agree_with_ours(x64, stax, kind: str) -> None:
@@ -299,6 +305,7 @@ def test_convolutions_over_tokens_agree_with_ours(x64, stax, kind: str) -> None:
     )
 
 
+@pytest.mark.slow
 @needs_guest
 @pytest.mark.filterwarnings("ignore:`FanIn` layers assume independent inputs")
 @pytest.mark.parametrize("kind", few(["ntk", "nngp"]))
@@ -313,6 +320,7 @@ def test_gated_linear_units_agree_with_ours(x64, stax, kind: str) -> None:
     )
 
 
+@pytest.mark.slow
 @needs_guest
 @pytest.mark.filterwarnings("ignore:Linear scaling attention")
 def test_layer_norm_and_attention_give_the_numbers_recorded_with_the_release(x64, stax) -> None:
@@ -338,6 +346,7 @@ def test_layer_norm_and_attention_give_the_numbers_recorded_with_the_release(x64
     check(chain(block), 3.9009111829492404, 0.7100567168837266, 4.235967163322039)
 
 
+@pytest.mark.slow(but=["identity"])
 @needs_guest
 @pytest.mark.filterwarnings("ignore:Linear scaling attention")
 @pytest.mark.parametrize("weights", ["softmax", "identity"])
@@ -386,6 +395,7 @@ def test_masked_sequences_equal_sequences_of_their_own_length(x64, stax) -> None
         np.testing.assert_allclose(K[i, j], alone[0, 0], rtol=1e-7)
 
 
+@pytest.mark.slow
 @needs_guest
 def test_sums_with_our_kernels_are_kernels(stax) -> None:
     x = np.random.default_rng(4).standard_normal((3, 2)).astype(np.float32)

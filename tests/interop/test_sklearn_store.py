@@ -50,6 +50,7 @@ def sequences(n: int, t: int = 3) -> Batch:
     return Batch(x, np.full(n, t, np.int32), 3)
 
 
+@pytest.mark.slow
 def test_a_grid_of_five_kernels_computes_the_kernel_of_two_examples_once_for_each(pairs: collections.Counter[Any]):
     n, grid = 40, [0.6, 0.8, 1.0, 1.2, 1.4]
     x = RNG.standard_normal((n, 3))
@@ -77,6 +78,7 @@ def test_the_kernel_longest_out_of_use_goes_first():
     assert {key[0] for key in sklearn_store._LEDGERS} == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("h0", ["zero", "independent"])
 def test_equal_examples_are_what_the_kernel_says_they_are(h0: str):
     kernel = KERNEL.with_(h0=h0, sigma_h=0.7)
@@ -91,6 +93,7 @@ def test_equal_examples_are_what_the_kernel_says_they_are(h0: str):
     assert (np.abs(wanted[0] - wanted[1]).max() > 0.1) == (h0 == "independent")
 
 
+@pytest.mark.slow
 def test_a_sequence_is_the_same_however_it_is_padded(pairs: collections.Counter[Any]):
     short, long = sequences(8, 3), sequences(8, 5)
     lengths = np.array([3, 3, 2, 3, 1, 3, 3, 3], np.int32)
@@ -104,6 +107,7 @@ def test_a_sequence_is_the_same_however_it_is_padded(pairs: collections.Counter[
     np.testing.assert_allclose(sklearn_store.square(KERNEL, both, 10).array, np.asarray(wanted), rtol=2e-6)
 
 
+@pytest.mark.slow
 def test_another_precision_is_another_matrix(x64: None):
     batch = sequences(8)
     K32 = sklearn_store.square(KERNEL, batch, 10)
@@ -112,6 +116,7 @@ def test_another_precision_is_another_matrix(x64: None):
     assert float(K64.rounding) < 1e-6 * float(K32.rounding)
 
 
+@pytest.mark.slow
 def test_the_error_of_a_kept_matrix_is_no_less_than_that_of_a_fresh_one():
     batch = sequences(24)
     wanted = float(ntkseq.gram(KERNEL, batch.x).rounding)
@@ -120,6 +125,7 @@ def test_the_error_of_a_kept_matrix_is_no_less_than_that_of_a_fresh_one():
         assert float(sklearn_store.square(KERNEL, batch, 10).rounding) >= 0.99 * wanted
 
 
+@pytest.mark.slow
 def test_a_kernel_with_several_numbers_for_a_pair_is_refused():
     network = ntkseq.empirical.NTK(lambda W, x: W @ x[-1], np.ones((2, 1), np.float32), outputs="full")
     with pytest.raises(ValueError, match='outputs="mean"'):

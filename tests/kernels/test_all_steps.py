@@ -56,6 +56,7 @@ def test_every_read_out_is_made_of_it(choice: dict[str, Any], x64: None) -> None
             np.testing.assert_allclose(np.trace(grid, axis1=2, axis2=3), whole("steps"), rtol=0, atol=1e-13 * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", [pytest.param("reversed", marks=pytest.mark.slow), "both"])
 def test_the_outputs_of_a_reversed_network_stand_at_the_steps_that_it_has_just_read(direction: str, x64: None) -> None:
     kernel = Recurrent(**GOLDEN["scales"], direction=direction)
@@ -93,6 +94,7 @@ def test_it_is_positive_semidefinite_and_its_gradients_are_finite() -> None:
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads)) and np.any(np.asarray(grads[1]) != 0)
 
 
+@pytest.mark.slow
 def test_wrong_inputs_are_refused_at_the_door() -> None:
     x = X.astype(np.float32)
     with pytest.raises(ValueError, match=r"takes a kernels.Recurrent.*got Dense"):

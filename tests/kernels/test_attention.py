@@ -41,17 +41,20 @@ def test_golden_softmax(x64: None) -> None:
     np.testing.assert_allclose(between_tokens("ntk"), 3 * SOFTMAX, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_golden_identity_and_relu(x64: None) -> None:
     np.testing.assert_allclose(between_tokens("nngp", 1, weights="identity")[0], IDENTITY, rtol=1e-10)
     np.testing.assert_allclose(between_tokens("nngp", 1, weights="relu")[0], RELU, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_golden_identity_at_the_root(x64: None) -> None:
     choice: dict[str, Any] = {"weights": "identity", "scaling": "root"}
     np.testing.assert_allclose(between_tokens("nngp", 1, **choice)[0], ROOT, rtol=1e-10)
     np.testing.assert_allclose(between_tokens("ntk", 1, **choice)[0], 7 * ROOT, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_uniform_scores_are_the_mean_over_tokens(x64: None) -> None:
     for lengths in (None, RAGGED):
         pooled = Serial(Linear(1.2), read="mean", kind="nngp")(X, lengths=lengths)
@@ -67,6 +70,7 @@ def test_huge_scores_look_at_one_token(x64: None) -> None:
     np.testing.assert_allclose(got, chosen @ chosen.T / 2, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["softmax", "identity"])
 def test_causal_attention_of_the_last_token_is_attention(weights: str, x64: None) -> None:
     # only the last token sees all; of the first it is its own value
@@ -78,6 +82,7 @@ def test_causal_attention_of_the_last_token_is_attention(weights: str, x64: None
     np.testing.assert_allclose(first, layer(weights=weights, read="first")(X[:, :1]), rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behind", few([False, True]))
 def test_the_groups_of_weights_add_up(behind: bool, x64: None) -> None:
     embedding = (Linear(train=""), "relu") if behind else (Linear(train=""),)
@@ -91,6 +96,7 @@ def test_the_groups_of_weights_add_up(behind: bool, x64: None) -> None:
         assert relative(make(letters[0])(X), nngp - 0.3**2) < 1e-12  # each group of weights alone: the covariance
 
 
+@pytest.mark.slow
 def test_an_attention_matrix_of_softmax_has_rows_that_sum_to_one(x64: None) -> None:
     inside = jnp.arange(4)[None] < RAGGED[:, None]
     seen = module.seen_by(Attention(causal=True), inside)

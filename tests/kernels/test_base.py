@@ -31,6 +31,7 @@ class Linear(Kernel):
         return self.scale * jnp.einsum("id,jd->ij", left, right, precision="highest")
 
 
+@pytest.mark.slow
 def test_a_kernel_of_prepare_and_tile_has_a_diagonal_and_a_matrix() -> None:
     kernel = Linear(2.0)
     np.testing.assert_allclose(kernel(X), 2 * X @ X.T, rtol=1e-6)
@@ -58,6 +59,7 @@ class Rough(Linear):
         return (1.0 + 5e-2 * float(jnp.finfo(left.dtype).eps) ** 0.5) * super().tile(left, right)
 
 
+@pytest.mark.slow
 def test_a_kernel_that_states_no_rounding_is_measured_and_certifies_nothing() -> None:
     one, two = Linear(), Rough()
     for kernel in (one, two, 2.0 * one + two, two + Dense()):
@@ -76,6 +78,7 @@ def test_what_cannot_be_measured_in_float64_promises_nothing() -> None:
     assert half(fixed.prepare(X)) == np.inf
 
 
+@pytest.mark.slow
 def test_the_factor_is_a_leaf() -> None:
     grad = jax.grad(lambda k: k(X).sum())(Scaled(Linear(), 3.0))
     assert float(grad.factor) == pytest.approx(float(Linear()(X).sum()), rel=1e-5)
@@ -85,6 +88,7 @@ def test_a_double_factor_leaves_single_data_single(x64) -> None:
     assert (np.float64(0.3) * Linear())(jnp.asarray(X)).dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_the_rounding_of_a_sum_is_that_of_its_worse_part_and_a_little() -> None:
     one, two = Linear(), Dense(activation="identity", depth=40)
     worse = max(one.entry_rounding(one.prepare(X)), two.entry_rounding(two.prepare(X)))
@@ -148,6 +152,13 @@ def test_raw_gradients_have_no_network() -> None:
 SEQUENCES = np.ones((2, 3, 2), np.float32)
 
 
+@pytest.mark.slow(
+    cases=[
+        "<lambda>-overflow.*float32",
+        "<lambda>-x1 and x2 must agree after the first axis.*pad",
+        "<lambda>-x1 and x2 must agree.*features",
+    ]
+)
 @pytest.mark.parametrize(
     ("call", "words"),
     [

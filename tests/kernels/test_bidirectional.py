@@ -107,6 +107,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "depth", "train", "read"), few(CASES))
 def test_the_kernel_is_the_loop_over_whole_grids(name: str, depth: int, train: Any, read: str, x64: None) -> None:
     kernel = Bidirectional(**SCALES, activation=name, depth=depth, train=train, read=read)

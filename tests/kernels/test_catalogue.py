@@ -11,6 +11,7 @@ from ntkseq.kernels import catalogue
 X = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
 
 
+@pytest.mark.slow(but=["linear"])
 @pytest.mark.parametrize("name", kernels.names())
 def test_every_name_gives_a_kernel_that_is_symmetric_on_sequences_or_vectors(name):
     few = {"particles": 16} if name in ("gru", "lstm") else {}
@@ -19,6 +20,7 @@ def test_every_name_gives_a_kernel_that_is_symmetric_on_sequences_or_vectors(nam
     assert K.shape == (3, 3) and np.isfinite(K).all() and np.allclose(K, K.T, rtol=1e-5)
 
 
+@pytest.mark.slow(but=["named0-wanted0", "named1-wanted1"])
 @pytest.mark.parametrize(
     ("named", "wanted"),
     [

@@ -41,6 +41,7 @@ def controlled_layer(
     return h2 + sums @ added @ sums.T, start + sums @ moved @ sums.T
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", among(("relu", "erf", "identity"), ("relu",)))
 def test_two_layers_are_a_plain_loop_over_all_pairs_of_steps(activation: str, x64: None) -> None:
     n, t, d = X.shape
@@ -53,6 +54,7 @@ def test_two_layers_are_a_plain_loop_over_all_pairs_of_steps(activation: str, x6
     np.testing.assert_allclose(Serial(layer, layer, read="last")(X), (kap + th)[np.ix_(ends, ends)], rtol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", few(["Wbh", "W", "b", "h"]))
 def test_each_trained_group_adds_its_own_part(train: str, x64: None) -> None:
     n, t, d = X.shape
@@ -64,6 +66,7 @@ def test_each_trained_group_adds_its_own_part(train: str, x64: None) -> None:
     np.testing.assert_allclose(got, th[np.ix_(ends, ends)], rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_without_activation_it_is_the_signature_kernel_of_two_straight_lines(x64: None) -> None:
     layer = Recurrent(ControlledResNet("identity"))
     x, y = (np.full((1, 6, 1), a) for a in (0.7, -1.1))
@@ -72,6 +75,7 @@ def test_without_activation_it_is_the_signature_kernel_of_two_straight_lines(x64
     np.testing.assert_allclose(got, [[want]], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_shorter_sequences_are_those_cut_off(x64: None) -> None:
     kernel = Serial(Recurrent(ControlledResNet("relu", **SCALES), "both"), Attention(0.5), read="mean")
     inside = np.arange(4)[None, :, None] < RAGGED[:, None, None]
@@ -81,6 +85,7 @@ def test_shorter_sequences_are_those_cut_off(x64: None) -> None:
         np.testing.assert_allclose(got[i, i], kernel(X[i : i + 1, :a])[0, 0], rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_no_increment_moves_nothing_and_sequences_of_zeros_have_the_kernel_of_the_start() -> None:
     kernel = Serial(Recurrent(ControlledResNet("relu", sigma_h=0.5)), read="last")
     np.testing.assert_allclose(kernel(np.zeros((2, 3, 2), np.float32)), 2 * 0.25, rtol=1e-6)
@@ -100,6 +105,7 @@ def test_wide_networks_have_this_kernel(activation: str, x64: None) -> None:
     assert np.all(error < 0.1 * np.abs(want[0, 0]))
 
 
+@pytest.mark.slow
 def test_the_derivative_in_the_scale_of_the_start_is_that_of_finite_differences(x64: None) -> None:
     value = jax.jit(lambda s: jnp.sum(Serial(Recurrent(ControlledResNet("erf", sigma_h=s)), read="mean")(X)))
     slope = (value(0.7 + 1e-5) - value(0.7 - 1e-5)) / 2e-5
@@ -119,6 +125,7 @@ NETS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("apart", "t"), among(((0.0, 8), (1e-4, 8), (1e-3, 8), (1.0, 8), (1e-2, 60)), ((1e-2, 60),)))
 @pytest.mark.parametrize("name", among(NETS, ("relu",)))
 def test_what_is_stated_holds_what_single_precision_loses(name: str, apart: float, t: int) -> None:

@@ -13,6 +13,7 @@ from tests.marks import few
 X = np.random.default_rng(1).standard_normal((4, 3)) * np.array([[1], [10], [0.01], [1]])
 
 
+@pytest.mark.slow(but=["{'activation': 'erf', 'depth': 2, 'kind': 'nngp'}"])
 @pytest.mark.parametrize(
     "choice",
     [
@@ -32,11 +33,13 @@ def test_kernel_equals_the_textbook_recursion(choice, x64) -> None:
     assert np.max(np.abs(got - want) / np.outer(root, root)) < 1e-12
 
 
+@pytest.mark.slow
 def test_it_is_the_recurrent_kernel_of_one_step(x64) -> None:
     got = Dense(sigma_w=1.3, sigma_b=0.2)(X)
     np.testing.assert_allclose(got, Recurrent(sigma_u=1.3, sigma_b=0.2)(X[:, None]), rtol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", few(["relu", "erf"]))
 def test_many_features_are_summed_in_a_loop_with_the_same_result(activation, x64) -> None:
     x = np.random.default_rng(0).standard_normal((3, 61))

@@ -19,6 +19,7 @@ X = np.random.default_rng(1).standard_normal((3, 5, 2))
 RAGGED = np.array([5, 3, 4])
 
 
+@pytest.mark.slow(but=["tg"])
 @pytest.mark.parametrize("train", ["ntgBC", "nB", "tg", ""])
 def test_the_kernel_is_the_sum_over_all_pairs_of_lags(train: str, x64: None) -> None:
     M = lag_moments.lru(5, 0.4, 0.9, 1.0)
@@ -33,6 +34,7 @@ def test_the_kernel_is_the_sum_over_all_pairs_of_lags(train: str, x64: None) -> 
     np.testing.assert_allclose(kernel(X, lengths=RAGGED), want, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", among(("driCD", "d", "ri", "CD", ""), ("driCD",)))
 @pytest.mark.parametrize("param", ["ntk", "raw"])
 def test_a_state_space_model_is_the_sum_over_all_pairs_of_lags(train: str, param: str, x64: None) -> None:
@@ -58,6 +60,7 @@ def test_a_state_space_model_is_the_sum_over_all_pairs_of_lags(train: str, param
         np.testing.assert_allclose(kernel(X, lengths=RAGGED), want, rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", among(("reversed", "both"), ("both",)))
 def test_other_directions_are_those_of_turned_sequences(direction: str, x64: None) -> None:
     turned = np.array([[*row[:length][::-1], *row[length:]] for row, length in zip(X, RAGGED, strict=True)])
@@ -68,6 +71,7 @@ def test_other_directions_are_those_of_turned_sequences(direction: str, x64: Non
     np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", among(({}, {"kind": "nngp"}, {"param": "raw"}), ({}, {"param": "raw"})))
 @pytest.mark.parametrize("read", among(("last", "first", "mean", "sum"), ("first", "mean")))
 def test_one_token_read_is_expanded_alone_and_has_the_value_of_all_pairs(read: str, options: dict, x64: None) -> None:
@@ -85,6 +89,7 @@ def test_one_token_read_is_expanded_alone_and_has_the_value_of_all_pairs(read: s
     np.testing.assert_allclose(alone.diag_side(one), grid.diag_side(all_of_them), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_thousand_tokens_are_read_at_the_last_one() -> None:
     x = np.random.default_rng(0).standard_normal((3, 1024, 1)).astype(np.float32)
     table = lag_moments.lru(1024, 0.9, 0.999, 0.3)
@@ -120,6 +125,7 @@ NETS = {
 }
 
 
+@pytest.mark.slow(cases=["disc-far"])
 @pytest.mark.parametrize("kind", ["far", "near", "uneven"])
 @pytest.mark.parametrize("name", among(NETS, ("disc",)))
 def test_what_is_stated_holds_what_single_precision_loses(name: str, kind: str) -> None:

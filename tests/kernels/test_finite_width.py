@@ -126,6 +126,7 @@ PUBLISHED = {  # arXiv 2508.11522: limits of T00 and T01, and their means at wid
 POINTS = np.array([(-0.9895229339599609, -0.5992491841316223), (-0.17877478897571564, 2.253682851791382)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_limit_of_a_feed_forward_network(name: str) -> None:
     activation, _, limit, _, _ = PUBLISHED[name]

@@ -45,6 +45,7 @@ def root(K: np.ndarray) -> np.ndarray:
 # --------------------------------------------------------------------------------------------- numbers of the theory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "golden", "error"),
     [
@@ -104,6 +105,7 @@ def one_step(x: np.ndarray, y: np.ndarray, cell: str) -> float:
     return oo * out + C[0, 1] * (do * out + oo * (through_g + through_i))
 
 
+@pytest.mark.slow(but=["gru"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_one_step_is_an_integral_that_a_quadrature_gives(cell) -> None:
     values, error = estimate(cell, (1, 1, 1, 1))
@@ -162,6 +164,7 @@ def test_two_steps_of_a_gru_are_an_integral_that_a_quadrature_gives() -> None:
 # --------------------------------------------------------------------------------------------------- what it promises
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_matrix_is_symmetric_positive_and_blind_to_the_place_of_a_sequence(cell) -> None:
     K = estimate(cell, (3, 2, 3, 1))[0]
@@ -172,6 +175,7 @@ def test_the_matrix_is_symmetric_positive_and_blind_to_the_place_of_a_sequence(c
     np.testing.assert_allclose(make(cell).tile(other, other), K[::-1, ::-1], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
 def test_last_is_at_the_own_end_and_padding_is_never_looked_at(cell) -> None:
     lengths = (2, 3, 1, 2)
@@ -192,11 +196,13 @@ def test_zero_inputs_without_bias_have_a_kernel_of_zero() -> None:
     assert np.all(K[1] == 0) and np.all(K[:, 1] == 0) and np.isfinite(K).all() and np.isfinite(error).all()
 
 
+@pytest.mark.slow
 def test_the_diagonal_comes_from_one_sequence_at_a_time() -> None:
     diag = np.asarray(make("gru").diag(X))
     np.testing.assert_allclose(diag, np.diagonal(estimate("gru")[0]), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_stated_error_of_an_entry_covers_another_seed_and_is_not_idle() -> None:
     first, second = estimate("gru")[0], estimate("gru", seed=9)[0]
     kernel = make("gru")

@@ -138,6 +138,7 @@ def test_no_random_chain_of_blocks_is_further_off_than_stated() -> None:
 every = [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in NETS)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", every)
 def test_no_near_duplicate_behind_any_blocks_is_further_off_than_stated(name: str) -> None:
     """Serial(Linear, gelu, Linear, relu) had entries off by 28 times what it stated: a subtraction told to nobody."""
@@ -161,6 +162,7 @@ def test_four_blocks_state_at_most_thirty_times_their_error() -> None:
     assert least.resolved and least.lower <= np.linalg.eigvalsh(want)[0] <= least.upper
 
 
+@pytest.mark.slow
 def test_the_rounding_of_a_cross_gram_sees_the_pairs_across() -> None:
     x = inputs(0)
     one, two = x[[0, 2]], x[[1, 3]]  # the near-duplicates on either side

@@ -89,6 +89,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "train", "read", "lengths"), few(CASES))
 def test_the_kernel_is_the_backward_loop_over_all_pairs(
     name: str, train: str, read: str, lengths: Any, x64: None
@@ -168,6 +169,7 @@ def test_gradients_are_those_of_finite_differences(x64: None) -> None:
     assert abs(dx[1, 1, 0] - (value(scales, x + e) - value(scales, x - e)) / (2 * h)) < 1e-6
 
 
+@pytest.mark.slow
 def test_nothing_behind_a_length_counts_and_the_diagonal_is_diag() -> None:
     x = near_duplicates(0, 5)
     lengths = np.array([5, 1, 3, 4, 2, 5])

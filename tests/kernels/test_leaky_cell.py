@@ -38,6 +38,7 @@ def leaky_layer(
     return states, tangent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "erf"])
 @pytest.mark.parametrize(("keep", "gate"), among(((0.6, 0.7), (1.0, 0.3), (0.0, 1.0)), ((0.6, 0.7),)))
 def test_two_layers_are_a_plain_loop_over_all_pairs_of_steps(
@@ -53,6 +54,7 @@ def test_two_layers_are_a_plain_loop_over_all_pairs_of_steps(
     np.testing.assert_allclose(Serial(layer, layer, read="last")(X), (kap + th)[np.ix_(ends, ends)], rtol=1e-11)
 
 
+@pytest.mark.slow(but=["mean-W"])
 @pytest.mark.parametrize("train", ["WUb", "W", ""])
 @pytest.mark.parametrize("read", ["last", "mean"])
 def test_one_layer_is_the_kernel_of_leaky_units(train: str, read: str, x64: None) -> None:
@@ -61,12 +63,14 @@ def test_one_layer_is_the_kernel_of_leaky_units(train: str, read: str, x64: None
     np.testing.assert_allclose(Serial(Recurrent(cell), read=read)(X, lengths=RAGGED), want, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_without_memory_of_its_own_it_is_an_elman_layer_in_any_company(x64: None) -> None:
     around = lambda layer: Serial(Linear(), layer, Attention(0.5), read="mean")(X, lengths=RAGGED)  # noqa: E731
     elman = around(Recurrent(Elman("erf", **SCALES), "both"))
     np.testing.assert_allclose(around(Recurrent(Leaky("erf", 0.0, 1.0, **SCALES), "both")), elman, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_reversed_is_forward_on_turned_sequences(x64: None) -> None:
     turned = np.array([[*row[:length][::-1], *row[length:]] for row, length in zip(X, RAGGED, strict=True)])
     parts = lambda way: (Recurrent(Leaky("erf", **SCALES), way),)  # noqa: E731
@@ -74,6 +78,7 @@ def test_reversed_is_forward_on_turned_sequences(x64: None) -> None:
     np.testing.assert_allclose(got, Serial(*parts("forward"), read="mean")(turned, lengths=RAGGED), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_derivative_in_keep_is_that_of_finite_differences_at_zero_as_well(x64: None) -> None:
     value = jax.jit(lambda keep: jnp.sum(Serial(Recurrent(Leaky("erf", keep, 0.8)), read="mean")(X)))
     for keep in (0.0, 0.7):
@@ -89,6 +94,7 @@ NETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("apart", among((0.0, 1e-6, 1e-4, 1e-3), (1e-3,)))
 @pytest.mark.parametrize("name", among(NETS, ("relu",)))
 def test_what_is_stated_holds_what_single_precision_loses(name: str, apart: float) -> None:

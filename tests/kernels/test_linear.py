@@ -36,6 +36,7 @@ CHOICES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lengths", few([RAGGED, None]), ids=["ragged", "equal"])
 @pytest.mark.parametrize(
     "choice",
@@ -90,6 +91,7 @@ def test_gradients_are_those_of_finite_differences(x64: None) -> None:
         assert abs(dx[1, 1, 0] - (value(scales, X + e) - value(scales, X - e)) / (2 * h)) < 1e-7
 
 
+@pytest.mark.slow
 def test_nothing_behind_a_length_counts_and_the_diagonal_is_diag() -> None:
     x = np.random.default_rng(0).standard_normal((5, 6, 3)).astype(np.float32)
     lengths = np.array([6, 1, 3, 4, 2])
@@ -105,6 +107,7 @@ def test_nothing_behind_a_length_counts_and_the_diagonal_is_diag() -> None:
         np.testing.assert_array_equal(np.diagonal(got), alone)
 
 
+@pytest.mark.slow(cases=["0.7-last", "0.7-mean", "0.7-sum"])
 @pytest.mark.parametrize("read", ["last", "mean", "sum"])
 @pytest.mark.parametrize("sigma_w", [0.7, 1.0, 1.1])
 def test_single_precision_is_within_the_rounding_that_it_states(read: str, sigma_w: float) -> None:

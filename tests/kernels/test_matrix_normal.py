@@ -54,6 +54,7 @@ GOLDEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", few(GOLDEN))
 def test_golden_kernel(weights, x64):
     pieces = of_two(weights, samples=65536 if weights == "softmax" else 16384)
@@ -88,6 +89,7 @@ def exact(weights, th, seen):
     return out
 
 
+@pytest.mark.slow(but=["abs-causal", "identity-causal", "relu-causal"])
 @pytest.mark.parametrize("seen", [ALL, CAUSAL], ids=["all", "causal"])
 @pytest.mark.parametrize("weights", ["identity", "relu", "abs"])
 def test_the_draws_agree_with_closed_forms(weights, seen, x64):
@@ -117,6 +119,7 @@ def test_elementwise_weights_equal_their_loop_without_draws(weights, x64):
         np.testing.assert_allclose(np.stack(got), exact(weights, th, seen), rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_elementwise_weights_keep_float32_digits_for_equal_and_opposite_tokens():
     x = XS[0] * np.array([1.0, 30.0, 0.1])[:, None]
     x[2] = -x[0] * (1 + 1e-4 * x[1])
@@ -189,6 +192,7 @@ def test_the_root_of_a_singular_covariance_is_exact_and_equal_tokens_have_equal_
         assert np.sum(np.any(root != 0, axis=0)) == 3  # the rank
 
 
+@pytest.mark.slow
 def test_a_pair_turned_round_is_its_transpose_bit_by_bit():
     k = [[kap(i, j).astype(jnp.float32) for j in range(2)] for i in range(2)]
     th = jnp.asarray(np.random.default_rng(3).standard_normal((3, 3)), jnp.float32)
@@ -201,6 +205,7 @@ def test_a_pair_turned_round_is_its_transpose_bit_by_bit():
         np.testing.assert_array_equal(a, np.swapaxes(b, 1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", few(["softmax", "abs"]))
 def test_equal_sequences_and_a_sequence_with_itself_have_one_value(weights):
     k, seen, key = kap(0, 0).astype(jnp.float32), jnp.asarray(CAUSAL), jax.random.key(1)
@@ -211,6 +216,7 @@ def test_equal_sequences_and_a_sequence_with_itself_have_one_value(weights):
         np.testing.assert_allclose(a, np.swapaxes(a, 1, 2), rtol=0, atol=2e-6 * np.abs(a).max())
 
 
+@pytest.mark.slow
 def test_padding_plays_no_role_whatever_stands_in_it(x64):
     k = [[np.asarray(kap(i, j)) for j in range(2)] for i in range(2)]
     wide = [[np.full((5, 5), 0.5) + 50 * np.eye(5) for _ in range(2)] for _ in range(2)]
@@ -258,6 +264,7 @@ def test_features_as_roots_give_one_positive_semi_definite_matrix(x64):
 # ------------------------------------------------------------------------------------------- errors and derivatives
 
 
+@pytest.mark.slow
 def test_the_standard_errors_are_honest_over_many_seeds(x64):
     k = kap(0, 1)
     seeds = range(100, 132)
@@ -271,6 +278,7 @@ def test_the_standard_errors_are_honest_over_many_seeds(x64):
     assert 0.87 < within.mean() <= 1
 
 
+@pytest.mark.slow
 def test_draws_with_both_signs_lower_the_error(x64):
     """Against plain draws of the same number: the values of one half of each pair."""
     k, seen, count = kap(0, 1), jnp.asarray(ALL), 512

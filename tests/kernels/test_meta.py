@@ -82,6 +82,7 @@ def points(tasks: Any) -> np.ndarray:
     return np.concatenate([xq, xs], axis=1).reshape(-1, *xq.shape[2:])
 
 
+@pytest.mark.slow(but=["end"])
 @pytest.mark.parametrize(
     ("kernel", "want"),
     [
@@ -121,6 +122,7 @@ class _Constant(Kernel):
         return self.variance * left["one"][:, None] * right["one"][None, :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("algorithm", "row"),
     [
@@ -135,6 +137,7 @@ def test_the_published_rows_of_an_erf_network(algorithm, row, x64) -> None:
     np.testing.assert_allclose(got, row, atol=6e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", [pytest.param("maml", marks=pytest.mark.slow), "anil"])
 def test_the_kernel_is_the_inner_loop_run_on_the_base_kernel(algorithm, x64) -> None:
     base = Dense(sigma_w=1.4, sigma_b=0.2)
@@ -162,6 +165,7 @@ def linear(params: Any, x: jax.Array) -> jax.Array:
     return (jnp.matmul(params["w"], x, precision="highest") + params["b"])[None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", few(["maml", "anil", "fomaml"]))
 def test_a_linear_model_of_finite_size_has_exactly_this_kernel(algorithm, x64) -> None:
     """The kernel of the adapted function by automatic differentiation through the inner loop."""
@@ -190,6 +194,7 @@ NETWORK = Dense(sigma_w=1.4, sigma_b=0.1, activation="erf")
 bases = pytest.mark.parametrize("base", [Plane(), pytest.param(NETWORK, marks=pytest.mark.slow)], ids=["plane", "erf"])
 
 
+@pytest.mark.slow
 @bases
 @pytest.mark.parametrize(
     "loop", [GD(3, 0.1), Flow(), pytest.param(Prox(0.1), marks=pytest.mark.slow)], ids=["gd", "end", "prox"]
@@ -211,6 +216,7 @@ def test_duplicates_in_the_support_and_queries_among_it_leave_values_and_gradien
         assert abs(phi[2, 2]) < 1e-12 and phi[3, 3] > 1e-3  # that query is answered by its label alone
 
 
+@pytest.mark.slow
 @bases
 def test_gradients_are_those_of_differences(base, x64) -> None:
     shape = () if isinstance(base, Plane) else (3,)
@@ -233,6 +239,7 @@ def test_gradients_are_those_of_differences(base, x64) -> None:
         np.testing.assert_allclose(got, (total(*up) - total(*down)) / (2 * h), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_permutation_of_the_tasks_permutes_the_blocks_and_a_mean_loss_divides_the_step(x64) -> None:
     (xs, ys), xq = jax.tree.map(jnp.asarray, tasks_of())
     kernel, order = Meta(Line(0.5), Flow(2.0)), np.array([2, 0, 1])
@@ -245,6 +252,7 @@ def test_a_permutation_of_the_tasks_permutes_the_blocks_and_a_mean_loss_divides_
     np.testing.assert_allclose(cross[0, :, :, 0], kernel(((xs[:1, :2], None), xq[:1]), ((xs[1:], None), xq[1:, :1])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", [Line(0.5), pytest.param(NETWORK, marks=pytest.mark.slow)], ids=["line", "erf"])
 @pytest.mark.parametrize("loop", few([GD(2, 0.02), Flow(0.5), Flow(), Prox(0.1)], 2), ids=["gd", "flow", "end", "prox"])
 def test_the_stated_rounding_covers_the_error_of_single_precision(base, loop) -> None:
@@ -261,6 +269,7 @@ def test_the_stated_rounding_covers_the_error_of_single_precision(base, loop) ->
     assert np.linalg.eigvalsh(exact)[0] > 0
 
 
+@pytest.mark.slow
 def test_a_query_that_the_support_answers_makes_the_stated_rounding_large() -> None:
     (xs, ys), xq = tasks_of(N=2)
     xq[0, 0] = xs[0, 0]
@@ -268,6 +277,7 @@ def test_a_query_that_the_support_answers_makes_the_stated_rounding_large() -> N
     assert kernel.entry_rounding(kernel.prepare(((jnp.float32(xs), ys), jnp.float32(xq)))) > 0.1
 
 
+@pytest.mark.slow
 def test_an_inner_loop_that_diverges_is_told_with_its_limit() -> None:
     tasks = ((jnp.eye(2)[None] * jnp.array([1.0, 3.0])[:, None, None], None), jnp.ones((2, 1, 2)))
     kernel = Meta(Line(), GD(2, 0.5))  # eigenvalues 1 and 9
@@ -280,6 +290,7 @@ def test_an_inner_loop_that_diverges_is_told_with_its_limit() -> None:
     assert Meta(Line(), algorithm="none").stable(tasks).stable.tolist() == [True, True]
 
 
+@pytest.mark.slow
 def test_the_meta_trained_predictor_of_a_linear_model_is_the_one_of_gradient_descent(x64) -> None:
     train, test = (jax.tree.map(jnp.asarray, tasks_of((6,), N=2, seed=seed)) for seed in (5, 6))
     labels = jnp.asarray(np.random.default_rng(7).standard_normal((2, 2)))
@@ -295,6 +306,7 @@ def test_the_meta_trained_predictor_of_a_linear_model_is_the_one_of_gradient_des
     np.testing.assert_allclose(short, batch(jnp.zeros(6), test)[..., 0], rtol=1e-8)  # adaptation alone
 
 
+@pytest.mark.slow(cases=["<lambda>-support labels ys of train"])
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -349,6 +361,7 @@ def test_networks_that_widen_tend_to_the_kernel_with_the_root_of_the_width(algor
     assert abs(slope + 0.5) < 0.15 and distances[-1] < 0.06, (slope, distances)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_half_precision_is_solved_in_float32(dtype) -> None:
     tasks = plane_tasks(dtype)

@@ -19,6 +19,7 @@ X = np.random.default_rng(1).standard_normal((3, 4, 2))
 RAGGED = np.array([4, 2, 3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", few([False, True]))
 def test_a_convolution_of_one_tap_is_a_linear_block(causal: bool, x64: None) -> None:
     got = Serial(Linear(), "relu", Convolution(1, causal, 1.2, 0.3), read="sum")(X, lengths=RAGGED)
@@ -35,6 +36,7 @@ def test_a_causal_network_reads_at_a_token_what_it_reads_of_the_prefix(x64: None
     assert abs(centred(X)[0, 0] - centred(X[:1, :1])[0, 0]) > 1e-3
 
 
+@pytest.mark.slow
 def test_a_gate_without_weights_is_a_number(x64: None) -> None:
     # sigma_w = 0 and one bias: phi of one Gaussian number, E relu(b)^2 = 1/2
     gate = Linear(0.0, 1.0, train="")

@@ -20,6 +20,7 @@ def test_chunks_put_together_are_the_whole(most) -> None:
     np.testing.assert_array_equal(module._chunked(rows, side, most), rows(side))
 
 
+@pytest.mark.slow
 def test_the_mean_of_the_batches_is_the_kernel_and_their_spread_its_standard_error() -> None:
     kernel = Gated(GRU(sigma_b=0.2), particles=64, batches=4)
     side = kernel.prepare(X)

@@ -69,6 +69,7 @@ def compare(kernel: Any, net: Any, params: Any, trees: Any, lengths: np.ndarray 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "read", "train"),
     [
@@ -113,6 +114,7 @@ NETWORKS: dict[str, tuple[Any, ...]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", among(NETWORKS, ("stack of both directions", "depthwise, gated units")))
 def test_with_transposed_weights_a_network_is_the_finite_one(name: str, x64: None) -> None:
     kernel = Serial(*NETWORKS[name], read="mean", sigma_r=0.9, particles=2 * P, batches=2)
@@ -154,6 +156,7 @@ def estimated(kernel: Serial, x: Any, lengths: Any, each: int, batches: int) -> 
     return values, error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", among(CLOSED, ("transformer",)))
 def test_a_network_with_a_closed_form_is_that_form_within_the_error(name: str) -> None:
     kernel = Serial(*CLOSED[name], read="mean", sigma_r=0.8)
@@ -210,6 +213,7 @@ def test_wrong_networks_are_refused_at_the_door(parts: Any, changes: dict[str, A
         Serial(*parts, **changes)
 
 
+@pytest.mark.slow
 def test_a_layer_in_a_row_of_one_is_the_gated_kernel() -> None:
     x = np.asarray(X, np.float32)
     more: dict[str, Any] = {"particles": 64, "batches": 2, "seed": 3}
@@ -232,6 +236,7 @@ def test_derivatives_are_those_of_the_estimate(x64: None) -> None:
     np.testing.assert_allclose(jax.grad(value)(1.3), wanted, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_token_of_variance_zero_at_a_norm_without_eps_is_refused_as_in_closed_form() -> None:
     x = np.ones((2, 2, 1), np.float32)
     x[1, 1] = 0
@@ -243,6 +248,7 @@ def test_a_token_of_variance_zero_at_a_norm_without_eps_is_refused_as_in_closed_
         kernel.prepare(x, np.array([2, 1]))  # behind its end nothing is looked at
 
 
+@pytest.mark.slow
 def test_where_nothing_is_trained_the_kernel_is_zero() -> None:
     x = np.ones((2, 2, 1), np.float32)
     kernel = Serial(Recurrent(GRU(train="")), train_readout=False, particles=4, batches=2)

@@ -47,6 +47,7 @@ def is_shape(leaf: object) -> bool:
     return isinstance(leaf, Shape)
 
 
+@pytest.mark.slow(but=["leaky"])
 @pytest.mark.parametrize("name", CELLS)
 def test_with_transposed_weights_states_and_gradients_are_those_of_the_layer(name: str, x64: None) -> None:
     """Of the tokens, by automatic differentiation of the layer of finite width."""
@@ -65,6 +66,7 @@ def test_with_transposed_weights_states_and_gradients_are_those_of_the_layer(nam
     np.testing.assert_allclose(dx * P**0.5 * 3**-0.5, pull(dy)[0], rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_the_random_numbers_are_the_same_in_every_precision_and_independent_in_both_directions() -> None:
     cell = CELLS["gru, after, per gate"]
     single = particles.draw(jax.random.key(0), cell, 64, 64, jnp.float32, first=False)

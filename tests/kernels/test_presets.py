@@ -12,6 +12,7 @@ from ntkseq.kernels import Recurrent, presets
 X = np.random.default_rng(0).standard_normal((3, 4, 2))
 
 
+@pytest.mark.slow
 def test_allen_zhu_li_trains_w_alone_and_divides_by_the_outputs(x64) -> None:
     one, three = (np.asarray(Recurrent.preset("allen-zhu-li", d_out=k)(X)) for k in (1, 3))
     np.testing.assert_allclose(one, 3 * three, rtol=1e-13)
@@ -24,6 +25,7 @@ def test_allen_zhu_li_has_the_diagonal_of_its_recursion(x64) -> None:
     np.testing.assert_allclose(Recurrent.preset("allen-zhu-li").diag(X), norms[:, :-1].sum(1) / 2, rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_panigrahi_goyal_trains_a_as_well_and_has_twice_the_head(x64) -> None:
     given = np.asarray(Recurrent.preset("panigrahi-goyal")(X))
     head_of_one = Recurrent.preset("allen-zhu-li")
@@ -55,6 +57,7 @@ def test_a_wrong_preset_is_refused_with_words(make, words) -> None:
         make()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_every_preset_is_the_kernel_of_the_arguments_it_names(name: str) -> None:
     kernel = np.asarray(Recurrent.preset(name)(X))

@@ -19,6 +19,7 @@ RAGGED = np.array([4, 2, 3])
 SCALES = {"sigma_w": 1.3, "sigma_u": 0.9, "sigma_b": 0.2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", among(("relu", "erf", "identity", "tanh"), ("erf",)))
 @pytest.mark.parametrize("read", ["last", "mean"])
 def test_a_stack_is_that_of_the_kernel_for_stacks(activation: str, read: str, x64: None) -> None:
@@ -28,6 +29,7 @@ def test_a_stack_is_that_of_the_kernel_for_stacks(activation: str, read: str, x6
     np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", among(("relu", "erf"), ("relu",)))
 def test_two_layers_in_both_directions_are_the_bidirectional_kernel(activation: str, x64: None) -> None:
     layer = Recurrent(Elman(activation, **SCALES), "both")
@@ -35,6 +37,7 @@ def test_two_layers_in_both_directions_are_the_bidirectional_kernel(activation: 
     np.testing.assert_allclose(Serial(layer, layer)(X, lengths=RAGGED), want, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_reversed_is_forward_on_turned_sequences(x64: None) -> None:
     turned = np.array([[*row[:length][::-1], *row[length:]] for row, length in zip(X, RAGGED, strict=True)])
     parts = lambda way: (Recurrent(Elman("erf", **SCALES), way),)  # noqa: E731
@@ -53,6 +56,7 @@ NETS = {
 }
 
 
+@pytest.mark.slow(but=["critical relu-True"])
 @pytest.mark.parametrize("near", [False, True])
 @pytest.mark.parametrize("name", among(NETS, ("critical relu",)))
 def test_what_is_stated_holds_what_single_precision_loses(name: str, near: bool) -> None:
@@ -68,6 +72,7 @@ def test_what_is_stated_holds_what_single_precision_loses(name: str, near: bool)
         assert stated < min(2e-5, 100 * error)  # measured 14 and 36 times
 
 
+@pytest.mark.slow
 def test_roundings_pile_up_over_a_long_critical_recurrence() -> None:
     x = np.random.default_rng(0).standard_normal((4, 100, 3)).astype(np.float32)
     kernel = Serial(*NETS["critical relu"], read="last")

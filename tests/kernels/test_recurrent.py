@@ -52,6 +52,7 @@ def golden_kernel(row: dict[str, Any], **changes: Any) -> Recurrent:
     return Recurrent(**{**GOLDEN["scales"], **arguments})
 
 
+@pytest.mark.slow(but=["relu, last, ragged", "relu, mean, ragged", "relu, steps, ragged"])
 @pytest.mark.parametrize("row", few(GOLDEN["rows"], 12), ids=lambda row: row["name"])
 def test_golden_kernel(row: dict[str, Any], x64: None) -> None:
     x, lengths = X[:, :, : row.get("features", 2)], row.get("lengths")
@@ -112,6 +113,7 @@ def agree_with_the_loop(choice: dict[str, Any], scales: dict[str, Any], seed: in
     assert relative(got, across, np.diagonal(square), np.diagonal(loop(x2, lengths=two))) < 1e-11
 
 
+@pytest.mark.slow(but=["steps"])
 @pytest.mark.parametrize("choice", few(CHOICES, 5), ids=lambda c: "-".join(map(str, c.values())) or "plain")
 @hypothesis.settings(max_examples=10)
 @hypothesis.given(
@@ -159,6 +161,7 @@ def test_kernel_equals_the_loop_for_choices_and_shapes_drawn_at_random(seed: int
 # ------------------------------------------------------------------------------------------------------ edge cases
 
 
+@pytest.mark.slow
 def test_silent_steps_contribute_nothing(x64) -> None:
     x = X.copy()
     x[0, 0] = x[1, :2] = 0  # recurrent 1.12: variance zero, with sigma_b = 0
@@ -178,6 +181,7 @@ def test_an_example_of_zeros_has_a_kernel_of_zero(x64) -> None:
     assert np.all(K[1] == 0) and np.all(K[:, 1] == 0) and np.isfinite(K).all()
 
 
+@pytest.mark.slow
 def test_one_step_is_a_network_of_one_hidden_layer(x64) -> None:
     from ntkseq.kernels import Dense
 
@@ -198,6 +202,7 @@ def test_a_single_example_has_the_kernel_of_its_diagonal(x64) -> None:
     np.testing.assert_allclose(Recurrent()(X[:1]), [[float(Recurrent().diag(X)[0])]], rtol=1e-15)
 
 
+@pytest.mark.slow(but=["last-forward"])
 @pytest.mark.parametrize(("read", "direction"), [*((read, "forward") for read in module.READS), ("last", "both")])
 def test_what_stands_behind_a_length_is_never_looked_at(read, direction) -> None:
     x = X.astype(np.float32)
@@ -208,6 +213,7 @@ def test_what_stands_behind_a_length_is_never_looked_at(read, direction) -> None
     assert np.isfinite(clean).all()
 
 
+@pytest.mark.slow
 def test_padding_to_another_length_changes_nothing(x64) -> None:
     longer = np.pad(X, ((0, 0), (0, 3), (0, 0)), constant_values=7.0)
     for read in ("last", "mean"):

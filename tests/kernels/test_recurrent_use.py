@@ -16,6 +16,7 @@ N, T, D = np.meshgrid(np.arange(3), np.arange(4), np.arange(2), indexing="ij")
 X = np.sin(1 + N + 2 * T + 3 * D) + 0.5 * np.cos(N * T + D)  # the inputs of golden.json
 
 
+@pytest.mark.slow
 def test_a_sweep_over_a_scale_compiles_once(x64) -> None:
     kernel = Recurrent(sigma_b=0.3)
     kernel(X)
@@ -25,6 +26,7 @@ def test_a_sweep_over_a_scale_compiles_once(x64) -> None:
     assert len(set(values)) == 3
 
 
+@pytest.mark.slow
 def test_vmap_over_a_scale_is_the_loop_over_it(x64) -> None:
     kernel, scales = Recurrent(sigma_b=0.3), jnp.asarray([0.5, 1.0, 1.9])
     got = jax.vmap(lambda s: kernel.with_(sigma_w=s)(X))(scales)
@@ -35,6 +37,7 @@ QUICK = ("relu", "erf")
 DIFFERENTIABLE = among(activations.names(), QUICK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", [*DIFFERENTIABLE, pytest.param("relu, mean", marks=pytest.mark.slow)])
 def test_gradients_agree_with_differences_at_duplicates_too(activation: str, x64: None) -> None:
     name, *read = activation.split(", ")
@@ -149,6 +152,7 @@ def test_large_inputs_of_a_relu_network_are_right_until_they_overflow() -> None:
     np.testing.assert_allclose(large, one * 2.0**116, rtol=1e-5)
 
 
+@pytest.mark.slow(but=["3.0-relu"])
 @pytest.mark.parametrize("activation", few(["relu", "gelu"]))
 @pytest.mark.parametrize("sigma_w", [1.9, 3.0])
 def test_exploding_variances_are_finite_or_a_clear_error(activation, sigma_w) -> None:

@@ -30,6 +30,7 @@ def test_golden_relu_within_the_error_of_its_draws(x64: None) -> None:
     np.testing.assert_allclose(between_tokens("ntk", 3, **choice)[2], [2.268, 0.543, -0.574], atol=0.015)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skip", [False, True])
 def test_features_and_pairs_are_one_kernel(skip: bool, x64: None, monkeypatch: pytest.MonkeyPatch) -> None:
     block = Attention(1.3, 0.9, 0.2, weights="identity", scaling="root", skip=skip, train="QVb")

@@ -64,6 +64,7 @@ SLOW_CASES: list[Any] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("choice", "t", "d"), CASES + [pytest.param(*case, marks=pytest.mark.slow) for case in SLOW_CASES], ids=str
 )
@@ -88,6 +89,7 @@ SHAPES = ((1, "last", 64, 3), (3, "last", 32, 3), (1, "mean", 16, 3), (2, "steps
 SLOW_HONEST = [(activation, *shape) for activation in ACTIVATIONS for shape in SHAPES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "depth", "read", "t", "d"),
     HONEST + [pytest.param(*case, marks=pytest.mark.slow) for case in SLOW_HONEST],
@@ -121,6 +123,7 @@ def test_the_stated_rounding_holds_for_any_scales_chaotic_ones_too(
     assert max(ratios) > 0.01  # and not idle
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", few(["relu", "gelu", "sin"]))
 def test_the_stated_rounding_of_dense_networks_holds(activation: str) -> None:
     rng = np.random.default_rng(3)
@@ -130,6 +133,7 @@ def test_the_stated_rounding_of_dense_networks_holds(activation: str) -> None:
         assert error(kernel, x) < stated(kernel, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", few(["erf", "gelu", "sin"]))
 def test_the_stated_rounding_holds_for_saturated_units(activation: str) -> None:
     """Inputs of 1e1 to 1e4: erf was up to five times worse than stated."""
@@ -145,6 +149,7 @@ def test_the_stated_rounding_holds_for_saturated_units(activation: str) -> None:
     assert ratios and max(ratios) < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     few(["leaky tanh nngp", "leaky tanh", "tanh nngp"]),
@@ -173,6 +178,7 @@ def test_a_mean_that_cancels_states_a_larger_rounding() -> None:
     assert 20 * EPS < error(kernel, x) < stated(kernel, x) < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", ["last", "steps"])
 def test_the_stated_rounding_holds_for_opposite_tokens(read: str) -> None:
     x = np.random.default_rng(0).standard_normal((12, 1, 1)).astype(np.float32)  # scalars: 0 or pi apart
@@ -205,6 +211,7 @@ def textbook(x: np.ndarray, sigma_w: float, sigma_u: float, sigma_b: float) -> n
     return value + slope * tangent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", few([128, 1024]))
 def test_the_least_eigenvalue_is_right_in_single_precision_where_the_textbook_form_is_off_by_a_factor(n: int) -> None:
     """design.md, section 5: sequences of 64 scalars with two near-duplicate pairs."""

@@ -147,6 +147,7 @@ QUICK = (
 )  # each compiles for some seconds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", among(NETS, QUICK))
 def test_kernel_equals_the_recursion_over_all_pairs_of_tokens(name: str, x64: None) -> None:
     parts, arguments = NETS[name]
@@ -159,6 +160,7 @@ def test_kernel_equals_the_recursion_over_all_pairs_of_tokens(name: str, x64: No
     np.testing.assert_allclose(kernel.diag(X, RAGGED), np.diagonal(want), rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parts", "kind", "want"),
     [
@@ -181,6 +183,7 @@ def test_golden_numbers_of_neural_tangents(parts, kind, want, x64: None) -> None
     np.testing.assert_allclose(K[np.triu_indices(2)], want, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_order_of_tokens_is_seen_by_positions_only(x64: None) -> None:
     order = [2, 0, 3, 1]
     plain = (Linear(), Residual(Attention()), forward())
@@ -192,6 +195,7 @@ def test_order_of_tokens_is_seen_by_positions_only(x64: None) -> None:
     assert relative(placed(moved), np.asarray(placed(X))) > 1e-3
 
 
+@pytest.mark.slow
 def test_one_token_meets_dense_layers_only(x64: None) -> None:
     one = X[:, :1]
     attention = Serial(Linear(1.1), Attention(0.4, 1.3), "relu")(one)
@@ -199,6 +203,7 @@ def test_one_token_meets_dense_layers_only(x64: None) -> None:
     np.testing.assert_allclose(attention, linear, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_near_duplicates_keep_their_digits_in_single_precision() -> None:
     x = np.random.default_rng(0).standard_normal((4, 5, 6))
     x[1], x[3] = x[0] + 1e-3 * x[2], x[0]
@@ -296,6 +301,7 @@ def test_what_has_no_known_limit_is_refused(parts, arguments, words) -> None:
         Serial(*parts, **arguments)
 
 
+@pytest.mark.slow
 def test_bad_inputs_are_refused() -> None:
     kernel = Serial(Linear(), Attention(), LayerNorm())
     for x, lengths, words in (

@@ -52,6 +52,7 @@ def backward(x: np.ndarray, depth: int, vw: float, vu: float, vv: float) -> np.n
     return K
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("depth", "variances", "want"),
     [

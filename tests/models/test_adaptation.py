@@ -50,6 +50,7 @@ def test_the_answers_are_those_of_gradient_descent_by_hand(algorithm, moving, st
     np.testing.assert_allclose(learner(params, task), by_hand(params, task, 0.05, steps, moving), rtol=1e-12)
 
 
+@pytest.mark.slow(but=["fomaml"])
 @pytest.mark.parametrize("algorithm", ["maml", "fomaml", "anil"])
 def test_the_jacobian_is_the_product_of_the_hessians_of_the_steps(algorithm, x64) -> None:
     """J_meta = J(x) (I - lr H_1) (I - lr H_0); without the Hessians for first order; on the head alone for ANIL."""
@@ -85,6 +86,7 @@ def test_forward_and_reverse_derivatives_agree_and_the_step_size_has_one(x64) ->
     np.testing.assert_allclose(jax.jit(jax.jacrev(answers))(0.05, params), tangent, rtol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("net", "example"),
     [
@@ -163,6 +165,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence(call, message) -> None:
         call()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("derivative", few([jax.jacrev, jax.jacfwd]))
 def test_implicit_maml_ends_at_the_minimiser_and_has_its_derivative(derivative, x64) -> None:
     """On a linear model R = K (K' + reg)^-1 and J_meta = X - R X'; Newton ends what one step begins."""
@@ -181,6 +184,7 @@ def test_implicit_maml_ends_at_the_minimiser_and_has_its_derivative(derivative, 
     np.testing.assert_allclose(jax.jit(derivative(answers))(start), slopes, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_derivative_of_implicit_maml_is_that_of_many_steps(x64) -> None:
     params, task = case()
     flat, unravel = ravel_pytree(params)

@@ -14,6 +14,7 @@ from tests.models import explicit
 X = explicit.sequences()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", few(["last", "mean", "sum"]))
 def test_the_network_equals_its_loop_for_sequences_of_different_length(read: str, x64: None) -> None:
     n, w = 5, (1.4, 0.8)
@@ -41,6 +42,7 @@ def test_the_network_equals_its_loop_for_sequences_of_different_length(read: str
     np.testing.assert_allclose(model.apply(params, x[0]), got[0], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_groups_that_are_not_trained_have_no_gradient() -> None:
     model, x = Bidirectional(5, sigma_b=0.3, train=("W", "bR")), jnp.asarray(X[0], jnp.float32)
     grads = jax.grad(lambda p: model.apply(p, x).sum())(model.init(jax.random.key(0), x))

@@ -10,6 +10,7 @@ import pytest
 from ntkseq.models import Dense
 
 
+@pytest.mark.slow(but=["2-none"])
 @pytest.mark.parametrize(("depth", "input_scale"), [(1, "dim"), (3, "dim"), (2, "none")])
 def test_the_network_equals_its_loop(depth, input_scale, x64):
     sigma_w, sigma_b = np.linspace(1.5, 0.7, depth), np.linspace(0.1, 0.4, depth)
@@ -33,6 +34,7 @@ def test_the_network_equals_its_loop(depth, input_scale, x64):
     np.testing.assert_allclose(np.asarray(model.apply(params, x)), wanted, rtol=1e-13)
 
 
+@pytest.mark.slow(but=["", "train3"])
 @pytest.mark.parametrize("train", ["W", "bR", "", ("W", "R")])
 def test_only_trained_groups_have_gradients(train):
     model = Dense(width=6, depth=2, sigma_b=0.4, train=train, activation="tanh")

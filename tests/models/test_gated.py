@@ -62,6 +62,7 @@ def loop(model, params, x, length):
     return model.sigma_r / np.sqrt(n) * np.asarray(params["R"]) @ pooled
 
 
+@pytest.mark.slow(but=["gru, after, no bias inside-sum"])
 @pytest.mark.parametrize("read", ["last", "mean", "sum"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_network_equals_its_loop_for_sequences_of_different_length(cell, read, x64):
@@ -80,6 +81,7 @@ def test_without_a_length_all_steps_count_and_inputs_may_go_unscaled(x64):
     np.testing.assert_allclose(np.asarray(model.apply(params, X[1])), loop(model, params, X[1], 4), rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
 def test_padding_is_never_looked_at_by_values_or_gradients(cell):
     model = Gated(width=5, cell=CELLS[cell])
@@ -93,6 +95,7 @@ def test_padding_is_never_looked_at_by_values_or_gradients(cell):
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(grads[1]))
 
 
+@pytest.mark.slow(but=["gru, after, no bias inside-W"])
 @pytest.mark.parametrize("train", ["W", "bR"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_only_trained_groups_have_gradients(cell, train):

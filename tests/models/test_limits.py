@@ -31,6 +31,7 @@ def compare(options, lengths, *, width=512, seeds=16):
     return samples, np.asarray(kernel(X, lengths=lengths))
 
 
+@pytest.mark.slow(but=["relu-last"])
 @pytest.mark.parametrize(
     ("options", "lengths"),
     [
@@ -95,6 +96,7 @@ def test_initial_states_drawn_for_each_input_count_on_the_diagonal_only():
     assert explicit.relative(samples, exact) < 0.06
 
 
+@pytest.mark.slow
 def test_the_covariance_of_the_outputs_at_the_start_is_the_nngp_kernel():
     kernel = Recurrent(**SCALES, read="mean", direction="both", h0="shared", sigma_h=0.5)
     net = replace(kernel.finite(128), outputs=64)  # outputs are independent draws of the read-out
@@ -110,6 +112,7 @@ def test_the_covariance_of_the_outputs_at_the_start_is_the_nngp_kernel():
     assert explicit.relative(samples, exact) < 0.06
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -21,6 +21,7 @@ def test_both_directions_share_the_width() -> None:
     assert shapes["blocks"] == (tree(5, 2), {"forward": tree(3, 5), "reversed": tree(2, 5)})
 
 
+@pytest.mark.slow(but=["U"])
 @pytest.mark.parametrize("train", ["", "Wb", "U"])
 def test_only_trained_groups_have_gradients(train: str) -> None:
     model = Serial(Recurrent(Elman("tanh", sigma_b=0.3, train=train)), width=3)
@@ -29,11 +30,13 @@ def test_only_trained_groups_have_gradients(train: str) -> None:
     assert {name for name, leaf in grads.items() if bool(jnp.any(leaf != 0))} == set(train)
 
 
+@pytest.mark.slow
 def test_one_unit_leaves_the_other_direction_empty() -> None:
     model = Serial(Recurrent(Elman(), "both"), width=1)
     assert bool(jnp.isfinite(model.apply(model.init(jax.random.key(0), X), X)).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["forward", "both"])
 def test_a_linear_recurrent_unit_is_its_complex_recursion_and_starts_in_its_ring(direction: str, x64: None) -> None:
     model = Serial(Recurrent(LRU(0.4, 0.8, 1.5, sigma_u=0.7), direction), width=6, read="last")
@@ -57,6 +60,7 @@ def test_a_linear_recurrent_unit_is_its_complex_recursion_and_starts_in_its_ring
         np.testing.assert_allclose(got[:3], states, rtol=1e-10)
 
 
+@pytest.mark.slow(but=["n"])
 @pytest.mark.parametrize("train", ["", "n", "tC", "gB"])
 def test_only_trained_groups_of_a_linear_recurrent_unit_have_gradients(train: str) -> None:
     model = Serial(Recurrent(LRU(train=train)), width=3)
@@ -65,6 +69,7 @@ def test_only_trained_groups_of_a_linear_recurrent_unit_have_gradients(train: st
     assert {name[0] for name, leaf in grads.items() if bool(jnp.any(leaf != 0))} == set(train)
 
 
+@pytest.mark.slow(but=["reversed"])
 @pytest.mark.parametrize("direction", ["forward", "reversed", "both"])
 def test_a_state_space_model_is_a_convolution_of_each_coordinate_with_its_own_response(direction, x64: None) -> None:
     x = np.random.default_rng(0).standard_normal((6, 4))
@@ -91,6 +96,7 @@ def test_a_state_space_model_is_a_convolution_of_each_coordinate_with_its_own_re
     np.testing.assert_allclose(got, want, rtol=1e-10)
 
 
+@pytest.mark.slow(but=["C"])
 @pytest.mark.parametrize("train", ["", "d", "riD", "C"])
 def test_only_trained_groups_of_a_state_space_model_have_gradients(train: str) -> None:
     model = Serial(Linear(train=""), Recurrent(S4D(4, train=train)), width=3, train_readout=False)

@@ -51,6 +51,7 @@ def relu(z):
     return np.maximum(z, 0)
 
 
+@pytest.mark.slow(but=["sum-forward"])
 @pytest.mark.parametrize("direction", ["forward", "reversed", "both"])
 @pytest.mark.parametrize("read", ["last", "mean", "sum", "steps"])
 def test_the_network_equals_its_loop_for_sequences_of_different_length(read, direction, x64):
@@ -63,6 +64,7 @@ def test_the_network_equals_its_loop_for_sequences_of_different_length(read, dir
     np.testing.assert_allclose(np.asarray(got), wanted, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.slow(but=["steps-reversed-3"])
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize(("read", "direction"), [("last", "forward"), ("mean", "both"), ("steps", "reversed")])
 def test_the_network_equals_its_loop_without_a_length_and_from_a_shared_initial_state(read, direction, depth, x64):
@@ -72,6 +74,7 @@ def test_the_network_equals_its_loop_without_a_length_and_from_a_shared_initial_
     np.testing.assert_allclose(np.asarray(model.apply(params, x)), loop(model, params, x, 4, relu), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_scales_may_differ_by_layer_and_inputs_may_go_unscaled(x64):
     per_layer = dict(sigma_w=(1.4, 0.5), sigma_u=(0.8, 1.3), sigma_b=(0.0, 0.6))
     model = Recurrent(width=6, depth=2, sigma_r=1.2, activation="tanh", input_scale="none", **per_layer)
@@ -80,6 +83,7 @@ def test_scales_may_differ_by_layer_and_inputs_may_go_unscaled(x64):
     np.testing.assert_allclose(np.asarray(model.apply(params, x)), loop(model, params, x, 4, np.tanh), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_independent_initial_states_follow_their_key(x64):
     model = Recurrent(width=8, h0="independent", depth=2, direction="both", activation="identity", **SCALES)
     x = jnp.asarray(X[0])
@@ -90,6 +94,7 @@ def test_independent_initial_states_follow_their_key(x64):
     assert model.apply(params, x, 3, key=jax.random.key(6)) != model.apply(params, x, 3, key=key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", few(["last", "mean", "sum", "steps"], 2))
 def test_padding_is_never_looked_at_by_values_or_gradients(read):
     model = Recurrent(width=5, read=read, direction="both", sigma_b=0.3)
@@ -103,6 +108,7 @@ def test_padding_is_never_looked_at_by_values_or_gradients(read):
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(grads[1]))
 
 
+@pytest.mark.slow
 def test_a_state_that_would_overflow_in_the_padding_has_finite_gradients():
     model = Recurrent(width=4, sigma_w=1e3, activation="identity")
     x = jnp.ones((40, 1), jnp.float32)
@@ -112,6 +118,7 @@ def test_a_state_that_would_overflow_in_the_padding_has_finite_gradients():
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(grads))
 
 
+@pytest.mark.slow(but=[""])
 @pytest.mark.parametrize("train", ["W", "U", "bR", ""])
 def test_only_trained_groups_have_gradients(train):
     model = Recurrent(width=5, train=train, h0="shared", sigma_h=0.7, sigma_b=0.3)
@@ -131,6 +138,7 @@ def test_layers_may_train_different_groups_and_gradients_pass_through_held_layer
     assert moved == [{"U"}, set()] and bool(jnp.any(grads["R"] != 0))
 
 
+@pytest.mark.slow
 def test_parameters_have_the_shapes_and_the_dtype_of_the_example():
     model = Recurrent(width=5, depth=2, outputs=3, read="steps", direction="both", h0="shared")
     params = model.init(jax.random.key(0), jax.ShapeDtypeStruct((4, 2), jnp.float16))
@@ -227,6 +235,7 @@ def test_init_looks_at_shape_and_dtype_alone():
     assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), made, wanted))
 
 
+@pytest.mark.slow
 def test_params_of_another_model_length_or_dtype_are_refused():
     x = jnp.zeros((4, 2), jnp.float32)
     key = jax.random.key(0)

@@ -171,6 +171,7 @@ SLOW = (
 )
 
 
+@pytest.mark.slow(but=["convolutions-longer-than-a-sequence", "relu-root-skip", "retention"])
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in NETS])
 def test_the_network_equals_its_loop_for_sequences_of_different_length(name, x64):
     reads = ("mean", "sum", "last", "first")
@@ -203,6 +204,7 @@ MIXED = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", few(["last", "mean", "sum", "first"]))
 def test_padding_is_never_looked_at_by_values_or_gradients(read):
     model = Serial(*MIXED, width=6, read=read)
@@ -225,6 +227,7 @@ def test_a_token_without_variance_is_zero_behind_a_norm_without_eps_and_has_fini
     assert value == 0 and all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(grads))
 
 
+@pytest.mark.slow
 def test_a_causal_network_reads_at_every_token_what_it_reads_of_the_prefix():
     model = Serial(
         Linear(), Attention(causal=True), Residual(Attention(scaling="root", causal=True)), width=6, read="first"
@@ -238,6 +241,7 @@ def test_a_causal_network_reads_at_every_token_what_it_reads_of_the_prefix():
     assert abs(seeing.apply(params, x)[0] - seeing.apply(params, x.at[1:].add(1.0))[0]) > 1e-3
 
 
+@pytest.mark.slow(but=[""])
 @pytest.mark.parametrize("train", ["QV", "KOb", ""])
 def test_only_trained_groups_have_gradients(train):
     blocks = (Linear(train="b"), Attention(scaling="root", sigma_b=0.2, train=train), Positions(0.3, decay=1.0))
@@ -250,6 +254,7 @@ def test_only_trained_groups_have_gradients(train):
     assert not bool(jnp.any(grads["R"] != 0))
 
 
+@pytest.mark.slow(but=["K-True"])
 @pytest.mark.parametrize(("train", "moves"), [("Q", True), ("K", True), ("VO", False)])
 def test_tied_queries_and_keys_are_trained_if_either_is(train, moves):
     model = Serial(Linear(), Attention(train=train), width=8)
@@ -282,6 +287,7 @@ def test_positions_with_a_small_decay_have_their_covariance(x64):
     assert float(model.apply(params, x)[0]) == pytest.approx(float(params["R"][0] @ p[0]) / 2, abs=0.02)
 
 
+@pytest.mark.slow
 def test_hyper_parameters_are_leaves_and_a_second_call_compiles_nothing(caplog):
     x = jnp.asarray(X[0], jnp.float32)
 

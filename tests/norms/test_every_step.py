@@ -47,6 +47,7 @@ def points(K, first):
     return K.transpose(0, 2, 1, 3).reshape(n * t, m * s)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [PAPER, ALL])
 @pytest.mark.parametrize("phi", few([series.polynomial([0.5, 0.0, 1.0]), LINEAR, "sin", "exp"]))
 def test_it_is_above_the_norm_of_every_sample(x64, kernel, phi):
@@ -61,6 +62,7 @@ def test_it_is_above_the_norm_of_every_sample(x64, kernel, phi):
         assert measured <= bound.value < 200 * measured
 
 
+@pytest.mark.slow
 def test_it_is_not_far_above_with_many_samples_of_a_linear_target(x64):
     rng = np.random.default_rng(1)
     f = concepts.PositionToPosition([(1, j, 0, unit(rng), LINEAR) for j in (2, 3)])
@@ -93,6 +95,7 @@ def loop(x, t, z, s, first=None):
     return tangent / 2
 
 
+@pytest.mark.slow
 def test_what_is_left_without_the_mark_of_the_first_token_is_a_kernel(x64):
     x, steps = draw(np.random.default_rng(2), 8, 5), range(2, 5)
     at = [(i, t) for i in range(8) for t in steps]
@@ -175,6 +178,7 @@ def test_a_first_token_that_varies_or_is_not_orthogonal_is_not_certified():
     assert not risk.certified
 
 
+@pytest.mark.slow
 def test_the_risk_bound_is_its_formula_and_above_the_measured_error(x64):
     rng = np.random.default_rng(3)
     f = concepts.PositionToPosition([(1, j, 0, 0.2 * unit(rng), LINEAR) for j in (2, 3)])

@@ -53,6 +53,7 @@ def test_the_series_adds_up_to_the_golden_kernel():
     assert np.sum(found * 0.6 ** np.arange(71)) == pytest.approx(1.5716883203749, rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", few(KERNELS, 2))
 def test_the_series_adds_up_to_the_kernel_for_every_parametrisation(x64, kernel):
     squares, y = [1.0, 0.5, 2.0, 1.3], [1.0, 0.2, 0.0, 0.4]
@@ -65,6 +66,7 @@ def test_the_series_adds_up_to_the_kernel_for_every_parametrisation(x64, kernel)
     assert np.all(series.scaled >= 0) and np.sum(series.scaled) <= diagonal(kernel, tokens)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", few(KERNELS[:3]))
 def test_first_coefficients_are_the_derivatives_of_the_kernel(x64, kernel):
     squares = np.array([1.0, 0.5, 2.0])

@@ -83,6 +83,7 @@ def never_below(seed, n=60):
     return float(y @ np.linalg.solve(K, y)), rkhs_norm(target, kernel, Tokens.measured(x, rounded=True))
 
 
+@pytest.mark.slow
 def test_the_interpolant_never_has_a_larger_norm_than_the_bound(x64):
     for seed in range(12):
         found, bound = never_below(seed)
@@ -161,6 +162,7 @@ def test_equal_positions_add_up_before_they_are_squared():
     assert apart.value == pytest.approx(one + other, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_shared_part_is_kept_where_the_target_reads_it(x64):
     x = inputs(np.random.default_rng(5), 40, 3, 4, bias=True)
     target = concepts.Additive([(1, [0.5, 0.2, 0.0, 0.6], "exp")])

@@ -62,6 +62,7 @@ def both(s, y):
     return 1 / (1 + np.exp(s))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "products"])
 def test_scores_are_those_of_the_gradients_in_the_space_of_parameters(method, x64):
     nets = [jax.tree.map(lambda leaf: leaf.astype(jnp.float64), one) for one in models(2, 3)]
@@ -81,6 +82,7 @@ def test_scores_are_those_of_the_gradients_in_the_space_of_parameters(method, x6
     np.testing.assert_array_equal(found.top(2)[:, 0], np.argmax(wanted, axis=1))
 
 
+@pytest.mark.slow
 def test_one_logit_and_targets_are_those_of_the_gradients():
     (net,) = models(1, 1)
     signs, asked = np.where(LABELS > 0, 1.0, -1.0), np.where(ASKED > 0, 1, -1)
@@ -104,6 +106,7 @@ def test_scores_of_the_loss_are_slopes_of_the_loss_times_those_of_the_output(los
     np.testing.assert_allclose(measured.scores, slope[:, None] * output.scores, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_on_a_linear_model_scores_over_leverages_are_exact_leave_one_out(x64):
     rng = np.random.default_rng(0)
     x, queries, y = rng.normal(size=(20, 5)), rng.normal(size=(4, 5)), rng.normal(size=20)
@@ -117,6 +120,7 @@ def test_on_a_linear_model_scores_over_leverages_are_exact_leave_one_out(x64):
     np.testing.assert_allclose(found.scores / (1 - leverage), exact.values, atol=1e-10)
 
 
+@pytest.mark.slow(but=["1.0-in directions"])
 @pytest.mark.parametrize("directions", [16, 64, 512], ids=["in directions", "in examples", "many"])
 @pytest.mark.parametrize("damping", [0.03, 1.0])
 def test_the_error_of_a_sketch_is_not_too_small(directions, damping):
@@ -134,6 +138,7 @@ def test_the_error_of_a_sketch_is_not_too_small(directions, damping):
     assert found.rounding is None
 
 
+@pytest.mark.slow
 def test_both_ways_to_solve_a_sketch_agree():
     """Twice the same 12 examples at twice the damping: each half weighs half, in the other space of the two."""
     (net,) = models(1, 3)
@@ -146,6 +151,7 @@ def test_both_ways_to_solve_a_sketch_agree():
     np.testing.assert_allclose(two.sampling_error[:, :12], one.sampling_error / 2, rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_scores_foretell_what_retraining_without_examples_does():
     """Regularised logistic regression on 30 points, 24 of them each time, trained to the end by scipy."""
     rng = np.random.default_rng(2)
@@ -169,6 +175,7 @@ def test_scores_foretell_what_retraining_without_examples_does():
     assert predictors.datamodeling_score(-found.scores, subsets, outputs).value == pytest.approx(-score.value)
 
 
+@pytest.mark.slow(cases=["changed8-all its gradients are zero"])
 @pytest.mark.parametrize(
     ("changed", "told"),
     [

@@ -18,6 +18,7 @@ def operator(A: np.ndarray, rounding: float = 0.0) -> Operator:
     return Operator(lambda V: A @ V, len(A), rounding=rounding, dtype=np.float64)
 
 
+@pytest.mark.slow
 def test_it_solves_the_system_of_a_lazy_gram_and_predicts():
     x = jax.random.normal(jax.random.key(0), (70, 5, 2))
     kernel, y = kernels.Recurrent(sigma_w=1.2), np.random.default_rng(0).standard_normal((60, 2))
@@ -30,6 +31,7 @@ def test_it_solves_the_system_of_a_lazy_gram_and_predicts():
     np.testing.assert_allclose(found(cross), direct(cross), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_error_holds_in_hundreds_of_cases_converged_or_not():
     rng = np.random.default_rng(1)
     for _ in range(150):

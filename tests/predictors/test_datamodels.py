@@ -32,6 +32,7 @@ def test_the_score_is_the_mean_rank_correlation():
         assert found.without[b] == pytest.approx(less.value, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_score_of_infinitely_many_subsets():
     """Of 300 draws 95 % are to be covered: 0.95 - 3 sqrt(0.95 0.05 / 300) = 0.912."""
     effects, subsets, outputs = problem(10**6, count=20_000)

@@ -59,6 +59,7 @@ def test_descent_beyond_one_over_lambda_swings_as_the_loop_does():
     np.testing.assert_allclose(y - found.fitted, [(1 - 1.8) ** 3, (1 - 0.9) ** 3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lr", [None, 0.5])
 def test_the_error_holds_in_hundreds_of_hard_cases_and_is_of_use(lr):
     rng = np.random.default_rng(2)
@@ -80,6 +81,7 @@ def test_the_error_holds_in_hundreds_of_hard_cases_and_is_of_use(lr):
     assert np.median(ratios) < 100
 
 
+@pytest.mark.slow
 def test_the_rounding_of_the_gram_counts():
     rng = np.random.default_rng(3)
     for _ in range(100):
@@ -107,6 +109,7 @@ def test_infinite_time_is_the_interpolant_where_there_is_one():
         gradient_flow(operator(A), y, time=np.inf)
 
 
+@pytest.mark.slow
 def test_a_lazy_gram_trains_as_the_held_one_and_predicts():
     x = jax.random.normal(jax.random.key(0), (60, 5, 2))
     kernel = kernels.Recurrent(sigma_w=1.2)

@@ -114,6 +114,7 @@ def test_a_gram_that_is_not_resolved_leaves_the_prediction_open(problem):
     assert written["squared"]["predicted_upper"] == [None] and written["certified"] is False
 
 
+@pytest.mark.slow
 def test_two_examples_and_the_interpolant(x64):
     x = np.array([[0.0, 1.0], [1.0, 0.5]])
     K = ntkseq.gram(kernels.Dense(), x)

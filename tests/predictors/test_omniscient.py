@@ -69,6 +69,7 @@ def test_draws_of_examples_have_the_risk_it_says(reg, m):
     assert abs(equivalent(known, m).omniscient(known) - np.mean(losses)) <= error + 0.03 * np.mean(losses)
 
 
+@pytest.mark.slow(but=["1e-09"])
 @pytest.mark.parametrize("rounding", [1e-9, 1e-4, 1e-3])
 def test_rounding_of_k_stays_within_what_is_said(rounding):
     rng = np.random.default_rng(4)

@@ -67,6 +67,7 @@ def test_the_units_of_the_kernel_do_not_matter(problem):
     assert other.kappa == pytest.approx(1e-160 * one.kappa) and other.reg == pytest.approx(1e-161)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", ["signs", "many features"])
 def test_the_variance_is_that_of_trials_and_taking_losses_for_independent_is_too_little(design):
     rng, errors, stated, naive = np.random.default_rng(1), [], [], []
@@ -82,6 +83,7 @@ def test_the_variance_is_that_of_trials_and_taking_losses_for_independent_is_too
     assert np.mean(naive) < 0.75 * np.mean(np.square(errors))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("design", "trials"),
     [
@@ -160,6 +162,7 @@ def test_no_error_among_the_examples_is_no_certainty():
     assert found.zero_one.value == 0.0 and 0.05 < found.zero_one.upper < 0.2
 
 
+@pytest.mark.slow
 def test_an_array_is_estimated_and_a_gram_is_not(problem, x64):
     rng = np.random.default_rng(4)
     x = rng.normal(size=(20, 3))

@@ -37,6 +37,7 @@ def waves(n: int = 4, key: int = 0, dtype: Any = None) -> Tasks:
     return sinusoids(n, shots=3, queries=2, key=jax.random.key(key), reach=2.0, dtype=dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ours", "theirs"), few([({"reg": 0.3}, Prox(0.3)), ({"time": 2.0}, kernels.Flow(2.0))]))
 def test_it_is_the_predictor_of_the_kernel(ours, theirs, x64) -> None:
     train, new = waves(dtype=jnp.float64), waves(3, 1, jnp.float64)
@@ -47,6 +48,7 @@ def test_it_is_the_predictor_of_the_kernel(ours, theirs, x64) -> None:
     np.testing.assert_allclose(fit(train), fit.fitted, rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_linear_model_trained_step_by_step_goes_there(x64) -> None:
     """Gradient flow of a linear model of the adapted functions, by 20000 small steps."""
     train, new = waves(dtype=jnp.float64), waves(3, 1, jnp.float64)
@@ -84,6 +86,7 @@ def test_outputs_share_the_kernel_and_lengths_come_with_the_tasks() -> None:
     assert np.abs(fit(new) - got).max() > 1e-3  # lengths matter
 
 
+@pytest.mark.slow
 def test_the_ridge_is_chosen_by_tasks_left_out(x64) -> None:
     """Beside fits without each task; and the candidate that queries of one task favour is not the one."""
     tasks = waves(5, dtype=jnp.float64)
@@ -108,6 +111,7 @@ def test_the_ridge_is_chosen_by_tasks_left_out(x64) -> None:
             call()
 
 
+@pytest.mark.slow
 def test_nothing_adapts_without_an_algorithm_and_one_task_is_enough() -> None:
     plain = kernels.Meta(Bell(), algorithm="none")
     fit = few_shot(plain, waves(1), reg=0.1)
@@ -119,6 +123,7 @@ def test_nothing_adapts_without_an_algorithm_and_one_task_is_enough() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_query_of_its_own_support_has_no_interpolant() -> None:
     tasks = waves()
     tasks = tasks._replace(query=tasks.support.x[:, :2], labels=tasks.support.y[:, :2])
@@ -129,6 +134,9 @@ def test_a_query_of_its_own_support_has_no_interpolant() -> None:
     np.testing.assert_allclose(fit(tasks), tasks.labels, atol=0.1)
 
 
+@pytest.mark.slow(
+    cases=["<lambda>-\\\\(4, 3, k\\\\); got \\\\(4, 3\\\\)", "<lambda>-give reg=.*got reg=None, time=None"]
+)
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -32,6 +32,7 @@ def parts(folder) -> list[str]:
     return [name for name in os.listdir(folder) if name.endswith(".part")]
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_killed_run_goes_and_that_of_a_living_one_stays(tmp_path) -> None:
     killed = begun("os.kill(os.getpid(), signal.SIGKILL)", tmp_path)
     killed.communicate()

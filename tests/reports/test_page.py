@@ -49,6 +49,7 @@ def sheet() -> str:
     return page(examples.sheet())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "pictures"), [("text", 5), ("sheet", 3)])
 def test_the_page_asks_for_nothing_outside(request, kind: str, pictures: int):
     text = request.getfixturevalue(kind)
@@ -79,6 +80,7 @@ def test_a_bound_above_its_trivial_level_says_nothing_and_has_its_number_in_the_
     assert f"≤ {bound.shown}" in sums(card)[0] and "says nothing from 1 on" in sums(card)[0]
 
 
+@pytest.mark.slow
 def test_a_page_opens_with_its_question_and_what_was_learned_and_ends_that_with_a_command():
     made = dataclasses.replace(examples.report(), question="Is it?", advice="Next: more: ntkseq study a.npz --tune")
     told = page(made)
@@ -113,6 +115,7 @@ def test_every_figure_has_its_numbers_behind_it(text: str, sheet: str):
         assert f">{number(float(score))}</td>" in text
 
 
+@pytest.mark.slow
 def test_names_from_the_data_are_escaped_everywhere():
     evil = examples.EVIL
     made = page(examples.report(classes=(evil, '"><img src=x onerror=alert(1)>', "$\\frac{$"), name=evil))
@@ -122,6 +125,7 @@ def test_names_from_the_data_are_escaped_everywhere():
     assert evil in parsed.text  # shown as text
 
 
+@pytest.mark.slow
 def test_a_name_in_a_script_that_the_font_lacks_is_no_noise():
     assert "日本" in page(examples.report(classes=("日本", "b")))
 
@@ -137,6 +141,7 @@ def test_certified_and_estimated_bounds_look_different(text: str):
     assert "estimate" in all_terms and "≤" not in all_terms
 
 
+@pytest.mark.slow
 def test_the_first_number_of_a_page_is_what_is_proved():
     made = page(dataclasses.replace(examples.report(), best="rademacher", predicted=Interval(0.1, 0.2, 0.3)))
     facts = re.findall(r'<div class="fact"><b>(.*?)</b><span>(.*?)</span>', made)
@@ -205,6 +210,7 @@ def test_paragraphs_end_at_empty_lines():
     assert paragraphs("a\nb\n\nc\n") == ["a b", "c"]
 
 
+@pytest.mark.slow
 def test_a_bound_without_a_value_is_said_to_have_none():
     singular = examples.report(singular=True)
     assert verdict(singular.bounds["arora2019"]) == "no value"

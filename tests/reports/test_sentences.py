@@ -40,6 +40,7 @@ def test_what_is_resolved_is_counted_and_float64_named_where_it_may_help():
     assert sentences.resolution(part, "float64").endswith("Near-duplicate examples do that.")
 
 
+@pytest.mark.slow
 def test_what_is_proved_is_said_in_words_and_its_absence_too():
     made = examples.report()
     assert sentences.proved(made.bounds, "", None, 6) == (

@@ -188,6 +188,7 @@ def test_the_step_axis_shows_0_and_is_logarithmic_only_where_steps_span_much():
     assert ax.get_xscale() == "symlog" and ax.get_xlim()[0] == 0.0
 
 
+@pytest.mark.slow
 def test_a_run_of_one_row_can_be_drawn(tmp_path):
     first = {name: ProbeTable(t.steps[:1], {k: v[:1] for k, v in t.columns.items()}) for name, t in RUN.tables.items()}
     for draw in (*OVERLAID, trajectories.leading_eigenvalues, trajectories.attention):

@@ -73,6 +73,7 @@ def test_the_trade_off_in_the_inner_rate_is_that_of_the_theory_file():
     assert rates[int(np.argmin(found.total[:, 0]))] == -0.2
 
 
+@pytest.mark.slow(but=["1"])
 @pytest.mark.parametrize("seed", range(8))
 def test_blocks_of_steps_are_the_double_sum_over_iterates(seed: int):
     problem, none = some(seed), np.zeros(12)

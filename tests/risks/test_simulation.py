@@ -24,6 +24,7 @@ def case(spectrum: str, beta: float, alpha: float) -> MixedRegression:
     )
 
 
+@pytest.mark.slow(but=["two levels--0.5-0.03"])
 @pytest.mark.parametrize(("spectrum", "beta", "alpha"), [("exponential", 0.5, 0.1), ("two levels", -0.5, 0.03)])
 def test_runs_agree_with_the_exact_risk(spectrum: str, beta: float, alpha: float):
     problem = case(spectrum, beta, alpha)
@@ -44,6 +45,7 @@ def test_runs_agree_with_the_exact_risk_on_a_grid(spectrum: str, beta: float, al
     assert abs(found.mean[-1] - risks.risk(problem, 200).total[-1]) < 4 * found.error[-1]
 
 
+@pytest.mark.slow
 def test_the_error_is_the_spread_of_repeated_simulations():
     problem = case("exponential", 0.5, 0.1)
     exact = risks.risk(problem, 30).total[-1]
@@ -52,6 +54,7 @@ def test_the_error_is_the_spread_of_repeated_simulations():
     assert 0.7 < np.sqrt(np.mean(z**2)) < 1.3  # 60 draws: 3 standard errors are 0.27
 
 
+@pytest.mark.slow
 def test_looking_more_often_changes_nothing():
     problem = case("power", 0.2, 0.1)
     once = risks.simulate(problem, 40, 5, key=jax.random.key(1))
@@ -60,6 +63,7 @@ def test_looking_more_often_changes_nothing():
     assert once.runs == 5 and np.isnan(risks.simulate(problem, 3, 1, key=jax.random.key(0)).error).all()
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_is_not_hidden():
     problem = case("power", 0.2, 60.0)
     assert not np.isfinite(risks.simulate(problem, 400, 3, key=jax.random.key(0)).mean[-1])

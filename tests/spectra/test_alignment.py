@@ -96,6 +96,7 @@ def test_levels_are_chosen_from_the_largest_down_and_nothing_lies_beyond_the_end
     assert repr(curve).startswith("AlignmentCurve(25 shares, widest ")
 
 
+@pytest.mark.slow
 def test_a_lazy_gram_agrees_with_the_held_one():
     x = jax.random.normal(jax.random.key(0), (60, 5, 2))
     kernel, y = kernels.Recurrent(sigma_w=1.2, sigma_b=0.1), np.sign(np.asarray(x[:, 0, 0], np.float64))

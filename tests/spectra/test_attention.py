@@ -31,6 +31,7 @@ def by_hand(A, kind):
             "participation": s.sum() ** 2 / np.sum(s**2)}[kind]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_means_and_errors_are_those_of_a_loop_over_examples():
     found = spectra.attention_ranks(empirical.attention_weights(f), P, X, batch=4)
     (layer,) = found.layers
@@ -44,11 +45,13 @@ def test_means_and_errors_are_those_of_a_loop_over_examples():
     assert found.aggregate("stable", "max") == pytest.approx(layer.mean["stable"].max())
 
 
+@pytest.mark.slow
 def test_blocks_do_not_matter():
     one, other = (spectra.attention_ranks(matrices, P, X, batch=batch) for batch in (1, 50))
     np.testing.assert_allclose(one.layers[0].mean["entropy"], other.layers[0].mean["entropy"], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_uniform_attention_has_rank_one_and_a_permutation_has_rank_t():
     uniform = spectra.attention_ranks(lambda p, x: jnp.full((4, 4), 0.25), None, X).layers[0]
     permutation = spectra.attention_ranks(lambda p, x: jnp.roll(jnp.eye(4), 1, 0), None, X).layers[0]
@@ -59,6 +62,7 @@ def test_uniform_attention_has_rank_one_and_a_permutation_has_rank_t():
     assert permutation.residual == pytest.approx(np.sqrt(3) / 2, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_mean_of_a_population_lies_within_the_stated_error():
     rng = np.random.default_rng(0)
     inside = 0
@@ -70,6 +74,7 @@ def test_the_mean_of_a_population_lies_within_the_stated_error():
     assert inside >= 29
 
 
+@pytest.mark.slow
 def test_what_stands_behind_a_sequence_does_not_count():
     lengths = jnp.asarray([2, 6, 3] * 7, jnp.int32)
     found = spectra.attention_ranks(matrices, P, X, lengths=lengths, kinds=("entropy",)).layers[0]
@@ -82,6 +87,7 @@ def test_what_stands_behind_a_sequence_does_not_count():
     np.testing.assert_allclose(found.hidden, np.mean(6 - np.asarray(lengths)), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_attention_that_takes_a_length_is_given_it():
     def attention(params, x, length):
         seen = jnp.arange(6) < length
@@ -109,6 +115,7 @@ def test_hidden_rows_are_counted_and_do_not_break_the_sums():
     assert layer.stochastic
 
 
+@pytest.mark.slow
 def test_scores_that_are_nan_are_said_with_layer_and_example():
     def attention(params, x):
         A = matrices(params, x)
@@ -158,6 +165,7 @@ class Attends:
         self.attention = empirical.attention_weights(f)
 
 
+@pytest.mark.slow
 def test_lengths_and_half_precision_go_through_both_doors() -> None:
     x, lengths = jax.random.normal(jax.random.key(0), (4, 5, 8)), jnp.array([5, 3, 2, 1])
     ranks = []

@@ -154,6 +154,7 @@ def near(rng: np.random.Generator, n: int, spread: float) -> np.ndarray:
     return x.astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kernel", "spread", "most"), FAMILIES)
 def test_near_duplicates_in_float32_are_known_to_a_hundred_times_their_error(
     kernel: kernels.Kernel, spread: float, most: float
@@ -175,6 +176,7 @@ def test_near_duplicates_in_float32_are_known_to_a_hundred_times_their_error(
     assert np.median(ratios) < most < np.median(before)
 
 
+@pytest.mark.slow
 def test_a_spectrum_says_that_pairs_were_looked_at_and_how_likely_it_is_wrong():
     x = near(np.random.default_rng(0), 20, 0.0)
     kernel = kernels.Recurrent(sigma_w=1.4)

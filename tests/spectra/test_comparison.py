@@ -72,6 +72,7 @@ def test_every_interval_holds_the_exact_number_in_two_hundred_cases():
     assert told > 60
 
 
+@pytest.mark.slow
 def test_a_finite_network_comes_near_its_limit_and_the_table_reads():
     x = jax.random.normal(jax.random.key(0), (16, 4, 2))
     kernel = kernels.Recurrent(sigma_w=1.2)
@@ -94,6 +95,7 @@ def test_bad_pairs_are_turned_away(pair, message: str):
         compare(*pair)
 
 
+@pytest.mark.slow
 def test_k_is_cut_to_n_and_a_large_lazy_gram_is_not_computed_by_surprise(monkeypatch):
     assert compare(np.eye(3), np.eye(3), k=10).angles.size == 3
     monkeypatch.setattr(sys.modules["ntkseq.spectra.comparison"], "MOST", 10)

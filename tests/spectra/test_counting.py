@@ -90,6 +90,7 @@ def _sweep(cases: int, seed: int) -> None:
                 assert held, f"{case}: {float(truth)} in [{lower}, {upper}]"
 
 
+@pytest.mark.slow
 def test_ranks_and_their_intervals_hold_the_exact_ones_over_all_parameters():
     _sweep(40, 0)
 

@@ -198,6 +198,7 @@ def test_it_goes_through_jit_and_vmap():
     np.testing.assert_allclose(jax.vmap(lambda A: effective_ranks(A, "stable"))(A), whole, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_matrix_that_is_not_finite_has_no_rank_under_a_trace():
     A = jnp.stack([jnp.eye(3), jnp.full((3, 3), jnp.nan), jnp.eye(3).at[0, 1].set(jnp.inf)])
     for rank in ("entropy", "stable", "numerical", Tail(1), Dimension(1.0), Energy(0.9), Numerical(0.1)):

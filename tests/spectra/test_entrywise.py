@@ -27,6 +27,7 @@ def errors(rng: np.random.Generator, d: np.ndarray, e: float, along: np.ndarray)
     return e * np.outer(d, d) * E
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("near", [False, True])
 def test_every_exact_eigenvalue_lies_within_its_bounds(near: bool):
     rng = np.random.default_rng(0)

@@ -23,6 +23,7 @@ def test_the_error_of_an_aggregate_counts_what_heads_share():
     assert alone.n == 1 and np.isnan([alone.error, alone.lower, alone.upper]).all()
 
 
+@pytest.mark.slow(but=["max"])
 @pytest.mark.parametrize("how", ["mean", "max", "sum"])
 def test_the_interval_of_an_aggregate_is_not_too_narrow(how: str):
     """Over 2,000 samples of 30 examples with 12 heads of skewed ranks, half of it shared; "max": equal heads."""

@@ -47,6 +47,7 @@ def entropy(M):
 WAYS = [(axis, way) for axis in ("units", "time", "examples") for way in ("forward", "reverse")]
 
 
+@pytest.mark.slow(but=["all-reverse"])
 @pytest.mark.parametrize(("axis", "way"), [*WAYS, ("all", "forward"), ("all", "reverse"), ("all", "both")])
 def test_the_participation_ratio_is_within_its_error(axis, way, x64):
     """Of 24 keys: root mean square within 1.3 of what is stated, 24 squares of a normal law being that sure; and of
@@ -75,6 +76,7 @@ def test_other_ranks_of_an_axis_are_within_their_error(axis, x64):
     assert off <= 1.3 * stated
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("axis", "way"), WAYS)
 def test_the_marginal_kernel_has_the_right_mean(axis, way, x64):
     K = made(jnp.float64)
@@ -98,6 +100,7 @@ def test_alignment_with_an_error_signal_is_within_its_error(way, x64):
     assert off <= 1.3 * stated
 
 
+@pytest.mark.slow
 def test_the_operator_is_of_the_smaller_side_and_has_the_same_eigenvalues(x64):
     K = made(jnp.float64)
     wanted = np.linalg.eigvalsh(K.dense().reshape(N * T * H, -1))[::-1]
@@ -110,6 +113,7 @@ def test_the_operator_is_of_the_smaller_side_and_has_the_same_eigenvalues(x64):
     np.testing.assert_allclose(ntkseq.spectrum(spectra.hidden_operator(few)).values[:5], wanted[:5], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_same_key_gives_the_same_probes_in_float32():
     K = made(jnp.float32)
     one, two = (spectra.hidden_dimension(K, "all", key=jax.random.key(0), probes=8) for _ in range(2))

@@ -155,6 +155,7 @@ def made_of(lam: np.ndarray) -> float:
     return 4 * lam.size * float(np.finfo(np.float64).eps) * float(lam[0])
 
 
+@pytest.mark.slow(but=["0"])
 @pytest.mark.parametrize("part", range(4))
 def test_no_statement_is_wrong_in_a_hundred_cases(part: int):
     wrong = [line for seed in range(25 * part, 25 * part + 25) for line in violations(seed)[0]]

@@ -73,6 +73,7 @@ def test_rounding_of_the_gram_is_in_the_bounds():
         assert np.abs(S).sum() <= found.nuclear.upper
 
 
+@pytest.mark.slow
 def test_a_lazy_float32_gram_agrees_with_the_exact_one():
     x = np.random.default_rng(0).standard_normal((90, 6, 2))
     kernel = kernels.Recurrent(sigma_w=1.2, sigma_b=0.1)
@@ -96,6 +97,7 @@ def test_an_unknown_trace_is_estimated_by_the_probes_or_said_to_be_unknown():
     assert blind.error == blind.nuclear.upper == np.inf and blind.effective_dimension(0.1).upper == 200
 
 
+@pytest.mark.slow
 def test_the_probes_fail_as_rarely_as_they_say_and_not_never():
     lam = np.append(1.0, np.full(29, 1e-3))  # one direction, which few probes can miss
     A, missed = matrix(lam), 0
@@ -144,6 +146,7 @@ def test_bad_options_are_turned_away(options, message: str):
         nystrom(np.eye(4), **{"rank": 2, **options})
 
 
+@pytest.mark.slow
 def test_bad_matrices_are_turned_away():
     for bad, message in (
         (np.zeros((3, 2)), "K must be square"),

@@ -59,6 +59,7 @@ def test_exact_pairs_give_the_norm_or_what_the_vectors_see_whichever_is_less():
     assert coupled[0] < 1e-3 - 0.1**2  # (numerics.10)
 
 
+@pytest.mark.slow
 def test_near_duplicates_of_a_lazy_float32_gram_are_resolved_below_the_norm_of_its_rounding():
     rng = np.random.default_rng(1)
     x = rng.standard_normal((64, 16, 1)).astype(np.float32)

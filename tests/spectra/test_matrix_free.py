@@ -113,6 +113,7 @@ def test_the_same_seed_gives_the_same_numbers():
     assert a.effective_rank() == b.effective_rank() != c.effective_rank()
 
 
+@pytest.mark.slow
 def test_a_lazy_gram_agrees_with_the_held_one():
     x = jax.random.normal(jax.random.key(0), (150, 6, 2))
     kernel = kernels.Recurrent(sigma_w=1.2, sigma_b=0.1)

@@ -39,6 +39,7 @@ GOLDEN = {  # 11, 12, 22 of flow for time 1
 }
 
 
+@pytest.mark.slow
 def test_the_spectra_of_the_golden_tasks(x64) -> None:
     tasks = ((jnp.array([[0.3, -0.5], [1.2, 0.7]]), None), jnp.array([[0.0], [1.0]]))
     found = meta_spectra(Plane(), kernels.Flow(1.0), tasks, batch=2)

@@ -41,6 +41,7 @@ def family(name: str, n: int, rng: np.random.Generator) -> np.ndarray:
 FAMILIES = ["gram", "low rank", "indefinite", "graded", "near duplicates", "integers", "one large"]
 
 
+@pytest.mark.slow(but=["gram", "integers", "one large"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_exact_eigenvalues_lie_within_the_bound_by_exact_inertia_counts(name: str):
     rng = np.random.default_rng(FAMILIES.index(name))

@@ -97,6 +97,7 @@ def test_the_answer_says_how_many_particles_give_ten_percent() -> None:
     assert "calibrated, not proved" in text and "rounding of K" not in text
 
 
+@pytest.mark.slow
 def test_a_gru_of_six_sequences_is_resolved_and_a_bound_on_it_is_not_certified() -> None:
     K = ntkseq.gram(kernels.Gated(particles=1024, batches=16), X)
     found = spectra.spectrum(K)

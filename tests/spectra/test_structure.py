@@ -33,6 +33,7 @@ def test_the_spread_is_split_as_the_scatter_of_features():
     assert "of the spread lies between" in str(found)
 
 
+@pytest.mark.slow
 def test_lazy_classes_are_those_of_the_held_matrix():
     x = jax.random.normal(jax.random.key(0), (30, 5, 2))
     labels = np.arange(30) % 3

@@ -36,6 +36,7 @@ def made(tmp_path, *, flip=False, folds=False):
     return tmp_path / "made.npz"
 
 
+@pytest.mark.slow
 def test_separable_classes_are_learnt_without_error(tmp_path, one_kernel):
     found = accuracy(made(tmp_path))
     assert (found.protocol, found.validation, found.test) == ("ucr", 100.0, 100.0)
@@ -48,6 +49,7 @@ def test_the_choice_does_not_see_the_test_labels(tmp_path, one_kernel):
     assert flipped.test == 0.0
 
 
+@pytest.mark.slow
 def test_a_file_with_folds_takes_the_uci_protocol(tmp_path, one_kernel):
     found = accuracy(made(tmp_path, folds=True))
     assert (found.protocol, found.validation, found.test, found.tried) == ("uci", 100.0, 100.0, 9)

@@ -11,6 +11,7 @@ from ntkseq.spectra import Interval
 from ntkseq.studies.exponents import cell, exponent, span
 
 
+@pytest.mark.slow
 def test_the_exponent_is_that_of_a_power_law_and_its_interval_covers():
     sizes = [8, 16, 64]
     exact = exponent(sizes, [[3 * n**-0.7 for n in sizes]] * 2)

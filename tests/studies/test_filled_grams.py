@@ -16,6 +16,7 @@ def file(tmp_path):
     return str(tmp_path / "made.npz"), x
 
 
+@pytest.mark.slow
 def test_the_matrix_of_a_file_is_that_of_its_kernel(file, tmp_path):
     path, x = file
     lines: list[str] = []
@@ -46,6 +47,7 @@ def test_what_does_not_fit_is_refused_before_a_store_is_begun(file, tmp_path, ch
     assert not (tmp_path / "K").exists()
 
 
+@pytest.mark.slow
 def test_a_matrix_that_no_disk_holds_is_refused_and_a_long_one_says_its_time(file, tmp_path, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr(filled_grams.estimates, "seconds", lambda *args, **options: 90.0)

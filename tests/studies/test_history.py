@@ -22,6 +22,7 @@ def changed(history=RUN, table="kernel", **columns):
     return dataclasses.replace(history, tables={**history.tables, table: made})
 
 
+@pytest.mark.slow
 def test_every_table_has_its_pictures():
     found = sheet(RUN)
     assert [section.heading for section in found.sections] == ["Kernel", "Loss", "Movement", "Attention"]
@@ -94,6 +95,7 @@ def test_two_kernels_and_the_numbers_of_a_loop_stand_side_by_side():
     assert logged.tables[0].header == ("step", "rate")
 
 
+@pytest.mark.slow
 def test_the_page_of_a_long_run_stays_small():
     long = runs.history(every=1, last=5000)
     history = dataclasses.replace(long, tables={"kernel": long["kernel"]})

@@ -35,6 +35,7 @@ def load(tmp_path):
     return read
 
 
+@pytest.mark.slow
 def test_the_blocks_of_a_file_are_those_of_the_kernel(load):
     wanted = kernels.Serial(
         blocks.Linear(1.4, 0.1), blocks.Positions(0.3, 0.1),

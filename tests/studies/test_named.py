@@ -34,6 +34,7 @@ def test_an_unknown_name_is_refused():
         named.find("nope")
 
 
+@pytest.mark.slow
 def test_studies_are_listed_and_ask_their_question_without_docstrings():
     code = (
         "from ntkseq.studies import named; print(*named.listing(), sep='\\n'); print(named.find('training').question)"

@@ -23,6 +23,7 @@ def told(K, **asked) -> dict[str, str]:
     return {line[:13].strip(): line[14:] for line in status(Status(str(K.path), **asked))}
 
 
+@pytest.mark.slow
 def test_a_finished_store_says_so_and_who_did_it(store):
     found = told(store)
     assert found["done"].startswith("15 of 15 chunks (100.0 %)") and "finished" in found

@@ -19,6 +19,7 @@ NET = models.Serial(
 PARAMS = NET.init(jax.random.key(1), X[0])
 
 
+@pytest.mark.slow
 def test_ranks_are_those_of_each_matrix_alone():
     probe = training.AttentionRankProbe(NET.attention_weights, X, kinds=("entropy", "stable", "numerical"))
     row = training.track([probe], PARAMS)["attention"]

@@ -98,6 +98,7 @@ def short(tmp_path_factory) -> pathlib.Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_bitwise_from_each_of_its_checkpoints(tmp_path, stages) -> None:
     whole = fit(probes=probes())
     watched = fit(tmp_path / "run.npz", probes=probes())
@@ -110,6 +111,7 @@ def test_a_run_goes_on_bitwise_from_each_of_its_checkpoints(tmp_path, stages) ->
     assert whole.history["kernel"].steps.tolist() == [0, 9, 18, 27, 36]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -134,6 +136,7 @@ def test_other_settings_go_on_bitwise_too(tmp_path, stages, changes: dict[str, A
     assert len(stages) > 2
 
 
+@pytest.mark.slow
 def test_a_finished_run_returns_at_once_and_can_be_made_longer(tmp_path) -> None:
     path = tmp_path / "run.npz"
     fit(path, steps=20, probes=probes())
@@ -155,6 +158,7 @@ def test_an_average_goes_on_only_where_its_iterates_are_known(tmp_path) -> None:
     assert_bitwise(fit(path, steps=40, average=0.5), fit(steps=40, average=0.5))
 
 
+@pytest.mark.slow
 def test_a_run_that_diverged_stays_so(tmp_path) -> None:
     path = tmp_path / "run.npz"
     changes = dict(optimizer=None, lr=1e30, data=(X, 1e10 * Y))
@@ -166,6 +170,9 @@ def test_a_run_that_diverged_stays_so(tmp_path) -> None:
     assert_bitwise(again, first)
 
 
+@pytest.mark.slow(
+    but=["changes1-another run: y was", "changes8-another run: lr was None and is 0.1.*state of the optimizer"]
+)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -206,6 +213,7 @@ def watched(tmp_path_factory) -> pathlib.Path:
     return path
 
 
+@pytest.mark.slow(but=["1-probe2-probes.kernel.x was \\\\['float32\\\\[5, 3.* and is .*[^;]$"])
 @pytest.mark.parametrize(
     ("number", "probe", "message"),
     few(
@@ -248,6 +256,7 @@ def test_rows_of_other_probes_are_not_added_to_those_of_a_checkpoint(watched, nu
     assert watched.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_loss_of_the_same_name_with_another_body_is_another_run(tmp_path) -> None:
     path = tmp_path / "run.npz"
     fit(path, steps=7, loss=twice)
@@ -274,6 +283,7 @@ def later(step: int) -> Any:
 TANH = centred(jnp.tanh)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("one", "two", "message"),
     [
@@ -299,6 +309,7 @@ def test_a_run_that_differs_only_later_or_elsewhere_is_another_run(tmp_path, one
     assert fit(path, **({"steps": 7, "average": None} | one)).resumed_from == 7
 
 
+@pytest.mark.slow
 def test_other_equations_under_another_version_of_jax_are_said_and_not_refused(tmp_path, monkeypatch) -> None:
     path = tmp_path / "run.npz"
     fit(path, f=TANH, steps=7)
@@ -312,6 +323,7 @@ def test_other_equations_under_another_version_of_jax_are_said_and_not_refused(t
     assert fit(path, f=TANH, steps=7).resumed_from == 7  # the same equations: no word
 
 
+@pytest.mark.slow
 def test_another_precision_or_version_is_another_run(tmp_path, monkeypatch) -> None:
     path = tmp_path / "run.npz"
     fit(path, steps=7)
@@ -322,6 +334,7 @@ def test_another_precision_or_version_is_another_run(tmp_path, monkeypatch) -> N
         fit(path)
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_named_or_harmless(tmp_path) -> None:
     path = tmp_path / "run.npz"
     fit(path, steps=7)

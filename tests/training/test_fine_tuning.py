@@ -57,6 +57,7 @@ def tuned(gain: float, width: int = 24, steps: int = 300) -> tuple[Any, Any, Any
 OPTIONS: Any = dict(loss="logistic", trainable=r"\[[01]\]")
 
 
+@pytest.mark.slow
 def test_a_linear_model_is_a_kernel_by_every_measure() -> None:
     def f(W: Any, x: Any) -> Any:
         return W @ x
@@ -71,6 +72,7 @@ def test_a_linear_model_is_a_kernel_by_every_measure() -> None:
         assert 1.0 in found.recovered[measure]
 
 
+@pytest.mark.slow
 def test_a_large_gain_is_lazy_and_a_small_one_learns_features() -> None:
     test = sets(600, 5)
     lazy = training.kernel_regime(network, *tuned(200.0), test, **OPTIONS)
@@ -80,6 +82,7 @@ def test_a_large_gain_is_lazy_and_a_small_one_learns_features() -> None:
     assert learner.features.verdict == "fails" and learner.features.value.lower > 0.5
 
 
+@pytest.mark.slow
 def test_too_few_examples_are_undecided_and_more_decide() -> None:
     start, end, linear = tuned(200.0)
     few = training.kernel_regime(network, start, end, linear, sets(9, 5), **OPTIONS)
@@ -88,6 +91,7 @@ def test_too_few_examples_are_undecided_and_more_decide() -> None:
     assert close.verdict == "undecided", str(close)
 
 
+@pytest.mark.slow
 def test_what_did_not_move_is_undecided() -> None:
     start = tuned(200.0, steps=1)[0]
     found = training.kernel_regime(network, start, start, start, sets(50), **OPTIONS)
@@ -95,6 +99,7 @@ def test_what_did_not_move_is_undecided() -> None:
     assert not found.recovered["logits"].finite and found.features.verdict == "holds"
 
 
+@pytest.mark.slow
 def test_head_and_backbone_make_the_kernel_and_a_frozen_backbone_stays() -> None:
     start, end, linear = tuned(0.5)
     options = OPTIONS | {"examples": 40}
@@ -110,6 +115,7 @@ def test_head_and_backbone_make_the_kernel_and_a_frozen_backbone_stays() -> None
     assert still.changes[0].estimate == 0.0 and still.changes[0].upper <= 2 * still.floor
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_change_holds_as_often_as_it_says() -> None:
     """Kernels x x' and x M x' of normal x: changed^2 = |M - I|^2 / d. Heavy tails: squares of products."""
     rng, d, n, runs, level = np.random.default_rng(0), 3, 60, 200, 0.9
@@ -130,6 +136,7 @@ def _of(K: np.ndarray) -> Any:
     return measured
 
 
+@pytest.mark.slow
 def test_the_rounding_of_the_kernels_is_in_the_change(x64) -> None:
     start, end, linear = tuned(0.5)
     x, y = sets(40)
@@ -140,6 +147,7 @@ def test_the_rounding_of_the_kernels_is_in_the_change(x64) -> None:
     assert abs(found.changes[0].estimate - fine.changes[0].estimate) <= found.floor * 2
 
 
+@pytest.mark.slow(cases=["change1-head must be found in the paths of some leaves"])
 @pytest.mark.parametrize(
     ("change", "words"),
     [

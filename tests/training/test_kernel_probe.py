@@ -35,6 +35,7 @@ def explicit(params: Any, x: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.einsum("iop,jop->ij", rows, rows) / 2, outputs
 
 
+@pytest.mark.slow
 def test_every_column_is_what_an_explicit_kernel_says():
     history = training.track([training.KernelProbe(NET.apply, X, y=Y, every=1, k=3)], PARAMS)
     after = jittered(PARAMS)
@@ -89,6 +90,7 @@ def test_the_sharpness_is_below_that_of_the_gauss_newton_matrix(x64):
         assert 0 < row["sharpness"][0] <= np.linalg.norm(rows, 2) ** 2 / 7 * (1 + 1e-12)
 
 
+@pytest.mark.slow
 def test_targets_of_one_output_are_compared_with_that_output():
     one = training.track([training.KernelProbe(NET.apply, X, y=Y[:, 1], outputs=1)], PARAMS)["kernel"]
     other = models.Recurrent(width=12, sigma_b=0.2)
@@ -98,18 +100,21 @@ def test_targets_of_one_output_are_compared_with_that_output():
         np.testing.assert_allclose(one[name], alone[name], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_one_example_has_a_row():
     row = training.track([training.KernelProbe(NET.apply, X[:1], y=Y[:1])], PARAMS)["kernel"]
     assert row["min_eigenvalue"][0] == row["max_eigenvalue"][0] > 0
     assert row["rank_entropy"][0] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_leaves_that_are_not_trainable_do_not_count():
     all_ = training.track([training.KernelProbe(NET.apply, X)], PARAMS)["kernel"]["trace"]
     some = training.track([training.KernelProbe(NET.apply, X, trainable="'R'")], PARAMS)["kernel"]["trace"]
     assert 0 < some[0] < all_[0]
 
 
+@pytest.mark.slow
 def test_bad_inputs_are_turned_away():
     probe = training.KernelProbe
     with pytest.raises(ValueError, match="x must hold 1 to 4096 examples"):
@@ -137,6 +142,7 @@ def test_bad_inputs_are_turned_away():
         training.track([probe(NET.apply, X)], huge)
 
 
+@pytest.mark.slow
 def test_a_probe_of_all_outputs_measures_the_whole_matrix():
     probe = training.KernelProbe(NET.apply, X, y=Y, every=1, k=3, outputs="full")
     row = {name: column[0] for name, column in training.track([probe], PARAMS)["kernel"].columns.items()}

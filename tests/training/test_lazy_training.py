@@ -28,6 +28,7 @@ def test_slope_and_interval_are_those_of_a_textbook_regression():
     assert (found.lower, found.upper) == pytest.approx((line.slope - reach, line.slope + reach), rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "seeds"), [(0.95, 1), (0.95, 3), (0.6, 2)])
 def test_the_interval_covers_the_exponent_as_often_as_it_says(level: float, seeds: int):
     runs = 1500

@@ -50,6 +50,7 @@ def close(found: Any, wanted: Any) -> None:
     np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-13 * np.abs(wanted).max())  # 12 steps of 100 additions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outputs", few([2, 1]))
 def test_outputs_are_those_of_the_linearised_network_trained_on_the_same_batches(x64, outputs: int) -> None:
     f, params, x, y, x_probe = network(outputs)
@@ -71,6 +72,7 @@ def test_outputs_are_those_of_the_linearised_network_trained_on_the_same_batches
     close(some.times, [rates[:3].sum(), rates[:4].sum(), rates[:9].sum()])
 
 
+@pytest.mark.slow
 def test_full_batch_outputs_are_those_of_the_linearised_network(x64) -> None:
     f, params, x, y, x_probe = network(2)
     train, probe = descend(f, params, x, y, x_probe, [np.arange(7)] * 12, [0.1] * 12)
@@ -181,6 +183,7 @@ def test_half_precision_kernels_are_followed_in_float32() -> None:
     assert linear.follow(None, 0.1, record=[1]).outputs.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_rates_and_chosen_leaves_are_those_of_the_kernel(x64) -> None:
     f, params, x, y, x_probe = network(1)
     linear = linearised(f, params, x, y[:, 0], x_probe=x_probe, trainable="W|V", rates={"W": 0.5})
@@ -189,6 +192,7 @@ def test_rates_and_chosen_leaves_are_those_of_the_kernel(x64) -> None:
     np.testing.assert_allclose(linear.K_probe, kernel(x_probe, x), rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_sequences_of_several_lengths_are_followed(x64) -> None:
     net = models.Recurrent(width=6)
     x = jax.random.normal(jax.random.key(0), (4, 5, 2))

@@ -33,6 +33,7 @@ def loop(net, params, loss, x, y):
     return np.mean(losses), np.mean(errors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "net", "params", "y"),
     [("squared", ONE, P1, SIGNS), ("logistic", ONE, P1, SIGNS), ("cross_entropy", THREE, P3, CLASSES)],
@@ -47,6 +48,7 @@ def test_losses_and_errors_are_those_of_a_loop(loss, net, params, y, monkeypatch
         assert row[f"{name}_error"][0] == pytest.approx(error, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_the_mean_loss_on_the_first_set():
     row = training.track([training.LossProbe(ONE.apply, {"train": (X, SIGNS), "test": (X[:2], SIGNS[:2])})], P1)["loss"]
     f = lambda p: jnp.mean((jax.vmap(ONE.apply, (None, 0))(p, X)[:, 0] - SIGNS) ** 2) / 2  # noqa: E731

@@ -79,6 +79,7 @@ def close(tree: Any, other: Any, **tolerance: float) -> None:
         np.testing.assert_allclose(np.asarray(a, np.float64), np.asarray(b, np.float64), **tolerance)
 
 
+@pytest.mark.slow(but=["1-once", "None-once", "None-shuffle"])
 @pytest.mark.parametrize("order", ["shuffle", "once", "replacement"])
 @pytest.mark.parametrize("batch", [1, 3, None])
 def test_plain_steps_are_those_of_a_loop_in_numpy(x64, order: str, batch: int | None) -> None:
@@ -111,6 +112,7 @@ def test_one_pass_is_the_loop_over_the_rows_in_order() -> None:
     np.testing.assert_allclose(trained.losses, losses, rtol=1e-4)
 
 
+@pytest.mark.slow(cases=["all-0"])
 @pytest.mark.parametrize(("average", "first"), [("all", 0), (0.5, 6), (0.25, 9), (0.01, 11), (1.0, 0)])
 def test_the_average_is_that_of_the_iterates_before_the_last_one(x64, average: Any, first: int) -> None:
     trained = sgd.train(
@@ -132,6 +134,7 @@ def test_a_long_average_in_float32_keeps_its_digits() -> None:
     assert np.add.accumulate(np.full(20_000, np.float32(0.1)))[-1] / 20_000 != np.float32(0.1)  # what a plain sum says
 
 
+@pytest.mark.slow
 def test_momentum_is_that_of_a_loop_in_numpy(x64) -> None:
     data = points(dtype=np.float64)
     trained = sgd.train(affine, start(np.float64), data, optax.sgd(0.05, momentum=0.9), batch=2, steps=15, key=KEY)
@@ -140,6 +143,7 @@ def test_momentum_is_that_of_a_loop_in_numpy(x64) -> None:
     np.testing.assert_allclose(trained.losses, losses, rtol=1e-11)
 
 
+@pytest.mark.slow(but=["own"])
 @pytest.mark.parametrize("name", ["logistic", "cross_entropy", "own"])
 def test_each_loss_is_the_one_written_out(name: str) -> None:
     x, y = points()
@@ -162,6 +166,7 @@ def test_each_loss_is_the_one_written_out(name: str) -> None:
     assert trained.step == 8
 
 
+@pytest.mark.slow
 def test_ragged_sequences_train_on_what_counts() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((6, 4, 2)).astype(np.float32), np.sign(rng.standard_normal(6)).astype(np.float32)
@@ -180,6 +185,7 @@ def test_ragged_sequences_train_on_what_counts() -> None:
     close(sgd.train(NET.apply, params, (padded, y, lengths), **given).params, trained.params, rtol=0)
 
 
+@pytest.mark.slow(but=["adamw-<lambda>", "plain-<lambda>"])
 @pytest.mark.parametrize("trainable", ["W", lambda path: "W" in path])
 @pytest.mark.parametrize("optimizer", [optax.adamw(0.1, weight_decay=0.1), None], ids=["adamw", "plain"])
 def test_frozen_leaves_stay_and_the_others_train_as_if_alone(trainable: Any, optimizer: Any) -> None:
@@ -229,6 +235,7 @@ def test_one_program_serves_any_number_of_steps_rates_starts_and_probes() -> Non
     assert len(traces) == before + 3 * door and door <= 1
 
 
+@pytest.mark.slow
 def test_probes_see_the_iterates_of_their_steps(x64) -> None:
     probes = (MovementProbe(every=3), MovementProbe(every=(1, 10), name="now_and_then"))
     given = dict(lr=0.1, batch=2, steps=11, key=KEY)

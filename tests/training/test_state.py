@@ -72,6 +72,7 @@ def _attention(state: Any, x: Any) -> Any:
     return jax.nn.softmax(jnp.outer(x, x) * state["var"][0])
 
 
+@pytest.mark.slow
 def test_probes_of_every_kind_see_the_state_that_is_passed_along():
     params, state = PARAMS, STATE
     history = training.track(probes(), params, state)
@@ -84,6 +85,7 @@ def test_probes_of_every_kind_see_the_state_that_is_passed_along():
     assert not np.allclose(state["var"], 1, rtol=0.5)  # or the test would show nothing
 
 
+@pytest.mark.slow
 def test_a_tape_in_a_scan_sees_it_too():
     history = training.track(probes(), PARAMS, STATE)
 

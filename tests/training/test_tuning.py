@@ -80,6 +80,7 @@ def test_value_and_gradient_are_those_of_the_textbook_formula(x64, objective: st
     assert fitted.history[1] < fitted.history[0]
 
 
+@pytest.mark.slow
 def test_leave_one_out_is_the_error_that_ridge_reports(x64) -> None:
     x, y = vectors(), one_hot(np.arange(12) % 3)
     fitted = tune(Dense(activation="erf"), x, y, reg=0.1, objective="loo", steps=3)
@@ -140,6 +141,7 @@ def test_one_number_per_layer_is_trained_each_on_its_own() -> None:
     assert fitted.kernel.sigma_b[1] == 0.0
 
 
+@pytest.mark.slow
 def test_the_result_is_the_best_step_not_the_last() -> None:
     x = vectors().astype(np.float32)
     fitted = tune(Counted(), x, x[:, 0], steps=6, optimizer=optax.sgd(5.0))

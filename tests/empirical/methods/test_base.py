@@ -25,6 +25,7 @@ def f(p: Any, x: Any) -> Any:
     return jnp.tanh(x @ p["W"]) @ p["V"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outputs", few(["full", "mean", "diagonal", "pseudo", 1]))
 def test_a_method_of_ones_own_is_the_kernel_with_all_outputs_and_rates(outputs: Any) -> None:
     rates = {"W": 0.3}
@@ -39,6 +40,7 @@ def test_a_method_of_ones_own_is_the_kernel_with_all_outputs_and_rates(outputs: 
         close(np.asarray(ntkseq.gram(kernel, X)), np.asarray(ntkseq.gram(exact, X)))
 
 
+@pytest.mark.slow
 def test_its_grams_say_that_their_rounding_was_compared() -> None:
     kernel = NTK(f, PARAMS, method=Gradients())
     for K in (ntkseq.gram(kernel, X), ntkseq.lazy(kernel, X)):
@@ -75,6 +77,7 @@ def test_under_a_trace_nothing_is_known() -> None:
     assert stated == [np.inf]
 
 
+@pytest.mark.slow(but=["Gradients-", "Structured-"])
 @pytest.mark.parametrize(
     ("method", "leaves"),
     [

@@ -51,6 +51,7 @@ def again(path: pathlib.Path, x: Any = X, x2: Any = None, kernel: Any = KERNEL, 
     return K, fill.asked
 
 
+@pytest.mark.slow
 def test_entries_facts_and_diagonal_are_bitwise_those_of_gram(tmp_path: pathlib.Path) -> None:
     K, G = ntkseq.gram(KERNEL, X, store=tmp_path / "K"), ntkseq.gram(KERNEL, X)
     assert isinstance(K, grams.StoredGram) and len(K.chunks.layout.chunks) == 10 and not len(K.missing)
@@ -59,6 +60,7 @@ def test_entries_facts_and_diagonal_are_bitwise_those_of_gram(tmp_path: pathlib.
     assert [getattr(K, name) for name in facts] == [getattr(G, name) for name in facts]
 
 
+@pytest.mark.slow
 def test_a_tile_that_does_not_divide_a_matrix_between_two_sets_is_bitwise_that_of_gram(tmp_path: pathlib.Path) -> None:
     y = inputs(70, 1)
     K, G = (ntkseq.gram(KERNEL, X, y, tile=24, workers=1, **s) for s in ({"store": tmp_path / "K"}, {}))
@@ -67,6 +69,7 @@ def test_a_tile_that_does_not_divide_a_matrix_between_two_sets_is_bitwise_that_o
         K.diag()
 
 
+@pytest.mark.slow
 def test_float64_and_lengths_are_stored(tmp_path: pathlib.Path) -> None:
     lengths = np.arange(len(X)) % 4 + 1
     with jax.enable_x64(True):
@@ -103,6 +106,7 @@ def test_a_chunk_of_zeros_counts_as_there(tmp_path: pathlib.Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_with_more_examples_only_their_border_is_computed(tmp_path: pathlib.Path) -> None:
     more = np.concatenate([X, inputs(60, 2)])
     K, _ = again(tmp_path / "K")
@@ -115,6 +119,7 @@ def test_with_more_examples_only_their_border_is_computed(tmp_path: pathlib.Path
         again(tmp_path / "K")
 
 
+@pytest.mark.slow
 def test_a_matrix_between_two_sets_grows_in_both(tmp_path: pathlib.Path) -> None:
     x, y = inputs(260, 3), inputs(140, 4)
     again(tmp_path / "K", x[:200], y[:64])
@@ -123,6 +128,7 @@ def test_a_matrix_between_two_sets_grows_in_both(tmp_path: pathlib.Path) -> None
     assert sorted(asked) == [[i, j] for i in range(5) for j in range(3) if i >= 3 or j >= 1]
 
 
+@pytest.mark.slow
 def test_a_store_is_not_extended_into_too_many_files(tmp_path: pathlib.Path, monkeypatch: Any) -> None:
     again(tmp_path / "K")
     monkeypatch.setattr(building, "MOST_ROWS", 4)
@@ -131,6 +137,13 @@ def test_a_store_is_not_extended_into_too_many_files(tmp_path: pathlib.Path, mon
     assert len(grams.open(tmp_path / "K").missing) == 0
 
 
+@pytest.mark.slow(
+    cases=[
+        "given1-kernel.activation was activations.Rectifier and is activations.E",
+        "given5-shape of an example of x was \\\\[4, 2\\\\] and is \\\\[3, 2\\\\]",
+        "given6-x2 was not given and is",
+    ]
+)
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -156,6 +169,7 @@ def test_another_kernel_or_other_inputs_are_refused_and_the_difference_named(
     assert again(tmp_path / "K")[1] == []
 
 
+@pytest.mark.slow
 def test_a_network_is_known_by_its_equations_and_its_parameters(tmp_path: pathlib.Path) -> None:
     params = {"W": jnp.ones((4, 2)), "v": jnp.ones((1, 4))}
     x = inputs(12)[:, 0]
@@ -313,11 +327,13 @@ def test_an_address_and_a_home_folder_that_no_shell_read_are_refused_and_no_fold
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_nested_lists_of_numbers_are_stored_like_the_array_they_make(tmp_path: pathlib.Path) -> None:
     K = ntkseq.gram(KERNEL, X[:4].tolist(), store=tmp_path / "K")
     assert same(K, ntkseq.gram(KERNEL, X[:4], store=tmp_path / "K"))
 
 
+@pytest.mark.slow
 def test_a_reader_that_was_there_before_a_store_grew_reads_its_diagonal(tmp_path: pathlib.Path) -> None:
     ntkseq.gram(KERNEL, X[:30], store=tmp_path / "K")
     before = grams.open(tmp_path / "K")
@@ -325,6 +341,7 @@ def test_a_reader_that_was_there_before_a_store_grew_reads_its_diagonal(tmp_path
     assert before.shape == (30, 30) and same(before.diag(), ntkseq.gram(KERNEL, X[:30]).diag())
 
 
+@pytest.mark.slow
 def test_a_reader_refuses_another_matrix_that_was_put_in_its_place(tmp_path: pathlib.Path) -> None:
     K = ntkseq.gram(KERNEL, X[:6], store=tmp_path / "K")
     shutil.rmtree(tmp_path / "K")
@@ -334,6 +351,7 @@ def test_a_reader_refuses_another_matrix_that_was_put_in_its_place(tmp_path: pat
             read()
 
 
+@pytest.mark.slow(cases=["wrong0"])
 @pytest.mark.parametrize(
     "wrong", [{"rounding": -1.0}, {"rounding": "a"}, {"entrywise": None}, {"x": {}}, {"layout": {"chunk": 0}}]
 )

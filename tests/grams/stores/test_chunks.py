@@ -52,6 +52,7 @@ def test_every_flipped_bit_and_every_cut_is_seen(tmp_path: pathlib.Path) -> None
     assert made.damaged() == []
 
 
+@pytest.mark.slow
 def test_tensorstore_reads_it(tmp_path: pathlib.Path) -> None:
     tensorstore = pytest.importorskip("tensorstore")
     K = ntkseq.gram(kernels.Dense(), X, store=tmp_path / "K")

@@ -19,6 +19,7 @@ def K(tmp_path_factory: Any) -> Any:
     return ntkseq.gram(kernels.Dense(), X, store=tmp_path_factory.mktemp("stored") / "K")
 
 
+@pytest.mark.slow
 def test_an_npy_and_an_npz_hold_all_entries(K: Any, tmp_path: pathlib.Path) -> None:
     K.export(tmp_path / "K.npy")
     K.export(tmp_path / "K.npz")
@@ -35,6 +36,7 @@ def test_the_command_line_reads_the_npz(K: Any, tmp_path: pathlib.Path) -> None:
     assert any("least eigenvalue" in line or "min" in line for line in stored(Stored(str(tmp_path / "K.npz"))))
 
 
+@pytest.mark.slow
 def test_a_transposed_matrix_is_written_as_it_is_read(tmp_path: pathlib.Path) -> None:
     C = ntkseq.gram(kernels.Dense(), X, X[:70], store=tmp_path / "C")
     C.T.export(tmp_path / "C.npy")

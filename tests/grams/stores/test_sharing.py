@@ -33,6 +33,7 @@ def filled(path, x, processes, count):
     return errors
 
 
+@pytest.mark.slow(but=["processes1"])
 @pytest.mark.parametrize("processes", [(0, 1, 2, 3), (2, 0)])
 def test_processes_that_share_a_store_finish_it_and_the_work_of_those_that_died(tmp_path, processes):
     x = inputs(300)
@@ -41,6 +42,7 @@ def test_processes_that_share_a_store_finish_it_and_the_work_of_those_that_died(
     np.testing.assert_array_equal(np.asarray(K), np.asarray(ntkseq.gram(KERNEL, x, tile=K.tile, workers=1)))
 
 
+@pytest.mark.slow
 def test_processes_that_share_a_store_extend_and_mend_it(tmp_path):
     x = inputs(300)
     ntkseq.gram(KERNEL, x[:250], store=tmp_path)
@@ -50,6 +52,7 @@ def test_processes_that_share_a_store_extend_and_mend_it(tmp_path):
     np.testing.assert_array_equal(np.asarray(K), np.asarray(ntkseq.gram(KERNEL, x, tile=K.tile, workers=1)))
 
 
+@pytest.mark.slow
 def test_a_store_that_nobody_begins_is_given_up_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(sharing, "WAIT", 0.2)
     (error,) = filled(tmp_path / "K", inputs(), (1,), 2)

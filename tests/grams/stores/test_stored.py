@@ -33,6 +33,7 @@ def unfinished(tmp_path: pathlib.Path) -> Iterator[grams.StoredGram]:
     yield grams.open(tmp_path / "K")
 
 
+@pytest.mark.slow
 def test_parts_are_those_of_the_matrix(both: Any) -> None:
     K, G = both
     A, which = np.asarray(G), np.array([199, 3, 64, 65, 130])
@@ -87,6 +88,7 @@ def test_a_damaged_chunk_is_named_when_it_is_read(unfinished: Any) -> None:
         unfinished.rows([70])
 
 
+@pytest.mark.slow
 def test_spectra_predictors_audits_and_bounds_take_it(both: Any) -> None:
     K, G = both
     y = np.sign(X[:, -1, 0])
@@ -114,6 +116,7 @@ def test_it_is_pickled_as_its_path(both: Any) -> None:
     np.testing.assert_array_equal(np.asarray(pickle.loads(text)), np.asarray(G))
 
 
+@pytest.mark.slow
 def test_a_product_takes_the_memory_of_a_few_chunks(tmp_path: pathlib.Path) -> None:
     K = ntkseq.gram(kernels.Dense(), X[:, 0], store=tmp_path / "K", tile=8)
     K.times(np.ones(200))

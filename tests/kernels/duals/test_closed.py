@@ -42,6 +42,7 @@ def evaluate(d: duals.Dual, c: np.ndarray, p: np.ndarray, q: np.ndarray, dtype=n
     return tuple(np.asarray(a, np.float64) for a in d.pair(c, d.moments(p), d.moments(q)))
 
 
+@pytest.mark.slow(but=["cos", "gelu"])
 @pytest.mark.parametrize("row", GOLDEN["rows"], ids=lambda row: row["activation"])
 def test_golden_dual(row, x64) -> None:
     c, p, q = (jnp.asarray(GOLDEN["arguments"][k]) for k in "cpq")
@@ -57,6 +58,7 @@ def test_golden_dual(row, x64) -> None:
     np.testing.assert_allclose(slope, row["slopes"], rtol=row["tolerance"])
 
 
+@pytest.mark.slow(cases=["erf", "sin"])
 @each
 def test_value_and_slope_are_those_of_the_textbook(name, x64) -> None:
     d, textbook = CLOSED[name]
@@ -67,6 +69,7 @@ def test_value_and_slope_are_those_of_the_textbook(name, x64) -> None:
     np.testing.assert_allclose(got[1], want[1], rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.slow(cases=["erf", "sin"])
 @each
 def test_the_second_moment_is_the_value_of_a_variable_with_itself(name, x64) -> None:
     d, _ = CLOSED[name]
@@ -74,6 +77,7 @@ def test_the_second_moment_is_the_value_of_a_variable_with_itself(name, x64) -> 
     np.testing.assert_allclose(d.second(p), d.pair(p, d.moments(p), d.moments(p))[0], rtol=1e-13)
 
 
+@pytest.mark.slow(but=["cos", "identity", "sine of any phase"])
 @each
 def test_the_slope_is_the_derivative_of_the_value_in_the_covariance(name, x64) -> None:
     d, _ = CLOSED[name]
@@ -94,6 +98,7 @@ def test_derivatives_in_the_variance_agree_with_differences(name, x64) -> None:
     np.testing.assert_allclose(got, (pair(p * (1 + h)) - pair(p * (1 - h))) / (2 * h), rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow(cases=["erf", "sin"])
 @each
 def test_single_precision_holds_at_tiny_variances(name, x64) -> None:
     """sin once came as the difference of two exponentials near 1: no digit was right at a variance of 1e-8."""
@@ -107,6 +112,7 @@ def test_single_precision_holds_at_tiny_variances(name, x64) -> None:
     np.testing.assert_allclose(got[1], want[1].astype(float), atol=6 * np.finfo(np.float32).eps)
 
 
+@pytest.mark.slow(but=["identity"])
 @each
 def test_derivatives_are_finite_at_zero_and_at_coinciding_variables(name) -> None:
     d, _ = CLOSED[name]
@@ -118,6 +124,7 @@ def test_derivatives_are_finite_at_zero_and_at_coinciding_variables(name) -> Non
             assert np.isfinite(leaf).all()
 
 
+@pytest.mark.slow
 def test_erf_keeps_its_derivative_at_large_variance(x64) -> None:
     p = jnp.asarray(1e16)
     d = closed.ErfDual()
@@ -132,6 +139,7 @@ def test_each_smooth_activation_has_its_dual_and_relu_has_none_here() -> None:
         duals.get(activations.get("relu"))
 
 
+@pytest.mark.slow(but=["cos", "identity", "sine of any phase"])
 @pytest.mark.parametrize("name", CLOSED)
 def test_single_precision_keeps_its_digits_at_every_variance(name: str, x64) -> None:
     """Relative to the diagonals: gelu's slope had lost as many digits as the standard deviation has."""

@@ -42,6 +42,7 @@ def draws(n: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rho * np.sqrt(p * q), p, q
 
 
+@pytest.mark.slow
 @each
 def test_the_certified_error_is_honest_and_not_idle(name, x64) -> None:
     function, parity, textbook = FUNCTIONS[name]
@@ -60,6 +61,7 @@ def test_the_certified_error_is_honest_and_not_idle(name, x64) -> None:
     assert max(ratios) > 0.005  # 0.4 of the bound happens for tanh; 0.01 for sigmoid, whose lumped term has no parity
 
 
+@pytest.mark.slow(but=["bump"])
 @each
 def test_the_slope_is_the_derivative_in_the_covariance_up_to_its_certified_error(name, x64) -> None:
     function, parity, _ = FUNCTIONS[name]
@@ -71,6 +73,7 @@ def test_the_slope_is_the_derivative_in_the_covariance_up_to_its_certified_error
     np.testing.assert_allclose(slope, d.pair(c, left, right)[1], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow(but=["bump"])
 @each
 def test_a_variable_with_itself_is_exact_with_any_number_of_terms(name, x64) -> None:
     function, parity, _ = FUNCTIONS[name]
@@ -97,6 +100,7 @@ def test_tanh_converges_as_the_theory_lists(x64) -> None:
     assert abs(value[32] - want) < 5.3e-6 and abs(value[64] - want) < 2.6e-8 and abs(value[128] - want) < 1e-11
 
 
+@pytest.mark.slow
 def test_an_odd_function_has_an_odd_dual_and_an_even_one_an_even_dual(x64) -> None:
     c, p, q = map(jnp.asarray, draws())
     for function, parity, sign in ((jnp.tanh, "odd", -1), (jnp.cos, "even", 1)):
@@ -106,6 +110,7 @@ def test_an_odd_function_has_an_odd_dual_and_an_even_one_an_even_dual(x64) -> No
         np.testing.assert_allclose(d.pair(-c, left, right)[1], -sign * d.pair(c, left, right)[1], atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", few(["bump", "sigmoid"]))
 def test_the_matrix_of_values_is_positive_semidefinite_even_with_few_terms(name, x64) -> None:
     function, parity, _ = FUNCTIONS[name]
@@ -118,6 +123,7 @@ def test_the_matrix_of_values_is_positive_semidefinite_even_with_few_terms(name,
         assert np.linalg.eigvalsh(np.asarray(matrix))[0] > -1e-13 * np.trace(matrix)
 
 
+@pytest.mark.slow
 @each
 def test_single_precision_agrees_with_double(name, x64) -> None:
     function, parity, _ = FUNCTIONS[name]
@@ -133,6 +139,7 @@ def test_single_precision_agrees_with_double(name, x64) -> None:
     assert np.max(np.abs(s - slope)) < 64 * np.finfo(np.float32).eps
 
 
+@pytest.mark.slow(but=["sigmoid"])
 @pytest.mark.parametrize("name", ["tanh", "sigmoid"])
 def test_a_small_variance_and_a_large_one_of_nearly_one_direction_keep_their_digits(name) -> None:
     """The tail of the small one was a difference of equal numbers: its root, sqrt(eps), met the large one's tail."""
@@ -151,6 +158,7 @@ def test_a_small_variance_and_a_large_one_of_nearly_one_direction_keep_their_dig
     assert np.max(np.abs(s - slope) / np.sqrt(s1 * s2)) < 256 * np.finfo(np.float32).eps
 
 
+@pytest.mark.slow
 def test_variances_whose_product_underflows_keep_their_correlation(x64) -> None:
     """p q = 1e-40 is zero in single precision; the correlation, and with it the whole kernel, once became zero."""
     d = HermiteDual(jnp.tanh, 16, "odd")
@@ -160,6 +168,7 @@ def test_variances_whose_product_underflows_keep_their_correlation(x64) -> None:
     assert float(slope) == pytest.approx(1.0, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_derivatives_are_finite_at_zero_variance_and_at_the_edge() -> None:
     d = HermiteDual(jnp.tanh, 16, "odd")
 

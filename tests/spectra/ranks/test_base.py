@@ -39,6 +39,7 @@ def moved(s: np.ndarray, errors: np.ndarray, rng: np.random.Generator) -> np.nda
     return -np.sort(-np.maximum(s + sign * errors, 0.0))
 
 
+@pytest.mark.slow(cases=["Entropy(power=1)", "Entropy(power=2)", "Tail(k=1, rest=Entropy())"])
 @pytest.mark.parametrize("rank", RANKS, ids=str)
 @given(st.integers(1, 12), st.floats(-8, 0.5), st.integers(0, 10**6))
 @settings(max_examples=60)

@@ -72,6 +72,7 @@ def test_without_mask_and_skip_attention_collapses_and_a_skip_or_sharp_scores_ho
     assert sharp.ranks["entropy"][-1] == pytest.approx(4, abs=1e-2)
 
 
+@pytest.mark.slow
 def test_finite_ranks_are_means_over_seeds_and_heads_of_the_matrices():
     shape, width = Shape("causal", False), 16
     nets = [_start(shape, 2, width, PART, seed) for seed in (0, 1)]
@@ -120,6 +121,7 @@ def test_kernels_of_wide_networks_go_to_the_limit():
     assert wide < 0.35 * narrow and wide < 0.15  # the root of 32 is 5.7
 
 
+@pytest.mark.slow
 def test_sequences_of_several_lengths_are_those_cut_to_their_length():
     lengths = np.array([4, 2, 4, 3, 4], np.int32)
     ragged = Part(X.copy(), PART.y, lengths)

@@ -11,6 +11,7 @@ import scipy.stats
 from ntkseq.studies.attention_rank.correlations import exponent, mean, predictors, shifted
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_mean_covers_it_in_nineteen_of_twenty_samples():
     rng = np.random.default_rng(0)
     covered = [0.5 in mean(rng.random(12)) for _ in range(1000)]

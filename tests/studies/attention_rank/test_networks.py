@@ -27,6 +27,7 @@ def run(bench: Bench):
     return bench.measure(24, 0, 1.0, 0, watch=True)
 
 
+@pytest.mark.slow
 def test_a_gap_is_test_minus_training_loss_with_the_interval_of_the_test_mean(run):
     assert run.gap.estimate == pytest.approx(run.test.estimate - run.train)
     assert run.gap.upper - run.gap.lower == pytest.approx(run.test.upper - run.test.lower)
@@ -60,6 +61,7 @@ def test_larger_queries_at_the_start_make_attention_sharper(bench: Bench):
     assert names == ["['Q']"]  # the queries of its one attention block, nothing else
 
 
+@pytest.mark.slow
 def test_certified_bounds_stay_above_the_test_loss(bench: Bench):
     """With 40 examples all four are above 1, which no loss exceeds: this shows that they speak of the head and of the
     loss that were measured. The next test has a bound that says something.

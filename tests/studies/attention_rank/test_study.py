@@ -124,6 +124,7 @@ def test_networks_that_diverge_are_left_out_and_said(monkeypatch):
     assert "classes: 4 transformers and 0 heads diverged and are left out." in SMALL.run().notes
 
 
+@pytest.mark.slow
 def test_a_study_in_which_everything_diverges_says_what_to_do(monkeypatch):
     monkeypatch.setattr(Bench, "measure", lambda *arguments, **options: None)
     monkeypatch.setattr(Bench, "certify", lambda *arguments, **options: ())

@@ -14,6 +14,7 @@ from ntkseq.studies.finetune import networks
 NET = models.Serial("relu", width=4, outputs=5)
 
 
+@pytest.mark.slow
 def test_signs_say_whether_a_vowel_follows_and_test_windows_are_of_other_text() -> None:
     found = networks.texts(8, 60, 40, 30, seed=1)
     assert found.x.shape == (60, 8, len(text.ALPHABET) + 8) and found.y.max() < len(text.ALPHABET)

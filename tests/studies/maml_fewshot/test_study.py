@@ -65,6 +65,7 @@ def test_a_table_of_kernel_values_is_the_kernel_of_the_sequences(ragged: Pool) -
         assert float(got.rounding) >= np.linalg.norm(np.asarray(got.array) - np.asarray(want.array))
 
 
+@pytest.mark.slow
 def test_new_classes_are_those_held_out_and_tasks_are_of_one_side(ragged: Pool) -> None:
     drawn = draw(ragged, study(), 1, True)
     for place, tasks in drawn.test.items():
@@ -75,6 +76,7 @@ def test_new_classes_are_those_held_out_and_tasks_are_of_one_side(ragged: Pool) 
     assert len(np.unique(labels[:, 0])) == 2  # permuted
 
 
+@pytest.mark.slow
 def test_the_meta_kernel_learns_a_rule_of_seen_classes_where_labels_are_fixed() -> None:
     """Classes are ordered along one direction, and the smaller one is always -1."""
     examples = pool(problem(), KERNEL, held=[1, 3], key=jax.random.key(0))
@@ -86,6 +88,7 @@ def test_the_meta_kernel_learns_a_rule_of_seen_classes_where_labels_are_fixed() 
     assert permuted.reg["maml"] >= permuted.spectra["maml"].spectrum.values[0]
 
 
+@pytest.mark.slow
 def test_every_bound_is_above_what_it_bounds(found: Kernels) -> None:
     """Of 8 tasks both are above 1, which the loss cannot exceed: this shows which loss, tasks and kappa they speak of.
     In tests/contracts/test_bounds.py `meta_kernel` is near a loss that is known.

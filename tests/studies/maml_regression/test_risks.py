@@ -50,6 +50,7 @@ def test_spectra_are_what_they_are_called():
     np.testing.assert_allclose(found["log"], [(math.log(2) / math.log(i + 1)) ** 2 / i for i in range(1, 6)])
 
 
+@pytest.mark.slow
 def test_runs_lie_around_the_exact_risk_and_that_between_its_bounds(one: Course):
     assert one.batches.shape == (8, len(one.horizons)) and one.horizons[-1] == 80
     assert (one.away < 4).all() and one.outside == 0

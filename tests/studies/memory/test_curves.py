@@ -20,6 +20,7 @@ def test_a_token_is_shared_at_its_lag_and_nowhere_else() -> None:
         np.testing.assert_allclose(gram[0, 2 + p], np.diag(np.arange(4)[::-1] == p), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_linear_recurrence_forgets_geometrically() -> None:
     kernel = kernels.Recurrent(activation="identity", sigma_w=0.8, kind="nngp")
     found = curves.limit(kernel, curves.sequences(6))
@@ -31,6 +32,7 @@ def test_a_linear_recurrence_forgets_geometrically() -> None:
     assert laws[1][1] > 0.05
 
 
+@pytest.mark.slow
 def test_a_linear_recurrent_unit_on_the_disc_forgets_like_a_power() -> None:
     kernel = kernels.Serial(blocks.Recurrent(cells.LRU()), read="last", kind="nngp")
     found = curves.limit(kernel, curves.sequences(24))
@@ -58,6 +60,7 @@ def test_a_sampled_kernel_says_what_its_draws_leave_open() -> None:
     assert (np.abs(one.left - two.left) < one.error + two.error).all() and (one.left != two.left).any()
 
 
+@pytest.mark.slow
 def test_finite_networks_come_near_the_limit() -> None:
     kernel, x = kernels.Recurrent(activation="erf"), curves.sequences(4)
     found = curves.finite(kernel, 256, x, seeds=3, seed=0)

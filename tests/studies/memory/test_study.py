@@ -14,6 +14,7 @@ SMALL = Memory(t=5, widths=(8,), seeds=2, particles=64)
 FEW = {"a line": kernels.Recurrent(activation="identity", sigma_w=0.8), "erf": kernels.Recurrent(activation="erf")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("few", among((True, False), (True,)))
 def test_every_network_is_on_the_sheet_and_in_the_pictures(few: bool, monkeypatch, tmp_path) -> None:
     if few:

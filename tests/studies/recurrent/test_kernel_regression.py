@@ -57,6 +57,7 @@ def test_kernel_fits_are_those_of_plain_linear_algebra():
         assert fit.bound.certified
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_norm_holds_that_of_the_float64_kernel():
     x, y, x_test, y_test = drawn(16)
     fit = kernel_fits(gram(KERNEL, x), gram(KERNEL, x_test, x), y, y_test, (16,))[0]
@@ -66,6 +67,7 @@ def test_the_interval_of_the_norm_holds_that_of_the_float64_kernel():
     assert fit.norm_squared.lower <= value <= fit.norm_squared.upper
 
 
+@pytest.mark.slow
 def test_the_measured_norm_is_below_the_power_series_bound_and_the_error_below_the_risk_bound():
     x, y, x_test, y_test = drawn(64, 100)
     norm = norms.rkhs_norm(TARGET, KERNEL, x).value
@@ -88,12 +90,14 @@ def test_duplicates_are_said_and_do_not_crash():
     assert twice.norm_squared.lower <= whole.norm_squared.upper
 
 
+@pytest.mark.slow
 def test_one_example_is_enough_for_a_fit():
     x, y, x_test, y_test = drawn(1)
     fit = kernel_fits(gram(KERNEL, x), gram(KERNEL, x_test, x), y, y_test, (1,))[0]
     assert math.isclose(fit.norm_squared.estimate, float(y[0]) ** 2 / fit.trace, rel_tol=1e-6)
 
 
+@pytest.mark.slow(but=["9"])
 @pytest.mark.parametrize("n", [0, 9])
 def test_sizes_beyond_the_examples_are_turned_away(n: int):
     x, y, x_test, y_test = drawn(8)
@@ -115,6 +119,7 @@ def test_the_leading_part_has_a_rounding_of_its_own_which_holds():
 TARGETS = [concepts.NVariable((1, 2), np.eye(2, 3) * s, name) for s, name in ((1.0, "sin"), (0.5, "exp"))]
 
 
+@pytest.mark.slow
 def test_many_targets_get_from_one_factor_what_linear_algebra_gives_each():
     x = concepts.sample(TARGETS[0], 60, 4, 3, key=jax.random.key(0), eps_x=1.0).x
     K, cross = gram(KERNEL, x[:20]), gram(KERNEL, x[20:], x[:20])
@@ -140,6 +145,7 @@ def test_many_targets_get_from_one_factor_what_linear_algebra_gives_each():
                 assert flags[0] == (limit < fit.norm_squared.lower) and not flags[-1]
 
 
+@pytest.mark.slow
 def test_duplicates_among_many_targets_are_said_and_do_not_crash():
     x = concepts.sample(TARGETS[0], 12, 4, 3, key=jax.random.key(0), eps_x=1.0).x
     twice = np.concatenate([x[:6], x[:2]])

@@ -33,6 +33,7 @@ def papers(W, A, B, x):
     return B @ h, before, states
 
 
+@pytest.mark.slow
 def test_one_pass_is_that_of_the_papers_written_as_loops():
     x, y, x_test, y_test = drawn(5)
     width, eta = 8, 0.05
@@ -90,6 +91,7 @@ def test_a_wide_network_does_what_kernel_descent_does():
     assert off[1] < 0.5 * off[0] and off[1] < 0.15
 
 
+@pytest.mark.slow
 def test_the_start_is_subtracted():
     x, y, x_test, y_test = drawn(4)
     found = papers_sgd(x, y, x_test, y_test, width=32, lr=1e-7, epochs=1, batch=4, seed=0)
@@ -104,6 +106,7 @@ def test_step_size_is_that_of_the_curvature():
     assert step_size(K, batch=100) == step_size(K, batch=4)
 
 
+@pytest.mark.slow
 def test_a_network_with_a_large_kernel_takes_shorter_steps():
     x, y, x_test, y_test = drawn(4)
     options = {"width": 8, "lr": 1e-3, "epochs": 1, "batch": 4}
@@ -118,6 +121,7 @@ def test_a_network_with_a_large_kernel_takes_shorter_steps():
     assert math.isnan(papers_sgd(x, y, x_test, y_test, seed=0, **options).ratio)
 
 
+@pytest.mark.slow
 def test_divergence_is_said_and_leaves_no_number():
     x, y, x_test, y_test = drawn(8)
     found = papers_sgd(x, y, x_test, y_test, width=16, lr=1e4, epochs=20, batch=8, seed=0)

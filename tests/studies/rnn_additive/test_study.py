@@ -67,6 +67,7 @@ def test_numbers_are_those_of_the_library(sheet: Sheet):
     assert risk.value is not None and math.isclose(case["risk_bound"], risk.value, rel_tol=1e-5)
 
 
+@pytest.mark.slow
 def test_short_tokens_change_kernel_and_norm_but_not_the_labels():
     rng = np.random.default_rng(1)
     x = rng.standard_normal((4, 3)).astype(np.float32)
@@ -144,6 +145,7 @@ def test_functions_without_a_proof_are_said():
         figure.axes()
 
 
+@pytest.mark.slow
 def test_networks_that_diverge_are_said():
     one = dataclasses.replace(
         SMALL, steps=(3,), functions=("linear",), places=("late",), short=0.0, rate=1e5, epochs=20

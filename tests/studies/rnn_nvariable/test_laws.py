@@ -103,6 +103,7 @@ def test_a_law_of_too_few_steps_is_turned_away():
         memory(norms.memory_profile(KERNEL, norms.Tokens.declared([1.0] * 8)), 0.0)
 
 
+@pytest.mark.slow
 def test_late_coefficients_fall_as_derived():
     found = {}
     for t in (512, 2048):

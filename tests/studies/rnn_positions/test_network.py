@@ -21,6 +21,7 @@ def sequences(seed, n, t, d=3):
     return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_its_outputs_are_those_of_the_papers_network_at_the_end_of_every_shorter_sequence():
     x, net = sequences(0, 1, 6)[0], papers_network(24)
     params = net.init(jax.random.key(1), x)
@@ -29,6 +30,7 @@ def test_its_outputs_are_those_of_the_papers_network_at_the_end_of_every_shorter
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_its_kernel_at_the_start_is_twice_that_of_every_step_on_average():
     x, f = sequences(1, 1, 4), network(512, 1)
     found = []
@@ -81,6 +83,7 @@ def test_wide_networks_do_as_gradient_descent_of_the_kernel():
     assert run.errors.mean == pytest.approx(np.minimum(1, np.abs(run.predicted - y[8:])).mean(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_network_whose_own_kernel_is_larger_takes_shorter_steps():
     x = sequences(3, 6, 4)
     y = np.ones((6, 2), np.float32)

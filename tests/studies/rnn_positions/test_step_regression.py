@@ -30,6 +30,7 @@ def problem(n=10, m=7, t=5):
     return x, K, cross_points(x[n:], x[:n]), y[:n], y[n:]
 
 
+@pytest.mark.slow
 def test_points_are_the_steps_of_a_sequence_next_to_each_other_from_the_third_on():
     x = drawn(0, 4, 5)
     K = np.asarray(kernels.every_step(KERNEL, x))
@@ -45,6 +46,7 @@ def test_points_are_the_steps_of_a_sequence_next_to_each_other_from_the_third_on
         kernels.every_step(KERNEL, many[140:141], x), relative=0.0, square=False).array, rtol=1e-6)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_stated_rounding_covers_all_pairs_of_steps(x64):
     x = drawn(2, 24, 12)
     x[1] = x[0] + 1e-4 * x[2]  # a near duplicate
@@ -57,6 +59,7 @@ def test_the_stated_rounding_covers_all_pairs_of_steps(x64):
     assert 0 < off <= relative
 
 
+@pytest.mark.slow
 def test_the_fit_is_the_interpolant_of_all_points():
     _, K, cross, y, y_test = problem()
     made = fit(K, cross, y, y_test, 6, delta=0.05, B0=0.5)
@@ -79,6 +82,7 @@ def test_probes_behind_the_tests_do_not_count_as_tests():
     np.testing.assert_allclose(made.by_step, by_step(made.predicted[:4], y_test[:4]))
 
 
+@pytest.mark.slow
 def test_duplicates_get_a_ridge_and_a_reason():
     x, n = drawn(3, 6, 4), 6
     x[5] = x[0]
@@ -111,6 +115,7 @@ def test_probes_replace_one_token_at_a_time():
                 np.testing.assert_array_equal(changed[i, k, t], x[from_, t])
 
 
+@pytest.mark.slow
 def test_use_of_tokens_is_one_for_the_target_and_less_for_what_misses_some():
     t, k = 5, 400
     rng = np.random.default_rng(0)
@@ -133,6 +138,7 @@ def test_use_of_tokens_is_one_for_the_target_and_less_for_what_misses_some():
     np.testing.assert_allclose(half.effect, 0.25 * own.effect, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_targets_read_the_token_before_the_second_or_all_and_steps_are_additive():
     t = 6
     directions = np.random.default_rng(0).normal(size=(t, t, 3))

@@ -28,6 +28,7 @@ def made():
     return run(Study(X, Y, kernel=KERNELS, n_test=8))
 
 
+@pytest.mark.slow
 def test_each_kernel_has_the_numbers_it_has_alone(made):
     assert isinstance(made, Sheet)
     for i, (name, found) in enumerate(made.numbers["kernels"].items()):
@@ -56,6 +57,7 @@ def test_a_sampled_kernel_alone_says_so_on_its_page():
     assert alone.best == "" and "with the samples of this kernel" in " ".join(alone.findings)
 
 
+@pytest.mark.slow
 def test_the_page_opens_with_what_was_learned_and_ends_in_a_command(made, tmp_path):
     assert 3 <= len(made.findings) <= 5 and "has the least test error" in made.findings[0]
     with Folder(tmp_path / "out") as folder:
@@ -68,6 +70,7 @@ def test_the_page_opens_with_what_was_learned_and_ends_in_a_command(made, tmp_pa
     assert named.findings[-1].endswith(" --tried 2 --tune --n-test 8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernel", "options", "said"),
     [

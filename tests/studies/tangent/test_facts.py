@@ -23,6 +23,7 @@ HELD = Study(X, ["a", "b"] * 3)
 POSED = problem(HELD)
 
 
+@pytest.mark.slow
 def test_no_command_is_named_that_would_be_refused():
     ragged = problem(Study([row[: i % 3 + 1] for i, row in enumerate(X)], ["a", "b"] * 3))
     plain = Study("a.npz", read="last")
@@ -43,6 +44,7 @@ def fit(study: Study, twice: bool = False) -> Fit:
     return Fit(choice, kernel, K, K, spectrum(K, vectors=True, method="dense"))
 
 
+@pytest.mark.slow(cases=["options3-True-False-ntkseq study a.npz --kernel leaky --read last --tune"])
 @pytest.mark.parametrize(
     ("options", "well", "twice", "said"),
     [

@@ -27,6 +27,7 @@ def made():
     return run(Study(HELD, read="last", reg=0.1))
 
 
+@pytest.mark.slow
 def test_errors_and_bound_are_those_of_ridge_regression_by_hand(made):
     assert isinstance(made, Sheet)
     K, K_test = made.arrays["K"].astype(np.float64), made.arrays["K_test"].astype(np.float64)
@@ -80,6 +81,7 @@ def test_a_data_set_in_memory_is_studied_as_the_file_that_holds_it(tmp_path):
     assert problem(Study(HELD), values=True).fingerprint() == file.fingerprint()
 
 
+@pytest.mark.slow
 def test_classes_in_memory_are_studied_by_codes_and_by_signs():
     codes = jnp.asarray((Y > 0).astype(np.int32))
     held = Dataset(jnp.asarray(X), codes, name="held", classes=("low", "high"))
@@ -138,6 +140,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(make, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow(but=["y1"])
 @pytest.mark.parametrize("y", [np.full(12, 0.5), 101325 + 0.01 * np.arange(12)])
 def test_targets_that_hardly_differ_are_studied_too(y):
     x = np.random.default_rng(0).normal(size=(12, 3, 1)).astype(np.float32)

@@ -29,6 +29,7 @@ def file(tmp_path):
     return made
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_library_called_by_hand(small):
     signs = np.where(small.y == 1, 1.0, -1.0)
     assert small.spectrum.min_eigenvalue.estimate == ntkseq.spectrum(small.gram).min_eigenvalue.estimate
@@ -56,6 +57,7 @@ def test_what_is_proved_stands_beside_what_the_same_predictor_does_on_the_test_e
     assert small.best in small.bounds and small.to_dict()["best_bound"] == small.best
 
 
+@pytest.mark.slow
 def test_the_cross_kernel_is_that_of_the_test_examples(small):
     posed = problem(SMALL)
     direct = SMALL.build()(posed.test.x[:3], posed.train.x[:4])
@@ -75,6 +77,7 @@ def test_provenance_tells_how_to_do_it_again(small):
     assert {"gram", "spectrum", "bounds"} <= set(told["seconds"]) and len(told["data_sha256"]) == 64
 
 
+@pytest.mark.slow
 def test_every_stage_is_announced():
     heard = []
 
@@ -98,6 +101,7 @@ def sequences(seed=0):
     return x[:12], np.arange(12) % 2, {"x_test": x[12:], "y_test": np.arange(4) % 2}
 
 
+@pytest.mark.slow
 def test_without_a_ridge_it_is_chosen_on_training_labels_only(file):
     x, y, held = sequences()
     chosen = [
@@ -107,6 +111,7 @@ def test_without_a_ridge_it_is_chosen_on_training_labels_only(file):
     assert chosen[0].reg == chosen[1].reg and "leave-one-out" in chosen[0].reg_from
 
 
+@pytest.mark.slow
 def test_duplicate_sequences_leave_estimates_without_a_value_and_say_so(file):
     x, y, held = sequences()
     x[2] = x[0]
@@ -117,6 +122,7 @@ def test_duplicate_sequences_leave_estimates_without_a_value_and_say_so(file):
     assert len(found.summary()) == 10 and found.bounds["rademacher"].computable
 
 
+@pytest.mark.slow
 def test_more_classes_are_predicted_one_against_the_rest(file):
     x, _, held = sequences()
     y, y_test = np.arange(12) % 3, np.arange(4) % 3
@@ -130,6 +136,7 @@ def test_more_classes_are_predicted_one_against_the_rest(file):
     assert any("one-vs-rest" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_test_examples_that_were_trained_on_take_the_interval_away_and_are_counted(file):
     x, y, held = sequences()
     held["x_test"][1:3] = x[[5, 0]]
@@ -141,6 +148,7 @@ def test_test_examples_that_were_trained_on_take_the_interval_away_and_are_count
         run(Study(file(x, y, x_test=x[::-1], y_test=y[::-1]), read="last"))
 
 
+@pytest.mark.slow
 def test_scaling_by_the_sample_takes_the_certificate_away(file):
     x, y, held = sequences()
     path = file(x, y, **held)
@@ -152,6 +160,7 @@ def test_scaling_by_the_sample_takes_the_certificate_away(file):
     assert scaled.bounds["du2019"].certified  # speaks of the training examples only
 
 
+@pytest.mark.slow
 def test_ragged_sequences_are_refused_by_the_dense_kernel(file):
     x, y, held = sequences()
     path = file(x, y, **held, lengths=np.arange(12) % 3 + 1, lengths_test=np.full(4, 2))
@@ -166,6 +175,7 @@ def test_a_kernel_that_is_zero_is_named_as_the_cause(file):
         run(Study(file(0 * x, y, **held), sigma_b=0.0, read="last"))
 
 
+@pytest.mark.slow
 def test_the_digits_study_finds_the_numbers_that_its_file_promises():
     found = digits.main()
     assert found.prediction.test_error == 0.0

@@ -30,6 +30,7 @@ def test_what_does_not_fit_is_refused_with_what_does(monkeypatch):
     size.check(STUDY, posed, 1, None)
 
 
+@pytest.mark.slow
 def test_only_a_large_study_says_its_size(monkeypatch):
     said: list[str] = []
     posed = problem(STUDY)

@@ -12,6 +12,7 @@ from ntkseq import kernels
 from ntkseq.studies import Study
 
 
+@pytest.mark.slow
 def test_the_kernel_has_the_settings_of_the_study():
     study = Study("digits", sigma_w=1.2, sigma_u=0.5, sigma_b=0.3, depth=2, read="last", direction="both", train="WU")
     wanted = kernels.Recurrent(

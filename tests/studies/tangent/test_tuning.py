@@ -35,12 +35,14 @@ def test_the_grid_varies_what_was_not_set_and_nothing_else(study):
     assert [(one.sigma_b, one.depth) for one in dense] == [(b, k) for b in (0.1, 0.7) for k in (1, 2, 3)]
 
 
+@pytest.mark.slow
 def test_each_name_of_the_grid_asks_for_that_kernel_again(study):
     for one in tuning.grid(study):
         again = Study(X, Y, kernel=one.name, sigma_b=0.2).kernels[0].make((4, 1))
         assert np.array_equal(np.asarray(again(X[:3])), np.asarray(one.make((4, 1))(X[:3])))
 
 
+@pytest.mark.slow
 def test_the_kernel_has_the_least_leave_one_out_error_of_all(made):
     assert isinstance(made, Report)
     signs = np.where(made.y == 1, 1.0, -1.0)
@@ -51,6 +53,7 @@ def test_the_kernel_has_the_least_leave_one_out_error_of_all(made):
     assert errors[0] == pytest.approx(float(np.mean(np.square(residuals))))
 
 
+@pytest.mark.slow
 def test_the_bounds_pay_for_every_kernel_that_was_looked_at(made):
     signs = np.where(made.y == 1, 1.0, -1.0)
     paid = bounds.table(made.gram, signs, reg=made.prediction.reg, tried=6).rows
@@ -62,11 +65,13 @@ def test_the_bounds_pay_for_every_kernel_that_was_looked_at(made):
     assert [one["kernel"] for one in made.to_dict()["compared"]] == [name for name, _ in made.compared]
 
 
+@pytest.mark.slow
 def test_the_depth_of_a_bound_is_that_of_the_kernel():
     for kernel, depth in (("dense:depth=3", 3), (kernels.Dense(depth=2), 2), ("dense", 1), (2.0 * kernels.Dense(), 1)):
         assert run(Study(X, Y, kernel=kernel)).bounds["cao_gu2019"].constants.depth == depth
 
 
+@pytest.mark.slow
 def test_numbers_are_tuned_too():
     values = run(Study(X, X[:, -1, 0].astype(np.float64) + 0.5, tune=True, sigma_b=0.2, sigma_w=0.8))
     assert isinstance(values, Sheet) and any("chosen among 2" in note for note in values.notes)

@@ -25,6 +25,7 @@ def line_tasks(n: int = 6, key: int = 0, dtype=None) -> Tasks:
     return linear_regression(n, 4, 3, [1.0, 0.5], key=jax.random.key(key), mean=1.0, spread=0.1, dtype=dtype)
 
 
+@pytest.mark.slow
 def test_a_step_is_the_gradient_through_the_inner_step_written_out(x64) -> None:
     """w <- w - lr mean over tasks of M' X_out' (X_out A(w) - y_out)/q, M = 1 - b X_in' X_in."""
     tasks = line_tasks(dtype=jnp.float64)
@@ -41,6 +42,7 @@ def test_a_step_is_the_gradient_through_the_inner_step_written_out(x64) -> None:
     np.testing.assert_allclose(trained.params, w, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("algorithm", "reg"), few([("maml", None), ("imaml", 1.0), ("fomaml", None), ("anil", None)], 2)
 )
@@ -53,6 +55,7 @@ def test_every_algorithm_learns_sine_waves(algorithm, reg) -> None:
     assert trained.losses[-10:].mean() < 0.9 * trained.losses[:10].mean()
 
 
+@pytest.mark.slow
 def test_the_average_of_the_iterates_is_that_of_the_theory(x64) -> None:
     """One pass of averaged SGD from w_0: the mean excess risk over runs is the exact one within its error."""
     problem = risks.MixedRegression([1.0, 0.5], [0.7, -0.3], 0.3, noise=0.2, n1=3, n2=2, beta_tr=0.2, alpha=0.1)
@@ -78,6 +81,7 @@ def test_the_average_of_the_iterates_is_that_of_the_theory(x64) -> None:
     assert abs(np.mean(values) - exact) < 4 * np.std(values) / np.sqrt(59)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inner", few(["maml", "imaml"]))
 def test_the_empirical_kernel_of_a_linear_learner_is_the_closed_form(inner, x64) -> None:
     """phi(x) = x: the closed form of kernels.Meta is exact, whatever the number of steps."""
@@ -122,6 +126,7 @@ def test_accuracy_counts_tasks() -> None:
     assert "of 1 tasks" in str(maml.scored(np.eye(3)[None], np.eye(3)[None]))
 
 
+@pytest.mark.slow
 def test_the_accuracy_of_a_learner_is_that_of_its_answers() -> None:
     x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 4, 2)), jnp.float32)
     labels = jnp.sign(x[..., 0])
@@ -137,6 +142,7 @@ def test_learners_of_one_kind_are_equal() -> None:
     assert maml.learner(linear, lr=0.1) != maml.learner(linear, lr=0.2)
 
 
+@pytest.mark.slow(cases=["<lambda>-in front"])
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -174,6 +180,7 @@ class _Unhashable:
         return self.f(params, task)
 
 
+@pytest.mark.slow
 def test_answers_of_equal_learners_are_compiled_once() -> None:
     net = models.Dense(width=4)
     tasks = sinusoids(2, shots=3, queries=2, key=jax.random.key(5))
