@@ -217,6 +217,7 @@ def test_an_interruption_ends_all_processes_and_the_same_command_goes_on():
     assert len(mine.chunks) == 21 - there
 
 
+@pytest.mark.slow
 def test_an_interrupted_store_says_how_far_it_is(capsys, file, monkeypatch):
     def stop(*given):
         raise KeyboardInterrupt

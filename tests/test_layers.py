@@ -249,6 +249,7 @@ def test_files_stay_small():
     assert [file for file in FILES if len(read(file).splitlines()) > MOST_LINES] == []
 
 
+@pytest.mark.slow
 def test_every_file_says_what_it_is_for():
     assert [file for file in FILES if file != "__init__.py" and not ast.get_docstring(parsed(read(file)))] == []
 

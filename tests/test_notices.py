@@ -22,7 +22,17 @@ def wide() -> jax.Array:
         return jnp.asarray(X)
 
 
-@pytest.mark.slow(cases=["diag-NumPy", "every_step-NumPy", "gram-NumPy", "kernel-NumPy"])
+@pytest.mark.slow(
+    cases=[
+        "diag-NumPy",
+        "diag-made in 64-bit mode",
+        "every_step-NumPy",
+        "every_step-made in 64-bit mode",
+        "gram-NumPy",
+        "gram-made in 64-bit mode",
+        "kernel-NumPy",
+    ]
+)
 @pytest.mark.parametrize("x", [lambda: X, wide], ids=["NumPy", "made in 64-bit mode"])
 @pytest.mark.parametrize(
     "call",

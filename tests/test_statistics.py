@@ -13,6 +13,7 @@ from ntkseq import _statistics
 rng = np.random.default_rng(0)
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_mean_holds_it_as_often_as_it_says():
     held = 0
     for values in rng.standard_normal((2000, 5)):

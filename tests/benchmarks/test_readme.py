@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import re
 
+import pytest
+
 from benchmarks import plots, readme
 from benchmarks.records import Case, Results
 from benchmarks.report import Row
@@ -25,6 +27,7 @@ def results() -> Results:
     )
 
 
+@pytest.mark.slow
 def test_the_page_is_what_the_program_writes():
     assert readme.README.read_text(encoding="utf-8") == readme.page(readme.results(), readme.small(readme.results()))
 

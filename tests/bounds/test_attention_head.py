@@ -49,7 +49,7 @@ def test_a_head_equals_its_loop_on_padded_sequences(read: str, causal: bool):
     np.testing.assert_allclose(found, [one(head, x[i, :n]) for i, n in enumerate(lengths)], rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.slow(but=["False-dim-first"])
+@pytest.mark.slow
 @pytest.mark.parametrize("read", ["last", "first", "mean"])
 @pytest.mark.parametrize("scaling", ["dim", "root"])
 @pytest.mark.parametrize("causal", [False, True])

@@ -48,6 +48,7 @@ def test_the_value_is_that_of_its_parts():
     assert at.mean_network == 0.0 and (at.n, at.seen, at.p, at.rows) == (120, 0, 3, 3)
 
 
+@pytest.mark.slow
 def test_whom_the_prior_has_looked_at_does_not_pay():
     said = certified(seen=np.arange(50), w0=W, c=0.1)
     assert (said.constants.n, said.constants.seen, said.constants.movement) == (70, 50, 0.0)

@@ -62,6 +62,7 @@ def test_no_theorem_shows_a_number_or_is_certified():
         bound.to_dict()
 
 
+@pytest.mark.slow
 def test_what_the_papers_ask_of_the_inputs_is_looked_at():
     allen, _, panigrahi = reports()
     for bound, names in (
@@ -74,6 +75,7 @@ def test_what_the_papers_ask_of_the_inputs_is_looked_at():
         assert status(bound, "eps_x") == status(bound, "width, steps") == "unchecked"
 
 
+@pytest.mark.slow
 def test_inputs_in_another_format_fail():
     x, y = data()
     assert status(allen_zhu_li2019(TARGET, 2 * x, y), "first token") == "fails"

@@ -28,6 +28,7 @@ def test_certified_rows_stand_first_by_their_value_then_estimates(made):
     assert {"tested 40 %", "gibbs", "gibbs 20 %", "mean", "rademacher", "margin", "arora2019"} <= set(made.rows)
 
 
+@pytest.mark.slow
 def test_the_best_is_the_least_certified_bound_and_says_something(made):
     certified = [one.value for one in made.rows.values() if one.certified]
     assert made.best is not None and made.best.value == min(certified) < 0.5

@@ -167,12 +167,16 @@ def carrier(request: pytest.FixtureRequest) -> tuple[Any, np.ndarray, np.ndarray
         "3 K, lazy, n = 9",
         "DenseGram of tasks, n = 9",
         "DenseGram, JAX float32, n = 9",
+        "DenseGram, JAX float64, n = 9",
+        "DenseGram, NumPy float32, n = 9",
         "DenseGram, an array with its origin, n = 9",
+        "K + L, n = 9",
         "Lazy of tasks, n = 9",
         "Lazy, another kernel, n = 9",
         "Lazy, n = 1",
         "Lazy, n = 9",
         "Stored, audited, n = 9",
+        "Stored, n = 1",
         "take, n = 9",
     ]
 )
@@ -188,6 +192,7 @@ def test_the_stated_rounding_holds_in_norm_and_entry_by_entry(carrier: Any) -> N
     assert isinstance(K.estimated, str) and K.stated in (True, False) and 0 <= K.chance < 1
 
 
+@pytest.mark.slow(cases=["DenseGram of tasks, n = 9", "Lazy of tasks, n = 9"])
 def test_shape_and_dtype_are_those_of_the_entries(carrier: Any) -> None:
     K, A, true = carrier
     assert K.shape == true.shape == A.shape and len(K) == len(true) and K.ndim == 2 and K.size == true.size
@@ -221,6 +226,7 @@ def test_trace_and_norm_are_summed_in_float64(carrier: Any) -> None:
         assert K.known_norm() is None
 
 
+@pytest.mark.slow(cases=["Lazy of tasks, n = 9", "Lazy, another kernel, n = 9", "Lazy, float64, n = 9", "Lazy, n = 1"])
 def test_products_are_those_of_the_entries(carrier: Any) -> None:
     K, A, true = carrier
     V = np.random.default_rng(2).standard_normal((len(A), 3))

@@ -239,6 +239,7 @@ def test_the_matrix_is_positive_semidefinite_within_rounding(name) -> None:
         assert np.linalg.eigvalsh((K + K.T) / 2)[0] > -unit * np.trace(K)
 
 
+@pytest.mark.slow
 @every
 def test_diag_is_the_diagonal(name) -> None:
     make, inputs = TABLE[name]
@@ -251,6 +252,7 @@ def test_diag_is_the_diagonal(name) -> None:
         np.testing.assert_array_equal(np.asarray(got, np.float64), want)
 
 
+@pytest.mark.slow(but=["relu"])
 @every
 def test_single_precision_is_within_the_rounding_that_it_states(name) -> None:
     K = square(name, "float64")

@@ -70,7 +70,7 @@ def test_a_row_is_made_at_the_start_and_at_every_period(probe: Probe):
     assert history.about[probe.name]["kind"] == probe.kind
 
 
-@pytest.mark.slow(cases=["certificate"])
+@pytest.mark.slow(cases=["certificate", "kernel", "kernel of ragged sequences", "loss", "loss of ragged sequences"])
 @each
 def test_update_leaves_the_history_before_it_as_it_was(probe: Probe):
     before = training.track([probe], PARAMS)

@@ -105,6 +105,7 @@ def test_stated_roundings_hold_at_every_scale_or_the_numbers_are_refused(name) -
         assert answers(name) == []
 
 
+@pytest.mark.slow(but=["linear, features"])
 @families
 def test_ordinary_scales_are_not_refused(name) -> None:
     make, inputs = TABLE[name]
@@ -113,7 +114,7 @@ def test_ordinary_scales_are_not_refused(name) -> None:
         assert np.isfinite(np.asarray(ntkseq.gram(make(), (scale * x).astype(np.float32), lengths=lengths))).all()
 
 
-@pytest.mark.slow(but=["forward-relu"])
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "erf", "tanh"])
 @pytest.mark.parametrize("direction", few(["forward", "both"]))
 def test_every_step_states_what_holds_at_every_scale_or_refuses(activation, direction) -> None:

@@ -182,7 +182,7 @@ def test_attention_in_one_branch_only_is_refused_also_beside_a_layer_that_is_see
     np.testing.assert_allclose(A, soft(X @ X.T), atol=1e-5)
 
 
-@pytest.mark.slow(but=["jit"])
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [lambda f: f, jax.jit, jax.checkpoint], ids=["plain", "jit", "remat"])
 def test_of_a_conditional_the_matrices_of_the_branch_that_ran_are_given(wrap):
     def f(p, x):

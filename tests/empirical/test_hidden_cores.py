@@ -43,7 +43,7 @@ def made(kind):
     return empirical.HiddenCore(*elman(kind), x, h0=h0), x, h0
 
 
-@pytest.mark.slow(but=["leaky"])
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["elman", "leaky", "gru"])
 def test_the_core_between_operators_is_the_kernel(kind, x64):
     core, _, _ = made(kind)

@@ -54,6 +54,7 @@ def test_products_are_those_of_the_explicit_jacobian(x64):
     np.testing.assert_allclose(K.dense().reshape(60, 60), J @ J.T, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_only_the_trained_leaves_count_and_one_initial_state_serves_all(x64):
     params, x, h0 = case()
     K = empirical.HiddenKernel(gru, params, x, h0=h0[0], trainable="b")

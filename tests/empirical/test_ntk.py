@@ -80,7 +80,7 @@ def test_every_function_is_exact_by_every_method_between_two_batches(x64, name: 
         assert error(NTK(f, params, method=method)(some, x), reduced(exact, "mean")) < tolerance, method
 
 
-@pytest.mark.slow(but=["mean-structured"])
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["structured", "jacobian", "products"])
 @pytest.mark.parametrize("outputs", few(["full", "mean", "diagonal", "pseudo", 1], 2))
 def test_outputs(x64, method: str, outputs: str | int) -> None:

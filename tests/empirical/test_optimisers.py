@@ -100,6 +100,7 @@ def test_adams_step_without_momentum_is_that_of_its_kernel(x64) -> None:
     np.testing.assert_allclose(moved, predicted, rtol=0, atol=1e-4 * np.abs(predicted).max())
 
 
+@pytest.mark.slow
 def test_what_the_optimiser_masks_does_not_count(x64) -> None:
     f, params, x = made()
     leaves, tree = jax.tree.flatten(params)

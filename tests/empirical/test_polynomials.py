@@ -23,7 +23,7 @@ def moved(params: Any, step: float) -> Any:
     return jax.tree.map(lambda leaf: leaf + step * jnp.asarray(rng.standard_normal(leaf.shape)), params)
 
 
-@pytest.mark.slow(but=["2"])
+@pytest.mark.slow
 @pytest.mark.parametrize("degree", [1, 2])
 def test_the_error_falls_with_the_next_power_of_the_step(x64, degree: int) -> None:
     f, params, x = made()

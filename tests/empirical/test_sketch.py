@@ -58,7 +58,7 @@ def test_a_frozen_leaf_does_not_move_the_signs_of_the_others() -> None:
     np.testing.assert_allclose(both, sketch.features(made_, x, key, 6), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow(but=["diagonal"])
+@pytest.mark.slow
 @pytest.mark.parametrize("outputs", ["mean", "full", "diagonal"])
 def test_the_estimate_is_unbiased_and_its_standard_error_honest(outputs: str) -> None:
     made_, x, exact = made()

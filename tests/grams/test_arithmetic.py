@@ -51,7 +51,7 @@ FACTORS = (
 )
 
 
-@pytest.mark.slow(cases=["0.1"])
+@pytest.mark.slow(cases=["0.1", "np.float64(7.0)"])
 @pytest.mark.parametrize("c", FACTORS, ids=repr)
 def test_multiples_carry_the_rounding_of_norm_and_entries(c):
     K, exact, _ = both()
@@ -139,6 +139,7 @@ def test_a_multiple_of_a_sampled_gram_keeps_its_batches_and_a_sum_says_why_it_ha
         assert made.sampling.batches is None and made.sampling.why
 
 
+@pytest.mark.slow
 def test_the_rounding_of_a_multiple_reaches_the_spectrum():
     K, exact, _ = both()
     found = ntkseq.spectrum(0.7 * K + both("L")[0]).min_eigenvalue

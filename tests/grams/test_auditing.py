@@ -123,7 +123,7 @@ def planted(kind: str, seed: int, e: float = 1e-3) -> tuple[grams.DenseGram, flo
     return grams.DenseGram(held.astype(np.float32), **stated), norm  # pyright: ignore[reportArgumentType]
 
 
-@pytest.mark.slow(but=["even"])
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["even", "few", "signs", "row"])
 def test_errors_that_are_made_to_be_missed_lie_within_the_rounding(kind: str):
     x = known()[0]

@@ -28,7 +28,7 @@ def same(one, two) -> None:
     assert (one.symmetric, one.rounding, one.entrywise) == (two.symmetric, two.rounding, two.entrywise)
 
 
-@pytest.mark.slow(but=["made1"])
+@pytest.mark.slow
 @pytest.mark.parametrize("made", [Sending, functools.partial(ThreadPoolExecutor, 2)])
 def test_a_matrix_by_an_executor_has_the_bits_of_one_process(made):
     x, lengths, executor = inputs(), np.arange(75) % 5 + 1, made()
@@ -118,6 +118,7 @@ def test_processes_compute_the_bits_of_one_process_and_say_when_one_is_killed():
             ntkseq.gram(KERNEL, x, executor=Killing(processes, pid, after=20))
 
 
+@pytest.mark.slow
 def test_an_executor_that_was_shut_down_is_refused_in_one_line(tmp_path):
     gone = ThreadPoolExecutor(1)
     gone.shutdown()

@@ -59,6 +59,7 @@ def test_values_at_every_step_state_an_error_that_holds(activation):
         assert np.linalg.norm(gap) <= gram.rounding < 1e-3 * np.trace(exact)
 
 
+@pytest.mark.slow
 def test_bounds_of_every_step_state_the_error_of_the_kernel():
     x = inputs()
     y = np.random.default_rng(1).standard_normal((6, 4))

@@ -29,6 +29,7 @@ def test_the_matrix_is_bit_by_bit_that_without_a_mesh(x2):
     assert grams.as_gram(dealt.array).entrywise == K.entrywise  # the array itself says so, too
 
 
+@pytest.mark.slow
 def test_where_the_first_device_holds_the_matrix_tiles_are_put_together_there(monkeypatch):
     want = np.asarray(ntkseq.gram(KERNEL, X, tile=4))
     monkeypatch.setattr(_devices, "on_cpu", lambda x: False)

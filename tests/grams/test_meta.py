@@ -47,7 +47,7 @@ def double(tasks: Tasks) -> Any:
     return jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), tasks.inputs)
 
 
-@pytest.mark.slow(but=["kernel2"])
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [KERNEL, kernels.Meta(Bell(), algorithm="none"), 2.5 * KERNEL])
 def test_it_is_the_matrix_of_the_rows_with_a_rounding_that_covers_the_error(kernel, x64) -> None:
     tasks = waves(dtype=jnp.float32)
@@ -112,6 +112,7 @@ def test_every_point_of_a_lazy_gram_of_tasks_is_computed_once(monkeypatch) -> No
     assert max(seen) == 35**2  # not (14 * 4)^2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("two", [None, waves(3, seed=1).inputs], ids=["same", "cross"])
 def test_a_few_tasks_at_a_time_give_the_same_matrix(monkeypatch, two) -> None:
     tasks = waves().inputs

@@ -43,6 +43,7 @@ def test_products_are_those_of_the_gram_with_the_same_tiles(tile, workers, monke
     assert L.rounding == K.rounding and L.dtype == K.dtype and L.shape == K.shape and L.symmetric
 
 
+@pytest.mark.slow
 def test_the_norm_is_known_without_a_product_first():
     assert ntkseq.lazy(KERNEL, inputs()).norm_fro() == pytest.approx(
         np.linalg.norm(held(ntkseq.gram(KERNEL, inputs())))
@@ -155,7 +156,7 @@ def test_the_bar_counts_every_tile(capsys):
     assert "15/15" in capsys.readouterr().err
 
 
-@pytest.mark.slow(but=["4-pickled", "None-pickled"])
+@pytest.mark.slow
 @pytest.mark.parametrize("copy", [lambda K: K, lambda K: pickle.loads(pickle.dumps(K))], ids=["itself", "pickled"])
 @pytest.mark.parametrize("tile", [None, 4])
 def test_a_lazy_gram_made_in_64_bit_mode_keeps_it_outside_and_in_threads(copy, tile):
@@ -181,6 +182,7 @@ def test_a_lazy_gram_made_in_64_bit_mode_keeps_it_outside_and_in_threads(copy, t
     assert K.rounding < 1e-11 and (np.abs(s.values - w) <= s.errors + 1e-14 * w[0]).all()
 
 
+@pytest.mark.slow
 def test_a_lazy_gram_made_in_32_bit_mode_stays_there_in_64_bit_mode():
     x = np.random.default_rng(0).standard_normal((6, 4, 2)).astype(np.float32)
     K = ntkseq.lazy(kernels.Recurrent(), x)

@@ -18,7 +18,7 @@ X = RNG.standard_normal((50, 3)).astype(np.float32)
 X2 = RNG.standard_normal((21, 3)).astype(np.float32)
 
 
-@pytest.mark.slow(cases=["0.0-None", "0.0-x21"])
+@pytest.mark.slow(cases=["0.0-None", "0.0-x21", "0.5-None", "0.5-x21"])
 @pytest.mark.parametrize("x2", [None, X2])
 @pytest.mark.parametrize("part", [0.0, 0.5, 0.9])
 def test_panels_keep_to_the_budget_and_hold_each_tile_once(x2, part, monkeypatch):

@@ -39,6 +39,7 @@ def test_loops_over_the_rows_end_and_give_the_rows(kind):
     assert len(list(zip(K, range(99), strict=False))) == 5 and len(list(reversed(K))) == 5
 
 
+@pytest.mark.slow
 def test_a_loop_over_a_lazy_gram_holds_a_block_of_rows_at_a_time(monkeypatch):
     K, held = made("Lazy"), []
     monkeypatch.setattr(sys.modules["ntkseq.grams.protocol"], "_BLOCK", 2 * 5 * 4)
@@ -171,6 +172,7 @@ def test_a_gram_is_an_array_under_jit_and_vmap():
     np.testing.assert_allclose(jnp.sum(K), A.sum(), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_lazy_gram_that_is_too_large_goes_by_rows_and_products_or_says_why_not(monkeypatch):
     K, A = made("Lazy"), np.asarray(made("Lazy"))
     monkeypatch.setattr(sys.modules["ntkseq.grams.protocol"], "IMPLICIT", 60)

@@ -52,6 +52,7 @@ def test_exact_kernels_carry_no_sampling() -> None:
     assert ntkseq.gram(EXACT, X).sampling is None and ntkseq.lazy(EXACT, X).sampling is None
 
 
+@pytest.mark.slow
 def test_what_is_too_large_to_hold_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     pair = sides.prepare(GATED, X, None, None, None)
     assert sampling.held(pair)[0] is not None

@@ -84,6 +84,7 @@ def test_the_kernel_is_that_of_the_model(name: str) -> None:
     assert np.abs(values - exact).max() < 1e-5 * np.abs(exact).max()
 
 
+@pytest.mark.slow(but=["convolution"])
 @each
 def test_the_same_model_again_compiles_nothing(name: str) -> None:
     make, _, x = MODELS[name]()

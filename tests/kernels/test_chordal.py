@@ -34,7 +34,7 @@ def reference(m: np.ndarray, positive: float, negative: float) -> tuple[np.ndarr
     return (gain / moment).astype(float), (slope / moment).astype(float)
 
 
-@pytest.mark.slow(cases=["slopes0-float32", "slopes0-float64"])
+@pytest.mark.slow(cases=["slopes0-float32", "slopes0-float64", "slopes1-float32", "slopes1-float64"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("slopes", FAMILY)
 def test_gain_and_slope_are_right_to_a_few_roundings_however_small_the_chord(slopes, dtype, x64) -> None:
@@ -57,7 +57,7 @@ def test_a_chord_out_of_range_by_rounding_is_clipped(slopes) -> None:
     assert float(slope[0]) == float(slope[1]) and float(slope[2]) == float(slope[3])
 
 
-@pytest.mark.slow(cases=["slopes0"])
+@pytest.mark.slow(cases=["slopes0", "slopes1"])
 @pytest.mark.parametrize("slopes", FAMILY)
 def test_the_derivative_of_the_gain_is_the_slope(slopes, x64) -> None:
     m = jnp.asarray(np.linspace(0, 1, 101))
@@ -73,7 +73,7 @@ def test_the_derivative_of_the_gain_is_the_slope(slopes, x64) -> None:
     )
 
 
-@pytest.mark.slow(cases=["slopes0"])
+@pytest.mark.slow(cases=["slopes0", "slopes1"])
 @pytest.mark.parametrize("slopes", FAMILY)
 def test_the_derivative_of_the_slope_is_right_inside_and_zero_at_both_ends(slopes, x64) -> None:
     bend = jax.vmap(jax.grad(lambda m: rectified(m, *slopes)[1]))
@@ -94,7 +94,7 @@ def test_slopes_that_are_traced_give_what_fixed_ones_give(x64) -> None:
             np.testing.assert_allclose(one, two, rtol=0, atol=1e-15)
 
 
-@pytest.mark.slow(but=["1"])
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [0, 1])
 def test_derivatives_in_the_slopes_of_the_activation_agree_with_differences(which, x64) -> None:
     m = jnp.asarray([0.0, 1e-9, 0.2, 0.7, 1.0])

@@ -105,7 +105,7 @@ def one_step(x: np.ndarray, y: np.ndarray, cell: str) -> float:
     return oo * out + C[0, 1] * (do * out + oo * (through_g + through_i))
 
 
-@pytest.mark.slow(but=["gru"])
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
 def test_one_step_is_an_integral_that_a_quadrature_gives(cell) -> None:
     values, error = estimate(cell, (1, 1, 1, 1))
@@ -211,6 +211,7 @@ def test_the_stated_error_of_an_entry_covers_another_seed_and_is_not_idle() -> N
     assert np.all(first != second)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_and_another_compiles_nothing(caplog) -> None:
     estimate("gru")
     kernel = make("gru", seed=5, sigma_w=0.7)

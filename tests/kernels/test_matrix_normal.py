@@ -89,7 +89,7 @@ def exact(weights, th, seen):
     return out
 
 
-@pytest.mark.slow(but=["abs-causal", "identity-causal", "relu-causal"])
+@pytest.mark.slow(but=["abs-causal"])
 @pytest.mark.parametrize("seen", [ALL, CAUSAL], ids=["all", "causal"])
 @pytest.mark.parametrize("weights", ["identity", "relu", "abs"])
 def test_the_draws_agree_with_closed_forms(weights, seen, x64):

@@ -82,7 +82,7 @@ def points(tasks: Any) -> np.ndarray:
     return np.concatenate([xq, xs], axis=1).reshape(-1, *xq.shape[2:])
 
 
-@pytest.mark.slow(but=["end"])
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernel", "want"),
     [

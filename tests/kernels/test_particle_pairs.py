@@ -36,7 +36,7 @@ def test_many_particles_are_paired_with_the_next_group(p, x64) -> None:
     np.testing.assert_allclose(pairs.crossed(left, right), wanted, rtol=1e-12)
 
 
-@pytest.mark.slow(but=["130-300"])
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "formed"), [(3, 1 << 23), (130, 1 << 23), (130, 300)])
 def test_a_set_with_itself_is_the_upper_triangle(n, formed, x64, monkeypatch) -> None:
     monkeypatch.setattr(pairs, "_FORMED", formed)

@@ -146,6 +146,7 @@ def test_wrong_input_is_refused_with_words(call, words) -> None:
         call()
 
 
+@pytest.mark.slow
 def test_large_inputs_of_a_relu_network_are_right_until_they_overflow() -> None:
     """The two-float variances overflow long before float32 does; they once came back as zero, and so did the kernel."""
     one, large = np.asarray(Recurrent()(F32), float), np.asarray(Recurrent()(F32 * 2.0**58), float)

@@ -60,7 +60,7 @@ def test_a_linear_recurrent_unit_is_its_complex_recursion_and_starts_in_its_ring
         np.testing.assert_allclose(got[:3], states, rtol=1e-10)
 
 
-@pytest.mark.slow(but=["n"])
+@pytest.mark.slow
 @pytest.mark.parametrize("train", ["", "n", "tC", "gB"])
 def test_only_trained_groups_of_a_linear_recurrent_unit_have_gradients(train: str) -> None:
     model = Serial(Recurrent(LRU(train=train)), width=3)
@@ -69,7 +69,7 @@ def test_only_trained_groups_of_a_linear_recurrent_unit_have_gradients(train: st
     assert {name[0] for name, leaf in grads.items() if bool(jnp.any(leaf != 0))} == set(train)
 
 
-@pytest.mark.slow(but=["reversed"])
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["forward", "reversed", "both"])
 def test_a_state_space_model_is_a_convolution_of_each_coordinate_with_its_own_response(direction, x64: None) -> None:
     x = np.random.default_rng(0).standard_normal((6, 4))

@@ -51,7 +51,7 @@ def relu(z):
     return np.maximum(z, 0)
 
 
-@pytest.mark.slow(but=["sum-forward"])
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["forward", "reversed", "both"])
 @pytest.mark.parametrize("read", ["last", "mean", "sum", "steps"])
 def test_the_network_equals_its_loop_for_sequences_of_different_length(read, direction, x64):

@@ -95,6 +95,7 @@ def test_one_logit_and_targets_are_those_of_the_gradients():
     np.testing.assert_allclose(found.scores, plain[0] * plain[1], atol=1e-5 * np.abs(plain[0]).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["squared", "cross-entropy"])
 def test_scores_of_the_loss_are_slopes_of_the_loss_times_those_of_the_output(loss):
     (net,) = models(1, 1)
@@ -120,7 +121,7 @@ def test_on_a_linear_model_scores_over_leverages_are_exact_leave_one_out(x64):
     np.testing.assert_allclose(found.scores / (1 - leverage), exact.values, atol=1e-10)
 
 
-@pytest.mark.slow(but=["1.0-in directions"])
+@pytest.mark.slow
 @pytest.mark.parametrize("directions", [16, 64, 512], ids=["in directions", "in examples", "many"])
 @pytest.mark.parametrize("damping", [0.03, 1.0])
 def test_the_error_of_a_sketch_is_not_too_small(directions, damping):

@@ -135,7 +135,12 @@ def test_a_query_of_its_own_support_has_no_interpolant() -> None:
 
 
 @pytest.mark.slow(
-    cases=["<lambda>-\\\\(4, 3, k\\\\); got \\\\(4, 3\\\\)", "<lambda>-give reg=.*got reg=None, time=None"]
+    cases=[
+        "<lambda>-\\\\(4, 3, k\\\\); got \\\\(4, 3\\\\)",
+        "<lambda>-give reg=.*got reg=None, time=None",
+        "<lambda>-got reg=0.1, time=1.0",
+        "<lambda>-kernel must be a kernels.Meta; got Bell",
+    ]
 )
 @pytest.mark.parametrize(
     ("call", "message"),

@@ -63,6 +63,7 @@ def test_the_page_asks_for_nothing_outside(request, kind: str, pictures: int):
     assert re.search(r"default-src 'none'", text)
 
 
+@pytest.mark.slow
 def test_every_plot_has_words_for_those_who_cannot_see_it(text: str, sheet: str):
     images = [attributes for tag, attributes in Tags(text).tags if tag == "img"]
     assert len(images) == 5 and all(attributes.get("alt") for attributes in images)

@@ -47,7 +47,7 @@ def entropy(M):
 WAYS = [(axis, way) for axis in ("units", "time", "examples") for way in ("forward", "reverse")]
 
 
-@pytest.mark.slow(but=["all-reverse"])
+@pytest.mark.slow
 @pytest.mark.parametrize(("axis", "way"), [*WAYS, ("all", "forward"), ("all", "reverse"), ("all", "both")])
 def test_the_participation_ratio_is_within_its_error(axis, way, x64):
     """Of 24 keys: root mean square within 1.3 of what is stated, 24 squares of a normal law being that sure; and of
@@ -64,6 +64,7 @@ def test_the_participation_ratio_is_within_its_error(axis, way, x64):
     assert held >= 0.89 - 3 * np.sqrt(0.89 * 0.11 / KEYS)
 
 
+@pytest.mark.slow(but=["time"])
 @pytest.mark.parametrize("axis", ["units", "time", "examples"])
 def test_other_ranks_of_an_axis_are_within_their_error(axis, x64):
     K = made(jnp.float64)
@@ -87,6 +88,7 @@ def test_the_marginal_kernel_has_the_right_mean(axis, way, x64):
     assert found.value == pytest.approx(participation(wanted), rel=0.05)
 
 
+@pytest.mark.slow(but=["reverse"])
 @pytest.mark.parametrize("way", ["forward", "reverse", "both"])
 def test_alignment_with_an_error_signal_is_within_its_error(way, x64):
     K = made(jnp.float64)

@@ -43,6 +43,7 @@ def test_separable_classes_are_learnt_without_error(tmp_path, one_kernel):
     assert found.tried == 5 and 1 <= len(found.settings) <= 5
 
 
+@pytest.mark.slow
 def test_the_choice_does_not_see_the_test_labels(tmp_path, one_kernel):
     honest, flipped = accuracy(made(tmp_path)), accuracy(made(tmp_path, flip=True))
     assert honest.settings == flipped.settings and honest.validation == flipped.validation

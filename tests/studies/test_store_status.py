@@ -31,6 +31,7 @@ def test_a_finished_store_says_so_and_who_did_it(store):
     assert "none" in told(store, verify=True)["damaged"]
 
 
+@pytest.mark.slow
 def test_rate_and_time_left_come_from_the_times_of_the_chunks(store, monkeypatch):
     for k, (i, j) in enumerate(store.chunks.layout.chunks.tolist()):
         os.utime(store.chunks.file(i, j), (1e9 + 4 * k,) * 2)  # one in four seconds

@@ -36,6 +36,7 @@ def test_ranks_are_those_of_each_matrix_alone():
         np.testing.assert_allclose(row[f"rank_{kind}_error"][0], spread / 6**0.5, rtol=1e-2, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_definitions_with_a_number_and_of_ones_own_have_their_columns():
     kinds = ("stable", Energy(0.9), Above(0.5))
     row = training.track([training.AttentionRankProbe(NET.attention_weights, X, kinds=kinds)], PARAMS)["attention"]

@@ -150,6 +150,7 @@ def test_a_finished_run_returns_at_once_and_can_be_made_longer(tmp_path) -> None
         fit(path, steps=30, probes=probes())
 
 
+@pytest.mark.slow
 def test_an_average_goes_on_only_where_its_iterates_are_known(tmp_path) -> None:
     path = tmp_path / "run.npz"
     fit(path, steps=20, average=0.5)
@@ -213,7 +214,7 @@ def watched(tmp_path_factory) -> pathlib.Path:
     return path
 
 
-@pytest.mark.slow(but=["1-probe2-probes.kernel.x was \\\\['float32\\\\[5, 3.* and is .*[^;]$"])
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "probe", "message"),
     few(

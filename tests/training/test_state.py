@@ -102,6 +102,7 @@ def test_a_tape_in_a_scan_sees_it_too():
     check(history.extend(tape), params, state)
 
 
+@pytest.mark.slow
 def test_a_trained_part_of_the_parameters_is_named_as_without_a_state():
     only = training.KernelProbe(f, X, trainable=r"^\['v'\]")
     K = oracles.explicit_ntk(lambda v, x: f({**PARAMS, "v": v}, STATE, x), PARAMS["v"], X)
@@ -109,6 +110,7 @@ def test_a_trained_part_of_the_parameters_is_named_as_without_a_state():
     np.testing.assert_allclose(table["trace"][0], np.trace(K[:, :, 0, 0]), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_state_that_diverged_leaves_a_row_of_nan():
     history = training.track([training.KernelProbe(f, X, every=1)], PARAMS, STATE)
     history = history.update(1, PARAMS, {**STATE, "mean": jnp.full(2, jnp.nan)})

@@ -50,6 +50,7 @@ def test_its_grams_say_that_their_rounding_was_compared() -> None:
     assert "One gradient per example and output" in str(kernel.plan(X)) and "Gradients(" in repr(kernel)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", few([1.1, 0.5]))
 def test_what_it_gets_wrong_is_in_its_rounding(scale: float) -> None:
     """A rounding from its own tiles in float64 would be that of a method that is right."""

@@ -81,6 +81,7 @@ def test_float64_and_lengths_are_stored(tmp_path: pathlib.Path) -> None:
         ntkseq.gram(KERNEL, X, lengths=lengths, store=tmp_path / "K")
 
 
+@pytest.mark.slow
 def test_only_missing_and_damaged_chunks_are_computed_again(tmp_path: pathlib.Path) -> None:
     first, asked = again(tmp_path / "K")
     wanted = np.asarray(first)
@@ -351,7 +352,7 @@ def test_a_reader_refuses_another_matrix_that_was_put_in_its_place(tmp_path: pat
             read()
 
 
-@pytest.mark.slow(cases=["wrong0"])
+@pytest.mark.slow(cases=["wrong0", "wrong1"])
 @pytest.mark.parametrize(
     "wrong", [{"rounding": -1.0}, {"rounding": "a"}, {"entrywise": None}, {"x": {}}, {"layout": {"chunk": 0}}]
 )

@@ -26,7 +26,7 @@ def prepared(n: int = 200) -> sides.Sides:
     return sides.prepare(KERNEL, np.resize(X, (n, 4, 2)), None, None, None)
 
 
-@pytest.mark.slow(but=["3000-200-400"])
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "tile", "chunk"),
     [(9, None, 64), (200, None, 64), (1100, None, 256), (3000, None, 512), (3000, 200, 400), (70_000, None, 1024)],

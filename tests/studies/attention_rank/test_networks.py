@@ -37,6 +37,7 @@ def test_a_gap_is_test_minus_training_loss_with_the_interval_of_the_test_mean(ru
     assert run.apart is None
 
 
+@pytest.mark.slow
 def test_training_makes_the_training_loss_smaller(run):
     losses = run.history["loss"]["train_loss"]
     assert losses[-1] < 0.5 * losses[0]
@@ -92,6 +93,7 @@ def test_where_the_bound_of_frozen_attention_says_something_it_is_above_the_loss
     assert halved.violated("frozen attention")
 
 
+@pytest.mark.slow
 def test_a_bound_that_is_too_low_counts_as_violated(bench: Bench):
     lazy = bench.certify(40, 0, 1.0, 0)[1]
     bound = dataclasses.replace(lazy.bounds["frozen attention"], value=lazy.test.lower - 1e-6)

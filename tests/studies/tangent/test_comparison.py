@@ -42,6 +42,7 @@ def test_each_kernel_has_the_numbers_it_has_alone(made):
         assert found["bounds"]["rademacher"]["value"] == paid.value > alone.bounds["rademacher"].value
 
 
+@pytest.mark.slow
 def test_a_sampled_kernel_is_named_as_one_and_nothing_of_it_is_certified(made):
     held = made.numbers["kernels"]["gru:particles=16"]
     assert held["sampled"] == "16 particles" and held["best_bound"] is None

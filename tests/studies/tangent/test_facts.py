@@ -44,7 +44,13 @@ def fit(study: Study, twice: bool = False) -> Fit:
     return Fit(choice, kernel, K, K, spectrum(K, vectors=True, method="dense"))
 
 
-@pytest.mark.slow(cases=["options3-True-False-ntkseq study a.npz --kernel leaky --read last --tune"])
+@pytest.mark.slow(
+    cases=[
+        "options0-True-True-JAX_ENABLE_X64=1 ntkseq study a.npz --read last --dtype float64",
+        "options1-False-False-ntkseq study a.npz --read last --tune",
+        "options3-True-False-ntkseq study a.npz --kernel leaky --read last --tune",
+    ]
+)
 @pytest.mark.parametrize(
     ("options", "well", "twice", "said"),
     [

@@ -60,6 +60,7 @@ def _left_out(K, y, c):
         yield y[i] - at - K[i, rest] @ np.linalg.solve(K[np.ix_(rest, rest)] + 0.1 * np.eye(11), y[rest] - at)
 
 
+@pytest.mark.slow
 def test_nothing_is_said_of_classes(made, tmp_path):
     with Folder(tmp_path / "out") as folder:
         folder.write(made)
@@ -140,7 +141,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(make, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.slow(but=["y1"])
+@pytest.mark.slow
 @pytest.mark.parametrize("y", [np.full(12, 0.5), 101325 + 0.01 * np.arange(12)])
 def test_targets_that_hardly_differ_are_studied_too(y):
     x = np.random.default_rng(0).normal(size=(12, 3, 1)).astype(np.float32)
