@@ -34,13 +34,14 @@ State = tuple[Array, Any]
 def alone(cell: cells.ControlledResNet, own: Own, context: Context) -> tuple[Entry, Float[Array, "n t"]]:
     """What pairs need of each sequence, and the standard deviations of its states."""
     how = How(same=True, raw=context.raw, tangent=context.tangent)
-    h, error = jax.vmap(partial(_walk, cell, how))(own)
+    h, error, fresh = jax.vmap(partial(_walk, cell, how))(own)
     gross = error * tokens.inverse(h)
     rounds = 4 * jnp.max(jnp.where(context.inside, gross**2, 0), axis=1)
     context.rounds.append(jax.lax.stop_gradient(rounds))
-    before, error_before = _before(h, cell.sigma_h), _before(error, cell.sigma_h)
-    entry = _entry(cell, own.std, context.rattle(before, error_before), error_before)
-    return entry | {"out": (out := context.rattle(h, error)), "gross": gross}, out
+    before, *errors = (_before(one, cell.sigma_h) for one in (h, error, fresh))
+    entry = _entry(cell, own.std, context.rattle(before, errors[0]), *errors)
+    out = context.rattle(h, error)
+    return entry | {"out": out, "gross": gross, "fresh": fresh * tokens.inverse(h)}, out
 
 
 def pair(cell: cells.ControlledResNet, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
@@ -51,7 +52,7 @@ def pair(cell: cells.ControlledResNet, left: Entry, right: Entry, pair: Pair, ho
         here = how._replace(row=at)
         new = _new(cell, one, right, x, state, here)
         state = jax.tree.map(lambda old, new: old + jnp.cumsum(new, axis=-1), state, new)
-        return state, Pair(apart(state[0], one, right, ("out", "gross"), here), state[1])
+        return state, Pair(apart(state[0], one, right, ("out", "gross", "fresh"), here), state[1])
 
     return tokens.by_rows(step, lambda row: _start(cell, how, row), left, pair)
 
@@ -80,7 +81,7 @@ def _duals(
     cell: cells.ControlledResNet, one: Entry, right: Entry, kap: Array, how: How, slope: bool
 ) -> tuple[Array, Array | None]:
     """A and A' from the states one step before in both."""
-    h = apart(kap, one, right, ("before", "gross before"), how)
+    h = apart(kap, one, right, ("before", "gross before", "fresh before"), how)
     states = Pair(h, jnp.ones_like(kap) if slope else None)
     image = activation_pair(blocks.Nonlinearity(cell.activation), one["phi"], right["phi"], states, how)
     return tokens.covariance(one["after"], right["after"], image.z), image.th
@@ -106,14 +107,18 @@ def _new(cell: cells.ControlledResNet, one: Entry, right: Entry, x: Pair, state:
 # ------------------------------------------------------------------------------------------- a sequence with itself
 
 
-def _entry(cell: cells.ControlledResNet, x: Array, before: Array, error: Array) -> dict[str, Any]:
+def _entry(cell: cells.ControlledResNet, x: Array, before: Array, error: Array, fresh: Array) -> dict[str, Any]:
     """What pairs need at a step: of the tokens x and of the states before, standard deviations and errors."""
     phi, after, _ = behind(cell.activation, before)
-    return {"before": before, "gross before": error * tokens.inverse(before), "in": x, "phi": phi, "after": after}
+    inv = tokens.inverse(before)
+    errors = {"gross before": error * inv, "fresh before": fresh * inv}
+    return errors | {"before": before, "in": x, "phi": phi, "after": after}
 
 
-def _walk(cell: cells.ControlledResNet, how: How, own: Own) -> tuple[Float[Array, " t"], Float[Array, " t"]]:
-    """Standard deviations of the states, and the roots of the errors of their squares, in eps.
+def _walk(
+    cell: cells.ControlledResNet, how: How, own: Own
+) -> tuple[Float[Array, " t"], Float[Array, " t"], Float[Array, " t"]]:
+    """Standard deviations of the states, roots of the errors of their squares and of what is new in these, in eps.
 
     A rounding acts as a noise of its own on a state, which the network carries on as it does a change of its start:
     to first order by A', as in the tangent kernel (tokens.15). Between two sequences it is the product of the roots at
@@ -125,11 +130,11 @@ def _walk(cell: cells.ControlledResNet, how: How, own: Own) -> tuple[Float[Array
     w2, b2 = cell.sigma_w**2, cell.sigma_b**2
     start = jnp.zeros((), dtype) + cell.sigma_h
 
-    def step(carry: Any, now: tuple[Array, Array, Array]) -> tuple[Any, tuple[Array, Array]]:
-        (kap, off), known, h, error = carry
+    def step(carry: Any, now: tuple[Array, Array, Array]) -> tuple[Any, tuple[Array, Array, Array]]:
+        (kap, off), known, h, error, fresh = carry
         at, x, z = now
         here = places == at
-        one = _entry(cell, x, h, error)
+        one = _entry(cell, x, h, error, fresh)
         known = jax.tree.map(lambda all, one: all.at[0, at].set(one), known, one)  # zero behind this step
         one = jax.tree.map(lambda a: a[None, None], one)
         before = _before(kap, start**2)
@@ -148,11 +153,12 @@ def _walk(cell: cells.ControlledResNet, how: How, own: Own) -> tuple[Float[Array
         square = kap[0, 0, 0, at]
         fresh = jnp.maximum(square, 0) + 4 * x**2 * (w2 * one["after"][0, 0] ** 2 + b2)
         off = closed(off, w2 * slope * _before(off, start**2) * among + jnp.where(here, fresh, 0))
-        h, error = (safe_sqrt(jnp.maximum(one, 0)) for one in (square, off[0, 0, 0, at]))
-        return ((kap, off), known, h, error), (h, error)
+        h, error, fresh = (safe_sqrt(jnp.maximum(one, 0)) for one in (square, off[0, 0, 0, at], fresh))
+        return ((kap, off), known, h, error, fresh), (h, error, fresh)
 
     known = jax.tree.map(
-        lambda a: jnp.zeros((1, t, *a.shape), a.dtype), jax.eval_shape(lambda: _entry(cell, own.std[0], start, start))
+        lambda a: jnp.zeros((1, t, *a.shape), a.dtype),
+        jax.eval_shape(lambda: _entry(cell, own.std[0], start, start, start)),
     )
     row = jnp.broadcast_to(start**2, (1, 1, 1, t))
-    return jax.lax.scan(step, ((row, row), known, start, start), (steps, own.std, own.z))[1]
+    return jax.lax.scan(step, ((row, row), known, start, start, start), (steps, own.std, own.z))[1]

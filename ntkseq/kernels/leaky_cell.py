@@ -5,8 +5,8 @@ With A and A' the duals of phi and of phi' at kap_u, and th_u, as of an Elman la
     kap_h[t, s] = keep kap_h[t-1, s] + gate^2 sum over b <= s of keep^{s-b} A[t, b]                        (tokens.7)
     th_h[t, s]  = keep th_h[t-1, s]  + gate^2 sum over b <= s of keep^{s-b} A'[t, b] th_u[t, b]            (tokens.8)
 
-since h_t is the sum of gate keep^{t-a} phi(u_a). Nothing is subtracted on the way; but two states are told apart by the
-difference of their variances and twice their covariance, as attention tells tokens apart.
+since h_t is the sum of gate keep^{t-a} phi(u_a). Two states are told apart by the difference of their variances and
+twice their covariance, as attention tells tokens apart; how far rounding moves them is carried beside them (tokens.18).
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ State = tuple[Array, Any]
 def alone(cell: cells.Leaky, own: Own, context: Context) -> tuple[Entry, Float[Array, "n t"]]:
     """What pairs need of each sequence, and the standard deviations of its states."""
     how = How(same=True, raw=context.raw, tangent=context.tangent)
-    u, h, rounds = jax.vmap(partial(_walk, cell, how))(own)
+    u, h, error, fresh = jax.vmap(partial(_walk, cell, how))(own)
+    gross, fresh = error * tokens.inverse(h), fresh * tokens.inverse(h)
+    rounds = jnp.max(jnp.where(context.inside, gross**2, 0), axis=1)
     context.rounds.append(jax.lax.stop_gradient(rounds))
     entry = _entry(cell, own.std, context.rattle(u), _before(h))
-    size = _filtered(cell, entry["after"])  # what was added in a state, if nothing had cancelled
-    h = context.rattle(h, size)
-    gross = size * tokens.inverse(h)
-    return entry | {"out": h, "gross": gross, "gross before": _before(gross)}, h
+    h = context.rattle(h, error)
+    errors = {"gross": gross, "fresh": fresh, "gross before": _before(gross), "fresh before": _before(fresh)}
+    return entry | errors | {"out": h}, h
 
 
 def pair(cell: cells.Leaky, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
@@ -49,7 +50,7 @@ def pair(cell: cells.Leaky, left: Entry, right: Entry, pair: Pair, how: How) -> 
         at, one, x = now
         here = how._replace(row=at)
         state = _moved(cell, keep, state, _images(cell, one, right, x, state, here))
-        return state, Pair(apart(state[0], one, right, ("out", "gross"), here), state[1])
+        return state, Pair(apart(state[0], one, right, ("out", "gross", "fresh"), here), state[1])
 
     return tokens.by_rows(step, lambda row: jax.tree.map(jnp.zeros_like, (row.z, row.th)), left, pair)
 
@@ -57,25 +58,33 @@ def pair(cell: cells.Leaky, left: Entry, right: Entry, pair: Pair, how: How) -> 
 # --------------------------------------------------------------------------------------------------- one row of steps
 
 
+def _duals(cell: cells.Leaky, one: Entry, right: Entry, x: Array, kap: Array, how: How, slope: bool) -> Pair:
+    """Folded m of phi(u), and A' where it is wanted, from the states one step before in both and the tokens x."""
+    h = apart(
+        shift(kap, -1), one, right, ("before", "gross before", "fresh before"), how
+    )  # entry s follows from entry s - 1
+    z = tokens.mix((one["h"], right["h"], h), (one["x"], right["x"], x), (one["b"], right["b"], None))
+    phi = blocks.Nonlinearity(cell.activation)
+    return activation_pair(phi, one["phi"], right["phi"], Pair(z, jnp.ones_like(kap) if slope else None), how)
+
+
 def _images(cell: cells.Leaky, one: Entry, right: Entry, x: Pair, state: State, how: How) -> State:
     """A and A' th_u at a step of the left side and all of the right, from the states one step before in both."""
     w2, u2 = cell.sigma_w**2, cell.sigma_u**2
     own_w, own_u, own_b = (1, 1, 1) if how.raw else (w2, u2, cell.sigma_b**2)
-    kap, past = jax.tree.map(lambda a: shift(a, -1), state)  # entry s follows from entry s - 1 of the old row
-    h = apart(kap, one, right, ("before", "gross before"), how)
-    z = tokens.mix((one["h"], right["h"], h), (one["x"], right["x"], x.z), (one["b"], right["b"], None))
-    th = None
-    if past is not None and x.th is not None:
-        th = w2 * past + u2 * x.th
-        if "W" in cell.train:
-            th = th + own_w * kap
-        if "U" in cell.train:
-            th = th + own_u * tokens.covariance(one["in"], right["in"], x.z)
-        if "b" in cell.train:
-            th = th + own_b
-    phi = blocks.Nonlinearity(cell.activation)
-    image = activation_pair(phi, one["phi"], right["phi"], Pair(z, th), how)
-    return tokens.covariance(one["after"], right["after"], image.z), image.th
+    kap, past = state
+    image = _duals(cell, one, right, x.z, kap, how, past is not None and x.th is not None)
+    value = tokens.covariance(one["after"], right["after"], image.z)
+    if image.th is None or past is None or x.th is None:
+        return value, None
+    th = w2 * shift(past, -1) + u2 * x.th
+    if "W" in cell.train:
+        th = th + own_w * shift(kap, -1)
+    if "U" in cell.train:
+        th = th + own_u * tokens.covariance(one["in"], right["in"], x.z)
+    if "b" in cell.train:
+        th = th + own_b
+    return value, image.th * th
 
 
 def _moved(cell: cells.Leaky, keep: Float[Array, "s s"], state: State, images: State) -> State:
@@ -94,15 +103,19 @@ def apart(kap: Array, one: Entry, right: Entry, names: tuple[str, str], how: How
     Args:
         kap: (n, m, 1, s).
         one, right: entries, at a step of the left side and at all of the right.
-        names: in them the standard deviations of the states, and their errors over these, in roots of eps.
+        names: in them the standard deviations of the states, and over these, in roots of eps, their errors and the
+            part of the errors that is of this step.
         how: of the pair, with its row.
     """
-    std, gross = names
+    std, gross, fresh = names
     steps = kap.shape[-1]
     eps = float(jnp.finfo(kap.dtype).eps)
-    off = (1 + 0.5 * steps**0.5) * eps * tokens.row(one[gross]) * tokens.column(right[gross])
+    off, now = (tokens.row(one[name]) * tokens.column(right[name]) for name in (gross, fresh))
+    off = (1 + 0.5 * steps**0.5) * eps * off
     ratio = kap * tokens.row(tokens.inverse(one[std])) * tokens.column(tokens.inverse(right[std]))
-    return tokens.settle((1 - ratio) / 2, off, how, 2 * off)
+    m = (1 - ratio) / 2
+    # what was rounded at the steps before is in m already where those were moved, unless it hides m
+    return tokens.settle(m, off, how, jnp.where(m < 4 * off, 2 * off, 2 * eps * now))
 
 
 def _kept(cell: cells.Leaky, t: int, dtype: Any) -> Float[Array, "b s"]:
@@ -123,69 +136,57 @@ def _entry(cell: cells.Leaky, x: Array, u: Array, before: Array) -> dict[str, An
     return shares | {"before": before, "in": x, "phi": phi, "after": after}
 
 
-def _walk(cell: cells.Leaky, how: How, own: Own) -> tuple[Float[Array, " t"], Float[Array, " t"], Array]:
-    """Standard deviations of pre-activations and of states, step by step, and how many roundings pile up."""
+def _walk(
+    cell: cells.Leaky, how: How, own: Own
+) -> tuple[Float[Array, " t"], Float[Array, " t"], Float[Array, " t"], Float[Array, " t"]]:
+    """Standard deviations of pre-activations and of states, roots of the errors of their squares and of what is new.
+
+    A rounding acts as a noise of its own on a state, which the network carries on as it does a change of any state:
+    to first order by A', as in the tangent kernel (tokens.18).
+    """
     t, dtype = own.std.shape[0], own.std.dtype
     keep, steps = _kept(cell, t, dtype), jnp.arange(t, dtype=jnp.int32)
+    places = steps[None, None, None]
     w2, u2 = cell.sigma_w**2, cell.sigma_u**2
 
-    def entry(x: Array, h: Array, gross: Array) -> tuple[Array, Entry]:
+    def entry(x: Array, h: Array, error: Array, fresh: Array) -> tuple[Array, Entry]:
         u = safe_sqrt(w2 * h**2 + u2 * x**2 + cell.sigma_b**2)
-        return u, _entry(cell, x, u, h) | {"gross before": gross}
+        inv = tokens.inverse(h)
+        return u, _entry(cell, x, u, h) | {"gross before": error * inv, "fresh before": fresh * inv}
 
-    def step(carry: Any, now: tuple[Array, Array, Pair]) -> tuple[Any, tuple[Array, Array]]:
-        state, known, h, th, size, rounds = carry
-        at, x, pair = now
-        gross = size * tokens.inverse(h)
-        u, one = entry(x, h, gross)
+    def step(carry: Any, now: tuple[Array, Array, Array]) -> tuple[Any, tuple[Array, Array, Array]]:
+        (kap, off), known, h, error, fresh = carry
+        at, x, z = now
+        here = places == at
+        u, one = entry(x, h, error, fresh)
         known = jax.tree.map(lambda all, one: all.at[0, at].set(one), known, one)  # zero behind this step
         one = jax.tree.map(lambda a: a[None, None], one)
-        row = jax.tree.map(lambda a: a[None, None, None], pair)
-        images = _images(cell, one, known, row, state, how._replace(row=at))
-        state = _moved(cell, keep, state, jax.tree.map(lambda a: jnp.where(steps <= at, a, 0), images))
-        # by symmetry what stands above (t, t) is what stands beside it
-        state = jax.tree.map(lambda a: jnp.where(steps < at, a, 0) + jnp.where(steps == at, _closed(cell, a), 0), state)
-        # what was rounded before counts by its share of what is now
-        share = jnp.maximum(w2 * h**2 * tokens.inverse(u**2), _share(cell, how, x, h, th, pair, at))
-        fresh = 1 + share * rounds * gross**2
-        new = cell.gate * one["after"][0, 0]
-        size = cell.keep * size + new
-        part = new * tokens.inverse(size)
-        kap, th = jax.tree.map(lambda a: a[0, 0, 0, at], state)
-        h = safe_sqrt(kap)
-        return (state, known, h, th, size, 1 + part * fresh + (1 - part) * rounds), (u, h)
+        image = _duals(cell, one, known, z[None, None, None], kap, how._replace(row=at), True)
+        assert image.th is not None
+        new = tokens.covariance(one["after"], known["after"], image.z), w2 * image.th * shift(off, -1)
+        new = jax.tree.map(lambda a: jnp.where(places <= at, a, 0), new)
+        kap, off = jax.tree.map(
+            # by symmetry what stands above (t, t) is what stands beside it
+            lambda a: jnp.where(places < at, a, 0) + jnp.where(here, _closed(cell, a), 0),
+            _moved(cell, keep, (kap, off), new),
+        )
+        square = kap[0, 0, 0, at]
+        fresh = jnp.maximum(square, 0) + cell.gate**2 * image.th[0, 0, 0, at] * u**2
+        off = off + jnp.where(here, fresh, 0)
+        h, error, fresh = (safe_sqrt(jnp.maximum(one, 0)) for one in (square, off[0, 0, 0, at], fresh))
+        return ((kap, off), known, h, error, fresh), (u, h, error, fresh)
 
     zero = jnp.zeros((), dtype)
     known = jax.tree.map(
-        lambda a: jnp.zeros((1, t, *a.shape), a.dtype), jax.eval_shape(lambda: entry(own.std[0], zero, zero)[1])
+        lambda a: jnp.zeros((1, t, *a.shape), a.dtype), jax.eval_shape(lambda: entry(own.std[0], zero, zero, zero)[1])
     )
     row = jnp.zeros((1, 1, 1, t), dtype)
-    none = own.th is None
-    start = ((row, None if none else row), known, zero, None if none else zero, zero, zero)
-    (_, _, h, _, size, rounds), (u, states) = jax.lax.scan(step, start, (steps, own.std, Pair(own.z, own.th)))
-    return u, states, rounds * (size * tokens.inverse(h)) ** 2
+    return jax.lax.scan(step, ((row, row), known, zero, zero, zero), (steps, own.std, own.z))[1]
 
 
 def _closed(cell: cells.Leaky, a: Array) -> Array:
     """The row with what its last step keeps of the column above it."""
     return a + cell.keep * shift(a, -1)
-
-
-def _share(cell: cells.Leaky, how: How, x: Array, h: Array, th: Any, pair: Pair, at: Array) -> Array:
-    """The share of the states before in the tangent kernel of a step's pre-activation with itself."""
-    if th is None or pair.th is None:
-        return jnp.zeros_like(h)
-    scales = (1, 1, 1) if how.raw else (cell.sigma_w**2, cell.sigma_u**2, cell.sigma_b**2)
-    past = cell.sigma_w**2 * th
-    total = past + cell.sigma_u**2 * pair.th[at]
-    for group, scale, term in zip("WUb", scales, (h**2, x**2, jnp.ones_like(h)), strict=True):
-        total = total + (scale * term if group in cell.train else 0)
-    return past * tokens.inverse(total)
-
-
-def _filtered(cell: cells.Leaky, after: Float[Array, "n t"]) -> Float[Array, "n t"]:
-    """gate times the sum of keep^{t-a} after_a."""
-    return cell.gate * jnp.einsum("nb,bs->ns", after, _kept(cell, after.shape[1], after.dtype), precision="highest")
 
 
 def _before(a: Float[Array, "n t"]) -> Float[Array, "n t"]:
