@@ -22,6 +22,15 @@ def wide(*dtypes: Any) -> np.dtype:
     return widest if jnp.finfo(widest).bits >= 32 else jnp.dtype(jnp.float32)
 
 
+def normal(key: jax.Array, shape: tuple[int, ...], dtype: DType) -> jax.Array:
+    """Standard normal numbers, drawn in float32 at least and rounded.
+
+    Drawn in bfloat16 they would have 128 values, the mean -0.012 and none above 2.6 (jax 0.10 to 0.12, whose uniform
+    numbers have as many bits as the mantissa); in float16 1024 values. Bit for bit `jax.random.normal` otherwise.
+    """
+    return jax.random.normal(key, shape, wide(dtype)).astype(dtype)
+
+
 def is_complex(dtype: DType) -> bool:
     """Whether numbers of this dtype have imaginary parts."""
     return jnp.issubdtype(dtype, jnp.complexfloating)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks, _display, _keys
+from ntkseq import _checks, _display, _keys, _precision
 from ntkseq._types import AnyArray, Key, PyTree
 from ntkseq.empirical.function import Function
 
@@ -113,7 +113,7 @@ def unflattened(function: Function, flat: Float[Array, " p"]) -> list[Any]:
 
 def drawn(flat: Array, roots: Array, rows: Array, shrink: Array, keys: Key) -> Float[Array, "k p"]:
     """w + sqrt(c) D (eps - R' g (R eps)) for every key: (pac_bayes_network.3), without a p x p matrix."""
-    normal = jax.vmap(lambda key: jax.random.normal(key, flat.shape, flat.dtype))(keys)
+    normal = jax.vmap(lambda key: _precision.normal(key, flat.shape, flat.dtype))(keys)
     inner = jnp.matmul(normal, rows.T, precision="highest") * shrink[None]
     return flat[None] + roots[None] * (normal - jnp.matmul(inner, rows, precision="highest"))
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _precision
 from ntkseq._struct import static, struct
 from ntkseq._types import ArrayLike, DType
 from ntkseq.concepts._target import Target
@@ -103,7 +103,7 @@ def sample(
     if common:
         x = x.at[:, 0].set(jnp.zeros((n, d), dtype).at[:, -1].set(float(norms[0])))
     clean = jax.vmap(target)(x)
-    y = clean + noise * jax.random.normal(for_noise, clean.shape, dtype) if noise else clean
+    y = clean + noise * _precision.normal(for_noise, clean.shape, dtype) if noise else clean
     return Sample(x, y, clean, target, norms, common, noise)
 
 
@@ -143,7 +143,7 @@ def _bias(bias: float, drawn: int) -> float:
 def _on_spheres(key: jax.Array, shape: tuple[int, ...], bias: float, dtype: DType) -> Array:
     """Unit tokens, uniform but for a last coordinate of `bias` (if that is above 0)."""
     free = shape[-1] - (bias > 0)
-    z = jax.random.normal(key, (*shape[:-1], free), dtype)
+    z = _precision.normal(key, (*shape[:-1], free), dtype)
     z = z / jnp.linalg.norm(z, axis=-1, keepdims=True)
     if not bias:
         return z

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ntkseq import _checks
+from ntkseq import _checks, _precision
 from ntkseq._types import DType
 
 __all__ = ["count_ones", "delay", "near_duplicates", "parity", "ragged", "teacher_sum", "unit_tokens"]
@@ -38,7 +38,7 @@ def unit_tokens(n: int, t: int, d: int, *, key: jax.Array, dtype: DType | None =
     """
     n, t, d = _sizes(n=n, t=t, d=d)
     dtype = _checks.float_dtype("dtype", dtype)
-    x = jax.random.normal(_checks.prng_key("key", key), (n, t, d), dtype)
+    x = _precision.normal(_checks.prng_key("key", key), (n, t, d), dtype)
     return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
 
 
@@ -186,7 +186,7 @@ def delay(
     dtype = _checks.float_dtype("dtype", dtype)
     if isinstance(lag, bool) or not isinstance(lag, (int, np.integer)) or not 0 <= lag < t:
         raise ValueError(f"lag must be an integer in 0..{t - 1} (t = {t} steps); got {_checks.shown(lag)}.")
-    x = jax.random.normal(_checks.prng_key("key", key), (n, t, d), dtype)
+    x = _precision.normal(_checks.prng_key("key", key), (n, t, d), dtype)
     return x, jnp.where(x[:, t - 1 - lag, 0] >= 0, 1, -1).astype(dtype)
 
 
@@ -230,8 +230,8 @@ def near_duplicates(
             f"distance must be a finite number >= 0, or one for each of the two pairs; got {_checks.shown(distance)}."
         )
     for_x, for_u, for_y = jax.random.split(_checks.prng_key("key", key), 3)
-    x = jax.random.normal(for_x, (n, t, d), dtype)
-    u = jax.random.normal(for_u, (2, t, d), dtype)
+    x = _precision.normal(for_x, (n, t, d), dtype)
+    u = _precision.normal(for_u, (2, t, d), dtype)
     u = u / jnp.sqrt(jnp.sum(u * u, axis=(1, 2), keepdims=True))
     shift = jnp.asarray(both, dtype)[:, None, None] * u  # (2, t, d)
     x = x.at[jnp.array([1, 3])].set(x[jnp.array([0, 2])] + shift)
@@ -270,7 +270,7 @@ def ragged(
         raise ValueError(f"t_min must not exceed t_max; got {t_min} and {t_max}.")
     for_x, for_lengths = jax.random.split(_checks.prng_key("key", key))
     lengths = jax.random.randint(for_lengths, (n,), t_min, t_max + 1, jnp.int32).at[0].set(t_max)
-    x = jax.random.normal(for_x, (n, t_max, d), dtype)
+    x = _precision.normal(for_x, (n, t_max, d), dtype)
     inside = jnp.arange(t_max, dtype=jnp.int32)[None, :] < lengths[:, None]  # (n, t)
     return jnp.where(inside[:, :, None], x, jnp.zeros((), dtype)), lengths
 

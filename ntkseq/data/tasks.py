@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq import _checks, _display
+from ntkseq import _checks, _display, _precision
 from ntkseq._types import ArrayLike, DType, Lengths, Number
 
 __all__ = ["Support", "Tasks", "few_shot_tasks", "linear_regression", "sinusoids"]
@@ -168,11 +168,11 @@ def sinusoids(
     reach, noise = _checks.nonnegative("reach", reach, positive=True), _checks.nonnegative("noise", noise)
     amplitude, phase = _range("amplitude", amplitude), _range("phase", phase)
     keys = jax.random.split(_checks.prng_key("key", key), 4)
-    A = jax.random.uniform(keys[0], (n, 1), dtype, *amplitude)
-    shift = jax.random.uniform(keys[1], (n, 1), dtype, *phase)
-    x = jax.random.uniform(keys[2], (n, s + q), dtype, -reach, reach)
+    A = jax.random.uniform(keys[0], (n, 1), _precision.wide(dtype), *amplitude).astype(dtype)
+    shift = jax.random.uniform(keys[1], (n, 1), _precision.wide(dtype), *phase).astype(dtype)
+    x = jax.random.uniform(keys[2], (n, s + q), _precision.wide(dtype), -reach, reach).astype(dtype)
     y = A * jnp.sin(x - shift)
-    ys = y[:, :s] + noise * jax.random.normal(keys[3], (n, s), dtype)
+    ys = y[:, :s] + noise * _precision.normal(keys[3], (n, s), dtype)
     truth = jnp.concatenate([A, shift], axis=1)
     return Tasks(Support(x[:, :s, None], ys), x[:, s:, None], y[:, s:], None, truth)
 
@@ -242,12 +242,12 @@ def linear_regression(
         raise ValueError(f"rotation must be an orthogonal matrix of shape {(d, d)}; got shape {V.shape}.")
     keys = jax.random.split(_checks.prng_key("key", key), 3)
     root, center, scale, V = (jnp.asarray(a, dtype) for a in (np.sqrt(eigenvalues), center, scale, V))
-    z = jax.random.normal(keys[0], (n, n1 + n2, d), dtype)
+    z = _precision.normal(keys[0], (n, n1 + n2, d), dtype)
     x = jnp.einsum("nid,d,ed->nie", z, root, V, precision="highest")
-    theta = center[None, :] + scale[None, :] * jax.random.normal(keys[1], (n, d), dtype)
+    theta = center[None, :] + scale[None, :] * _precision.normal(keys[1], (n, d), dtype)
     theta = jnp.matmul(theta, V.T, precision="highest")
     y = jnp.einsum("nid,nd->ni", x, theta, precision="highest")
-    y = y + noise * jax.random.normal(keys[2], y.shape, dtype)
+    y = y + noise * _precision.normal(keys[2], y.shape, dtype)
     return Tasks(Support(x[:, :n1], y[:, :n1]), x[:, n1:], y[:, n1:], None, theta)
 
 

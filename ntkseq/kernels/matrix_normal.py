@@ -34,7 +34,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ntkseq._layers import count_trained
-from ntkseq._precision import product
+from ntkseq._precision import normal, product
 from ntkseq._types import Key
 from ntkseq.kernels.chordal import fold, folded, unfold, unfold_rest
 from ntkseq.models.attention import attend
@@ -202,7 +202,7 @@ def estimate(
 
     def noise(key: Key) -> Array:  # row by row: larger noise holds smaller noise
         rows = jax.vmap(lambda k: jax.random.fold_in(key, k))(jnp.arange(r, dtype=jnp.int32))
-        return jax.vmap(lambda k: jax.random.normal(k, (r,), kap.dtype))(rows)
+        return jax.vmap(lambda k: normal(k, (r,), kap.dtype))(rows)
 
     def step(total: Array, draw: Array) -> tuple[Array, None]:
         keys = jax.vmap(lambda k: jax.random.fold_in(key, k))(draw * GROUPS + groups)

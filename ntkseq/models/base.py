@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ntkseq import _checks
+from ntkseq import _checks, _precision
 from ntkseq._types import ArrayLike, DType, Key, Number, PyTree
 
 Params = Any
@@ -64,7 +64,7 @@ class Model(abc.ABC):
         x = _checks.example("x", x, self.axes)
         leaves, tree = jax.tree.flatten(self.shapes(x.shape))
         keys = jax.random.split(key, len(leaves))
-        raw = tree.unflatten([jax.random.normal(k, s.shape, x.dtype) for k, s in zip(keys, leaves, strict=True)])
+        raw = tree.unflatten([_precision.normal(k, s.shape, x.dtype) for k, s in zip(keys, leaves, strict=True)])
         return self.started(raw)
 
     def started(self, raw: Params) -> Params:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ntkseq import _checks, activations
+from ntkseq import _checks, _precision, activations
 from ntkseq._layers import check_train, per_layer
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import ActivationLike, ArrayLike, Key, Number, PyTree, Scale, Scales
@@ -172,7 +172,7 @@ def _states(
         raw = held(layers[i], train)  # "h0" is no letter of train: held always
         start = jnp.zeros((n,), dtype)
         if model.h0 != "zero":
-            start = raw["h0"] if keys[i] is None else jax.random.normal(keys[i], (n,), dtype)
+            start = raw["h0"] if keys[i] is None else _precision.normal(keys[i], (n,), dtype)
             start = in_dtype(model.sigma_h, dtype) * start
         drive = sigma_u[i] * product(below, raw["U"].T) + sigma_b[i] * raw["b"][None, :]  # (t, n)
         weights, scale = raw["W"], sigma_w[i] * n**-0.5
