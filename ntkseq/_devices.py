@@ -17,11 +17,13 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 def together(name: str, x: object) -> Any:
     """`x`, a concrete `jax.Array` of several devices or of explicit axes as one that works beside all others.
 
+    A NumPy array comes in the byte order of this machine: files of instruments have the other one, which JAX refuses.
+
     Raises:
         ValueError: parts of it lie on other processes; it is sharded over explicit axes inside a trace.
     """
     if not isinstance(x, jax.Array):
-        return x
+        return x.astype(x.dtype.newbyteorder("=")) if isinstance(x, np.ndarray) and not x.dtype.isnative else x
     try:
         devices = x.devices()
     except jax.errors.ConcretizationTypeError:  # a tracer lives on no device

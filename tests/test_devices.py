@@ -1,4 +1,5 @@
-"""Are matrices the same wherever their arrays lie: on several devices, sharded or not, under a mesh?"""
+"""Are matrices the same wherever their arrays lie: on several devices, sharded or not, under a mesh, in
+either byte order?"""
 
 from __future__ import annotations
 
@@ -7,7 +8,12 @@ import pathlib
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+
+from ntkseq import empirical, kernels
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -31,3 +37,16 @@ def test_arrays_on_four_devices_give_the_matrix_of_one():
 @pytest.mark.slow
 def test_arrays_on_one_two_and_four_devices_give_the_matrix_of_one_however_they_came_there():
     on_four_devices("--all")
+
+
+def test_arrays_of_the_other_byte_order_are_those_of_this_one():
+    x, W = np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 2, 3), np.ones((2, 3), np.float32)
+    lengths = np.array([1, 2, 2, 1])
+    x_else, W_else, n_else = (a.astype(a.dtype.newbyteorder()) for a in (x, W, lengths))
+    kernel, f = kernels.Recurrent(read="last"), lambda W, x: jnp.tanh(W @ x[-1])
+    for one, other in (
+        (lambda: kernel.prepare(x, lengths), lambda: kernel.prepare(x_else, n_else)),
+        (lambda: empirical.NTK(f, W).params, lambda: empirical.NTK(f, W_else).params),
+    ):
+        for a, b in zip(jax.tree.leaves(one()), jax.tree.leaves(other()), strict=True):
+            np.testing.assert_array_equal(a, b)

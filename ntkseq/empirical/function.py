@@ -276,7 +276,7 @@ def _array(name: str, leaf: AnyArray) -> Array:
     if isinstance(leaf, jax.Array):
         return _strong(_devices.together(name, leaf))
     try:
-        return jnp.asarray(leaf)
+        return jnp.asarray(_devices.together(name, leaf))
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"{name} must be a pytree of arrays; got a leaf of type {type(leaf).__name__} ({_checks.why(error)})."
