@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from ntkseq import _guests
+from ntkseq import _guests, _notices
 from ntkseq._calls import takes_length
 from ntkseq._types import PyTree
 from ntkseq.interop.functions import AVERAGES, DROPOUT, Function, Stateful, missing
@@ -39,7 +39,8 @@ def function(
             inputs in one x, `deterministic=True`; call(model, x, length) where lengths are passed. With linen it is a
             method: `self` is the bound module.
         batched: the model expects a batch axis: x goes in as x[None], of the output comes [0] (leaf by leaf, around
-            `call`).
+            `call`). Say so where it has a GroupNorm or an InstanceNorm and learned from batches: these take the first
+            axis for the batch, in every mode, and normalise the steps of a sequence one by one without it.
 
     Returns:
         f and params. A second call with an equal module, the same arrays in the other collections and the same `call`
@@ -60,6 +61,7 @@ def function(
         (2,)
     """
     parts = _opened(model, variables)
+    _said(model, batched or call is not None)
     held = (parts.random, parts.state)
     moving = _guests.of_collections(parts.state) if parts.join is _linen else _guests.moving(parts.state)
     random = tuple(jax.tree.leaves(parts.random))
@@ -110,6 +112,7 @@ def stateful(
         (4,)
     """
     parts = _opened(model, variables)
+    _said(model, batched or call is not None)
     random = tuple(jax.tree.leaves(parts.random))
     join = _linen_at if parts.join is _linen else _nnx_at
     made = Stateful(join, parts.structure, parts.random, call, batched, (), random, parts.dropout, _length(model, call))
@@ -187,7 +190,14 @@ def _nnx(graph: Any, held: PyTree, params: PyTree, call: Any) -> Callable[[Any],
     def run(*x: PyTree) -> Any:
         model = nnx.merge(graph, *_new((params, *held)))
         before = jax.tree.leaves(nnx.state(model, nnx.BatchStat))
-        out = model(*x) if call is None else call(model, *x)
+        try:
+            out = model(*x) if call is None else call(model, *x)
+        except ValueError as error:
+            if "No `deterministic` argument" not in str(error):
+                raise
+            raise _guests.Refused(
+                f"f must not leave open whether it drops, and flax says: {_first(error)}. {DROPOUT}"
+            ) from error
         after = jax.tree.leaves(nnx.state(model, nnx.BatchStat))
         if len(before) != len(after) or any(old is not new for old, new in zip(before, after, strict=True)):
             _check_averaging(nnx, model)
@@ -225,9 +235,29 @@ def _dropping(model: Any) -> tuple[str, ...]:
     )
 
 
+def _said(model: Any, meant: bool) -> None:
+    """A warning where a layer of nnx would take the steps of one example for a batch, unless that is `meant`."""
+    from flax import nnx
+
+    if meant or not isinstance(model, nnx.Module):
+        return
+    which = ", ".join(
+        f"{'.'.join(map(str, path)) or 'the model'} ({type(part).__name__})"
+        for path, part in nnx.iter_modules(model)
+        if isinstance(part, (nnx.GroupNorm, nnx.InstanceNorm)) and getattr(part, "reduction_axes", None) is None
+    )
+    if which:
+        _notices.warn(
+            f"the model holds {which}, which takes the first axis of its input for the batch: of one example, the "
+            "steps of a sequence. If it learned from batches, pass batched=True; "
+            "if not, call=lambda model, x: model(x).",
+            UserWarning,
+        )
+
+
 def _first(error: Exception) -> str:
-    """What flax says, without its link."""
-    return str(error).split(" (http")[0].rstrip(".")
+    """What flax says first, without its link."""
+    return str(error).split(" (http")[0].splitlines()[0].rstrip(".")
 
 
 def _new(state: PyTree) -> Any:

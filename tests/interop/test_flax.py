@@ -354,8 +354,8 @@ def left_on() -> dict[str, Callable[[], tuple[Any, Any]]]:
 
     mean = lambda model, x: model(x).mean(0)  # noqa: E731
 
-    def attention():
-        return nnx.MultiHeadAttention(2, 4, dropout_rate=0.5, decode=False, deterministic=False, rngs=nnx.Rngs(0))
+    def attention(**mode: Any) -> Any:
+        return nnx.MultiHeadAttention(2, 4, dropout_rate=0.5, decode=False, **mode, rngs=nnx.Rngs(0))
 
     batch = linen.BatchNorm(use_running_average=False)
     drop = linen.Sequential([linen.Dense(2), linen.Dropout(0.5, deterministic=False)])
@@ -368,7 +368,12 @@ def left_on() -> dict[str, Callable[[], tuple[Any, Any]]]:
         "a random mask, as of dropout, in layers.1": lambda: flax.function(
             nnx.Sequential(nnx.Linear(4, 4, rngs=nnx.Rngs(0)), nnx.Dropout(0.5, rngs=nnx.Rngs(0))), call=mean
         ),
-        "a random mask, as of dropout, in MultiHeadAttention": lambda: flax.function(attention(), call=mean),
+        "a random mask, as of dropout, in MultiHeadAttention": lambda: flax.function(
+            attention(deterministic=False), call=mean
+        ),
+        "leave open whether it drops, and flax says: No `deterministic` argument was .* MultiHeadAttention. Switch": (
+            lambda: flax.function(attention(), call=mean)
+        ),
         "random numbers of the model's own": lambda: flax.function(Noisy()),
         'needs PRNG for "dropout"': lambda: flax.function(drop, drop.init(keys, X[0])),
         "a random mask, as of dropout, in Sequential/layers_1": lambda: closed(dropout=jax.random.key(1)),
@@ -460,3 +465,18 @@ def test_lengths_reach_a_model_that_takes_them_and_are_refused_by_one_that_does_
     g, params = flax.function(nnx.Linear(2, 1, rngs=nnx.Rngs(0)), call=lambda model, x: model(x).mean(0))
     with pytest.raises(ValueError, match=r"lengths= needs f\(params, x, length\).*`call` behind it"):
         ntk.NTK(g, params)(x, lengths=lengths)
+
+
+def test_a_norm_that_takes_the_steps_of_one_example_for_a_batch_is_told() -> None:
+    from flax import nnx
+
+    rngs = nnx.Rngs(0)
+    model = nnx.Sequential(nnx.Linear(4, 4, rngs=rngs), nnx.GroupNorm(4, num_groups=2, rngs=rngs))
+    with pytest.warns(UserWarning, match=r"the model holds layers\.1 \(GroupNorm\).*pass batched=True"):
+        f, params = flax.function(model)
+    assert float(jnp.abs(f(params, X[0]) - model(X)[0]).max()) > 0.1
+    f, params = flax.function(model, batched=True)
+    np.testing.assert_allclose(f(params, X[0]), model(X)[0], atol=1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        flax.function(model, call=lambda model, x: model(x))  # meant so
