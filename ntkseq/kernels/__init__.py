@@ -1,5 +1,7 @@
 """Kernels of infinitely wide networks: `kernels.x` is the limit of `models.x`."""
 
+from typing import Any
+
 from ntkseq.kernels.all_steps import every_step
 from ntkseq.kernels.base import Kernel, Scaled, Sum
 from ntkseq.kernels.bidirectional import Bidirectional
@@ -35,3 +37,19 @@ __all__ = [
     "get",
     "names",
 ]
+
+_NAMED_OTHERWISE = {
+    **dict.fromkeys(("Elman", "RNN", "SimpleRNN", "VanillaRNN"), 'Recurrent("tanh")'),
+    "GRU": 'Gated("gru")',
+    "LSTM": 'Gated("lstm")',
+    **dict.fromkeys(("LRU", "S4D"), "Serial(blocks.Recurrent(cells.{name}(...)))"),
+    **dict.fromkeys(("NTK", "Empirical"), "ntkseq.empirical.NTK"),
+    "NNGP": '.with_(kind="nngp") of any kernel',
+    "MLP": "Dense(depth=...)",
+}
+
+
+def __getattr__(name: str) -> Any:
+    meant = _NAMED_OTHERWISE.get(name)
+    hint = f" Use {meant.format(name=name)}." if meant else ""
+    raise AttributeError(f"module 'ntkseq.kernels' has no attribute {name!r}.{hint}")

@@ -74,3 +74,10 @@ def test_what_is_unknown_is_refused_with_what_is_near(call, said):
     with pytest.raises(ValueError) as raised:
         call()
     assert said in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("name", "use"), [("GRU", r'Gated\("gru"\)'), ("S4D", r"Serial\(blocks.Recurrent\(cells.S4D")])
+def test_a_kernel_that_has_another_name_here_is_told(name, use):
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}'. Use {use}"):
+        getattr(kernels, name)
+    assert not hasattr(kernels, "nothing")
