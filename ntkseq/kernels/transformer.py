@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from ntkseq import _checks, blocks
@@ -35,7 +36,7 @@ def Attention(
         >>> Attention(sigma_qk=0.5)(jnp.ones((2, 4, 3))).shape
         (2, 2)
     """
-    parts = (blocks.Linear(sigma_w, sigma_b), blocks.Attention(**attention))
+    parts = (blocks.Linear(sigma_w, sigma_b), _attention("Attention", attention))
     return Serial(*parts, read=read, sigma_r=sigma_r, train_readout=train_readout, input_scale=input_scale, kind=kind)
 
 
@@ -87,9 +88,18 @@ def Transformer(
     _checks.scale("sigma_o", sigma_o, single=True)
     norm = blocks.LayerNorm(eps)
     forward = (norm, blocks.Linear(sigma_w, sigma_b), blocks.Nonlinearity(activation), blocks.Linear(sigma_o))
-    layer = (blocks.Residual(norm, blocks.Attention(**attention)), blocks.Residual(*forward))
+    layer = (blocks.Residual(norm, _attention("Transformer", attention)), blocks.Residual(*forward))
     embedding = (blocks.Linear(sigma_u, train="W"),) + (() if positions is None else (positions,))
     return Serial(
         *embedding, *layer * depth, norm,
         read=read, sigma_r=sigma_r, train_readout=train_readout, input_scale=input_scale, kind=kind,
     )  # fmt: skip
+
+
+def _attention(kernel: str, arguments: dict[str, Any]) -> blocks.Attention:
+    known = [field.name for field in dataclasses.fields(blocks.Attention)]
+    for name in arguments:
+        if name not in known:
+            heads = " The limit has infinitely many heads." if "head" in name else ""
+            raise TypeError(f"{kernel} takes no argument {name!r}.{heads} Those of attention are {', '.join(known)}.")
+    return blocks.Attention(**arguments)

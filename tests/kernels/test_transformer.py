@@ -109,3 +109,5 @@ def test_bad_arguments_are_refused() -> None:
         Serial.preset("bert")
     with pytest.raises(ValueError, match="positions"):
         Transformer(positions=True)
+    with pytest.raises(TypeError, match=r"^Transformer takes no argument 'heads'\. The limit has infinitely many"):
+        Transformer(heads=4)
