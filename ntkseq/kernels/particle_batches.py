@@ -16,10 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ntkseq import _checks, blocks
+from ntkseq import _checks, blocks, cells
 from ntkseq._struct import struct
 from ntkseq._types import Inputs, Integer, Key, Lengths, PyTree
-from ntkseq.cells import LSTM
 from ntkseq.kernels import particles as sampling
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.layers import read_weights
@@ -39,8 +38,8 @@ _MOST_PER_BATCH = 4096  # its matrices are 6 or 8 x 4096^2 numbers a layer: half
 
 def needed(parts: tuple[blocks.Block, ...]) -> bool:
     """Whether a cell among the blocks has no closed form."""
-    cells = (part.cell for part in blocks.every(parts) if isinstance(part, blocks.Recurrent))
-    return any(isinstance(cell, sampling.SAMPLED) for cell in cells)
+    layers = (part.cell for part in blocks.every(parts) if isinstance(part, blocks.Recurrent))
+    return any(isinstance(cell, sampling.SAMPLED) for cell in layers)
 
 
 def check(particles: Integer, batches: Integer, seed: Integer) -> tuple[int, int, int]:
@@ -66,7 +65,7 @@ def check(particles: Integer, batches: Integer, seed: Integer) -> tuple[int, int
 
 def squares(kernel: Kernel) -> list[Any]:
     """The numbers that enter the kernel as squares: all but what is added to a forget gate."""
-    lstm = lambda one: isinstance(one, LSTM)  # noqa: E731
+    lstm = lambda one: isinstance(one, cells.LSTM)  # noqa: E731
     parts = jax.tree.leaves(kernel, is_leaf=lstm)
     return jax.tree.leaves([(a.sigma_w, a.sigma_u, a.sigma_b) if lstm(a) else a for a in parts])
 
@@ -169,16 +168,19 @@ def parts(kernel: PyTree, side: Side) -> Parts:
 def common_bias(kernel: PyTree, side: Side) -> float:
     """Upper estimate of what batches of P particles are off alike, relative to sqrt(K_ii K_jj).
 
-    It is c / P. Without attention c was at most 1.1 for up to six blocks, GRU and LSTM among them, P = 16 and 32: c is
-    taken as the number of blocks. Attention takes covariances into an exponential: there c was 4.2, and it is measured
-    on a few examples, with batches of a sixteenth of the particles, and doubled.
+    It is c / P. Without attention c was at most 1.1 for up to six blocks, GRU, LSTM, LRU and S4D among them, P = 16 and
+    32: c is taken as the number of blocks. Attention takes covariances into an exponential, and a `ControlledResNet`
+    multiplies them at every step: there c was 4.2 and 3.2, and it is measured on a few examples, with batches of a
+    sixteenth of the particles, of a quarter where there are heads of few coordinates, and doubled.
     """
     net = kernel.network()
     each = kernel.particles // kernel.batches
     stated = depth(net.blocks) / each
-    if not any(isinstance(part, blocks.Attention) for part in blocks.every(net.blocks)):
+    attention = [part for part in blocks.every(net.blocks) if isinstance(part, blocks.Attention)]
+    if not attention and not _multiplies(net.blocks):
         return stated
-    small = max(4, each // 32 * 2)
+    share = 4 if any(part.scaling == "root" for part in attention) else 16
+    small = max(4, each // (2 * share) * 2)
     if each < 2 * small:
         return 4 * stated
     few = jax.tree.map(lambda leaf: leaf[some(side["x"].shape[0])], side)
@@ -190,15 +192,26 @@ def common_bias(kernel: PyTree, side: Side) -> float:
     return max(stated, 2 * largest(values, off) / (each / small - 1))
 
 
+def _multiplies(parts: tuple[blocks.Block, ...]) -> bool:
+    layers = (part.cell for part in blocks.every(parts) if isinstance(part, blocks.Recurrent))
+    return any(isinstance(cell, cells.ControlledResNet) for cell in layers)
+
+
 def steps(kernel: PyTree, side: Side) -> int:
     """Particles times gates times steps."""
     return _gates(kernel.network().blocks) * kernel.particles * side["x"].shape[1]
 
 
 def _gates(parts: tuple[blocks.Block, ...]) -> int:
-    """Products with matrices a token passes."""
-    alone = (part for part in blocks.every(parts) if not isinstance(part, blocks.Residual))
-    return sum(sampling.gates(part.cell) if isinstance(part, blocks.Recurrent) else 1 for part in alone)
+    """Products with matrices a token passes, each there and back."""
+    return sum(_products(part) for part in blocks.every(parts) if not isinstance(part, blocks.Residual))
+
+
+def _products(part: blocks.Block) -> int:
+    if isinstance(part, blocks.Recurrent):
+        several = {cells.LRU: 4, cells.ControlledResNet: 5}
+        return several.get(type(part.cell), sampling.gates(part.cell))
+    return 16 if isinstance(part, blocks.Attention) and part.scaling == "root" else 1
 
 
 def _sampler(kernel: PyTree) -> tuple[Network, int, Array]:
@@ -348,8 +361,24 @@ def _features(net: Network, draws: Draws, side: Side) -> Features:
 
 
 def _at_once(net: Network, side: Side) -> int:
-    """How many sequences are run at a time: 8 to 14 arrays (t, particles) each and layer."""
-    return _RUN // (16 * max(1, depth(net.blocks)) * side["x"].shape[1] * net.each)
+    """How many sequences are run at a time, by the arrays (t, particles) that each layer holds for one."""
+    _, t, d = side["x"].shape
+    return _RUN // max(1, t * net.each * sum(_arrays(part, t, d, net.each) for part in blocks.every(net.blocks)))
+
+
+def _arrays(part: blocks.Block, t: int, d: int, p: int) -> int:
+    """8 to 14 for most; more for heads, for derivatives by modes and for pairs of states and coordinates."""
+    if isinstance(part, blocks.Residual):
+        return 0
+    more = 0
+    if isinstance(part, blocks.Attention) and part.scaling == "root":
+        more = (t + p // 8) // 2  # scores of p/8 heads, queries and keys of p/64 particles' worth
+    cell = part.cell if isinstance(part, blocks.Recurrent) else None
+    if isinstance(cell, cells.S4D):
+        more = 2 * cell.states // t
+    if isinstance(cell, cells.ControlledResNet):
+        more = 4 * d
+    return 16 + more
 
 
 def _parts(n: int, most: int) -> Int[np.ndarray, "parts size"]:

@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ntkseq import blocks, cells
+from ntkseq import blocks
 from ntkseq._layers import count_trained
 from ntkseq._precision import safe_sqrt
 from ntkseq._types import Key, PyTree
 from ntkseq.kernels import attention, tokens
 from ntkseq.kernels.layers import shift
+from ntkseq.kernels.particle_attention import ROOT
+from ntkseq.kernels.particle_attention import sizes as heads
 from ntkseq.kernels.particle_recurrence import RECURRENT
 from ntkseq.kernels.particle_rules import (
     Back,
@@ -39,25 +41,18 @@ def check(parts: tuple[blocks.Block, ...], each: int) -> None:
     """Raise unless `each` particles can pass all blocks.
 
     Raises:
-        ValueError: a block that has no rule beside gated cells; an odd number for two directions.
+        ValueError: an odd number for two directions, fewer heads than decays.
     """
     for block in blocks.every(parts):
-        if isinstance(block, blocks.Attention) and block.scaling == "root":
-            raise ValueError(
-                'Attention with scaling="root" cannot stand in a network with a GRU or an LSTM: both are sampled, each '
-                'in a way of its own. Use scaling="dim", or another cell.'
-            )
-        cell = block.cell if isinstance(block, blocks.Recurrent) else None
-        if isinstance(cell, (cells.LRU, cells.S4D, cells.ControlledResNet)):
-            has = "a matrix for each coordinate" if isinstance(cell, cells.ControlledResNet) else "random decays"
-            raise ValueError(
-                f"{type(cell).__name__} cannot stand in a network with a GRU or an LSTM: it has {has}, which particles "
-                "do not carry. Use cells.Elman or cells.Leaky beside gated cells."
-            )
         if isinstance(block, blocks.Recurrent) and block.direction == "both" and each % 2:
             raise ValueError(
                 f"particles / batches must be even where a layer has both directions; got {each}. Half of them go "
                 "each way."
+            )
+        if isinstance(block, blocks.Attention) and block.decay is not None and heads(each)[0] < len(block.decay):
+            raise ValueError(
+                f"particles / batches must make a head for each of the {len(block.decay)} decays of an Attention; got "
+                f"{each}, which make {heads(each)[0]}. Take a power of two, at least {8 * len(block.decay)}."
             )
 
 
@@ -70,6 +65,8 @@ def maps(block: blocks.Block) -> bool:
 
 def rule(block: blocks.Block) -> Rule:
     """How particles pass it."""
+    if isinstance(block, blocks.Attention) and block.scaling == "root":
+        return ROOT
     return RULES[type(block)]
 
 
@@ -209,6 +206,7 @@ def _norm(block: blocks.LayerNorm, x: Array) -> Array:
 
 
 def _norm_forward(block: blocks.LayerNorm, drawn: None, x: Array, here: Here) -> tuple[Array, PyTree]:
+    x = x - jnp.mean(x, axis=2, keepdims=True)  # an activation may leave one
     scale = _norm(block, x)
     return scale * x, scale
 

@@ -9,7 +9,9 @@ from jaxtyping import Array
 from ntkseq import blocks, cells
 from ntkseq._types import Key, PyTree
 from ntkseq.kernels import particles, tokens
-from ntkseq.kernels.particle_rules import Back, Here, Rule, Size, Stream, held, stream, unit
+from ntkseq.kernels.particle_controlled import CONTROLLED
+from ntkseq.kernels.particle_diagonal import LRU, S4D
+from ntkseq.kernels.particle_rules import Back, CellRule, Here, Rule, Size, Stream, held, stream, unit
 
 
 def _ways(block: blocks.Recurrent) -> tuple[bool, ...]:
@@ -22,18 +24,24 @@ def _turn(a: Array, here: Here, turned: bool) -> Array:
     return jnp.take_along_axis(a, tokens.turn(here.inside)[..., None], axis=1) if turned else a
 
 
-def _recurrent_draw(block: blocks.Recurrent, key: Key, size: Size) -> tuple[particles.Draws, ...]:
-    ways = _ways(block)
+def _recurrent_draw(block: blocks.Recurrent, key: Key, size: Size) -> tuple[PyTree, ...]:
+    ways, cell = _ways(block), CELLS[type(block.cell)]
     if len(ways) == 1:
-        return (particles.draw(key, block.cell, size.w, size.p, size.dtype, size.first),)
-    keys = jax.random.split(key, len(ways))
-    return tuple(particles.draw(one, block.cell, size.w, size.p // 2, size.dtype, size.first) for one in keys)
+        return (cell.draw(block.cell, key, size),)
+    half = size._replace(p=size.p // 2, w=size.w if block.cell.mixes else size.w // 2)
+    return tuple(cell.draw(block.cell, one, half) for one in jax.random.split(key, len(ways)))
+
+
+def _shares(block: blocks.Recurrent, x: Array) -> list[Array]:
+    """What each direction reads: all, or, where a unit reads one coordinate, its own."""
+    ways = len(_ways(block))
+    return [x] * ways if block.cell.mixes else jnp.split(x, ways, axis=2)
 
 
 def _recurrent_forward(block: blocks.Recurrent, drawn: PyTree, x: Array, here: Here) -> tuple[Array, PyTree]:
-    states, saved = [], []
-    for own, turned in zip(drawn, _ways(block), strict=True):
-        h, past = particles.forward(block.cell, own, _turn(unit(x, here), here, turned))
+    states, saved, cell = [], [], CELLS[type(block.cell)]
+    for own, turned, share in zip(drawn, _ways(block), _shares(block, x), strict=True):
+        h, past = cell.forward(block.cell, own, _turn(share, here, turned), here)
         states.append(_turn(h, here, turned))
         saved.append(past)
     return jnp.concatenate(states, axis=2), (x, saved)
@@ -41,16 +49,40 @@ def _recurrent_forward(block: blocks.Recurrent, drawn: PyTree, x: Array, here: H
 
 def _recurrent_back(block: blocks.Recurrent, drawn: PyTree, saved: PyTree, dy: Array, here: Here) -> Back:
     x, pasts = saved
-    ways, dx = _ways(block), None
-    streams: tuple[Stream, ...] = ()
-    shares = jnp.split(len(ways) ** -0.5 * dy, len(ways), axis=2)  # of a direction's own particles
-    for own, past, turned, dh in zip(drawn, pasts, ways, shares, strict=True):
-        found = particles.backward(block.cell, own, past, _turn(dh, here, turned))
-        streams += _cell_streams(block.cell, found, _turn(x, here, turned), own.bias.shape[1], here)
-        if not here.first:
-            one = _turn(particles.back_to_tokens(block.cell, own, found), here, turned)
-            dx = one if dx is None else dx + one
-    return Back(dx, streams)
+    ways, cell, mixes = _ways(block), CELLS[type(block.cell)], block.cell.mixes
+    root = len(ways) ** 0.5 if mixes else 1.0  # a gradient is in units of the particles of its direction
+    dx, streams, vectors = [], (), []
+    shares = zip(jnp.split(dy / root, len(ways), axis=2), _shares(block, x), strict=True)
+    for own, past, turned, (dh, share) in zip(drawn, pasts, ways, shares, strict=True):
+        found = cell.back(block.cell, own, past, _turn(share, here, turned), _turn(dh, here, turned), here)
+        streams += found.streams
+        vectors.append(tuple(root * one for one in found.vectors))
+        if found.dx is not None:
+            dx.append(_turn(found.dx, here, turned))
+    flat = tuple(one for own in vectors for one in own)
+    if not dx:
+        return Back(None, streams, flat)
+    return Back(sum(dx[1:], dx[0]) if mixes else jnp.concatenate(dx, axis=2), streams, flat)
+
+
+RECURRENT = Rule(_recurrent_draw, _recurrent_forward, _recurrent_back)
+
+
+# ------------------------------------------------------------------------------------- cells with recurrent weights
+
+
+def _unit_draw(cell: particles.Sampled, key: Key, size: Size) -> particles.Draws:
+    return particles.draw(key, cell, size.w, size.p, size.dtype, size.first)
+
+
+def _unit_forward(cell: particles.Sampled, drawn: particles.Draws, x: Array, here: Here) -> tuple[Array, PyTree]:
+    return particles.forward(cell, drawn, unit(x, here))
+
+
+def _unit_back(cell: particles.Sampled, drawn: particles.Draws, past: PyTree, x: Array, dh: Array, here: Here) -> Back:
+    found = particles.backward(cell, drawn, past, dh)
+    streams = _cell_streams(cell, found, x, drawn.bias.shape[1], here)
+    return Back(None if here.first else particles.back_to_tokens(cell, drawn, found), streams)
 
 
 def _cell_streams(
@@ -71,4 +103,10 @@ def _cell_streams(
     return held(*streams)
 
 
-RECURRENT = Rule(_recurrent_draw, _recurrent_forward, _recurrent_back)
+_UNIT = CellRule(_unit_draw, _unit_forward, _unit_back)
+CELLS: dict[type, CellRule] = {
+    **dict.fromkeys((cells.GRU, cells.LSTM, cells.Elman, cells.Leaky), _UNIT),
+    cells.LRU: LRU,
+    cells.S4D: S4D,
+    cells.ControlledResNet: CONTROLLED,
+}

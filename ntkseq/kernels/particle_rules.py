@@ -75,6 +75,15 @@ class Rule(NamedTuple):
     back: Callable[[PyTree, PyTree, PyTree, Array, Here], Back]
 
 
+class CellRule(NamedTuple):
+    """Of a recurrent layer in one direction: draw(cell, key, size) -> random numbers; forward(cell, drawn, x, here) ->
+    (states, saved); back(cell, drawn, saved, x, dh, here) -> `Back`, x the tokens that the layer got."""
+
+    draw: Callable[[PyTree, Key, Size], PyTree]
+    forward: Callable[[PyTree, PyTree, Array, Here], tuple[Array, PyTree]]
+    back: Callable[[PyTree, PyTree, PyTree, Array, Array, Here], Back]
+
+
 class Mix(NamedTuple):
     """A matrix there and another one back."""
 

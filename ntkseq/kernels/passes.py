@@ -123,20 +123,22 @@ def by_series(parts: tuple[blocks.Block, ...]) -> bool:
     return any(isinstance(getattr(one, "activation", None), activations.Smooth) for one in of)
 
 
-def check(parts: tuple[blocks.Block, ...], raw: bool) -> None:
+def check(parts: tuple[blocks.Block, ...], raw: bool, sampled: bool = False) -> None:
     """Raise unless the limit of the blocks in this order is known.
 
     Raises:
         ValueError: a block that needs the width, or Gaussian tokens, where there are none; a branch that is not
             independent of what it is added to; `raw` with attention that projects.
     """
-    if not _checked(parts, False, False, raw)[0]:
+    if not _checked(parts, False, False, raw, sampled)[0]:
         raise ValueError(
             "no block maps the features to the width. Add a blocks.Linear or Recurrent, or an Attention that projects."
         )
 
 
-def _checked(parts: tuple[blocks.Block, ...], wide: bool, gaussian: bool, raw: bool) -> tuple[bool, bool]:
+def _checked(
+    parts: tuple[blocks.Block, ...], wide: bool, gaussian: bool, raw: bool, sampled: bool
+) -> tuple[bool, bool]:
     """Whether tokens have gone through random weights, and whether their coordinates are Gaussian, behind `parts`."""
     for part in parts:
         name = type(part).__name__
@@ -151,14 +153,15 @@ def _checked(parts: tuple[blocks.Block, ...], wide: bool, gaussian: bool, raw: b
         bare = _is_identity(part) or (isinstance(part, blocks.Attention) and not part.project)  # any width will do
         if not wide and not bare and (not projects or getattr(part, "skip", False)):
             raise ValueError(f"{name} needs tokens of the network's width. Put a blocks.Linear before it.")
-        if isinstance(part, (blocks.Nonlinearity, blocks.LayerNorm)) and not gaussian and not _is_identity(part):
+        units = isinstance(part, (blocks.Nonlinearity, blocks.LayerNorm)) and not _is_identity(part)
+        if units and not gaussian and not sampled:  # particles may have any law
             raise ValueError(
                 f"{name} needs Gaussian tokens of mean zero, which an activation, a GLU or a depthwise "
                 "Convolution leaves behind it no more. Put a blocks.Linear, or an Attention that projects, before it."
             )
         if isinstance(part, blocks.Residual):
             _branch(part)
-            _, inner = _checked(part.blocks, True, gaussian, raw)
+            _, inner = _checked(part.blocks, True, gaussian, raw, sampled)
             gaussian = gaussian and inner
         elif isinstance(part, blocks.Nonlinearity):
             gaussian = gaussian and _is_identity(part)

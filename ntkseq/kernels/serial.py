@@ -52,7 +52,8 @@ class Serial(Kernel):
         *parts: blocks of `ntkseq.blocks`, or names of activations. The first one that maps the d features to the
             width is `Linear`, `Convolution`, `GLU`, or an `Attention` that projects; activations, LayerNorm, Residual
             and Positions stand behind it. An activation needs Gaussian tokens: a `Linear`, a `Convolution`, or an
-            `Attention` that projects, must stand between two of them, and behind a `GLU`.
+            `Attention` that projects, must stand between two of them, and behind a `GLU`; not where the network is
+            sampled, since particles may have any law.
         read: "mean" or "sum" over a sequence's own tokens, its "last" or its "first" token.
         sigma_r: standard deviation of the read-out. A leaf.
         train_readout: whether the read-out is trained.
@@ -111,7 +112,7 @@ class Serial(Kernel):
             _checks.choice(*choice)
         train_readout = _checks.flag("train_readout", train_readout)
         parts = blocks.sequence("Serial", parts)
-        passes.check(parts, raw=param == "raw")
+        passes.check(parts, raw=param == "raw", sampled=particle_batches.needed(parts))
         given = {"blocks": parts, "sigma_r": sigma_r, "read": read, "train_readout": train_readout}
         fill(self, **given, input_scale=input_scale, kind=kind, param=param)
         particles, batches, seed = particle_batches.check(particles, batches, seed)

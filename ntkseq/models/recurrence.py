@@ -194,18 +194,23 @@ def _lru_started(cell: cells.LRU, raw: Params) -> Params:
 def _lru(cell: cells.LRU, raw: Params, x: Array) -> Float[Array, "t n"]:
     p = _held(raw, cell.train, _LETTERS)
     n, m = p["C"].shape[0], x.shape[1]
-    size, angle = jnp.exp(-jnp.exp(p["nu"])), jnp.exp(p["theta"])
+    scale = cell.sigma_u * (2 * m) ** -0.5
+    drive = tuple(scale * product(x, p["B"][:, :, part].T) for part in (0, 1))
+    real, imaginary = lru_states(p["nu"], p["theta"], p["gamma"], drive)
+    return max(n, 1) ** -0.5 * (product(real, p["C"][:, :, 0].T) - product(imaginary, p["C"][:, :, 1].T))
+
+
+def lru_states(nu: Array, theta: Array, gamma: Array, drive: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Real and imaginary parts of the states (t, n) of an `LRU`, from those of B x."""
+    size, angle, g = jnp.exp(-jnp.exp(nu)), jnp.exp(theta), jnp.exp(gamma)
     re, im = size * jnp.cos(angle), size * jnp.sin(angle)
-    g = cell.sigma_u * (2 * m) ** -0.5 * jnp.exp(p["gamma"])
-    drive = tuple(g[None, :] * product(x, p["B"][:, :, part].T) for part in (0, 1))
 
     def step(h: tuple[Array, Array], now: tuple[Array, Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        h = re * h[0] - im * h[1] + now[0], im * h[0] + re * h[1] + now[1]
+        h = re * h[0] - im * h[1] + g * now[0], im * h[0] + re * h[1] + g * now[1]
         return h, h
 
-    zero = jnp.zeros((n,), x.dtype)
-    _, (real, imaginary) = jax.lax.scan(step, (zero, zero), drive)
-    return max(n, 1) ** -0.5 * (product(real, p["C"][:, :, 0].T) - product(imaginary, p["C"][:, :, 1].T))
+    zero = jnp.zeros_like(drive[0][0])
+    return jax.lax.scan(step, (zero, zero), drive)[1]
 
 
 # -------------------------------------------------------------------------------------------------------------- S4D

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkseq import empirical, kernels
+from ntkseq import empirical
 from ntkseq.blocks import Attention, Linear, Recurrent
-from ntkseq.cells import GRU, ControlledResNet, Elman
+from ntkseq.cells import ControlledResNet, Elman
 from ntkseq.kernels.serial import Serial
 from tests import oracles
 from tests.kernels.precision import lost_and_stated
@@ -110,11 +110,6 @@ def test_the_derivative_in_the_scale_of_the_start_is_that_of_finite_differences(
     value = jax.jit(lambda s: jnp.sum(Serial(Recurrent(ControlledResNet("erf", sigma_h=s)), read="mean")(X)))
     slope = (value(0.7 + 1e-5) - value(0.7 - 1e-5)) / 2e-5
     assert float(jax.grad(value)(0.7)) == pytest.approx(float(slope), rel=1e-5)
-
-
-def test_beside_gated_cells_it_is_refused_in_one_line() -> None:
-    with pytest.raises(ValueError, match=r"ControlledResNet cannot stand .* a matrix for each coordinate"):
-        kernels.Serial(Recurrent(GRU()), Recurrent(ControlledResNet()), particles=64, batches=4)
 
 
 NETS: dict[str, Any] = {

@@ -12,8 +12,14 @@ import pytest
 
 from ntkseq import blocks, models
 from ntkseq.blocks import GLU, Attention, Convolution, LayerNorm, Linear, Positions, Recurrent, Residual
-from ntkseq.cells import GRU, LSTM, S4D, Elman, Leaky
-from ntkseq.kernels import particle_batches, particle_rules
+from ntkseq.cells import GRU, LRU, LSTM, S4D, ControlledResNet, Elman, Leaky
+from ntkseq.kernels import (
+    particle_attention,
+    particle_batches,
+    particle_controlled,
+    particle_diagonal,
+    particle_rules,
+)
 from ntkseq.kernels.gated import Gated
 from ntkseq.kernels.particle_network import Draws
 from ntkseq.kernels.serial import Serial
@@ -24,6 +30,24 @@ from tests.models import explicit
 X = explicit.sequences()
 LENGTHS = np.array([4, 1, 3])
 GRU_, LSTM_ = GRU(1.3, 1.1, 0.4), LSTM(1.3, 1.1, 0.4, forget=0.5)
+
+
+def of_direction(cell: Any, raw: Any) -> Any:
+    """The parameters of one direction of a layer in place of random numbers."""
+    both = lambda a: jnp.moveaxis(a, 2, 0)  # of real and imaginary parts  # noqa: E731
+    if isinstance(cell, LRU):
+        B, C = both(raw["B"]), both(raw["C"])
+        own = {name: raw[name] for name in ("nu", "theta", "gamma")}
+        return particle_diagonal.Units(own, jnp.swapaxes(B, 1, 2), B, jnp.swapaxes(C, 1, 2), C)
+    if isinstance(cell, S4D):
+        return raw
+    if isinstance(cell, ControlledResNet):  # all pairs: of a state with every coordinate of a token
+        W = raw["W"]
+        p, w = W.shape[1:]
+        at = particle_controlled.partners(w, p, w)
+        there = jnp.stack([W[:, np.arange(p), one].T for one in at])  # (k, j, i)
+        return particle_controlled.Fields(there, jnp.swapaxes(there, 1, 2), raw["b"].T, raw["b"], raw["h"])
+    return drawn(cell, raw)
 
 
 def turned(block: blocks.Block, raw: Any) -> Any:
@@ -42,8 +66,12 @@ def turned(block: blocks.Block, raw: Any) -> Any:
     if isinstance(block, Positions):
         return raw["p"]
     if isinstance(block, Recurrent) and block.direction == "both":
-        return drawn(block.cell, raw["forward"]), drawn(block.cell, raw["reversed"])
-    return (drawn(block.cell, raw),) if isinstance(block, Recurrent) else None
+        return of_direction(block.cell, raw["forward"]), of_direction(block.cell, raw["reversed"])
+    if isinstance(block, Attention):
+        inputs = [raw[name] for name in "QKV"]
+        there = tuple(jnp.moveaxis(W, 2, 0) for W in inputs)
+        return particle_attention.Heads(there, tuple(inputs), jnp.moveaxis(raw["O"], 0, 2), raw["O"], raw["b"])  # pyright: ignore
+    return (of_direction(block.cell, raw),) if isinstance(block, Recurrent) else None
 
 
 def cut(draws: Any, first: bool) -> Any:
@@ -99,6 +127,7 @@ def test_with_transposed_weights_a_layer_is_the_finite_network(cell: str, read: 
         compare(kernel, net, params, params["blocks"])
 
 
+DECAYING = Attention(weights="identity", scaling="root", causal=True, decay=(0.9, 0.5))
 NETWORKS: dict[str, tuple[Any, ...]] = {
     "stack of both directions": (Recurrent(GRU_, "both"), Recurrent(LSTM_), Recurrent(Elman("erf"), "reversed")),
     "behind an activation, beside a skip": (Linear(1.2, 0.3), "relu", Residual(Recurrent(GRU_, "both"), Linear())),
@@ -111,14 +140,37 @@ NETWORKS: dict[str, tuple[Any, ...]] = {
         Positions(0.3, decay=0.2),
     ),
     "leaky units": (Recurrent(Leaky("erf", 0.6, 0.4), "both"), Recurrent(GRU_, "reversed"), Linear(train="")),
-}
+    "linear recurrent units": (
+        Recurrent(LRU(0.2, 0.9, sigma_u=1.3), "both"), Recurrent(GRU_), Recurrent(LRU(max_phase=0.5), "reversed"),
+    ),
+    "state-space models": (
+        Linear(1.2), Recurrent(S4D(4, sigma_c=1.5), "both"), Recurrent(GRU_), Recurrent(S4D(4, 0.1, 1.0)),
+    ),
+    "controlled residual networks": (
+        Recurrent(ControlledResNet("erf", 0.9, 0.2, 1.1), "both"), Recurrent(GRU_),
+        Recurrent(ControlledResNet("relu", 0.8, 0.3), "both"),
+        Recurrent(ControlledResNet("erf", sigma_b=0.4), "reversed"),
+    ),
+    "random scores": (
+        Attention(1.3, 0.9, 0.2, scaling="root"), Recurrent(GRU_),
+        Attention(0.8, 1.1, scaling="root", skip=True, causal=True),
+    ),
+    "retention": (
+        Recurrent(GRU_), DECAYING, Residual(Attention(weights="relu", scaling="root", train="QOb"), Linear()),
+    ),
+    "activations of states": (Recurrent(GRU_), "relu", Recurrent(LSTM_, "both"), "erf", "abs"),
+    "a half of each": (
+        Recurrent(LRU(train="nB")), Recurrent(dataclasses.replace(GRU_, train="")), Recurrent(S4D(4, train="iC")),
+        Recurrent(ControlledResNet(train="h")), Attention(scaling="root", train="K"), Linear(train=""),
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", among(NETWORKS, ("stack of both directions", "depthwise, gated units")))
 def test_with_transposed_weights_a_network_is_the_finite_one(name: str, x64: None) -> None:
-    kernel = Serial(*NETWORKS[name], read="mean", sigma_r=0.9, particles=2 * P, batches=2)
-    net = models.Serial(*NETWORKS[name], width=P, read="mean", sigma_r=0.9)
+    kernel = Serial(*NETWORKS[name], read="mean", sigma_r=0.9, particles=32, batches=2)
+    net = models.Serial(*NETWORKS[name], width=P, read="mean", sigma_r=0.9, heads=2, d_k=P // 2, d_v=P // 2)
     params = net.init(jax.random.key(2), jnp.asarray(X[0]))
     trees = [raw for b, raw in zip(kernel.blocks, params["blocks"], strict=True)]
     compare(kernel, net, params, trees)
@@ -145,6 +197,15 @@ CLOSED: dict[str, tuple[Any, ...]] = {
         Convolution(3, causal=False), GLU("sigmoid"), Convolution(2, depthwise=True), Linear(), "relu",
         Convolution(2, sigma_b=0.2),
     ),
+    "linear recurrent units": (Recurrent(LRU(0.3, 0.9), "both"), Linear(1.4), "relu", Recurrent(LRU(max_phase=1.0))),
+    "state-space models": (Linear(), Recurrent(S4D(8, 0.05, 1.0, 2.0), "both"), Linear(1.4), "relu", Recurrent(S4D(4))),
+    "controlled residual networks": (
+        Recurrent(ControlledResNet("erf", 0.7, 0.3), "both"), Recurrent(ControlledResNet("relu", 0.6, 0.2)),
+    ),
+    "random scores": (
+        Linear(), Attention(weights="relu", scaling="root"), LayerNorm(),
+        Attention(0.7, weights="identity", scaling="root", causal=True, decay=(0.9, 0.5, 0.2)), Linear(1.2), "erf",
+    ),
 }  # fmt: skip
 
 
@@ -169,9 +230,10 @@ def test_a_network_with_a_closed_form_is_that_form_within_the_error(name: str) -
 
 
 @pytest.mark.slow
-def test_what_is_stated_beside_the_spread_covers_the_bias_that_attention_has() -> None:
-    kernel = Serial(*CLOSED["attention"], read="last", particles=8 * 256, batches=8)
-    x = np.asarray(X, np.float32) * 1.5
+@pytest.mark.parametrize(("name", "scale"), [("attention", 1.5), ("controlled residual networks", 1.0)])
+def test_what_is_stated_beside_the_spread_covers_the_bias_where_it_is_measured(name: str, scale: float) -> None:
+    kernel = Serial(*CLOSED[name], read="last", particles=8 * 256, batches=8)
+    x = np.asarray(X, np.float32) * scale
     wanted = np.asarray(kernel(x), np.float64)
     stated = particle_batches.common_bias(kernel, particle_batches.prepare(kernel, x, None))
     values, error = estimated(kernel, x, None, 64, 2048)
@@ -199,10 +261,9 @@ def test_wide_networks_tend_to_the_kernel() -> None:
 @pytest.mark.parametrize(
     ("parts", "changes", "message"),
     [
-        ((Recurrent(GRU()), Attention(scaling="root")), {}, 'Attention with scaling="root" cannot stand'),
-        ((Linear(), Recurrent(S4D(8)), Recurrent(GRU())), {}, "S4D cannot stand in a network with a GRU or an LSTM"),
+        ((Recurrent(GRU()), DECAYING), {"particles": 56}, "a head for each of the 2 decays of an Attention; got 7"),
         ((Recurrent(GRU(), "both"),), {"particles": 40}, "particles / batches must be even .* got 5"),
-        ((Recurrent(GRU()), "relu"), {}, "Nonlinearity needs Gaussian tokens"),
+        ((Recurrent(S4D(8)), Recurrent(GRU())), {}, "needs tokens of the network's width"),
         ((Residual(Recurrent(GRU()), Linear()),), {}, "needs tokens of the network's width"),
         ((Recurrent(GRU()),), {"particles": 30}, "must be a multiple of batches"),
         ((Linear(),), {"seed": -1}, "seed must be an integer in 0"),
