@@ -9,6 +9,7 @@ import numpy as np
 from ntkseq import _display, kernels
 from ntkseq._struct import replace
 from ntkseq._types import PyTree
+from ntkseq.interop.networks import Network
 from ntkseq.interop.recurrences import Recurrence
 from ntkseq.interop.stacks import Stack
 
@@ -20,7 +21,7 @@ class Limit:
     Attributes:
         name: the class, such as "nnx.GRUCell", and its library with the version: "flax 0.12.8".
         library: the library with its version; empty where it is not installed.
-        layer: what the module is in the terms of this library: cell or scales, width n and features d.
+        layer: what the module is in the terms of this library: cell, scales or blocks, width n and features d.
         kernel: the tangent kernel in NTK parametrisation, over weights and biases, and the read-out where there is
             one. `kernel.with_(kind="nngp")` is the covariance of the outputs, the same in every parametrisation.
             Without a read-out: the mean over the n states, E<h, h'>/n.
@@ -31,7 +32,7 @@ class Limit:
 
     name: str
     library: str
-    layer: Recurrence | Stack
+    layer: Recurrence | Stack | Network
     kernel: kernels.Kernel
     read_out: bool
     assumed: tuple[str, ...]
@@ -51,7 +52,7 @@ class Limit:
         parametrisation instead, divide the learning rate of each group by its factor.
 
         Raises:
-            ValueError: a GRU with two biases, where z and r have both and g only one of them; a stack of linear layers.
+            ValueError: a GRU with two biases, where z and r have both and g only one of them; a stack of layers.
 
         Example:
             >>> import jax, jax.numpy as jnp
@@ -64,7 +65,10 @@ class Limit:
         """
         layer = self.layer
         if not isinstance(layer, Recurrence):
-            raise ValueError(f"standard() is for recurrent modules; got {self.name}. Its own kernel: empirical.NTK.")
+            raise ValueError(
+                f"standard() is for one recurrent layer and its read-out; got {self.name}. Its own kernel: "
+                "empirical.NTK."
+            )
         if layer.biases is None:
             raise ValueError(
                 f"standard() needs as many trained biases in each gate; {self.name} has two in z and r and one in g. "
@@ -83,6 +87,8 @@ class Limit:
 
     def __str__(self) -> str:
         layer, kernel = self.layer, type(self.kernel).__name__
+        if isinstance(layer, Network):
+            return self._stack(layer)
         of, names = (layer.cell, ("sigma_w", "sigma_u", "sigma_b")) if isinstance(layer, Recurrence) else (
             layer, ("sigma_w", "sigma_b", "sigma_r"))  # fmt: skip
         what = type(of).__name__ if isinstance(layer, Recurrence) else layer.activation
@@ -90,6 +96,14 @@ class Limit:
         head = [f"{self.name} ({self.library or 'library not installed'}), n = {layer.width}, d = {layer.features}"]
         at_width = [f"  at n = {layer.width} only: {self.degenerate}"] if self.degenerate else []
         return "\n".join([*head, f"  {kernel}, {what}: {scales}", *at_width, *(f"  - {line}" for line in self.assumed)])
+
+    def _stack(self, layer: Network) -> str:
+        widths = ", ".join(map(str, layer.widths))
+        shown = [f"  {_display.short(block)}" for block in layer.blocks]
+        head = [f"{self.name} ({self.library or 'library not installed'}), n = {widths}, d = {layer.features}"]
+        end = f"  read {layer.read!r}" + (f", sigma_r = {_number(layer.sigma_r)}" if self.read_out else "")
+        at_width = [f"  at these widths only: {self.degenerate}"] if self.degenerate else []
+        return "\n".join([*head, *shown, end, *at_width, *(f"  - {line}" for line in self.assumed)])
 
 
 def _number(value: PyTree) -> str:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntkseq import _checks, cells, kernels
 from ntkseq._notices import warn
 from ntkseq._types import Inputs, PyTree
-from ntkseq.interop.functions import missing
+from ntkseq.interop.layers import IDENTITY, Layer, layers, made_by_haiku, of_type
+from ntkseq.interop.layers import name as layer_name
 from ntkseq.interop.limit_record import Limit
+from ntkseq.interop.networks import ATTENTIONS, NORMS, network
 from ntkseq.interop.recurrences import RULES, Recurrence, Rule
-from ntkseq.interop.stacks import LINEAR, Stack, stack, unfolded
+from ntkseq.interop.stacks import LINEAR, Stack, stack
 
 __all__ = ["Limit", "Recurrence", "known", "limit_of", "register"]
 
 _DISTRIBUTIONS = {"nnx": "flax", "linen": "flax", "haiku": "dm-haiku"}
-_ROOMS = {"flax.nnx": "nnx", "flax.linen": "linen", "equinox": "equinox", "haiku": "haiku"}
 _OWN: dict[type, Rule] = {}
 
 
@@ -34,7 +36,7 @@ def limit_of(
     batches: int = 8,
     seed: int = 0,
 ) -> Limit:
-    """The infinite-width kernel of a module of another library, recurrent or fully connected, and what was assumed.
+    """The infinite-width kernel of a module of another library, one layer or a stack of them, and what was assumed.
 
     It reads how the weights are drawn, not one draw of them: the initialisers where the module holds them (linen,
     haiku), else those of its class (nnx, equinox), against which the arrays are checked, so that a trained module or
@@ -45,16 +47,19 @@ def limit_of(
     own width, which its network meets there, and a warning says so.
 
     Args:
-        module: a cell, an `RNN` of flax around one, a pair (cell, linear read-out), or an nnx or linen `Sequential` of
-            the two; a `Sequential` or list of linear layers with one activation between them, an MLP of equinox or
-            haiku, whose kernel is a `kernels.Dense`. haiku, whose modules live inside `hk.transform`: a function
-            without arguments that makes it. torch and keras: the arrays of one layer, in the library's order, with
-            `name`.
+        module: a cell, an `RNN` of flax around one, or such a layer and a linear read-out, whose kernel is a
+            `kernels.Recurrent` or `Gated`; linear layers with one activation between them, an MLP of equinox or haiku,
+            for vectors: a `kernels.Dense`; other stacks, for sequences: a `kernels.Serial`. A stack is a `Sequential`,
+            an `hk.DeepRNN` or a list, of recurrent layers in either or both directions, linear layers, activations,
+            layer norms, self-attention and dropout, which is left out. haiku, whose modules live inside
+            `hk.transform`: a function without arguments that makes it. torch and keras: the arrays of one layer, in
+            the library's order, with `name`.
         x: sequences (n, t, d), for linear layers vectors (n, d), or a `jax.ShapeDtypeStruct`: only the number d of
             features counts.
         name: "torch.RNN", "torch.GRU", "torch.LSTM", "keras.SimpleRNN", "keras.GRU" or "keras.LSTM", for arrays.
-        read: which states the output reads: "last", or "mean" or "sum" over the steps.
-        particles, batches, seed: of `kernels.Gated`, for GRU and LSTM.
+        read: which states the output reads: "last", or "mean" or "sum" over the steps, in the order in which the last
+            layer gives them.
+        particles, batches, seed: of `kernels.Gated` and `kernels.Serial`, for GRU and LSTM.
 
     Returns:
         `Limit`: its `kernel` in NTK parametrisation; `standard()` for the weights as the module trains them.
@@ -62,7 +67,7 @@ def limit_of(
     Raises:
         ImportError: a library that is needed is not installed.
         ValueError: a module with no known rule, one without a limit (SimpleCell with residual=True), weights that are
-            not as the class draws them, x of another shape.
+            not as the class draws them, x of another shape; of a stack with the number of the layer.
 
     Example:
         >>> import jax.numpy as jnp
@@ -83,29 +88,57 @@ def limit_of(
     if name is not None:
         _checks.choice("name", name, tuple(key for key in RULES if key.startswith(("torch.", "keras."))))
         return _recurrent(name, RULES[name](module, _features(x)), None, read, options)
-    layers = list(_parts(_made_by_haiku(module) if _name(module) == "builtins.function" else module))
-    names = [_name(layer) for layer in layers]
-    if names and names[0] in LINEAR:
-        return _dense(names[0], stack(layers, names, _checks.matrix("x", _like(x)).shape[1]))
-    if len(layers) not in (1, 2) or (len(layers) == 2 and names[1] not in LINEAR):
-        raise ValueError(
-            f"module must be a cell, a cell and a linear read-out ({', '.join(LINEAR)}), or a stack of linear layers; "
-            f"got {', '.join(names) or 'none'}. Describe others with kernels.Serial, or take the kernel of a module at "
-            "its parameters: empirical.NTK."
-        )
-    rule = _OWN.get(type(layers[0])) or RULES.get(names[0])
+    whole = made_by_haiku(module) if layer_name(module) == "builtins.function" else module
+    stacked = list(layers(whole))
+    idle, bare = (
+        [one.name for one in stacked if one.name in IDENTITY],
+        [one for one in stacked if one.name not in IDENTITY],
+    )
+    names = [one.name for one in bare]
+    alone = bool(bare) and bare[0].plain and names[0] not in {*LINEAR, *NORMS, *ATTENTIONS}
+    if names and names[0] in LINEAR and np.ndim(_like(x)) == 2:
+        limit = _dense(names[0], stack([one.module for one in bare], names, _checks.matrix("x", _like(x)).shape[1]))
+    elif not bare or (alone and (len(bare) == 1 or (len(bare) == 2 and names[1] in LINEAR))):
+        limit = _one_layer(bare, names, x, read, options)
+    else:
+        return _network(stacked, _features(x), read, options)
+    left_out = tuple(f"{one}: left out, as in inference" for one in idle)
+    return dataclasses.replace(limit, assumed=(*limit.assumed, *left_out))
+
+
+def _one_layer(bare: list[Layer], names: list[str], x: PyTree, read: str, options: dict[str, Any]) -> Limit:
+    """The limit of one recurrent layer, with a linear read-out or without."""
+    rule = _rule(bare[0]) if bare else None
     if rule is None:
         raise ValueError(
-            f"module must be one with a known rule, {', '.join(known())}; got {_checks.shown(names[0])}. Give it a "
-            "rule with limits.register, or take its own kernel at its parameters: empirical.NTK."
+            f"module must be a layer with a known rule, {', '.join(known())}, or a stack of such layers; got "
+            f"{_checks.shown(names[0]) if names else 'none'}. Give it a rule with limits.register, describe the "
+            "network with kernels.Serial, or take its own kernel at its parameters: empirical.NTK."
         )
-    d = _features(x)
+    d, cell = _features(x), bare[0].module
     for field in ("in_features", "input_size"):
-        if getattr(layers[0], field, d) != d:
-            raise ValueError(f"x must have the {getattr(layers[0], field)} features of {names[0]}; got {d}.")
-    layer = rule(layers[0], d)
-    square = LINEAR[names[1]](layers[1], layer.width)[0].variance * layer.width if len(layers) == 2 else None
+        if getattr(cell, field, d) != d:
+            raise ValueError(f"x must have the {getattr(cell, field)} features of {names[0]}; got {d}.")
+    layer = rule(cell, d)
+    square = LINEAR[names[1]](bare[1].module, layer.width)[0].variance * layer.width if len(bare) == 2 else None
     return _recurrent(names[0], layer, square, read, options)
+
+
+def _rule(layer: Layer) -> Rule | None:
+    return _OWN.get(type(layer.module)) or RULES.get(layer.name)
+
+
+def _network(stacked: list[Layer], d: int, read: str, options: dict[str, Any]) -> Limit:
+    """The limit of several layers."""
+    _checks.choice("read", read, ("last", "mean", "sum"))
+    found = network(stacked, d, read, _rule)
+    shared: dict[str, Any] = {"sigma_r": found.sigma_r, "read": found.read, "train_readout": found.read_out}
+    kernel = kernels.Serial(*found.blocks, **shared, **options)
+    key = " > ".join(one.label for one in stacked)
+    if found.degenerate:
+        warn(f"{found.degenerate}. The kernel has the scales of these widths.", UserWarning)
+    library = next((v for v in map(_version, (one.name for one in stacked)) if v), "")
+    return Limit(key, library, found, kernel, found.read_out, found.assumed, found.degenerate)
 
 
 def _like(x: PyTree) -> Any:
@@ -172,45 +205,7 @@ def known() -> list[str]:
         >>> "nnx.GRUCell" in limits.known()
         True
     """
-    return sorted([*RULES, *map(_of_type, _OWN)])
-
-
-def _of_type(kind: type) -> str:
-    room = next((short for path, short in _ROOMS.items() if kind.__module__.startswith(path)), kind.__module__)
-    return f"{room}.{kind.__qualname__}"
-
-
-def _name(module: PyTree) -> str:
-    return _of_type(type(module))
-
-
-def _parts(module: PyTree) -> Iterator[Any]:
-    """The layers in order, wrappers taken off."""
-    key = _name(module)
-    if key in ("equinox.MLP", "haiku.MLP"):
-        yield from unfolded(module, key)
-    elif key in ("nnx.Sequential", "linen.Sequential", "equinox.Sequential") or isinstance(module, (tuple, list)):
-        for layer in getattr(module, "layers", module):
-            yield from _parts(layer)
-    elif key in ("nnx.RNN", "linen.RNN"):
-        if module.reverse:
-            raise ValueError(
-                f"{key} must read forwards; got reverse=True. Reverse the sequences that you pass instead."
-            )
-        yield from _parts(module.cell)
-    else:
-        yield module.fn if key == "equinox.Lambda" else module
-
-
-def _made_by_haiku(make: Callable[[], Any]) -> Any:
-    """The module that the function makes, with which its initialisers can be read outside the transform as well."""
-    try:
-        import haiku as hk
-    except ModuleNotFoundError as error:
-        raise missing("dm-haiku", "haiku") from error
-    found: list[Any] = []
-    hk.transform(lambda: found.append(make())).init(None)
-    return found[0]
+    return sorted([*RULES, *map(of_type, _OWN)])
 
 
 def _version(key: str) -> str:

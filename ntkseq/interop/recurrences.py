@@ -94,12 +94,21 @@ def _flax_activations(library: str, kind: str, cell: PyTree) -> dict[str, Any]:
     return {"activation": activation(f"{library}.SimpleCell", cell.activation_fn)}
 
 
+def _starts_at_zero(library: str, cell: PyTree, h: int) -> None:
+    if cell.carry_init is not None and of_jax(cell.carry_init, (1, h)).law != "zero":
+        raise ValueError(
+            f"{library}.{type(cell).__name__} must start in the state 0, as its class does; got another carry_init. "
+            "Its own kernel: empirical.NTK."
+        )
+
+
 # ------------------------------------------------------------------------------------------------------------ flax.nnx
 
 
 def _nnx(kind: str, joint: int, inputs: tuple[str, ...], past: tuple[str, ...], cell: PyTree, d: int) -> Recurrence:
     """nnx holds no initialisers: those of its signature, checked against what was drawn."""
     h = cell.hidden_features
+    _starts_at_zero("nnx", cell, h)
     W, U, b = Draw(1 / (joint * h), "orthogonal"), Draw(1 / d, "truncated"), Draw(0.0, "zero")
     own = _flax_activations("nnx", kind, cell) | ({"reset": "after"} if kind == "gru" else {})
     for name in inputs:
@@ -117,6 +126,7 @@ def _nnx(kind: str, joint: int, inputs: tuple[str, ...], past: tuple[str, ...], 
 
 def _linen(kind: str, cell: PyTree, d: int) -> Recurrence:
     h = cell.features
+    _starts_at_zero("linen", cell, h)
     W, U = of_jax(cell.recurrent_kernel_init, (h, h)), of_jax(cell.kernel_init, (d, h))
     b = of_jax(cell.bias_init, (1, h))
     own = _flax_activations("linen", kind, cell)

@@ -161,6 +161,8 @@ def test_an_initialiser_that_is_held_is_read_and_another_is_measured() -> None:
     shifted = lambda key, shape, dtype: 5 + jax.random.normal(key, shape, dtype)  # noqa: E731
     with pytest.raises(ValueError, match="drawn with mean 0; got an initialiser with mean 5"):
         limit_of(linen.SimpleCell(8, kernel_init=shifted), X)
+    with pytest.raises(ValueError, match=r"linen\.GRUCell must start in the state 0"):
+        limit_of(linen.GRUCell(8, carry_init=init.normal(0.3)), X)
 
 
 def orthogonal(rows: int, columns: int) -> np.ndarray:
@@ -225,8 +227,6 @@ def made(make: Callable[[Any, Any], Any]) -> Any:
         (lambda nnx, r: nnx.GRUCell(3, 8, gate_fn=jnp.tanh, rngs=r), "must have the activation sigmoid; got tanh"),
         (lambda nnx, r: nnx.GRUCell(3, 8, kernel_init=jax.nn.initializers.ones, rngs=r), "If it is trained"),
         (lambda nnx, r: nnx.GRUCell(4, 8, rngs=r), "must have the 4 features of nnx.GRUCell; got 3"),
-        (lambda nnx, r: nnx.RNN(nnx.GRUCell(3, 8, rngs=r), reverse=True), "must read forwards"),
-        (lambda nnx, r: (nnx.GRUCell(3, 8, rngs=r),) * 2, "a cell, a cell and a linear read-out"),
         (lambda nnx, r: (), "got none"),
         (lambda nnx, r: 3, "got 'builtins.int'"),
     ],
@@ -310,7 +310,7 @@ def test_a_stack_of_linear_layers_has_the_scales_of_its_library(library: str, w:
     np.testing.assert_allclose(np.square(kernel.sigma_w), [w, w], rtol=1e-6)
     np.testing.assert_allclose(np.square(kernel.sigma_b), b, rtol=1e-6)
     assert kernel.sigma_r**2 == pytest.approx(w) and "2 hidden layers" in str(found)
-    with pytest.raises(ValueError, match="for recurrent modules; got a stack of"):
+    with pytest.raises(ValueError, match="for one recurrent layer and its read-out; got a stack of"):
         found.standard()
 
 
