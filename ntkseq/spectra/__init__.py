@@ -10,6 +10,7 @@ from ntkseq.spectra.comparison import Comparison, compare
 from ntkseq.spectra.decay import Decay
 from ntkseq.spectra.effective import effective_rank, effective_ranks
 from ntkseq.spectra.eigenvalues import spectrum
+from ntkseq.spectra.features import FeatureOverlap, feature_overlap
 from ntkseq.spectra.full import FullSpectrum
 from ntkseq.spectra.heads import SampledRank, aggregate, sampled
 from ntkseq.spectra.hidden import HiddenEstimate, hidden_alignment, hidden_dimension, hidden_operator
@@ -28,6 +29,7 @@ __all__ = [
     "ClassStructure",
     "Comparison",
     "Decay",
+    "FeatureOverlap",
     "Full",
     "FullSpectrum",
     "HiddenEstimate",
@@ -48,6 +50,7 @@ __all__ = [
     "condition_score",
     "effective_rank",
     "effective_ranks",
+    "feature_overlap",
     "hidden_alignment",
     "hidden_dimension",
     "hidden_operator",

@@ -60,18 +60,13 @@ def kernel_target(part: PartialSpectrum, y: ArrayLike) -> Interval:
 def leading(part: PartialSpectrum, vectors: Float[np.ndarray, "n k"], y: ArrayLike) -> AlignmentCurve:
     """The share of |y|^2 in the eigenvectors of the k largest eigenvalues, k = 1, 2, ...
 
-    Let V hold k Ritz vectors, theta the least of their values, R their residual for the exact matrix, and l >= its
-    eigenvalue k + 1. Then the angle t between V and the exact space has sin t <= |R| / (theta - l), and the angle of y
-    with the two differs by no more. (numerics.14)
+    The angle of y with the space of the Ritz vectors and with the exact one differ by no more than the angle between
+    the two, `PartialSpectrum.eigenspace_sines`. (numerics.14)
     """
     y = direction(y, part.n)
-    values, k = part.values, part.values.size
+    k = part.values.size
     shares = np.minimum(np.cumsum((vectors.T @ y) ** 2), 1.0)
-    residual = np.sqrt(np.cumsum(part.residuals**2)) + part.rounding
-    rest = np.concatenate([part.bottom, [part.tail.upper] if part.tail.n else []])
-    beyond = float(np.max(rest)) + part.spectral if rest.size else -math.inf
-    gap = values - np.append(values[1:] + part.errors[1:], beyond)
-    sine = np.where(gap > residual, residual / np.where(gap > residual, gap, 1.0), 1.0)
+    sine = part.eigenspace_sines()
     cosine, slack = np.sqrt(1.0 - sine**2), 8.0 * part.n * _EPS
     low, high = np.maximum(shares - slack, 0.0), np.minimum(shares + slack, 1.0)
     lower = np.maximum(np.sqrt(low) * cosine - np.sqrt(1.0 - low) * sine, 0.0) ** 2 - slack

@@ -97,6 +97,15 @@ class Spectrum(abc.ABC):
         """
         return decay(self.values, self.errors, first=first, last=last)
 
+    @abc.abstractmethod
+    def eigenspace_sines(self) -> Float[np.ndarray, " k"]:
+        """At most the sine of the largest angle between the span of the first 1, 2, ... vectors and the exact one.
+
+        1 where the gap behind them is not told from the errors: then their eigenspace is not told from the next.
+
+        Reference: davis1970; see (numerics.14).
+        """
+
     def alignment_curve(self, y: ArrayLike) -> Float[np.ndarray, " k"]:
         """The share of |y|^2 in the first 1, 2, ... eigenvectors; see `measures.alignment_curve`."""
         return measures.alignment_curve(self._vectors(), y)

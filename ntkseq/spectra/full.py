@@ -12,7 +12,7 @@ from ntkseq import _display
 from ntkseq._outward import at_most, interval, outward
 from ntkseq._struct import static, struct
 from ntkseq._types import ArrayLike
-from ntkseq.spectra import measures
+from ntkseq.spectra import eigenspaces, measures
 from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.clipping import nonnegative
 from ntkseq.spectra.interval import Interval
@@ -85,6 +85,11 @@ class FullSpectrum(Spectrum):
     def effective_rank_interval(self, rank: str | EffectiveRank = "entropy", **number: Any) -> Interval:
         """`effective_rank` with the bounds that the errors of the eigenvalues leave."""
         return as_rank(rank, number=number).interval(nonnegative(self.values, self.errors), self.errors)
+
+    def eigenspace_sines(self) -> Float[np.ndarray, " n"]:
+        # every error holds the residual of all pairs, and some of them the rounding once more
+        residual = np.full(self.n, self.rounding + float(np.max(self.errors)))
+        return eigenspaces.sines(self.values, self.errors, residual, -math.inf)
 
     def alignment(self, y: ArrayLike) -> float:
         """Kernel-target alignment y^T K y / (|y|^2 |K|_F); see `measures.alignment`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ntkseq._outward import at_most, interval
 from ntkseq._struct import static, struct
 from ntkseq._types import ArrayLike
 from ntkseq.grams.base import Gram
-from ntkseq.spectra import alignment, density
+from ntkseq.spectra import alignment, density, eigenspaces
 from ntkseq.spectra.base import Spectrum
 from ntkseq.spectra.interval import Interval
 from ntkseq.spectra.ranks.base import EffectiveRank
@@ -103,6 +104,12 @@ class PartialSpectrum(Spectrum):
         """The number of eigenvalues larger than `above`, > 0."""
         self._check()
         return density.count(self, above)
+
+    def eigenspace_sines(self) -> Float[np.ndarray, " k"]:
+        residual = np.sqrt(np.cumsum(self.residuals**2)) + self.rounding
+        rest = np.concatenate([self.bottom, [self.tail.upper] if self.tail.n else []])
+        beyond = float(np.max(rest)) + self.spectral if rest.size else -math.inf
+        return eigenspaces.sines(self.values, self.errors, residual, beyond)
 
     def alignment(self, y: ArrayLike) -> Interval:
         """Kernel-target alignment y^T K y / (|y|^2 |K|_F) (`measures.alignment`), for one product with K.

@@ -3,6 +3,7 @@
 from ntkseq.training import maml, sgd
 from ntkseq.training.attention_probe import AttentionRankProbe
 from ntkseq.training.batches import Batches
+from ntkseq.training.feature_probe import FeatureProbe
 from ntkseq.training.fine_tuning import KernelPart, KernelRegime, RegimeTest, kernel_regime
 from ntkseq.training.history import History, track
 from ntkseq.training.kernel_probe import KernelProbe
@@ -19,6 +20,7 @@ __all__ = [
     "AttentionRankProbe",
     "Batches",
     "Deviation",
+    "FeatureProbe",
     "History",
     "KernelPart",
     "KernelProbe",

@@ -156,13 +156,13 @@ class KernelProbe(Probe):
         return found | {"e": np.array(kernel.entry_rounding(side))}
 
     def remember(self, first: PyTree) -> PyTree:
-        K = _symmetric(first["K"])
+        K = symmetric(first["K"])
         if len(K) > MOST:
             raise ValueError(
                 f'outputs="full" makes a matrix of {len(K)} rows, and every row of the history takes all its '
                 f"eigenvalues; at most {MOST}. Pass fewer probe examples."
             )
-        gram = _gram(K, float(first["e"]))
+        gram = gram_of(K, float(first["e"]))
         if gram is None:
             raise ValueError(
                 "the kernel at the initial parameters is not finite; look at the outputs of f on the probe examples."
@@ -172,8 +172,8 @@ class KernelProbe(Probe):
     def reduce(self, measured: PyTree, memory: PyTree) -> dict[str, Any]:
         # a tape has no e of its own: that of the start stands for it
         e = float(measured.get("e", memory["e"]))
-        K, outputs = _symmetric(measured["K"]), np.asarray(measured["outputs"], np.float64)
-        gram = _gram(K, e)
+        K, outputs = symmetric(measured["K"]), np.asarray(measured["outputs"], np.float64)
+        gram = gram_of(K, e)
         if gram is None:
             return self._blank(outputs)
         eigen = dense_spectrum(gram)
@@ -272,13 +272,13 @@ def chosen(trainable: Trainable, path: str) -> bool:
     return path.startswith("[0]") and selected(trainable, path.removeprefix("[0]") or "params")
 
 
-def _symmetric(K: np.ndarray) -> np.ndarray:
+def symmetric(K: np.ndarray) -> np.ndarray:
     K = np.asarray(K, np.float64)
     K = flat(K) if K.ndim == 4 else K
     return 0.5 * (K + K.T)
 
 
-def _gram(K: np.ndarray, e: float) -> DenseGram | None:
+def gram_of(K: np.ndarray, e: float) -> DenseGram | None:
     """With |E_ij| <= e sqrt(K_ii K_jj), so |E|_F <= e tr K; None if there is none."""
     if not np.isfinite(K).all() or not math.isfinite(e):
         return None
