@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 import scipy.stats
@@ -12,7 +13,12 @@ from ntkseq import _statistics
 from ntkseq.spectra.interval import Interval
 
 DRAWS = 10_000
-"""Draws by which a quantile is known."""
+"""Draws by which a quantile is known, at least."""
+BEYOND = 20
+"""Of them, how many are to lie above it, unless that takes more than `MOST` draws."""
+MOST = 1_000_000
+AT_ONCE = 1 << 22
+"""Numbers that are drawn together."""
 SURE = 0.999
 """Level of the interval of such a quantile."""
 
@@ -29,7 +35,9 @@ def quantile(n: int, k: int, r: int, q: float) -> Interval:
         return Interval(1.0, 1.0, 1.0)
     if small == 1:
         return Interval.around(float(scipy.stats.beta.ppf(q, 0.5 * large, 0.5 * (n - large))), 1e-9)
-    found = traces(n, k, r, DRAWS, np.random.default_rng(0)) / small
+    draws, rng = min(max(DRAWS, math.ceil(BEYOND / (1.0 - q))), MOST), np.random.default_rng(0)
+    pieces = np.array_split(np.arange(draws), -(-draws * small // AT_ONCE))
+    found = np.concatenate([traces(n, k, r, piece.size, rng) for piece in pieces]) / small
     middle, lower, upper = _statistics.quantile(found, q, SURE)
     return Interval(max(lower, 0.0), middle, min(upper, 1.0))
 

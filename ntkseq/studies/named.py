@@ -9,6 +9,7 @@ from ntkseq.studies.base import NamedStudy
 STUDIES: dict[str, str] = {
     "training": "ntkseq.studies.training:Training",
     "finetune": "ntkseq.studies.finetune:Finetune",
+    "grokking": "ntkseq.studies.grokking:Grokking",
     "attention-rank": "ntkseq.studies.attention_rank:AttentionRank",
     "attention-collapse": "ntkseq.studies.attention_collapse:AttentionCollapse",
     "rnn-additive": "ntkseq.studies.rnn_additive:RnnAdditive",

@@ -16,12 +16,14 @@ from ntkseq import _checks
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import PyTree
 from ntkseq.empirical import NTK
+from ntkseq.empirical.function import function, selected
 from ntkseq.grams.centred import centred
 from ntkseq.spectra import features as spans
 from ntkseq.spectra.dense import dense_spectrum
-from ntkseq.training.kernel_probe import MOST, Joint, chosen, gram_of, symmetric
+from ntkseq.training.kernel_probe import MOST, Joint, all_finite, chosen, gram_of, symmetric
 from ntkseq.training.probes import Probe, check_every, check_examples, check_name, host
 
+_EPS = float(np.finfo(np.float64).eps)
 WHOLE = "all"
 """The name of the kernel of all leaves together."""
 
@@ -128,14 +130,21 @@ class FeatureProbe(Probe):
         }
 
     def kernels(self, params: PyTree, state: PyTree = None) -> list[NTK]:
-        """The kernel of each layer, and of all leaves, at these parameters."""
-        wanted = [*(leaves for _, leaves in self.layers), None]
-        if state is None:
-            return [NTK(self.f, params, outputs=self.outputs, trainable=leaves) for leaves in wanted]
-        made = []
-        for leaves in wanted:
-            made.append(NTK(Joint(self.f), (params, state), outputs=self.outputs, trainable=partial(chosen, leaves)))
-        return made
+        """The kernel of each layer at these parameters, and of the leaves that are in none, if there are any.
+
+        Raises:
+            ValueError: a leaf in two layers; a layer without a leaf.
+        """
+        f, both = (self.f, params) if state is None else (Joint(self.f), (params, state))
+        wrap = (lambda leaves: leaves) if state is None else (lambda leaves: partial(chosen, leaves))
+        every = function(f, both, wrap(None)).names
+        wanted = [leaves for _, leaves in self.layers]
+        times = {path: sum(selected(wrap(leaves), path) for leaves in wanted) for path in every}
+        if twice := [path for path, count in times.items() if count > 1]:
+            raise ValueError(f"layers must share no leaf, they add up to the whole kernel; {twice[0]} is in two.")
+        if not all(times.values()):
+            wanted.append(lambda path: not any(selected(leaves, path) for _, leaves in self.layers))
+        return [NTK(f, both, outputs=self.outputs, trainable=wrap(leaves)) for leaves in wanted]
 
     def measure(self, params: PyTree, start: PyTree, state: PyTree = None) -> dict[str, Any]:
         kernels = self.kernels(params, state)
@@ -153,10 +162,10 @@ class FeatureProbe(Probe):
 
     def look(self, params: PyTree, start: PyTree, state: PyTree = None) -> PyTree:
         """With the rounding of each kernel, measured at these parameters."""
+        if not all_finite((params, state)):  # which empirical.NTK would refuse
+            found = super().look(params, start, state)
+            return found | {"e": np.full(len(found["K"]), math.nan)}
         found, errors = [], []
-        leaves = [leaf for leaf in jax.tree.leaves((params, state)) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
-        if not all(np.isfinite(np.asarray(leaf)).all() for leaf in leaves):  # which empirical.NTK would refuse
-            return super().look(params, start, state) | {"e": np.full(len(self.layer_names), math.nan)}
         for kernel in self.kernels(params, state):
             side = kernel.prepare(self.x, self.lengths)
             found.append(host(kernel.square_side(side)))
@@ -164,22 +173,27 @@ class FeatureProbe(Probe):
         return {"K": tuple(found), "e": np.array(errors)}
 
     def remember(self, first: PyTree) -> PyTree:
-        return {"e": np.asarray(first["e"], np.float64)}
+        n = jax.tree.leaves(self.x)[0].shape[0]
+        spanned = [spans.span(one, n, self.centre) for one in self.features]
+        return {"e": np.asarray(first["e"], np.float64), "spans": spanned}
 
     def reduce(self, measured: PyTree, memory: PyTree) -> dict[str, Any]:
         # a tape has no e of its own: that of the start stands for it
         errors = np.asarray(measured.get("e", memory["e"]), np.float64)
-        n, layers = jax.tree.leaves(self.x)[0].shape[0], len(self.layer_names)
-        looked_for = [spans.span(one, n, self.centre) for one in self.features]
-        shape = (layers, len(looked_for))
+        parts = [symmetric(K) for K in measured["K"]]
+        # |error of the sum| <= sum_l e_l sqrt(K^l_ii K^l_jj) <= max e sqrt(K_ii K_jj), by Cauchy and Schwarz
+        kernels = [*parts[: len(self.layers)], sum(parts[1:], parts[0])]
+        errors = [*errors[: len(self.layers)], float(np.max(errors)) + len(parts) * _EPS]
+        shape = (len(kernels), len(self.features))
         row: dict[str, Any] = {name: np.full(shape, math.nan) for name in ("overlap", "overlap_lower", "overlap_upper")}
-        row |= {"floor": np.full(shape, math.nan), "above": np.zeros(shape, bool), "resolved": np.zeros(layers, bool)}
-        for i, (K, e) in enumerate(zip(measured["K"], errors, strict=True)):
-            gram = gram_of(symmetric(K), float(e))
+        row |= {"floor": np.full(shape, math.nan), "above": np.zeros(shape, bool)}
+        row |= {"resolved": np.zeros(shape[0], bool)}
+        for i, (K, e) in enumerate(zip(kernels, errors, strict=True)):
+            gram = gram_of(K, float(e))
             if gram is None:
                 continue
             eigen = dense_spectrum(centred(gram) if self.centre else gram)
-            for j, features in enumerate(looked_for):
+            for j, features in enumerate(memory["spans"]):
                 found = spans.overlap(eigen, features, k=self.k, centre=self.centre, level=self.level)
                 row["overlap"][i, j], row["floor"][i, j] = found.overlap.estimate, found.floor.upper
                 row["overlap_lower"][i, j], row["overlap_upper"][i, j] = found.overlap.lower, found.overlap.upper

@@ -145,7 +145,7 @@ class KernelProbe(Probe):
 
     def look(self, params: PyTree, start: PyTree, state: PyTree = None) -> PyTree:
         """With the kernel's rounding, measured at these parameters."""
-        if not _finite((params, state)):  # which empirical.NTK would refuse
+        if not all_finite((params, state)):  # which empirical.NTK would refuse
             return super().look(params, start, state) | {"e": np.array(math.nan)}
         # piece by piece: each is compiled by itself, and a device without memory ends in smaller blocks
         kernel = self.kernel(params, state)
@@ -242,7 +242,8 @@ class KernelProbe(Probe):
 
 
 @jax.jit
-def _finite(params: PyTree) -> Array:
+def all_finite(params: PyTree) -> Array:
+    """Whether every floating leaf is finite."""
     leaves = [leaf for leaf in jax.tree.leaves(params) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
 
