@@ -192,7 +192,7 @@ def _cosines(
     The space of the first k holds that of the first j < k and lies in that of the first l > k, whose gaps may be told
     where that at k is not: cosines of nested spaces interlace. (numerics.21)
     """
-    r, held = cross.shape
+    r = len(cross)
     m = min(k, r)
     nested = _useful(cross, sines, k)
     lower, upper = np.zeros(m), np.ones(m)

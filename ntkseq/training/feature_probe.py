@@ -1,4 +1,4 @@
-"""Which given features do the leading eigenvectors of the tangent kernel span, layer by layer, while a network trains?"""
+"""Which given features do the leading eigenvectors of a tangent kernel span, by layer, while a network trains?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from ntkseq import _checks
 from ntkseq._struct import fill, static, struct

@@ -274,6 +274,7 @@ def chosen(trainable: Trainable, path: str) -> bool:
 
 
 def symmetric(K: np.ndarray) -> np.ndarray:
+    """In float64, exactly symmetric; over all outputs as one matrix."""
     K = np.asarray(K, np.float64)
     K = flat(K) if K.ndim == 4 else K
     return 0.5 * (K + K.T)

@@ -1,4 +1,4 @@
-"""What learns to add modulo p? A network of one hidden layer and a transformer of one block, and how each is trained."""
+"""What learns to add modulo p? A network of one hidden layer, a transformer of one block, and how each is trained."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def transformer(p: int, width: int) -> Network:
         keys = jax.random.split(key, len(shapes) + 2)
         drawn: dict[str, Any] = {
             name: SMALL * jax.random.normal(one, shape) / shape[1] ** 0.5
-            for one, (name, shape) in zip(keys, shapes.items())
+            for one, (name, shape) in zip(keys[:-2], shapes.items(), strict=True)
         }
         drawn["embed"] = SMALL * jax.random.normal(keys[-2], (p + 1, width))
         return drawn | {"place": SMALL * jax.random.normal(keys[-1], (3, width))}

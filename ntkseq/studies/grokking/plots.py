@@ -24,17 +24,23 @@ def answers(outcomes: Sequence[Outcome], accuracy: float, ax: Axes | None = None
         ax: where to draw.
     """
     ax, steps = axes(ax), outcomes[0].watched
-    for colour, name in zip(COLOURS, ("train", "test")):
+    for colour, name in zip(COLOURS[:2], ("train", "test"), strict=True):
         values = np.stack([getattr(one, name) for one in outcomes])
         ax.plot(steps, values.T, color=colour, lw=0.7, alpha=0.45)
-        ax.plot(steps, values.mean(axis=0), color=colour, lw=2.0, label="training pairs" if name == "train" else "test pairs")
+        ax.plot(
+            steps,
+            values.mean(axis=0),
+            color=colour,
+            lw=2.0,
+            label="training pairs" if name == "train" else "test pairs",
+        )
     ax.axhline(accuracy, color=NEUTRAL, ls="--", lw=1, label="counts as known")
     ax.set_ylim(0.0, 1.02)
     return steps_axis(ax, steps, "share of right answers")
 
 
 def layers(outcomes: Sequence[Outcome], feature: str, ax: Axes | None = None) -> Axes:
-    """The overlap of each layer with a feature: mean over seeds, in the band from the least lower to the highest upper end.
+    """The overlap of each layer with a feature: mean over seeds, and a band of all intervals.
 
     Args:
         outcomes: runs, all of the same steps.
@@ -51,7 +57,8 @@ def layers(outcomes: Sequence[Outcome], feature: str, ax: Axes | None = None) ->
         ax.fill_between(one.steps, low.min(axis=0), high.max(axis=0), color=colour, alpha=0.13, lw=0)
         ax.plot(one.steps, middle.mean(axis=0), color=colour, lw=1.8, marker=".", ms=4, label=layer)
     ax.axhline(one.floor[j], color="black", lw=1, ls=":", label="floor: at random")
-    ax.set_ylim(0.0, 1.02)
+    highest = max(float(np.mean([o.overlap[:, :, j] for o in outcomes], axis=0).max()), float(one.floor[j]))
+    ax.set_ylim(0.0, min(1.02, 1.25 * highest))
     return steps_axis(ax, one.steps, f"overlap with {feature}")
 
 
@@ -66,7 +73,7 @@ def families(outcomes: Sequence[Outcome], layer: str, names: Sequence[str], ax: 
     """
     ax, one = axes(ax), outcomes[0]
     i = one.layers.index(layer)
-    for colour, name in zip(COLOURS, names):
+    for colour, name in zip(COLOURS[: len(names)], names, strict=True):
         j = one.features.index(name)
         low, middle, high = (
             np.stack([getattr(o, end)[:, i, j] for o in outcomes]) for end in ("lower", "overlap", "upper")

@@ -81,7 +81,7 @@ def records(steps: int, count: int) -> tuple[int, ...]:
         >>> records(1280, 5)
         (0, 20, 80, 320, 1280)
     """
-    return (0, *sorted({int(round(step)) for step in np.geomspace(min(20, steps), steps, max(count - 1, 1))}))
+    return (0, *sorted({round(float(step)) for step in np.geomspace(min(20, steps), steps, max(count - 1, 1))}))
 
 
 def optimizer(network: Network, lr: float, decay: float) -> Optimizer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ntkseq import _statistics
 from ntkseq.reports.sentences import listed
 from ntkseq.spectra import Interval
 from ntkseq.studies.base import NamedStudy
@@ -13,6 +14,9 @@ from ntkseq.studies.sentences import lost, more, opening, spelled
 
 MAIN = "read-out"
 """The layer whose order is told in the first sentences, chosen beforehand; all others are in a table."""
+
+TITLES = {"mlp": "MLP"}
+"""How networks are called in sentences, where not by their names."""
 
 Runs = Mapping[str, Sequence[Outcome]]
 """Network -> one outcome per seed, those that diverged left out."""
@@ -43,38 +47,59 @@ def delay(name: str, outcomes: Sequence[Outcome], accuracy: float) -> str:
     learned = [one.memorised(accuracy) for one in outcomes]
     known = [one.generalised(accuracy) for one in outcomes]
     what, m = f"{accuracy:.0%} of the", len(outcomes)
-    if missing := sum(not one.came for one in learned):
-        return f"{name} does not learn {what} training pairs in {missing} of {m} seeds: longer runs may."
-    start = f"{name} knows {what} training pairs by step {at(learned)}"
-    if missing := sum(not one.came for one in known):
-        never = "never" if missing == m else f"in {missing} of {m} seeds never"
-        return f"{start}, of the test pairs {never}: no grokking is seen{'' if missing == m else ' in these'}."
+    if missing := never(learned):
+        return f"The {title(name)} does not learn {what} training pairs in {missing} of {m} seeds: longer runs may."
+    start = f"The {title(name)} knows {what} training pairs by step {at(learned)}"
+    if missing := never(known):
+        often = "never" if missing == m else f"in {missing} of {m} seeds never"
+        return f"{start}, of the test pairs {often}: no grokking is seen{'' if missing == m else ' in these'}."
     later = lead(learned, known)
     assert later is not None
     if later.lower > 0:
         return f"{start}, of the test pairs by step {at(known)}, {spelled(later)} steps later: it groks."
-    verdict = "before" if later.upper < 0 else "not told from the same time"
-    return f"{start}, of the test pairs by step {at(known)}, {verdict} ({spelled(later)} steps later)."
+    return f"{start}, of the test pairs by step {at(known)}: a delay is not told ({spelled(later)} steps)."
 
 
 def order(name: str, outcomes: Sequence[Outcome], accuracy: float, layer: str = MAIN) -> str:
-    """Which comes first, by the interval over seeds: that the eigenspace of a layer turns to a + b, or generalisation."""
+    """Which comes first: that the eigenspace of a layer turns to a + b, or that the network generalises.
+
+    Told by the interval of their distance over seeds. Where a seed never generalised there is none, and the share of
+    seeds in which the eigenspace certainly turned first is told from one half, by its exact interval, or not.
+    """
     rose, known = [one.rose(layer) for one in outcomes], [one.generalised(accuracy) for one in outcomes]
-    m, where = len(outcomes), f"in the {layer} layer of {name}"
-    if missing := sum(not one.came for one in rose):
-        often = "ever" if missing == m else f"in {missing} of {m} seeds"
-        return f"The overlap of the leading eigenspace with functions of a + b {where} is not {often} above its floor."
+    m, where = len(outcomes), f"in the {layer} layer of the {title(name)}"
+    if missing := never(rose):
+        often = "never" if missing == m else f"in {missing} of {m} seeds never"
+        return f"The overlap of the leading eigenspace with functions of a + b {where} is {often} above its floor."
     start = f"The leading eigenspace {where} is above its floor in functions of a + b by step {at(rose)}"
-    if missing := sum(not one.came for one in known):
-        return f"{start}; what comes first is not told, as {missing} of {m} seeds never generalise."
+    first = before(rose, known)
+    seeds = f"certainly before in {first} of {m} seeds"
     ahead = lead(rose, known)
-    assert ahead is not None
-    first = sum(two.after >= one.by for one, two in zip(rose, known, strict=True))
+    if ahead is None:
+        share = _statistics.proportion(first, m)[0]
+        if share > 0.5:
+            return f"{start}, before generalisation in more than half of all seeds ({seeds})."
+        return f"{start}; which comes first is not told: {seeds}, and {never(known)} never generalise."
     if ahead.lower > 0:
         return f"{start}, {spelled(ahead)} steps before the test pairs are known."
     if ahead.upper < 0:
-        return f"{start}, {spelled(_turned(ahead))} steps after the test pairs are known."
-    return f"{start}; it is not told from the moment of generalisation ({spelled(ahead)} steps before; certainly before in {first} of {m} seeds)."
+        return f"{start}, {spelled(Interval(-ahead.upper, -ahead.estimate, -ahead.lower))} steps after they are known."
+    return f"{start}; which comes first is not told: {spelled(ahead)} steps before generalisation, {seeds}."
+
+
+def never(moments: Sequence[Moment]) -> int:
+    """In how many seeds it never came."""
+    return sum(not one.came for one in moments)
+
+
+def before(earlier: Sequence[Moment], later: Sequence[Moment]) -> int:
+    """In how many seeds one thing certainly came before the other, which may never have come."""
+    return sum(one.came and one.by <= two.after for one, two in zip(earlier, later, strict=True))
+
+
+def title(name: str) -> str:
+    """How a network is called in a sentence."""
+    return TITLES.get(name, name)
 
 
 def frequencies(name: str, outcomes: Sequence[Outcome]) -> str:
@@ -84,7 +109,9 @@ def frequencies(name: str, outcomes: Sequence[Outcome]) -> str:
     for layer in outcomes[0].layers:
         counts = sorted(len(one.held(layer)) for one in outcomes)
         said.append(f"{counts[0]}{'' if counts[0] == counts[-1] else f' to {counts[-1]}'} ({layer})")
-    return f"In the end the leading eigenspaces of {name} hold, of {many} frequencies of a + b, {listed(said)}."
+    return (
+        f"In the end the leading eigenspaces of the {title(name)} hold, of {many} frequencies of a + b, {listed(said)}."
+    )
 
 
 def at(moments: Sequence[Moment]) -> str:
@@ -92,9 +119,3 @@ def at(moments: Sequence[Moment]) -> str:
     found = over_seeds(moments)
     assert found is not None
     return spelled(Interval(max(found.lower, 0.0), found.estimate, found.upper))
-
-
-def _turned(one: Interval) -> Interval:
-    return Interval(-one.upper, -one.estimate, -one.lower)
-
-

@@ -13,8 +13,8 @@ from ntkseq.spectra import Interval
 from ntkseq.studies.grokking import plots
 from ntkseq.studies.grokking.moments import Moment, lead, over_seeds
 from ntkseq.studies.grokking.networks import FAMILIES
-from ntkseq.studies.grokking.runs import HALF, Outcome
-from ntkseq.studies.grokking.sentences import MAIN, Runs
+from ntkseq.studies.grokking.runs import CHANCE, HALF, Outcome
+from ntkseq.studies.grokking.sentences import MAIN, Runs, before, never, title
 
 
 def sheet(runs: Runs, p: int, accuracy: float, notes: Sequence[str] = ()) -> Sheet:
@@ -26,21 +26,23 @@ def sheet(runs: Runs, p: int, accuracy: float, notes: Sequence[str] = ()) -> She
         accuracy: share of right answers from which on a set counts as known.
         notes: what a reader must know first.
     """
-    boxes = [(_short(over_seeds([one.generalised(accuracy) for one in outcomes])), f"{name}: step by which it generalises")
-             for name, outcomes in runs.items()]  # fmt: skip
-    boxes += [(_short(_ahead(outcomes, MAIN, accuracy)), f"{name}: steps by which the {MAIN} layer turns to a + b before that")
-              for name, outcomes in runs.items()]  # fmt: skip
+    boxes = []
+    for name, outcomes in runs.items():
+        known = over_seeds([one.generalised(accuracy) for one in outcomes])
+        boxes.append((_short(known), f"{title(name)}: step by which it generalises"))
+        what = f"{title(name)}: steps by which the {MAIN} layer turns to a + b before that"
+        boxes.append((_short(_ahead(outcomes, MAIN, accuracy)), what))
     return Sheet(
         title=f"grokking addition modulo {p}",
         question="",
         facts=tuple(boxes),
         notes=(
             *notes,
-            "The floor is what uniformly random eigenspaces stay below, at all records of all layers of a run at once, with "
-            "probability 0.95. A network that only learned the training pairs may well be above it: their answers are "
-            "functions of a + b, too.",
-            "A moment is the first record at which something is so. Its interval is Student's over seeds, widened by the "
-            "distance of records; for few seeds it is wide.",
+            "The floor is what uniformly random eigenspaces stay below, at all records of all layers of a run at once, "
+            f"with probability {1 - CHANCE:g}. A network that only learned the training pairs may well be above it: "
+            "their answers are functions of a + b, too.",
+            "A moment is the first record at which something is so. Its interval is Student's over seeds, widened by "
+            "the distance of records; for few seeds it is wide.",
         ),
         sections=tuple(_section(name, outcomes, accuracy) for name, outcomes in runs.items()),
         numbers={name: _numbers(outcomes, accuracy) for name, outcomes in runs.items()},
@@ -59,34 +61,48 @@ def _section(name: str, outcomes: Sequence[Outcome], accuracy: float) -> Section
     figures = [
         Figure(f"answers-{name}", partial(plots.answers, outcomes, accuracy), "Right answers; thin: seeds."),
         Figure(f"layers-{name}", partial(plots.layers, outcomes, "a + b"),
-               "Overlap of the leading eigenspace of each layer with all functions of a + b; means over seeds, bands: all "
-               "intervals."),
+               "Overlap of the leading eigenspace of each layer with all functions of a + b; means over seeds, bands: "
+               "all intervals."),
         Figure(f"families-{name}", partial(plots.families, outcomes, MAIN, FAMILIES),
                f"The {MAIN} layer: waves of a or b alone, of a + b, of a - b, each with its floor."),
         Figure(f"frequencies-{name}", partial(plots.spectrogram, one, MAIN, waves),
                f"The {MAIN} layer, first seed: one row per frequency of a + b.", kind="png"),
     ]  # fmt: skip
-    header = ("layer", "above the floor by step", "steps before generalisation", "certainly before, seeds",
-              *(f"overlap with {family} at the start" for family in FAMILIES), *(f"{family} in the end" for family in FAMILIES),
-              "frequencies held", "told at the gap")  # fmt: skip
-    known = [outcome.generalised(accuracy) for outcome in outcomes]
-    rows = []
-    for i, layer in enumerate(one.layers):
-        rose = [outcome.rose(layer) for outcome in outcomes]
-        before = sum(a.came and a.by <= b.after for a, b in zip(rose, known, strict=True))
-        ends = [float(np.mean([o.overlap[row, i, o.features.index(family)] for o in outcomes]))
-                for row in (0, -1) for family in FAMILIES]  # fmt: skip
-        held = sorted(len(outcome.held(layer)) for outcome in outcomes)
-        told = float(np.mean([outcome.resolved[:, i] for outcome in outcomes]))
-        rows.append((layer, _cell(rose), lead(rose, known), f"{before} of {len(outcomes)}", *ends,
-                     f"{held[0]} to {held[-1]} of {len(waves)}", f"{told:.0%}"))  # fmt: skip
     text = (
         f"{one.k} leading eigenvectors of the tangent kernel on all pairs, without its mean. A frequency is held where "
-        f"the overlap with its two waves is certainly above {HALF:g}. The kernel of the {MAIN} layer is that of the last "
-        "hidden features.",
+        f"the overlap with its two waves is certainly above {HALF:g}. The kernel of the {MAIN} layer is that of the "
+        "last hidden features.",
     )
-    caption = "Means over seeds; intervals of 95 % each. The last column: records at which eigenvalue k is told from the next."
-    return Section(name, text, tuple(figures), (Table(header, tuple(rows), caption),))
+    heading = title(name)
+    tables = (_moments(outcomes, accuracy), _overlaps(outcomes, len(waves)))
+    return Section(heading[:1].upper() + heading[1:], text, tuple(figures), tables)
+
+
+def _moments(outcomes: Sequence[Outcome], accuracy: float) -> Table:
+    known, rows = [outcome.generalised(accuracy) for outcome in outcomes], []
+    for layer in outcomes[0].layers:
+        rose = [outcome.rose(layer) for outcome in outcomes]
+        rows.append((layer, _cell(rose), lead(rose, known), f"{before(rose, known)} of {len(outcomes)}"))
+    header = ("layer", "above the floor by step", "steps before generalisation", "certainly before, seeds")
+    return Table(header, tuple(rows), "Overlap with functions of a + b; intervals of 95 % each.")
+
+
+def _overlaps(outcomes: Sequence[Outcome], many: int) -> Table:
+    one, rows = outcomes[0], []
+    for i, layer in enumerate(one.layers):
+        ends = []
+        for family in FAMILIES:
+            values = np.stack([outcome.overlap[:, i, outcome.features.index(family)] for outcome in outcomes])
+            ends.append(" → ".join(f"{values[:, row].mean():.3f}" for row in (0, -1)))
+        held = sorted(len(outcome.held(layer)) for outcome in outcomes)
+        told = float(np.mean([outcome.resolved[:, i] for outcome in outcomes]))
+        rows.append((layer, *ends, f"{held[0]} to {held[-1]} of {many}", f"{told:.0%}"))
+    header = ("layer", *FAMILIES, "frequencies held", "records with a gap")
+    caption = (
+        "Overlaps with waves at the start and in the end, means over seeds; frequencies of a + b held in the end, "
+        "least and most of all seeds; records at which the last eigenvalue that counts is told from the next."
+    )
+    return Table(header, tuple(rows), caption)
 
 
 def _ahead(outcomes: Sequence[Outcome], layer: str, accuracy: float) -> Interval | None:
@@ -95,8 +111,7 @@ def _ahead(outcomes: Sequence[Outcome], layer: str, accuracy: float) -> Interval
 
 def _cell(moments: Sequence[Moment]) -> Interval | str:
     found = over_seeds(moments)
-    never = sum(not one.came for one in moments)
-    return found if found is not None else f"never in {never} of {len(moments)} seeds"
+    return found if found is not None else f"never in {never(moments)} of {len(moments)} seeds"
 
 
 def _short(one: Interval | None) -> str:
@@ -117,5 +132,5 @@ def _numbers(outcomes: Sequence[Outcome], accuracy: float) -> Mapping[str, Any]:
         "rose": {layer: plain([one.rose(layer) for one in outcomes]) for layer in layers},
         "lead": {layer: _ahead(outcomes, layer, accuracy) for layer in layers},
         "held": {layer: [one.held(layer) for one in outcomes] for layer in layers},
-        "accuracy": {"train": [float(one.train[-1]) for one in outcomes], "test": [float(one.test[-1]) for one in outcomes]},
-    }  # fmt: skip
+        "accuracy": {end: [float(getattr(one, end)[-1]) for one in outcomes] for end in ("train", "test")},
+    }

@@ -33,17 +33,17 @@ class Grokking(NamedStudy):
     name = "grokking"
     summary = "Which Fourier features kernels hold, by layer and when, in networks that grok addition modulo p."
     question = (
-        "A network learns to add modulo p from a part of all pairs. It knows those pairs soon, and all others long after: "
-        "it groks. Which features do the leading eigenvectors of its tangent kernel span, in which layer; and do they turn "
-        "to functions of a + b before it generalises, or after?"
+        "A network learns to add modulo p from a part of all pairs. It knows those pairs soon, and all others long "
+        "after: it groks. Which features do the leading eigenvectors of its tangent kernel span, in which layer; and do "
+        "they turn to functions of a + b before it generalises, or after?"
     )
     expect = ""
     quick_values: ClassVar[Mapping[str, Any]] = {
-        "p": 17, "fraction": 0.75, "steps": 1000, "seeds": 3, "records": 16,
+        "p": 17, "fraction": 0.75, "steps": 1000, "seeds": 4, "records": 16,
     }  # fmt: skip
 
     quick: bool = False
-    """Modulo 17, three seeds, 1000 steps, 16 records: about 90 seconds of a processor."""
+    """Modulo 17, four seeds, 1000 steps, 16 records: about 90 seconds of a processor."""
     networks: tuple[Literal["mlp", "transformer"], ...] = ("mlp", "transformer")
     """Which networks."""
     p: int = 23
@@ -56,7 +56,7 @@ class Grokking(NamedStudy):
     """Of the network of one hidden layer."""
     width_transformer: int = 48
     """Of the transformer, a multiple of 4."""
-    steps: int = 4000
+    steps: int = 3000
     """Steps of AdamW on all training pairs."""
     lr: float = 1.0
     """Factor of the learning rates, 0.01 and, of the transformer, 0.005."""
