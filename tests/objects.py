@@ -105,6 +105,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "Interval": lambda: spectra.Interval(0.1, 0.2, 0.3),
     "Decay": lambda: ntkseq.spectrum(gram()).decay_exponent(),
     "Comparison": lambda: spectra.compare(gram(), gram() + gram(), k=2),
+    "FeatureOverlap": lambda: spectra.feature_overlap(gram(), np.arange(N), k=2),
     "ClassStructure": lambda: spectra.classwise(gram(), Y),
     "ranks.Tail": lambda: ranks.Tail(3),
     "MatrixFree": lambda: spectra.MatrixFree(k=4),

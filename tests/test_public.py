@@ -102,11 +102,12 @@ SURFACE = {
         "simulate",
     ],
     "ntkseq.spectra": [
-        "AlignmentCurve", "AttentionRanks", "Auto", "ClassStructure", "Comparison", "Decay", "Full", "FullSpectrum",
-        "HiddenEstimate", "Interval", "LayerRanks", "LowRank", "MatrixFree", "MetaSpectrum", "PartialSpectrum",
-        "SampledRank", "Score", "Spectrum", "aggregate", "attention_ranks", "centred", "classwise", "compare",
-        "condition_score", "effective_rank", "effective_ranks", "hidden_alignment", "hidden_dimension",
-        "hidden_operator", "meta_spectra", "nystrom", "positive_definite", "ranks", "sampled", "spectrum",
+        "AlignmentCurve", "AttentionRanks", "Auto", "ClassStructure", "Comparison", "Decay", "FeatureOverlap", "Full",
+        "FullSpectrum", "HiddenEstimate", "Interval", "LayerRanks", "LowRank", "MatrixFree", "MetaSpectrum",
+        "PartialSpectrum", "SampledRank", "Score", "Spectrum", "aggregate", "attention_ranks", "centred", "classwise",
+        "compare", "condition_score", "effective_rank", "effective_ranks", "feature_overlap", "hidden_alignment",
+        "hidden_dimension", "hidden_operator", "meta_spectra", "nystrom", "positive_definite", "ranks", "sampled",
+        "spectrum",
     ],
     "ntkseq.spectra.ranks": [
         "Dimension", "EffectiveRank", "Energy", "Entropy", "Intrinsic", "Numerical", "Participation", "Stable",
@@ -116,8 +117,8 @@ SURFACE = {
         "Accuracy", "Filling", "Status", "Stored", "Study", "accuracy", "filled", "run", "status", "stored",
     ],
     "ntkseq.training": [
-        "AttentionRankProbe", "Batches", "Deviation", "History", "KernelPart", "KernelProbe", "KernelRegime",
-        "Laziness", "LinearRun", "Linearised", "LossProbe", "MovementProbe", "Probe", "ProbeTable",
+        "AttentionRankProbe", "Batches", "Deviation", "FeatureProbe", "History", "KernelPart", "KernelProbe",
+        "KernelRegime", "Laziness", "LinearRun", "Linearised", "LossProbe", "MovementProbe", "Probe", "ProbeTable",
         "RegimeTest", "Tape", "Trained", "Tuned", "deviation", "kernel_regime", "laziness", "linearised",
         "maml", "sgd", "track", "tune",
     ],

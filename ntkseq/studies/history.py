@@ -21,6 +21,7 @@ from ntkseq.training import ProbeTable as Rows
 NEEDED = {
     "kernel": ("min_eigenvalue", "min_eigenvalue_lower", "min_eigenvalue_upper", "resolved", "top", "top_error"),
     "movement": ("relative",),
+    "features": ("overlap", "overlap_lower", "overlap_upper", "floor", "above"),
     "certificate": ("network", "network_error", "linearised", "linearised_error", "certified"),
 }
 """Columns that a table must have to be drawn as what its probe says it is."""
@@ -172,6 +173,25 @@ def _certificate(history: History, name: str) -> Section:
     return dataclasses.replace(_other(history, name), heading=_heading("Certificate", name), figures=_given([figure]))
 
 
+def _features(history: History, name: str) -> Section:
+    """Overlaps at the first and at the last record, a row for each layer and feature."""
+    table, about = history[name], history.about.get(name, {})
+    shape = table["overlap"].shape[1:]
+    names = [list(map(str, about.get(axis, ()))) or list(map(str, range(n)))
+             for axis, n in zip(("layers", "features"), shape, strict=True)]  # fmt: skip
+    if [len(one) for one in names] != list(shape):
+        raise ValueError(f"table {name!r} has overlaps of shape {shape}, but names {names[0]} and {names[1]}.")
+    rows = []
+    for i, j in np.ndindex(*shape):
+        ends = [Interval(*(float(table[f"overlap{end}"][row, i, j]) for end in ("_lower", "", "_upper")))
+                for row in (0, -1)]  # fmt: skip
+        rows.append((names[0][i], names[1][j], *ends, float(table["floor"][-1, i, j]), bool(table["above"][-1, i, j])))
+    header = ("layer", "feature", "overlap at first", "in the end", "floor", "above it")
+    many = f"{about['k']} " if "k" in about else ""
+    caption = f"Overlap of the {many}leading eigenvectors of each layer's kernel with features."
+    return Section(_heading("Features", name), tables=(Table(header, tuple(rows), caption),))
+
+
 def _other(history: History, name: str) -> Section:
     """The numbers of any table."""
     table = history[name]
@@ -186,6 +206,7 @@ _SECTIONS: Mapping[str, Callable[[History, str], Section]] = {
     "loss": _loss,
     "attention": _attention,
     "certificate": _certificate,
+    "features": _features,
 }
 
 
@@ -224,6 +245,7 @@ def _check(name: str, kind: str, table: Rows) -> None:
             kind == "kernel" and column not in ("top", "top_error", "outputs")
         )
         wanted = 1 if flat else 2 if column in ("top", "top_error") else values.ndim
+        wanted = 3 if kind == "features" and column in NEEDED["features"] else wanted
         if values.ndim != wanted or values.dtype.kind not in "bf":
             raise ValueError(
                 f"column {column!r} of table {name!r} has shape {values.shape}, dtype {values.dtype}; wanted numbers "
