@@ -26,6 +26,22 @@ def by_hand(params) -> dict[str, np.ndarray]:
     return {"U": (back @ back.T) * (x @ x.T), "V": hidden @ hidden.T, "c": np.ones((9, 9))}
 
 
+def test_a_row_has_the_overlaps_of_every_layer_and_of_the_sum_of_all():
+    probe = training.FeatureProbe(net, X, FEATURES, layers={"in": "U", "out": "V"}, k=2, level=0.9)
+    K = by_hand(PARAMS)
+    memory = probe.remember({"e": np.full(3, 1e-7)})
+    row = probe.row({"K": (K["U"], K["V"], K["c"]), "e": np.array([1e-7, 1e-6, 1e-6])}, memory)
+    for i, layer in enumerate((K["U"], K["V"], K["U"] + K["V"] + K["c"])):  # "c" is in no layer, and in all
+        for j, one in enumerate(FEATURES.values()):
+            want = spectra.feature_overlap(layer, np.asarray(one, float), k=2, centre=True, level=0.9)
+            assert abs(row["overlap"][i, j] - want.overlap.estimate) < 1e-9 and row["resolved"][i]
+            assert row["overlap_lower"][i, j] < want.overlap.lower and want.overlap.upper < row["overlap_upper"][i, j]
+            assert row["floor"][i, j] == want.floor.upper and row["above"][i, j] == want.above
+    lost = probe.row({"K": (K["U"], K["V"] * np.nan, K["c"]), "e": np.array([1e-7, np.nan, 1e-6])}, memory)
+    assert np.isfinite(lost["overlap"][0]).all() and np.isnan(lost["overlap"][1:]).all() and not lost["above"][1:].any()
+
+
+@pytest.mark.slow
 def test_every_layer_has_the_overlaps_of_its_own_kernel_along_training():
     probe = training.FeatureProbe(net, X, FEATURES, layers={"in": "U", "out": "V"}, every=1, k=2, level=0.9)
     moved = PARAMS | {"V": jnp.arange(5.0)[None]}

@@ -27,6 +27,7 @@ def test_all_pairs_are_split_once_and_features_of_the_sum_span_its_functions():
         networks.sums(3, 0.999, seed=0)
 
 
+@pytest.mark.slow
 def test_the_transformer_is_its_loop_and_layers_hold_every_leaf_once():
     net = networks.transformer(5, 8)
     params = net.init(jax.random.key(0))
