@@ -10,7 +10,7 @@ from ntkseq.spectra import Interval
 from ntkseq.studies.base import NamedStudy
 from ntkseq.studies.grokking.moments import Moment, lead, over_seeds
 from ntkseq.studies.grokking.runs import Outcome
-from ntkseq.studies.sentences import lost, more, opening, spelled
+from ntkseq.studies.sentences import lost, more, opening, reach, spelled
 
 MAIN = "read-out"
 """The layer whose order is told in the first sentences, chosen beforehand; all others are in a table."""
@@ -51,8 +51,10 @@ def delay(name: str, outcomes: Sequence[Outcome], accuracy: float) -> str:
         return f"The {title(name)} does not learn {what} training pairs in {missing} of {m} seeds: longer runs may."
     start = f"The {title(name)} knows {what} training pairs by step {at(learned)}"
     if missing := never(known):
-        often = "never" if missing == m else f"in {missing} of {m} seeds never"
-        return f"{start}, of the test pairs {often}: no grokking is seen{'' if missing == m else ' in these'}."
+        if missing == m:
+            return f"{start}, of the test pairs never: no grokking is seen."
+        came = f"in {m - missing} of {m} seeds, by step {reach([one.by for one in known if one.came])}"
+        return f"{start}, of the test pairs {came}: in the others no grokking is seen."
     later = lead(learned, known)
     assert later is not None
     if later.lower > 0:
@@ -78,13 +80,19 @@ def order(name: str, outcomes: Sequence[Outcome], accuracy: float, layer: str = 
     if ahead is None:
         share = _statistics.proportion(first, m)[0]
         if share > 0.5:
-            return f"{start}, before generalisation in more than half of all seeds ({seeds})."
-        return f"{start}; which comes first is not told: {seeds}, and {never(known)} never generalise."
+            return f"{start}, before generalisation in more than half of all seeds ({seeds}).{_alone(known)}"
+        return f"{start}; which comes first is not told: {seeds}.{_alone(known)}"
     if ahead.lower > 0:
         return f"{start}, {spelled(ahead)} steps before the test pairs are known."
     if ahead.upper < 0:
         return f"{start}, {spelled(Interval(-ahead.upper, -ahead.estimate, -ahead.lower))} steps after they are known."
     return f"{start}; which comes first is not told: {spelled(ahead)} steps before generalisation, {seeds}."
+
+
+def _alone(known: Sequence[Moment]) -> str:
+    """What seeds say that are above the floor and never generalise."""
+    count = never(known)
+    return f" In {count} of {len(known)} seeds it never is followed by generalisation: to be above the floor is not enough."
 
 
 def never(moments: Sequence[Moment]) -> int:

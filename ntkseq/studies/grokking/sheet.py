@@ -15,6 +15,7 @@ from ntkseq.studies.grokking.moments import Moment, lead, over_seeds
 from ntkseq.studies.grokking.networks import FAMILIES
 from ntkseq.studies.grokking.runs import CHANCE, HALF, Outcome
 from ntkseq.studies.grokking.sentences import MAIN, Runs, before, never, title
+from ntkseq.studies.sentences import reach
 
 
 def sheet(runs: Runs, p: int, accuracy: float, notes: Sequence[str] = ()) -> Sheet:
@@ -59,14 +60,14 @@ def _section(name: str, outcomes: Sequence[Outcome], accuracy: float) -> Section
     one = outcomes[0]
     waves = [feature for feature in one.features if feature not in FAMILIES]
     figures = [
-        Figure(f"answers-{name}", partial(plots.answers, outcomes, accuracy), "Right answers; thin: seeds."),
+        Figure(f"answers-{name}", partial(plots.answers, outcomes, accuracy), "Right answers; thin: seeds.", wide=True),
         Figure(f"layers-{name}", partial(plots.layers, outcomes, "a + b"),
                "Overlap of the leading eigenspace of each layer with all functions of a + b; means over seeds, bands: "
-               "all intervals."),
+               "all intervals.", wide=True),
         Figure(f"families-{name}", partial(plots.families, outcomes, MAIN, FAMILIES),
-               f"The {MAIN} layer: waves of a or b alone, of a + b, of a - b, each with its floor."),
+               f"The {MAIN} layer: waves of a or b alone, of a + b, of a - b, each with its floor.", wide=True),
         Figure(f"frequencies-{name}", partial(plots.spectrogram, one, MAIN, waves),
-               f"The {MAIN} layer, first seed: one row per frequency of a + b.", kind="png"),
+               f"The {MAIN} layer, first seed: one row per frequency of a + b.", kind="png", wide=True),
     ]  # fmt: skip
     text = (
         f"{one.k} leading eigenvectors of the tangent kernel on all pairs, without its mean. A frequency is held where "
@@ -96,7 +97,7 @@ def _overlaps(outcomes: Sequence[Outcome], many: int) -> Table:
             ends.append(" → ".join(f"{values[:, row].mean():.3f}" for row in (0, -1)))
         held = sorted(len(outcome.held(layer)) for outcome in outcomes)
         told = float(np.mean([outcome.resolved[:, i] for outcome in outcomes]))
-        rows.append((layer, *ends, f"{held[0]} to {held[-1]} of {many}", f"{told:.0%}"))
+        rows.append((layer, *ends, f"{reach(held)} of {many}", f"{told:.0%}"))
     header = ("layer", *FAMILIES, "frequencies held", "records with a gap")
     caption = (
         "Overlaps with waves at the start and in the end, means over seeds; frequencies of a + b held in the end, "

@@ -1,6 +1,6 @@
 """Which features do the kernels of networks that grok modular addition hold, in which layer, and when?
 
-Time: --quick about 90 seconds of a processor, half of it compiling; in full some ten minutes.
+Time: --quick some 90 seconds of a processor, half of it compiling; in full some twelve minutes, an estimate.
 """
 
 from __future__ import annotations
@@ -39,13 +39,21 @@ class Grokking(NamedStudy):
         "after: it groks. Which features do the leading eigenvectors of its tangent kernel span, in which layer; and "
         "do they turn to functions of a + b before it generalises, or after?"
     )
-    expect = ""
+    # in the quick mode
+    expect = (
+        "The quick mode: the network of one hidden layer knows 80 % of the training pairs by step 48 and of the test pairs "
+        "by step 325. The eigenspace of its read-out layer, which has 0.04 of the functions of a + b at the start, is above "
+        "its floor 156 [30, 284] steps before that, and has 0.996 of them in the end, at every frequency; that of the input "
+        "layer has waves of a and b alone throughout. Three of four transformers generalise, by step 360 to 710; their "
+        "read-out layers are above the floor from step 53 on, also that of the fourth, and hold one or two frequencies in "
+        "the end."
+    )
     quick_values: ClassVar[Mapping[str, Any]] = {
         "p": 17, "fraction": 0.75, "steps": 1000, "seeds": 4, "records": 14,
     }  # fmt: skip
 
     quick: bool = False
-    """Modulo 17, four seeds, 1000 steps, 14 records: about 90 seconds of a processor."""
+    """Modulo 17, four seeds, 1000 steps, 14 records: some 90 seconds of a processor."""
     networks: tuple[Literal["mlp", "transformer"], ...] = ("mlp", "transformer")
     """Which networks."""
     p: int = 23

@@ -37,7 +37,8 @@ LATE = [outcome(100, 1000, shift) for shift in (0.0, 10.0, 20.0, 10.0)]
 def test_grokking_and_its_absence_are_said():
     assert delay("mlp", GROKS, 0.8).startswith("The MLP knows 80% of the training pairs by step 55 [")
     assert delay("mlp", GROKS, 0.8).endswith("steps later: it groks.")
-    assert "in 1 of 4 seeds never: no grokking is seen in these." in delay("transformer", NEVER, 0.8)
+    some = delay("transformer", NEVER, 0.8)
+    assert some.endswith("in 3 of 4 seeds, by step 600 to 620: in the others no grokking is seen.")
     assert delay("mlp", [outcome(9999, 100)] * 2, 0.8).endswith("of the test pairs never: no grokking is seen.")
     assert delay("mlp", [outcome(50, 100)] * 4, 0.8).endswith("steps).") and "a delay is not told" in delay(
         "mlp", [outcome(50, 100)] * 4, 0.8
@@ -52,10 +53,12 @@ def test_what_comes_first_is_said_only_where_an_interval_tells():
     assert order("mlp", late, 0.8).endswith("steps after they are known.")
     near = [outcome(100, 100, shift) for shift in (0.0, 10.0, -10.0)]
     assert "which comes first is not told" in order("mlp", near, 0.8)
-    assert "not told: certainly before in 4 of 4 seeds, and 1 never generalise." in order("mlp", NEVER, 0.8)
+    assert order("mlp", NEVER, 0.8).endswith("not told: certainly before in 4 of 4 seeds. In 1 of 4 seeds it never is "
+                                             "followed by generalisation: to be above the floor is not enough.")  # fmt: skip
     many = [*NEVER, *NEVER]
-    assert order("mlp", many, 0.8).endswith("before generalisation in more than half of all seeds (certainly before "
-                                            "in 8 of 8 seeds).")  # fmt: skip
+    assert "before generalisation in more than half of all seeds (certainly before in 8 of 8 seeds)" in order(
+        "mlp", many, 0.8
+    )
     assert order("mlp", GROKS, 0.8, "input").endswith("is never above its floor.")
 
 
@@ -69,6 +72,6 @@ def test_frequencies_are_counted_and_the_sheet_holds_all_of_it():
     moments, overlaps = made.sections[1].tables
     assert moments.rows[0][1] == "never in 4 of 4 seeds"
     assert moments.rows[1][2] is None and moments.rows[1][3] == "4 of 4"
-    assert overlaps.rows[1][2] == "0.000 → 0.800" and overlaps.rows[1][4] == "1 to 1 of 2"
+    assert overlaps.rows[1][2] == "0.000 → 0.800" and overlaps.rows[1][4] == "1 of 2"
     assert made.numbers["mlp"]["held"]["read-out"] == [[1]] * 4
     assert made.figures[-1].axes().get_ylabel() == "frequency of a + b"
