@@ -1,4 +1,4 @@
-"""Papers on statistical learning theory and on attribution, a part of the bibliography."""
+"""Papers on statistical learning theory, attribution and grokking, a part of the bibliography."""
 
 from __future__ import annotations
 
@@ -291,5 +291,29 @@ ENTRIES = {
     ),
     "efron1981jackknife": Entry(
         "article", "Efron, B. and Stein, C.", "The Jackknife Estimate of Variance", 1981, "The Annals of Statistics"
+    ),
+    "edelman2008jacobi": Entry(
+        "article",
+        "Edelman, Alan and Sutton, Brian D.",
+        "The Beta-{Jacobi} Matrix Model, the {CS} Decomposition, and Generalized Singular Value Problems",
+        2008,
+        "Foundations of Computational Mathematics",
+    ),
+    "power2022": Entry(
+        "misc",
+        "Power, Alethea and Burda, Yuri and Edwards, Harri and Babuschkin, Igor and Misra, Vedant",
+        "Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets",
+        2022,
+        "",
+        "2201.02177",
+    ),
+    "gromov2023": Entry("misc", "Gromov, Andrey", "Grokking modular arithmetic", 2023, "", "2301.02679"),
+    "nanda2023": Entry(
+        "inproceedings",
+        "Nanda, Neel and Chan, Lawrence and Lieberum, Tom and Smith, Jess and Steinhardt, Jacob",
+        "Progress measures for grokking via mechanistic interpretability",
+        2023,
+        "International Conference on Learning Representations",
+        "2301.05217",
     ),
 }

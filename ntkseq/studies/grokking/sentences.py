@@ -92,7 +92,8 @@ def order(name: str, outcomes: Sequence[Outcome], accuracy: float, layer: str = 
 def _alone(known: Sequence[Moment]) -> str:
     """What seeds say that are above the floor and never generalise."""
     count = never(known)
-    return f" In {count} of {len(known)} seeds it never is followed by generalisation: to be above the floor is not enough."
+    seeds = f"{count} of {len(known)} seeds"
+    return f" In {seeds} it never is followed by generalisation: to be above the floor is not enough."
 
 
 def never(moments: Sequence[Moment]) -> int:

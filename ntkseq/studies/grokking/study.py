@@ -41,12 +41,12 @@ class Grokking(NamedStudy):
     )
     # in the quick mode
     expect = (
-        "The quick mode: the network of one hidden layer knows 80 % of the training pairs by step 48 and of the test pairs "
-        "by step 325. The eigenspace of its read-out layer, which has 0.04 of the functions of a + b at the start, is above "
-        "its floor 156 [30, 284] steps before that, and has 0.996 of them in the end, at every frequency; that of the input "
-        "layer has waves of a and b alone throughout. Three of four transformers generalise, by step 360 to 710; their "
-        "read-out layers are above the floor from step 53 on, also that of the fourth, and hold one or two frequencies in "
-        "the end."
+        "The quick mode: the network of one hidden layer knows 80 % of the training pairs by step 48 and of the test "
+        "pairs by step 325. The eigenspace of its read-out layer, which has 0.04 of the functions of a + b at the "
+        "start, is above its floor 156 [30, 284] steps before that, and has 0.996 of them in the end, at every "
+        "frequency; that of the input layer has waves of a and b alone throughout. Three of four transformers "
+        "generalise, by step 360 to 710; their read-out layers are above the floor from step 53 on, also that of the "
+        "fourth, and hold one or two frequencies in the end."
     )
     quick_values: ClassVar[Mapping[str, Any]] = {
         "p": 17, "fraction": 0.75, "steps": 1000, "seeds": 4, "records": 14,

@@ -53,8 +53,8 @@ def test_what_comes_first_is_said_only_where_an_interval_tells():
     assert order("mlp", late, 0.8).endswith("steps after they are known.")
     near = [outcome(100, 100, shift) for shift in (0.0, 10.0, -10.0)]
     assert "which comes first is not told" in order("mlp", near, 0.8)
-    assert order("mlp", NEVER, 0.8).endswith("not told: certainly before in 4 of 4 seeds. In 1 of 4 seeds it never is "
-                                             "followed by generalisation: to be above the floor is not enough.")  # fmt: skip
+    untold = order("mlp", NEVER, 0.8)
+    assert "not told: certainly before in 4 of 4 seeds. In 1 of 4 seeds it never is followed by" in untold
     many = [*NEVER, *NEVER]
     assert "before generalisation in more than half of all seeds (certainly before in 8 of 8 seeds)" in order(
         "mlp", many, 0.8
