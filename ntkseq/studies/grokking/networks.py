@@ -38,6 +38,8 @@ class Sums:
 def sums(p: int, fraction: float, seed: int) -> Sums:
     """A random fraction of all pairs for training.
 
+    Reference: power2022 (the task).
+
     Raises:
         ValueError: a fraction that leaves no pair for training, or none for the test.
     """

@@ -23,13 +23,11 @@ from ntkseq.studies.provenance import Clock, Fingerprint
 
 @dataclasses.dataclass(frozen=True)
 class Grokking(NamedStudy):
-    """Networks that learn to add modulo p: what the leading eigenvectors of their tangent kernels are, by layer.
+    """Which Fourier features kernels hold, by layer and when, in networks that grok addition modulo p.
 
     A network of one hidden layer and a transformer of one block learn a + b modulo p from a part of all pairs, by AdamW
     on all of them at once. The leading eigenspace of the kernel of every layer, on all pairs, is compared with Fourier
     features of a, b, a + b and a - b through training. Writes report.html, report.json, arrays.npz.
-
-    Reference: power2022 (the phenomenon), gromov2023 and nanda2023 (the networks, and their features).
     """
 
     name = "grokking"
