@@ -15,7 +15,7 @@ from ntkseq import _checks
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import PyTree
 from ntkseq.empirical import NTK
-from ntkseq.empirical.function import function, selected
+from ntkseq.empirical.function import check_outputs, function, selected
 from ntkseq.grams.centred import centred
 from ntkseq.spectra import features as spans
 from ntkseq.spectra.dense import dense_spectrum
@@ -94,8 +94,9 @@ class FeatureProbe(Probe):
         fill(self, every=check_every(self.every))
         check_name(self.name)
         _checks.flag("centre", self.centre)
-        if self.outputs not in ("mean", "pseudo") and (isinstance(self.outputs, bool) or type(self.outputs) is not int):
-            raise ValueError(f'outputs must be "mean", "pseudo" or an index; got {_checks.shown(self.outputs)}.')
+        fill(self, outputs=check_outputs(self.outputs))
+        if self.outputs in ("full", "diagonal"):
+            raise ValueError(f'outputs must be "mean", "pseudo" or an index; got {self.outputs!r}.')
         x, n, lengths = check_examples("x", self.x, self.lengths, MOST)
         k, most = _checks.positive_int("k", self.k), n - self.centre
         if k > most:

@@ -158,3 +158,19 @@ def test_a_refusal_names_the_file(tmp_path):
         recorded(Recorded(str(path)))
     with pytest.raises(ValueError, match="wanted a history as"):
         recorded(Recorded("run.csv"))
+
+
+def test_overlaps_with_features_are_shown_by_layer_and_feature():
+    column = np.array([[[0.2, 0.5]], [[0.4, 0.9]]])
+    table = ProbeTable(
+        np.array([0, 10]),
+        {"overlap": column, "overlap_lower": column - 0.1, "overlap_upper": column + 0.05, "floor": column * 0 + 0.6}
+        | {"above": column > 0.65, "resolved": np.ones((2, 1), bool)},
+    )
+    about = {"kind": "features", "layers": ["all"], "features": ["first", "second"], "k": 3}
+    (section,) = sheet(History({"features": table}, {"features": about})).sections
+    (shown,) = section.tables
+    assert shown.rows[1][:2] == ("all", "second") and shown.rows[1][4:] == (0.6, True) and "3 leading" in shown.caption
+    assert str(shown.rows[1][3]) == "0.9 in [0.8, 0.95]" and shown.rows[0][5] is False
+    with pytest.raises(ValueError, match="overlaps of shape"):
+        sheet(History({"features": table}, {"features": about | {"features": ["first"]}}))

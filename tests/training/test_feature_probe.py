@@ -81,6 +81,8 @@ def test_bad_inputs_are_turned_away():
         probe(net, X, {"flat": np.ones(9)}, k=2)
     with pytest.raises(ValueError, match="k must be at most 8"):
         probe(net, X, FEATURES, k=9)
+    with pytest.raises(ValueError, match='outputs must be "mean", "pseudo" or an index; got \'full\''):
+        probe(net, X, FEATURES, k=2, outputs="full")
     with pytest.raises(ValueError, match="features must be a dictionary"):
         probe(net, X, X[:, 0], k=2)
     with pytest.raises(ValueError, match="layers must not be named 'all'"):
