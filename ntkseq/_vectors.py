@@ -23,6 +23,17 @@ class Wide:
         self.wide = jax.jit(f, compiler_options=WIDEST, **options)
         self.known = True
 
+    def compiled(self, *args: Any) -> Any:
+        """The program for arguments of these shapes, which says what memory it takes."""
+        if self.known:
+            try:
+                return self.wide.lower(*args).compile()
+            except jax.errors.JaxRuntimeError as error:
+                if "No such compile option" not in str(error):
+                    raise
+                self.known = False
+        return self.plain.lower(*args).compile()
+
     def __call__(self, *args: Any) -> Any:
         if self.known:
             try:

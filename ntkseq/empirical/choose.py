@@ -75,7 +75,7 @@ def block(function: Function, x: PyTree, choice: Choice, memory: int | None) -> 
     each = bytes_per_example(function, choice)
     if memory is None and 2 * n * each < LITTLE:
         return None
-    budget = memory if memory is not None else int(SHARE * _memory.available(speeds.device_of(function.weights[0])))
+    budget = allowed(function, memory)
     if 2 * n * each <= budget:  # while they are made, what they are made of is there as well
         return None
     if 4 * each > budget and memory is None:
@@ -86,6 +86,11 @@ def block(function: Function, x: PyTree, choice: Choice, memory: int | None) -> 
         )
     size = max(1, budget // (4 * each))  # of two blocks
     return min(n, 1 << (size.bit_length() - 1))  # a power of two: not another program for every state of the memory
+
+
+def allowed(function: Function, memory: int | None) -> int:
+    """Bytes that may be used: those the caller says, or half of what is free."""
+    return memory if memory is not None else int(SHARE * _memory.available(speeds.device_of(function.weights[0])))
 
 
 def bytes_per_example(function: Function, choice: Choice) -> int:

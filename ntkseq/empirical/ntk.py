@@ -18,7 +18,7 @@ from ntkseq.empirical.methods.held import Cheapest, Held
 from ntkseq.empirical.methods.short import as_method
 from ntkseq.empirical.plan import Plan
 from ntkseq.empirical.rounding import compared
-from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.base import Footprint, Kernel, Side
 
 ONE_PIECE = 4096
 """Rows of a tile: products of matrices this large run at full speed, and the machine's cores are theirs already."""
@@ -228,6 +228,9 @@ class NTK(Kernel):
 
     def tile_rows(self, side: Side) -> int:
         return ONE_PIECE
+
+    def footprint(self, x: PyTree, lengths: Lengths = None) -> Footprint | None:
+        return self.method.footprint(self.function, self.function.inputs(x, lengths))
 
     def beside(self, count: int) -> NTK:
         return self.with_(method=self.method.beside(count))

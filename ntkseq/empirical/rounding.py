@@ -37,6 +37,8 @@ BYTES = 1 << 26
 """Of their factors, at most."""
 PAIRED = 16
 """Examples whose pairs say what a contraction loses."""
+SHARE = 128
+"""Of the memory that is allowed, what each of these may take: it is there in two precisions, with all between two."""
 SAFETY = 8.0
 """Of what is not every example's own error as measured: lost in sums, extrapolated, or an answer to moved numbers."""
 AGAIN = 4.0
@@ -51,7 +53,9 @@ OPERATIONS = 64.0
 """Roundings of its arguments, 2^-53 each, that a program's own are taken to amount to."""
 
 
-def measured(function: Function, x: PyTree, choice: Choice, find: Find, made: Any = None) -> float:
+def measured(
+    function: Function, x: PyTree, choice: Choice, find: Find, made: Any = None, memory: int | None = None
+) -> float:
     """Estimate of |computed - exact| / sqrt(K_ii K_jj) over the entries; infinite where nothing can be learnt.
 
     It costs a Jacobian of every example in float64 and n contractions of one example with itself: linear in n, where a
@@ -68,10 +72,15 @@ def measured(function: Function, x: PyTree, choice: Choice, find: Find, made: An
             other equations.
         made: what the kernel has made of x already. What is not `Prepared` is made again, block by block, and 4 times
             its errors are taken, for another program rounds elsewhere.
+        memory: bytes that may be used; None: some hundred MiB. With little, fewer examples are looked at together, and
+            fewer pairs.
     """
     made = made if isinstance(made, Prepared) else None
-    own, gross, errors = _errors(function, x, choice, find, made)
-    lost = _contraction(function, x, choice, made, own, gross, errors)
+    room = BYTES if memory is None else min(BYTES, memory // 16)
+    own, gross, errors = _errors(function, x, choice, find, made, room)
+    each = choose.bytes_per_example(function, choice)
+    paired = PAIRED if memory is None else int(np.clip(memory // (SHARE * each + 1), 4, PAIRED))
+    lost = _contraction(function, x, choice, made, own, gross, errors, paired)
     eta, spread = float(np.max(errors)), float(np.max(_over(gross, own)))
     e = (2.0 * eta + eta**2 + lost * spread**2) * (1.0 + 2.0**-20)
     return e if np.isfinite(e) else float("inf")
@@ -108,7 +117,7 @@ def compared(function: Function, x: Any, side: Any, tile: Callable[[Function, An
 
 
 def _errors(
-    function: Function, x: PyTree, choice: Choice, find: Find, made: Prepared | None
+    function: Function, x: PyTree, choice: Choice, find: Find, made: Prepared | None, room: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """|J_i|, c_i and eta_i of every example, (n,) or (n, o)."""
     coarse = versions.coarsest(function, x)
@@ -118,25 +127,27 @@ def _errors(
     if pair is None:
         mine = Version(function, choice)
         eps = max([eps, *(float(jnp.finfo(kind).eps) for kind in versions.computes_in(function, x))])
-        own, gross, first = _apart(mine, mine.nudged(eps, 1), x, made)
-        return own, gross, SAFETY * np.maximum(first, _apart(mine, mine.nudged(eps, 2), x, made)[2])
+        own, gross, first = _apart(mine, mine.nudged(eps, 1), x, made, room)
+        return own, gross, SAFETY * np.maximum(first, _apart(mine, mine.nudged(eps, 2), x, made, room)[2])
     mine, there = pair
     made = made if mine.choice is choice else None
-    own, gross, eta = _apart(mine, there, x, made)
+    own, gross, eta = _apart(mine, there, x, made, room)
     eta = eta if made is not None else AGAIN * eta
     doubtful = eta > APART
     if fine:
         eta = np.where(doubtful, 0.0, SAFETY * eta * eps / float(jnp.finfo(jnp.float32).eps) + 2 * eps)
     if doubtful.any():
         which = np.flatnonzero(doubtful.reshape(len(doubtful), -1).any(axis=1))
-        eta[which] += np.where(doubtful[which], _unstable(mine if fine else there, _cut(x, which)), 0.0)
+        eta[which] += np.where(doubtful[which], _unstable(mine if fine else there, _cut(x, which), room), 0.0)
     return own, gross, eta
 
 
-def _apart(one: Version, two: Version, x: PyTree, made: Prepared | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _apart(
+    one: Version, two: Version, x: PyTree, made: Prepared | None, room: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """|J_i| by the first, the sum of the sizes of its terms, and |J_i - J_i'| relative to the lesser of both."""
     n, parts = _count(x), []
-    size = int(np.clip(BYTES // (3 * choose.bytes_per_example(one.function, one.choice) + 1), 1, BLOCK))
+    size = int(np.clip(room // (3 * choose.bytes_per_example(one.function, one.choice) + 1), 1, BLOCK))
     cut = _taken if n > 4 * size else _cut  # a program of its own pays where it is called often
     for start in range(0, n, size):
         index = np.minimum(np.arange(start, start + size), n - 1)  # one shape of blocks for all n
@@ -151,9 +162,9 @@ def _apart(one: Version, two: Version, x: PyTree, made: Prepared | None) -> tupl
     return own, gross, np.where(np.isnan(eta), np.inf, eta)
 
 
-def _unstable(double: Version, x: PyTree) -> np.ndarray:
+def _unstable(double: Version, x: PyTree, room: int) -> np.ndarray:
     """The relative error of Jacobians in float64, from their answer to a small change of everything."""
-    answer = _apart(double, double.nudged(SMALL), x, None)[2]
+    answer = _apart(double, double.nudged(SMALL), x, None, room)[2]
     return np.where(answer <= APART, OPERATIONS * 2.0**-53 * (1.0 + answer / SMALL), np.inf)
 
 
@@ -165,13 +176,15 @@ def _contraction(
     own: np.ndarray,
     gross: np.ndarray,
     errors: AnyArray,
+    paired: int,
 ) -> float:
-    """g: what the contraction of two examples loses, relative to the sizes of the terms of both."""
+    """g: what the contraction of two of `paired` examples loses, relative to the sizes of the terms of both."""
     size, spread, error = (a.reshape(len(a), -1).max(axis=1) for a in (own, _over(gross, own), errors))
-    ends = [np.argsort(a, kind="stable")[-3:] for a in (size, -size, spread, error)]
+    most = max(1, paired // 4 - 1)  # 3 of each of 16
+    ends = [np.argsort(a, kind="stable")[-most:] for a in (size, -size, spread, error)]
     n = len(size)
-    which = np.unique(np.concatenate([*ends, np.linspace(0, n - 1, PAIRED - 12).astype(int)]))
-    which = np.resize(which, PAIRED)  # one shape for all n; pairs that are looked at twice say nothing new
+    which = np.unique(np.concatenate([*ends, np.linspace(0, n - 1, paired - 4 * most).astype(int)]))
+    which = np.resize(which, paired)  # one shape for all n; pairs that are looked at twice say nothing new
     some = (
         _cut(replace(made, inputs=()), which)
         if made is not None

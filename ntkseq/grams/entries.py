@@ -132,6 +132,7 @@ def gram(
             return _gram(kernel, (x, x2), (lengths, lengths2), tile, workers, progress, devices, executor)
         many = jax.process_count() if executor is None else 1
         given: Any = {"store": store, "tile": tile, "workers": workers, "progress": progress, "fill": fill}
+        given |= {"blocks": devices is None, "apart": executor is not None}
         given["among"] = (jax.process_index(), many) if many > 1 else None
         return building.build(kernel, x, x2, lengths, lengths2, **given)
 
@@ -150,7 +151,7 @@ def _gram(
         executors.refuse(executor, "a kernel between few-shot tasks")
         return meta.of_tasks(kernel, *both, *lengths, tile=tile, workers=workers, progress=progress, mesh=mesh)
     asked: Any = {"full": True, "wanted": "a Gram matrix"}
-    pair = sides.prepare(kernel, *both, *lengths, later=True, mesh=mesh, **asked)
+    pair = sides.prepare(kernel, *both, *lengths, later=True, mesh=mesh, rows=tile, **asked)
     parts, sampled = sampling.held(pair)
     alone = parts is not None and parts.whole  # the mean of the batches is the kernel, its diagonal, too
     complete = partial(sides.completed, x=both, lengths=lengths, **asked)

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from ntkseq import _checks, _devices, _meshes, _precision, _provenance
 from ntkseq._types import AnyKernel, DType, Inputs, Lengths, PyTree
-from ntkseq.grams import device, digits, host, meshes, notes, panels, tiles
+from ntkseq.grams import blockwise, device, digits, host, meshes, notes, panels, tiles
 from ntkseq.kernels import span
 from ntkseq.kernels.base import Kernel, Scaled, Side
 from ntkseq.kernels.origin import Origin
@@ -74,6 +74,19 @@ class Sides:
         """The same examples, for the devices of a mesh of one axis."""
         return dataclasses.replace(self, mesh=mesh)
 
+    @property
+    def ready(self) -> bool:
+        """Whether the program of a tile is compiled for sure."""
+        return False
+
+    def tiles(self, pairs: np.ndarray, size: int) -> np.ndarray:
+        """The tiles (k, size, size) at block index pairs (k, 2)."""
+        return np.asarray(tiles.compute(self.kernel, self.left, self.right, pairs, size))
+
+    def order(self, pairs: np.ndarray) -> np.ndarray:
+        """Tiles in the order in which they are best computed, as block index pairs (k, 2)."""
+        return pairs
+
     def task(self, tile: int | None, workers: int | None) -> tuple[tiles.Task, int]:
         """The tiles of the whole matrix, and how many calls run at once."""
         calls = self.mesh.size if self.mesh is not None else (workers or host.cores()) if self.on_cpu else 1
@@ -86,6 +99,8 @@ class Sides:
             size=tile or rows,
             workers=calls,
         )
+        if rows is not None:  # whole matrix products: one tile at a time, in memory and in a store
+            plan = dataclasses.replace(plan, batch=1)
         made = tiles.Task(self.kernel, self.left, self.right, plan, self.shape, self.diagonal, self.symmetric)
         return made, calls
 
@@ -131,9 +146,13 @@ class Sides:
         """|E|_2 <= |E|_F <= e sqrt(tr K tr K'), with |E_ij| <= e sqrt(K_ii K'_jj)."""
         traces = [float(np.sum(np.asarray(self.diagonal, np.float64)))]
         if not self.symmetric:
-            with _precision.setting(self.x64):
-                traces.append(float(np.sum(np.asarray(own(self.kernel, self.right), np.float64))))
+            traces.append(self.trace_of_columns())
         return digits.in_norm(e, float(np.sqrt(traces[0] * traces[-1])))
+
+    def trace_of_columns(self) -> float:
+        """The trace of the columns with themselves."""
+        with _precision.setting(self.x64):
+            return float(np.sum(np.asarray(own(self.kernel, self.right), np.float64)))
 
     def remember(self, values: jax.Array, e: float) -> None:
         """Let the array itself state what the Gram states."""
@@ -174,10 +193,12 @@ def prepare(
     wanted: str = "this Gram",
     later: bool = False,
     mesh: Mesh | None = None,
+    rows: int | None = None,
 ) -> Sides:
     """Check and prepare the examples of a Gram matrix; with `full`, of a kernel between all outputs, too.
 
-    `later`: of a sampled kernel with itself the diagonal is left out: a zero stands for it.
+    `later`: of a sampled kernel with itself the diagonal is left out: a zero stands for it. `rows`: of a tile, where
+    the caller asked for tiles: what takes much memory is then prepared as for a store.
 
     Raises:
         ValueError: no kernel, bad inputs, or a kernel with several numbers per pair.
@@ -188,18 +209,25 @@ def prepare(
         raise ValueError("lengths2 belongs to x2, which is None; got lengths2. Pass x2, or lengths= for x.")
     symmetric = x2 is None
     with notes.told(kernel, "prepare", x=x):
-        left = right = kernel.prepare(x, lengths)
+        left, diagonal = _prepared(kernel, x, lengths, rows)
+        right = left
     if not symmetric:
         with notes.told(kernel, "prepare", x2=x2):
-            right = kernel.prepare(x2, lengths2)
+            right, _ = _prepared(kernel, x2, lengths2, rows)
     if not symmetric:
         kernel.check_pair(left, right)
     pair = Sides(kernel, left, right, jnp.zeros(()), symmetric, mesh=mesh)
     if later and symmetric and kernel.sampled:
         return pair
     with notes.told(kernel, "diag_side", x=x):
-        diagonal = kernel.diag_side(left)
+        diagonal = kernel.diag_side(left) if diagonal is None else diagonal
     return completed(pair, diagonal, (x, x2), (lengths, lengths2), full=full, wanted=wanted)
+
+
+def _prepared(kernel: Kernel, x: Any, lengths: Lengths, rows: int | None) -> tuple[Side, Any]:
+    """Prepared examples; where they were prepared block by block, their diagonal as well."""
+    found = None if rows is None or _devices.ambient() is not None else blockwise.whole(kernel, x, lengths, rows)
+    return (kernel.prepare(x, lengths), None) if found is None else found
 
 
 def completed(
@@ -210,13 +238,7 @@ def completed(
     Raises:
         ValueError: a kernel with several numbers per pair, or inputs that leave the range of the dtype.
     """
-    square = values.ndim == 3 and values.shape[1] == values.shape[2]
-    if values.ndim != 1 and not (square and full):
-        raise ValueError(
-            f"{wanted} has one number per pair of inputs; got {values.shape[1:]} of them. Take "
-            'outputs="mean" or the index of one output'
-            + (", or gram(kernel, x), which is the matrix of all outputs." if square else ', or outputs="full".')
-        )
+    square = one_number(values.shape, full=full, wanted=wanted)
     diagonal = jnp.diagonal(values, axis1=1, axis2=2).reshape(-1) if square else values
     each = diagonal.reshape(values.shape[0], -1) if square else diagonal
     span.check(pair.kernel, x[0], lengths[0], diagonal.dtype, each)
@@ -225,6 +247,22 @@ def completed(
     if pair.mesh is not None:
         diagonal = _meshes.at_first(diagonal, pair.mesh)
     return dataclasses.replace(pair, diagonal=diagonal, outputs=values.shape[1] if square else None)
+
+
+def one_number(shape: tuple[int, ...], *, full: bool, wanted: str) -> bool:
+    """Whether the diagonal of a kernel, of this shape, is that between all outputs.
+
+    Raises:
+        ValueError: several numbers per pair, unless they are a matrix and `full` allows it.
+    """
+    square = len(shape) == 3 and shape[1] == shape[2]
+    if len(shape) != 1 and not (square and full):
+        raise ValueError(
+            f"{wanted} has one number per pair of inputs; got {shape[1:]} of them. Take "
+            'outputs="mean" or the index of one output'
+            + (", or gram(kernel, x), which is the matrix of all outputs." if square else ', or outputs="full".')
+        )
+    return square
 
 
 def on_host(kernel: AnyKernel, x: Inputs, x2: Inputs | None, lengths: Lengths, lengths2: Lengths) -> None:

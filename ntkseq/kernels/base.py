@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from typing import Any, TypeVar
 
 import jax
@@ -21,6 +22,14 @@ Side = Any
 """A pytree of arrays with leading axis n: all that a kernel needs to know of each input on its own."""
 
 Own = TypeVar("Own", bound="Kernel")  # not Self, which the check of types at run time does not know in a method
+
+
+@dataclasses.dataclass(frozen=True)
+class Footprint:
+    """Bytes that a prepared example takes, `each`, and that all which are in memory at once may take, `memory`."""
+
+    each: int
+    memory: int
 
 
 class Kernel(abc.ABC):
@@ -116,6 +125,13 @@ class Kernel(abc.ABC):
     def steps(self, side: Side) -> int:
         """Steps of work per entry: what a progress bar and a benchmark count."""
         return 1
+
+    def footprint(self, x: Inputs, lengths: Lengths = None) -> Footprint | None:
+        """What prepared examples take, where it may be more than there is memory for; None: little.
+
+        A stored Gram prepares them block by block, each once, and keeps on disk what is too much.
+        """
+        return None
 
     def beside(self: Own, count: int) -> Own:
         """The kernel for `count` devices that work in one memory: each may use its part of what the caller allowed."""
@@ -272,6 +288,13 @@ class Sum(Kernel):
         rows = [self.first.tile_rows(side[0]), self.second.tile_rows(side[1])]
         return min((one for one in rows if one is not None), default=None)
 
+    def footprint(self, x: Inputs, lengths: Lengths = None) -> Footprint | None:
+        both = self.first.footprint(x, lengths), self.second.footprint(x, lengths)
+        known = [one for one in both if one is not None]
+        if not known or self.sampled:  # the draws of a sampled kernel are those of a whole batch
+            return None
+        return Footprint(sum(one.each for one in known), min(one.memory for one in known))
+
     def beside(self, count: int) -> Sum:
         return Sum(self.first.beside(count), self.second.beside(count))
 
@@ -347,6 +370,9 @@ class Scaled(Kernel):
 
     def tile_rows(self, side: Side) -> int | None:
         return self.kernel.tile_rows(side)
+
+    def footprint(self, x: Inputs, lengths: Lengths = None) -> Footprint | None:
+        return self.kernel.footprint(x, lengths)
 
     def beside(self, count: int) -> Scaled:
         return Scaled(self.kernel.beside(count), self.factor)

@@ -121,6 +121,7 @@ def filled(
             progress=False,
             fill=fill,
             among=among,
+            apart=asked.processes is not None,
         )
 
 

@@ -15,7 +15,7 @@ from ntkseq._struct import fill
 from ntkseq._types import PyTree
 from ntkseq.empirical.function import Function
 from ntkseq.empirical.plan import Plan, in_words
-from ntkseq.kernels.base import Side
+from ntkseq.kernels.base import Footprint, Side
 
 MEASURED = "measured at every example in another precision, not proved"
 UNSTATED = "not stated by this method: compared with the exact kernel on a few examples, not proved"
@@ -81,6 +81,10 @@ class Method(abc.ABC):
     def beside(self, count: int) -> Method:
         """The method for `count` devices that work in one memory: each may use its part of what the caller allowed."""
         return self
+
+    def footprint(self, function: Function, x: PyTree) -> Footprint | None:
+        """What prepared examples take in memory, and may take; None: little."""
+        return None
 
     def plan(self, function: Function, x: PyTree) -> Plan:
         """What will be done for these inputs with themselves: the first line of the docstring, unless it is written."""

@@ -24,7 +24,7 @@ from ntkseq.empirical.methods.base import MEASURED, Method
 from ntkseq.empirical.plan import Plan, leaf_by_leaf
 from ntkseq.empirical.rounding import measured
 from ntkseq.empirical.structure import Choice, Found, Prepared
-from ntkseq.kernels.base import Side
+from ntkseq.kernels.base import Footprint, Side
 
 KEPT = 32
 """Examples at a time, where what they contribute is made again."""
@@ -93,8 +93,12 @@ class Held(Method):
     def beside(self, count: int) -> Held:
         return self if self.memory is None else dataclasses.replace(self, memory=max(1, self.memory // count))
 
+    def footprint(self, function: Function, x: PyTree) -> Footprint:
+        each = choose.bytes_per_example(function, self.choice(function, x))
+        return Footprint(each, choose.allowed(function, self.memory))
+
     def entry_rounding(self, function: Function, side: Side) -> float:
-        return measured(function, side.inputs, side.choice, self.examine, side)
+        return measured(function, side.inputs, side.choice, self.examine, side, self.memory)
 
     @property
     def estimated(self) -> str:
@@ -135,7 +139,8 @@ class Cheapest(Ordered):
     products over time steps or tokens, which is contracted without being formed.
 
     Attributes:
-        memory: bytes that factors may take; what exceeds it is made again block by block. None: half of what is free.
+        memory: bytes that factors may take; what exceeds it is made again block by block, or lies on disk where the
+            matrix does, `gram(..., store=)`. None: half of what is free.
         orders: {regular expression: "gram", "weights" or "jacobian"}, to decide for the leaves in whose path, as
             `jax.tree_util.keystr` writes it, the expression is found; held as pairs.
 

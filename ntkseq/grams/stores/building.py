@@ -7,6 +7,7 @@ import functools
 import os
 import pathlib
 import re
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from ntkseq import _checks, _progress
 from ntkseq._types import AnyKernel, Inputs, Lengths
 from ntkseq.grams import meta, sides
-from ntkseq.grams.stores import claims, filling, record, sharing
+from ntkseq.grams.stores import block_sides, claims, filling, record, sharing
 from ntkseq.grams.stores.chunks import Chunks, DamagedChunk, checksum
 from ntkseq.grams.stores.layout import ROWS, Layout, chosen
 from ntkseq.grams.stores.stored import StoredGram
@@ -36,6 +37,8 @@ def build(
     progress: bool | None = None,
     fill: filling.Fill = filling.fill,
     among: tuple[int, int] | None = None,
+    blocks: bool = True,
+    apart: bool = False,
 ) -> StoredGram:
     """The stored Gram matrix at a path, with all of its chunks: see `ntkseq.gram`.
 
@@ -44,6 +47,8 @@ def build(
         store: the folder; made where it is not there.
         fill: who computes the missing chunks.
         among: (index, count) where so many processes call with the same arguments; the first one begins the store.
+        blocks: whether `fill` takes examples that are prepared block by block, see `block_sides`.
+        apart: whether `fill` computes in other processes.
 
     Raises:
         ValueError: the store is of another kernel, of other inputs or of another version.
@@ -57,30 +62,70 @@ def build(
             "store= takes kernels between examples, one tile after the other; got kernels.Meta, between few-shot "
             "tasks. Take gram(kernel, x), or lazy(kernel, x) where it does not fit."
         )
-    pair = sides.prepare(kernel, x, x2, lengths, lengths2, wanted="a stored Gram")
-    if not bool(jnp.isfinite(pair.diagonal).all()):
-        raise sides.overflow(pair.diagonal.dtype)
+    both, given = ((x, x2), (lengths, lengths2)), {"workers": workers, "apart": apart or among is not None}
+    held = record.read(path) if record.there(path) else None
+    rows = tile or (None if held is None else held.layout.tile)
+    pair = block_sides.of(kernel, *both, rows=rows, **given) if blocks else None
+    if pair is None:
+        rows = rows or block_sides.rows_of(kernel, *both)
+        pair = sides.prepare(kernel, x, x2, lengths, lengths2, wanted="a stored Gram", rows=rows)
+        if not bool(jnp.isfinite(pair.diagonal).all()):
+            raise sides.overflow(pair.diagonal.dtype)
     if pair.diagonal.dtype not in (jnp.float32, jnp.float64):
         raise ValueError(f"store= takes float32 and float64; got {pair.diagonal.dtype}. Cast x.")
-    wanted = record.of(pair, chosen(pair, tile, workers), (x, x2), (lengths, lengths2))
-    if record.there(path):
-        _check(path, record.read(path), wanted)  # before a place to write is asked for
+    size = pair.programs.rows if isinstance(pair, block_sides.BlockSides) else tile
+    asked = record.asked(pair, chosen(pair, size, workers), *both)
+    if held is not None:
+        _check(path, held, asked, tile)  # before a place to write is asked for
+    if isinstance(pair, block_sides.BlockSides):
+        pair = pair.named(asked, path)
     if among is not None:
         fill = functools.partial(sharing.fill, index=among[0], count=among[1], by=fill)
         if among[0] > 0:
-            return _joined(path, wanted, pair, workers, fill)
+            return _joined(path, asked, pair, workers, fill)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(error.errno, f"{path} cannot be written ({reason}). Pass another store=.") from None
     with claims.claimed(path):
+        pair, wanted = _seen(path, asked, pair, both)
         chunks = _begun(path, wanted, np.asarray(pair.diagonal) if pair.symmetric else None, tile)
         which = chunks.missing()
         work = len(which) * chunks.layout.chunk**2 * kernel.entries_per_pair(pair.left) * kernel.steps(pair.left)
         with _progress.bar(progress, work, len(which), unit="chunk", name="gram") as bar:
             fill(chunks, pair, which, workers, (lambda count: None) if bar is None else bar.update)
+        block_sides.finished(path)
     return StoredGram(path)
+
+
+def _seen(
+    path: pathlib.Path, asked: record.Record, pair: sides.Sides, both: tuple[Any, Any]
+) -> tuple[sides.Sides, record.Record]:
+    """The sides with their diagonal, the record with its rounding: those of the store, if it is of as many examples.
+
+    Only then no example has to be prepared for them, which may take as long as the chunks that are missing.
+    """
+    if isinstance(pair, block_sides.BlockSides):
+        pair.begin()
+    if record.there(path):
+        held = record.read(path)
+        _check(path, held, asked, None)
+        if held.layout.shape == asked.layout.shape and _whole(path, held):
+            found = dataclasses.replace(asked, entrywise=held.entrywise, rounding=held.rounding)
+            return _with_diagonal(path, held, pair), found
+    if isinstance(pair, block_sides.BlockSides):
+        pair = pair.seen(*both)
+        if not bool(jnp.isfinite(pair.diagonal).all()):
+            raise sides.overflow(pair.diagonal.dtype)
+    return pair, record.known(asked, pair)
+
+
+def _with_diagonal(path: pathlib.Path, held: record.Record, pair: sides.Sides) -> sides.Sides:
+    """The same sides with the diagonal of the store, where they have none yet."""
+    if isinstance(pair, block_sides.BlockSides) and held.layout.symmetric:
+        return pair.known(record.diagonal(path, held))
+    return pair
 
 
 def _joined(
@@ -92,7 +137,7 @@ def _joined(
         if not record.there(path):
             return False
         held = record.read(path)
-        _check(path, held, wanted)
+        _check(path, held, wanted, None)
         return held.layout.shape == wanted.layout.shape  # or else it is going to be extended
 
     sharing.begun(path, there)
@@ -100,6 +145,7 @@ def _joined(
     chunks = Chunks(path, held.layout).create()
     if len(which := chunks.missing()):
         _check_version(path, held, wanted)
+        pair = _with_diagonal(path, held, pair)
         fill(chunks, pair, which, workers, lambda count: None)
     return StoredGram(path)
 
@@ -132,7 +178,7 @@ def check_path(store: str | os.PathLike[str]) -> pathlib.Path:
     return path
 
 
-def _check(path: pathlib.Path, held: record.Record, wanted: record.Record) -> None:
+def _check(path: pathlib.Path, held: record.Record, wanted: record.Record, tile: int | None) -> None:
     differ = record.differences(held, wanted)
     if differ:
         fewer = any(f"{name} had " in one for one in differ for name in ("x", "x2"))
@@ -141,6 +187,8 @@ def _check(path: pathlib.Path, held: record.Record, wanted: record.Record) -> No
             f"{path} is the store of another Gram matrix: {'; '.join(differ)}. Pass what it was made with, or another "
             f"store=.{hint}"
         )
+    if tile is not None and tile != held.layout.tile:
+        raise ValueError(f"tile must be {held.layout.tile}, as in {path}, or left out; got {tile}.")
 
 
 def _check_version(path: pathlib.Path, held: record.Record, wanted: record.Record) -> None:
@@ -161,9 +209,7 @@ def _begun(path: pathlib.Path, wanted: record.Record, diagonal: np.ndarray | Non
         record.write(path, wanted, diagonal)
         return Chunks(path, wanted.layout).create()
     held = record.read(path)
-    _check(path, held, wanted)
-    if tile is not None and tile != held.layout.tile:
-        raise ValueError(f"tile must be {held.layout.tile}, as in {path}, or left out; got {tile}.")
+    _check(path, held, wanted, tile)
     chunks, layout = Chunks(path, held.layout), _grown(path, held.layout, wanted.layout.shape)
     chunks.clean()
     gone = {*chunks.damaged(), *_edges(held.layout, layout)}

@@ -80,7 +80,8 @@ def fill(chunks: Chunks, pair: Sides, which: np.ndarray, workers: int | None, ti
                         oldest()
                     values = free.get()
                 running = [
-                    pool.submit(layouts.batch_into, pair, layout, i, j, pairs, values) for pairs in layout.batches(i, j)
+                    pool.submit(layouts.batch_into, pair, layout, i, j, pairs, values)
+                    for pairs in layout.batches(i, j, pair.order)
                 ]
                 at_work.append(_Open(i, j, values, running))
                 waiting += len(running)
@@ -106,6 +107,8 @@ def put(chunks: Chunks, pair: Sides, i: int, j: int, values: np.ndarray, tick: C
 def _compile(chunks: Chunks, pair: Sides, i: int, j: int) -> None:
     """One batch of tiles, where they are not compiled yet: threads that start together would compile them each."""
     layout = chunks.layout
+    if pair.ready:
+        return
     program = host.program_of(pair.kernel, pair.left, pair.right, (layout.tile, layout.batch, pair.x64))
     if program.empty:
         spare = np.empty((layout.chunk, layout.chunk), layout.dtype)

@@ -22,6 +22,7 @@ from ntkseq.empirical.function import Function
 
 _SHOWN = 5  # examples that a refusal names
 _LETTERS = 16  # hexadecimal digits by which an example is known
+_METHODS, _FREE = "ntkseq.empirical.methods.", ("memory",)  # where factors lie moves no bit of a stored matrix
 _LIBRARIES = ("jax", "numpy", "scipy")  # their functions are known by name
 
 
@@ -31,6 +32,20 @@ def of_kernel(kernel: AnyKernel, x: Inputs, lengths: Lengths) -> dict[str, Any]:
     A function that is held (a network of `empirical.NTK`) is known by its equations.
     """
     return _described(kernel, lambda function: _equations(function, x, lengths))
+
+
+def without_memory(kernel: Any) -> Any:
+    """The same description of a kernel, whatever memory its method may use."""
+    if isinstance(kernel, Mapping):
+        free = _FREE if str(kernel.get("class")).startswith(_METHODS) else ()
+        return {key: without_memory(value) for key, value in kernel.items() if key not in free}
+    return [without_memory(one) for one in kernel] if isinstance(kernel, list) else kernel
+
+
+def digests(x: Mapping[str, Any]) -> list[str]:
+    """Those of the examples, one by one, of what `of_inputs` says."""
+    code = x["digests"]
+    return [code[i : i + _LETTERS] for i in range(0, len(code), _LETTERS)]
 
 
 def of_inputs(x: Inputs, lengths: Lengths) -> dict[str, Any]:
@@ -67,8 +82,9 @@ def kernel_differences(was: Any, now: Any, name: str = "kernel") -> Iterator[str
             )
         return
     if isinstance(was, Mapping) and isinstance(now, Mapping) and was.get("class") == now.get("class"):
+        free = _FREE if str(was["class"]).startswith(_METHODS) else ()
         for key in {**was, **now}:
-            if key != "class":
+            if key not in ("class", *free):
                 yield from kernel_differences(was.get(key), now.get(key), f"{name}.{key}")
         return
     if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -18,6 +18,9 @@ ROWS = 128
 _ONE_PIECE = 1024  # rows of a chunk of a kernel that wants whole matrix products
 _LEAST = 64
 _SHARE = 4  # chunks in a row of a small matrix, so that it can be resumed as well
+
+Order = Callable[[np.ndarray], np.ndarray]
+"""The same block index pairs (k, 2) in another order."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,25 +61,32 @@ class Layout:
         own = self.symmetric and i == j
         return np.array([(r, c) for r in rows for c in columns if not own or c >= r], np.int32)
 
-    def batches(self, i: int, j: int) -> Iterator[np.ndarray]:
-        """`tiles`, so many as one call takes, (batch, 2); the last pair is repeated."""
-        yield from tiles.Plan(self.tile, self.batch, self.tiles(i, j)).batches()
+    def batches(self, i: int, j: int, order: Order | None = None) -> Iterator[np.ndarray]:
+        """`tiles`, in this order, so many as one call takes, (batch, 2); the last pair is repeated."""
+        own = self.tiles(i, j)
+        yield from tiles.Plan(self.tile, self.batch, own if order is None else order(own)).batches()
 
 
 def chosen(pair: Sides, tile: int | None, workers: int | None) -> Layout:
     """The layout of a new store: the tiles of `gram`, and chunks of about `CHUNK` rows of them."""
     rows = pair.kernel.tile_rows(pair.left)
+    wanted = chunk_rows(max(pair.shape), rows is not None)
     if tile is None and rows is not None:
-        tile = min(rows, _ONE_PIECE)
+        tile = min(rows, wanted, _ONE_PIECE)
     task, _ = pair.task(tile, workers)
-    size, most = task.plan.size, max(pair.shape)
-    wanted = _ONE_PIECE if rows is not None else CHUNK
+    size = task.plan.size
+    chunk = size * max(1, wanted // size)
+    return Layout(pair.shape, pair.symmetric, np.dtype(pair.diagonal.dtype), chunk, size, task.plan.batch)
+
+
+def chunk_rows(most: int, one_piece: bool) -> int:
+    """Rows of a chunk of a matrix of so many examples; one_piece: of a kernel that wants whole matrix products."""
+    wanted = _ONE_PIECE if one_piece else CHUNK
     while wanted > _LEAST and _SHARE * wanted > most:
         wanted //= 2
     while wanted * ROWS < most:
         wanted *= 2
-    chunk = size * max(1, wanted // size)
-    return Layout(pair.shape, pair.symmetric, np.dtype(pair.diagonal.dtype), chunk, size, task.plan.batch)
+    return wanted
 
 
 def batch_into(pair: Sides, layout: Layout, i: int, j: int, pairs: np.ndarray, values: np.ndarray) -> None:
@@ -88,7 +98,7 @@ def batch_into(pair: Sides, layout: Layout, i: int, j: int, pairs: np.ndarray, v
         ValueError: values that overflow the dtype.
     """
     with _precision.setting(pair.x64):
-        block = np.asarray(tiles.compute(pair.kernel, pair.left, pair.right, pairs, layout.tile))
+        block = pair.tiles(pairs, layout.tile)
     place(layout, i, j, pairs, block, values)
 
 
@@ -123,6 +133,6 @@ def chunk(pair: Sides, layout: Layout, i: int, j: int) -> np.ndarray:
         ValueError: values that overflow the dtype.
     """
     values = np.empty((layout.chunk, layout.chunk), layout.dtype)
-    for pairs in layout.batches(i, j):
+    for pairs in layout.batches(i, j, pair.order):
         batch_into(pair, layout, i, j, pairs, values)
     return finished(pair, layout, i, j, values)

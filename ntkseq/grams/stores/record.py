@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import io
 import json
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -59,16 +60,14 @@ class Record:
         return facts | {"frobenius": True, "symmetric": self.layout.symmetric}
 
 
-def of(pair: Sides, layout: Layout, x: tuple[Inputs, Inputs | None], lengths: tuple[Lengths, Lengths]) -> Record:
-    """The record of a Gram matrix that is to be computed.
+def asked(pair: Sides, layout: Layout, x: tuple[Inputs, Inputs | None], lengths: tuple[Lengths, Lengths]) -> Record:
+    """The record of a Gram matrix that is to be computed, as far as it can be written before: no rounding.
 
     Args:
-        pair: its prepared sides, with their diagonal.
+        pair: its sides.
         layout: of its chunks.
         x, lengths: both inputs as they were given.
     """
-    e = pair.entry_rounding()
-    known = {"entrywise": float(e), "rounding": float(pair.rounding(e)), "estimated": pair.kernel.estimated}
     return Record(
         layout=layout,
         kernel=_plain(identity.of_kernel(pair.kernel, x[0], lengths[0])),
@@ -76,9 +75,17 @@ def of(pair: Sides, layout: Layout, x: tuple[Inputs, Inputs | None], lengths: tu
         x2=None if x[1] is None else identity.of_inputs(x[1], lengths[1]),
         x64=pair.x64,
         by=versions(),
-        **known,
+        entrywise=math.inf,
+        rounding=math.inf,
+        estimated=pair.kernel.estimated,
         sampled=bool(pair.kernel.sampled),
     )
+
+
+def known(record: Record, pair: Sides) -> Record:
+    """The record with the rounding that prepared sides with their diagonal state."""
+    e = pair.entry_rounding()
+    return dataclasses.replace(record, entrywise=float(e), rounding=float(pair.rounding(e)))
 
 
 def versions() -> dict[str, str]:
