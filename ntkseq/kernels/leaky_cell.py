@@ -97,7 +97,7 @@ def _moved(cell: cells.Leaky, keep: Float[Array, "s s"], state: State, images: S
     return jax.tree.map(move, state, images)
 
 
-def apart(kap: Array, one: Entry, right: Entry, names: tuple[str, str], how: How) -> Array:
+def apart(kap: Array, one: Entry, right: Entry, names: tuple[str, str, str], how: How) -> Array:
     """Folded m of states from their covariance: 0 below what the roundings of what was added may have made of it.
 
     Args:
@@ -154,7 +154,7 @@ def _walk(
         inv = tokens.inverse(h)
         return u, _entry(cell, x, u, h) | {"gross before": error * inv, "fresh before": fresh * inv}
 
-    def step(carry: Any, now: tuple[Array, Array, Array]) -> tuple[Any, tuple[Array, Array, Array]]:
+    def step(carry: Any, now: tuple[Array, Array, Array]) -> tuple[Any, tuple[Array, Array, Array, Array]]:
         (kap, off), known, h, error, fresh = carry
         at, x, z = now
         here = places == at
