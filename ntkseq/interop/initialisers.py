@@ -60,7 +60,8 @@ def of_haiku(init: PyTree, shape: tuple[int, int]) -> Draw:
 
 
 def _scaled(scale: float, mode: str, distribution: str, shape: tuple[int, int]) -> Draw:
-    fan = {"fan_in": shape[0], "fan_out": shape[1], "fan_avg": sum(shape) / 2}[mode]
+    geometric = (shape[0] * shape[1]) ** 0.5
+    fan = {"fan_in": shape[0], "fan_out": shape[1], "fan_avg": sum(shape) / 2, "fan_geo_avg": geometric}[mode]
     return Draw(float(scale) / fan, _CUT[distribution])
 
 

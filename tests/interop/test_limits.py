@@ -158,6 +158,9 @@ def test_an_initialiser_that_is_held_is_read_and_another_is_measured() -> None:
     assert found.law == "uniform" and found.sigma_u**2 == pytest.approx(2 * 3 / 5.5)
     np.testing.assert_allclose([found.sigma_b, found.sigma_c], 0.3, rtol=0.01)
     assert "measured on draws" in str(limit_of(cell, X))
+    geometric = linen.GRUCell(64, kernel_init=jax.nn.initializers.variance_scaling(2.0, "fan_geo_avg", "normal"))
+    squared = limit_of(geometric, X).layer.cell.sigma_u ** 2
+    assert squared == pytest.approx(2 * 3 / (3 * 64) ** 0.5)
     shifted = lambda key, shape, dtype: 5 + jax.random.normal(key, shape, dtype)  # noqa: E731
     with pytest.raises(ValueError, match="drawn with mean 0; got an initialiser with mean 5"):
         limit_of(linen.SimpleCell(8, kernel_init=shifted), X)
