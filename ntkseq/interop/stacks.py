@@ -87,7 +87,7 @@ def activation(module: str, function: PyTree, wanted: str = "") -> str:
     """The name of an activation of JAX.
 
     Raises:
-        ValueError: another one than `wanted`, or than those that kernels know.
+        ValueError: another one than `wanted`, or than those that kernels know; one that only has such a name.
     """
     label = getattr(function, "__name__", type(function).__name__)
     known = activations.names()
@@ -96,7 +96,22 @@ def activation(module: str, function: PyTree, wanted: str = "") -> str:
             f"{module} must have the activation {wanted or 'one of ' + ', '.join(known)}; got {label}. "
             "Its own kernel: empirical.NTK."
         )
+    if not _computes(function, activations.get(label)):
+        raise ValueError(
+            f"{module} must have an activation that computes what its name says; got another function named {label}. "
+            "Its own kernel: empirical.NTK."
+        )
     return label
+
+
+def _computes(function: PyTree, known: activations.Activation) -> bool:
+    """Whether it gives, number by number, what the activation gives, up to the approximation of jax.nn.gelu."""
+    points = jnp.asarray([[-1.3, 0.4, 0.0], [2.1, -0.2, -3.0]], jnp.float32)
+    try:
+        found = np.asarray(function(points))
+    except Exception:  # a guest's own, with any of them
+        return False
+    return found.shape == points.shape and np.allclose(found, known(points), rtol=0, atol=1e-3)
 
 
 def unfolded(mlp: PyTree, key: str) -> list[Any]:
