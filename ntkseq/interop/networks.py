@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _display, blocks, kernels
+from ntkseq import _display, blocks
 from ntkseq._types import PyTree
 from ntkseq.interop.initialisers import Draw, check, of_haiku, of_jax
 from ntkseq.interop.layers import IDENTITY, Layer
 from ntkseq.interop.recurrences import Recurrence, Rule
 from ntkseq.interop.stacks import LINEAR, activation
+from ntkseq.kernels import particle_batches, passes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,16 +72,19 @@ def network(stack: list[Layer], d: int, read: str, rule: Callable[[Layer], Rule 
     width, turned, parts, places = d, False, [], []
     widths: list[int] = []
     said, degenerate, sigma_r, read_out = [], [], 1.0, False
+    end = max((at for at, layer in enumerate(stack, 1) if layer.name not in IDENTITY), default=0)
     for at, layer in enumerate(stack, 1):
         place = f"layer {at}, {layer.label}"
         try:
             _fits(layer, width, last=at == len(stack))
-            if widths and layer.name in LINEAR and at == len(stack):
+            if widths and layer.name in LINEAR and at == end:
                 square = LINEAR[layer.name](layer.module, width)[0].variance * width
                 sigma_r, read_out = square**0.5, True
                 said.append(f"{place}: read-out, variance times the fan-in {square:.4g}; its bias is left out")
-                break
+                continue
             part = _part(layer, width, not widths, turned, rule(layer))
+            if part.width < 1:
+                raise ValueError(f"must give one coordinate at least; got {part.width}.")
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from None
         said += [f"{place}: {line}" for line in part.said]
@@ -158,9 +162,10 @@ def _part(layer: Layer, width: int, first: bool, turned: bool, rule: Rule | None
 
 def _ordered(parts: list[blocks.Block], places: list[str]) -> None:
     """Raise, with the name of the layer, where no kernel knows the blocks in this order."""
+    sampled = particle_batches.needed(tuple(parts))
     for count in range(1, len(parts) + 1):
         try:
-            kernels.Serial(*parts[:count])
+            passes.check(tuple(parts[:count]), raw=False, sampled=sampled)
         except ValueError as error:
             if count < len(parts) and "no block maps" in str(error):
                 continue
@@ -259,10 +264,14 @@ def _refuse(what: str) -> None:
     raise ValueError(f"has no rule with {what}. Take its own kernel at its parameters: empirical.NTK.")
 
 
+def _is_dot_product(function: PyTree) -> bool:
+    return getattr(function, "__name__", "") == "dot_product_attention"
+
+
 def _nnx_attention(layer: PyTree, width: int) -> Part:
     arrays = (layer.query, layer.key, layer.value, layer.out)
     fans, inner = (width, width, width), int(np.prod(layer.out.kernel[...].shape[:2]))
-    if layer.normalize_qk or layer.decode or layer.attention_fn.__name__ != "dot_product_attention":
+    if layer.normalize_qk or layer.decode or not _is_dot_product(layer.attention_fn):
         _refuse("normalize_qk, decode or an attention_fn of its own")
     if layer.num_kv_heads not in (None, layer.num_heads):
         _refuse("fewer heads of keys than of queries")
@@ -277,7 +286,7 @@ def _nnx_attention(layer: PyTree, width: int) -> Part:
 
 def _linen_attention(layer: PyTree, width: int) -> Part:
     inner, out = layer.qkv_features or width, layer.out_features or width
-    if layer.normalize_qk or layer.decode or layer.attention_fn.__name__ != "dot_product_attention":
+    if layer.normalize_qk or layer.decode or not _is_dot_product(layer.attention_fn):
         _refuse("normalize_qk, decode or an attention_fn of its own")
     kernel = of_jax(layer.kernel_init, (width, inner)).variance * width
     last = of_jax(layer.out_kernel_init or layer.kernel_init, (inner, out)).variance * inner

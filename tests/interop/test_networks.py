@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -118,6 +119,16 @@ def test_dropout_is_left_out_and_said_also_in_a_network_of_one_layer_or_of_vecto
     tokens = limit_of([linen.Dense(8), drop, linen.relu, head], X, read="mean")
     assert [type(one) for one in tokens.kernel.blocks] == [blocks.Linear, blocks.Nonlinearity]  # pyright: ignore
     assert "layer 2, linen.Dropout: left out, as in inference" in str(tokens)
+    behind = limit_of([linen.Dense(8), linen.relu, head, drop], X)
+    assert behind.read_out and behind.layer.width == 8 and "layer 4, linen.Dropout: left out" in str(behind)
+
+
+def test_an_activation_may_stand_behind_any_states_where_the_network_is_sampled() -> None:
+    linen = pytest.importorskip("flax.linen")
+    parts = [linen.SimpleCell(8), linen.relu, linen.GRUCell(8)]
+    assert len(limit_of(parts, X, **FEW).kernel.blocks) == 3  # pyright: ignore
+    with pytest.raises(ValueError, match="layer 2, relu: Nonlinearity needs Gaussian tokens"):
+        limit_of(parts[:2], X)
 
 
 def test_a_layer_alone_that_reads_backwards_is_read_where_its_last_state_is() -> None:
@@ -136,11 +147,25 @@ def test_a_layer_alone_that_reads_backwards_is_read_where_its_last_state_is() ->
         limit_of(linen.Bidirectional(linen.RNN(linen.GRUCell(8)), linen.RNN(another)), X)
 
 
+def last(y: jax.Array) -> jax.Array:
+    return y[:, -1]
+
+
+last.__name__ = "relu"
+
+
 BAD: dict[str, tuple[Any, str]] = {
     "batch norm": (lambda nnx, r, rnn: [rnn(3), nnx.BatchNorm(8, rngs=r)], r"layer 2, nnx\.BatchNorm: has no rule"),
     "fan-in": (lambda nnx, r, rnn: [rnn(3), rnn(3)], r"layer 2, nnx\.GRUCell: must read the 8 coord.*in_features=3"),
     "one's own": (lambda nnx, r, rnn: [rnn(3), lambda y: y[:, -1], rnn(8)], r"layer 2, <lambda>: is a function.*read="),
     "activation": (lambda nnx, r, rnn: [rnn(3), nnx.swish, rnn(8)], r"layer 2, silu: a stack must have the activation"),
+    "another relu": (lambda nnx, r, rnn: [rnn(3), last, rnn(8)], r"layer 2, relu: .* another function named relu"),
+    "partial attention": (
+        lambda nnx, r, rnn: [
+            rnn(3), nnx.MultiHeadAttention(2, 8, attention_fn=partial(nnx.dot_product_attention), decode=False, rngs=r)
+        ],
+        "layer 2, nnx.MultiHeadAttention: has no rule with normalize_qk, decode or an attention_fn",
+    ),
     "order": (
         lambda nnx, r, rnn: [nnx.SimpleCell(3, 8, rngs=r), nnx.relu, nnx.Linear(8, 1, rngs=r)],
         "layer 2, relu: Nonlinearity needs Gaussian tokens",
@@ -193,3 +218,5 @@ def test_a_stack_has_no_kernel_of_its_stored_weights_and_known_words_for_read() 
         found.standard()
     with pytest.raises(ValueError, match="read must be one of 'last', 'mean', 'sum'; got 'first'"):
         limit_of([linen.SimpleCell(8), linen.SimpleCell(8)], X, read="first")
+    with pytest.raises(ValueError, match=r"layer 1, linen\.Dense: must give one coordinate at least; got 0"):
+        limit_of([linen.Dense(0), linen.SimpleCell(8)], X)
