@@ -3,7 +3,8 @@
 A block that makes m = (1 - rho) / 2 by a subtraction (attention, smooth activations) leaves an error of some eps in it,
 however small m is, and the slope of a kink has that of sqrt(m). How much of it arrives in the kernel depends on how
 near tokens come: so pairs of sequences are computed again with every such m moved by its noise, up and down, and what
-the kernel moves by is the estimate. Nothing is linearised: near zero it goes with the root.
+the kernel moves by is the estimate. Nothing is linearised: near zero it goes with the root. Where a chaotic recursion
+makes it as large as the kernel itself, two jolts show no more how far another may move it: nothing finite is stated.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def none(x: Float[Any, "n t d"]) -> Float[np.ndarray, "n t 2"]:
 
 
 def response(again: Callable[[Any], Side], values: Callable[..., Any], side: Side) -> float:
-    """Largest estimated error of K_ij / sqrt(K_ii K_jj) over the pairs that are looked at.
+    """Largest estimated error of K_ij / sqrt(K_ii K_jj) over the pairs that are looked at; inf for one above 1.
 
     Args:
         again: the side prepared again with these jolts (n, t, 2): their size, and a number in [0, 1) of each token.
@@ -66,7 +67,7 @@ def response(again: Callable[[Any], Side], values: Callable[..., Any], side: Sid
         if not np.isfinite(changed).all():
             return float("inf")
         worst = max(worst, float(np.max(changed * over * over[which])))
-    return _SAFETY * worst
+    return _SAFETY * worst if _SAFETY * worst <= 1 else float("inf")
 
 
 def partners(side: Side, n: int) -> Iterator[Int[np.ndarray, " n"]]:

@@ -184,3 +184,11 @@ def test_neighbours_and_mirror_images_are_found_among_many() -> None:
     assert near[3] == 250 and near[250] == 3
     assert mirrored[4] == 250 and mirrored[250] == 4
     assert (near != np.arange(300)).all() and (mirrored != np.arange(300)).all()
+
+
+@pytest.mark.parametrize(("moved", "stated"), [(0.3, 0.75), (0.5, float("inf"))])
+def test_nothing_finite_is_stated_where_a_jolt_moves_the_kernel_by_its_own_size(moved: float, stated: float) -> None:
+    """A chaotic layer over 80 steps was off by 22 times what it should be, and 4.5 were stated."""
+    side = {"x": np.ones((2, 3, 1), np.float32), "lengths": np.array([3, 3])}
+    values = lambda left, right, same, jolt: 1 + moved * jolt * np.ones(2)  # noqa: E731
+    assert jolts.response(lambda jolts: side, values, side) == pytest.approx(stated)
