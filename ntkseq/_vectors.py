@@ -25,21 +25,18 @@ class Wide:
 
     def compiled(self, *args: Any) -> Any:
         """The program for arguments of these shapes, which says what memory it takes."""
-        if self.known:
-            try:
-                return self.wide.lower(*args).compile()
-            except jax.errors.JaxRuntimeError as error:
-                if "No such compile option" not in str(error):
-                    raise
-                self.known = False
-        return self.plain.lower(*args).compile()
+        return self._widest(lambda program: program.lower(*args).compile())
 
     def __call__(self, *args: Any) -> Any:
+        return self._widest(lambda program: program(*args))
+
+    def _widest(self, use: Callable[[Any], Any]) -> Any:
+        """What `use` makes of the wide program, or of the plain one where XLA does not know the option."""
         if self.known:
             try:
-                return self.wide(*args)
+                return use(self.wide)
             except jax.errors.JaxRuntimeError as error:
                 if "No such compile option" not in str(error):
                     raise
                 self.known = False  # a jaxlib that calls it otherwise: jaxlib 0.10 to 0.12 know it
-        return self.plain(*args)
+        return use(self.plain)
