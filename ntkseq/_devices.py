@@ -53,7 +53,7 @@ def placed(values: np.ndarray, beside: jax.Array) -> jax.Array:
     sharding = beside.sharding
     if isinstance(sharding, NamedSharding):
         sharding = NamedSharding(sharding.mesh, PartitionSpec())
-    return jax.device_put(values, sharding, may_alias=True)
+    return laid(values, sharding)
 
 
 def laid(values: np.ndarray, sharding: Any) -> jax.Array:
