@@ -81,6 +81,11 @@ class Programs:
         leaves = [leaf for leaf in jax.tree.leaves(self.kernel) if isinstance(leaf, jax.Array)]
         return (leaves[0] if leaves else jnp.zeros(())).sharding
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether blocks lie in the memory of the host."""
+        return all(device.platform == "cpu" for device in self.place.device_set)
+
     def prepared(self, x: PyTree, lengths: Any) -> Side:
         """A block of examples, prepared."""
         return self._prepared(self.kernel, x, lengths)
@@ -118,10 +123,9 @@ class Programs:
 
     @cached_property
     def _tiled(self) -> Any:
-        on_cpu = all(device.platform == "cpu" for device in self.place.device_set)
         given = self.kernel, self.like, self.like, np.zeros((1, 2), np.int32)
         with _precision.setting(self.x64):
-            return _tile.compiled(*given) if on_cpu else _tile.plain.lower(*given).compile()
+            return _tile.compiled(*given) if self.on_cpu else _tile.plain.lower(*given).compile()
 
 
 def whole(kernel: Kernel, x: Inputs, lengths: Lengths, rows: int) -> tuple[Side, jax.Array] | None:

@@ -72,7 +72,7 @@ class BlockSides(Sides):
 
     @property
     def on_cpu(self) -> bool:
-        return all(device.platform == "cpu" for device in self.programs.place.device_set)
+        return self.programs.on_cpu
 
     def tiles(self, pairs: np.ndarray, size: int) -> np.ndarray:
         return np.stack([self._tile(i, j) for i, j in pairs.tolist()])
