@@ -50,12 +50,7 @@ def layers(outcomes: Sequence[Outcome], feature: str, ax: Axes | None = None) ->
     ax, one = axes(ax), outcomes[0]
     j = one.features.index(feature)
     for i, layer in enumerate(one.layers):
-        low, middle, high = (
-            np.stack([getattr(o, end)[:, i, j] for o in outcomes]) for end in ("lower", "overlap", "upper")
-        )
-        colour = NEUTRAL if layer == one.layers[-1] else COLOURS[i % 6]
-        ax.fill_between(one.steps, low.min(axis=0), high.max(axis=0), color=colour, alpha=0.13, lw=0)
-        ax.plot(one.steps, middle.mean(axis=0), color=colour, lw=1.8, marker=".", ms=4, label=layer)
+        _band(ax, outcomes, (i, j), NEUTRAL if layer == one.layers[-1] else COLOURS[i % 6], layer)
     ax.axhline(one.floor[j], color="black", lw=1, ls=":", label="floor: at random")
     highest = max(float(np.mean([o.overlap[:, :, j] for o in outcomes], axis=0).max()), float(one.floor[j]))
     ax.set_ylim(0.0, min(1.02, 1.25 * highest))
@@ -75,14 +70,20 @@ def families(outcomes: Sequence[Outcome], layer: str, names: Sequence[str], ax: 
     i = one.layers.index(layer)
     for colour, name in zip(COLOURS[: len(names)], names, strict=True):
         j = one.features.index(name)
-        low, middle, high = (
-            np.stack([getattr(o, end)[:, i, j] for o in outcomes]) for end in ("lower", "overlap", "upper")
-        )
-        ax.fill_between(one.steps, low.min(axis=0), high.max(axis=0), color=colour, alpha=0.13, lw=0)
-        ax.plot(one.steps, middle.mean(axis=0), color=colour, lw=1.8, marker=".", ms=4, label=f"waves of {name}")
+        _band(ax, outcomes, (i, j), colour, f"waves of {name}")
         ax.axhline(one.floor[j], color=colour, lw=0.9, ls=":")
     ax.set_ylim(0.0, 1.02)
     return steps_axis(ax, one.steps, f"overlap of the {layer} layer")
+
+
+def _band(ax: Axes, outcomes: Sequence[Outcome], which: tuple[int, int], colour: str, label: str) -> None:
+    """The overlap of one layer with one feature: mean over seeds, and a band of all intervals."""
+    low, middle, high = (
+        np.stack([getattr(one, end)[:, *which] for one in outcomes]) for end in ("lower", "overlap", "upper")
+    )
+    steps = outcomes[0].steps
+    ax.fill_between(steps, low.min(axis=0), high.max(axis=0), color=colour, alpha=0.13, lw=0)
+    ax.plot(steps, middle.mean(axis=0), color=colour, lw=1.8, marker=".", ms=4, label=label)
 
 
 def spectrogram(outcome: Outcome, layer: str, frequencies: Sequence[str], ax: Axes | None = None) -> Axes:
