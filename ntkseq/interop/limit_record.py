@@ -88,22 +88,19 @@ class Limit:
     def __str__(self) -> str:
         layer, kernel = self.layer, type(self.kernel).__name__
         if isinstance(layer, Network):
-            return self._stack(layer)
+            shown = [f"  {_display.short(block)}" for block in layer.blocks]
+            end = f"  read {layer.read!r}" + (f", sigma_r = {_number(layer.sigma_r)}" if self.read_out else "")
+            return self._lines(", ".join(map(str, layer.widths)), [*shown, end], "these widths")
         of, names = (layer.cell, ("sigma_w", "sigma_u", "sigma_b")) if isinstance(layer, Recurrence) else (
             layer, ("sigma_w", "sigma_b", "sigma_r"))  # fmt: skip
         what = type(of).__name__ if isinstance(layer, Recurrence) else layer.activation
         scales = ", ".join(f"{name} = {_number(getattr(of, name))}" for name in names)
-        head = [f"{self.name} ({self.library or 'library not installed'}), n = {layer.width}, d = {layer.features}"]
-        at_width = [f"  at n = {layer.width} only: {self.degenerate}"] if self.degenerate else []
-        return "\n".join([*head, f"  {kernel}, {what}: {scales}", *at_width, *(f"  - {line}" for line in self.assumed)])
+        return self._lines(layer.width, [f"  {kernel}, {what}: {scales}"], f"n = {layer.width}")
 
-    def _stack(self, layer: Network) -> str:
-        widths = ", ".join(map(str, layer.widths))
-        shown = [f"  {_display.short(block)}" for block in layer.blocks]
-        head = [f"{self.name} ({self.library or 'library not installed'}), n = {widths}, d = {layer.features}"]
-        end = f"  read {layer.read!r}" + (f", sigma_r = {_number(layer.sigma_r)}" if self.read_out else "")
-        at_width = [f"  at these widths only: {self.degenerate}"] if self.degenerate else []
-        return "\n".join([*head, *shown, end, *at_width, *(f"  - {line}" for line in self.assumed)])
+    def _lines(self, n: object, shown: list[str], where: str) -> str:
+        head = f"{self.name} ({self.library or 'library not installed'}), n = {n}, d = {self.layer.features}"
+        at_width = [f"  at {where} only: {self.degenerate}"] if self.degenerate else []
+        return "\n".join([head, *shown, *at_width, *(f"  - {line}" for line in self.assumed)])
 
 
 def _number(value: PyTree) -> str:

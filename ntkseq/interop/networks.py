@@ -268,11 +268,16 @@ def _is_dot_product(function: PyTree) -> bool:
     return getattr(function, "__name__", "") == "dot_product_attention"
 
 
+def _usual(layer: PyTree) -> None:
+    """Raise where attention of flax has an option that the rule does not know."""
+    if layer.normalize_qk or layer.decode or not _is_dot_product(layer.attention_fn):
+        _refuse("normalize_qk, decode or an attention_fn of its own")
+
+
 def _nnx_attention(layer: PyTree, width: int) -> Part:
     arrays = (layer.query, layer.key, layer.value, layer.out)
     fans, inner = (width, width, width), int(np.prod(layer.out.kernel[...].shape[:2]))
-    if layer.normalize_qk or layer.decode or not _is_dot_product(layer.attention_fn):
-        _refuse("normalize_qk, decode or an attention_fn of its own")
+    _usual(layer)
     if layer.num_kv_heads not in (None, layer.num_heads):
         _refuse("fewer heads of keys than of queries")
     for label, one, fan in zip(("query", "key", "value", "out"), arrays, (*fans, inner), strict=True):
@@ -286,8 +291,7 @@ def _nnx_attention(layer: PyTree, width: int) -> Part:
 
 def _linen_attention(layer: PyTree, width: int) -> Part:
     inner, out = layer.qkv_features or width, layer.out_features or width
-    if layer.normalize_qk or layer.decode or not _is_dot_product(layer.attention_fn):
-        _refuse("normalize_qk, decode or an attention_fn of its own")
+    _usual(layer)
     kernel = of_jax(layer.kernel_init, (width, inner)).variance * width
     last = of_jax(layer.out_kernel_init or layer.kernel_init, (inner, out)).variance * inner
     bias = 0.0
