@@ -36,9 +36,9 @@ def alone(cell: cells.Leaky, own: Own, context: Context) -> tuple[Entry, Float[A
     gross, fresh = error * tokens.inverse(h), fresh * tokens.inverse(h)
     rounds = jnp.max(jnp.where(context.inside, gross**2, 0), axis=1)
     context.rounds.append(jax.lax.stop_gradient(rounds))
-    entry = _entry(cell, own.std, context.rattle(u), _before(h))
+    entry = _entry(cell, own.std, context.rattle(u), shift(h))
     h = context.rattle(h, error)
-    errors = {"gross": gross, "fresh": fresh, "gross before": _before(gross), "fresh before": _before(fresh)}
+    errors = {"gross": gross, "fresh": fresh, "gross before": shift(gross), "fresh before": shift(fresh)}
     return entry | errors | {"out": h}, h
 
 
@@ -187,8 +187,3 @@ def _walk(
 def _closed(cell: cells.Leaky, a: Array) -> Array:
     """The row with what its last step keeps of the column above it."""
     return a + cell.keep * shift(a, -1)
-
-
-def _before(a: Float[Array, "n t"]) -> Float[Array, "n t"]:
-    """Of one step before; 0 at the first."""
-    return jnp.concatenate([jnp.zeros_like(a[:, :1]), a[:, :-1]], axis=1)
