@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from ntkseq import _guests, _notices
+from ntkseq import _checks, _guests, _notices
 from ntkseq._calls import takes_length
 from ntkseq._types import PyTree
 from ntkseq.interop.functions import AVERAGES, DROPOUT, Function, Stateful, missing
@@ -60,6 +60,7 @@ def function(
         >>> f(params, x[0]).shape  # doctest: +SKIP
         (2,)
     """
+    _checks.flag("batched", batched)
     parts = _opened(model, variables)
     _said(model, batched or call is not None)
     held = (parts.random, parts.state)
@@ -111,6 +112,7 @@ def stateful(
         >>> f(params, state, jnp.ones(3)).shape  # doctest: +SKIP
         (4,)
     """
+    _checks.flag("batched", batched)
     parts = _opened(model, variables)
     _said(model, batched or call is not None)
     random = tuple(jax.tree.leaves(parts.random))

@@ -85,6 +85,11 @@ def limit_of(
           - no read-out: the mean over the states, E<h, h'>/n
     """
     options: dict[str, Any] = {"particles": particles, "batches": batches, "seed": seed}
+    with jax.ensure_compile_time_eval():  # of a traced x the shape is enough
+        return _limit(module, x, name, read, options)
+
+
+def _limit(module: PyTree, x: Inputs, name: str | None, read: str, options: dict[str, Any]) -> Limit:
     if name is not None:
         _checks.choice("name", name, tuple(key for key in RULES if key.startswith(("torch.", "keras."))))
         return _recurrent(name, RULES[name](module, _features(x)), None, read, options)

@@ -86,7 +86,7 @@ def network(stack: list[Layer], d: int, read: str, rule: Callable[[Layer], Rule 
             if part.width < 1:
                 raise ValueError(f"must give one coordinate at least; got {part.width}.")
         except ValueError as error:
-            raise ValueError(f"{place}: {error}") from None
+            raise ValueError(f"module, {place}: {error}") from None
         said += [f"{place}: {line}" for line in part.said]
         if part.degenerate:
             degenerate.append(f"{place}: {part.degenerate}")
@@ -169,7 +169,7 @@ def _ordered(parts: list[blocks.Block], places: list[str]) -> None:
         except ValueError as error:
             if count < len(parts) and "no block maps" in str(error):
                 continue
-            raise ValueError(f"{places[count - 1]}: {error}") from None
+            raise ValueError(f"module, {places[count - 1]}: {error}") from None
 
 
 def _linear(layer: Layer, fan: int, first: bool) -> Part:

@@ -398,6 +398,12 @@ def test_a_model_in_training_mode_is_refused_in_one_line(name: str) -> None:
         assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("make", [flax.function, flax.stateful])
+def test_a_flag_that_is_none_is_refused_before_the_model_is_looked_at(make: Any, untyped: None) -> None:
+    with pytest.raises(ValueError, match=r"^batched must be True or False"):
+        make(None, batched=np.zeros(2))
+
+
 def test_a_model_of_nnx_that_f_closes_over_is_refused_with_the_way_out() -> None:
     from flax import nnx
 

@@ -249,6 +249,15 @@ def test_inputs_and_arrays_out_of_place_are_refused_at_the_door() -> None:
         limit_of(arrays("torch.RNN", 8), X, name="torch.Transformer")
     with pytest.raises(ValueError, match=r"array 1 of torch\.nn\.RNN must be as its class draws it"):
         limit_of([2 * a if i == 1 else a for i, a in enumerate(arrays("torch.RNN", 8))], X, name="torch.RNN")
+    with pytest.raises(ValueError, match=r"module, layer 1, builtins\.float: has no rule"):
+        limit_of([1.0, 2.0], X)
+
+
+def test_of_traced_inputs_the_shape_is_enough() -> None:
+    linen = pytest.importorskip("flax.linen")
+    found: list[Limit] = []
+    jax.eval_shape(lambda x: found.append(limit_of(linen.GRUCell(4), x, particles=64)), X)
+    assert found[0].assumed == limit_of(linen.GRUCell(4), X, particles=64).assumed
 
 
 @pytest.mark.filterwarnings("error")
