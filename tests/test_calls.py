@@ -43,6 +43,7 @@ def test_a_length_goes_where_an_argument_is_meant_for_it(f, takes) -> None:
     assert takes_length(f, 2) is takes
 
 
+@pytest.mark.slow(cases=["kernel probe"])
 @pytest.mark.parametrize(
     "use",
     [

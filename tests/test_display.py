@@ -27,7 +27,9 @@ def words(obj: Any) -> str:
     return text
 
 
-@pytest.mark.slow(cases=["AuditedGram", "DenseGram", "FullSpectrum", "History", "LazyGram", "RiskCurve", "Tasks"])
+@pytest.mark.slow(
+    cases=["AuditedGram", "DenseGram", "FullSpectrum", "History", "LazyGram", "PartialSpectrum", "RiskCurve", "Tasks"]
+)
 @pytest.mark.parametrize("name", MAKERS)
 def test_an_object_is_six_lines_of_a_hundred_columns_at_most_and_no_array(name: str) -> None:
     obj = MAKERS[name]()

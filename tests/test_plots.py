@@ -31,7 +31,7 @@ def closed() -> Iterator[None]:
     plt.close("all")
 
 
-@pytest.mark.slow(but=["Bound", "BoundTable"])
+@pytest.mark.slow(but=["BoundTable"])
 @pytest.mark.parametrize("name", PLOTTED)
 def test_a_picture_is_in_the_axes_that_were_given_or_in_new_ones_that_are_shown(name: str) -> None:
     obj = PLOTTED[name]()

@@ -17,6 +17,7 @@ DRAWS = {
 }
 
 
+@pytest.mark.slow(but=["first state", "weights"])
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 def test_numbers_drawn_in_half_precision_are_those_of_float32_rounded(draw):
     # jax.random.normal(key, shape, bfloat16) has 128 values, mean -0.012: findings/jax_random_draws_in_bfloat16.sh

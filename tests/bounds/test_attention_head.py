@@ -84,6 +84,7 @@ def test_attention_without_projections_and_without_an_activation_folds_too(x64):
         "parts0-options0-2 heads. Build the model with heads=1",
         "parts1-options1-Linear with a bias",
         "parts2-options2-skip=True",
+        "parts3-options3-weights 'relu'",
     ]
 )
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ def test_zero_one_loss_knows_neither_the_scale_of_the_prior_nor_the_unit_of_the_
     assert found == pytest.approx([found[0]] * 4, rel=1e-3) and found[0] < {"gibbs": 0.5, "mean": 0.95}[predictor]
 
 
+@pytest.mark.slow(but=["prior1"])
 @pytest.mark.parametrize("prior", [bounds.Prior(), bounds.LearnedPrior(0.4, scale=0.2)])
 def test_the_predictor_has_the_loss_that_is_stated(prior: Any):
     said = bounds.pac_bayes(K, Y, prior=prior)

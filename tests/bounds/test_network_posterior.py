@@ -63,7 +63,7 @@ def posterior(w: Any, c: float, s: float, root: Any = None) -> NetworkPosterior:
     return NetworkPosterior(made, rows, shrink, root * jnp.asarray(math.sqrt(c), dtype), c, s, spectrum)
 
 
-@pytest.mark.slow(cases=["0.001"])
+@pytest.mark.slow(cases=["0.001", "0.1"])
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("s", [1e-3, 0.1, 5.0])
 def test_the_divergence_is_that_of_a_dense_computation(s: float):

@@ -28,7 +28,7 @@ def _violations(played: list[worlds.Case]) -> list[str]:
     return [f"case {i}: risk {c.risk} above\n{c.bound}" for i, c in enumerate(played) if c.violated]
 
 
-@pytest.mark.slow(but=["attention_rank", "every_step", "meta_kernel"])
+@pytest.mark.slow(but=["every_step", "meta_kernel"])
 @pytest.mark.parametrize("name", PLAYED)
 def test_no_certified_bound_is_below_the_exact_risk(name: str):
     assert not _violations(_play(name, 15, 0))

@@ -35,6 +35,7 @@ def test_the_best_is_the_least_certified_bound_and_says_something(made):
     assert str(made).splitlines()[-1].startswith("best: P(y f(x) <= 0) <= ")
 
 
+@pytest.mark.slow
 def test_delta_is_divided_so_that_all_certified_rows_hold_at_once(made):
     """Five parts share it: each bound is that of a fifth of delta, said at delta."""
     assert all(one.delta == made.delta == 0.05 for one in made.rows.values())

@@ -44,6 +44,7 @@ def test_the_dtype_is_the_one_asked_for(x64):
     assert drawn.x.dtype == drawn.y.dtype == jnp.float32
 
 
+@pytest.mark.slow(cases=["1.0"])
 @pytest.mark.parametrize("norm", [1.0, 2.5, [0.5, 1.0, 2.0, 3.0]])
 def test_tokens_have_the_norms_asked_for(norm, x64):
     drawn = draw(token_norm=norm)

@@ -66,6 +66,7 @@ def test_directions_keep_their_float64_without_x64(target):
     assert all(leaf.dtype == np.float64 for leaf in jax.tree.leaves(target))
 
 
+@pytest.mark.slow(cases=["additive"])
 @every
 def test_a_scaled_target_undoes_the_shortening_of_tokens(target, x64):
     x = jnp.asarray(X[0])

@@ -415,6 +415,7 @@ def test_a_certified_bound_is_on_its_side_of_a_truth_that_is_known(name: str):
 
 @pytest.mark.slow(
     cases=[
+        "attention_norm",
         "attention_schatten",
         "every_step_norm",
         "every_step_risk",
@@ -423,6 +424,7 @@ def test_a_certified_bound_is_on_its_side_of_a_truth_that_is_known(name: str):
         "network",
         "pac_bayes",
         "rkhs_norm",
+        "target_risk",
     ]
 )
 @of_rows
@@ -433,6 +435,17 @@ def test_in_one_world_it_is_near_the_truth_and_not_by_saying_nothing(name: str):
     assert 1 - 1e-9 <= ratio <= ROWS[name].factor
 
 
+@pytest.mark.slow(
+    cases=[
+        "attention_schatten",
+        "every_step_norm",
+        "every_step_risk",
+        "linearised_network",
+        "network",
+        "pac_bayes",
+        "rkhs_norm",
+    ]
+)
 @of_all
 def test_its_terms_add_up_to_its_value(name: str):
     for bound in every(name):

@@ -165,11 +165,14 @@ def carrier(request: pytest.FixtureRequest) -> tuple[Any, np.ndarray, np.ndarray
 @pytest.mark.slow(
     cases=[
         "3 K, lazy, n = 9",
+        "Audited, n = 1",
         "DenseGram of tasks, n = 9",
         "DenseGram, JAX float32, n = 9",
         "DenseGram, JAX float64, n = 9",
         "DenseGram, NumPy float32, n = 9",
+        "DenseGram, NumPy float64, n = 9",
         "DenseGram, an array with its origin, n = 9",
+        "DenseGram, exact, n = 9",
         "K + L, n = 9",
         "Lazy of tasks, n = 9",
         "Lazy, another kernel, n = 9",
@@ -192,7 +195,7 @@ def test_the_stated_rounding_holds_in_norm_and_entry_by_entry(carrier: Any) -> N
     assert isinstance(K.estimated, str) and K.stated in (True, False) and 0 <= K.chance < 1
 
 
-@pytest.mark.slow(cases=["DenseGram of tasks, n = 9", "Lazy of tasks, n = 9"])
+@pytest.mark.slow(cases=["DenseGram of tasks, n = 9", "Lazy of tasks, n = 9", "Lazy, another kernel, n = 9"])
 def test_shape_and_dtype_are_those_of_the_entries(carrier: Any) -> None:
     K, A, true = carrier
     assert K.shape == true.shape == A.shape and len(K) == len(true) and K.ndim == 2 and K.size == true.size
@@ -200,6 +203,7 @@ def test_shape_and_dtype_are_those_of_the_entries(carrier: Any) -> None:
     np.testing.assert_array_equal(np.asarray(K.dense()), np.asarray(K))
 
 
+@pytest.mark.slow(cases=["Centred Lazy, n = 9", "DenseGram of tasks, n = 9", "Lazy of tasks, n = 9"])
 def test_the_diagonal_comes_in_the_precision_of_the_entries(carrier: Any) -> None:
     K, A, true = carrier
     if K.known_trace() is None:
@@ -281,6 +285,7 @@ def test_held_and_on_the_host_it_is_the_same_matrix(carrier: Any) -> None:
     assert symmetric(host) is host and products(K).shape == K.shape
 
 
+@pytest.mark.slow(cases=["Lazy of tasks, n = 9", "Lazy, another kernel, n = 9", "Lazy, float64, n = 9"])
 def test_every_eigenvalue_and_sum_of_them_lies_where_the_spectrum_says(carrier: Any) -> None:
     K, _, true = carrier
     values = np.linalg.eigvalsh(true)[::-1]

@@ -61,7 +61,9 @@ def files_of(K: Any) -> dict[str, Any]:
     return {"estimated": K.estimated, "stated": K.stated, "sampling": K.sampling}
 
 
-@pytest.mark.slow(cases=["audit-estimated", "audit-sampling", "take-estimated", "take-sampling"])
+@pytest.mark.slow(
+    cases=["audit-estimated", "audit-sampling", "audit-stated", "take-estimated", "take-sampling", "take-stated"]
+)
 @pytest.mark.parametrize("flag", ["sampling", "estimated", "stated"])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_gram_that_is_handed_on_is_what_it_was(way: str, flag: str, tmp_path: Any) -> None:
@@ -110,7 +112,7 @@ def declared(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kernels.Recurrent, kind, property(lambda self: value))
 
 
-@pytest.mark.slow(cases=["estimated", "sampled"])
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_whatever_a_kernel_makes_says_what_the_kernel_is(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     declared(kind, monkeypatch)
@@ -120,7 +122,7 @@ def test_whatever_a_kernel_makes_says_what_the_kernel_is(kind: str, monkeypatch:
             assert bounds.rademacher(K, Y, reg=0.1, kappa=20.0).certified == (kind == ""), name
 
 
-@pytest.mark.slow(cases=["estimated", "sampled"])
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_few_shot_kernels_are_what_their_base_is(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     declared(kind, monkeypatch)

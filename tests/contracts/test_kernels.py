@@ -252,7 +252,7 @@ def test_diag_is_the_diagonal(name) -> None:
         np.testing.assert_array_equal(np.asarray(got, np.float64), want)
 
 
-@pytest.mark.slow(but=["relu"])
+@pytest.mark.slow
 @every
 def test_single_precision_is_within_the_rounding_that_it_states(name) -> None:
     K = square(name, "float64")
@@ -261,6 +261,7 @@ def test_single_precision_is_within_the_rounding_that_it_states(name) -> None:
     assert 0 < error < rounding(name) < (np.inf if sampled else 1e-3)
 
 
+@pytest.mark.slow(but=["relu"])
 @every
 def test_a_block_of_two_batches_is_the_block_of_the_whole(name) -> None:
     make, inputs = TABLE[name]
@@ -275,6 +276,7 @@ def test_a_block_of_two_batches_is_the_block_of_the_whole(name) -> None:
     assert np.max(np.abs(error) / np.outer(root[one], root[two])) <= 4 * np.finfo(np.float32).eps
 
 
+@pytest.mark.slow(cases=["erf, mean, both directions, shared h_0"])
 @every
 def test_a_permutation_of_the_examples_permutes_the_matrix(name) -> None:
     make, inputs = TABLE[name]
@@ -311,6 +313,7 @@ def test_gradients_are_finite_with_duplicates_and_short_sequences(name) -> None:
     assert np.any(np.asarray(grads[1]) != 0)
 
 
+@pytest.mark.slow(cases=["erf, mean, both directions, shared h_0"])
 @every
 def test_sums_and_multiples_are_kernels(name) -> None:
     make, inputs = TABLE[name]

@@ -102,6 +102,7 @@ def test_a_tape_in_a_scan_gives_the_rows_of_the_loop(probe: Probe):
     same(scanned, loop, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.slow(but=["attention", "attention of ragged sequences", "movement"])
 @each
 def test_a_history_goes_through_both_kinds_of_file(probe: Probe, tmp_path: pathlib.Path):
     history = looped(probe, 4)
@@ -134,6 +135,7 @@ def test_a_network_that_diverged_leaves_a_row(probe: Probe):
     assert np.isnan(first[1]).all()
 
 
+@pytest.mark.slow(cases=["certificate"])
 @each
 def test_parameters_may_be_donated_after_tracking_began(probe: Probe):
     own = jax.tree.map(jnp.array, PARAMS)

@@ -122,7 +122,7 @@ def test_a_lag_outside_the_sequence_is_refused(lag):
         sequences.delay(3, 5, lag, key=KEY)
 
 
-@pytest.mark.slow(cases=["0.001-want0"])
+@pytest.mark.slow(cases=["0.001-want0", "distance1-want1"])
 @pytest.mark.parametrize(("distance", "want"), [(1e-3, (1e-3, 1e-3)), ((1e-6, 2.5), (1e-6, 2.5)), (0.0, (0, 0))])
 def test_near_duplicates_have_the_distance_asked_for(distance, want, x64):
     x, y = sequences.near_duplicates(20, 5, distance, key=KEY)

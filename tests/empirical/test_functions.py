@@ -59,7 +59,7 @@ def test_the_table_covers_what_it_is_for() -> None:
     assert all(name == case.name for name, case in FUNCTIONS.items())
 
 
-@pytest.mark.slow(cases=["rows_filled", "transformer_scanned_remat", "transformer_tied"])
+@pytest.mark.slow(cases=["rows_filled", "transformer_scanned_layers", "transformer_scanned_remat", "transformer_tied"])
 @each
 def test_a_case_is_one_function_with_the_same_numbers_in_every_dtype(name: str) -> None:
     leaves = []
@@ -113,6 +113,7 @@ def test_custom_rules_are_what_the_oracle_follows(x64) -> None:
     assert np.abs(K - J @ J.T).max() > 0.1 * np.abs(K).max()
 
 
+@pytest.mark.slow(but=["while_loop"])
 @pytest.mark.parametrize("name", ["padded_sequence", "while_loop"])
 def test_two_batches_give_the_block_between_them(x64, name: str) -> None:
     f, params, x = made(name, jnp.float64, 5)

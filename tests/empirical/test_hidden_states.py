@@ -72,6 +72,7 @@ def test_inputs_may_be_a_tree():
     assert K.mv(jnp.ones((2, 3, 3))).shape == (2, 3, 3) and K.states().shape == (2, 3, 3)
 
 
+@pytest.mark.slow(cases=["changed0-h0 must have shape \\\\(h,\\\\) or \\\\(3, h\\\\)"])
 @pytest.mark.parametrize(
     ("changed", "told"),
     [

@@ -133,6 +133,7 @@ def test_errors_that_are_made_to_be_missed_lie_within_the_rounding(kind: str):
         assert norm <= rounding <= K.rounding
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_rounding_and_streams_differ():
     x, K, _ = known()
     A, B = (grams.audit(K, KERNEL, x, pairs=500) for _ in range(2))

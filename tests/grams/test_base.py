@@ -80,7 +80,7 @@ def test_what_a_kernel_returns_states_what_its_gram_states():
     assert held.entrywise == G.entrywise == grams.as_gram(G[1:4, 1:4]).entrywise
 
 
-@pytest.mark.slow(cases=["NumPy", "jit"])
+@pytest.mark.slow(cases=["NumPy", "float64 of float32", "jit"])
 @pytest.mark.parametrize(
     "made",
     [

@@ -37,6 +37,7 @@ def test_where_the_first_device_holds_the_matrix_tiles_are_put_together_there(mo
     np.testing.assert_array_equal(np.asarray(ntkseq.gram(KERNEL, X, tile=4, mesh=MESH)), want)
 
 
+@pytest.mark.slow(cases=["16"])
 @pytest.mark.parametrize("entries", [16, 64, 1 << 19])
 def test_blocks_are_the_tiles_of_the_plan_each_once(entries, monkeypatch):
     monkeypatch.setattr(meshes, "_ROUND_ENTRIES", entries)  # one batch in a round, some, all

@@ -44,6 +44,7 @@ def test_the_gram_of_all_outputs_is_that_of_explicit_jacobians_within_its_roundi
     assert np.linalg.norm(np.asarray(cross, np.float64) - exact[: 2 * OUT]) <= cross.rounding < 1e-3
 
 
+@pytest.mark.slow
 def test_it_is_the_same_some_rows_after_the_other():
     kernel, x, exact = made()
     K = ntkseq.gram(kernel, x, tile=2)

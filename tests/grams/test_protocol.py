@@ -49,6 +49,7 @@ def test_a_loop_over_a_lazy_gram_holds_a_block_of_rows_at_a_time(monkeypatch):
     assert held == [slice(0, 2), slice(2, 4), slice(3, 5)]
 
 
+@pytest.mark.slow(cases=["7-Dense"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "index",

@@ -34,6 +34,7 @@ def test_the_gram_of_a_gated_network_is_the_mean_of_its_batches_and_holds_them()
     np.testing.assert_allclose(np.asarray(double), 0.25 * np.asarray(K) + np.asarray(EXACT(X)), rtol=1e-5)
 
 
+@pytest.mark.slow(cases=["kernel2"])
 @pytest.mark.parametrize("kernel", [GATED, 2.0 * GATED, GATED + EXACT, EXACT + GATED, GATED + GATED])
 def test_a_sum_and_a_multiple_of_a_sampled_kernel_have_its_batches(kernel: Any) -> None:
     side = kernel.prepare(X)

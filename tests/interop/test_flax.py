@@ -154,7 +154,7 @@ def test_the_kernel_is_that_of_the_model(name: str) -> None:
     assert np.abs(values - exact).max() < 1e-5 * np.abs(exact).max()
 
 
-@pytest.mark.slow(but=["linen, batched", "nnx, shared"])
+@pytest.mark.slow(but=["nnx, shared"])
 @each
 def test_the_same_model_again_compiles_nothing(name: str) -> None:
     make, _, x = MODELS[name]()
@@ -237,6 +237,7 @@ def test_what_training_moves_is_said_by_name_when_tracking_begins(name: str) -> 
     ntk.NTK(f, params)(X)  # which is asked about one moment only: nothing to say
 
 
+@pytest.mark.slow(cases=["linen, scan and remat"])
 @each
 def test_a_model_that_holds_nothing_of_the_kind_is_tracked_without_a_word(name: str) -> None:
     if name in ("linen, recurrent", "nnx"):

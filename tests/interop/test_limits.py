@@ -66,7 +66,16 @@ def numbers(h: int, d: int = 3) -> dict[str, tuple[float, float, float, str, dic
     }
 
 
-@pytest.mark.slow(cases=["equinox.GRUCell", "equinox.LSTMCell", "nnx.GRUCell", "nnx.LSTMCell", "nnx.OptimizedLSTMCell"])
+@pytest.mark.slow(
+    cases=[
+        "equinox.GRUCell",
+        "equinox.LSTMCell",
+        "nnx.GRUCell",
+        "nnx.LSTMCell",
+        "nnx.OptimizedLSTMCell",
+        "nnx.SimpleCell",
+    ]
+)
 @pytest.mark.parametrize("name", library_cells.ROWS)
 def test_the_scales_are_those_that_the_library_documents(name: str) -> None:
     h = 16

@@ -68,6 +68,7 @@ SHAPES: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow(cases=["linen, attended"])
 @pytest.mark.parametrize("name", marks.among(SHAPES, ("linen, attended", "linen, plain", "haiku")))
 def test_every_layer_is_the_block_with_the_scales_of_its_own_fan_in(name: str) -> None:
     found = limit_of(made(name, 16)[0], X, **FEW)
@@ -200,6 +201,7 @@ BAD: dict[str, tuple[Any, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow(cases=["order"])
 @pytest.mark.parametrize("name", BAD)
 def test_a_layer_out_of_place_is_refused_by_its_number_in_one_line(name: str) -> None:
     nnx = pytest.importorskip("flax.nnx")

@@ -181,7 +181,7 @@ def test_padding_is_masked_and_never_looked_at() -> None:
     assert kernel.entry_rounding(kernel.prepare(jnp.asarray(x), lengths)) < 1e-5
 
 
-@pytest.mark.slow(cases=["0-0.01", "0-1.0", "1-1.0"])
+@pytest.mark.slow(cases=["0-0.0001", "0-0.01", "0-1.0", "1-1.0"])
 @pytest.mark.parametrize("apart", [1.0, 1e-2, 1e-4, 0.0])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_measured_rounding_covers_the_error_of_every_entry(apart: float, seed: int) -> None:

@@ -182,6 +182,7 @@ def test_a_class_that_is_always_right_is_not_certain():
     assert p.max(axis=1).min() > 0.85 and p.max() < 0.99
 
 
+@pytest.mark.slow(cases=["labels0"])
 @pytest.mark.parametrize("labels", [[True, False], [3, -1], [0.5, 1.5], ["a", "b"], ["a", "b", "c"]])
 def test_labels_come_back_as_they_are(labels: list[Any]):
     y = np.array([labels[i % len(labels)] for i in range(24)])
@@ -258,6 +259,7 @@ def test_lists_lengths_and_nan_padding_give_one_model():
     np.testing.assert_allclose(of_lengths, wanted, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sklearn.__version__ < "1.8", reason="drops what is routed to the score of a pipeline")
 def test_lists_and_routed_lengths_go_through_a_pipeline_and_a_cross_validation_alike():
     parts, padded, lengths = ragged()
@@ -294,6 +296,7 @@ def test_a_grid_reaches_the_kernel_in_a_pipeline():
     assert search.best_estimator_[-1].kernel_.sigma_w in (0.5, 1.5)
 
 
+@pytest.mark.slow(but=["<lambda>"])
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 def test_a_fitted_model_can_be_copied_and_stored(copied: Any):
     model = NTKRegressor(DENSE, layout="nd").fit(X[:, :, 0], X[:, 0, 0])

@@ -87,6 +87,7 @@ def grid(
     return C[1:, 1:], (slope * T)[1:, 1:]
 
 
+@pytest.mark.slow
 def test_golden_numbers(x64: None) -> None:
     values = [
         2.78831925789018,

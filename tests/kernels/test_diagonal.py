@@ -125,7 +125,7 @@ NETS = {
 }
 
 
-@pytest.mark.slow(cases=["disc-far", "disc-near"])
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["far", "near", "uneven"])
 @pytest.mark.parametrize("name", among(NETS, ("disc",)))
 def test_what_is_stated_holds_what_single_precision_loses(name: str, kind: str) -> None:

@@ -154,6 +154,7 @@ def two_steps(x: np.ndarray) -> float:
     return K + dr2 * (G[1, 1] + w2 * moment)
 
 
+@pytest.mark.slow
 def test_two_steps_of_a_gru_are_an_integral_that_a_quadrature_gives() -> None:
     values, error = estimate("gru", (2, 2, 2, 2))
     wanted = np.array([two_steps(np.asarray(X[i, :2], np.float64)) for i in range(4)])

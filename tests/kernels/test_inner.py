@@ -64,7 +64,7 @@ def test_a_rank_deficient_support_has_the_limit(name, x64) -> None:
     np.testing.assert_allclose(LOOPS[name].transfer(jnp.asarray(K)), want, rtol=1e-9, atol=1e-9 * np.abs(want).max())
 
 
-@pytest.mark.slow(but=["end", "long flow"])
+@pytest.mark.slow(but=["end"])
 @every
 def test_first_derivatives_at_equal_and_zero_eigenvalues_are_those_of_differences(name, x64) -> None:
     """K has the eigenvalues 0, 0, 2, 2: the derivative through eigenvectors would be NaN."""

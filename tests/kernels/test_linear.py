@@ -107,7 +107,7 @@ def test_nothing_behind_a_length_counts_and_the_diagonal_is_diag() -> None:
         np.testing.assert_array_equal(np.diagonal(got), alone)
 
 
-@pytest.mark.slow(cases=["0.7-last", "0.7-mean", "0.7-sum", "1.0-last", "1.0-mean"])
+@pytest.mark.slow(cases=["0.7-last", "0.7-mean", "0.7-sum", "1.0-last", "1.0-mean", "1.0-sum"])
 @pytest.mark.parametrize("read", ["last", "mean", "sum"])
 @pytest.mark.parametrize("sigma_w", [0.7, 1.0, 1.1])
 def test_single_precision_is_within_the_rounding_that_it_states(read: str, sigma_w: float) -> None:

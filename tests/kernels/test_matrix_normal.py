@@ -108,6 +108,7 @@ def test_the_closed_form_of_the_identity_is_that_of_the_theory(x64):
     np.testing.assert_allclose(got[0], [-3.0599670508217933, 0.931131657689488, -1.574978005464318], rtol=1e-12)
 
 
+@pytest.mark.slow(but=["abs"])
 @pytest.mark.parametrize("weights", ["relu", "abs"])
 def test_elementwise_weights_equal_their_loop_without_draws(weights, x64):
     th = jnp.asarray(np.random.default_rng(5).standard_normal((3, 3)))

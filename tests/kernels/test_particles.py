@@ -47,7 +47,7 @@ def is_shape(leaf: object) -> bool:
     return isinstance(leaf, Shape)
 
 
-@pytest.mark.slow(but=["leaky"])
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CELLS)
 def test_with_transposed_weights_states_and_gradients_are_those_of_the_layer(name: str, x64: None) -> None:
     """Of the tokens, by automatic differentiation of the layer of finite width."""

@@ -171,7 +171,7 @@ SLOW = (
 )
 
 
-@pytest.mark.slow(but=["convolutions-longer-than-a-sequence", "relu-root-skip", "retention"])
+@pytest.mark.slow(but=["convolutions-longer-than-a-sequence", "retention"])
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in NETS])
 def test_the_network_equals_its_loop_for_sequences_of_different_length(name, x64):
     reads = ("mean", "sum", "last", "first")

@@ -91,6 +91,7 @@ def test_the_same_key_draws_the_same(problem):
     assert len(one.sizes) == 8 and one.sizes[0] == 5 and one.sizes[-1] == 128
 
 
+@pytest.mark.slow(but=["0.001"])
 @pytest.mark.parametrize("rounding", [1e-6, 1e-3])
 def test_rounding_of_k_is_part_of_the_prediction(problem, rounding):
     K, f = problem[0][:40, :40], problem[1][:40]

@@ -140,6 +140,8 @@ def test_a_query_of_its_own_support_has_no_interpolant() -> None:
         "<lambda>-give reg=.*got reg=None, time=None",
         "<lambda>-got reg=0.1, time=1.0",
         "<lambda>-kernel must be a kernels.Meta; got Bell",
+        "<lambda>-labels must be given",
+        "<lambda>-labels must have shape \\\\(4, 2\\\\).*got \\\\(4, 1\\\\)",
     ]
 )
 @pytest.mark.parametrize(

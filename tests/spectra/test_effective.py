@@ -251,6 +251,7 @@ def test_bad_matrices_are_turned_away(A, message: str):
         effective_ranks(A)
 
 
+@pytest.mark.slow(cases=["entropy-bfloat16"])
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 @pytest.mark.parametrize("kind", ["entropy", "stable", "energy_participation"])
 def test_half_precision_is_computed_in_float32(dtype, kind) -> None:

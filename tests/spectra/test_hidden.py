@@ -122,6 +122,7 @@ def test_the_same_key_gives_the_same_probes_in_float32():
     assert one.value == two.value and 1 < one.value < 189 and one.marginal is None
 
 
+@pytest.mark.slow(cases=["asked0-axis must be one of"])
 @pytest.mark.parametrize(
     ("asked", "told"),
     [

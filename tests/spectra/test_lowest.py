@@ -27,6 +27,7 @@ def rounded(rng: np.random.Generator, A: np.ndarray, e: float, v: np.ndarray) ->
     return A + e * np.outer(d, d) * (np.triu(signs) + np.triu(signs, 1).T)
 
 
+@pytest.mark.slow(but=["0"])
 @pytest.mark.parametrize("part", range(2))
 def test_the_least_eigenvalues_lie_within_their_bounds(part: int):
     for seed in range(60 * part, 60 * part + 60):

@@ -69,6 +69,7 @@ def test_a_batch_of_all_is_taken_in_the_order_given(order: str) -> None:
     assert not Batches(4, 4, "replacement", KEY).whole
 
 
+@pytest.mark.slow(but=["replacement"])
 @pytest.mark.parametrize("order", ["shuffle", "replacement"])
 def test_key_decides_and_old_keys_are_keys(order: str) -> None:
     rows = [Batches(20, 4, order, key).indices(0, 9) for key in (KEY, jax.random.key(3), jax.random.key(4))]

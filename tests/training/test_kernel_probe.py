@@ -71,7 +71,7 @@ def test_the_first_row_has_not_moved():
     assert np.isnan(row["alignment"][0])
 
 
-@pytest.mark.slow(cases=["0"])
+@pytest.mark.slow(cases=["0", "1"])
 @pytest.mark.parametrize("seed", range(5))
 def test_intervals_hold_the_exact_least_eigenvalue_of_near_duplicates(seed: int):
     x = X.at[1].set(X[0] * (1 + 1e-4)).at[3].set(X[2] + 1e-3)

@@ -94,6 +94,7 @@ def test_plain_steps_are_those_of_a_loop_in_numpy(x64, order: str, batch: int | 
     assert trained.losses.dtype == np.float64 and trained.step == steps and trained.diverged_at is None
 
 
+@pytest.mark.slow(cases=["None"])
 @pytest.mark.parametrize("every", [None, 7, 100])
 def test_long_runs_keep_every_loss_whatever_breaks_them(x64, every: int | None) -> None:
     probes = () if every is None else (MovementProbe(every=every),)
@@ -112,7 +113,7 @@ def test_one_pass_is_the_loop_over_the_rows_in_order() -> None:
     np.testing.assert_allclose(trained.losses, losses, rtol=1e-4)
 
 
-@pytest.mark.slow(cases=["all-0"])
+@pytest.mark.slow(cases=["0.5-6", "all-0"])
 @pytest.mark.parametrize(("average", "first"), [("all", 0), (0.5, 6), (0.25, 9), (0.01, 11), (1.0, 0)])
 def test_the_average_is_that_of_the_iterates_before_the_last_one(x64, average: Any, first: int) -> None:
     trained = sgd.train(

@@ -352,7 +352,7 @@ def test_a_reader_refuses_another_matrix_that_was_put_in_its_place(tmp_path: pat
             read()
 
 
-@pytest.mark.slow(cases=["wrong0", "wrong1"])
+@pytest.mark.slow(cases=["wrong0", "wrong1", "wrong2"])
 @pytest.mark.parametrize(
     "wrong", [{"rounding": -1.0}, {"rounding": "a"}, {"entrywise": None}, {"x": {}}, {"layout": {"chunk": 0}}]
 )

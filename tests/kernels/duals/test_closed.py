@@ -77,7 +77,7 @@ def test_the_second_moment_is_the_value_of_a_variable_with_itself(name, x64) -> 
     np.testing.assert_allclose(d.second(p), d.pair(p, d.moments(p), d.moments(p))[0], rtol=1e-13)
 
 
-@pytest.mark.slow(but=["cos", "identity", "sine of any phase"])
+@pytest.mark.slow(but=["identity", "sine of any phase"])
 @each
 def test_the_slope_is_the_derivative_of_the_value_in_the_covariance(name, x64) -> None:
     d, _ = CLOSED[name]
@@ -98,7 +98,7 @@ def test_derivatives_in_the_variance_agree_with_differences(name, x64) -> None:
     np.testing.assert_allclose(got, (pair(p * (1 + h)) - pair(p * (1 - h))) / (2 * h), rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.slow(cases=["erf", "sin"])
+@pytest.mark.slow(cases=["cos", "erf", "gelu", "sin"])
 @each
 def test_single_precision_holds_at_tiny_variances(name, x64) -> None:
     """sin once came as the difference of two exponentials near 1: no digit was right at a variance of 1e-8."""
@@ -139,7 +139,7 @@ def test_each_smooth_activation_has_its_dual_and_relu_has_none_here() -> None:
         duals.get(activations.get("relu"))
 
 
-@pytest.mark.slow(but=["cos", "identity", "sine of any phase"])
+@pytest.mark.slow(but=["identity", "sine of any phase"])
 @pytest.mark.parametrize("name", CLOSED)
 def test_single_precision_keeps_its_digits_at_every_variance(name: str, x64) -> None:
     """Relative to the diagonals: gelu's slope had lost as many digits as the standard deviation has."""

@@ -61,7 +61,7 @@ def test_the_certified_error_is_honest_and_not_idle(name, x64) -> None:
     assert max(ratios) > 0.005  # 0.4 of the bound happens for tanh; 0.01 for sigmoid, whose lumped term has no parity
 
 
-@pytest.mark.slow(but=["bump"])
+@pytest.mark.slow
 @each
 def test_the_slope_is_the_derivative_in_the_covariance_up_to_its_certified_error(name, x64) -> None:
     function, parity, _ = FUNCTIONS[name]
@@ -139,7 +139,7 @@ def test_single_precision_agrees_with_double(name, x64) -> None:
     assert np.max(np.abs(s - slope)) < 64 * np.finfo(np.float32).eps
 
 
-@pytest.mark.slow(but=["sigmoid"])
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tanh", "sigmoid"])
 def test_a_small_variance_and_a_large_one_of_nearly_one_direction_keep_their_digits(name) -> None:
     """The tail of the small one was a difference of equal numbers: its root, sqrt(eps), met the large one's tail."""

@@ -43,6 +43,7 @@ def test_training_makes_the_training_loss_smaller(run):
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.slow
 def test_every_definition_of_rank_becomes_one_number_between_one_and_the_length(run):
     numbers = run.numbers()
     assert len(numbers) == 20 and {f"{kind}, mean" for kind in KINDS} <= set(numbers)

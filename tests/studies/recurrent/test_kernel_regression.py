@@ -97,7 +97,7 @@ def test_one_example_is_enough_for_a_fit():
     assert math.isclose(fit.norm_squared.estimate, float(y[0]) ** 2 / fit.trace, rel_tol=1e-6)
 
 
-@pytest.mark.slow(but=["9"])
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [0, 9])
 def test_sizes_beyond_the_examples_are_turned_away(n: int):
     x, y, x_test, y_test = drawn(8)

@@ -128,6 +128,7 @@ def test_divergence_is_said_and_leaves_no_number():
     assert found.diverged_at is not None and math.isnan(found.errors.mean) and math.isnan(found.train_error)
 
 
+@pytest.mark.slow(cases=["options0"])
 @pytest.mark.parametrize("options", [{"batch": 0}, {"epochs": 0}, {"lr": 0.0}])
 def test_bad_options_are_turned_away(options):
     x, y, x_test, y_test = drawn(4)

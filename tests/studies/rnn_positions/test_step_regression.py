@@ -75,6 +75,7 @@ def test_the_fit_is_the_interpolant_of_all_points():
     )
 
 
+@pytest.mark.slow
 def test_probes_behind_the_tests_do_not_count_as_tests():
     _, K, cross, y, y_test = problem()
     made = fit(K, cross, y, y_test[:4], 6, delta=0.05, B0=0.5)

@@ -52,6 +52,7 @@ def test_a_sampled_kernel_is_named_as_one_and_nothing_of_it_is_certified(made):
     assert any(bound["certified"] for bound in made.numbers["kernels"]["dense"]["bounds"].values())
 
 
+@pytest.mark.slow
 def test_a_sampled_kernel_alone_says_so_on_its_page():
     alone = run(Study(X, Y, kernel="gru:particles=16", n_test=8))
     assert "sampled (16 particles)" in alone.kernel and "is sampled (16 particles)" in alone.notes[0]

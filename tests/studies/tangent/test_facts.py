@@ -48,6 +48,7 @@ def fit(study: Study, twice: bool = False) -> Fit:
     cases=[
         "options0-True-True-JAX_ENABLE_X64=1 ntkseq study a.npz --read last --dtype float64",
         "options1-False-False-ntkseq study a.npz --read last --tune",
+        "options2-True-False-ntkseq study a.npz --kernel recurrent,dense,transformer --read last",
         "options3-True-False-ntkseq study a.npz --kernel leaky --read last --tune",
     ]
 )

@@ -93,6 +93,7 @@ def test_classes_in_memory_are_studied_by_codes_and_by_signs():
     assert "(held, in memory)" in report.provenance["command"]
 
 
+@pytest.mark.slow
 def test_targets_far_from_zero_are_predicted_as_those_around_zero(made):
     far = Dataset(HELD.x, jnp.asarray(Y[:12] + 1024), None, HELD.x_test, jnp.asarray(Y[12:] + 1024), name="far")
     moved: Any = run(Study(far, read="last", reg=0.1))

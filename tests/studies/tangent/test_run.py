@@ -43,6 +43,7 @@ def test_the_numbers_are_those_of_the_library_called_by_hand(small):
     assert small.measured["rademacher"] == pytest.approx(np.mean(np.minimum(1, np.abs(f - truth))))
 
 
+@pytest.mark.slow
 def test_what_is_proved_stands_beside_what_the_same_predictor_does_on_the_test_examples(small):
     truth = np.where(small.y_test == 1, 1.0, -1.0)
     posed = problem(SMALL)
