@@ -20,7 +20,7 @@ Each row first agrees with the other way, then both are timed in turn; below it 
 rates, and the share of what this machine's rates (measured in the same run) allow.
 
 exit code: 0; 1 if a target was missed, a case broke, or with --against a row fell by more than 25 % beside its peer or
-the machine; 2 if nothing could be measured."""
+the machine; 2 if nothing could be measured, or no row compared."""
 
 
 RETRIES = 2
@@ -140,10 +140,12 @@ def run(chosen: list[str], entries: dict[str, catalogue.Entry], options: argpars
     print(f"{len(rows)} rows, {sum(row.reached is True for row in rows)} targets reached, {len(missed)} missed")
     if out:
         print(f"written: {out}")
-    fell = against(earlier, results, [name for name in chosen if name not in broken], options) if earlier else []
+    changes = against(earlier, results, [name for name in chosen if name not in broken], options) if earlier else []
     if out and earlier:  # with the better runs of rows that fell at first
         results.write(out)
-    return 1 if broken or missed or fell else 0
+    if broken or missed or any(change.fell for change in changes):
+        return 1
+    return 2 if earlier and not changes else 0
 
 
 def measured(name: str, quick: bool, results: Any) -> Any:
@@ -181,7 +183,7 @@ def _earlier(options: argparse.Namespace) -> Any:
 
 
 def against(earlier: Any, results: Any, chosen: list[str], options: argparse.Namespace) -> list[Any]:
-    """Print every row's ratio to its earlier self. Returns the rows that fell, in every one of three runs."""
+    """Print every row's ratio to its earlier self. Returns the rows that both have, of up to three runs."""
     from benchmarks import machine, records
 
     commits = sorted({earlier.cases[name].commit for name in chosen if name in earlier.cases})
@@ -205,9 +207,11 @@ def against(earlier: Any, results: Any, chosen: list[str], options: argparse.Nam
     for names, where in ((gone, "only there"), (come, "only here")):
         for name in names:
             print(f"{where}: {name}")
-    fell = [change for change in changes if change.fell]
-    print(f"{len(changes)} rows compared, {len(fell)} fell by more than 25 % beside their peer or the machine")
-    return fell
+    fell = sum(change.fell for change in changes)
+    print(f"{len(changes)} rows compared, {fell} fell by more than 25 % beside their peer or the machine")
+    if not changes:
+        print(f"nothing was compared: no row above has a name of {options.against}")
+    return changes
 
 
 if __name__ == "__main__":

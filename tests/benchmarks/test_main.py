@@ -91,6 +91,16 @@ def test_a_row_that_fell_in_three_runs_is_an_error_and_one_that_came_back_is_not
     assert "FELL fake: Speed: a call" in said and "0.71x" in said
 
 
+def test_results_of_which_no_row_is_measured_are_no_comparison(
+    case: types.SimpleNamespace, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+):
+    old = tmp_path / "old.json"
+    command.main(["--quick", "--json", str(old)])
+    old.write_text(old.read_text().replace('"Speed', '"Haste'))
+    assert command.main(["--quick", "--against", str(old)]) == 2
+    assert f"nothing was compared: no row above has a name of {old}" in capsys.readouterr().out
+
+
 def test_a_folder_without_this_kind_of_machine_is_compared_with_nothing(
     case: types.SimpleNamespace, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ):
