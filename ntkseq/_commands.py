@@ -58,13 +58,13 @@ COMMANDS: dict[str, Command] = {
     ),
     "spectrum": Command(
         "the spectrum of a stored matrix, each number with its error",
-        ("ntkseq spectrum a-report/kernel.npz", "ntkseq spectrum K --ridge 0.1"),
+        ("ntkseq spectrum a-report/arrays.npz", "ntkseq spectrum K --ridge 0.1"),
         "ntkseq.studies:Stored",
         "file",
     ),
     "bound": Command(
         "generalization bounds from a stored matrix and labels, side by side",
-        ("ntkseq bound a-report/kernel.npz", "ntkseq bound K --labels a.npz --delta 0.01"),
+        ("ntkseq bound a-report/arrays.npz", "ntkseq bound K --labels a.npz --delta 0.01"),
         "ntkseq.studies.gram_bounds:GramBounds",
         "file",
     ),

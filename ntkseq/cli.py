@@ -185,7 +185,7 @@ def _report(asked: Recorded, output: Output) -> int:
 def _written(out: str, overwrite: bool, make: Callable[[Any], Any], output: Output) -> int:
     """Make a report and put it into a folder, all of it or nothing."""
     from ntkseq.reports import Folder
-    from ntkseq.reports.files import names
+    from ntkseq.reports.files import NAMES
     from ntkseq.reports.progress import Progress
 
     folder = Folder(out, overwrite=overwrite)
@@ -194,14 +194,14 @@ def _written(out: str, overwrite: bool, make: Callable[[Any], Any], output: Outp
             report = make(progress)
             with progress.stage("report"):
                 folder.write(report, look=_interrupts.look)
-        written = {"folder": out, "files": list(names(report))}
+        written = {"folder": out, "files": list(NAMES)}
         _show(report.summary(), lambda: report.to_dict() | {"written": written}, output)
     except KeyboardInterrupt:
         if not folder.placed:
             raise
         return _say(f"interrupted after {out} was written.", INTERRUPTED)
     if not output.quiet:
-        _print(f"wrote {out}: {', '.join(names(report))}", sys.stderr)
+        _print(f"wrote {out}: {', '.join(NAMES)}", sys.stderr)
     return OK
 
 

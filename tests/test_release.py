@@ -40,7 +40,7 @@ def test_the_wheel_holds_the_package_its_types_and_its_templates_and_nothing_els
         entry = archive.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
     assert wheel.name == f"ntkseq-{ntkseq.__version__}-py3-none-any.whl"
     assert {name for name in names if ".dist-info/" not in name} == SOURCES
-    assert {"ntkseq/py.typed", "ntkseq/reports/base.html.jinja"} <= SOURCES
+    assert {"ntkseq/py.typed", "ntkseq/reports/sheet.html.jinja"} <= SOURCES
     assert {name for name in SOURCES if not name.endswith((".py", ".jinja"))} == {"ntkseq/py.typed"}  # nothing stray
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert metadata["Version"] == ntkseq.__version__ and metadata["License-Expression"] == "Apache-2.0"

@@ -1,9 +1,9 @@
-"""How does a study become something to read? One page with plots, its numbers as JSON, its arrays as npz."""
+"""What a study found, to read: one page with plots, its numbers as JSON, its arrays as npz."""
 
 from ntkseq.reports.files import Folder as Folder
 from ntkseq.reports.record import Prediction as Prediction
 from ntkseq.reports.record import Rank as Rank
-from ntkseq.reports.record import Report as Report
+from ntkseq.reports.report import Report as Report
 from ntkseq.reports.sheet import Figure as Figure
 from ntkseq.reports.sheet import Section as Section
 from ntkseq.reports.sheet import Sheet as Sheet

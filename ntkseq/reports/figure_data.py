@@ -1,15 +1,19 @@
-"""Which numbers does a picture show? Tables for those who want them, and the size at which its text can be read."""
+"""The numbers behind a picture, as tables, and the size at which its text can be read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Int
 
+from ntkseq._types import ArrayLike
+from ntkseq.bounds import Bound
 from ntkseq.reports import plots
-from ntkseq.reports.record import Report, bound_standing
+from ntkseq.reports.record import Prediction, bound_standing
 from ntkseq.reports.sheet import Table
+from ntkseq.spectra import FullSpectrum
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,55 +94,41 @@ def some(count: int) -> list[int]:
     return sorted(set((np.geomspace(1, count, MOST_ROWS).round().astype(int) - 1).tolist()))
 
 
-def of_report(report: Report) -> dict[str, tuple[Table, ...]]:
-    """The numbers behind the pictures of a report on one kernel, by picture."""
-    return {
-        "predictions": (_predictions(report),),
-        "kernel": (_correlations(report),),
-        "eigenvalues": (_eigenvalues(report),),
-        "bounds": (_bounds(report),),
-    }
-
-
-def _predictions(report: Report) -> Table:
-    said, truth = report.prediction, np.asarray(report.y_test)
+def predictions(said: Prediction, y_test: Int[np.ndarray, " m"], classes: Sequence[str]) -> Table:
+    """The value of each test example for two classes; for more, how often each is taken for which."""
     if said.scores.ndim == 1:
         rows = tuple(
-            (i, report.classes[truth[i]], float(said.scores[i]), bool(said.codes[i] == truth[i]))
-            for i in range(len(truth))
+            (i, classes[truth], float(said.scores[i]), bool(said.codes[i] == truth)) for i, truth in enumerate(y_test)
         )
         return Table(("test example", "true class", "f(x)", "right"), rows)
-    k = len(report.classes)
-    counts = np.zeros((k, k), int)
-    np.add.at(counts, (truth, said.codes), 1)
-    pairs = np.argwhere(counts > 0)
-    rows = tuple((report.classes[i], report.classes[j], int(counts[i, j])) for i, j in pairs)
+    counts = np.zeros((len(classes), len(classes)), int)
+    np.add.at(counts, (y_test, said.codes), 1)
+    rows = tuple((classes[i], classes[j], int(counts[i, j])) for i, j in np.argwhere(counts > 0))
     return Table(("true class", "predicted class", "test examples"), rows)
 
 
-def _correlations(report: Report) -> Table:
+def correlations(K: ArrayLike, y: Int[np.ndarray, " n"], classes: Sequence[str]) -> Table:
     """The mean correlation between examples of each two classes."""
-    values = plots.correlations(np.asarray(report.gram.array, np.float64))
-    y, kept = np.asarray(report.y), min(len(report.classes), MOST_CELLS)
+    values, kept = plots.correlations(np.asarray(K, np.float64)), min(len(classes), MOST_CELLS)
     members = [np.flatnonzero(y == code) for code in range(kept)]
     rows = tuple(
-        (report.classes[i], *(float(values[np.ix_(members[i], members[j])].mean()) for j in range(kept)))
-        for i in range(kept)
+        (classes[i], *(float(values[np.ix_(members[i], members[j])].mean()) for j in range(kept))) for i in range(kept)
     )
-    return Table(("mean correlation", *report.classes[:kept]), rows)
+    return Table(("mean correlation", *classes[:kept]), rows)
 
 
-def _eigenvalues(report: Report) -> Table:
-    values, errors = np.asarray(report.spectrum.values), np.asarray(report.spectrum.errors)
+def eigenvalues(spectrum: FullSpectrum) -> Table:
+    """Eigenvalues with their errors."""
+    values, errors = np.asarray(spectrum.values), np.asarray(spectrum.errors)
     rows = tuple((i + 1, float(values[i]), float(errors[i]), bool(values[i] > errors[i])) for i in some(len(values)))
     return Table(("index", "eigenvalue", "error at most", "told from zero"), rows)
 
 
-def _bounds(report: Report) -> Table:
-    n = report.spectrum.n
+def bounds(found: Mapping[str, Bound], measured: Mapping[str, float]) -> Table:
+    """Bounds with what they are worth, and their quantities on the test examples."""
     rows = tuple(
-        (key, bound.quantity, bound.value, bound.trivial, bound_standing(bound, n), report.measured.get(key))
-        for key, bound in report.bounds.items()
+        (key, bound.quantity, bound.value, bound.trivial, bound_standing(bound), measured.get(key))
+        for key, bound in found.items()
     )
     return Table(("bound", "quantity", "value", "says nothing from", "standing", "on the test examples"), rows)
 

@@ -9,7 +9,6 @@ import pathlib
 import shutil
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 
@@ -17,22 +16,12 @@ from ntkseq import _checks
 from ntkseq._files import umask
 from ntkseq.grams.base import Gram
 from ntkseq.reports import leftovers
-from ntkseq.reports.record import SCHEMA, Report
-from ntkseq.reports.sheet import SCHEMA as SHEET_SCHEMA
 from ntkseq.reports.sheet import Sheet
 
-ARRAYS = {SCHEMA: "kernel.npz", SHEET_SCHEMA: "arrays.npz"}
-NAMES = ("report.html", "report.json", ARRAYS[SCHEMA])
-"""Of a `Report`; those of a `Sheet` end in arrays.npz."""
-
-
-def names(made: Report | Sheet) -> tuple[str, ...]:
-    """The files that a report becomes."""
-    return NAMES if isinstance(made, Report) else (*NAMES[:2], ARRAYS[SHEET_SCHEMA])
-
+NAMES = ("report.html", "report.json", "arrays.npz")
 
 FLAGS = ("rounding_stated", "rounding_estimated", "sampled")
-"""What kernel.npz says of the rounding beside its size."""
+"""What arrays.npz says of the rounding of K beside its size."""
 
 
 class Folder:
@@ -88,8 +77,8 @@ class Folder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._leave()
 
-    def write(self, report: Report | Sheet, *, look: Callable[[], None] = lambda: None) -> pathlib.Path:
-        """Write report.html, report.json and the arrays: kernel.npz of a `Report`, arrays.npz of a `Sheet`.
+    def write(self, report: Sheet, *, look: Callable[[], None] = lambda: None) -> pathlib.Path:
+        """Write report.html, report.json and arrays.npz.
 
         Args:
             report: what to write.
@@ -107,11 +96,10 @@ class Folder:
         try:
             (self._work / "report.json").write_text(text + "\n", encoding="utf-8")
             (self._work / "report.html").write_text(html, encoding="utf-8")
-            held: dict[str, Any] = matrices(report) if isinstance(report, Report) else dict(report.arrays)
-            np.savez_compressed(self._work / names(report)[-1], allow_pickle=False, **held)
+            np.savez_compressed(self._work / NAMES[-1], allow_pickle=False, **report.arrays)
             self._check()
             look()
-            self._place(self._work, names(report))
+            self._place(self._work)
             self.placed = True
         except OSError as error:
             raise self._unwritable(error) from error
@@ -130,7 +118,7 @@ class Folder:
                 f"out: {self.path} is a file; wanted a folder to write a report into. Choose another name."
             )
 
-    def _place(self, work: pathlib.Path, new: tuple[str, ...]) -> None:
+    def _place(self, work: pathlib.Path) -> None:
         """Move the whole folder where there is none; else the files, with the old ones kept until all are there."""
         with contextlib.suppress(OSError):
             self.path.rmdir()  # an empty one: os.rename onto it works on some systems only
@@ -140,30 +128,19 @@ class Folder:
             return
         old, moved = work / "old", []
         old.mkdir()
-        every = (*new, *self._stale(new))
         try:
-            for name in every:
+            for name in NAMES:
                 if (self.path / name).exists():
                     os.replace(self.path / name, old / name)
                 moved.append(name)
-                if name in new:
-                    os.replace(work / name, self.path / name)
+                os.replace(work / name, self.path / name)
         except BaseException:  # Ctrl-C too
             for name in moved:
                 (self.path / name).unlink(missing_ok=True)
-            for name in every:
+            for name in NAMES:
                 if (old / name).exists():
                     os.replace(old / name, self.path / name)
             raise
-
-    def _stale(self, new: tuple[str, ...]) -> tuple[str, ...]:
-        """The arrays of an earlier report of the other kind, which would contradict the new one."""
-        try:
-            found = json.loads((self.path / "report.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return ()
-        name = ARRAYS.get(str(found.get("schema"))) if isinstance(found, dict) else None
-        return () if name is None or name in new else (name,)
 
     def _leave(self) -> None:
         if self._work is not None:
@@ -186,23 +163,7 @@ class Folder:
         )
 
 
-def flags(gram: Gram) -> dict[str, Any]:
+def flags(gram: Gram) -> dict[str, np.ndarray]:
     """What a file says of the rounding of a Gram beside its size; see `studies.stored`."""
-    known = (np.bool_(gram.stated), np.str_(gram.estimated), np.bool_(gram.sampling is not None))
-    return dict(zip(FLAGS, known, strict=True))
-
-
-def matrices(report: Report) -> dict[str, Any]:
-    """What kernel.npz holds; all of it loads with `allow_pickle=False`."""
-    return {
-        "K": np.asarray(report.gram.array),
-        "K_test": np.asarray(report.cross.array),
-        "rounding": np.float64(report.gram.rounding),
-        **flags(report.gram),
-        "y": report.y,
-        "y_test": report.y_test,
-        "classes": np.array(report.classes, dtype=np.str_),
-        "eigenvalues": report.spectrum.values,
-        "eigenvalue_errors": report.spectrum.errors,
-        "prediction": report.prediction.scores,
-    }
+    known = (gram.stated, gram.estimated, gram.sampling is not None)
+    return dict(zip(FLAGS, map(np.asarray, known), strict=True))

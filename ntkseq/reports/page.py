@@ -15,9 +15,9 @@ import numpy as np
 
 from ntkseq._types import Number
 from ntkseq.bounds import Bound
-from ntkseq.reports import figure_data, plots, sentences
-from ntkseq.reports.record import Report, bound_standing
-from ntkseq.reports.sheet import Figure, Sheet
+from ntkseq.reports import figure_data
+from ntkseq.reports.record import bound_standing
+from ntkseq.reports.sheet import Figure, Sheet, Table
 from ntkseq.spectra import Interval
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ LETTERS = 10.8
 """Points of the letters of a picture."""
 
 
-def page(made: Report | Sheet) -> str:
+def page(sheet: Sheet) -> str:
     """The report as HTML.
 
     Raises:
@@ -48,45 +48,23 @@ def page(made: Report | Sheet) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"num": number, "interval": interval, "percent": percent, "verdict": verdict}
+    environment.filters |= {"num": number, "verdict": verdict, "standing": bound_standing}
     environment.filters |= {"cell": cell, "rows": rows, "paragraphs": paragraphs, "parts": parts}
-    environment.filters |= {"standing": bound_standing, "examples_of": sentences.examples_of}
-    name, values = ("report", _of_report(made)) if isinstance(made, Report) else ("sheet", _of_sheet(made))
-    return environment.get_template(f"{name}.html.jinja").render(
-        {name: made, "title": made.title, "provenance": _flat(made.provenance), **values}
+    pictures, numbers = _drawn(sheet)
+    return environment.get_template("sheet.html.jinja").render(
+        {"sheet": sheet, "provenance": _flat(sheet.provenance), "plots": pictures, "numbers": numbers}
     )
 
 
-def _of_report(report: Report) -> dict[str, Any]:
-    positive = report.classes.index(report.data["positive"])
-    with lettering():
-        drawn = {
-            "kernel": plots.kernel_map(report.gram.array, report.y, report.classes),
-            "eigenvalues": plots.eigenvalues(report.spectrum, reg=report.prediction.reg),
-            "ranks": plots.ranks(report.ranks, report.spectrum.n),
-            "bounds": plots.bound_bars(report.bounds, measured=report.measured),
-            "predictions": plots.predictions(report.prediction, report.y_test, report.classes, positive),
-        }
-        pictures = {name: _picture(ax, "png" if name == "kernel" else "svg") for name, ax in drawn.items()}
-    return {
-        "least": report.spectrum.min_eigenvalue,
-        "resolved": sentences.resolved(report.spectrum),
-        "dtype": str(report.gram.array.dtype),
-        "first_ranks": [rank for rank in sentences.first(report.ranks)[:2] if rank.value is not None],
-        "about_ranks": sentences.RANKS,
-        "plots": pictures,
-        "numbers": figure_data.of_report(report),
-    }
-
-
-def _of_sheet(sheet: Sheet) -> dict[str, Any]:
+def _drawn(sheet: Sheet) -> tuple[dict[str, Picture], dict[str, tuple[Table, ...]]]:
+    """The pictures of all figures, and the numbers behind them."""
     pictures, numbers = {}, {}
     with lettering():
         for figure in sheet.figures:
             ax = figure.axes()
             pictures[figure.name] = _picture(ax, figure.kind)
-            numbers[figure.name] = figure_data.drawn(ax)
-    return {"plots": pictures, "numbers": numbers}
+            numbers[figure.name] = figure_data.drawn(ax) if figure.numbers is None else figure.numbers
+    return pictures, numbers
 
 
 def lettering() -> Any:
@@ -147,16 +125,6 @@ def number(value: Number | None, digits: int = 4) -> str:
     if value is None or not np.isfinite(value):
         return "–"
     return f"{value:.{digits}g}"
-
-
-def interval(value: Interval) -> str:
-    """An interval for a table."""
-    return str(value)
-
-
-def percent(value: float) -> str:
-    """A share in percent."""
-    return f"{100 * value:.2f} %"
 
 
 def cell(value: object) -> str:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ntkseq._outward import percents
 from ntkseq.bounds import Bound
+from ntkseq.reports.record import Prediction, Rank
 from ntkseq.spectra import FullSpectrum
-
-if TYPE_CHECKING:
-    from ntkseq.reports.record import Rank, Report
-else:  # it imports this file
-    Rank = Report = object
 
 NORM_BASED = ("rademacher", "margin", "arora2019")
 """Bounds whose parts but the loss fall like 1/sqrt(n) while the norm of the fit stays."""
@@ -45,33 +40,22 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def findings(report: Report) -> tuple[str, ...]:
-    """What was learned, in three to five sentences: errors, resolution, directions, what is proved, what is next."""
-    said = [
-        separation(report),
-        resolution(report.spectrum, str(report.gram.array.dtype)) + directions(report.ranks, report.spectrum.n),
-        proved(report.bounds, report.best, report.measured.get(report.best), report.spectrum.n),
-        vacuous(report.bounds, report.spectrum.n, report.prediction.rkhs_norm),
-    ]
-    return tuple(sentence for sentence in (*said, report.advice) if sentence)
-
-
-def separation(report: Report) -> str:
-    """How well the classes are told apart, beside always saying the most frequent one."""
-    p, m, k = report.prediction, len(report.y_test), len(report.classes)
-    what = f"'{report.classes[0]}' from '{report.classes[1]}'" if k == 2 else f"{k} classes"
-    if p.test_interval is None:
+def separation(said: Prediction, classes: Sequence[str]) -> str:
+    """How well the classes are told apart on test examples, beside always saying the most frequent one."""
+    m, k = len(said.codes), len(classes)
+    what = f"'{classes[0]}' from '{classes[1]}'" if k == 2 else f"{k} classes"
+    if said.test_interval is None:
         return (
-            f"The kernel errs on {share(p.test_error)} of {counted(m, 'test example')}; some were trained on, so that "
-            "this is too little."
+            f"The kernel errs on {share(said.test_error)} of {counted(m, 'test example')}; some were trained on, so "
+            "that this is too little."
         )
-    low, high = percents(*p.test_interval)
-    errs = "without an error" if p.test_error == 0 else f"with an error of {share(p.test_error)}"
-    majority = share(p.majority_error)
+    low, high = percents(*said.test_interval)
+    errs = "without an error" if said.test_error == 0 else f"with an error of {share(said.test_error)}"
+    majority = share(said.majority_error)
     told = f"The kernel tells {what} {errs} on {counted(m, 'example')} it has not seen (95 % interval {low} to {high})"
-    if p.better:
+    if said.better:
         return f"{told}; always saying the most frequent class errs on {majority}."
-    worse = p.test_interval[0] > p.majority_error
+    worse = said.test_interval[0] > said.majority_error
     verdict = "it is worse than" if worse else "it is not told from"
     return f"{told}: {verdict} always saying the most frequent class, which errs on {majority}."
 
@@ -152,17 +136,6 @@ def _rounded_up(value: float) -> int:
     """To two digits, upwards."""
     unit = 10 ** max(math.floor(math.log10(max(value, 1.0))) - 1, 0)
     return int(math.ceil(value / unit) * unit)
-
-
-def says_nothing(bound: Bound, n: int | None) -> str:
-    """What is written in place of a number that the quantity cannot exceed anyhow."""
-    return "says nothing" if n is None else f"says nothing at n = {n}"
-
-
-def examples_of(bound: Bound) -> int | None:
-    """n of a bound, where its record of constants has it."""
-    n = getattr(bound.constants, "n", None)
-    return int(n) if isinstance(n, (int, np.integer)) and n > 0 else None
 
 
 def listed(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""What does the report of a study with figures and tables of its own hold? One frozen record."""
+"""What a study found, as one frozen record: sentences, figures, tables, bounds, numbers, arrays."""
 
 from __future__ import annotations
 
@@ -18,41 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SCHEMA = "ntkseq-sheet-1"
-LABEL = 34  # letters of a label in the summary, at most
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Figure:
-    """A picture of a sheet.
-
-    Attributes:
-        name: a word, unique in the sheet.
-        draw: matplotlib Axes, or what returns them; all panels of their figure are shown.
-        caption: what is to be seen. Also read to those who cannot see the picture, unless `alt` is given.
-        alt: words instead of the picture.
-        kind: "svg" for lines, "png" for what has many cells.
-        wide: over the whole page, rather than beside the next one.
-    """
-
-    name: str
-    draw: Axes | Callable[[], Axes]
-    caption: str
-    alt: str = ""
-    kind: str = "svg"
-    wide: bool = False
-
-    __repr__ = _display.record
-
-    def __post_init__(self) -> None:
-        for name in ("name", "caption", "alt"):
-            _checks.text(name, getattr(self, name))
-        if not callable(self.draw) and not hasattr(self.draw, "figure"):
-            raise ValueError(f"draw must be Axes of matplotlib or a function; got {_checks.shown(self.draw)}.")
-        _checks.choice("kind", self.kind, ("svg", "png"))
-
-    def axes(self) -> Axes:
-        """The axes, drawn now if they are not yet."""
-        return self.draw() if callable(self.draw) else self.draw
+LABEL = 34  # letters of a label that stands before its value in the summary; a longer one stands behind
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,12 +61,51 @@ class Table:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Figure:
+    """A picture of a sheet.
+
+    Attributes:
+        name: a word, unique in the sheet.
+        draw: matplotlib Axes, or what returns them; all panels of their figure are shown.
+        caption: what is to be seen. Also read to those who cannot see the picture, unless `alt` is given.
+        alt: words instead of the picture.
+        kind: "svg" for lines, "png" for what has many cells.
+        wide: over the whole page, rather than beside the next one.
+        numbers: the tables behind it; None: what is read off its lines, bars and small heat maps.
+    """
+
+    name: str
+    draw: Axes | Callable[[], Axes]
+    caption: str
+    alt: str = ""
+    kind: str = "svg"
+    wide: bool = False
+    numbers: tuple[Table, ...] | None = None
+
+    __repr__ = _display.record
+
+    def __post_init__(self) -> None:
+        for name in ("name", "caption", "alt"):
+            _checks.text(name, getattr(self, name))
+        if not callable(self.draw) and not hasattr(self.draw, "figure"):
+            raise ValueError(f"draw must be Axes of matplotlib or a function; got {_checks.shown(self.draw)}.")
+        _checks.choice("kind", self.kind, ("svg", "png"))
+        for one in () if self.numbers is None else _checks.listed("numbers", self.numbers, "Table objects"):
+            _checks.kind("numbers", one, Table)
+
+    def axes(self) -> Axes:
+        """The axes, drawn now if they are not yet."""
+        return self.draw() if callable(self.draw) else self.draw
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Section:
     """A part of a sheet: heading, then text, figures, tables and bounds, in this order.
 
     Attributes:
         bounds: by short name; "<=" is written only before a certified one.
         measured: the quantity of a bound, measured on test examples for the same predictor; by the same names.
+        folded: only its heading is shown at first.
     """
 
     heading: str
@@ -109,12 +114,14 @@ class Section:
     tables: tuple[Table, ...] = ()
     bounds: Mapping[str, Bound] = dataclasses.field(default_factory=dict)
     measured: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    folded: bool = False
 
     def __repr__(self) -> str:
         return _display.clipped(f"Section({self.heading}: {_held(self)})")
 
     def __post_init__(self) -> None:
         _checks.text("heading", self.heading)
+        _checks.flag("folded", self.folded)
         for name, kind in (("text", str), ("figures", Figure), ("tables", Table)):
             for one in _checks.listed(name, getattr(self, name), f"{kind.__name__} objects"):
                 _checks.kind(name, one, kind)
@@ -174,7 +181,7 @@ class Sheet:
 
     def __repr__(self) -> str:
         facts = [f"  {label}: {value}" for value, label in self.facts[:3]]
-        head = _display.cut(_display.wrapped(f"Sheet({self.title}: {self.question})"), 2)
+        head = _display.cut(_display.wrapped(f"{type(self).__name__}({self.title}: {self.question})"), 2)
         parts = f"  {len(self.sections)} sections, {len(self.figures)} figures, {len(self.arrays)} arrays"
         return _display.clipped("\n".join([*head, *facts, parts]))
 
@@ -250,12 +257,12 @@ class Sheet:
         """The lines for a terminal: question, facts, bounds, notes."""
         facts = [(_line(label), _line(value)) for value, label in self.facts]
         facts += [(_line(key), _line(bound_line(b))) for part in self.sections for key, b in part.bounds.items()]
-        width = min(max((len(label) for label, _ in facts), default=0), LABEL)
+        width = max((len(label) for label, _ in facts if len(label) <= LABEL), default=0)
         lines = [
             _line(self.title),
             _line(self.question),
             *(_line(finding) for finding in self.findings),
-            *(f"{label:<{width}}  {value}" for label, value in facts),
+            *(f"{label:<{width}}  {value}" if len(label) <= LABEL else f"{value}  {label}" for label, value in facts),
             *(f"note: {_line(note)}" for note in self.notes),
         ]
         return [line for line in lines if line]

@@ -21,7 +21,7 @@ from ntkseq.studies.tangent.ridge import choose_ridge
 class GramBounds(Matrix):
     """Generalization bounds from a stored Gram matrix and labels, those that hold at once first.
 
-    FILE is an .npz with K and y, such as the kernel.npz of a study, an .npy, or the folder that ntkseq gram filled;
+    FILE is an .npz with K and y, such as the arrays.npz of a study, an .npy, or the folder that ntkseq gram filled;
     these two need --labels. The kernel must have been fixed before the examples were seen; the bounds count what you
     compared on them by --tried.
     """

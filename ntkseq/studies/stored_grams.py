@@ -39,7 +39,7 @@ class Matrix:
 class Stored(Matrix):
     """The spectrum of a stored Gram matrix: each number with its error, and whether it is certainly positive definite.
 
-    FILE is an .npz, such as the kernel.npz of a study, an .npy, or the folder that ntkseq gram filled.
+    FILE is an .npz, such as the arrays.npz of a study, an .npy, or the folder that ntkseq gram filled.
     """
 
     method: Literal["auto", "dense", "matrix-free"] = "auto"

@@ -32,9 +32,9 @@ def known(K: Any) -> tuple[bool, bool, bool]:
 
 
 def from_file(K: Any, folder: Any) -> Any:
-    """What `ntkseq spectrum` reads of a kernel.npz that a study wrote."""
-    np.savez(folder / "kernel.npz", K=np.asarray(K.array), rounding=np.float64(K.rounding), **files.flags(K))
-    array, rounding, said = _read(Stored(str(folder / "kernel.npz")))
+    """What `ntkseq spectrum` reads of an arrays.npz that a study wrote."""
+    np.savez(folder / "arrays.npz", K=np.asarray(K.array), rounding=np.float64(K.rounding), **files.flags(K))
+    array, rounding, said = _read(Stored(str(folder / "arrays.npz")))
     return grams.DenseGram(array, rounding=rounding, **said)
 
 
@@ -181,7 +181,7 @@ SAID = {
 @pytest.mark.slow(cases=["flags3"])
 @pytest.mark.parametrize("flags", SAID)
 def test_a_stored_matrix_is_proven_positive_only_by_a_proven_rounding(flags: Any, tmp_path: Any) -> None:
-    path, K = tmp_path / "kernel.npz", np.diag([3.0, 2.0, 1.0])
+    path, K = tmp_path / "arrays.npz", np.diag([3.0, 2.0, 1.0])
     held = {} if flags is None else dict(zip(files.FLAGS, flags, strict=True))
     np.savez(path, K=K, rounding=1e-3, **held)
     lines = stored(Stored(str(path)))

@@ -52,6 +52,7 @@ def report(*, classes=("a", "b"), name="made", singular=False) -> Report:
     counts = {c: [int((y == i).sum()), int((y_test == i).sum())] for i, c in enumerate(classes)}
     return Report(
         title=f"{name}: study",
+        question="Is it told?",
         data={
             "name": name, "summary": f"{name}: 6 training and 4 test sequences", "n_train": 6, "n_test": 4,
             "t": 3, "d": 1, "ragged": False, "classes": list(classes), "positive": classes[1],

@@ -102,11 +102,12 @@ def test_the_letters_of_every_picture_are_eleven_pixels_on_the_narrowest_page(te
 
 
 def test_two_ranks_are_shown_and_the_others_folded(text: str):
-    folded = text[text.index("All 4 effective ranks") :]
+    folded = text[text.index("All 4 rows") :]
     folded = folded[: folded.index("</details>")]
-    before = text[text.index("Effective ranks</h3>") : text.index("All 4 effective ranks")]
+    before = text[text.index("Effective ranks</h2>") : text.index("All 4 rows")]
     names = lambda part: [one for one in ("entropy", "stable", "participation", "r_1") if f"<td>{one}</td>" in part]  # noqa: E731
     assert names(before) == ["entropy", "stable"] and names(folded) == ["entropy", "stable", "participation", "r_1"]
+    assert "<details><summary>Effective ranks in a picture</summary>" in text
 
 
 def test_every_figure_has_its_numbers_behind_it(text: str, sheet: str):

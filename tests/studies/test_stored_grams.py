@@ -18,7 +18,7 @@ def matrix() -> np.ndarray:
 
 @pytest.fixture
 def file(tmp_path, matrix):
-    path = tmp_path / "kernel.npz"
+    path = tmp_path / "arrays.npz"
     np.savez(path, K=matrix, rounding=np.float64(1e-3), other=np.zeros(3), short=matrix.astype(np.float32))
     return str(path)
 

@@ -257,11 +257,10 @@ def _spectra(rows: list[Row]) -> Table:
 
 def _proved(posed: Problem, rows: list[Row]) -> Section:
     """The bounds of every kernel: the best of each in full, the others in a table."""
-    n = len(posed.train.y)
     table = Table(
         ("kernel", "bound", "quantity", "value", "standing", "on the test examples"),
         tuple(
-            (row.name, key, bound.quantity, bound.value, bound_standing(bound, n), row.measured.get(key))
+            (row.name, key, bound.quantity, bound.value, bound_standing(bound), row.measured.get(key))
             for row in rows
             for key, bound in row.bounds.items()
         ),

@@ -25,5 +25,5 @@ STUDY = Study("digits", out="digits-report")
 def main() -> Report:
     """Run it as it stands."""
     report = run(STUDY)
-    assert isinstance(report, Report)  # a `Sheet` where targets are numbers
+    assert isinstance(report, Report)
     return report

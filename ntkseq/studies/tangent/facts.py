@@ -44,7 +44,10 @@ def question(posed: Problem, words: str) -> str:
     """What the study asks, in a sentence."""
     k = len(posed.classes)
     what = f"class {posed.classes[0]!r} from class {posed.classes[1]!r}" if k == 2 else f"{k} classes apart"
-    return f"Does this kernel tell {what}, are its directions resolved, and what can be proved of its error? {words}."
+    return (
+        f"Does this kernel tell {what}, are its directions resolved, and what can be proved of its error? "
+        f"{posed.summary}. {words}."
+    )
 
 
 def advice(study: Study, posed: Problem, one: Fit, *, well: bool, compared: int = 1) -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from ntkseq import bounds, predictors
 from ntkseq.reports import Figure, Section, Sheet, Table, plots, sentences
 from ntkseq.reports.record import Rank
+from ntkseq.reports.report import chosen_among, gram_arrays, spectrum_sections
 from ntkseq.spectra import FullSpectrum
 from ntkseq.studies.tangent.facts import advice
 from ntkseq.studies.tangent.fits import Fit
@@ -120,7 +121,7 @@ def report(
         told: notes on the kernel.
         compared: the kernels it was chosen from with their leave-one-out errors.
     """
-    K, cross, eigen = one.K, one.cross, one.eigen
+    eigen = one.eigen
     y, y_test = np.asarray(posed.train.y, np.float64), np.asarray(posed.test.y, np.float64)
     errors, reg, reg_from, predicted = found.errors, found.reg, found.reg_from, found.predicted
     centre, least = found.centre, eigen.min_eigenvalue
@@ -150,9 +151,9 @@ def report(
                         "Prediction against target on the test examples; on the line both are equal.",
                     ),
                 ),
-                text=_compared(compared)[0],
+                text=chosen_among(compared)[0],
                 tables=(
-                    *_compared(compared)[1],
+                    *chosen_among(compared)[1],
                     Table(
                         ("examples", "root mean squared error"),
                         (
@@ -164,24 +165,7 @@ def report(
                     ),
                 ),
             ),
-            Section(
-                "Spectrum",
-                figures=(
-                    Figure(
-                        "eigenvalues",
-                        lambda: plots.eigenvalues(eigen, reg=reg),
-                        "Eigenvalues of the kernel matrix of the training examples, with their errors.",
-                    ),
-                ),
-                tables=(
-                    Table(
-                        ("effective rank", "value", "definition"),
-                        tuple((rank.kind, rank.value, rank.reason or rank.formula) for rank in sentences.first(ranks)),
-                        caption=sentences.RANKS,
-                        shown=2,
-                    ),
-                ),
-            ),
+            *spectrum_sections(eigen, ranks, reg),
             Section(
                 "Bounds", text=(_SPOKEN, _counted(centre)), bounds={"rademacher": found.bound}, measured=found.measured
             ),
@@ -198,14 +182,10 @@ def report(
             "n_test": len(y_test),
         },
         arrays={
-            "K": np.asarray(K.array),
-            "K_test": np.asarray(cross.array),
-            "rounding": np.asarray(K.rounding),
+            **gram_arrays(one.K, one.cross, eigen),
             "y": y,
             "y_test": y_test,
             "prediction": predicted,
-            "eigenvalues": np.asarray(eigen.values),
-            "eigenvalue_errors": np.asarray(eigen.errors),
         },
         provenance=provenance,
     )
@@ -235,16 +215,6 @@ def _findings(
         advice(study, posed, one, well=errors.test < errors.mean, compared=compared),
     )
     return tuple(sentence for sentence in said if sentence)
-
-
-def _compared(compared: tuple[tuple[str, float | None], ...]) -> tuple[tuple[str, ...], tuple[Table, ...]]:
-    """The kernels that were tried, in words and as a table; nothing where none was chosen."""
-    if not compared:
-        return (), ()
-    header = ("kernel", "mean squared leave-one-out residual")
-    return ("The kernel is the one of least leave-one-out error of those in the first table.",), (
-        Table(header, tuple((name, "overflows" if error is None else error) for name, error in compared)),
-    )
 
 
 _SPOKEN = (

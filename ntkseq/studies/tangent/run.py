@@ -1,4 +1,4 @@
-"""How is a study run? Load, kernels, spectra, predictions, bounds; what it found comes back as a report."""
+"""A study from its data to its sheet: load, kernels, spectra, predictions, bounds."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from ntkseq.studies.tangent.spec import Study
 from ntkseq.studies.tangent.tuning import Tuned, paid, tuned
 
 
-def run(
-    study: Study | Dataset, *, stage: Stage | None = None, say: Callable[[str], Any] | None = None
-) -> Report | Sheet:
+def run(study: Study | Dataset, *, stage: Stage | None = None, say: Callable[[str], Any] | None = None) -> Sheet:
     """Run a study.
 
     Args:
@@ -31,8 +29,8 @@ def run(
             otherwise.
 
     Returns:
-        The report: print `report.summary()`, or write it with `reports.Folder`. Where the targets are numbers, or
-        several kernels are asked for, it is a `reports.Sheet`.
+        The sheet: print `sheet.summary()`, or write it with `reports.Folder`. Of one kernel on classes it is a
+        `reports.Report`, which holds kernel matrix, spectrum, prediction and bounds as well.
 
     Raises:
         OSError: a file that cannot be read.
@@ -67,9 +65,7 @@ def run(
     return dataclasses.replace(made, provenance=provenance(study, mark, clock.seconds))
 
 
-def _one(
-    study: Study, posed: Problem, one: Fit, clock: Clock, mark: Fingerprint, found: Tuned | None = None
-) -> Report | Sheet:
+def _one(study: Study, posed: Problem, one: Fit, clock: Clock, mark: Fingerprint, found: Tuned | None = None) -> Sheet:
     """The report on one kernel."""
     compared = () if found is None else found.errors
     told = one.notes if found is None else (paid(len(compared), fair=not posed.repeated), *one.notes)
@@ -108,5 +104,6 @@ def _one(
         notes=(*told, *notes(posed, one.eigen, said)),
         compared=compared,
         question=question(posed, one.words),
+        command=study.command,
         advice=advice(study, posed, one, well=said.better, compared=max(len(compared), 1)),
     )

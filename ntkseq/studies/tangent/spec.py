@@ -19,12 +19,11 @@ from ntkseq.studies.tangent import arrays
 class Study(KernelOptions, Reading):
     """From data to a report: kernel, Gram matrix, spectrum, generalization bounds and prediction.
 
-    Writes report.html (one file, no external parts), report.json and kernel.npz into the folder --out, and prints a
-    summary of ten lines, the first of them what is proved. A file with a test split keeps it; otherwise a stratified
-    quarter is held out, drawn with --seed. The ridge, unless given, is the one of least leave-one-out error on the
-    training examples. Bounds speak of a two-class problem: the two classes, or one class (--positive) against the rest.
-    With --targets values the report is of squared errors, with the bound that holds for them, the targets are centred
-    by their training mean, and the arrays are in arrays.npz.
+    Writes report.html (one file, no external parts), report.json and arrays.npz into the folder --out, and prints what
+    was found. A file with a test split keeps it; otherwise a stratified quarter is held out, drawn with --seed. The
+    ridge, unless given, is the one of least leave-one-out error on the training examples. Bounds speak of a two-class
+    problem: the two classes, or one class (--positive) against the rest. With --targets values the report is of squared
+    errors, with the bound that holds for them, and the targets are centred by their training mean.
     """
 
     source: Any

@@ -62,7 +62,7 @@ def test_the_bounds_pay_for_every_kernel_that_was_looked_at(made):
         assert made.bounds[key].value == paid[key].value > free[key].value
     assert made.predicted is None  # leave-one-out chose the kernel, and cannot foretell its error
     assert "chosen among 6" in made.notes[0] and "1/6 of delta" in made.notes[0]
-    assert [one["kernel"] for one in made.to_dict()["compared"]] == [name for name, _ in made.compared]
+    assert [one["kernel"] for one in made.numbers["compared"]] == [name for name, _ in made.compared]
 
 
 @pytest.mark.slow
