@@ -16,6 +16,7 @@ import numpy as np
 import ntkseq
 from benchmarks.peers import textbook_recurrent
 from ntkseq import bounds, data, kernels
+from ntkseq._plots import grid
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
 SCALES = {"sigma_w": 2**0.5, "sigma_u": 0.5, "sigma_b": 0.1}
@@ -115,7 +116,7 @@ def drawn(panels: dict[str, dict[str, list[float]]]) -> Any:
         ax.set(xlabel="n, examples", title=title, xscale="log", ylim=(-0.02, 1.02))
         ax.set_xticks(sizes, [f"{size:g}" for size in sizes])
         ax.minorticks_off()
-        ax.grid(alpha=0.25, lw=0.5)
+        grid(ax)
     axes[0].set_ylabel("probability of an error")
     axes[0].legend(fontsize=8, loc="upper right")
     return figure

@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks import catalogue
 from benchmarks.records import Results
 from benchmarks.report import Row
+from ntkseq._plots import grid
 
 COLOURS = plt.get_cmap("tab10").colors  # pyright: ignore[reportAttributeAccessIssue]
 Named = list[tuple[str, Row]]
@@ -71,7 +72,7 @@ def _bars(values: list[tuple[str, Row, float]], label: str, limit: bool = False)
     axes.set_ylim(len(values) - 0.4, -0.6)
     axes.set_xlabel(label)
     axes.margins(x=0.12)
-    axes.grid(axis="x", alpha=0.25, lw=0.5)
+    grid(axes, "x")
     return figure, axes
 
 
@@ -99,5 +100,5 @@ def growth(rows: Named) -> Any:
         )
         ax.annotate(told, (0.96, 0.05), xycoords="axes fraction", fontsize=7, ha="right")
         ax.set_ylabel("seconds", fontsize=7)
-        ax.grid(alpha=0.25, lw=0.5)
+        grid(ax)
     return figure

@@ -6,13 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ntkseq._plots import FAINT, INK, NARROW, WARM, axes, plain
+from ntkseq._plots import FAINT, INK, NARROW, OTHER_COLOURS, TERM_COLOURS, WARM, axes, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-TERM_COLOURS = {"training loss": "#1f4e79", "capacity": "#4a90c2", "margin": "#4a90c2", "confidence": "#a9cce3"}
-OTHER_COLOURS = ("#2e7d6b", "#7fb8a4", "#c9b458", "#8c6bb1")
 
 
 def bound_bars(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -11,8 +11,11 @@ from ntkseq import _checks
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK, FAINT, WARM = "#1f4e79", "#9aa5b1", "#c2571a"
+INK, PALE, FAINT, NEUTRAL, WARM = "#1f4e79", "#a9cce3", "#9aa5b1", "#5b6b7b", "#c2571a"
 COLOURS = (INK, "#d55e00", "#2a9d78", "#b25d9c", "#56a5dc", "#8a6d00")  # told apart with any colour vision
+TERM_COLOURS = {"training loss": INK, "capacity": "#4a90c2", "margin": "#4a90c2", "confidence": PALE}
+OTHER_COLOURS = ("#2e7d6b", "#7fb8a4", "#c9b458", "#8c6bb1")
+DASHES = ("-", "--", ":", "-.")
 NARROW = 4.6  # inches across of a picture that fits a phone with letters of 11 pixels
 ACROSS = 80  # letters of a small legend that stand beside each other
 _NEEDED = 'a picture needs matplotlib, which is not installed. Run: pip install "ntkseq[study]"'
@@ -65,9 +68,15 @@ def band(ax: Axes, x: np.ndarray, y: np.ndarray, low: np.ndarray, high: np.ndarr
     ax.fill_between(x, low, high, where=held.tolist(), color=colour, alpha=0.2, lw=0)
 
 
+def grid(ax: Axes, axis: Literal["both", "x", "y"] = "both") -> Axes:
+    """Faint lines behind what is drawn."""
+    ax.grid(axis=axis, alpha=0.25, lw=0.5)
+    return ax
+
+
 def finish(ax: Axes) -> Axes:
     """Grid, open frame, and the legend above the picture, where it covers nothing."""
-    ax.grid(alpha=0.25, lw=0.5)
+    grid(ax)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     handles, labels = ax.get_legend_handles_labels()

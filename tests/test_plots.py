@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -124,3 +126,11 @@ def test_a_column_lies_in_the_band_of_its_error() -> None:
             table.plot(*names)
     with pytest.raises(ValueError, match="columns must hold a finite number; this table has 0 rows"):
         training.ProbeTable(steps[:0], {"loss": values[:0]}).plot()
+
+
+def test_colours_and_grids_of_all_pictures_come_from_the_one_style_file() -> None:
+    root = pathlib.Path(ntkseq.__file__).parents[1]
+    files = [path for folder in ("ntkseq", "benchmarks") for path in (root / folder).rglob("*.py")]
+    own = re.compile(r"\"#[0-9a-fA-F]{6}\"|\b(?:ax|axes)\.grid\(")
+    styled = [str(path.relative_to(root)) for path in files if own.search(path.read_text(encoding="utf-8"))]
+    assert len(files) > 300 and styled == ["ntkseq/_plots.py"]

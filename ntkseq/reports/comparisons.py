@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntkseq import _checks
+from ntkseq._plots import COLOURS, DASHES, FAINT, INK, WARM, axes, finish, plain
 from ntkseq._types import ArrayLike, PyTree
-from ntkseq.reports.plots import FAINT, INK, WARM, axes, plain
-from ntkseq.reports.trajectories import COLOURS, DASHES, finish, steps_axis
+from ntkseq.reports.trajectories import steps_axis
 from ntkseq.spectra import Interval
 from ntkseq.training.lazy_training import Laziness
 

@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntkseq._bound_plots import OTHER_COLOURS as OTHER_COLOURS
 from ntkseq._bound_plots import bound_bars as bound_bars
-from ntkseq._plots import FAINT as FAINT
-from ntkseq._plots import INK as INK
-from ntkseq._plots import NARROW as NARROW
-from ntkseq._plots import WARM as WARM
-from ntkseq._plots import axes as axes
-from ntkseq._plots import plain as plain
+from ntkseq._plots import FAINT, INK, NARROW, WARM, axes, grid, plain
 from ntkseq._types import ArrayLike
 from ntkseq.grams.plots import correlations as correlations
 from ntkseq.grams.plots import kernel_map as kernel_map
@@ -55,8 +49,7 @@ def ranks(found: Sequence[Rank], n: int, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(shown)), [kind for kind, _ in shown])
     ax.set_ylim(len(shown) - 0.5, -0.5)
     ax.set_xlabel("effective rank")
-    ax.grid(axis="x", alpha=0.25, lw=0.5)
-    return ax
+    return grid(ax, "x")
 
 
 def predictions(
@@ -93,8 +86,7 @@ def _values_by_class(scores: np.ndarray, y: np.ndarray, classes: Sequence[str], 
     ax.set_xlabel("predicted f(x); the sign decides")
     ax.set_ylabel("true class")
     ax.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    ax.grid(axis="x", alpha=0.25, lw=0.5)
-    return ax
+    return grid(ax, "x")
 
 
 def _confusion(codes: np.ndarray, y: np.ndarray, classes: Sequence[str], ax: Axes) -> Axes:

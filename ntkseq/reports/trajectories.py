@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ntkseq import _checks
-from ntkseq._plots import COLOURS, INK, WARM, axes, finish, plain
+from ntkseq._plots import COLOURS, DASHES, INK, NEUTRAL, PALE, WARM, axes, finish, plain
 from ntkseq.training.history import History
 from ntkseq.training.tables import ProbeTable
 
@@ -30,8 +30,6 @@ __all__ = [
 Histories: TypeAlias = History | Mapping[str, History]
 """One history, or several to be overlaid, by the label that the legend shows."""
 
-NEUTRAL = "#5b6b7b"
-DASHES = ("-", "--", ":", "-.")
 RANKS = ("entropy", "stable", "participation")
 SPAN = 40  # steps from the first measured to the last beyond which a linear axis would squeeze the beginning
 
@@ -61,7 +59,7 @@ def leading_eigenvalues(history: History, ax: Axes | None = None, *, table: str 
     )
     steps, top, least = found.steps, found["top"], found["min_eigenvalue"]
     for k in range(top.shape[1])[::-1]:
-        shade = _between(INK, "#a9cce3", k / max(top.shape[1] - 1, 1))
+        shade = _between(INK, PALE, k / max(top.shape[1] - 1, 1))
         label = f"largest {top.shape[1]}" if top.shape[1] > 1 else "largest"
         _band(ax, steps, top[:, k], found["top_error"][:, k], shade, label=label if k == 0 else None)
     clear = found["resolved"].astype(bool)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntkseq._plots import FAINT, INK, NARROW, WARM, axes
+from ntkseq._plots import FAINT, INK, NARROW, WARM, axes, grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,8 +58,7 @@ def eigenvalues(spectrum: Any, ax: Axes | None = None, *, reg: float | None = No
     ax.set_xlabel("index of the eigenvalue, largest first")
     ax.set_ylabel("eigenvalue of K")
     ax.legend(frameon=False)
-    ax.grid(alpha=0.25, lw=0.5)
-    return ax
+    return grid(ax)
 
 
 def _least(ax: Axes, n: int, least: Any) -> None:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntkseq.reports.plots import axes
-from ntkseq.reports.trajectories import COLOURS, NEUTRAL, finish
+from ntkseq._plots import COLOURS, NEUTRAL, axes, finish
 from ntkseq.spectra import Interval
 
 if TYPE_CHECKING:

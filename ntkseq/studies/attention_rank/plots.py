@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ntkseq._plots import COLOURS, FAINT, INK, NEUTRAL, WARM, axes, finish
 from ntkseq._types import AnyArray
-from ntkseq.reports.plots import FAINT, INK, WARM, axes
-from ntkseq.reports.trajectories import COLOURS, finish
 from ntkseq.spectra import Interval
 from ntkseq.studies.attention_rank.correlations import Exponent
 
@@ -87,7 +86,7 @@ def bounds(
         sizes = np.asarray(sizes, float) * 1.03 ** (2 * i - 1)
         low, mid, high = (np.array([getattr(one, end) for one in found]) for end in ("lower", "estimate", "upper"))
         ax.errorbar(sizes, mid, yerr=np.stack([mid - low, high - mid]), fmt="x+"[i % 2], ms=5, lw=0.8,
-                    color=(WARM, "#555555")[i % 2], label=f"test loss, {name}")  # fmt: skip
+                    color=(WARM, NEUTRAL)[i % 2], label=f"test loss, {name}")  # fmt: skip
     ax.axhline(1.0, color="black", lw=1, ls="--")
     ax.annotate("says nothing above", (1.0, 1.0), (-2, 3), xycoords=("axes fraction", "data"),
                 textcoords="offset points", ha="right", fontsize="small")  # fmt: skip

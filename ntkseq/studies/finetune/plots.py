@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from ntkseq.reports.plots import axes
-from ntkseq.reports.trajectories import COLOURS, NEUTRAL, finish
+from ntkseq._plots import COLOURS, NEUTRAL, axes, finish
 from ntkseq.spectra.interval import Interval
 
 if TYPE_CHECKING:

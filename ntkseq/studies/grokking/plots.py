@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ntkseq.reports.plots import axes
-from ntkseq.reports.trajectories import COLOURS, NEUTRAL, steps_axis
+from ntkseq._plots import COLOURS, NEUTRAL, axes
+from ntkseq.reports.trajectories import steps_axis
 from ntkseq.studies.grokking.runs import Outcome
 
 if TYPE_CHECKING:

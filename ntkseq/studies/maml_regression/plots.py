@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ntkseq._plots import COLOURS, DASHES, FAINT, NEUTRAL, axes, finish
 from ntkseq._types import ArrayLike
-from ntkseq.reports.plots import FAINT, axes
-from ntkseq.reports.trajectories import COLOURS, DASHES, NEUTRAL, finish
 from ntkseq.studies.maml_regression.adaptation import Adaptation
 from ntkseq.studies.maml_regression.risks import Course, Sweep, lower, upper
 

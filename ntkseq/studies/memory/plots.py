@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ntkseq.reports.plots import axes
-from ntkseq.reports.trajectories import COLOURS, NEUTRAL, finish
+from ntkseq._plots import COLOURS, NEUTRAL, axes, finish
 from ntkseq.studies.memory.curves import Curve
 
 if TYPE_CHECKING:

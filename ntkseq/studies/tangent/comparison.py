@@ -10,8 +10,9 @@ import numpy as np
 import scipy.stats
 
 from ntkseq._outward import percents
+from ntkseq._plots import COLOURS, DASHES, FAINT, INK, NARROW, WARM, axes, grid, plain
 from ntkseq.bounds import Bound
-from ntkseq.reports import Figure, Section, Sheet, Table, plots
+from ntkseq.reports import Figure, Section, Sheet, Table
 from ntkseq.reports.record import Rank, bound_standing
 from ntkseq.reports.sentences import claim, counted, listed, resolved, share
 from ntkseq.studies.provenance import Clock
@@ -317,18 +318,18 @@ def _errors_figure(posed: Problem, rows: list[Row]) -> Figure:
 
 
 def _draw_errors(rows: list[Row]) -> Axes:
-    ax = plots.axes(width=plots.NARROW, height=1.2 + 0.45 * len(rows))
+    ax = axes(width=NARROW, height=1.2 + 0.45 * len(rows))
     at = np.arange(len(rows))
     for i, row in enumerate(rows):
         if row.interval is not None:
-            ax.plot(row.interval, [i, i], color=plots.FAINT, lw=4, solid_capstyle="butt")
-    ax.plot([row.error for row in rows], at, "o", ms=6, color=plots.INK, label="test")
-    ax.plot([row.loo for row in rows], at, "o", ms=6, mfc="none", color=plots.WARM, label="leave-one-out")
-    ax.set_yticks(at, [plots.plain(row.name) for row in rows])
+            ax.plot(row.interval, [i, i], color=FAINT, lw=4, solid_capstyle="butt")
+    ax.plot([row.error for row in rows], at, "o", ms=6, color=INK, label="test")
+    ax.plot([row.loo for row in rows], at, "o", ms=6, mfc="none", color=WARM, label="leave-one-out")
+    ax.set_yticks(at, [plain(row.name) for row in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_xlim(left=0)
     ax.set_xlabel("error")
-    ax.grid(axis="x", alpha=0.25, lw=0.5)
+    grid(ax, "x")
     ax.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return ax
 
@@ -343,11 +344,11 @@ def _spectra_figure(rows: list[Row]) -> Figure:
 
 
 def _draw_spectra(rows: list[Row]) -> Axes:
-    ax = plots.axes(width=plots.NARROW, height=3.4)
+    ax = axes(width=NARROW, height=3.4)
     ax.set_xscale("log")
     ax.set_yscale("log")
     for i, row in enumerate(rows):
-        eigen, colour = row.one.eigen, (plots.INK, plots.WARM, *plots.OTHER_COLOURS)[i % 6]
+        eigen, colour = row.one.eigen, COLOURS[i % len(COLOURS)]
         values, errors = np.asarray(eigen.values) / eigen.trace, np.asarray(eigen.errors) / eigen.trace
         clear = values > errors
         index = np.arange(1, len(values) + 1)
@@ -356,8 +357,8 @@ def _draw_spectra(rows: list[Row]) -> Axes:
             values[clear],
             color=colour,
             lw=1.4,
-            ls=("-", "--", ":")[i // 6 % 3],
-            label=plots.plain(row.name),
+            ls=DASHES[i // len(COLOURS) % len(DASHES)],
+            label=plain(row.name),
         )
         hidden = np.flatnonzero(~clear & (values + errors > 0))
         if len(hidden):
@@ -365,5 +366,4 @@ def _draw_spectra(rows: list[Row]) -> Axes:
     ax.set_xlabel("index of the eigenvalue, largest first")
     ax.set_ylabel("eigenvalue / trace")
     ax.legend(frameon=False)
-    ax.grid(alpha=0.25, lw=0.5)
-    return ax
+    return grid(ax)

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkseq import bounds, predictors
-from ntkseq.reports import Figure, Section, Sheet, Table, plots, sentences
+from ntkseq._plots import FAINT, INK, NARROW, axes, grid
+from ntkseq.reports import Figure, Section, Sheet, Table, sentences
 from ntkseq.reports.record import Rank
 from ntkseq.reports.report import chosen_among, gram_arrays, spectrum_sections
 from ntkseq.spectra import FullSpectrum
@@ -266,11 +267,10 @@ def _root(residuals: Any) -> float:
 
 
 def _predictions(predicted: np.ndarray, y: np.ndarray) -> Axes:
-    ax = plots.axes(width=plots.NARROW, height=3.4)
+    ax = axes(width=NARROW, height=3.4)
     ends = [min(predicted.min(), y.min()), max(predicted.max(), y.max())]
-    ax.plot(ends, ends, color=plots.FAINT, lw=1)
-    ax.plot(y, predicted, "o", ms=4, alpha=0.65, color=plots.INK, mew=0)
+    ax.plot(ends, ends, color=FAINT, lw=1)
+    ax.plot(y, predicted, "o", ms=4, alpha=0.65, color=INK, mew=0)
     ax.set_xlabel("target")
     ax.set_ylabel("prediction")
-    ax.grid(alpha=0.25, lw=0.5)
-    return ax
+    return grid(ax)
