@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import scipy.stats
+import scipy  # its parts load when they are first used
 from jaxtyping import Bool, Float
 
 from ntkseq._types import AnyArray

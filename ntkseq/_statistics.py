@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import scipy.special
-import scipy.stats
+import scipy  # its parts load when they are first used
 
 from ntkseq._types import AnyArray, ArrayLike
 

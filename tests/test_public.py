@@ -216,6 +216,21 @@ def test_rooms_load_when_first_asked_for_also_inside_jit():
         ntkseq.grm  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
 
 
+ALL_ROOMS = """
+import sys, ntkseq
+assert "jax" not in sys.modules
+for name in ntkseq.__all__: getattr(ntkseq, name)
+heavy = {"matplotlib", "scipy.stats", "scipy.optimize", "zarr", "sklearn", "jinja2", "tyro", "rich"}
+print(*sorted(heavy & set(sys.modules)))
+"""
+
+
+@pytest.mark.slow
+def test_no_room_loads_what_few_need():
+    done = subprocess.run([sys.executable, "-c", ALL_ROOMS], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []
+
+
 def test_the_version_is_that_of_the_package():
     project = (pathlib.Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     assert f'\nversion = "{ntkseq.__version__}"\n' in project

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.special
+import scipy  # its parts load when they are first used
 from jaxtyping import Float
 
 from ntkseq import _checks, _display, _precision, activations, blocks

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.special
+import scipy  # its parts load when they are first used
 from jaxtyping import Int
 
 from ntkseq import _checks

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import scipy.special
+import scipy  # its parts load when they are first used
 from jaxtyping import Float
 
 from ntkseq import _checks, _display

@@ -11,8 +11,7 @@ import math
 from typing import Any
 
 import numpy as np
-import scipy.optimize
-import scipy.special
+import scipy  # its parts load when they are first used
 from jaxtyping import Float
 
 from ntkseq import _checks, _display

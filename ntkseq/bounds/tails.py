@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.special
+import scipy  # its parts load when they are first used
 
 from ntkseq.bounds.system import EPS
 

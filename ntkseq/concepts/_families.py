@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.special
+import scipy  # its parts load when they are first used
 from jaxtyping import Float, Int
 
 Indices = Int[np.ndarray, " k"]

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, _keys, _memory
@@ -78,6 +77,8 @@ def preconditioner(
     if count < 1:
         raise ValueError("state must have seen a gradient; got one before the first step, whose second moment is 0.")
     scale = 1.0 - b2**count
+    import optax
+
     masked = lambda leaf: isinstance(leaf, optax.MaskedNode)  # noqa: E731
     shapes = jax.tree.structure(jax.tree.map(lambda _: 0, found[0].nu, is_leaf=masked))
     if shapes != jax.tree.structure(params):
@@ -100,6 +101,8 @@ def preconditioner(
 
 
 def _is_adam(part: object) -> bool:
+    import optax  # late: a fifth of a second that few need
+
     return isinstance(part, optax.ScaleByAdamState)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.stats
+import scipy  # its parts load when they are first used
 
 from ntkseq import _checks, _display, _statistics
 from ntkseq._outward import interval

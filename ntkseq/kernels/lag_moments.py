@@ -17,8 +17,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
+import scipy  # its parts load when they are first used
 from jaxtyping import Float
-from scipy.special import exp1, factorial
 
 Table = Float[np.ndarray, "t t"]
 _SERIES = 0.5  # below which differences are sums of their series
@@ -61,7 +61,9 @@ def _phase(gap: np.ndarray, f: float, power: int) -> np.ndarray:
     x = f * gap
     near = x < _SERIES
     k = np.arange(12)[:, None]
-    series = np.sum((-1.0) ** k / factorial(2 * k) * np.where(near, x, 0.0) ** (2 * k) / (2 * k + power + 1), axis=0)
+    series = np.sum(
+        (-1.0) ** k / scipy.special.factorial(2 * k) * np.where(near, x, 0.0) ** (2 * k) / (2 * k + power + 1), axis=0
+    )
     y = np.where(near, 1.0, x)
     far = np.sin(y) / y
     if power:
@@ -131,7 +133,7 @@ def _exp1(z: np.ndarray) -> np.ndarray:
     """The exponential integral in the right half-plane; 0 beyond 45, where it is below 1e-21."""
     near = np.real(z) < 45
     values = np.zeros_like(z)
-    values[near] = exp1(z[near])
+    values[near] = scipy.special.exp1(z[near])
     return values
 
 
@@ -196,6 +198,6 @@ def _by_mode(mode: complex, dt: np.ndarray, p: np.ndarray) -> np.ndarray:
     z = dt * mode
     near = np.abs(z) < _SERIES
     small, large = np.where(near, z, 0), np.where(near, 1, z)
-    series = np.sum([small**j * (j + 1) / factorial(j + 2) for j in range(16)], axis=0)
+    series = np.sum([small**j * (j + 1) / scipy.special.factorial(j + 2) for j in range(16)], axis=0)
     bend = np.where(near, series, (large * np.exp(large) - np.expm1(large)) / large**2)
     return dt**2 * bend + p * dt * _gain(mode, dt)

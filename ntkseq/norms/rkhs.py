@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln
+import scipy  # its parts load when they are first used
 
 from ntkseq import _checks
 from ntkseq._bound import Assumption, Bound, Constants, Term, total
@@ -186,7 +186,7 @@ def _sum(series: Expansion, row: int, blocks: list[_Block]) -> _Sum:
     exponents = series.exponents[1:]  # all but the constant
     degrees = exponents.sum(axis=1)
     last = int(degrees[-1])
-    multinomial = gammaln(degrees + 1) - gammaln(exponents + 1).sum(axis=1)  # log p!/alpha!
+    multinomial = scipy.special.gammaln(degrees + 1) - scipy.special.gammaln(exponents + 1).sum(axis=1)  # log p!/alpha!
     sizes = []
     for b in blocks:
         with np.errstate(divide="ignore"):

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import scipy.stats
+import scipy  # its parts load when they are first used
 from jaxtyping import Bool, Float
 
 from ntkseq import _checks, _display, _statistics

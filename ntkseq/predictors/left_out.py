@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
-import scipy.special
+import scipy  # its parts load when they are first used
 from jaxtyping import Bool, Float
 
 from ntkseq import _checks, _provenance

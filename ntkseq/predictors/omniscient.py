@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
-import scipy.optimize
+import scipy  # its parts load when they are first used
 from jaxtyping import Float
 
 from ntkseq.predictors.left_out import Problem

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
-import scipy.stats
+import scipy  # its parts load when they are first used
 
 from ntkseq import _checks, _display
 from ntkseq._outward import interval as outward_interval

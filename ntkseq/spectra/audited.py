@@ -22,7 +22,7 @@ from the least eigenvalue, D / c_j^2 = D + (lambda_j - lambda_1) / 10: what is f
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse
+import scipy  # its parts load when they are first used
 from jaxtyping import Float
 
 from ntkseq.grams.auditing import Audit, above

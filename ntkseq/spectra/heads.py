@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
+import scipy  # its parts load when they are first used
 
 from ntkseq import _checks, _display
 from ntkseq._types import ArrayLike, Index

@@ -6,7 +6,7 @@ import functools
 import math
 
 import numpy as np
-import scipy.stats
+import scipy  # its parts load when they are first used
 from jaxtyping import Float
 
 from ntkseq import _statistics

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.stats
+import scipy  # its parts load when they are first used
 from jaxtyping import Float
 
 from ntkseq._struct import static, struct

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse.linalg
+import scipy  # its parts load when they are first used
 from jaxtyping import Array, Float, Int
 
 from ntkseq import _checks, _display

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.special
+import scipy  # its parts load when they are first used
 from jaxtyping import Float
 
 from ntkseq import bounds, predictors
