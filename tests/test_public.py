@@ -44,13 +44,12 @@ SURFACE = {
         "WholeSequence", "complexity", "sample", "series",
     ],
     "ntkseq.concepts.series": [
-        "Series", "cos", "erf", "exp", "geometric", "get", "names", "polynomial", "sigmoid", "sin", "softplus",
+        "cos", "erf", "exp", "geometric", "get", "names", "polynomial", "sigmoid", "sin", "softplus",
         "tanh",
     ],
-    "ntkseq.data": ["Dataset", "bundled", "eigenvalues", "files", "held_out", "load", "sequences", "tasks", "text"],
+    "ntkseq.data": ["Dataset", "Doubt", "bundled", "eigenvalues", "held_out", "load", "sequences", "tasks", "text"],
     "ntkseq.data.bundled": ["digits"],
     "ntkseq.data.eigenvalues": ["exponential", "power_law", "spread", "two_levels", "two_levels_at"],
-    "ntkseq.data.files": ["Doubt", "load"],
     "ntkseq.data.held_out": ["Classes", "Part", "by_class"],
     "ntkseq.data.sequences": [
         "count_ones", "delay", "near_duplicates", "parity", "ragged", "teacher_sum", "unit_tokens",
@@ -123,7 +122,7 @@ SURFACE = {
         "maml", "sgd", "track", "tune",
     ],
     "ntkseq.training.maml": ["FewShotAccuracy", "Learner", "few_shot_accuracy", "learner", "meta_train", "scored"],
-    "ntkseq.training.sgd": ["Trained", "train"],
+    "ntkseq.training.sgd": ["train"],
 }  # fmt: skip
 
 ROOMS = sorted("ntkseq." + path.parent.name for path in pathlib.Path(ntkseq.__file__).parent.glob("*/__init__.py"))

@@ -18,7 +18,6 @@ from ntkseq.concepts import _sums
 from ntkseq.concepts._families import FAMILIES, NOT_ANALYTIC
 
 __all__ = [
-    "Series",
     "cos",
     "erf",
     "exp",

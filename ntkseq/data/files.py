@@ -20,8 +20,6 @@ from ntkseq.data.dataset import Dataset
 from ntkseq.data.labels import encode, number
 from ntkseq.data.splits import LAYOUTS, MAX_BYTES, Columns, Found, Split, check_size, joined, shown
 
-__all__ = ["Doubt", "load"]
-
 SUFFIXES = (".npz", ".csv", ".tsv", ".ts", ".arff", ".txt", ".parquet")
 
 
@@ -70,7 +68,7 @@ def load(
 
     NaN in all features (`?` in .ts) from some step to the last is the end of a sequence; a missing value inside one is
     refused. What was taken for what stands in `origin` and `notes` of the result, which print with it. What may well be
-    meant otherwise is refused, or read with a warning, `files.Doubt`, that names the option which settles it: tidy
+    meant otherwise is refused, or read with a warning, `data.Doubt`, that names the option which settles it: tidy
     tables without `id` or `time`, row indices, labels at either end, ids of tokens, (n, channels, time).
 
     Args:

@@ -24,7 +24,7 @@ from ntkseq.training.history import History, begin
 from ntkseq.training.run import Run, identity
 from ntkseq.training.state import warn_of_fixed
 
-__all__ = ["Trained", "train"]
+__all__ = ["train"]
 
 CHECKPOINT_EVERY = 1000
 

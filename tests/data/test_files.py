@@ -185,7 +185,7 @@ def test_blank_lines_and_rows_of_nothing_at_the_end_are_no_sequences(tmp_path, t
 def test_channels_before_time_are_said_and_swapped_when_asked(tmp_path, shape):
     x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     np.savez(tmp_path / "a.npz", x=x, y=np.arange(shape[0]) % 2)
-    with pytest.warns(package.files.Doubt, match=rf"read as t = {shape[1]} steps of d = {shape[2]}.*layout='nct'"):
+    with pytest.warns(package.Doubt, match=rf"read as t = {shape[1]} steps of d = {shape[2]}.*layout='nct'"):
         data = load(tmp_path / "a.npz")
     assert np.array_equal(data.x, x) and "layout='nct'" in repr(data)
     assert np.array_equal(load(tmp_path / "a.npz", layout="nct").x, np.swapaxes(x, 1, 2))
@@ -386,7 +386,7 @@ def test_any_text_gives_a_data_set_or_a_value_error(tmp_path_factory, suffix, da
     path = write(tmp_path_factory.mktemp("fuzz"), f"a.{suffix}", text)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", package.files.Doubt)
+            warnings.simplefilter("ignore", package.Doubt)
             found = load(path)
     except ValueError as error:
         assert str(error).startswith(str(path)) and len(str(error)) < 3 * len(str(path)) + 900
