@@ -1,4 +1,4 @@
-"""Which cases of a table run by default? A few; all of them with the slow tests.
+"""Marks by the name of a case: which cases of a table run by default, and which with the slow tests.
 
 A test is slow where it takes a second of processor time, a case beyond the first where it takes a third of one: the
 default suite is to end within 5 minutes on two cores. `@pytest.mark.slow` marks a test, `@pytest.mark.slow(but=[...])`
@@ -7,21 +7,9 @@ all of its cases but those of these names, `@pytest.mark.slow(cases=[...])` thes
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import pytest
-
-
-def few(cases: Iterable[Any], first: int = 1) -> list[Any]:
-    """The first cases as they are, the others marked slow."""
-    kept = list(cases)
-    return kept[:first] + [_slow(case) for case in kept[first:]]
-
-
-def among(cases: Iterable[Any], now: Container[Any]) -> list[Any]:
-    """The cases that are among `now` as they are, the others marked slow."""
-    return [case if case in now else _slow(case) for case in cases]
 
 
 def by_case(items: Iterable[pytest.Item], whole: bool) -> None:
@@ -47,10 +35,3 @@ def by_case(items: Iterable[pytest.Item], whole: bool) -> None:
             raise pytest.UsageError(f"{test}: slow takes but= or cases=, names of cases; got {said}")
         if unknown := set(*said.values()) - cases:
             raise pytest.UsageError(f"{test}: slow names cases that are not there: {sorted(unknown)}")
-
-
-def _slow(case: Any) -> Any:
-    if isinstance(case, type(pytest.param())):
-        return pytest.param(*case.values, marks=(*case.marks, pytest.mark.slow), id=case.id)
-    values = case if isinstance(case, tuple) else (case,)
-    return pytest.param(*values, marks=pytest.mark.slow)

@@ -11,7 +11,6 @@ import ntkseq
 from ntkseq import kernels, norms
 from ntkseq._notices import PrecisionWarning
 from ntkseq.norms.tokens import same_norm
-from tests.marks import few
 
 KERNELS = {
     "blocks": kernels.Attention(),
@@ -24,7 +23,7 @@ KERNELS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-@pytest.mark.parametrize("name", few(KERNELS, 2))
+@pytest.mark.parametrize("name", KERNELS)
 def test_a_gram_in_half_precision_is_within_the_rounding_it_states(name, dtype) -> None:
     x = jnp.asarray(np.random.default_rng(0).standard_normal((4, 3, 2)), dtype)
     x = x[:, 0] if name == "dense" else x

@@ -33,7 +33,6 @@ from ntkseq.kernels import (
     Transformer,
 )
 from tests.empirical.own_method import Gradients
-from tests.marks import among
 
 N = 6
 RAGGED = np.array([5, 2, 5, 1, 4, 5])
@@ -189,8 +188,7 @@ TABLE: dict[str, tuple[Callable[[], Kernel], Callable[[], tuple[np.ndarray, Any]
 }  # fmt: skip
 SAMPLED = ("GRU", "LSTM", "softmax at the root", "a network, sketched")  # what they state is the error of the sampling
 # each compiles for some seconds: these by default, all of them with -m ""
-QUICK = ("relu", "erf, mean, both directions, shared h_0", "sum")
-every = pytest.mark.parametrize("name", among(TABLE, QUICK))
+every = pytest.mark.parametrize("name", TABLE)
 
 
 @lru_cache(maxsize=64)
@@ -276,7 +274,7 @@ def test_a_block_of_two_batches_is_the_block_of_the_whole(name) -> None:
     assert np.max(np.abs(error) / np.outer(root[one], root[two])) <= 4 * np.finfo(np.float32).eps
 
 
-@pytest.mark.slow(cases=["erf, mean, both directions, shared h_0"])
+@pytest.mark.slow(but=["relu", "sum"])
 @every
 def test_a_permutation_of_the_examples_permutes_the_matrix(name) -> None:
     make, inputs = TABLE[name]
@@ -289,6 +287,7 @@ def test_a_permutation_of_the_examples_permutes_the_matrix(name) -> None:
     assert over_root(np.asarray(K, np.float64) - want, want) <= 8 * np.finfo(np.float32).eps
 
 
+@pytest.mark.slow(but=["relu", "erf, mean, both directions, shared h_0", "sum"])
 @every
 def test_a_kernel_is_a_pytree_that_survives_the_round_trip(name) -> None:
     make, inputs = TABLE[name]
@@ -302,7 +301,7 @@ def test_a_kernel_is_a_pytree_that_survives_the_round_trip(name) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", among([name for name in TABLE if name != "a network, sketched"], ("relu",)))  # a key
+@pytest.mark.parametrize("name", [name for name in TABLE if name != "a network, sketched"])  # a key
 def test_gradients_are_finite_with_duplicates_and_short_sequences(name) -> None:
     make, inputs = TABLE[name]
     x, lengths = inputs()
@@ -313,7 +312,7 @@ def test_gradients_are_finite_with_duplicates_and_short_sequences(name) -> None:
     assert np.any(np.asarray(grads[1]) != 0)
 
 
-@pytest.mark.slow(cases=["erf, mean, both directions, shared h_0"])
+@pytest.mark.slow(but=["relu", "sum"])
 @every
 def test_sums_and_multiples_are_kernels(name) -> None:
     make, inputs = TABLE[name]
@@ -325,6 +324,7 @@ def test_sums_and_multiples_are_kernels(name) -> None:
     assert (kernel + 2.0 * kernel).entry_rounding(side) >= rounding(name)
 
 
+@pytest.mark.slow(but=["relu", "erf, mean, both directions, shared h_0", "sum"])
 @every
 def test_prepared_sides_have_the_examples_in_front(name) -> None:
     make, inputs = TABLE[name]

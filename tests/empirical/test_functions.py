@@ -12,11 +12,9 @@ import pytest
 
 from tests import oracles
 from tests.empirical.functions import FUNCTIONS, complex_of
-from tests.marks import among
 
-AT_ONCE = ("rnn_outputs", "embedding_edges", "while_loop", "odd_leaves")
 each = pytest.mark.parametrize("name", FUNCTIONS)
-some_now_and_all_when_slow = pytest.mark.parametrize("name", among(FUNCTIONS, AT_ONCE))
+each = pytest.mark.parametrize("name", FUNCTIONS)
 
 
 def made(name: str, dtype: Any, n: int = 4) -> tuple[Any, Any, Any]:
@@ -82,7 +80,7 @@ def test_a_case_is_the_same_every_time() -> None:
 
 
 @pytest.mark.slow(but=["odd_leaves"])
-@some_now_and_all_when_slow
+@each
 def test_the_oracle_is_symmetric_positive_and_within_tolerance_of_itself_in_float64(name: str) -> None:
     with jax.enable_x64(True):
         exact = oracles.explicit_ntk(*made(name, jnp.float64))

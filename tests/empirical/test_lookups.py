@@ -16,16 +16,10 @@ from ntkseq.empirical.lookups import agreed
 from ntkseq.empirical.methods.sketch import Sketch
 from ntkseq.empirical.ntk import NTK
 from tests import oracles
-from tests.marks import among
 
 ROWS, D = 7, 3
 IDS = ([0, 9, 6], [-20, 2, 6], [3, -1, 1])
 MODES = ("fill", "clip", "promise_in_bounds", None)
-
-
-def some_now(values: Any, now: tuple[Any, ...], name: str) -> Any:
-    """Parameters of a test, all but `now` slow."""
-    return pytest.mark.parametrize(name, among(values, now))
 
 
 def table() -> jax.Array:
@@ -47,7 +41,8 @@ def modes_agree(f: Callable[[Any, Any], Any], ids: Any = IDS) -> None:
         np.testing.assert_allclose(other, reverse, rtol=1e-5, atol=1e-5)
 
 
-@some_now(MODES, ("promise_in_bounds", "clip"), "mode")
+@pytest.mark.slow(but=["clip", "promise_in_bounds"])
+@pytest.mark.parametrize("mode", MODES)
 def test_reads(mode: Any) -> None:
     more = {"fill_value": 0.5} if mode == "fill" else {}
     modes_agree(lambda E, i: jnp.sum(jnp.sin(E.at[i].get(mode=mode, **more)) ** 2, axis=0))
@@ -55,7 +50,7 @@ def test_reads(mode: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unique", [False, True])
-@some_now(MODES, ("promise_in_bounds",), "mode")
+@pytest.mark.parametrize("mode", MODES)
 def test_updates(mode: Any, unique: bool) -> None:
     base = jnp.arange(float(ROWS * D)).reshape(ROWS, D) / 7
     given = {"mode": mode, "unique_indices": unique}
@@ -97,7 +92,8 @@ PLACES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
 }
 
 
-@some_now(PLACES, ("scan", "cond", "vmap", "columns"), "place")
+@pytest.mark.slow(but=["scan", "cond", "vmap", "columns"])
+@pytest.mark.parametrize("place", PLACES)
 def test_places(place: str) -> None:
     modes_agree(PLACES[place])
 
@@ -137,7 +133,7 @@ def test_a_look_up_inside_a_custom_rule_is_refused_in_words() -> None:
 
 
 @pytest.mark.slow
-@some_now(("index", "take", "clip", "fill", "scan", "cond", "state"), ("index",), "read")
+@pytest.mark.parametrize("read", ("index", "take", "clip", "fill", "scan", "cond", "state"))
 def test_one_kernel_by_every_method_and_for_products_with_vectors(x64, read: str) -> None:
     """The last row is read by its own number too, so that a gradient moved there would be seen."""
     x = jnp.array([[0, 1, 9], [2, 3, 6], [4, 7, 6], [-1, -9, 5]])

@@ -13,7 +13,6 @@ from ntkseq.empirical import products
 from ntkseq.empirical.function import function
 from tests import oracles
 from tests.empirical.functions import FUNCTIONS
-from tests.marks import few
 
 N = 5
 NAMES = ("rnn_outputs", "embedding_edges", "maml_task")
@@ -44,7 +43,7 @@ def applied(K: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("outputs", few(["full", "mean", "diagonal", "pseudo", 0]))
+@pytest.mark.parametrize("outputs", ["full", "mean", "diagonal", "pseudo", 0])
 @pytest.mark.parametrize("batch", [2, 5])
 def test_products_rows_diagonal_and_trace(x64, outputs: str | int, batch: int) -> None:
     made_, x, K = made("rnn_outputs", outputs)
@@ -60,7 +59,7 @@ def test_products_rows_diagonal_and_trace(x64, outputs: str | int, batch: int) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", few(NAMES))
+@pytest.mark.parametrize("name", NAMES)
 def test_between_two_batches(x64, name: str) -> None:
     made_, x, K = made(name, "mean")
     some = jax.tree.map(lambda leaf: leaf[:1], x)

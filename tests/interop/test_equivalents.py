@@ -15,7 +15,6 @@ import pytest
 import ntkseq
 from ntkseq import activations, blocks, empirical, kernels, predictors
 from ntkseq.interop import neural_tangents
-from tests.marks import few
 
 pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("neural_tangents", "frozendict")),
@@ -27,7 +26,7 @@ ROWS = re.findall(r"^\| `(serial.*?)` \| `(kernels\..*?)` \|$", PAGE.read_text(e
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Linear scaling attention used", "ignore:`FanIn` layers assume independent inputs")
-@pytest.mark.parametrize(("theirs", "ours"), few(ROWS))
+@pytest.mark.parametrize(("theirs", "ours"), ROWS)
 def test_both_sides_of_a_row_are_the_same_kernel(theirs: str, ours: str, x64: None):
     stax = neural_tangents.load().stax
     shape = (4, 5, 3) if "GlobalAvgPool" in theirs else (4, 6)

@@ -17,7 +17,6 @@ import pytest
 from ntkseq import cells, kernels
 from ntkseq.interop import limits
 from ntkseq.interop.limits import Limit, limit_of
-from tests import marks
 from tests.interop import library_cells
 
 pytestmark = [
@@ -295,7 +294,8 @@ def test_a_class_of_ones_own_gets_a_rule() -> None:
         limits.register(Mine, 3)  # pyright: ignore
 
 
-@pytest.mark.parametrize("library", marks.among(["flax", "equinox", "haiku"], ()))
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["flax", "equinox", "haiku"])
 def test_the_example_script_runs(library: str, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip(library, reason=f"{library} is not installed")
     monkeypatch.setattr(sys, "argv", ["limit_of.py", library])

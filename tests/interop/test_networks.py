@@ -13,7 +13,6 @@ import pytest
 
 from ntkseq import blocks, cells, kernels
 from ntkseq.interop.limits import limit_of
-from tests import marks
 from tests.interop import library_stacks
 
 pytestmark = [
@@ -68,8 +67,8 @@ SHAPES: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 
 
-@pytest.mark.slow(cases=["linen, attended"])
-@pytest.mark.parametrize("name", marks.among(SHAPES, ("linen, attended", "linen, plain", "haiku")))
+@pytest.mark.slow(but=["linen, plain", "haiku"])
+@pytest.mark.parametrize("name", SHAPES)
 def test_every_layer_is_the_block_with_the_scales_of_its_own_fan_in(name: str) -> None:
     found = limit_of(made(name, 16)[0], X, **FEW)
     kernel: Any = found.kernel

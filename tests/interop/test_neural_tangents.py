@@ -21,7 +21,6 @@ from ntkseq import bounds, kernels
 from ntkseq.blocks import GLU, Convolution, Linear
 from ntkseq.interop import neural_tangents
 from ntkseq.interop.foreign import Foreign
-from tests.marks import few
 
 absent = [name for name in ("neural_tangents", "frozendict") if importlib.util.find_spec(name) is None]
 needs_guest = pytest.mark.skipif(
@@ -279,7 +278,7 @@ tokens = np.random.default_rng(0).standard_normal((2, 3, 4))
 
 @pytest.mark.slow
 @needs_guest
-@pytest.mark.parametrize("kind", few(["ntk", "nngp"]))
+@pytest.mark.parametrize("kind", ["ntk", "nngp"])
 @pytest.mark.parametrize("activation", ["relu", "erf"])
 def test_fully_connected_kernels_agree_with_ours(x64, stax, activation: str, kind: str) -> None:
     x = np.random.default_rng(1).standard_normal((5, 6))
@@ -294,7 +293,7 @@ def test_fully_connected_kernels_agree_with_ours(x64, stax, activation: str, kin
 
 @pytest.mark.slow
 @needs_guest
-@pytest.mark.parametrize("kind", few(["ntk", "nngp"]))
+@pytest.mark.parametrize("kind", ["ntk", "nngp"])
 def test_convolutions_over_tokens_agree_with_ours(x64, stax, kind: str) -> None:
     conv = lambda: stax.Conv(1, (3,), padding="SAME", W_std=1.4, b_std=0.1)  # noqa: E731
     layers = (conv(), stax.Sin(), conv(), stax.Erf(), stax.GlobalAvgPool(), stax.Dense(1, W_std=1.2))
@@ -308,7 +307,7 @@ def test_convolutions_over_tokens_agree_with_ours(x64, stax, kind: str) -> None:
 @pytest.mark.slow
 @needs_guest
 @pytest.mark.filterwarnings("ignore:`FanIn` layers assume independent inputs")
-@pytest.mark.parametrize("kind", few(["ntk", "nngp"]))
+@pytest.mark.parametrize("kind", ["ntk", "nngp"])
 def test_gated_linear_units_agree_with_ours(x64, stax, kind: str) -> None:
     gate = stax.serial(stax.Dense(1, W_std=1.3, b_std=0.2), stax.Erf())
     product = stax.serial(stax.FanOut(2), stax.parallel(stax.Dense(1, W_std=0.9, b_std=0.1), gate), stax.FanInProd())

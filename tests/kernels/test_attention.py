@@ -13,7 +13,6 @@ from ntkseq.kernels import attention as module
 from ntkseq.kernels.serial import Serial
 from ntkseq.kernels.transformer import Attention as layer
 from tests.kernels.test_serial import RAGGED, XS, X, relative
-from tests.marks import few
 
 # between the tokens of XS[0] and XS[1], at sigma_qk = 1.3, sigma_ov = 0.99 (neural-tangents 0.6.5)
 SOFTMAX = np.array(
@@ -83,7 +82,7 @@ def test_causal_attention_of_the_last_token_is_attention(weights: str, x64: None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("behind", few([False, True]))
+@pytest.mark.parametrize("behind", [False, True])
 def test_the_groups_of_weights_add_up(behind: bool, x64: None) -> None:
     embedding = (Linear(train=""), "relu") if behind else (Linear(train=""),)
     for scaling, letters in (("dim", "VOb"), ("root", "QKVOb")):

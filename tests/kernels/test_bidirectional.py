@@ -12,7 +12,6 @@ import pytest
 from ntkseq.kernels import Recurrent
 from ntkseq.kernels.bidirectional import Bidirectional
 from tests import oracles
-from tests.marks import few
 from tests.models import explicit
 
 SCALES: dict[str, Any] = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_r=0.9)
@@ -109,7 +108,7 @@ CASES = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "depth", "train", "read"), few(CASES))
+@pytest.mark.parametrize(("name", "depth", "train", "read"), CASES)
 def test_the_kernel_is_the_loop_over_whole_grids(name: str, depth: int, train: Any, read: str, x64: None) -> None:
     kernel = Bidirectional(**SCALES, activation=name, depth=depth, train=train, read=read)
     want = loop(X, RAGGED, oracles.DUALS[name], depth, train, read)

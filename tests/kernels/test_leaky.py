@@ -12,7 +12,6 @@ import pytest
 from ntkseq.kernels import Recurrent
 from ntkseq.kernels.leaky import LeakyRecurrent
 from tests import oracles
-from tests.marks import few
 from tests.models import explicit
 
 SCALES: dict[str, Any] = dict(sigma_w=1.4, sigma_u=1.1, sigma_b=0.3, sigma_r=0.9)
@@ -75,7 +74,8 @@ def loop(
     return K
 
 
-@pytest.mark.parametrize("read", few(["last", "mean"]))
+@pytest.mark.slow(but=["last"])
+@pytest.mark.parametrize("read", ["last", "mean"])
 def test_golden_numbers(read: str, x64: None) -> None:
     got = np.asarray(LeakyRecurrent(0.6, 0.7, **SCALES, read=read)(X))[np.triu_indices(3)]
     np.testing.assert_allclose(got, GOLDEN[read], rtol=1e-13)
@@ -90,7 +90,7 @@ CASES = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "train", "read", "lengths"), few(CASES))
+@pytest.mark.parametrize(("name", "train", "read", "lengths"), CASES)
 def test_the_kernel_is_the_backward_loop_over_all_pairs(
     name: str, train: str, read: str, lengths: Any, x64: None
 ) -> None:

@@ -12,7 +12,6 @@ import pytest
 from ntkseq.kernels import matrix_normal
 from ntkseq.kernels.chordal import fold
 from ntkseq.kernels.matrix_normal import GROUPS, Pieces
-from tests.marks import few
 
 XS = np.random.default_rng(0).standard_normal((2, 3, 4))
 ALL = np.ones((3, 3), bool)
@@ -55,7 +54,7 @@ GOLDEN = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("weights", few(GOLDEN))
+@pytest.mark.parametrize("weights", GOLDEN)
 def test_golden_kernel(weights, x64):
     pieces = of_two(weights, samples=65536 if weights == "softmax" else 16384)
     rows = 3 - len(GOLDEN[weights][0])
@@ -207,7 +206,7 @@ def test_a_pair_turned_round_is_its_transpose_bit_by_bit():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("weights", few(["softmax", "abs"]))
+@pytest.mark.parametrize("weights", ["softmax", "abs"])
 def test_equal_sequences_and_a_sequence_with_itself_have_one_value(weights):
     k, seen, key = kap(0, 0).astype(jnp.float32), jnp.asarray(CAUSAL), jax.random.key(1)
     same = pair(k, k, k, k, 1.3, seen, seen, key, samples=64, weights=weights, same=True)

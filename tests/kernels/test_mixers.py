@@ -13,14 +13,13 @@ from ntkseq.blocks import GLU, Attention, Convolution, Linear, Residual
 from ntkseq.kernels.layers import shift
 from ntkseq.kernels.serial import Serial
 from tests.kernels.precision import lost_and_stated
-from tests.marks import few
 
 X = np.random.default_rng(1).standard_normal((3, 4, 2))
 RAGGED = np.array([4, 2, 3])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("causal", few([False, True]))
+@pytest.mark.parametrize("causal", [False, True])
 def test_a_convolution_of_one_tap_is_a_linear_block(causal: bool, x64: None) -> None:
     got = Serial(Linear(), "relu", Convolution(1, causal, 1.2, 0.3), read="sum")(X, lengths=RAGGED)
     np.testing.assert_allclose(

@@ -24,7 +24,6 @@ from ntkseq.kernels.gated import Gated
 from ntkseq.kernels.particle_network import Draws
 from ntkseq.kernels.serial import Serial
 from tests.kernels.test_particles import CELLS, P, drawn
-from tests.marks import among
 from tests.models import explicit
 
 X = explicit.sequences()
@@ -167,7 +166,7 @@ NETWORKS: dict[str, tuple[Any, ...]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", among(NETWORKS, ("stack of both directions", "depthwise, gated units")))
+@pytest.mark.parametrize("name", NETWORKS)
 def test_with_transposed_weights_a_network_is_the_finite_one(name: str, x64: None) -> None:
     kernel = Serial(*NETWORKS[name], read="mean", sigma_r=0.9, particles=32, batches=2)
     net = models.Serial(*NETWORKS[name], width=P, read="mean", sigma_r=0.9, heads=2, d_k=P // 2, d_v=P // 2)
@@ -218,7 +217,7 @@ def estimated(kernel: Serial, x: Any, lengths: Any, each: int, batches: int) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", among(CLOSED, ("transformer",)))
+@pytest.mark.parametrize("name", CLOSED)
 def test_a_network_with_a_closed_form_is_that_form_within_the_error(name: str) -> None:
     kernel = Serial(*CLOSED[name], read="mean", sigma_r=0.8)
     x, lengths = np.asarray(X[:, :, :], np.float32), np.array([4, 3, 1])

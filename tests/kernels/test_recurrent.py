@@ -17,7 +17,6 @@ from ntkseq import activations
 from ntkseq.kernels import Recurrent
 from ntkseq.kernels import recurrent as module
 from tests import oracles
-from tests.marks import few
 
 GOLDEN = json.loads((pathlib.Path(__file__).parent / "golden.json").read_text())
 
@@ -53,7 +52,7 @@ def golden_kernel(row: dict[str, Any], **changes: Any) -> Recurrent:
 
 
 @pytest.mark.slow(but=["relu, last, ragged"])
-@pytest.mark.parametrize("row", few(GOLDEN["rows"], 12), ids=lambda row: row["name"])
+@pytest.mark.parametrize("row", GOLDEN["rows"], ids=lambda row: row["name"])
 def test_golden_kernel(row: dict[str, Any], x64: None) -> None:
     x, lengths = X[:, :, : row.get("features", 2)], row.get("lengths")
     got = sum(
@@ -114,7 +113,7 @@ def agree_with_the_loop(choice: dict[str, Any], scales: dict[str, Any], seed: in
 
 
 @pytest.mark.slow(but=["steps"])
-@pytest.mark.parametrize("choice", few(CHOICES, 5), ids=lambda c: "-".join(map(str, c.values())) or "plain")
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda c: "-".join(map(str, c.values())) or "plain")
 @hypothesis.settings(max_examples=10)
 @hypothesis.given(
     seed=st.integers(0, 2**31),

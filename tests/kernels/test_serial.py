@@ -14,7 +14,6 @@ from ntkseq.blocks import GLU, Attention, Convolution, LayerNorm, Linear, Positi
 from ntkseq.cells import Elman
 from ntkseq.kernels.serial import Serial
 from tests.kernels import explicit_tokens as explicit
-from tests.marks import among
 
 X = np.random.default_rng(1).standard_normal((3, 4, 2))
 RAGGED = np.array([4, 2, 3])
@@ -139,16 +138,10 @@ NETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "raw": ((Linear(1.4, 0.2), Attention(project=False), Linear(0.6), "relu"), {"param": "raw", "sigma_r": 0.8}),
     "nngp": ((Linear(1.4), Attention(0.6), LayerNorm(), "relu", Attention()), {"kind": "nngp"}),
 }
-QUICK = (
-    "transformer",
-    "a gated unit, a convolution",
-    "retention",
-    "recurrence, attention, recurrence",
-)  # each compiles for some seconds
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", among(NETS, QUICK))
+@pytest.mark.parametrize("name", NETS)
 def test_kernel_equals_the_recursion_over_all_pairs_of_tokens(name: str, x64: None) -> None:
     parts, arguments = NETS[name]
     kernel = Serial(*parts, **arguments)

@@ -13,7 +13,6 @@ from jax.flatten_util import ravel_pytree
 from ntkseq._struct import replace
 from ntkseq.models import Dense, Recurrent
 from ntkseq.models.adaptation import adapt, squared_error
-from tests.marks import few
 
 
 def small(params: Any, x: jax.Array) -> jax.Array:
@@ -166,7 +165,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence(call, message) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("derivative", few([jax.jacrev, jax.jacfwd]))
+@pytest.mark.parametrize("derivative", [jax.jacrev, jax.jacfwd])
 def test_implicit_maml_ends_at_the_minimiser_and_has_its_derivative(derivative, x64) -> None:
     """On a linear model R = K (K' + reg)^-1 and J_meta = X - R X'; Newton ends what one step begins."""
     x = jax.random.normal(jax.random.key(0), (2, 5, 4))

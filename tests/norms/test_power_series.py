@@ -11,7 +11,6 @@ from ntkseq import activations, kernels
 from ntkseq.norms.power_series import centre, diagonal, expand
 from ntkseq.norms.relu_series import multi_indices
 from ntkseq.norms.tokens import Tokens
-from tests.marks import few
 
 PAPER = kernels.Recurrent.preset("allen-zhu-li")
 COMMON_FIRST = Tokens.declared([1.0] * 5, common=[1.0, 0, 0, 0, 0])
@@ -54,7 +53,7 @@ def test_the_series_adds_up_to_the_golden_kernel():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kernel", few(KERNELS, 2))
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_the_series_adds_up_to_the_kernel_for_every_parametrisation(x64, kernel):
     squares, y = [1.0, 0.5, 2.0, 1.3], [1.0, 0.2, 0.0, 0.4]
     tokens = Tokens.declared(np.sqrt(squares), common=[1.0, 0, 0, 0], features=2)
@@ -67,7 +66,7 @@ def test_the_series_adds_up_to_the_kernel_for_every_parametrisation(x64, kernel)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kernel", few(KERNELS[:3]))
+@pytest.mark.parametrize("kernel", KERNELS[:3])
 def test_first_coefficients_are_the_derivatives_of_the_kernel(x64, kernel):
     squares = np.array([1.0, 0.5, 2.0])
 
@@ -100,7 +99,8 @@ def test_the_stated_rounding_covers_the_difference_to_extended_precision(common)
     assert np.max(np.abs(low.scaled / high.scaled - 1)) <= low.rounding
 
 
-@pytest.mark.parametrize("kernel", few(KERNELS, 2))
+@pytest.mark.slow(but=["kernel0", "kernel1"])
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_the_lower_bound_of_coefficients_never_overstates_one(kernel):
     tokens = Tokens.declared([1.0, 0.8, 1.5, 1.0], common=[1.0, 0.1, 0, 0], features=2)
     series = expand(kernel, tokens, [[1, 3], [2, 3]], degree=16)

@@ -16,7 +16,6 @@ from ntkseq.data.tasks import few_shot_tasks as cut
 from ntkseq.kernels.base import Kernel
 from ntkseq.kernels.inner import Prox
 from ntkseq.predictors.task_prediction import few_shot
-from tests.marks import few
 
 
 @struct
@@ -38,7 +37,7 @@ def waves(n: int = 4, key: int = 0, dtype: Any = None) -> Tasks:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("ours", "theirs"), few([({"reg": 0.3}, Prox(0.3)), ({"time": 2.0}, kernels.Flow(2.0))]))
+@pytest.mark.parametrize(("ours", "theirs"), [({"reg": 0.3}, Prox(0.3)), ({"time": 2.0}, kernels.Flow(2.0))])
 def test_it_is_the_predictor_of_the_kernel(ours, theirs, x64) -> None:
     train, new = waves(dtype=jnp.float64), waves(3, 1, jnp.float64)
     fit = few_shot(KERNEL, train, **ours)

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 from ntkseq.training.batches import Batches
-from tests.marks import few
 
 KEY = jax.random.key(3)
 
 
 @pytest.mark.slow(but=["3-once"])
 @pytest.mark.parametrize("order", ["shuffle", "once", "replacement"])
-@pytest.mark.parametrize("batch", few([3, None]))
+@pytest.mark.parametrize("batch", [3, None])
 def test_carried_permutations_give_what_each_step_gives_alone(order: str, batch: int | None) -> None:
     batches = Batches(8, batch, order, KEY)
     last = min(batches.max_steps, 21)

@@ -25,7 +25,6 @@ from ntkseq.training import checkpoint, sgd
 from ntkseq.training.kernel_probe import KernelProbe
 from ntkseq.training.loss_probe import LossProbe
 from ntkseq.training.probes import MovementProbe
-from tests.marks import few
 
 KEY = jax.random.key(5)
 OPTIMIZER = optax.adam(0.02)
@@ -215,36 +214,33 @@ def watched(tmp_path_factory) -> pathlib.Path:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "probe", "message"),
-    few(
-        [
-            (0, MovementProbe(every=5), r"probes.movement.every was 4 and is 5\."),
-            (
-                0,
-                MovementProbe(every=4, name="way"),
-                r"probes.way was None and is .*; probes.movement was .* and is None",
-            ),
-            (
-                1,
-                KernelProbe(affine, X[1:6], y=Y[:5], every=9),
-                r"probes.kernel.x was \['float32\[5, 3.* and is .*[^;]$",
-            ),
-            (1, KernelProbe(affine, X[:5], y=Y[1:6], every=9), "probes.kernel.y was"),
-            (
-                1,
-                KernelProbe(affine, X[:5], every=9),
-                "probes.kernel.what it computes.*; probes.kernel.y was .* and is None",
-            ),
-            (1, KernelProbe(other, X[:5], y=Y[:5], every=9), "probes.kernel.what it computes"),
-            (
-                1,
-                KernelProbe(affine, X[:5], y=Y[:5], every=9, trainable="W"),
-                "probes.kernel.trainable was None and is W",
-            ),
-            (2, LossProbe(affine, {"train": (X, 2 * Y)}, loss="squared"), "probes.loss.sets"),
-            (2, LossProbe(affine, {"train": (X, Y)}, loss=twice), "probes.loss.loss was squared and is function"),
-        ],
-        first=4,
-    ),
+    [
+        (0, MovementProbe(every=5), r"probes.movement.every was 4 and is 5\."),
+        (
+            0,
+            MovementProbe(every=4, name="way"),
+            r"probes.way was None and is .*; probes.movement was .* and is None",
+        ),
+        (
+            1,
+            KernelProbe(affine, X[1:6], y=Y[:5], every=9),
+            r"probes.kernel.x was \['float32\[5, 3.* and is .*[^;]$",
+        ),
+        (1, KernelProbe(affine, X[:5], y=Y[1:6], every=9), "probes.kernel.y was"),
+        (
+            1,
+            KernelProbe(affine, X[:5], every=9),
+            "probes.kernel.what it computes.*; probes.kernel.y was .* and is None",
+        ),
+        (1, KernelProbe(other, X[:5], y=Y[:5], every=9), "probes.kernel.what it computes"),
+        (
+            1,
+            KernelProbe(affine, X[:5], y=Y[:5], every=9, trainable="W"),
+            "probes.kernel.trainable was None and is W",
+        ),
+        (2, LossProbe(affine, {"train": (X, 2 * Y)}, loss="squared"), "probes.loss.sets"),
+        (2, LossProbe(affine, {"train": (X, Y)}, loss=twice), "probes.loss.loss was squared and is function"),
+    ],
 )
 def test_rows_of_other_probes_are_not_added_to_those_of_a_checkpoint(watched, number, probe, message) -> None:
     before = watched.read_bytes()

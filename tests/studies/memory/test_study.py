@@ -8,14 +8,13 @@ from ntkseq import kernels
 from ntkseq.reports import Folder
 from ntkseq.studies.memory import curves
 from ntkseq.studies.memory.study import Memory
-from tests.marks import among
 
 SMALL = Memory(t=5, widths=(8,), seeds=2, particles=64)
 FEW = {"a line": kernels.Recurrent(activation="identity", sigma_w=0.8), "erf": kernels.Recurrent(activation="erf")}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("few", among((True, False), (True,)))
+@pytest.mark.parametrize("few", (True, False))
 def test_every_network_is_on_the_sheet_and_in_the_pictures(few: bool, monkeypatch, tmp_path) -> None:
     if few:
         monkeypatch.setattr(curves, "families", lambda particles, seed: FEW)
