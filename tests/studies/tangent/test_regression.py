@@ -67,6 +67,7 @@ def test_nothing_is_said_of_classes(made, tmp_path):
     text = (tmp_path / "out" / "report.json").read_text() + "\n".join(made.summary())
     text = text.replace("speak of two classes and are left out", "").replace('"classes": []', "")
     assert "class" not in text and "misclassified" not in text and '"source": "held"' in text
+    assert {"rounding_stated", "rounding_estimated", "sampled"} <= set(made.arrays)  # for `ntkseq spectrum`
 
 
 def test_a_part_is_held_out_of_numbers_without_a_split():
