@@ -175,6 +175,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "Operator": (grams.Operator, dict(product=lambda V: A @ V, n=4, rounding=0.0, diagonal=np.diag(A), dtype=np.float64)),
     "as_gram": (grams.as_gram, dict(K=A)),
     "audit": (grams.audit, dict(K=GRAM, kernel=DENSE, x=FLAT, pairs=5, delta=0.1, seed=0)),
+    "cost": (grams.cost, dict(kernel=DENSE, x=FLAT)),
     "computed": (grams.computed, dict(K=np.asarray(GRAM.array), kernel=DENSE, x=FLAT)),
     "times": (GRAM.times, dict(V=np.ones(4))),
     "mv": (GRAM.mv, dict(v=np.ones(4, np.float32))),

@@ -63,8 +63,8 @@ SURFACE = {
         "linearize", "preconditioner", "taylor",
     ],
     "ntkseq.grams": [
-        "AuditedGram", "DenseGram", "Gram", "LazyGram", "Operator", "PrecisionWarning", "StoredGram", "as_gram",
-        "audit", "computed", "gram", "lazy", "open",
+        "AuditedGram", "Cost", "DenseGram", "Gram", "LazyGram", "Operator", "PrecisionWarning", "StoredGram", "as_gram",
+        "audit", "computed", "cost", "gram", "lazy", "open",
     ],
     "ntkseq.interop": ["equinox", "flax", "limits", "neural_tangents", "sklearn"],
     "ntkseq.interop.equinox": ["function", "stateful"],

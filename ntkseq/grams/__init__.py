@@ -5,6 +5,7 @@ from ntkseq.grams.arrays import as_gram
 from ntkseq.grams.auditing import AuditedGram, audit
 from ntkseq.grams.base import DenseGram, Gram
 from ntkseq.grams.entries import gram
+from ntkseq.grams.estimates import Cost, cost
 from ntkseq.grams.foreign import computed
 from ntkseq.grams.on_demand import lazy
 from ntkseq.grams.operator import Operator
@@ -13,6 +14,7 @@ from ntkseq.grams.stores.stored import StoredGram, open
 
 __all__ = [
     "AuditedGram",
+    "Cost",
     "DenseGram",
     "Gram",
     "LazyGram",
@@ -22,6 +24,7 @@ __all__ = [
     "as_gram",
     "audit",
     "computed",
+    "cost",
     "gram",
     "lazy",
     "open",
