@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
@@ -30,12 +33,14 @@ def struct(cls: type[T]) -> type[T]:
 
     The checks of `__post_init__` run when a user makes the object, not when JAX rebuilds it: a gradient has the same
     structure, and its leaves may be negative, tracers or placeholders. At the prompt it is a `_display.record`, unless
-    the class has a `__repr__` of its own.
+    the class has a `__repr__` of its own. An argument that it does not take is answered with those that it takes, and
+    with what the class has under that name in `_elsewhere`, a mapping from words to sentences.
     """
     _check_first(cls)
     if "__repr__" not in vars(cls):
         cls.__repr__ = _display.record
     cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+    _check_names(cls)
     fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
     leaves = tuple(f.name for f in fields if not f.metadata.get("static", False))
     meta = tuple(f.name for f in fields if f.metadata.get("static", False))
@@ -70,6 +75,30 @@ def _check_first(cls: type) -> None:
             own(self)
 
     cls.__post_init__ = __post_init__  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _check_names(cls: type) -> None:
+    """Let the class say in one line what it takes, where it is given an argument that it does not."""
+    made = cls.__init__
+    parameters = list(inspect.signature(made).parameters.values())[1:]
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return
+    known = [f"{'*' * (one.kind is one.VAR_POSITIONAL)}{one.name}" for one in parameters]
+
+    @functools.wraps(made)
+    def __init__(self: Any, *args: Any, **options: Any) -> None:
+        for name in options:
+            if name not in known:
+                raise TypeError(_unknown(type(self), name, known))
+        made(self, *args, **options)
+
+    cls.__init__ = __init__
+
+
+def _unknown(cls: type, name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = getattr(cls, "_elsewhere", {}).get(name, f"Did you mean {near[0]}?" if near else "")
+    return f"{cls.__name__} takes no argument {name!r}. {hint} It takes {', '.join(known)}.".replace(".  ", ". ")
 
 
 def fill(obj: object, **values: Any) -> None:

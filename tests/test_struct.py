@@ -66,3 +66,23 @@ def test_the_check_of_a_field_says_what_is_kept_before_the_object_checks_itself(
     with pytest.raises(ValueError, match="size"):
         replace(Sized(1), size=0)
     assert jax.tree.map(lambda leaf: leaf, Sized(3)).size == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Pair(1.0, nam="b"), r"Pair takes no argument 'nam'\. Did you mean name\? It takes value, name\."),  # pyright: ignore
+        (lambda: kernels.Gated(depth=2), r"'depth'\. Deep .* kernels\.Serial\(blocks\.Recurrent\(cells\.GRU\(\)\), "),  # pyright: ignore
+        (lambda: kernels.Gated(sigma_w=1.2), r"its own: kernels\.Gated\(cells\.LSTM\(sigma_w=1\.3\)\)\. It takes cell"),  # pyright: ignore
+        (lambda: kernels.Recurrent(width=64), r"\.finite\(width\) is the network of a width\. It takes sigma_w,"),  # pyright: ignore
+        (
+            lambda: kernels.Serial("relu", depth=2),
+            r"no argument 'depth'\. Layers .* It takes \*parts, read",
+        ),  # pyright: ignore
+        (lambda: kernels.Dense().with_(reed="last"), r"Dense takes no argument 'reed'\. It takes"),
+    ],
+)
+def test_an_argument_that_there_is_not_is_answered_with_those_that_there_are(make, said):
+    with pytest.raises(TypeError, match=said) as raised:
+        make()
+    assert "\n" not in str(raised.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,19 @@ class Kernel(abc.ABC):
     `kernel(x1, x2)` returns the matrix of values; `ntkseq.gram` does the same tile by tile for many inputs.
     `k1 + k2` and `c * k1` are kernels.
     """
+
+    _elsewhere: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("width", "hidden", "hidden_size", "units", "features"), "A kernel is the limit of infinite "
+                        "width; .finite(width) is the network of a width."),
+        **dict.fromkeys(("heads", "num_heads"), "The limit has infinitely many heads."),
+        **dict.fromkeys(("params", "parameters", "weights"), "The kernel of a network with weights is empirical.NTK."),
+        "bidirectional": "Networks that read both ways are kernels.Bidirectional.",
+        "cell": "Gated cells are kernels.Gated; any cell is kernels.Serial(blocks.Recurrent(cell)).",
+        "leak": "Leaky units are kernels.LeakyRecurrent.",
+        "layers": "The number of layers is depth; layers of several kinds are kernels.Serial.",
+        "num_layers": "The number of layers is depth; layers of several kinds are kernels.Serial.",
+    }  # fmt: skip
+    """Where that is found which the constructors do not take, by words: said by the error for such an argument."""
 
     @property
     def estimated(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Array, Float
 
@@ -70,6 +70,14 @@ class Gated(Kernel):
         >>> kernel.tile(side, side).shape, kernel.standard_error(side, side).shape
         ((3, 3), (3, 3))
     """
+
+    _elsewhere: ClassVar[dict[str, str]] = {
+        **Kernel._elsewhere,
+        **dict.fromkeys(("depth", "layers", "num_layers"), "Deep gated networks are kernels.Serial("
+                        "blocks.Recurrent(cells.GRU()), blocks.Recurrent(cells.GRU()))."),
+        **dict.fromkeys(("sigma_w", "sigma_u", "sigma_b", "forget", "reset", "train", "activation"),
+                        "Scales and choices of the cell are its own: kernels.Gated(cells.LSTM(sigma_w=1.3))."),
+    }  # fmt: skip
 
     cell: Any = "gru"
     sigma_r: Any = 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -79,6 +79,11 @@ class Serial(Kernel):
         >>> kernel(x).shape
         (3, 3)
     """
+
+    _elsewhere: ClassVar[dict[str, str]] = {
+        **Kernel._elsewhere,
+        **dict.fromkeys(("depth", "layers", "num_layers"), "Layers stand in a row: Serial(Linear(), *3 * block)."),
+    }
 
     blocks: tuple[blocks.Block, ...] = ()
     sigma_r: Any = 1.0
