@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _devices
+from ntkseq import _devices, _notices
 from ntkseq._arrays import ascending as ascending
 from ntkseq._arrays import finite as finite
 from ntkseq._arrays import floating as floating
@@ -198,6 +198,24 @@ def targets(name: str, y: object, n: int) -> np.ndarray:
     y = y.astype(np.float64)
     finite(name, y)
     return y
+
+
+def fitted(name: str, y: object, n: int) -> np.ndarray:
+    """`targets` to be fitted by squares; a warning where they are whole numbers that look like codes of classes.
+
+    Codes are whole numbers by dtype (or bool), all of 0..k or 1..k, twice each on average, and not -1/+1.
+    """
+    values, kind = targets(name, y, n), host(name, y).dtype.kind
+    kinds = np.unique(values) if kind in "iub" and values.ndim == 1 else values[:0]
+    low, count = (kinds[0] if kinds.size else -1.0), kinds.size
+    if low in (0.0, 1.0) and count > 1 and kinds[-1] - low == count - 1 and 2 * count <= n:
+        instead = "-1 and +1" if count == 2 else f"predictors.one_hot({name})"
+        _notices.warn(
+            f"{name} holds the whole numbers {int(low)}..{int(kinds[-1])}, as class labels do, and they are fitted as "
+            f"numbers. Pass {instead} for classes, or {name} as floats for numbers.",
+            UserWarning,
+        )
+    return values
 
 
 def square(name: str, shape: tuple[int, ...], symmetric: bool = True) -> None:

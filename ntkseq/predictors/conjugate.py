@@ -89,7 +89,7 @@ def ridge_cg(
             f"reg must be larger than the rounding of K, {rounding:.3g}, for an error that holds; got {reg:.3g}. "
             "Pass a larger reg, or compute K in float64."
         )
-    targets = _checks.targets("y", y, n)
+    targets = _checks.fitted("y", y, n)
     right = targets.reshape(n, -1)
     rank, max_iterations = _checks.positive_int("rank", rank), _checks.positive_int("max_iterations", max_iterations)
     tol = _checks.nonnegative("tol", tol)

@@ -117,7 +117,7 @@ def gradient_flow(
     held = at_hand(K)
     known = symmetric(K) if not isinstance(K, Gram) or held else K
     n = known.shape[0]
-    y = _checks.targets("y", y, n)
+    y = _checks.fitted("y", y, n)
     start = np.zeros_like(y) if f0 is None else _checks.targets("f0", f0, n)
     if start.shape != y.shape:
         raise ValueError(f"f0 must have the shape of y, {y.shape}; got {start.shape}.")
@@ -241,7 +241,7 @@ def early_stopping(
     eigen = dense_spectrum(K)
     assert eigen.vectors is not None
     n = eigen.n
-    y = _checks.targets("y", y, n)
+    y = _checks.fitted("y", y, n)
     cross = _checks.numbers("K_validation", K_validation)
     if cross.ndim != 2 or cross.shape[1] != n:
         raise ValueError(f"K_validation must have shape (m, {n}), one row per validation example; got {cross.shape}.")

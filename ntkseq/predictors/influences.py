@@ -106,7 +106,7 @@ def influence(
     held, reg = symmetric(K), _checks.nonnegative("reg", reg, positive=True)
     matrix = held.matrix
     n = len(matrix)
-    y = _checks.targets("y", y, n)
+    y = _checks.fitted("y", y, n)
     cross, crossed = _cross(K_cross, matrix, held.rounding)
     parts = _groups(groups, n)
     factor = factorise(matrix, reg)

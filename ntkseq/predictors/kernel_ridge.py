@@ -117,7 +117,8 @@ def ridge(K: GramLike, y: ArrayLike, *, reg: float) -> Ridge:
 
     Args:
         K: Gram matrix of the training examples, a Gram or an array, (n, n) and symmetric.
-        y: targets, (n,), or (n, k) for k outputs that share the kernel (`one_hot` encodes classes). Of the matrix
+        y: targets, (n,), or (n, k) for k outputs that share the kernel (`one_hot` encodes classes; whole numbers that
+            look like codes of classes are fitted as numbers, with a warning: as floats without). Of the matrix
             (n o, n o) of all outputs, `gram(empirical.NTK(..., outputs="full"), x)`: (n, o).
         reg: the ridge, >= 0. 0 asks for the interpolant of least norm.
 
@@ -173,8 +174,8 @@ def _targets(y: ArrayLike, n: int) -> tuple[np.ndarray, int | None]:
     """Targets (n,) or (n, k) of a matrix of n rows; or (n / o, o) of one of all outputs, end to end, and o."""
     shape = _checks.shape("y", y)
     if len(shape) == 2 and shape[0] < n and shape[0] * shape[1] == n:
-        return _checks.targets("y", y, shape[0]).reshape(-1), shape[1]
-    return _checks.targets("y", y, n), None
+        return _checks.fitted("y", y, shape[0]).reshape(-1), shape[1]
+    return _checks.fitted("y", y, n), None
 
 
 def factorise(matrix: Float[np.ndarray, "n n"], reg: float) -> tuple[np.ndarray, Any]:

@@ -86,7 +86,7 @@ def problem(K: GramLike | Symmetric, y: ArrayLike, reg: float) -> Problem:
     n = len(held.matrix)
     if n < 2:
         raise ValueError(f"K must be of two examples or more, so that one can be left out; got {n}.")
-    y = _checks.targets("y", y, n).reshape(n, -1)
+    y = _checks.fitted("y", y, n).reshape(n, -1)
     if np.abs(y).max() > 1e100:
         raise ValueError("y must be of numbers whose squares are finite, below 1e100; divide it by its scale.")
     eigen = dense_spectrum(held)

@@ -216,7 +216,7 @@ def gaussian_process(K: GramLike, y: ArrayLike, *, noise: float) -> GaussianProc
     """
     held, noise = symmetric(K), _checks.nonnegative("noise", noise, positive=True)
     matrix, n = held.matrix, len(held.matrix)
-    y = _checks.targets("y", y, n)
+    y = _checks.fitted("y", y, n)
     gram, r, factor = held.gram, held.rounding, factorise(matrix, noise)
     dual = scipy.linalg.cho_solve(factor, y)
     values = np.linalg.eigvalsh(matrix) + noise

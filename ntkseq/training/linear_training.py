@@ -111,7 +111,7 @@ class Linearised:
         if K.ndim not in (2, 4) or K.shape[0] != K.shape[1] or 0 in K.shape:
             raise ValueError(f"K must have shape (n, n) or (n, n, o, o), n training examples; got {K.shape}.")
         n, dtype = len(K), wide(K.dtype)
-        start, target = _checks.targets("f0", f0, n), _checks.targets("y", y, n)
+        start, target = _checks.targets("f0", f0, n), _checks.fitted("y", y, n)
         if start.shape != target.shape:
             raise ValueError(f"f0 and y must have one shape, outputs by outputs; got {start.shape} and {target.shape}.")
         o = start.reshape(n, -1).shape[1]
@@ -282,7 +282,7 @@ def linearised(
     n, o = f0.shape
     if o == 1:
         kernel = kernel.with_(outputs="mean")
-    target = _checks.targets("y", y, n).reshape(n, -1)
+    target = _checks.fitted("y", y, n).reshape(n, -1)
     if target.shape != f0.shape:
         raise ValueError(
             f"y must have shape ({n}, {o}), the outputs of f; got {np.shape(y)}. Encode classes as one-hot."

@@ -75,7 +75,7 @@ def targets(loss: str | Loss, y: ArrayLike, n: int, outputs: int, dtype: DType) 
                 f"{classes.min()}..{classes.max()}."
             )
         return jnp.asarray(classes.astype(np.int32))
-    array = _checks.targets("y", y, n)
+    array = (_checks.targets if loss == "logistic" else _checks.fitted)("y", y, n)
     if loss == "logistic":
         if outputs != 1 or array.ndim != 1 or not np.isin(array, (-1.0, 1.0)).all():
             raise ValueError(

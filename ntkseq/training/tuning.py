@@ -113,7 +113,7 @@ def tune(
         x = _checks.floating("x", x)
     side = kernel.prepare(x, lengths)  # raises what is to be said about the inputs
     n = jax.tree.leaves(side)[0].shape[0]
-    y = _checks.targets("y", y, n).reshape(n, -1)
+    y = _checks.fitted("y", y, n).reshape(n, -1)
     lengths = None if lengths is None else np.asarray(lengths)
     dtype = jax.eval_shape(kernel.diag_side, side).dtype
     start = _start(kernel, reg, train)

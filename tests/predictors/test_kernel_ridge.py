@@ -206,3 +206,18 @@ def test_an_example_is_left_out_with_all_its_outputs():
         rest = np.linalg.solve(K[np.ix_(~here, ~here)] + 0.3 * np.eye(9), y.reshape(-1)[~here])
         np.testing.assert_allclose(fit.loo_predictions[i], K[np.ix_(here, ~here)] @ rest, rtol=1e-8)
     assert chosen.loo_errors[0] == pytest.approx(fit.loo_error, rel=1e-8)
+
+
+CODES = np.arange(8) % 3
+
+
+@pytest.mark.parametrize("y", [CODES, CODES + 1, (CODES > 0).astype(int), CODES > 0, CODES.tolist()])
+def test_codes_of_classes_are_fitted_as_numbers_with_a_warning(y):
+    with pytest.warns(UserWarning, match=r"y holds the whole numbers [01]\.\.[123], as class labels do"):
+        fit = ridge(np.eye(8), y, reg=1.0)
+    np.testing.assert_allclose(fit.dual, np.asarray(y) / 2)
+
+
+@pytest.mark.parametrize("y", [CODES - 1.0, CODES * 1.0, np.arange(8), 1 - 2 * (CODES > 0), CODES * 2, one_hot(CODES)])
+def test_other_targets_are_fitted_without_a_word(y):
+    ridge(np.eye(8), y, reg=1.0)
