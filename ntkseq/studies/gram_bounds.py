@@ -12,6 +12,7 @@ import numpy as np
 from ntkseq import _checks, bounds, data
 from ntkseq.data import npz
 from ntkseq.grams import as_gram
+from ntkseq.studies import two_classes
 from ntkseq.studies.records import check_fields
 from ntkseq.studies.stored_grams import Matrix, matrix_of
 from ntkseq.studies.tangent.ridge import choose_ridge
@@ -106,16 +107,9 @@ def _targets(asked: GramBounds, y: np.ndarray, classes: tuple[str, ...], say: Ca
             raise ValueError("positive picks a class; the labels are numbers. Leave it out.")
         say(f"{len(y)} labels, numbers from {y.min():.4g} to {y.max():.4g}")
         return y.astype(np.float64)
-    name = {code: classes[int(code)] if classes else str(code) for code in kinds.tolist()}
+    names = tuple(classes[int(code)] if classes else str(code) for code in kinds.tolist())
     if len(kinds) < 2:
-        raise ValueError(f"the labels need two classes; got {', '.join(name.values())} alone.")
-    chosen = kinds[1] if len(kinds) == 2 else kinds[0]
-    if asked.positive is not None:
-        codes = [code for code, one in name.items() if one == asked.positive]
-        if not codes:
-            raise ValueError(f"positive must be one of {', '.join(name.values())}; got {asked.positive!r}.")
-        chosen = codes[0]
-    rest = [one for code, one in name.items() if code != chosen]
-    others = f"class {rest[0]!r}" if len(rest) == 1 else f"the other {len(rest)} classes"
-    say(f"{len(y)} labels: class {name[chosen]!r} is +1, {others} -1")
-    return np.where(y == chosen, 1.0, -1.0)
+        raise ValueError(f"the labels need two classes; got {', '.join(names)} alone.")
+    chosen = two_classes.positive(names, asked.positive)
+    say(f"{len(y)} labels: {two_classes.words(names, chosen)}")
+    return np.where(y == kinds[chosen], 1.0, -1.0)

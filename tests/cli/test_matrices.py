@@ -161,12 +161,12 @@ def test_bounds_are_asked_of_the_matrix_and_the_signs_of_its_labels(capsys, stor
     np.savez("y.npz", y=np.arange(12) % 2)
     assert cli.main(["bound", "k.npy", "--labels", "y.npz", "--positive", "0", "--reg", "0.5"]) == 0
     said = capsys.readouterr()
-    assert asked.pop()[1] == [-one for one in signs] and "12 labels: class '0' is +1, class '1' -1" in said.err
+    assert asked.pop()[1] == [-one for one in signs] and "12 labels: class '1' is -1, class '0' is +1" in said.err
     assert said.out.startswith("Bounds, n = 12, share outside the largest class 0.5")
     np.save("y.npy", np.arange(12) / 8)
     assert cli.main(["bound", "k.npz", "--labels", "y.npy", "--reg", "0.5"]) == 0
     assert asked.pop()[1] == (np.arange(12) / 8).tolist() and "numbers from 0 to 1.375" in capsys.readouterr().err
-    assert "positive must be one of a, b; got 'x'" in refused(capsys, "bound", "k.npz", "--positive", "x")
+    assert "positive must be one of the classes a, b; got 'x'" in refused(capsys, "bound", "k.npz", "--positive", "x")
     np.savez("y.npz", y=np.arange(5) % 2)
     assert "12 labels are wanted, one for each row; got (5,)" in refused(capsys, "bound", "k.npy", "--labels", "y.npz")
 

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int, Shaped
 from ntkseq import data
 from ntkseq._types import AnyArray, ArrayLike, Index, Lengths
 from ntkseq.data.splits import refuse_the_same, repeats
+from ntkseq.studies import two_classes
 from ntkseq.studies.provenance import Fingerprint
 from ntkseq.studies.tangent.spec import Study
 
@@ -99,10 +100,7 @@ class Problem:
     @property
     def question(self) -> str:
         """The two-class problem of the bounds, in words."""
-        chosen = self.classes[self.positive]
-        if len(self.classes) == 2:
-            return f"class {self.classes[1 - self.positive]!r} is -1, class {chosen!r} is +1"
-        return f"class {chosen!r} is +1, the other {len(self.classes) - 1} classes together are -1"
+        return two_classes.words(self.classes, self.positive)
 
     def signs(self, part: Part) -> Float[np.ndarray, " n"]:
         """The labels of the two-class problem."""
@@ -155,7 +153,7 @@ def problem(study: Study, *, values: bool = False) -> Problem:
             raise ValueError("normalise 'max-norm' divides by the largest training norm; got 0, all inputs are zero.")
         train, test = (dataclasses.replace(p, x=(p.x / scale).astype(p.x.dtype)) for p in (train, test))
     repeated = int(repeats(train.x, test.x, train.lengths, test.lengths).sum())
-    chosen = _positive(study, classes) if classes else 0
+    chosen = two_classes.positive(classes, study.positive) if classes else 0
     return Problem(
         loaded.name, train, test, classes, chosen, split, scale, loaded.origin, loaded.notes, repeated=repeated
     )
@@ -283,11 +281,3 @@ def _check(train: Part, test: Part, classes: tuple[str, ...], name: str) -> None
         raise ValueError(
             f"{name}: class {missing[0]!r} has no training example. Choose classes with --classes, or raise --n-train."
         )
-
-
-def _positive(study: Study, classes: tuple[str, ...]) -> int:
-    if study.positive is None:
-        return 1 if len(classes) == 2 else 0
-    if study.positive not in classes:
-        raise ValueError(f"positive must be one of the classes {', '.join(classes[:12])}; got {study.positive!r}.")
-    return classes.index(study.positive)
