@@ -107,6 +107,7 @@ def tokens_or_floats(name: str, x: object) -> jax.Array:
         return floating(name, x)  # says what it is
     if not jnp.issubdtype(getattr(array, "dtype", None) or np.float64, jnp.integer):
         return floating(name, x)
+    array = _devices.together(name, array)
     whole = jnp.asarray(array)
     if isinstance(array, np.ndarray) and not np.array_equal(np.asarray(whole), array):
         raise ValueError(f"{name} must fit {whole.dtype}, as JAX's integers are here; got {array.max()}.")

@@ -17,13 +17,14 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 def together(name: str, x: object) -> Any:
     """`x`, a concrete `jax.Array` of several devices or of explicit axes as one that works beside all others.
 
-    A NumPy array comes in the byte order of this machine: files of instruments have the other one, which JAX refuses.
+    A NumPy array, also in a list, comes in the byte order of this machine: files of instruments have the other one,
+    which JAX refuses.
 
     Raises:
         ValueError: parts of it lie on other processes; it is sharded over explicit axes inside a trace.
     """
     if not isinstance(x, jax.Array):
-        return x.astype(x.dtype.newbyteorder("=")) if isinstance(x, np.ndarray) and not x.dtype.isnative else x
+        return _native(x)
     try:
         devices = x.devices()
     except jax.errors.ConcretizationTypeError:  # a tracer lives on no device
@@ -40,6 +41,15 @@ def together(name: str, x: object) -> Any:
         data = jnp.asarray(np.asarray(jax.random.key_data(x)))
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
     return jnp.asarray(np.asarray(x))
+
+
+def _native(x: Any) -> Any:
+    """An array, or lists of arrays, in the byte order of this machine; what is in it already, or is none, as it is."""
+    if isinstance(x, np.ndarray):
+        return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+    if type(x) in (list, tuple) and any(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(x)):
+        return type(x)(_native(one) for one in x)
+    return x
 
 
 def ambient() -> jax.sharding.AbstractMesh | jax.sharding.Mesh | None:

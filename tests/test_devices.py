@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkseq import empirical, kernels
+from ntkseq import _checks, empirical, kernels
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -50,3 +50,14 @@ def test_arrays_of_the_other_byte_order_are_those_of_this_one():
     ):
         for a, b in zip(jax.tree.leaves(one()), jax.tree.leaves(other()), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+@pytest.mark.parametrize("listed", [list, tuple, lambda arrays: [list(one) for one in arrays]])
+def test_lists_of_arrays_of_the_other_byte_order_are_no_ragged_ones(kind, listed):
+    x = np.arange(24, dtype=kind).reshape(4, 2, 3)
+    other = listed(x.astype(x.dtype.newbyteorder()))
+    for check in (_checks.floating, _checks.tokens_or_floats):
+        np.testing.assert_array_equal(check("x", other), x)
+    with pytest.raises(ValueError, match="Ragged lists"):
+        _checks.floating("x", [other[0], other[1][:1]])
