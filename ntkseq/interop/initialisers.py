@@ -22,7 +22,7 @@ class Draw(NamedTuple):
 
     variance: float
     law: str
-    """"normal", "truncated", "uniform", "orthogonal" or "zero"."""
+    """"normal", "truncated", "uniform", "orthogonal" or "zero"; "none" where there is no array."""
     measured: bool = False
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
-from ntkseq import _display, kernels
-from ntkseq._struct import replace
-from ntkseq._types import PyTree
-from ntkseq.interop.networks import Network
+from ntkseq import _checks, _display, blocks, kernels
+from ntkseq._struct import replace, struct
+from ntkseq._types import AnyModel, Inputs, Lengths, PyTree
+from ntkseq.interop.networks import Network, factors_of
 from ntkseq.interop.recurrences import Recurrence
 from ntkseq.interop.stacks import Stack
+from ntkseq.kernels.base import Side
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,8 +54,13 @@ class Limit:
         The parts with n grow with the width: divided by n, K_std tends to K_W + K_R. To train at the rates of NTK
         parametrisation instead, divide the learning rate of each group by its factor.
 
+        Of a stack every array has the factor of its own layer: weights their fan-in, each vector of biases 1, and n is
+        that of each layer. Scales and biases of layer norms are held, as in `kernel`; a trained bias of the read-out,
+        which is left out of both, adds 1 to every entry.
+
         Raises:
-            ValueError: a GRU with two biases, where z and r have both and g only one of them; a stack of layers.
+            ValueError: a GRU with two biases, where z and r have both and g only one of them; a stack with one, with
+                self-attention, or with a registered cell that is none of Elman, GRU and LSTM. It names the layer.
 
         Example:
             >>> import jax, jax.numpy as jnp
@@ -64,26 +72,18 @@ class Limit:
             (3, 3)
         """
         layer = self.layer
-        if not isinstance(layer, Recurrence):
+        if isinstance(layer, Stack):
+            return _sum(_of_stack(layer))
+        factors, why = (layer.factors, layer.mixed) if isinstance(layer, Network) else factors_of(layer)
+        if why:
             raise ValueError(
-                f"standard() is for one recurrent layer and its read-out; got {self.name}. Its own kernel: "
-                "empirical.NTK."
+                f"standard() needs a factor for each trained array; {self.name}: {why}. Use its kernel, in NTK "
+                "parametrisation, or empirical.NTK."
             )
-        if layer.biases is None:
-            raise ValueError(
-                f"standard() needs as many trained biases in each gate; {self.name} has two in z and r and one in g. "
-                "Use its kernel, in NTK parametrisation, or empirical.NTK."
-            )
-        factors = {"W": layer.width, "U": layer.features, "b": layer.biases, "R": layer.width * self.read_out}
-        groups: dict[int, str] = {}
-        for letter, factor in factors.items():
-            if factor:
-                groups[factor] = groups.get(factor, "") + letter
-        parts = [float(factor) * _training(self.kernel, train) for factor, train in groups.items()]
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return total
+        last = (layer.last if isinstance(layer, Network) else layer.width) * self.read_out
+        each = (factors,) if isinstance(factors, dict) else factors
+        groups = sorted({factor for of in (*each, {"R": last}) for factor in of.values()} - {0})
+        return _sum((factor, _training(self.kernel, each, last, factor)) for factor in groups)
 
     def __str__(self) -> str:
         layer, kernel = self.layer, type(self.kernel).__name__
@@ -107,9 +107,66 @@ def _number(value: PyTree) -> str:
     return f"{value:.4g}" if np.ndim(value) == 0 else "(" + ", ".join(f"{v:.4g}" for v in value) + ")"
 
 
-def _training(kernel: kernels.Kernel, letters: str) -> kernels.Kernel:
-    """The kernel of these groups of parameters, by gradients without their sigmas."""
-    if not isinstance(kernel, kernels.Gated):
-        return kernel.with_(train=letters, param="raw")
-    cell = replace(kernel.cell, train=letters.replace("R", ""))
-    return kernel.with_(cell=cell, train_readout="R" in letters, param="raw")
+def _sum(parts: Iterable[tuple[float, kernels.Kernel]]) -> kernels.Kernel:
+    """The sum of kernels times their factors."""
+    scaled = [float(factor) * kernel for factor, kernel in parts]
+    total: kernels.Kernel = scaled[0]
+    for one in scaled[1:]:
+        total = total + one
+    return total
+
+
+def _training(kernel: kernels.Kernel, each: tuple[dict[str, int], ...], last: int, factor: int) -> kernels.Kernel:
+    """The kernel of the groups of that factor, by gradients without their sigmas.
+
+    Args:
+        kernel: of one layer or several.
+        each: the factors of the groups, layer by layer.
+        last: that of the read-out; 0 where there is none.
+        factor: which of them.
+    """
+    letters = ["".join(letter for letter, own in of.items() if own == factor) for of in each]
+    head = last == factor
+    if isinstance(kernel, kernels.Serial):
+        made = tuple(map(_block, kernel.blocks, letters))
+        return kernel.with_(blocks=made, train_readout=head, param="raw")
+    if isinstance(kernel, kernels.Gated):
+        return kernel.with_(cell=replace(kernel.cell, train=letters[0]), train_readout=head, param="raw")
+    return kernel.with_(train=letters[0] + "R" * head, param="raw")
+
+
+def _block(block: blocks.Block, letters: str) -> blocks.Block:
+    if isinstance(block, blocks.Recurrent):
+        return replace(block, cell=replace(block.cell, train=letters))
+    return replace(block, train=letters) if isinstance(block, blocks.Linear) else block
+
+
+@struct
+class Feedforward(kernels.Recurrent):
+    """A stack of layers for vectors (n, d), each with trained groups of its own: sequences of one step."""
+
+    def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
+        """Check the vectors and compute their variances layer by layer."""
+        if lengths is not None:
+            raise ValueError("vectors (n, d) have no lengths; got lengths. Drop the argument.")
+        return super().prepare(_checks.matrix("x", x)[:, None])
+
+    def finite(self, width: int) -> AnyModel:
+        """Refused: the kernel is that of a module, which is its network."""
+        raise ValueError(f"finite() of width {width}: this kernel is the limit of a module of yours; take that one.")
+
+
+def _of_stack(layer: Stack) -> Iterator[tuple[float, kernels.Kernel]]:
+    """The kernels of the arrays of linear layers, and what each is multiplied by."""
+    depth, fans = len(layer.widths), (layer.features, *layer.widths)
+    scales: dict[str, Any] = {"sigma_u": layer.sigma_w, "sigma_b": layer.sigma_b, "sigma_r": layer.sigma_r}
+    for factor in sorted({*fans, 1}):
+        train = ["U" * (fans[i] == factor) + "b" * (factor == 1 and layer.biased[i]) for i in range(depth)]
+        train[-1] += "R" * (fans[-1] == factor)
+        if any(train):
+            yield (
+                factor,
+                Feedforward(
+                    sigma_w=0.0, **scales, activation=layer.activation, depth=depth, train=tuple(train), param="raw"
+                ),
+            )

@@ -125,6 +125,11 @@ def _one_layer(bare: list[Layer], names: list[str], x: PyTree, read: str, option
         if getattr(cell, field, d) != d:
             raise ValueError(f"x must have the {getattr(cell, field)} features of {names[0]}; got {d}.")
     layer = rule(cell, d)
+    if len(bare) == 2 and bare[0].return_carry:
+        raise ValueError(
+            f"module: {bare[0].wrapper} of {names[0]} must have return_carry=False before {names[1]}, which would be "
+            "handed the carry beside the states."
+        )
     square = LINEAR[names[1]](bare[1].module, layer.width)[0].variance * layer.width if len(bare) == 2 else None
     return _recurrent(names[0], layer, square, read, options)
 

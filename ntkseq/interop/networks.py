@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq import _display, blocks
+from ntkseq import _display, blocks, cells
 from ntkseq._types import PyTree
 from ntkseq.interop.initialisers import Draw, check, of_haiku, of_jax
 from ntkseq.interop.layers import IDENTITY, Layer
@@ -30,6 +30,10 @@ class Network:
         sigma_r: of the read-out; 1 where there is none.
         read_out: whether the last layer is linear.
         read: which token the output reads, in the order of the sequence.
+        factors: of each block, by the letter of a trained group, what its kernel is multiplied by where the arrays of
+            the module are trained: the fan-in of weights, how many vectors stand for one of biases.
+        last: n in front of the read-out.
+        mixed: why the factors of a layer are not known, with the layer; empty otherwise.
         assumed: what was read from where, with the layer, one sentence each.
         degenerate: why the scales hold at these widths only; empty otherwise.
     """
@@ -40,6 +44,9 @@ class Network:
     sigma_r: float
     read_out: bool
     read: str
+    factors: tuple[dict[str, int], ...]
+    last: int
+    mixed: str
     assumed: tuple[str, ...]
     degenerate: str
 
@@ -55,6 +62,8 @@ class Part(NamedTuple):
     width: int
     said: tuple[str, ...] = ()
     degenerate: str = ""
+    factors: dict[str, int] = {}  # noqa: RUF012  # never changed
+    mixed: str = ""
 
 
 def network(stack: list[Layer], d: int, read: str, rule: Callable[[Layer], Rule | None]) -> Network:
@@ -72,6 +81,7 @@ def network(stack: list[Layer], d: int, read: str, rule: Callable[[Layer], Rule 
     width, turned, parts, places = d, False, [], []
     widths: list[int] = []
     said, degenerate, sigma_r, read_out = [], [], 1.0, False
+    factors, mixed = [], []
     end = max((at for at, layer in enumerate(stack, 1) if layer.name not in IDENTITY), default=0)
     for at, layer in enumerate(stack, 1):
         place = f"layer {at}, {layer.label}"
@@ -93,6 +103,8 @@ def network(stack: list[Layer], d: int, read: str, rule: Callable[[Layer], Rule 
         if part.block is not None:
             parts.append(part.block)
             places.append(place)
+            factors.append(part.factors)
+            mixed += [f"{place}: {part.mixed}"] if part.mixed else []
         if isinstance(part.block, (blocks.Linear, blocks.Recurrent, blocks.Attention)):
             widths.append(part.width)
             width = part.width
@@ -106,7 +118,7 @@ def network(stack: list[Layer], d: int, read: str, rule: Callable[[Layer], Rule 
             "give seq_lengths to their first layer alone"
         )
     read = {"last": "first"}.get(read, read) if turned else read
-    given = (tuple(parts), tuple(widths), d, sigma_r, read_out, read)
+    given = (tuple(parts), tuple(widths), d, sigma_r, read_out, read, tuple(factors), width, "; ".join(mixed))
     return Network(*given, assumed=tuple(said), degenerate="; ".join(degenerate))
 
 
@@ -177,17 +189,18 @@ def _linear(layer: Layer, fan: int, first: bool) -> Part:
     said = [f"squared sigma_w {weights.variance * fan:.4g}, sigma_b {bias.variance:.4g}"]
     if first and weights.law in ("truncated", "uniform"):
         said.append("weights taken as Gaussian: their own law shows for few features")
-    return Part(blocks.Linear((weights.variance * fan) ** 0.5, bias.variance**0.5), out, tuple(said))
+    factors = {"W": fan} | ({} if bias.law == "none" else {"b": 1})
+    return Part(blocks.Linear((weights.variance * fan) ** 0.5, bias.variance**0.5), out, tuple(said), factors=factors)
 
 
 def _recurrent(layer: Layer, width: int, first: bool, turned: bool, rule: Rule) -> Part:
     found: Recurrence = rule(layer.module, width)
-    said, degenerate = found.assumed, found.degenerate
+    said, degenerate, given = found.assumed, found.degenerate, factors_of(found)
     if not first:  # of many coordinates only variances count, and they grow in number with the width
         said, degenerate = tuple(line for line in said if "taken as Gaussian" not in line), ""
     if layer.other is None:
         way = "reversed" if layer.reverse != turned else "forward"
-        return Part(blocks.Recurrent(found.cell, way), found.width, said, degenerate)
+        return Part(blocks.Recurrent(found.cell, way), found.width, said, degenerate, *given)
     other: Recurrence | None = rule(layer.other, width) if type(layer.other) is type(layer.module) else None
     if other is None or found.width != other.width or _display.line(found.cell) != _display.line(other.cell):
         raise ValueError(
@@ -195,7 +208,16 @@ def _recurrent(layer: Layer, width: int, first: bool, turned: bool, rule: Rule) 
             "kernels.Serial, or take the kernel at its parameters: empirical.NTK."
         )
     said = (*said, "both directions, half of the coordinates each")
-    return Part(blocks.Recurrent(found.cell, "both"), 2 * found.width, said, degenerate)
+    return Part(blocks.Recurrent(found.cell, "both"), 2 * found.width, said, degenerate, *given)
+
+
+def factors_of(layer: Recurrence) -> tuple[dict[str, int], str]:
+    """The factors of a recurrent layer as of `Network`, and why they are not known; empty where they are."""
+    if not isinstance(layer.cell, (cells.Elman, cells.GRU, cells.LSTM)):
+        return {}, f"no factors are known for a {type(layer.cell).__name__}"
+    if layer.biases is None:
+        return {}, "z and r have two trained biases and g one, so that no factor is that of all"
+    return {"W": layer.width, "U": layer.features} | ({"b": layer.biases} if layer.biases else {}), ""
 
 
 # -------------------------------------------------------------------------------------------------- layer norms
@@ -247,17 +269,30 @@ NORMS: dict[str, Callable[[Any, int], tuple[float, bool]]] = {
 
 
 def _attention(
-    heads: int, d_k: int, out: int, squares: tuple[float, float, float, float], bias: float, dropout: float
+    heads: int,
+    d_k: int,
+    out: int,
+    squares: tuple[float, float, float, float],
+    bias: float,
+    dropout: float,
+    biased: bool,
 ) -> Part:
-    """Self-attention, from the variances of Q, K, V, O times their fan-ins and that of the output's bias."""
+    """Self-attention, from the variances of Q, K, V, O times their fan-ins and that of the output's bias.
+
+    biased: whether queries, keys and values have biases, which start at 0.
+    """
     q, k, v, o = squares
     said = [
         f"squared sigma_qk {q * k:.4g}, sigma_ov {v * o:.4g}, sigma_b {bias:.4g}; scores over sqrt(d_k)",
         f"{heads} heads of {d_k} coordinates taken for many of many: while either number stays, no width meets it",
     ]
+    if biased:
+        said.append("biases of queries, keys and values start at 0 and are held there: training them plays no role")
     if dropout:
         said.append("its dropout is left out, as in inference")
-    return Part(blocks.Attention((q * k) ** 0.5, (v * o) ** 0.5, bias**0.5, scaling="root"), out, tuple(said))
+    block = blocks.Attention((q * k) ** 0.5, (v * o) ** 0.5, bias**0.5, scaling="root")
+    mixed = "its kernel takes queries with keys and values with outputs, whose arrays have factors of their own"
+    return Part(block, out, tuple(said), mixed=mixed)
 
 
 def _refuse(what: str) -> None:
@@ -284,9 +319,9 @@ def _nnx_attention(layer: PyTree, width: int) -> Part:
         check(f"the kernel of {label}", one.kernel[...], Draw(1 / fan, "truncated"))
         if one.bias is not None:
             check(f"the bias of {label}", one.bias[...], Draw(0.0, "zero"))
-    return _attention(
-        layer.num_heads, layer.head_dim, layer.out_features, (1.0, 1.0, 1.0, 1.0), 0.0, layer.dropout_rate
-    )
+    biased = any(one.bias is not None for one in arrays[:3])
+    given = (layer.num_heads, layer.head_dim, layer.out_features, (1.0, 1.0, 1.0, 1.0), 0.0, layer.dropout_rate)
+    return _attention(*given, biased=biased)
 
 
 def _linen_attention(layer: PyTree, width: int) -> Part:
@@ -299,9 +334,8 @@ def _linen_attention(layer: PyTree, width: int) -> Part:
         if of_jax(layer.bias_init, (1, inner)).law != "zero":
             _refuse("biases of queries, keys and values that do not start at zero")
         bias = of_jax(layer.out_bias_init or layer.bias_init, (1, out)).variance
-    return _attention(
-        layer.num_heads, inner // layer.num_heads, out, (kernel, kernel, kernel, last), bias, layer.dropout_rate
-    )
+    given = (layer.num_heads, inner // layer.num_heads, out, (kernel, kernel, kernel, last), bias, layer.dropout_rate)
+    return _attention(*given, biased=layer.use_bias)
 
 
 def _equinox_attention(layer: PyTree, width: int) -> Part:
@@ -317,7 +351,9 @@ def _equinox_attention(layer: PyTree, width: int) -> Part:
         squares.append(1 / 3)
     fan = layer.output_proj.weight.shape[1]
     bias = 0.0 if layer.output_proj.bias is None else 1 / (3 * fan)
-    return _attention(layer.num_heads, layer.qk_size, layer.output_size, tuple(squares), bias, layer.dropout.p)  # pyright: ignore
+    q, k, v, o = squares
+    given = (layer.num_heads, layer.qk_size, layer.output_size, (q, k, v, o), bias, layer.dropout.p)
+    return _attention(*given, biased=False)
 
 
 def _haiku_attention(layer: PyTree, width: int) -> Part:
@@ -327,7 +363,8 @@ def _haiku_attention(layer: PyTree, width: int) -> Part:
     drawn = getattr(layer, "b_init", None) if getattr(layer, "with_bias", True) else None
     if drawn is not None and of_haiku(drawn, (1, keys)).law != "zero":
         _refuse("biases that do not start at zero")
-    return _attention(layer.num_heads, layer.key_size, layer.model_size, squares, 0.0, 0.0)
+    biased = bool(getattr(layer, "with_bias", True))
+    return _attention(layer.num_heads, layer.key_size, layer.model_size, squares, 0.0, 0.0, biased=biased)
 
 
 ATTENTIONS: dict[str, Callable[[Any, int], Part]] = {

@@ -24,6 +24,7 @@ class Stack:
         sigma_w, sigma_b: one for each hidden layer.
         sigma_r: of the read-out.
         activation: its name.
+        biased: which of the hidden layers have a bias, also where it starts at 0.
         assumed: what was read from where, one sentence each.
         degenerate: empty.
     """
@@ -34,6 +35,7 @@ class Stack:
     sigma_b: tuple[float, ...]
     sigma_r: float
     activation: str
+    biased: tuple[bool, ...]
     assumed: tuple[str, ...]
     degenerate: str = ""
 
@@ -43,27 +45,28 @@ class Stack:
 
 
 def _nnx(layer: PyTree, fan: int) -> tuple[Draw, Draw, int]:
-    weights, bias = Draw(1 / fan, "truncated"), Draw(0.0, "zero")
+    weights, bias = Draw(1 / fan, "truncated"), Draw(0.0, "none")
     check("the kernel of an nnx.Linear", layer.kernel[...], weights)
     if layer.bias is not None:
+        bias = Draw(0.0, "zero")
         check("the bias of an nnx.Linear", layer.bias[...], bias)
     return weights, bias, layer.out_features
 
 
 def _linen(layer: PyTree, fan: int) -> tuple[Draw, Draw, int]:
-    bias = of_jax(layer.bias_init, (1, layer.features)) if layer.use_bias else Draw(0.0, "zero")
+    bias = of_jax(layer.bias_init, (1, layer.features)) if layer.use_bias else Draw(0.0, "none")
     return of_jax(layer.kernel_init, (fan, layer.features)), bias, layer.features
 
 
 def _equinox(layer: PyTree, fan: int) -> tuple[Draw, Draw, int]:
     draw = Draw(1 / (3 * fan), "uniform")
     check("the weight of an equinox.nn.Linear", layer.weight, draw)
-    return draw, draw if layer.use_bias else Draw(0.0, "zero"), layer.weight.shape[0]
+    return draw, draw if layer.use_bias else Draw(0.0, "none"), layer.weight.shape[0]
 
 
 def _haiku(layer: PyTree, fan: int) -> tuple[Draw, Draw, int]:
     weights = of_haiku(layer.w_init or haiku_default(fan), (fan, layer.output_size))
-    bias = of_haiku(layer.b_init, (1, layer.output_size)) if layer.with_bias else Draw(0.0, "zero")
+    bias = of_haiku(layer.b_init, (1, layer.output_size)) if layer.with_bias else Draw(0.0, "none")
     return weights, bias, layer.output_size
 
 
@@ -150,7 +153,7 @@ def stack(layers: list[Any], names: list[str], d: int) -> Stack:
     fan, read = d, []
     for name, layer in zip(names[::2], linear, strict=True):
         weights, bias, out = LINEAR[name](layer, fan)
-        read.append(((weights.variance * fan) ** 0.5, bias.variance**0.5, out, weights.law))
+        read.append(((weights.variance * fan) ** 0.5, bias.variance**0.5, out, weights.law, bias.law != "none"))
         fan = out
     said = [f"{len(read) - 1} hidden layers; squared sigma_w {', '.join(f'{w**2:.4g}' for w, *_ in read[:-1])}"]
     if any(b for _, b, *_ in read[:-1]):
@@ -159,11 +162,12 @@ def stack(layers: list[Any], names: list[str], d: int) -> Stack:
         said.append("weights of the first layer taken as Gaussian: their own law shows for few features")
     said.append(f"read-out: squared sigma_r {read[-1][0] ** 2:.4g}; its bias is left out")
     return Stack(
-        widths=tuple(out for *_, out, _ in read[:-1]),
+        widths=tuple(out for _, _, out, *_ in read[:-1]),
         features=d,
         sigma_w=tuple(w for w, *_ in read[:-1]),
         sigma_b=tuple(b for _, b, *_ in read[:-1]),
         sigma_r=read[-1][0],
         activation=words.pop(),
+        biased=tuple(biased for *_, biased in read[:-1]),
         assumed=tuple(said),
     )

@@ -112,6 +112,15 @@ ROWS: dict[str, tuple[Callable[[str], Maker], str]] = {
 }
 
 
+def tangent_kernel(params: Any, apply: Any, key: jax.Array, x: jax.Array) -> jax.Array:
+    """The tangent kernel of r.h_T/sqrt(h), r = -1 or 1, between two examples."""
+    h = jax.eval_shape(apply, params, x[0]).shape[0]
+    r = jax.random.rademacher(key, (h,), jnp.float32) * h**-0.5
+    J = jax.vmap(lambda u: jax.grad(lambda p: jnp.sum(r * apply(p, u)), allow_int=True)(params))(x)
+    leaves = [a.reshape(2, -1) for a in jax.tree.leaves(J) if jnp.issubdtype(a.dtype, jnp.floating)]
+    return jnp.sum(jnp.stack([a @ a.T for a in leaves]), axis=0)
+
+
 def measured(init: Any, apply: Any, h: int, seeds: int, tangent: bool) -> tuple[np.ndarray, np.ndarray]:
     """Mean over seeds and its standard error: <h_T, h'_T>/h, or the tangent kernel of r.h_T/sqrt(h), r = -1 or 1."""
     x = jnp.asarray(X)
@@ -121,10 +130,7 @@ def measured(init: Any, apply: Any, h: int, seeds: int, tangent: bool) -> tuple[
         if not tangent:
             states = jax.vmap(lambda u: apply(params, u))(x)
             return states @ states.T / h
-        r = jax.random.rademacher(key, (h,), jnp.float32) * h**-0.5
-        J = jax.vmap(lambda u: jax.grad(lambda p: jnp.sum(r * apply(p, u)), allow_int=True)(params))(x)
-        leaves = [a.reshape(2, -1) for a in jax.tree.leaves(J) if jnp.issubdtype(a.dtype, jnp.floating)]
-        return jnp.sum(jnp.stack([a @ a.T for a in leaves]), axis=0)
+        return tangent_kernel(params, apply, key, x)
 
     found = np.stack([np.asarray(one(init(s), jax.random.key(s)), np.float64) for s in range(seeds)])
     return found.mean(axis=0), found.std(axis=0, ddof=1) / seeds**0.5

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tests.interop import library_cells
 from tests.interop.library_cells import X
 
 Made = tuple[Any, Callable[[int], Any], Callable[[Any, jax.Array], jax.Array]]
@@ -143,15 +144,17 @@ STACKS: dict[str, tuple[str, Callable[[], Callable[[int], Made]]]] = {
 }
 
 
-def measured(made: Made, seeds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of <h, h'>/n over seeds and its standard error."""
+def measured(made: Made, seeds: int, tangent: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of <h, h'>/n over seeds and its standard error; or of the tangent kernel of r.h/sqrt(n), r = -1 or 1."""
     _, init, apply = made
     x = jnp.asarray(X)
 
     @jax.jit
-    def one(params: Any) -> jax.Array:
+    def one(params: Any, key: jax.Array) -> jax.Array:
+        if tangent:
+            return library_cells.tangent_kernel(params, lambda p, u: apply(p, u[None])[0], key, x)
         states = apply(params, x)
         return jnp.matmul(states, states.T, precision="highest") / states.shape[1]
 
-    found = np.stack([np.asarray(one(init(s)), np.float64) for s in range(seeds)])
+    found = np.stack([np.asarray(one(init(s), jax.random.key(s)), np.float64) for s in range(seeds)])
     return found.mean(axis=0), found.std(axis=0, ddof=1) / seeds**0.5

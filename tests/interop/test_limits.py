@@ -205,7 +205,7 @@ def test_arrays_of_torch_and_keras_are_those_of_their_class(name: str, w: float,
     np.testing.assert_allclose([cell.sigma_w**2, cell.sigma_u**2, cell.sigma_b**2], [w, u, b], rtol=1e-6)
     assert getattr(cell, "forget", 0.0) == (1.0 if name == "keras.LSTM" else 0.0)
     if name == "keras.GRU":
-        with pytest.raises(ValueError, match=r"as many trained biases in each gate; keras\.GRU has two"):
+        with pytest.raises(ValueError, match=r"keras\.GRU: z and r have two trained biases and g one"):
             found.standard()
 
 
@@ -331,8 +331,29 @@ def test_a_stack_of_linear_layers_has_the_scales_of_its_library(library: str, w:
     np.testing.assert_allclose(np.square(kernel.sigma_w), [w, w], rtol=1e-6)
     np.testing.assert_allclose(np.square(kernel.sigma_b), b, rtol=1e-6)
     assert kernel.sigma_r**2 == pytest.approx(w) and "2 hidden layers" in str(found)
-    with pytest.raises(ValueError, match="for one recurrent layer and its read-out; got a stack of"):
-        found.standard()
+    assert found.standard()(X[:, 0]).shape == (2, 2)
+    with pytest.raises(ValueError, match="have no lengths"):
+        found.standard().prepare(X[:, 0], np.ones(2, int))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("h", "seeds"), [(32, 300), (512, 60)])
+@pytest.mark.parametrize("library", ["linen", "haiku"])
+def test_the_stored_weights_of_an_mlp_have_the_tangent_kernel_in_standard_parametrisation(
+    library: str, h: int, seeds: int
+) -> None:
+    module = stacks(library, h)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 12)), jnp.float32)
+    if library == "linen":
+        init, apply = module.init, module.apply
+    else:
+        both = pytest.importorskip("haiku").transform(lambda u: module()(u))
+        init, apply = both.init, lambda params, u: both.apply(params, None, u)
+    one = jax.jit(lambda key: library_cells.tangent_kernel(init(key, x), apply, key, x))
+    found = np.stack([np.asarray(one(jax.random.key(s)), np.float64) for s in range(seeds)])
+    mean, error = found.mean(axis=0), found.std(axis=0, ddof=1) / seeds**0.5
+    wanted = np.asarray(limit_of(module, x).standard()(x)) + 1.0  # the bias of the read-out, which it leaves out
+    assert np.all(np.abs(mean - wanted) < 3 * error + 0.02 * mean[0, 0]) and np.all(error < 0.05 * mean[0, 0])
 
 
 @pytest.mark.slow

@@ -83,14 +83,15 @@ def test_every_layer_is_the_block_with_the_scales_of_its_own_fan_in(name: str) -
     assert all(line.startswith(("layer ", "no read-out", "every layer")) for line in found.assumed)
 
 
-def check_convergence(name: str, h: int, seeds: int, particles: int = 4096) -> None:
+def check_convergence(name: str, h: int, seeds: int, tangent: bool = False) -> None:
     stack = made(name, h)
-    kernel: Any = limit_of(stack[0], X, particles=particles).kernel
-    kernel = kernel.with_(kind="nngp")
+    found: Any = limit_of(stack[0], X, particles=4096)
+    kernel = found.standard() if tangent else found.kernel.with_(kind="nngp")
     side = kernel.prepare(X)
     wanted, error = np.diagonal(kernel.tile(side, side)), kernel.standard_error(side, side)
     of_limit = np.zeros(2) if error is None else np.diagonal(error)
-    mean, of_mean = library_stacks.measured(stack, seeds)
+    mean, of_mean = library_stacks.measured(stack, seeds, tangent)
+    mean = mean - float(tangent and found.read_out)  # that of the bias of the read-out, which is left out
     relative = np.hypot(np.diagonal(of_mean) / np.diagonal(mean), of_limit / wanted)
     assert np.all(np.abs(np.log(np.diagonal(mean) / wanted)) < 3 * relative + 0.05)
     assert np.all(relative < 0.1)
@@ -107,6 +108,15 @@ def check_convergence(name: str, h: int, seeds: int, particles: int = 4096) -> N
 )  # fmt: skip
 def test_what_stands_behind_the_stack_has_the_covariance_of_the_limit(name: str, h: int, seeds: int) -> None:
     check_convergence(name, h, seeds)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("h", "seeds"), [(64, 60), (256, 16)])
+@pytest.mark.parametrize("name", ["linen, plain", "nnx, two ways", "haiku"])
+def test_the_stored_weights_of_a_stack_have_the_tangent_kernel_in_standard_parametrisation(
+    name: str, h: int, seeds: int
+) -> None:
+    check_convergence(name, h, seeds, tangent=True)
 
 
 def test_dropout_is_left_out_and_said_also_in_a_network_of_one_layer_or_of_vectors() -> None:
@@ -212,11 +222,44 @@ def test_a_layer_out_of_place_is_refused_by_its_number_in_one_line(name: str) ->
     assert "\n" not in str(caught.value)
 
 
-def test_a_stack_has_no_kernel_of_its_stored_weights_and_known_words_for_read() -> None:
+def test_each_array_of_a_stack_is_multiplied_by_its_own_fan_in() -> None:
     linen = pytest.importorskip("flax.linen")
-    found = limit_of(linen.Sequential([linen.RNN(linen.SimpleCell(8)), linen.RNN(linen.SimpleCell(8))]), X)
-    with pytest.raises(ValueError, match=r"one recurrent layer and its read-out; got linen\.SimpleCell > linen"):
+    plain = linen.Dense(9, use_bias=False)
+    found = limit_of([linen.Dense(8), linen.tanh, linen.SimpleCell(16), plain, linen.Dense(1)], X)
+    assert found.layer.factors == ({"W": 3, "b": 1}, {}, {"W": 16, "U": 8, "b": 1}, {"W": 16})  # pyright: ignore
+    assert found.layer.last == 9  # pyright: ignore
+    letters = {
+        int(part.factor): [getattr(getattr(one, "cell", one), "train", "") for one in part.kernel.blocks]
+        for part in summands(found.standard())
+    }
+    assert letters == {1: ["b", "", "b", ""], 3: ["W", "", "", ""], 8: ["", "", "U", ""], 9: [""] * 4,
+                       16: ["", "", "W", "W"]}  # fmt: skip
+
+
+def summands(kernel: Any) -> list[Any]:
+    return [*summands(kernel.first), *summands(kernel.second)] if isinstance(kernel, kernels.Sum) else [kernel]
+
+
+def test_a_stack_whose_factors_mix_says_which_layer_has_no_standard_parametrisation() -> None:
+    linen = pytest.importorskip("flax.linen")
+    found = limit_of([linen.Dense(8), linen.MultiHeadAttention(2), linen.Dense(1)], X, read="mean")
+    assert "layer 2, linen.MultiHeadAttention: biases of queries, keys and values start at 0 and are held" in str(found)
+    with pytest.raises(ValueError, match=r"layer 2, linen\.MultiHeadAttention: its kernel takes queries with keys"):
         found.standard()
+    without = limit_of([linen.Dense(8), linen.MultiHeadAttention(2, use_bias=False), linen.Dense(1)], X, read="mean")
+    assert "biases of queries" not in str(without)
+
+
+def test_a_carry_in_front_of_a_read_out_is_refused() -> None:
+    linen = pytest.importorskip("flax.linen")
+    rnn = linen.RNN(linen.SimpleCell(8), return_carry=True)
+    assert limit_of(rnn, X).layer.width == 8
+    with pytest.raises(ValueError, match=r"module: linen\.RNN of linen\.SimpleCell must have return_carry=False"):
+        limit_of([rnn, linen.Dense(1)], X)
+
+
+def test_a_stack_has_known_words_for_read_and_layers_of_one_coordinate_at_least() -> None:
+    linen = pytest.importorskip("flax.linen")
     with pytest.raises(ValueError, match="read must be one of 'last', 'mean', 'sum'; got 'first'"):
         limit_of([linen.SimpleCell(8), linen.SimpleCell(8)], X, read="first")
     with pytest.raises(ValueError, match=r"layer 1, linen\.Dense: must give one coordinate at least; got 0"):
