@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from ntkseq import blocks, cells
 from ntkseq._precision import safe_sqrt
-from ntkseq.kernels import tokens
+from ntkseq.kernels import preactivation, tokens
 from ntkseq.kernels.layers import shift
 from ntkseq.kernels.tokens import Context, Entry, How, Own, Pair
 from ntkseq.kernels.tokenwise import activation_pair, behind
@@ -63,28 +63,19 @@ def _duals(cell: cells.Leaky, one: Entry, right: Entry, x: Array, kap: Array, ho
     h = apart(
         shift(kap, -1), one, right, ("before", "gross before", "fresh before"), how
     )  # entry s follows from entry s - 1
-    z = tokens.mix((one["h"], right["h"], h), (one["x"], right["x"], x), (one["b"], right["b"], None))
+    z = preactivation.mixed(one, right, h, x)
     phi = blocks.Nonlinearity(cell.activation)
     return activation_pair(phi, one["phi"], right["phi"], Pair(z, jnp.ones_like(kap) if slope else None), how)
 
 
 def _images(cell: cells.Leaky, one: Entry, right: Entry, x: Pair, state: State, how: How) -> State:
     """A and A' th_u at a step of the left side and all of the right, from the states one step before in both."""
-    w2, u2 = cell.sigma_w**2, cell.sigma_u**2
-    own_w, own_u, own_b = (1, 1, 1) if how.raw else (w2, u2, cell.sigma_b**2)
     kap, past = state
     image = _duals(cell, one, right, x.z, kap, how, past is not None and x.th is not None)
     value = tokens.covariance(one["after"], right["after"], image.z)
     if image.th is None or past is None or x.th is None:
         return value, None
-    th = w2 * shift(past, -1) + u2 * x.th
-    if "W" in cell.train:
-        th = th + own_w * shift(kap, -1)
-    if "U" in cell.train:
-        th = th + own_u * tokens.covariance(one["in"], right["in"], x.z)
-    if "b" in cell.train:
-        th = th + own_b
-    return value, image.th * th
+    return value, image.th * preactivation.tangent(cell, how, one, right, shift(kap, -1), shift(past, -1), x)
 
 
 def _moved(cell: cells.Leaky, keep: Float[Array, "s s"], state: State, images: State) -> State:
@@ -130,10 +121,8 @@ def _kept(cell: cells.Leaky, t: int, dtype: Any) -> Float[Array, "b s"]:
 
 def _entry(cell: cells.Leaky, x: Array, u: Array, before: Array) -> dict[str, Any]:
     """What pairs need at a step: of the tokens x, the pre-activations u and the states before, standard deviations."""
-    inv = tokens.inverse(u)
-    shares = {"h": cell.sigma_w * before * inv, "x": cell.sigma_u * x * inv, "b": cell.sigma_b * inv}
     phi, after, _ = behind(cell.activation, u)
-    return shares | {"before": before, "in": x, "phi": phi, "after": after}
+    return preactivation.entry(cell, x, u, before) | {"phi": phi, "after": after}
 
 
 def _walk(
@@ -147,10 +136,10 @@ def _walk(
     t, dtype = own.std.shape[0], own.std.dtype
     keep, steps = _kept(cell, t, dtype), jnp.arange(t, dtype=jnp.int32)
     places = steps[None, None, None]
-    w2, u2 = cell.sigma_w**2, cell.sigma_u**2
+    w2 = cell.sigma_w**2
 
     def entry(x: Array, h: Array, error: Array, fresh: Array) -> tuple[Array, Entry]:
-        u = safe_sqrt(w2 * h**2 + u2 * x**2 + cell.sigma_b**2)
+        u = preactivation.std(cell, h, x)
         inv = tokens.inverse(h)
         return u, _entry(cell, x, u, h) | {"gross before": error * inv, "fresh before": fresh * inv}
 

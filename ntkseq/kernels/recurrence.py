@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from ntkseq import blocks, cells
 from ntkseq._precision import safe_sqrt
 from ntkseq.cells import Elman
-from ntkseq.kernels import controlled, diagonal, leaky_cell, tokens
+from ntkseq.kernels import controlled, diagonal, leaky_cell, preactivation, tokens
 from ntkseq.kernels.layers import shift
 from ntkseq.kernels.tokens import Context, Entry, Features, How, Own, Pair, Rule
 from ntkseq.kernels.tokenwise import activation_pair, behind
@@ -120,7 +120,7 @@ def _alone(cell: Elman, own: Own, context: Context) -> tuple[Entry, Float[Array,
     def step(past: tuple[Array, Array, Array], now: tuple[Array, Array]) -> tuple[Any, tuple[Array, Array]]:
         h, th, rounds = past
         xt, tangent = now
-        u = safe_sqrt(w2 * h**2 + u2 * xt**2 + cell.sigma_b**2)
+        u = preactivation.std(cell, h, xt)
         new = u2 * tangent
         for group, mine in (("W", h**2 if raw else w2 * h**2), ("U", xt**2 if raw else u2 * xt**2),
                            ("b", jnp.ones_like(h) if raw else cell.sigma_b**2)):  # fmt: skip
@@ -135,30 +135,21 @@ def _alone(cell: Elman, own: Own, context: Context) -> tuple[Entry, Float[Array,
     (_, _, rounds), (u, before) = jax.lax.scan(step, (zero, zero, zero), drive)
     context.rounds.append(jax.lax.stop_gradient(rounds))
     u, before = context.rattle(u.T), before.T
-    inv = tokens.inverse(u)
-    shares = {"h": cell.sigma_w * before * inv, "x": cell.sigma_u * x * inv, "b": cell.sigma_b * inv}
     entry, h, _ = behind(cell.activation, u)
-    return shares | {"before": before, "in": x, "phi": entry}, h
+    return preactivation.entry(cell, x, u, before) | {"phi": entry}, h
 
 
 def _states(cell: Elman, left: Entry, right: Entry, pair: Pair, how: How) -> Pair:
     """The pairs of states from the pairs of tokens, both in the order of the recursion."""
-    phi, w2, u2 = blocks.Nonlinearity(cell.activation), cell.sigma_w**2, cell.sigma_u**2
-    own_w, own_u, own_b = (1, 1, 1) if how.raw else (w2, u2, cell.sigma_b**2)
+    phi = blocks.Nonlinearity(cell.activation)
 
     def step(past: Pair, now: tuple[Array, Entry, Pair]) -> tuple[Pair, Pair]:
         at, one, x = now
         past = jax.tree.map(lambda a: shift(a, -1), past)  # entry s follows from entry s - 1 of the old row
-        z = tokens.mix((one["h"], right["h"], past.z), (one["x"], right["x"], x.z), (one["b"], right["b"], None))
-        th = None
+        z, th = preactivation.mixed(one, right, past.z, x.z), None
         if past.th is not None and x.th is not None:
-            th = w2 * past.th + u2 * x.th
-            if "W" in cell.train:
-                th = th + own_w * tokens.covariance(one["before"], right["before"], past.z)
-            if "U" in cell.train:
-                th = th + own_u * tokens.covariance(one["in"], right["in"], x.z)
-            if "b" in cell.train:
-                th = th + own_b
+            before = tokens.covariance(one["before"], right["before"], past.z)
+            th = preactivation.tangent(cell, how, one, right, before, past.th, x)
         states = activation_pair(phi, one["phi"], right["phi"], Pair(z, th), how._replace(row=at))
         return states, states
 
