@@ -234,7 +234,7 @@ class _Asked:
         while (last := runs[-1]).pairs < n * m and last.wall < LARGER / 2:
             if worth and last.wall * n * m / last.pairs < LONG:
                 return None
-            share = min(1.0, share * min(8.0, max(4.0, (LARGER / last.wall) ** 0.5)))
+            share = min(1.0, share * min(8.0, 1.5 * (LARGER / last.wall) ** 0.5))
             runs.append(self._part(share)._timed())
         if worth and last.wall * n * m / last.pairs < LONG:
             return None
