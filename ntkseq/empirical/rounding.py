@@ -125,29 +125,36 @@ def _errors(
     fine = eps < versions.FINE
     pair = versions.other(function, x, choice, find, jnp.float32 if fine else jnp.float64)
     if pair is None:
-        mine = Version(function, choice)
+        mine, size = Version(function, choice), _together(function, choice, room)
         eps = max([eps, *(float(jnp.finfo(kind).eps) for kind in versions.computes_in(function, x))])
-        own, gross, first = _apart(mine, mine.nudged(eps, 1), x, made, room)
-        return own, gross, SAFETY * np.maximum(first, _apart(mine, mine.nudged(eps, 2), x, made, room)[2])
+        own, gross, first = _apart(mine, mine.nudged(eps, 1), x, made, size)
+        return own, gross, SAFETY * np.maximum(first, _apart(mine, mine.nudged(eps, 2), x, made, size)[2])
     mine, there = pair
+    size = _together(function, mine.choice, room)
     made = made if mine.choice is choice else None
-    own, gross, eta = _apart(mine, there, x, made, room)
+    own, gross, eta = _apart(mine, there, x, made, size)
     eta = eta if made is not None else AGAIN * eta
     doubtful = eta > APART
     if fine:
         eta = np.where(doubtful, 0.0, SAFETY * eta * eps / float(jnp.finfo(jnp.float32).eps) + 2 * eps)
     if doubtful.any():
         which = np.flatnonzero(doubtful.reshape(len(doubtful), -1).any(axis=1))
-        eta[which] += np.where(doubtful[which], _unstable(mine if fine else there, _cut(x, which), room), 0.0)
+        which = np.resize(which, -(-len(which) // size) * size)  # one shape of blocks, whose programs are there
+        eta[which] += np.where(doubtful[which], _unstable(mine if fine else there, _cut(x, which), size), 0.0)
     return own, gross, eta
 
 
+def _together(function: Function, choice: Choice, room: int) -> int:
+    """Examples that are looked at together, with Jacobians in two precisions."""
+    coarse = choose.bytes_per_example(function, choice)
+    return int(np.clip(room // (3 * coarse + 1), 1, BLOCK))
+
+
 def _apart(
-    one: Version, two: Version, x: PyTree, made: Prepared | None, room: int
+    one: Version, two: Version, x: PyTree, made: Prepared | None, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """|J_i| by the first, the sum of the sizes of its terms, and |J_i - J_i'| relative to the lesser of both."""
+    """|J_i| by the first, the sum of the sizes of its terms, |J_i - J_i'| relative to the lesser; `size` at a time."""
     n, parts = _count(x), []
-    size = int(np.clip(room // (3 * choose.bytes_per_example(one.function, one.choice) + 1), 1, BLOCK))
     cut = _taken if n > 4 * size else _cut  # a program of its own pays where it is called often
     for start in range(0, n, size):
         index = np.minimum(np.arange(start, start + size), n - 1)  # one shape of blocks for all n
@@ -162,9 +169,9 @@ def _apart(
     return own, gross, np.where(np.isnan(eta), np.inf, eta)
 
 
-def _unstable(double: Version, x: PyTree, room: int) -> np.ndarray:
+def _unstable(double: Version, x: PyTree, size: int) -> np.ndarray:
     """The relative error of Jacobians in float64, from their answer to a small change of everything."""
-    answer = _apart(double, double.nudged(SMALL), x, None, room)[2]
+    answer = _apart(double, double.nudged(SMALL), x, None, size)[2]
     return np.where(answer <= APART, OPERATIONS * 2.0**-53 * (1.0 + answer / SMALL), np.inf)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,26 @@ class Sides:
         if self.mesh is not None:
             return _meshes.is_cpu(self.mesh)
         return _devices.on_cpu(jax.tree.leaves(self.left)[0])
+
+    @property
+    def block_rows(self) -> int | None:
+        """Rows of a block where examples are prepared block by block; None: all of them at once, as they were here."""
+        return None
+
+    def named(self, record: Any, path: pathlib.Path) -> Sides:
+        """The same for the store of this record at this path; see `stores.block_sides`."""
+        return self
+
+    def begin(self) -> None:
+        """Make what the store needs beside its chunks; only while nobody else writes there."""
+
+    def seen(self, x: tuple[Any, Any], lengths: tuple[Any, Any]) -> Sides:
+        """The same with diagonal and rounding known, after every example was prepared."""
+        return self
+
+    def known(self, read: Callable[[], np.ndarray | None]) -> Sides:
+        """The same with the diagonal that a store holds, which is read where no example was prepared yet."""
+        return self
 
     @property
     def devices(self) -> int:

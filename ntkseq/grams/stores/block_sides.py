@@ -8,6 +8,7 @@ import hashlib
 import json
 import pathlib
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -71,6 +72,10 @@ class BlockSides(Sides):
         return True
 
     @property
+    def block_rows(self) -> int:
+        return self.programs.rows
+
+    @property
     def on_cpu(self) -> bool:
         return self.programs.on_cpu
 
@@ -85,8 +90,9 @@ class BlockSides(Sides):
     def entry_rounding(self) -> float:
         return self.stated
 
-    def known(self, diagonal: np.ndarray | None) -> BlockSides:
+    def known(self, read: Callable[[], np.ndarray | None]) -> BlockSides:
         """The same with the diagonal that a store holds, so that no example has to be prepared for it."""
+        diagonal = read()
         return self if diagonal is None else dataclasses.replace(self, diagonal=jnp.asarray(diagonal))
 
     def seen(self, x: tuple[Any, Any], lengths: tuple[Any, Any]) -> BlockSides:
@@ -104,14 +110,23 @@ class BlockSides(Sides):
             for which in (0,) if self.symmetric else (0, 1):
                 own = []
                 for k in range(self.blocks[which].count):
-                    with self._taken(which, k) as side:
-                        own.append(np.asarray(self.programs.own(side))[: self.blocks[which].inside(k)])
-                        e = max(e, float(self.kernel.entry_rounding(side)))
+                    diagonal, rounding = self._looked(which, k)
+                    own.append(diagonal)
+                    e = max(e, rounding)
+                    _memory.release()
                 found.append(np.concatenate(own))
         made = dataclasses.replace(self, stated=e, beside=float(np.sum(found[-1].astype(np.float64))))
         done = sides.completed(made, jnp.asarray(found[0]), x, lengths, full=False, wanted="a stored Gram")
         assert isinstance(done, BlockSides)
+        if not bool(jnp.isfinite(done.diagonal).all()):
+            raise sides.overflow(done.diagonal.dtype)
         return done
+
+    def _looked(self, which: int, k: int) -> tuple[np.ndarray, float]:
+        """The diagonal and the rounding of a block; a function, since a name of the block would hold it for longer."""
+        with self._taken(which, k) as side:
+            own = np.asarray(self.programs.own(side))[: self.blocks[which].inside(k)]
+            return own, float(self.kernel.entry_rounding(side))
 
     def trace_of_columns(self) -> float:
         return self.beside
@@ -190,14 +205,15 @@ def of(
         if not symmetric:
             kernel.check_pair(programs.like, Programs(kernel, right).like)
         sides.one_number(programs.diagonal.shape, full=False, wanted="a stored Gram")
-        memory = max(footprint.memory // 2, footprint.memory - _chunks(max(left.n, right.n), size, threads, programs))
+        at_work = _chunks(max(left.n, right.n), size, threads, programs)
+        memory = footprint.memory - at_work
         need = programs.making + programs.meeting
         wanted = need if rows is not None or size == 1 else need + 2 * programs.bytes  # few are read again and again
         if wanted <= memory - memory // _SEEN:
             break
         if rows is not None or size == 1:
             raise ValueError(
-                f"memory= must allow {_memory.text(need)} and the chunks that are at work, for blocks of {size} "
+                f"memory= must allow {_memory.text(at_work + need * _SEEN / (_SEEN - 1))} for blocks of {size} "
                 f"{'example' if size == 1 else 'examples'} and what is computed of them; got "
                 f"{_memory.text(footprint.memory)}. "
                 + (
@@ -218,7 +234,7 @@ def of(
 def _shared(programs: Programs, count: int, memory: int, calls: int, apart: bool) -> tuple[bool, int, int]:
     """Whether `count` blocks are spilled into files, tiles that are computed at once, and blocks that are in memory.
 
-    What was free after blocks were made need not go back to the system before tiles are computed, so both count.
+    What blocks were made in need not all go back to the system before tiles are computed, so both count.
     """
     size, beside = programs.bytes, programs.meeting - 2 * programs.bytes
     every, made = size * count, programs.making - size

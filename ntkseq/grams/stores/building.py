@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -63,7 +64,8 @@ def build(
             "tasks. Take gram(kernel, x), or lazy(kernel, x) where it does not fit."
         )
     both, given = ((x, x2), (lengths, lengths2)), {"workers": workers, "apart": apart or among is not None}
-    held = record.read(path) if record.there(path) else None
+    found = _Found(path)
+    held = found.now()
     rows = tile or (None if held is None else held.layout.tile)
     pair = block_sides.of(kernel, *both, rows=rows, **given) if blocks else None
     if pair is None:
@@ -73,24 +75,25 @@ def build(
             raise sides.overflow(pair.diagonal.dtype)
     if pair.diagonal.dtype not in (jnp.float32, jnp.float64):
         raise ValueError(f"store= takes float32 and float64; got {pair.diagonal.dtype}. Cast x.")
-    size = pair.programs.rows if isinstance(pair, block_sides.BlockSides) else tile
-    asked = record.asked(pair, chosen(pair, size, workers), *both)
+    asked = record.asked(pair, chosen(pair, pair.block_rows or tile, workers), *both)
     if held is not None:
         _check(path, held, asked, tile)  # before a place to write is asked for
-    if isinstance(pair, block_sides.BlockSides):
-        pair = pair.named(asked, path)
+    pair = pair.named(asked, path)
     if among is not None:
         fill = functools.partial(sharing.fill, index=among[0], count=among[1], by=fill)
         if among[0] > 0:
-            return _joined(path, asked, pair, workers, fill)
+            return _joined(found, asked, pair, workers, fill)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(error.errno, f"{path} cannot be written ({reason}). Pass another store=.") from None
     with claims.claimed(path):
-        pair, wanted = _seen(path, asked, pair, both)
-        chunks = _begun(path, wanted, np.asarray(pair.diagonal) if pair.symmetric else None, tile)
+        if (held := found.now()) is not None:
+            _check(path, held, asked, tile)  # nobody writes it from here on
+        pair.begin()
+        pair, wanted = _seen(path, held, asked, pair, both)
+        chunks = _begun(path, held, wanted, np.asarray(pair.diagonal) if pair.symmetric else None)
         which = chunks.missing()
         work = len(which) * chunks.layout.chunk**2 * kernel.entries_per_pair(pair.left) * kernel.steps(pair.left)
         with _progress.bar(progress, work, len(which), unit="chunk", name="gram") as bar:
@@ -99,53 +102,61 @@ def build(
     return StoredGram(path)
 
 
+class _Found:
+    """The record of the store at a path, which is read again where another process has written it meanwhile."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path, self._mark, self._record = path, None, None
+
+    def now(self) -> record.Record | None:
+        """The record; None: no store was begun here."""
+        mark = record.mark(self.path)  # before it is read: what is written in between is read again next time
+        if mark is None:
+            return None
+        if mark != self._mark or self._record is None:
+            self._mark, self._record = mark, record.read(self.path)
+        return self._record
+
+
 def _seen(
-    path: pathlib.Path, asked: record.Record, pair: sides.Sides, both: tuple[Any, Any]
+    path: pathlib.Path,
+    held: record.Record | None,
+    asked: record.Record,
+    pair: sides.Sides,
+    both: tuple[Any, Any],
 ) -> tuple[sides.Sides, record.Record]:
     """The sides with their diagonal, the record with its rounding: those of the store, if it is of as many examples.
 
     Only then no example has to be prepared for them, which may take as long as the chunks that are missing.
     """
-    if isinstance(pair, block_sides.BlockSides):
-        pair.begin()
-    if record.there(path):
-        held = record.read(path)
-        _check(path, held, asked, None)
-        if held.layout.shape == asked.layout.shape and _whole(path, held):
-            found = dataclasses.replace(asked, entrywise=held.entrywise, rounding=held.rounding)
-            return _with_diagonal(path, held, pair), found
-    if isinstance(pair, block_sides.BlockSides):
-        pair = pair.seen(*both)
-        if not bool(jnp.isfinite(pair.diagonal).all()):
-            raise sides.overflow(pair.diagonal.dtype)
+    if held is not None and held.layout.shape == asked.layout.shape:
+        with contextlib.suppress(DamagedChunk):
+            pair = pair.known(lambda: _diagonal(path, held))
+            return pair, dataclasses.replace(asked, entrywise=held.entrywise, rounding=held.rounding)
+    pair = pair.seen(*both)
     return pair, record.known(asked, pair)
 
 
-def _with_diagonal(path: pathlib.Path, held: record.Record, pair: sides.Sides) -> sides.Sides:
-    """The same sides with the diagonal of the store, where they have none yet."""
-    if isinstance(pair, block_sides.BlockSides) and held.layout.symmetric:
-        return pair.known(record.diagonal(path, held))
-    return pair
-
-
 def _joined(
-    path: pathlib.Path, wanted: record.Record, pair: sides.Sides, workers: int | None, fill: filling.Fill
+    found: _Found, wanted: record.Record, pair: sides.Sides, workers: int | None, fill: filling.Fill
 ) -> StoredGram:
     """Help to fill a store that another process begins."""
+    path = found.path
 
     def there() -> bool:
-        if not record.there(path):
+        held = found.now()
+        if held is None:
             return False
-        held = record.read(path)
         _check(path, held, wanted, None)
         return held.layout.shape == wanted.layout.shape  # or else it is going to be extended
 
     sharing.begun(path, there)
-    held = record.read(path)
+    held = found.now()
+    assert held is not None
     chunks = Chunks(path, held.layout).create()
     if len(which := chunks.missing()):
         _check_version(path, held, wanted)
-        pair = _with_diagonal(path, held, pair)
+        pair = pair.known(lambda: _diagonal(path, held))
         fill(chunks, pair, which, workers, lambda count: None)
     return StoredGram(path)
 
@@ -199,17 +210,20 @@ def _check_version(path: pathlib.Path, held: record.Record, wanted: record.Recor
         )
 
 
-def _begun(path: pathlib.Path, wanted: record.Record, diagonal: np.ndarray | None, tile: int | None) -> Chunks:
+def _begun(
+    path: pathlib.Path,
+    held: record.Record | None,
+    wanted: record.Record,
+    diagonal: np.ndarray | None,
+) -> Chunks:
     """The chunks of the store, which is begun, cleaned, extended, where that has to be; damaged ones are taken away.
 
     What is not replaced in one move is taken away first and said afterwards: a process that is killed here leaves a
     store that lacks chunks, and none that holds wrong ones.
     """
-    if not record.there(path):
+    if held is None:
         record.write(path, wanted, diagonal)
         return Chunks(path, wanted.layout).create()
-    held = record.read(path)
-    _check(path, held, wanted, tile)
     chunks, layout = Chunks(path, held.layout), _grown(path, held.layout, wanted.layout.shape)
     chunks.clean()
     gone = {*chunks.damaged(), *_edges(held.layout, layout)}
@@ -241,9 +255,19 @@ def _edges(held: Layout, grown: Layout) -> list[tuple[int, int]]:
     return [(i, j) for i, j in held.chunks.tolist() if i == ends[0] or j == ends[1]]
 
 
+def _diagonal(path: pathlib.Path, held: record.Record) -> np.ndarray | None:
+    """The diagonal beside the chunks; None of a matrix of two sets.
+
+    Raises:
+        DamagedChunk: it is not what was written.
+    """
+    return record.diagonal(path, held) if held.layout.symmetric else None
+
+
 def _whole(path: pathlib.Path, held: record.Record) -> bool:
-    """Whether the diagonal beside the chunks is what was written."""
+    """Whether that is what was written."""
     try:
-        return not held.layout.symmetric or record.diagonal(path, held) is not None
+        _diagonal(path, held)
     except DamagedChunk:
         return False
+    return True
