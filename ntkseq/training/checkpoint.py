@@ -23,15 +23,15 @@ from ntkseq.empirical import fingerprint
 FORMAT = "ntkseq checkpoint 3"
 
 
-def check_path(path: str | os.PathLike[str]) -> pathlib.Path:
-    """The path of a checkpoint, free of what a killed run left half written beside it.
+def check_path(path: str | os.PathLike[str], name: str = "checkpoint") -> pathlib.Path:
+    """The path of a checkpoint, or of another such file, free of what a killed run left half written beside it.
 
     Raises:
         ValueError: no .npz, or a folder.
     """
-    path = pathlib.Path(_checks.path("checkpoint", path, "an .npz file"))
+    path = pathlib.Path(_checks.path(name, path, "an .npz file"))
     if path.suffix != ".npz" or path.is_dir():
-        raise ValueError(f"checkpoint must be the path of an .npz file; got {str(path)!r}.")
+        raise ValueError(f"{name} must be the path of an .npz file; got {str(path)!r}.")
     if path.parent.is_dir():
         for part in path.parent.iterdir():
             if part.name.startswith(f".{path.name}-") and part.suffix == ".part":
@@ -74,14 +74,32 @@ def read(path: pathlib.Path, settings: Mapping[str, Any]) -> dict[str, np.ndarra
             f"{path} is no whole checkpoint of this version of ntkseq ({type(error).__name__}: {error}). Remove it to "
             "begin again, or pass another checkpoint=."
         ) from None
+    compare(path, "checkpoint", "checkpoint", found, settings)
+    return {name.removeprefix("run/"): array for name, array in arrays.items()}
+
+
+def compare(
+    path: pathlib.Path, kind: str, argument: str, found: Mapping[str, Any], settings: Mapping[str, Any]
+) -> None:
+    """Raise where a file is of another run.
+
+    Args:
+        path, kind, argument: the file, what it is, and the argument that names it.
+        found, settings: by what its run is known, and this one.
+
+    Raises:
+        ValueError: they differ; says in what.
+
+    Warns:
+        UserWarning: as `read`.
+    """
     differ = [(name, was, now) for name, was, now in _beside("", found, settings) if not _same(now, was)]
     if differ:
         what = "; ".join(_difference(*each) for each in differ)
         raise ValueError(
-            f"{path} is the checkpoint of another run: {what}. Pass what it was made with, or another checkpoint=."
+            f"{path} is the {kind} of another run: {what}. Pass what it was made with, or another {argument}=."
         )
     _warn_of_rewritten(path, settings, found)
-    return {name.removeprefix("run/"): array for name, array in arrays.items()}
 
 
 def version() -> str:
@@ -186,7 +204,7 @@ def _warn_of_rewritten(path: pathlib.Path, settings: Mapping[str, Any], found: M
             f"whether {', '.join(name for name, *_ in unlike)} is what it was cannot be told from them. A trial at the "
             "start gives the same numbers, so the run goes on. To go on without this doubt, use the versions before.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from ntkseq import _checks, _display
 from ntkseq._types import DataFrame, Integer, Number, PyTree
-from ntkseq.training import history_files
+from ntkseq.training import checkpoint, history_files, history_store
 from ntkseq.training.probes import Probe, beside
 from ntkseq.training.state import check_like, check_state, shapes_of, warn_of_held
 from ntkseq.training.tables import EMPTY, ProbeTable
@@ -67,6 +68,8 @@ class History:
     """The parameters as shapes and dtypes."""
     like_state: Any = None
     """What is passed along beside them, likewise; None where nothing is."""
+    store: history_store.HistoryStore | None = None
+    """The file in which every row is as soon as it is measured; None: there is none."""
 
     def __getitem__(self, name: str) -> ProbeTable:
         if name not in self.tables:
@@ -91,17 +94,18 @@ class History:
         return min(coming, default=None)
 
     def update(self, step: Number, params: PyTree, state: PyTree = None, **logged: Any) -> History:
-        """Let every probe look that is due.
+        """Let every probe look that is due; with a store, write what they saw, and read what is there already.
 
         Args:
-            step: steps of training done; not below the last one.
+            step: steps of training done; not below the last one, unless a store has the rows of that step.
             params: the parameters after them.
             state: what training moves beside them, after these steps, where tracking began with one.
             **logged: numbers of the loop's own, such as its loss; kept in the table "logged" where a probe is due.
 
         Raises:
             ValueError: a step in a trace or before the last one, other parameters or another state than at the start,
-                a number that is none; a history that was loaded.
+                a number that is none; a history that was loaded; parameters that are not those of the store.
+            OSError: the store cannot be written.
         """
         step = self._step(step)
         if not self.due(step):
@@ -110,14 +114,16 @@ class History:
         check_like("params", params, self.like)
         check_like("state", state, self.like_state)
         tables = dict(self.tables)
+        if self.store is not None:
+            self.store.check(step, params)
         for probe, reference in zip(self.probes, self.references, strict=True):
-            if probe.due(step) and not (len(tables[probe.name]) and tables[probe.name].steps[-1] == step):
+            if probe.due(step) and step not in tables[probe.name].steps:
                 row = probe.row(probe.look(params, reference.start, *beside(state)), reference.memory)
                 tables[probe.name] = tables[probe.name].with_row(step, row)
         if logged:
             row = {name: _number(name, value) for name, value in logged.items()}
             tables[LOGGED] = self._logged(step, tables.get(LOGGED, EMPTY), row)
-        return dataclasses.replace(self, tables=tables)
+        return self._with(tables)
 
     def tape(self, slots: Integer) -> Tape:
         """An empty record of `slots` rows per probe, to be carried through `jax.jit` and `lax.scan`; see `Tape`."""
@@ -128,7 +134,7 @@ class History:
         return blank(self.probes, self.references, self.like, self.like_state, slots)
 
     def extend(self, tape: Tape) -> History:
-        """This history with the rows of a tape. What the tape held no room for is refused, not dropped.
+        """This history with the rows of a tape. What the tape held no room for is refused; what a store has, stays.
 
         Raises:
             ValueError: a tape in a trace, or one that ran over; rows before the last ones here.
@@ -139,11 +145,11 @@ class History:
         for probe, (steps, found) in zip(self.probes, rows(tape, self.probes, self.references), strict=True):
             for step, row in zip(steps, found, strict=True):
                 table = tables[probe.name]
-                if len(table) and step == table.steps[-1]:
+                if step in table.steps if self.store is not None else step in table.steps[-1:]:
                     continue
                 self._after(step, table)
                 tables[probe.name] = table.with_row(step, row)
-        return dataclasses.replace(self, tables=tables)
+        return self._with(tables)
 
     def state(self) -> dict[str, np.ndarray]:
         """All rows and references as named arrays, for a checkpoint."""
@@ -232,9 +238,21 @@ class History:
         step = int(step)
         if step < 0:
             raise ValueError(f"step must be >= 0, the number of steps done; got {step}.")
-        for table in self.tables.values():
-            self._after(step, table)
+        for name, table in self.tables.items():
+            if self.store is None or (name != LOGGED and self._lacks(step, name)):
+                self._after(step, table)
         return step
+
+    def _lacks(self, step: int, name: str) -> bool:
+        """Whether a row of this step belongs into a table, and is not there."""
+        (probe,) = (probe for probe in self.probes if probe.name == name)
+        return probe.due(step) and step not in self.tables[name].steps
+
+    def _with(self, tables: dict[str, ProbeTable]) -> History:
+        """This history with these tables, written if there is a store."""
+        if self.store is not None:
+            self.store.write(tables, self.about)
+        return dataclasses.replace(self, tables=tables)
 
     @staticmethod
     def _after(step: int, table: ProbeTable) -> None:
@@ -249,11 +267,18 @@ class History:
     def _logged(step: int, table: ProbeTable, row: dict[str, float]) -> ProbeTable:
         if len(table) and set(row) != set(table.columns):
             raise ValueError(f"the logged names must stay the same, {sorted(table.columns)}; got {sorted(row)}.")
-        return table if len(table) and table.steps[-1] == step else table.with_row(step, row)
+        if step in table.steps:
+            return table
+        History._after(step, table)
+        return table.with_row(step, row)
 
 
-def track(probes: Any, params: PyTree, state: PyTree = None) -> History:
+def track(probes: Any, params: PyTree, state: PyTree = None, *, store: str | os.PathLike[str] | None = None) -> History:
     """Begin to track a training run: look once at the initial parameters, and remember them.
+
+    With `store=` the rows lie in a file as soon as they are measured. After a kill the same call reads them, and
+    `update` measures nothing again at a step whose rows are there: begin the loop where you have parameters, at the
+    latest at the first step that is missing.
 
     Args:
         probes: `KernelProbe`, `AttentionRankProbe`, `LossProbe`, `MovementProbe` or your own, each with its own name.
@@ -262,16 +287,20 @@ def track(probes: Any, params: PyTree, state: PyTree = None) -> History:
             norms, caches, a `State` of equinox; any pytree of arrays. Every f of a probe is then called as
             f(params, state, x), and `update` wants the state of that step; no derivative is taken in it.
             `interop.flax.stateful` and `interop.equinox.stateful` make such an f.
+        store: path of an .npz file, of one run; made where it is not there, else gone on with. It is what `save`
+            writes: `History.load` and `ntkseq report` read it at any time.
 
     Returns:
-        A `History` with one row per probe, at step 0.
+        A `History` with one row per probe, at step 0; of a store with those that are there.
 
     Warns:
         UserWarning: without state, where the f of a probe holds such numbers: its rows would be those of a network
             that is not trained.
 
     Raises:
-        ValueError: no probe, two of one name, something that is no probe; what the probes say of their inputs.
+        ValueError: no probe, two of one name, something that is no probe; what the probes say of their inputs; a store
+            of other probes or first parameters, with what differs.
+        OSError: the store cannot be written.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -292,9 +321,22 @@ def track(probes: Any, params: PyTree, state: PyTree = None) -> History:
     if not isinstance(probes, (list, tuple)):
         raise ValueError(f"probes must be a list of probes; got {_checks.shown(probes)}.")
     probes = tuple(probes)
+    path = None if store is None else checkpoint.check_path(store, "store")
     if state is None:
         warn_of_held(probes)
-    return begin(probes, params, state)
+    history = begin(probes, params, state)
+    return history if path is None else _stored(history, path, params, state)
+
+
+def _stored(history: History, path: pathlib.Path, params: PyTree, state: PyTree) -> History:
+    """A history that has just begun, with the rows of its store."""
+    starts = [reference.start for reference in history.references]
+    params = jax.tree.map(jnp.asarray, params)
+    run = history_store.identity(history.probes, starts, history.about, params, state)
+    store = history_store.HistoryStore(path, run)
+    history = dataclasses.replace(history, tables={**history.tables, **store.read()}, store=store)
+    store.check(0, params)
+    return history._with(dict(history.tables))
 
 
 def begin(probes: Any, params: PyTree, state: PyTree = None) -> History:

@@ -51,8 +51,7 @@ def save(path: str | os.PathLike[str], tables: Mapping[str, ProbeTable], about: 
     path = pathlib.Path(path)
     settings = {"format": FORMAT, "about": dict(about)}
     if path.suffix == ".npz":
-        arrays: dict[str, Any] = {"settings": np.array(json.dumps(settings)), **flat(tables)}
-        _files.written(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+        write(path, tables, about)
     elif path.suffix == ".json":
         held = {
             name: {"steps": table.steps.tolist(), **{k: _plain(v) for k, v in table.columns.items()}}
@@ -64,23 +63,55 @@ def save(path: str | os.PathLike[str], tables: Mapping[str, ProbeTable], about: 
         raise ValueError(f"a history is saved as .npz or .json; got {path.name!r}.")
 
 
+def write(path: pathlib.Path, tables: Mapping[str, ProbeTable], about: Mapping[str, Any], **more: Any) -> None:
+    """Replace an .npz of tables, in one move; `more`: arrays, and `run=`, by what a run is known that goes on.
+
+    Raises:
+        OSError: it cannot be written; what was there is as it was.
+    """
+    run = {"run": more.pop("run")} if "run" in more else {}
+    settings = {"format": FORMAT, "about": dict(about)} | run
+    arrays: dict[str, Any] = {"settings": np.array(json.dumps(settings)), **more, **flat(tables)}
+    _files.written(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+
+
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, ProbeTable], dict[str, Any]]:
     """See `History.load`."""
     path = pathlib.Path(path)
+    if path.suffix != ".json":
+        arrays, settings = read(path)
+        return tables_of(arrays), settings["about"]
     if not path.is_file():
         raise ValueError(f"{path}: no such file.")
     try:
-        if path.suffix == ".json":
-            return _from_json(json.loads(path.read_text(encoding="utf-8")))
+        return _from_json(json.loads(path.read_text(encoding="utf-8")))
+    except Exception as error:
+        raise _foreign(path, error) from None
+
+
+def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of an .npz of tables, which make tables, and its settings.
+
+    Raises:
+        ValueError: no such file, or not a history.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file.")
+    try:
         # a handle of our own: np.load leaves its own open where the file is broken
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            arrays = {name: held[name] for name in held.files}
+            arrays = {name: held[name] for name in held.files}  # all of it: zip checks the sums of what is read
         settings = json.loads(str(arrays.pop("settings")))
         if settings["format"] != FORMAT:
             raise ValueError(f"its format is {settings['format']!r}")
-        return tables_of(arrays), settings["about"]
+        tables_of(arrays)
+        return arrays, dict(settings, about=settings["about"])
     except Exception as error:
-        raise ValueError(f"{path} is no history that this version reads: {type(error).__name__} {error}.") from None
+        raise _foreign(path, error) from None
+
+
+def _foreign(path: pathlib.Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} is no history that this version reads: {type(error).__name__} {error}.")
 
 
 def _from_json(held: PyTree) -> tuple[dict[str, ProbeTable], dict[str, Any]]:

@@ -18,6 +18,7 @@ from ntkseq.empirical import fingerprint
 from ntkseq.training import checkpoint as files
 from ntkseq.training import loop, losses
 from ntkseq.training.history import History
+from ntkseq.training.history_store import of_probes
 
 TRIAL_STEPS = 3
 """Steps of an optimizer by which two of them are told apart; one would not show a momentum."""
@@ -162,20 +163,8 @@ def identity(run: Run, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _probes(history: History, function: Any) -> dict[str, Any]:
-    """What each probe was set to, what it holds, and what it computes: rows of two probes make no table."""
     params = jax.tree.unflatten(function.tree, function.leaves)
-    found = {}
-    for probe, reference in zip(history.probes, history.references, strict=True):
-        held = {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in jax.tree.leaves_with_path(probe)}
-        computes = fingerprint.fingerprint(
-            lambda probe, params, start: probe.computed(params, start), probe, params, reference.start
-        )
-        found[probe.name] = (
-            dict(history.about[probe.name])
-            | {name: files.digest(leaf) for name, leaf in held.items()}
-            | {"what it computes": computes}
-        )
-    return found
+    return of_probes(history.probes, [one.start for one in history.references], history.about, params)
 
 
 def _computed(setting: loop.Setting, state: loop.State) -> dict[str, Any]:

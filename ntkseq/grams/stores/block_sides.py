@@ -28,6 +28,8 @@ from ntkseq.kernels.base import Footprint, Kernel
 
 _SEEN = 4
 """The part of the memory that is left to what looks at blocks once they are made: diagonal and rounding."""
+_IDLE = 8
+"""Tiles for each that is computed, whose memory may lie idle in the allocator: it keeps some for every thread."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,6 +42,7 @@ class BlockSides(Sides):
         names: of each block, by which its file is known.
         shelf: where prepared blocks lie.
         spilled: whether that is in files, for there is no memory for all.
+        tight: whether what a tile took has to go back to the system before the next one is computed.
         stated: what the kernel states of its rounding, once all blocks were seen.
         beside: the trace of the columns of two sets with themselves, likewise.
     """
@@ -49,6 +52,7 @@ class BlockSides(Sides):
     names: tuple[list[str], list[str]] = ([], [])
     shelf: Shelf = None  # pyright: ignore[reportAssignmentType]
     spilled: bool = False
+    tight: bool = False
     stated: float = float("nan")
     beside: float = float("nan")
 
@@ -160,7 +164,10 @@ class BlockSides(Sides):
 
     def _tile(self, i: int, j: int) -> np.ndarray:
         with self.shelf.gate, self._taken(0, i) as left, self._taken(1, j) as right:
-            return self.programs.tile(left, right)
+            values = self.programs.tile(left, right)
+            if self.tight:
+                _memory.release()
+            return values
 
     def _taken(self, which: int, k: int) -> Any:
         blocks = self.blocks[which]
@@ -225,10 +232,12 @@ def of(
         size //= 2
     count = left.count + (0 if symmetric else right.count)
     spilled, calls, most = _shared(programs, count, memory, min(threads, left.count * right.count), apart)
+    beside = calls * (programs.meeting - 2 * programs.bytes)
+    slack = memory // _SEEN if spilled else memory - programs.making - count * programs.bytes - beside
     shelf = Shelf(None, programs, most, calls)
     like = {"left": programs.like, "right": programs.like, "diagonal": jnp.zeros((), programs.diagonal.dtype)}
     held = {"programs": programs, "blocks": (left, right), "shelf": shelf, "spilled": spilled}
-    return BlockSides(kernel, symmetric=symmetric, **like, **held)
+    return BlockSides(kernel, symmetric=symmetric, tight=slack < _IDLE * beside, **like, **held)
 
 
 def _shared(programs: Programs, count: int, memory: int, calls: int, apart: bool) -> tuple[bool, int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import gc
 import json
@@ -22,7 +21,8 @@ import numpy as np
 import pytest
 
 import ntkseq
-from ntkseq import blocks, empirical, grams, kernels
+from ntkseq import _memory, blocks, empirical, grams, kernels
+from ntkseq.empirical import rounding
 from ntkseq.grams import blockwise
 from ntkseq.grams.stores import block_sides, building, chunks, record
 from ntkseq.grams.stores.shelf import FOLDER
@@ -247,7 +247,7 @@ def spilled(path: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.faults
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(20))
 def test_a_spilled_matrix_that_was_killed_is_that_of_an_undisturbed_run(tmp_path: pathlib.Path, seed: int) -> None:
     rng, path = np.random.default_rng(seed), tmp_path / "K"
     child = subprocess.Popen([sys.executable, str(HERE), str(path)], cwd=HERE.parents[3])
@@ -260,6 +260,12 @@ def test_a_spilled_matrix_that_was_killed_is_that_of_an_undisturbed_run(tmp_path
     time.sleep(float(rng.uniform(0, 0.5)))
     child.send_signal(signal.SIGKILL)
     child.wait()
+    files = sorted(path.glob(f"{FOLDER}/[0-9a-f]*"))
+    if files and seed % 3:  # one of its blocks is damaged as well
+        file = files[int(rng.integers(len(files)))]
+        data = bytearray(file.read_bytes())
+        data[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
+        file.write_bytes(data if seed % 3 == 1 else data[: int(rng.integers(len(data)))])
     spilled(str(path))
     spilled(str(tmp_path / "L"))
     K = grams.open(path)
@@ -268,30 +274,36 @@ def test_a_spilled_matrix_that_was_killed_is_that_of_an_undisturbed_run(tmp_path
 
 
 def peak(seed: int) -> dict[str, float]:
-    """Bytes that a stored matrix took beyond what the process had, in a setting drawn by a seed, and what it might."""
+    """Bytes that a stored matrix took beyond what the process had, in a setting drawn by a seed, and what it might.
+
+    Everything is compiled before, for matrices of the same blocks: what XLA takes to compile is no matter of `memory=`.
+    """
     rng = np.random.default_rng(seed)
-    method = (empirical.Cheapest, empirical.Jacobian, empirical.Structured)[seed % 3]
-    memory = int(rng.choice([64, 96, 128])) << 20
-    width, t = int(rng.choice([32, 64, 128])), int(rng.choice([8, 16, 32]))
+    method = (empirical.Cheapest, empirical.Jacobian, empirical.Structured)[int(rng.integers(3))]
+    memory = int(rng.integers(24, 56)) << 20
+    width, t = int(rng.integers(24, 96)), int(rng.integers(6, 20))
     kernel, _ = network(width, method(memory=memory))
     one = np.zeros((1, t, 4), np.float32)
-    n = int(np.clip(2 * memory / kernel.footprint(one).each, 200, 2000))
+    n = int(np.clip(rng.uniform(0.5, 2) * memory / kernel.footprint(one).each, 200, 2000))
     x = rng.standard_normal((n, t, 4)).astype(np.float32)
-    if seed % 4 == 1:
+    other = rng.random()
+    if other < 0.2:
         kernel = kernel + kernels.Recurrent()
-    if seed % 4 == 3:
+    elif other < 0.4:
         kernel = 2.0 * kernel + kernels.Serial(blocks.Linear(), "relu", blocks.Linear())
     with tempfile.TemporaryDirectory() as folder:
         pair = block_sides.of(kernel, (x, None), (None, None), rows=None, workers=2, apart=False)
         assert pair is not None
-        warm = x[: 2 * pair.programs.rows]  # compiles everything
-        ntkseq.gram(kernel, warm, store=f"{folder}/warm", tile=pair.programs.rows, workers=2, progress=False)
+        few, given = x[: 2 * pair.programs.rows], {"workers": 2, "progress": False}
+        apart, rounding.APART = rounding.APART, 0.0  # all examples are looked at in every way
+        ntkseq.gram(kernel, few, store=f"{folder}/warm", tile=pair.programs.rows, **given)
+        rounding.APART = apart
         gc.collect()
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        _memory.release()
         pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
         before = resident("VmRSS")
-        ntkseq.gram(kernel, x, store=f"{folder}/K", workers=2, progress=False)
-        return {"taken": resident("VmHWM") - before, "memory": memory, "n": n, "spilled": pair.spilled}
+        ntkseq.gram(kernel, x, store=f"{folder}/K", **given)
+        return {"taken": resident("VmHWM") - before, "memory": memory, "n": n, "spilled": pair.spilled, "seed": seed}
 
 
 def resident(name: str) -> int:
@@ -301,15 +313,17 @@ def resident(name: str) -> int:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not pathlib.Path("/proc/self/clear_refs").exists(), reason="no peak of memory is known here")
-def test_the_peak_of_memory_is_within_one_and_a_half_times_what_is_allowed_in_seven_random_settings() -> None:
-    found = []
-    for seed in range(7):
-        command = [sys.executable, str(HERE), "peak", str(seed)]
-        said = subprocess.run(command, cwd=HERE.parents[3], capture_output=True, text=True, check=True).stdout
-        found.append(json.loads(said.splitlines()[-1]))
-    assert not [one for one in found if one["taken"] > 1.5 * one["memory"]], found  # 1.41 was measured
-    assert 2 <= sum(one["spilled"] for one in found) <= 5, found
+def test_the_peak_of_memory_is_within_what_is_allowed_in_twenty_random_settings() -> None:
+    command = [sys.executable, str(HERE), "peak", *map(str, range(20))]
+    said = subprocess.run(command, cwd=HERE.parents[3], capture_output=True, text=True, check=True).stdout
+    found = [json.loads(line) for line in said.splitlines()]
+    assert len(found) == 20 and not [one for one in found if one["taken"] > one["memory"]], found
+    assert 5 <= sum(one["spilled"] for one in found) <= 15, found
 
 
 if __name__ == "__main__":
-    print(json.dumps(peak(int(sys.argv[2])))) if sys.argv[1] == "peak" else spilled(sys.argv[1])
+    if sys.argv[1] == "peak":
+        for number in sys.argv[2:]:
+            print(json.dumps(peak(int(number))), flush=True)
+    else:
+        spilled(sys.argv[1])
