@@ -51,6 +51,21 @@ def again(path: pathlib.Path, x: Any = X, x2: Any = None, kernel: Any = KERNEL, 
     return K, fill.asked
 
 
+def test_a_build_reads_its_record_once_and_again_only_where_another_process_wrote_it(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, read, reads = tmp_path / "K", record.read, []
+    again(path)
+    monkeypatch.setattr(record, "read", lambda path: reads.append(path) or read(path))
+    again(path)
+    assert len(reads) == 2  # and once by what is returned
+    found = building._Found(path)
+    held = found.now()
+    assert held is not None and found.now() is held
+    record.write(path, held, record.diagonal(path, held))
+    assert found.now() is not held and found.now() == held
+
+
 @pytest.mark.slow
 def test_entries_facts_and_diagonal_are_bitwise_those_of_gram(tmp_path: pathlib.Path) -> None:
     K, G = ntkseq.gram(KERNEL, X, store=tmp_path / "K"), ntkseq.gram(KERNEL, X)
