@@ -321,7 +321,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "sgd.train": (training.sgd.train, dict(f=linear, params=PARAMS, data=(FLAT, Y), lr=0.1, batch=2, steps=2, key=KEY, loss="squared")),
     "Batches": (training.Batches, dict(n=4, batch=2, order="shuffle", key=KEY)),
     "tune": (training.tune, dict(kernel=DENSE, x=FLAT, y=Y, reg=0.1, steps=1, train=["sigma_w"])),
-    "track": (training.track, dict(probes=[training.MovementProbe()], params=PARAMS)),
+    "track": (training.track, dict(probes=[training.MovementProbe()], params=PARAMS, store=f"{STORE}-history.npz")),
     "KernelProbe": (training.KernelProbe, dict(f=linear, x=FLAT, y=Y, every=1, k=1, name="kernel")),
     "FeatureProbe": (training.FeatureProbe, dict(f=linear, x=FLAT, features={"one": [1.0, 0.0, 2.0, 0.0]}, layers={"W": "W"}, every=1, k=1, centre=True, level=0.9, outputs="mean", name="features")),
     "LossProbe": (training.LossProbe, dict(f=linear, sets={"train": (FLAT, Y)}, loss="squared", every=1)),
