@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntkseq import _checks, activations
-from ntkseq._layers import check_letters, per_layer, scalar
+from ntkseq._layers import check_train, per_layer, scalar
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import ActivationLike, AnyModel, DType, Inputs, Lengths, Scale, Scales
 from ntkseq.kernels import rounding, scans
@@ -28,10 +28,11 @@ class Dense(Kernel):
         sigma_w, sigma_b: standard deviations of weights and biases, a number or one per layer. Leaves.
         sigma_r: standard deviation of the read-out. A leaf.
         depth, activation, kind, input_scale: as in `kernels.Recurrent`.
-        train: trained groups, letters out of "WbR".
+        train: trained parameter groups, letters out of "WbR"; or one string per layer (R belongs to the last), "" for
+            a frozen one: `train=("", "WbR")` holds the first of two layers at its initial weights.
 
     Raises:
-        ValueError: negative or non-finite scales, unknown words.
+        ValueError: negative or non-finite scales, unknown words, train letters out of place.
 
     Reference: cho2009kernel; williams1997 (the duals); the recursion is recurrent.5 with sigma_w = 0.
 
@@ -48,7 +49,7 @@ class Dense(Kernel):
     sigma_r: Scale = 1.0
     activation: ActivationLike = "relu"
     depth: int = static(default=1)
-    train: str = static(default="WbR")
+    train: str | tuple[str, ...] = static(default="WbR")
     input_scale: str = static(default="dim")
     kind: str = static(default="ntk")
 
@@ -60,8 +61,9 @@ class Dense(Kernel):
         _checks.positive_int("depth", self.depth)
         _checks.choice("input_scale", self.input_scale, ("dim", "none"))
         _checks.choice("kind", self.kind, ("ntk", "nngp"))
-        check_letters(self.train, "WbR")
-        fill(self, activation=activations.get(self.activation))
+        parts = check_train(self.train, self.depth, "WbR")
+        train = self.train if isinstance(self.train, str) else parts
+        fill(self, train=train, activation=activations.get(self.activation))
 
     def layers(self, dtype: DType) -> Layers:
         """The constants of the stack in the dtype of the data."""
@@ -73,7 +75,9 @@ class Dense(Kernel):
             h=np.zeros((), dtype),
             activation=jax.tree.map(lambda leaf: scalar(leaf, dtype), activations.get(self.activation)),
             gain=None,
-            train=("W" + self.train.replace("W", "U"),) * self.depth,  # no recurrent weights: training them is free
+            train=tuple(  # no recurrent weights: training them is free
+                "W" + letters.replace("W", "U") for letters in check_train(self.train, self.depth, "WbR")
+            ),
             raw=False,
             initial=False,
             independent=False,

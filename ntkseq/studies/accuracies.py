@@ -29,11 +29,11 @@ from jaxtyping import Float, Int
 from ntkseq import _checks, _display, data, kernels
 from ntkseq.data import npz
 from ntkseq.grams import gram
+from ntkseq.studies import folds, support_vectors
 from ntkseq.studies.records import Reading
 from ntkseq.studies.tangent.size import SHORT, about
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
-PENALTIES_UCI = tuple(10.0**k for k in range(-2, 7))
 FOLDS = 10
 
 
@@ -46,6 +46,8 @@ class Scored(Reading):
 
     file: str
     """A file with a test split, or an .npz with folds."""
+    kernel: Literal["recurrent", "dense", "gaussian"] = "recurrent"
+    """Rows read as sequences, or, in files with folds, as vectors: dense, fully connected networks; gaussian, a baseline."""
     protocol: Literal["auto", "ucr", "uci"] = "auto"
     """Which protocol. auto: uci if the file names its folds."""
     seed: int = 0
@@ -59,28 +61,34 @@ class Accuracy:
     Attributes:
         name: of the data set.
         protocol: "ucr" or "uci".
+        kernel: "recurrent", "dense" or "gaussian".
         validation: cross-validated accuracy of the chosen settings ("uci": on the validation fold).
         test: median test accuracy over the chosen settings ("uci": mean over the folds of their vote).
         test_range: least and largest test accuracy among the chosen settings ("uci": among the folds).
-        settings: the settings tied at the best validation accuracy.
+        settings: the settings tied at the best validation accuracy; of vectors the first of them, which is taken.
         tried: how many settings were compared.
+        unconverged: how many of them were not chosen from ("uci"), as libsvm did not converge.
     """
 
     name: str
     protocol: str
+    kernel: str
     validation: float
     test: float
     test_range: tuple[float, float]
     settings: tuple[str, ...]
     tried: int
+    unconverged: int = 0
 
     __repr__ = _display.printed
 
     def __str__(self) -> str:
         low, high = self.test_range
         return (
-            f"{self.name}: {'cross-validation' if self.protocol == 'ucr' else 'validation'} {self.validation:.2f} %, "
+            f"{self.name}, {self.kernel}: {'cross-validation' if self.protocol == 'ucr' else 'validation'} {self.validation:.2f} %, "
             f"test {self.test:.2f} % ({low:.2f} .. {high:.2f}), {len(self.settings)} of {self.tried} settings tied"
+            + f", {self.unconverged} not converged"
+            * bool(self.unconverged)
         )
 
 
@@ -97,12 +105,13 @@ class _Setting:
 def accuracy(
     path: str | os.PathLike[str],
     *,
+    kernel: Literal["recurrent", "dense", "gaussian"] = "recurrent",
     protocol: Literal["auto", "ucr", "uci"] = "auto",
     seed: int = 0,
     say: Callable[[str], Any] | None = None,
     **reading: Any,
 ) -> Accuracy:
-    """Choose a recurrent kernel and the penalty of a support vector machine without test data, then test once.
+    """Choose a kernel and the penalty of a support vector machine without test data, then test once.
 
     "ucr": stratified 10-fold cross-validation on the training split over the penalty C and a grid of kernel settings;
     the median test accuracy over the settings tied at the best. The grid is a part of the published one: sigma_u = 1,
@@ -110,11 +119,18 @@ def accuracy(
     the largest training norm; the last step is read out and each example draws its own initial state. Kernels that
     overflow float32 (sigma_w = 2 on long sequences) are left out.
 
-    "uci": the file names its folds (`train_fold`, `val_fold`, `k0_train` ... `k3_test`) and `max_norm`, by which inputs
-    are divided; settings are chosen on the validation fold; those tied vote, and the mean over the four folds counts.
+    "uci": the file names its folds (`train_fold`, `val_fold`, `k0_train` ... `k3_test`); settings are chosen on the
+    validation fold, by machines that converged within 10^6 steps, and the mean over the four folds counts.
+
+    - "recurrent": features are scalar steps, inputs are divided by the `max_norm` of the file, settings that tie vote.
+    - "dense": inputs are vectors as they stand, the kernels those of fully connected relu networks of one (a linear
+      kernel) to five layers without biases, the first 0, 1, ... frozen, C from 1e-2 to 1e4; the first of the best is
+      taken.
+    - "gaussian": the same with exp(-gamma |x - x'|^2), gamma from 2^-8 / d to 4 / d in factors of 4: a baseline.
 
     Args:
         path: a file that `data.load` reads, with a test split ("ucr"), or an .npz with folds ("uci").
+        kernel: which kernels to choose from; "ucr" has "recurrent" alone.
         protocol: "auto" takes "uci" where the file has folds.
         seed: of the cross-validation folds.
         say: called with lines on the data before anything is computed.
@@ -124,8 +140,9 @@ def accuracy(
         ImportError: scikit-learn is not installed.
         OSError, ValueError: a file that cannot be read, or without what the protocol needs.
 
-    Reference: alemohammad2021rntk, for the kernel and the protocols.
+    Reference: alemohammad2021rntk, for the recurrent kernel and its protocols; arora2020harnessing, for the dense ones.
     """
+    _checks.choice("kernel", kernel, tuple(folds.PROTOCOLS))
     _checks.choice("protocol", protocol, ("auto", "ucr", "uci"))
     try:
         import sklearn
@@ -144,25 +161,42 @@ def accuracy(
         raise ValueError(f"{path}: accuracy needs labels of at least two classes; got {len(loaded.classes)}.")
     if protocol == "auto":
         protocol = "uci" if path.suffix.lower() == ".npz" and "k0_train" in npz.names(path) else "ucr"
-    with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):  # thousands of small fits
-        pace = _Pace(
-            say or (lambda line: None), sum(1 for _ in (_uci_kernels() if protocol == "uci" else _ucr_kernels()))
+    if protocol == "ucr" and kernel != "recurrent":
+        raise ValueError(
+            f"kernel={kernel!r} takes tables whose file names its folds (protocol 'uci'); got {path.name} by protocol "
+            "'ucr'. Take kernel='recurrent'."
         )
-        return _uci(loaded, path, pace) if protocol == "uci" else _ucr(loaded, seed, pace)
+    say = say or (lambda line: None)
+    with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):  # thousands of small fits
+        if protocol == "ucr":
+            return _ucr(loaded, seed, _Pace(say, sum(1 for _ in _ucr_kernels())))
+        pace = _Pace(say, *folds.PROTOCOLS[kernel].count)
+        found = folds.tested(loaded, path, kernel, pace.tick)
+    return Accuracy(
+        name=loaded.name,
+        protocol="uci",
+        kernel=kernel,
+        validation=found.validation,
+        test=float(np.mean(found.tests)),
+        test_range=(min(found.tests), max(found.tests)),
+        settings=found.settings,
+        tried=found.tried,
+        unconverged=found.unconverged,
+    )
 
 
 class _Pace:
-    """Says how long the kernels take, by the second of them: the first is compiled."""
+    """Says how long the kernels take, by the second of them, or second few: the first are compiled."""
 
-    def __init__(self, say: Callable[[str], Any], total: int) -> None:
-        self.say, self.total, self.count, self.last = say, total, 0, 0.0
+    def __init__(self, say: Callable[[str], Any], total: int, few: int = 1) -> None:
+        self.say, self.total, self.few, self.count, self.last = say, total, few, 0, 0.0
 
     def tick(self) -> None:
         """One more is done."""
         self.count, before, self.last = self.count + 1, self.last, time.perf_counter()
         rest = (self.last - before) * (self.total - 2) * 1.5  # half of them have two layers
         if self.count == 2 and rest >= SHORT:
-            self.say(f"estimate: {about(rest)}, for the other {self.total - 2} kernels")
+            self.say(f"estimate: {about(rest)}, for the other {(self.total - 2) * self.few} kernels")
 
 
 def _ucr(loaded: data.Dataset, seed: int, pace: _Pace) -> Accuracy:
@@ -191,10 +225,13 @@ def _ucr(loaded: data.Dataset, seed: int, pace: _Pace) -> Accuracy:
     tests = []
     for (kernel, divided), same in itertools.groupby(tied, lambda s: (s.kernel, s.divided)):
         K, cross = (np.asarray(_gram(kernel, loaded, divided, test=test), np.float64) for test in (False, True))
-        tests += [100 * float(np.mean(_fitted(K, y, setting.C).predict(cross) == y_test)) for setting in same]
+        tests += [
+            100 * float(np.mean(support_vectors.fitted(K, y, setting.C).predict(cross) == y_test)) for setting in same
+        ]
     return Accuracy(
         name=loaded.name,
         protocol="ucr",
+        kernel="recurrent",
         validation=100 * best / len(y),
         test=float(np.median(tests)),
         test_range=(min(tests), max(tests)),
@@ -240,71 +277,8 @@ def _cross_validated(K: Float[np.ndarray, "n n"], y: np.ndarray, folds: np.ndarr
         if len(np.unique(y[rest])) < 2:
             wrong += len(out)
         else:
-            said = _fitted(K[np.ix_(rest, rest)], y[rest], C).predict(K[np.ix_(out, rest)])
+            said = support_vectors.fitted(K[np.ix_(rest, rest)], y[rest], C).predict(K[np.ix_(out, rest)])
             wrong += int((said != y[out]).sum())
         if len(y) - wrong < least:
             return -1
     return len(y) - wrong
-
-
-def _fitted(K: np.ndarray, y: np.ndarray, C: float) -> Any:
-    from sklearn.svm import SVC
-
-    return SVC(C=C, kernel="precomputed", cache_size=500).fit(K, y)
-
-
-def _uci(loaded: data.Dataset, path: pathlib.Path, pace: _Pace) -> Accuracy:
-    names = ["train_fold", "val_fold", "max_norm", *(f"k{i}_{part}" for i in range(4) for part in ("train", "test"))]
-    known = npz.arrays(path, names)
-    x, y, n = np.asarray(loaded.x), np.asarray(loaded.y), len(loaded.x)
-    for name in names:
-        fold = known[name]
-        if name != "max_norm" and (fold.dtype.kind not in "iu" or fold.ndim != 1 or fold.min() < 0 or fold.max() >= n):
-            raise ValueError(
-                f"{path}: {name} must hold indices of examples, 0..{n - 1}; got {fold.dtype} {fold.shape}."
-            )
-    norm = float(known["max_norm"])
-    if not np.isfinite(norm) or norm <= 0:
-        raise ValueError(f"{path}: max_norm must be a number > 0; got {norm}.")
-    x = (x / norm).astype(x.dtype)
-    train, val = known["train_fold"], known["val_fold"]
-    best, tried = -1.0, 0
-    tied: list[tuple[np.ndarray, float, str]] = []
-    for kernel, words in _uci_kernels():
-        K = np.asarray(gram(kernel, x), np.float64)
-        for C in PENALTIES_UCI:
-            tried += 1
-            machine = _fitted(K[np.ix_(train, train)], y[train], C)
-            score = float(np.mean(machine.predict(K[np.ix_(val, train)]) == y[val]))
-            if score > best:
-                best, tied = score, []
-            if score == best:
-                tied.append((K, C, f"{words}, C {C:g}"))
-        pace.tick()
-    tests = []
-    for i in range(4):
-        rest, out = known[f"k{i}_train"], known[f"k{i}_test"]
-        votes = np.zeros((len(out), len(loaded.classes)))
-        for K, C, _ in tied:
-            said = _fitted(K[np.ix_(rest, rest)], y[rest], C).predict(K[np.ix_(out, rest)])
-            votes[np.arange(len(out)), said] += 1
-        tests.append(100 * float(np.mean(votes.argmax(axis=1) == y[out])))
-    return Accuracy(
-        name=loaded.name,
-        protocol="uci",
-        validation=100 * best,
-        test=float(np.mean(tests)),
-        test_range=(min(tests), max(tests)),
-        settings=tuple(words for _, _, words in tied),
-        tried=tried,
-    )
-
-
-def _uci_kernels() -> Iterator[tuple[kernels.Recurrent, str]]:
-    grid = itertools.product((1, 2), (False, True), ("reversed", "forward", "both"), (0.25, 0.5), (0.001, 0.1))
-    for depth, frozen, direction, u, b in grid:
-        kernel = kernels.Recurrent.preset(
-            "rntk", sigma_u=u, sigma_b=b, depth=depth, direction=direction, train="R" if frozen else "WUbR"
-        )
-        layers = f"{depth} layer(s){', only the read-out trained' if frozen else ''}"
-        yield kernel, f"sigma_u {u:g}, sigma_b {b:g}, {layers}, {direction}"
