@@ -41,6 +41,14 @@ ENTRIES = {
         "International Conference on Learning Representations",
         "2006.10246",
     ),
+    "arora2020harnessing": Entry(
+        "inproceedings",
+        "Arora, Sanjeev and Du, Simon S. and Li, Zhiyuan and Salakhutdinov, Ruslan and Wang, Ruosong and Yu, Dingli",
+        "Harnessing the Power of Infinitely Wide Deep Nets on Small-data Tasks",
+        2020,
+        "International Conference on Learning Representations",
+        "1910.01663",
+    ),
     "yang2020tp2": Entry(
         "misc", "Yang, Greg", "Tensor Programs {II}: Neural Tangent Kernel for Any Architecture", 2020, "", "2006.14548"
     ),

@@ -80,7 +80,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "accuracy": Command(
         "test accuracy by the published protocols of the UCR and UCI collections",
-        ("ntkseq accuracy GunPoint_TRAIN.ts --test GunPoint_TEST.ts",),
+        ("ntkseq accuracy GunPoint_TRAIN.ts --test GunPoint_TEST.ts", "ntkseq accuracy iris.npz --kernel dense"),
         "ntkseq.studies.accuracies:Scored",
         "file",
     ),

@@ -218,9 +218,9 @@ def _accuracy(asked: Scored, output: Output) -> int:
     low, high = found.test_range
     chosen = "cross-validation" if found.protocol == "ucr" else "validation"
     lines = [
-        f"data set\tprotocol\t{chosen} %\ttest %\tlowest\thighest\ttied\tof",
-        f"{found.name}\t{found.protocol}\t{found.validation:.2f}\t{found.test:.2f}\t{low:.2f}\t{high:.2f}"
-        f"\t{len(found.settings)}\t{found.tried}",
+        f"data set\tprotocol\tkernel\t{chosen} %\ttest %\tlowest\thighest\ttied\tof\tunconverged",
+        f"{found.name}\t{found.protocol}\t{found.kernel}\t{found.validation:.2f}\t{found.test:.2f}\t{low:.2f}\t{high:.2f}"
+        f"\t{len(found.settings)}\t{found.tried}\t{found.unconverged}",
     ]
     return _show(lines, lambda: vars(found), output)
 

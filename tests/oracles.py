@@ -240,12 +240,13 @@ def _variances(energy: np.ndarray, dual: Dual, w: Any, u: Any, b: Any, h: Any) -
 
 
 def dense(
-    x1: Any, x2: Any = None, *, sigma_w: Any = 1.0, sigma_b: Any = 0.0, sigma_r: float = 1.0, train: str = "WbR",
-    depth: int = 1, **others: Any,
+    x1: Any, x2: Any = None, *, sigma_w: Any = 1.0, sigma_b: Any = 0.0, sigma_r: float = 1.0,
+    train: str | tuple[str, ...] = "WbR", depth: int = 1, **others: Any,
 ) -> np.ndarray:  # fmt: skip
     """The kernel of a fully connected network: a recurrent one with a single step and no past."""
     x1, x2 = np.asarray(x1)[:, None], (None if x2 is None else np.asarray(x2)[:, None])
-    letters = train.replace("W", "U")
+    parts = (train,) * depth if isinstance(train, str) else train
+    letters = tuple(part.replace("W", "U") for part in parts)
     return recurrent(
         x1, x2, sigma_w=0.0, sigma_u=sigma_w, sigma_b=sigma_b, sigma_r=sigma_r, train=letters, depth=depth, **others
     )

@@ -1,4 +1,4 @@
-"""Which kernels have fully connected relu networks of every depth, the first layers frozen? One pass for all of them."""
+"""What are the kernels of fully connected relu networks of every depth, the first layers frozen? All in one pass."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from ntkseq.kernels import chordal
 def frozen(x: Float[np.ndarray, "n d"], layers: int) -> Iterator[list[Float[np.ndarray, "n n"]]]:
     """For 1, 2, ... `layers` layers of weights: the kernels with the first 0, 1, ... of them frozen.
 
-        S_1 = <x, x'>,   S_{l+1} = E[phi(u) phi(u')],   T_{l+1,f} = S_{l+1} + T_{l,f} E[phi'(u) phi'(u')],   u ~ N(0, S_l)
+        S_1 = <x, x'>,   S_{l+1} = E[phi(u) phi(u')],   T_{l+1,f} = S_{l+1} + T_{l,f} E[phi'(u) phi'(u')]
 
-    with T_{l,l-1} = S_l, the read-out alone: recurrent.5 without a past, biases and scales (sigma_w = 1, inputs not
-    divided by sqrt d). `kernels.Dense(depth=l - 1, input_scale="none", train=...)` is the same, compiled for each l
-    and f; here the chord m of two inputs goes from layer to layer (numerics.1), and S_l = |x| |x'| (1 - 2 m) / 2^(l-1).
+    with u ~ N(0, S_l) and T_{l,l-1} = S_l, the read-out alone: recurrent.5 without a past, biases and scales
+    (sigma_w = 1, inputs not divided by sqrt d). `kernels.Dense(depth=l - 1, input_scale="none", train=...)` is the
+    same, compiled for each l and f; here the chord m of two inputs goes from layer to layer (numerics.1), and
+    S_l = |x| |x'| (1 - 2 m) / 2^(l-1).
 
     Args:
         x: n vectors.

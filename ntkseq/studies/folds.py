@@ -71,7 +71,7 @@ def tested(loaded: data.Dataset, path: pathlib.Path, kernel: str, tick: Callable
     """Choose on `val_fold` by machines fitted to `train_fold`, then test on `k0_test` .. `k3_test`.
 
     Raises:
-        OSError, ValueError: a file that lacks folds, or whose folds point outside.
+        OSError, ValueError: a file that lacks folds, or whose folds point outside; machines that all do not converge.
     """
     protocol = PROTOCOLS[kernel]
     y, k = np.asarray(loaded.y), len(loaded.classes)
@@ -81,7 +81,8 @@ def tested(loaded: data.Dataset, path: pathlib.Path, kernel: str, tick: Callable
     tied: list[tuple[np.ndarray, float, str]] = []
     for K, words in protocol.grid(np.asarray(loaded.x), norm, tick):
         inner, cross = _block(K, train, train), _block(K, val, train)
-        for C, machine in zip(protocol.penalties, support_vectors.path(inner, y[train], protocol.penalties)):
+        machines = support_vectors.path(inner, y[train], protocol.penalties)
+        for C, machine in zip(protocol.penalties, machines, strict=True):
             tried += 1
             if machine.fit_status_:
                 unconverged += 1
@@ -91,6 +92,8 @@ def tested(loaded: data.Dataset, path: pathlib.Path, kernel: str, tick: Callable
                 best, tied = score, []
             if score == best and (protocol.vote or not tied):
                 tied.append((K, C, f"{words}, C {C:g}"))
+    if not tied:
+        raise ValueError(f"{path}: no machine of {tried} converged on train_fold. Scale X.")
     tests = tuple(
         100 * float(np.mean(_votes(tied, y, held[f"k{i}_train"], held[f"k{i}_test"], k) == y[held[f"k{i}_test"]]))
         for i in range(FOLDS)
@@ -154,7 +157,7 @@ def _dense(x: Float[np.ndarray, "n t d"], norm: float, tick: Callable[[], Any]) 
     for layers, each in enumerate(depths.frozen(x.reshape(len(x), -1), LAYERS), 1):
         for held, K in enumerate(each):
             yield K, f"{layers} layer(s), the first {held} frozen"
-        tick()
+            tick()
 
 
 def _gaussian(x: Float[np.ndarray, "n t d"], norm: float, tick: Callable[[], Any]) -> Grid:
@@ -168,6 +171,6 @@ def _gaussian(x: Float[np.ndarray, "n t d"], norm: float, tick: Callable[[], Any
 
 PROTOCOLS = {
     "recurrent": Protocol(_recurrent, (16, 3), PENALTIES_RECURRENT, True),
-    "dense": Protocol(_dense, (LAYERS, LAYERS // 2), PENALTIES, False),
+    "dense": Protocol(_dense, (LAYERS * (LAYERS + 1) // 2, 1), PENALTIES, False),
     "gaussian": Protocol(_gaussian, (len(WIDTHS), 1), PENALTIES, False),
 }

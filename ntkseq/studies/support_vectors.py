@@ -10,17 +10,17 @@ import numpy as np
 from jaxtyping import Float, Int
 
 ITERATIONS = 1_000_000
-"""Steps of libsvm within a machine. A linear kernel on classes that overlap takes 4e7 for C = 1e4 and n = 100 (15 s)."""
+"""Steps of libsvm at most. A linear kernel on classes that overlap takes 4e7 at C = 1e4 and n = 100 (15 s)."""
 
 
-def fitted(K: Float[np.ndarray, "n n"], y: Int[np.ndarray, " n"], C: float) -> Any:
-    """A scikit-learn `SVC` of the kernel matrix of its examples, one against one. `fit_status_` is 1 if not converged."""
+def fitted(K: Float[np.ndarray, "n n"], y: Int[np.ndarray, " n"], C: float, *, iterations: int | None = None) -> Any:
+    """A scikit-learn `SVC`, one class against one; `fit_status_` is 1 where it did not converge. -1: no limit."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import SVC
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # asked of the machine by who fits it
-        return SVC(C=C, kernel="precomputed", cache_size=500, max_iter=ITERATIONS).fit(K, y)
+        return SVC(C=C, kernel="precomputed", cache_size=500, max_iter=iterations or ITERATIONS).fit(K, y)
 
 
 def path(K: Float[np.ndarray, "n n"], y: Int[np.ndarray, " n"], penalties: Sequence[float]) -> Iterator[Any]:

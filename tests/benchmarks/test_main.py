@@ -49,7 +49,7 @@ def test_an_unknown_case_is_told_which_there_are(capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit) as caught:
         command.main(["recurent"])
     assert caught.value.code == 2
-    assert "no case is called 'recurent'. There are: attention," in capsys.readouterr().err
+    assert "no case is called 'recurent'. There are: accuracy, attention," in capsys.readouterr().err
 
 
 def test_help_says_what_each_case_measures_and_how_long_it_takes(capsys: pytest.CaptureFixture[str]):

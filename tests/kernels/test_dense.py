@@ -20,6 +20,7 @@ X = np.random.default_rng(1).standard_normal((4, 3)) * np.array([[1], [10], [0.0
         {"activation": "abs", "train": "Wb", "depth": 2, "input_scale": "none"},
         {"activation": "erf", "depth": 2, "kind": "nngp"},
         {"activation": "gelu", "train": "R"},
+        {"depth": 2, "train": ("", "WR")},
     ],
     ids=str,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -15,9 +17,8 @@ def one_kernel(monkeypatch):
     import importlib
 
     module = importlib.import_module("ntkseq.studies.accuracies")
-    for name in ("_ucr_kernels", "_uci_kernels"):
-        whole = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda whole=whole: [next(iter(whole()))])
+    whole = module._ucr_kernels
+    monkeypatch.setattr(module, "_ucr_kernels", lambda: [next(iter(whole()))])
 
 
 def made(tmp_path, *, flip=False, folds=False):
@@ -50,10 +51,17 @@ def test_the_choice_does_not_see_the_test_labels(tmp_path, one_kernel):
     assert flipped.test == 0.0
 
 
-@pytest.mark.slow
-def test_a_file_with_folds_takes_the_uci_protocol(tmp_path, one_kernel):
-    found = accuracy(made(tmp_path, folds=True))
-    assert (found.protocol, found.validation, found.test, found.tried) == ("uci", 100.0, 100.0, 9)
+@pytest.mark.parametrize(("kernel", "tried"), [("dense", 105), ("gaussian", 42)])
+def test_a_file_with_folds_takes_the_uci_protocol(tmp_path, kernel, tried):
+    found = accuracy(made(tmp_path, folds=True), kernel=kernel)
+    assert (found.protocol, found.kernel, found.validation, found.tried) == ("uci", kernel, 100.0, tried)
+    assert found.test == 100.0 and len(found.settings) == 1
+    assert str(found).startswith(f"made, {kernel}: validation 100.00 %, test 100.00 %")
+
+
+def test_kernels_of_vectors_want_folds(tmp_path):
+    with pytest.raises(ValueError, match=r"kernel='dense' takes tables whose file names its folds.*got made\.npz"):
+        accuracy(made(tmp_path), kernel="dense")
 
 
 def test_the_second_kernel_says_how_long_the_others_take(monkeypatch):
@@ -108,7 +116,7 @@ def test_folds_that_point_outside_are_refused(tmp_path):
         held = dict(arrays)
     np.savez(path, **held | {"val_fold": np.array([0, 99])})
     with pytest.raises(ValueError, match=r"val_fold must hold indices of examples, 0\.\.47"):
-        accuracy(path)
+        accuracy(path, kernel="dense")
 
 
 REFERENCE = {
@@ -149,3 +157,11 @@ def test_other_time_series_are_told_apart(data_dir, name, least):
 @pytest.mark.parametrize(("name", "reference"), [("iris", 96.62), ("wine", 99.43)])
 def test_tables_reach_the_published_code_within_two_points(data_dir, name, reference):
     assert accuracy(data_dir / "uci" / f"{name}.npz").test >= reference - 2.0
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["glass", "heart-va", "iris", "lymphography", "wine"])
+def test_fully_connected_kernels_reach_what_another_program_did(data_dir, name):
+    folder = data_dir / "uci90"
+    known = json.loads((folder / "REFERENCE.json").read_text())["accuracy"][name]
+    assert abs(accuracy(folder / f"{name}.npz", kernel="dense").test - known) < 0.01  # its two digits
