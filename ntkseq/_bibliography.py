@@ -149,11 +149,7 @@ ENTRIES = {
         "{SIAM} Journal on Numerical Analysis",
     ),
     "rump2006": Entry(
-        "article",
-        "Rump, Siegfried M.",
-        "Verification of Positive Definiteness",
-        2006,
-        "{BIT} Numerical Mathematics",
+        "article", "Rump, Siegfried M.", "Verification of Positive Definiteness", 2006, "{BIT} Numerical Mathematics"
     ),
     "davidson1975": Entry(
         "article",
