@@ -36,6 +36,11 @@ def test_every_depth_and_every_number_of_frozen_layers_is_the_published_recursio
             np.testing.assert_allclose(K, want, atol=2e-6 * want.max())  # 16 roundings of float32
 
 
+def test_inner_products_that_overflow_are_refused():
+    with pytest.raises(ValueError, match=r"fit float32; got norms up to 1\.73e\+20"):
+        next(depths.frozen(np.full((2, 3), 1e20, np.float32), 2))
+
+
 @pytest.mark.slow
 def test_they_are_the_dense_kernels_with_their_first_layers_frozen():
     each = list(depths.frozen(X, 4))
