@@ -173,7 +173,7 @@ def accuracy(
         if protocol == "ucr":
             return _ucr(loaded, seed, _Pace(say, sum(1 for _ in _ucr_kernels())))
         pace = _Pace(say, *folds.PROTOCOLS[kernel].count)
-        found = folds.tested(loaded, path, kernel, pace.tick)
+        found = folds.outcome(loaded, path, kernel, pace.tick)
     return Accuracy(
         name=loaded.name,
         protocol="uci",

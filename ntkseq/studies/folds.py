@@ -32,7 +32,7 @@ Grid = Iterator[tuple[Float[np.ndarray, "n n"], str]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Tested:
+class Outcome:
     """What was chosen on the validation fold and how it did on the others. Accuracies in percent.
 
     Attributes:
@@ -67,7 +67,7 @@ class Protocol:
     vote: bool
 
 
-def tested(loaded: data.Dataset, path: pathlib.Path, kernel: str, tick: Callable[[], Any]) -> Tested:
+def outcome(loaded: data.Dataset, path: pathlib.Path, kernel: str, tick: Callable[[], Any]) -> Outcome:
     """Choose on `val_fold` by machines fitted to `train_fold`, then test on `k0_test` .. `k3_test`.
 
     Raises:
@@ -98,7 +98,7 @@ def tested(loaded: data.Dataset, path: pathlib.Path, kernel: str, tick: Callable
         100 * float(np.mean(_votes(tied, y, held[f"k{i}_train"], held[f"k{i}_test"], k) == y[held[f"k{i}_test"]]))
         for i in range(FOLDS)
     )
-    return Tested(100 * best, tests, tuple(words for _, _, words in tied), tried, unconverged)
+    return Outcome(100 * best, tests, tuple(words for _, _, words in tied), tried, unconverged)
 
 
 def _votes(tied: list[tuple[np.ndarray, float, str]], y: np.ndarray, rest: np.ndarray, out: np.ndarray, k: int) -> Any:

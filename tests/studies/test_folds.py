@@ -17,7 +17,7 @@ def nothing() -> None:
 
 
 def chosen(path, kernel="dense"):
-    return folds.tested(data.load(path, dtype="float32"), path, kernel, nothing)
+    return folds.outcome(data.load(path, dtype="float32"), path, kernel, nothing)
 
 
 def test_the_choice_does_not_see_what_is_outside_of_its_folds(tmp_path):
