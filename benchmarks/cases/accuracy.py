@@ -27,7 +27,7 @@ from benchmarks import machine
 from benchmarks.report import Report
 from ntkseq._files import written
 
-SECONDS = (120, 7000)
+SECONDS = (90, 7000)
 NAMED_ONLY = True
 METHODS = {"gaussian": 1, "dense": 1, "vectors": 3, "recurrent": 6, "series": 6}
 """How much longer each takes than the first, about: what a table costs is this times its rows."""
