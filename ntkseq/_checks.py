@@ -206,7 +206,7 @@ def fitted(name: str, y: object, n: int) -> np.ndarray:
     Codes are whole numbers by dtype (or bool), all of 0..k or 1..k, twice each on average, and not -1/+1.
     """
     values, kind = targets(name, y, n), host(name, y).dtype.kind
-    kinds = np.unique(values) if kind in "iub" and values.ndim == 1 else values[:0]
+    kinds = np.unique(values) if kind in "iub" and values.size == n else np.zeros(0)  # (n,), or a column (n, 1)
     low, count = (kinds[0] if kinds.size else -1.0), kinds.size
     if low in (0.0, 1.0) and count > 1 and kinds[-1] - low == count - 1 and 2 * count <= n:
         instead = "-1 and +1" if count == 2 else f"predictors.one_hot({name})"

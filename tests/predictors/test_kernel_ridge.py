@@ -211,7 +211,7 @@ def test_an_example_is_left_out_with_all_its_outputs():
 CODES = np.arange(8) % 3
 
 
-@pytest.mark.parametrize("y", [CODES, CODES + 1, (CODES > 0).astype(int), CODES > 0, CODES.tolist()])
+@pytest.mark.parametrize("y", [CODES, CODES + 1, (CODES > 0).astype(int), CODES > 0, CODES.tolist(), CODES[:, None]])
 def test_codes_of_classes_are_fitted_as_numbers_with_a_warning(y):
     with pytest.warns(UserWarning, match=r"y holds the whole numbers [01]\.\.[123], as class labels do"):
         fit = ridge(np.eye(8), y, reg=1.0)
