@@ -207,6 +207,7 @@ class NTK(Kernel):
         return stated
 
     by_token = False
+    takes_trees = True
 
     def scales(self) -> list[Any]:
         return []  # parameters are as small as training makes them

@@ -101,6 +101,7 @@ class Kernel(abc.ABC):
 
     by_token = True
     """Whether each token of a sequence (n, t, d) counts by itself; otherwise an input as a whole."""
+    takes_trees = False  # whether a list of inputs is a tree of arrays, each of all examples; otherwise one array
 
     def scales(self) -> list[Any]:
         """The numbers that enter the kernel as squares."""
@@ -232,6 +233,10 @@ class Sum(Kernel):
     def estimated(self) -> str:
         return self.first.estimated or self.second.estimated
 
+    @property
+    def takes_trees(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.first.takes_trees or self.second.takes_trees
+
     def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
         return (self.first.prepare(x, lengths), self.second.prepare(x, lengths))
 
@@ -338,6 +343,10 @@ class Scaled(Kernel):
     @property
     def estimated(self) -> str:
         return self.kernel.estimated
+
+    @property
+    def takes_trees(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.kernel.takes_trees
 
     def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
         return self.kernel.prepare(x, lengths)

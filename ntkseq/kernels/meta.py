@@ -274,6 +274,8 @@ class Meta(Kernel):
     def cross_rounding(self, left: Side, right: Side) -> float:
         return meta_rounding.rounding(self, [meta_rounding.of_rows(left), meta_rounding.of_rows(right)])
 
+    takes_trees = True
+
     @property
     def by_token(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.base.by_token

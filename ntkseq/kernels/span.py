@@ -42,11 +42,11 @@ def check(
         Overflow: a ValueError.
     """
     x = _keys.laid_open(x)
-    given = jax.tree.leaves(x)
-    if not all(hasattr(leaf, "dtype") for leaf in given):  # numbers in lists
-        given = x = np.asarray(x)
-    if not all(map(_checks.is_concrete, jax.tree.leaves((kernel, given, lengths, own)))):
+    if not all(map(_checks.is_concrete, jax.tree.leaves((kernel, x, lengths, own)))):
         return
+    one_array = isinstance(x, (list, tuple)) and not getattr(kernel, "takes_trees", False)
+    if one_array or not all(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(x)):  # numbers or arrays in lists
+        x = np.asarray(x)
     small, words = _suspect(kernel, x, lengths, dtype, own)
     if not words:
         return

@@ -182,3 +182,12 @@ SEQUENCES = np.ones((2, 3, 2), np.float32)
 def test_wrong_inputs_are_refused_with_words(call, words) -> None:
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("t", [4, 3])  # as many steps as examples, and fewer
+def test_a_list_of_arrays_is_one_array_of_examples(t):
+    x = np.random.default_rng(0).normal(size=(4, t, 2)).astype(np.float32)
+    x[1] *= 1e-15  # looked at once more in float64, as that example
+    kernel = 0.5 * kernels.Recurrent()
+    np.testing.assert_array_equal(kernel(list(x)), kernel(x))
+    np.testing.assert_array_equal(kernel.diag(list(map(jnp.asarray, x))), kernel.diag(x))
