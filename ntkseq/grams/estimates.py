@@ -106,7 +106,7 @@ def cost(
         workers: threads on a CPU; all usable cores if None.
 
     Raises:
-        ValueError: what `gram` refuses, or a kernel between few-shot tasks.
+        ValueError: what `gram` refuses, of examples that are timed, or a kernel between few-shot tasks.
 
     Example:
         >>> import jax
@@ -201,15 +201,18 @@ class _Asked:
         """As many batches of tiles as run at once count for all of them. The program is that of `gram`."""
         batches = list(itertools.islice(task.plan.batches(), calls))
 
-        def work(which: int) -> None:
+        def work(which: int, values: host.Values | None) -> None:
             with _precision.setting(pair.x64):
-                jax.block_until_ready(task.compute(batches[which]))
+                block = np.asarray(task.compute(batches[which]))
+            if values is not None:
+                values.write(batches[which], block)
 
+        values = _new(task)  # written over and over: a page that is touched first costs more than its share of a tile
         start = time.perf_counter()
-        work(0)  # compiles; threads that start together would compile the same program each
+        work(0, None)  # compiles; threads that start together would compile the same program each
         first = time.perf_counter() - start
         with concurrent.futures.ThreadPoolExecutor(calls) as pool:
-            found = _timed(lambda: list(pool.map(work, range(calls))))
+            found = _timed(lambda: list(pool.map(lambda which: work(which, values), range(calls))))
         sizes = (task.plan.size, task.plan.batch, pair.x64)
         host.program_of(task.kernel, task.left, task.right, sizes).empty = False
         prepared = _bytes(task.left) + (0 if pair.symmetric else _bytes(task.right))
@@ -275,15 +278,15 @@ class _Asked:
     def _part(self, share: float) -> _Asked:
         """The matrix of a share of the rows and of the columns, spread evenly over all of them."""
         (x, x2), (lengths, lengths2) = self.x, self.lengths
-        x, lengths = _spread("x", x, lengths, share)
+        x, lengths = _spread(self.kernel, "x", x, lengths, share)
         if x2 is not None:
-            x2, lengths2 = _spread("x2", x2, lengths2, share)
+            x2, lengths2 = _spread(self.kernel, "x2", x2, lengths2, share)
         return dataclasses.replace(self, x=(x, x2), lengths=(lengths, lengths2))
 
     def _counts(self) -> tuple[int, int]:
         """Rows and columns, in examples."""
-        n = _count(self.x[0])
-        return n, n if self.x[1] is None else _count(self.x[1])
+        n = _count(self.kernel, self.x[0])
+        return n, n if self.x[1] is None else _count(self.kernel, self.x[1])
 
 
 def _in_one_piece(kernel: Any) -> bool:
@@ -311,28 +314,48 @@ def _extrapolated(runs: list[_Timed], which: str, examples: int, pairs: int) -> 
     return float(wanted / scale @ solved)
 
 
+def _new(task: Any) -> host.Values | None:
+    """The matrix of a task, empty: pages that are not written take no memory; None where it is too large even so."""
+    try:
+        return host.Values(task)
+    except (MemoryError, ValueError):
+        return None
+
+
 def _bytes(side: Side) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(side))
 
 
-def _arrays(x: Any) -> Any:
-    """Inputs as a tree of arrays, also where they are lists of numbers; what is none is left to who checks it."""
-    if isinstance(x, (list, tuple)) and not any(hasattr(leaf, "shape") for leaf in jax.tree.leaves(x)):
+def _arrays(kernel: Any, x: Any) -> Any:
+    """Inputs as what is indexed: a tree of arrays, and a list as one array but for a kernel that takes trees.
+
+    What is none is left to who checks it.
+    """
+    if isinstance(x, (list, tuple)) and not kernel.takes_trees:
         with contextlib.suppress(ValueError, TypeError, OverflowError):
-            return np.asarray(x)
-    return x
+            x = np.asarray(x)
+            return x.astype(jax.dtypes.canonicalize_dtype(x.dtype), copy=False)  # nobody chose the dtype of a list
+    return jax.tree.map(_array, x)
 
 
-def _count(x: Any) -> int:
+def _array(leaf: Any) -> Any:
+    """A leaf as an array, such as a table of pandas, whose own index is that of columns."""
+    if not isinstance(leaf, (jax.Array, np.ndarray)):
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
+            return np.asarray(leaf)
+    return leaf
+
+
+def _count(kernel: Any, x: Any) -> int:
     """The number of examples; 1 for what is none."""
-    leaves = jax.tree.leaves(_arrays(x))
+    leaves = jax.tree.leaves(_arrays(kernel, x))
     return len(leaves[0]) if leaves and len(np.shape(leaves[0])) else 1
 
 
-def _spread(name: str, x: Any, lengths: Any, share: float) -> tuple[Any, Any]:
+def _spread(kernel: Any, name: str, x: Any, lengths: Any, share: float) -> tuple[Any, Any]:
     """A share of the examples and their lengths, evenly spread."""
-    x = _arrays(x)
-    leaves = jax.tree.leaves(x)
+    arrays = _arrays(kernel, x)
+    leaves = jax.tree.leaves(arrays)
     if not leaves or any(len(np.shape(leaf)) == 0 or len(leaf) != len(leaves[0]) for leaf in leaves):
         return x, lengths  # refused by the kernel
     n = len(leaves[0])
@@ -341,4 +364,4 @@ def _spread(name: str, x: Any, lengths: Any, share: float) -> tuple[Any, Any]:
         if lengths.shape != (n,):
             raise ValueError(f"lengths of {name} must have shape ({n},), one per example; got {lengths.shape}.")
     which = np.arange(k := math.ceil(share * n)) * n // max(k, 1)
-    return jax.tree.map(lambda leaf: leaf[which], x), None if lengths is None else lengths[which]
+    return jax.tree.map(lambda leaf: leaf[which], arrays), None if lengths is None else lengths[which]

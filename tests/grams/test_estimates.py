@@ -50,7 +50,20 @@ def test_few_examples_are_spread_over_all_and_keep_their_lengths():
     np.testing.assert_array_equal(asked.x[0], x[asked.lengths[0]])
 
 
+@pytest.mark.parametrize("kernel", [kernels.Dense(), 2 * kernels.Dense() + kernels.Dense()])
+def test_a_list_is_as_many_examples_as_it_is_for_gram(kernel):
+    asked = estimates._Asked(kernel, (list(x), x[:9].tolist()), (None, None), None, None)
+    assert asked._counts() == (1500, 9)
+    few = asked._part(1.0)
+    np.testing.assert_array_equal(few.x[0], x)
+    assert few.x[1].dtype == np.float32
+    of_trees = estimates._Asked(0.5 * network(), ([x, x], None), (None, None), None, None)
+    assert of_trees._counts() == (1500, 1500) and len(of_trees._part(0.1).x[0]) == 2
+
+
 def test_what_has_no_cost_is_refused():
+    with pytest.raises(ValueError, match="got a leaf of type ShapeDtypeStruct"):
+        grams.cost(network(), jax.ShapeDtypeStruct((10, 3), jnp.float32))
     with pytest.raises(ValueError, match="got one between few-shot tasks"):
         grams.cost(kernels.Meta(kernels.Dense(), kernels.Flow()), x)
     with pytest.raises(ValueError, match=r"lengths of x must have shape \(1500,\), one per example; got \(3,\)"):
@@ -60,6 +73,7 @@ def test_what_has_no_cost_is_refused():
 sequences = np.random.default_rng(0).normal(size=(900, 20, 3)).astype(np.float32)
 CASES = {
     "recurrent": (kernels.Recurrent(sigma_w=1.4, read="mean"), sequences, None),
+    "small tiles": (kernels.Dense(), x[:800], None, 7),
     "two sets": (kernels.Recurrent(sigma_w=1.4, depth=2), sequences, sequences[:500]),
     "gated": (kernels.Gated("gru", particles=512), sequences[:400], None),
     "serial": (kernels.Serial(blocks.Linear(), blocks.Attention(), blocks.Linear()), sequences[:300], None),
@@ -72,12 +86,13 @@ CASES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_processor_time_of_a_gram_lies_within_the_stated_factor(case):
-    kernel, one, two = CASES[case]
-    found = grams.cost(kernel, one, two)
+    kernel, one, two, *tile = CASES[case]
+    options = {"tile": tile[0]} if tile else {}
+    found = grams.cost(kernel, one, two, **options)
     times = []
     for _ in range(3):  # the first compiles
         start = time.process_time()
-        K = grams.gram(kernel, one, two)
+        K = grams.gram(kernel, one, two, **options)
         times.append(time.process_time() - start)
     print(f"{case}: {found.cpu_seconds:.3f} s foretold, {min(times):.3f} s taken; {found}")
     assert found.cpu_seconds / found.factor <= min(times) <= found.cpu_seconds * found.factor
