@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -172,12 +173,15 @@ def _read(asked: Matrix) -> tuple[np.ndarray, float | None, dict[str, Any]]:
         raise ValueError(
             f"{asked.file} holds no array {asked.array!r}; it holds {', '.join(names)}. Pass --array NAME."
         )
-    wanted = [name for name in ("rounding", *FLAGS) if name in names and asked.array == "K"]
-    held = npz.arrays(path, [asked.array, *wanted])
+    several = re.fullmatch(r"K(_\d+|)", asked.array)  # a comparison holds K_0, K_1, ..., each with its own
+    end = None if several is None else several[1]
+    wanted = [] if end is None else [name + end for name in ("rounding", *FLAGS) if name + end in names]
+    held = {name.removesuffix(end or ""): a for name, a in npz.arrays(path, [asked.array, *wanted]).items()}
+    matrix = held["K" if end is not None else asked.array]
     rounding, known = asked.rounding, {}
     if rounding is None and "rounding" in held:
         rounding = float(held["rounding"])
         known["stated"] = all(name in held for name in FLAGS) and bool(held["rounding_stated"])
     known["estimated"] = str(held.get("rounding_estimated", ""))
     known["sampling"] = Sampling(why="a file holds no batches") if bool(held.get("sampled", False)) else None
-    return held[asked.array], rounding, known
+    return matrix, rounding, known

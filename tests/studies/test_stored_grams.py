@@ -68,3 +68,13 @@ def test_an_array_of_objects_is_not_loaded(tmp_path):
     np.save(tmp_path / "bad.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="no array of numbers"):
         stored(Stored(str(tmp_path / "bad.npy")))
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_a_matrix_of_several_has_its_own_rounding(tmp_path, sampled):
+    said = {"rounding": 0.25, "rounding_stated": True, "rounding_estimated": "", "sampled": sampled}
+    own = {f"{name}_1": value for name, value in said.items()}
+    np.savez(tmp_path / "a.npz", K_0=np.eye(3), K_1=2 * np.eye(3), rounding_0=0.0, **own)
+    lines = stored(Stored(file=str(tmp_path / "a.npz"), array="K_1"))
+    assert "2 in [1.749, 2.251]" in lines[2]  # 2 +- 0.25, outwards
+    assert ("yes, by a Cholesky" in lines[-1]) != sampled

@@ -14,6 +14,7 @@ from ntkseq._plots import COLOURS, DASHES, FAINT, INK, NARROW, WARM, axes, grid,
 from ntkseq.bounds import Bound
 from ntkseq.reports import Figure, Section, Sheet, Table
 from ntkseq.reports.record import Rank, bound_standing
+from ntkseq.reports.report import gram_arrays
 from ntkseq.reports.sentences import claim, counted, listed, resolved, share
 from ntkseq.studies.provenance import Clock
 from ntkseq.studies.tangent import fits, regression
@@ -297,14 +298,8 @@ def _record(row: Row) -> dict[str, Any]:
 def _arrays(posed: Problem, rows: list[Row]) -> dict[str, np.ndarray]:
     held: dict[str, Any] = {"y": posed.train.y, "y_test": posed.test.y, "kernels": np.array([row.name for row in rows])}
     for i, row in enumerate(rows):
-        held |= {
-            f"K_{i}": np.asarray(row.one.K.array),
-            f"K_test_{i}": np.asarray(row.one.cross.array),
-            f"rounding_{i}": np.asarray(row.one.K.rounding),
-            f"eigenvalues_{i}": np.asarray(row.one.eigen.values),
-            f"eigenvalue_errors_{i}": np.asarray(row.one.eigen.errors),
-            f"prediction_{i}": row.predicted,
-        }
+        own = {**gram_arrays(row.one.K, row.one.cross, row.one.eigen), "prediction": row.predicted}
+        held |= {f"{name}_{i}": array for name, array in own.items()}
     return held
 
 
