@@ -330,10 +330,10 @@ class NTKTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KernelPa
             ValueError: data that are not what the layout says; several kernels, between which nothing chooses.
         """
         batch = sklearn_inputs.read(self, X, self.layout, lengths, reset=True)
+        if isinstance(self.kernel, (list, tuple)) and len(self.kernel) > 1:
+            raise ValueError(f"kernel must be one Kernel, as nothing chooses between features; got {len(self.kernel)}.")
         auto = isinstance(self.kernel, str) and self.kernel == "auto"
         each = [sklearn_kernels.default(batch)] if auto else sklearn_kernels.candidates(self.kernel, batch)
-        if len(each) > 1:
-            raise ValueError(f"kernel must be one Kernel, as nothing chooses between features; got {len(each)}.")
         m = min(_checks.positive_int("n_components", self.n_components), len(batch))
         self.landmark_indices_ = np.sort(check_random_state(self.random_state).permutation(len(batch))[:m])
         landmarks = batch.take(self.landmark_indices_)

@@ -94,7 +94,7 @@ def candidates(kernel: Any, batch: Batch) -> list[Kernel]:
     """The kernels that are compared: those given, or for "auto" a grid that fits the data.
 
     Raises:
-        ValueError: no Kernel, no name of one, no list of them, and not "auto".
+        ValueError: no Kernel, no name of one, no list of them, and not "auto"; a dense kernel for sequences.
     """
     if isinstance(kernel, str) and kernel == "auto":
         return _grid(batch)
@@ -104,6 +104,11 @@ def candidates(kernel: Any, batch: Batch) -> list[Kernel]:
         raise ValueError(
             f'kernel must be a Kernel, a list of them to choose from, "auto", or a short name '
             f"({', '.join(catalogue.names())}); got {_checks.shown(kernel)}. See ntkseq.kernels."
+        )
+    if batch.lengths is not None and any(isinstance(one, Dense) for one in each):
+        raise ValueError(
+            'layout must be "nd" for kernels.Dense, which takes vectors (n, d); without it the rows of X are read as '
+            "sequences, for kernels.Recurrent and its like."
         )
     return each
 

@@ -111,7 +111,11 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def _foreign(path: pathlib.Path, error: Exception) -> ValueError:
-    return ValueError(f"{path} is no history that this version reads: {type(error).__name__} {error}.")
+    why = f"it has no {error}" if isinstance(error, KeyError) else f"{type(error).__name__} {error}"
+    return ValueError(
+        f"{path} is no history that this version reads: {why}. History.save and training.track(store=) write one; "
+        "report.json and arrays.npz of a study are a report already, and `ntkseq spectrum` reads their matrices."
+    )
 
 
 def _from_json(held: PyTree) -> tuple[dict[str, ProbeTable], dict[str, Any]]:

@@ -142,11 +142,12 @@ def test_the_version_is_printed(capsys):
     assert capsys.readouterr().out.startswith("ntkseq ")
 
 
-@pytest.mark.slow
-def test_the_module_is_the_command(tmp_path):
+@pytest.mark.slow(cases=["ntkseq.cli"])
+@pytest.mark.parametrize("module", ["ntkseq", "ntkseq.cli"])
+def test_the_module_is_the_command(tmp_path, module):
     root = pathlib.Path(cli.__file__).parents[1]
     done = subprocess.run(
-        [sys.executable, "-m", "ntkseq.cli", "cite", "nope"],
+        [sys.executable, "-m", module, "cite", "nope"],
         capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(root)}, timeout=120,
     )  # fmt: skip
     assert done.returncode == 2 and done.stdout == "" and done.stderr.startswith("ntkseq: unknown reference key")

@@ -157,6 +157,14 @@ def truth(x: np.ndarray, size: float) -> np.ndarray:
     return np.exp(sklearn_fit.log_softmax(z))
 
 
+@pytest.mark.parametrize(
+    "model", [NTKClassifier(DENSE), NTKRegressor([kernels.Recurrent(), DENSE]), NTKTransformer(DENSE)]
+)
+def test_a_kernel_of_vectors_says_which_layout_it_needs(model: Any) -> None:
+    with pytest.raises(ValueError, match=r'layout must be "nd" for kernels\.Dense, which takes vectors'):
+        model.fit(X[:, :, 0], np.arange(len(X), dtype=float) // (len(X) // 2))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [0.5, 2.0, 8.0])
 def test_probabilities_are_as_often_right_as_they_say(size: float):

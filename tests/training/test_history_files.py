@@ -78,6 +78,11 @@ def test_what_is_no_history_is_refused_with_the_name_of_the_file(history: Histor
     for name in ("other.npz", "broken.npz", "other.json", "later.json"):
         with pytest.raises(ValueError, match=f"{name} is no history that this version reads"):
             History.load(tmp_path / name)
+    (tmp_path / "report.json").write_text('{"schema": "ntkseq-sheet-1", "title": "digits"}')
+    with pytest.raises(
+        ValueError, match=r"report.json is no history .*: it has no 'format'\..* of a study are a report"
+    ):
+        History.load(tmp_path / "report.json")
 
 
 def test_columns_that_do_not_fit_their_steps_are_refused():
