@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
-import scipy.optimize
+import scipy  # its parts load when they are first used
 
 from ntkseq import _checks, _display, _memory, _precision
 from ntkseq._types import Inputs, Lengths
