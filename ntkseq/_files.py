@@ -10,6 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 
+def mark(path: pathlib.Path) -> tuple[int, int, int] | None:
+    """What tells one writing of a file from another; None: it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def written(path: pathlib.Path, write: Callable[[Any], object]) -> None:
     """A file that appears whole, or not at all: what was there stays until the new one is on the disk.
 

@@ -7,7 +7,6 @@ by what the probes are and compute, and at every step by how large the parameter
 
 from __future__ import annotations
 
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ntkseq import _files
 from ntkseq._precision import eps
 from ntkseq._types import PyTree
 from ntkseq.empirical import fingerprint
@@ -38,7 +38,7 @@ class HistoryStore:
         self.path, self.run = path, dict(run)
         self._sizes: dict[int, float] = {}
         self._steps: dict[str, np.ndarray] = {}
-        self._mark = _mark(path)
+        self._mark = _files.mark(path)
 
     def read(self) -> dict[str, ProbeTable]:
         """The tables that are there; none where there is no file.
@@ -90,14 +90,14 @@ class HistoryStore:
             )
         if self._mark is not None and all(len(one) == len(self._steps.get(name, ())) for name, one in steps.items()):
             return
-        if _mark(self.path) != self._mark:
+        if _files.mark(self.path) != self._mark:
             raise OSError(
                 f"{self.path} was changed by somebody else since this run read or wrote it. Let one training at a time "
                 "write there, and pass another store= for another one."
             )
         sizes = np.array(sorted(self._sizes.items()), np.float64).reshape(-1, 2)
         history_files.write(self.path, tables, about, run=self.run, sizes=sizes)
-        self._steps, self._mark = steps, _mark(self.path)
+        self._steps, self._mark = steps, _files.mark(self.path)
 
 
 def identity(
@@ -143,12 +143,3 @@ def of_probes(
 @jax.jit
 def _size(params: PyTree) -> jax.Array:
     return distance(params, params)[1]
-
-
-def _mark(path: str | os.PathLike[str]) -> tuple[int, int, int] | None:
-    """What tells one writing of a file from another; None: it is not there."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -130,11 +130,7 @@ def there(path: pathlib.Path) -> bool:
 
 def mark(path: pathlib.Path) -> tuple[int, int, int] | None:
     """What tells one writing of a record from another; None: it is not there."""
-    try:
-        found = (path / FILE).stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return _files.mark(path / FILE)
 
 
 def read(path: pathlib.Path) -> Record:
