@@ -6,10 +6,17 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 ASSUMED = 4 << 30
 """Bytes where nothing can be learnt."""
+_LARGE, _MOST = 1 << 17, 32 << 20
+"""Bytes from which an array is mapped by itself: what glibc begins with, and the most that it comes to."""
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of options in malloc.h
+_lock = threading.Lock()
+_inside: list[None] = []
 
 
 def available(device: Any) -> int:
@@ -33,14 +40,40 @@ def _host() -> int:
         return ASSUMED
 
 
-def release() -> None:
-    """Let the system have what the allocator of this process holds free.
+@contextlib.contextmanager
+def returned() -> Iterator[None]:
+    """A `with` in which the system gets back at once what large arrays were in, whatever thread made them.
 
-    That of glibc keeps what large arrays were in for later ones of the same thread: what one program has used lies idle
-    beside what the next one takes. Other allocators are left alone.
+    The allocator of glibc keeps that for later ones of the same thread, and XLA computes one program in as many threads
+    as there are cores. Within, each array of `_LARGE` bytes is mapped by itself, in the whole process; that costs time.
+    Afterwards arrays up to `_MOST` are kept, as in a process that has freed one of that size. What a user has set in
+    the environment stays; other allocators are left alone.
     """
+    with _lock:
+        _inside.append(None)
+        if len(_inside) == 1:
+            _keep(_LARGE)
+    _glibc("malloc_trim", 0)
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside.pop()
+            if not _inside:
+                _keep(_MOST)
+
+
+def _keep(size: int) -> None:
+    """Let arrays of at least so many bytes be mapped by themselves, and twice as much at the end of a heap go back."""
+    if "MALLOC_MMAP_THRESHOLD_" in os.environ or "glibc.malloc.mmap_threshold" in os.environ.get("GLIBC_TUNABLES", ""):
+        return
+    _glibc("mallopt", _MMAP_THRESHOLD, size)
+    _glibc("mallopt", _TRIM_THRESHOLD, 2 * size)
+
+
+def _glibc(name: str, *given: int) -> None:
     with contextlib.suppress(OSError, AttributeError, TypeError):  # no such function, or no way to ask for it
-        ctypes.CDLL(None).malloc_trim(0)
+        getattr(ctypes.CDLL(None), name)(*given)
 
 
 def text(count: float) -> str:

@@ -78,6 +78,10 @@ class Sides:
     def begin(self) -> None:
         """Make what the store needs beside its chunks; only while nobody else writes there."""
 
+    def sparing(self) -> contextlib.AbstractContextManager[None]:
+        """A `with` in which tiles are computed: where memory is tight, what they took goes back to the system."""
+        return contextlib.nullcontext()
+
     def seen(self, x: tuple[Any, Any], lengths: tuple[Any, Any]) -> Sides:
         """The same with diagonal and rounding known, after every example was prepared."""
         return self

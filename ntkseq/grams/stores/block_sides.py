@@ -29,7 +29,7 @@ from ntkseq.kernels.base import Footprint, Kernel
 _SEEN = 4
 """The part of the memory that is left to what looks at blocks once they are made: diagonal and rounding."""
 _IDLE = 8
-"""Tiles for each that is computed, whose memory may lie idle in the allocator: it keeps some for every thread."""
+"""Tiles for each thread, whose memory may lie idle in the allocator: it keeps some for every one."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class BlockSides(Sides):
         names: of each block, by which its file is known.
         shelf: where prepared blocks lie.
         spilled: whether that is in files, for there is no memory for all.
-        tight: whether what a tile took has to go back to the system before the next one is computed.
+        tight: whether what programs took has to go back to the system at once.
         stated: what the kernel states of its rounding, once all blocks were seen.
         beside: the trace of the columns of two sets with themselves, likewise.
     """
@@ -99,6 +99,9 @@ class BlockSides(Sides):
         diagonal = read()
         return self if diagonal is None else dataclasses.replace(self, diagonal=jnp.asarray(diagonal))
 
+    def sparing(self) -> contextlib.AbstractContextManager[None]:
+        return _memory.returned() if self.tight else contextlib.nullcontext()
+
     def seen(self, x: tuple[Any, Any], lengths: tuple[Any, Any]) -> BlockSides:
         """The same with its diagonal and its rounding: every block is prepared, and what does not fit is written.
 
@@ -110,14 +113,13 @@ class BlockSides(Sides):
             OSError: a block cannot be written.
         """
         found, e = [], 0.0
-        with self.shelf.only(1) if self.spilled else contextlib.nullcontext():
+        with self.sparing(), self.shelf.only(1) if self.spilled else contextlib.nullcontext():
             for which in (0,) if self.symmetric else (0, 1):
                 own = []
                 for k in range(self.blocks[which].count):
                     diagonal, rounding = self._looked(which, k)
                     own.append(diagonal)
                     e = max(e, rounding)
-                    _memory.release()
                 found.append(np.concatenate(own))
         made = dataclasses.replace(self, stated=e, beside=float(np.sum(found[-1].astype(np.float64))))
         done = sides.completed(made, jnp.asarray(found[0]), x, lengths, full=False, wanted="a stored Gram")
@@ -164,10 +166,7 @@ class BlockSides(Sides):
 
     def _tile(self, i: int, j: int) -> np.ndarray:
         with self.shelf.gate, self._taken(0, i) as left, self._taken(1, j) as right:
-            values = self.programs.tile(left, right)
-            if self.tight:
-                _memory.release()
-            return values
+            return self.programs.tile(left, right)
 
     def _taken(self, which: int, k: int) -> Any:
         blocks = self.blocks[which]
@@ -237,7 +236,8 @@ def of(
     shelf = Shelf(None, programs, most, calls)
     like = {"left": programs.like, "right": programs.like, "diagonal": jnp.zeros((), programs.diagonal.dtype)}
     held = {"programs": programs, "blocks": (left, right), "shelf": shelf, "spilled": spilled}
-    return BlockSides(kernel, symmetric=symmetric, tight=slack < _IDLE * beside, **like, **held)
+    idle = _IDLE * max(calls, host.cores()) * (programs.meeting - 2 * programs.bytes)
+    return BlockSides(kernel, symmetric=symmetric, tight=slack < idle, **like, **held)
 
 
 def _shared(programs: Programs, count: int, memory: int, calls: int, apart: bool) -> tuple[bool, int, int]:

@@ -49,7 +49,7 @@ def fill(chunks: Chunks, pair: Sides, which: np.ndarray, workers: int | None, ti
     made, waiting = 0, 0
     if len(which):
         _compile(chunks, pair, *which[0].tolist())
-    with ThreadPoolExecutor(1, thread_name_prefix="ntkseq-store") as writer:
+    with pair.sparing(), ThreadPoolExecutor(1, thread_name_prefix="ntkseq-store") as writer:
         written: collections.deque[Future[None]] = collections.deque()
 
         def placed(one: _Open) -> None:

@@ -33,7 +33,7 @@ X = np.random.default_rng(0).standard_normal((100, 6)).astype(np.float32)
 LITTLE = 200_000
 """Bytes in which blocks of 16 of the examples can be worked on, and not all of them held."""
 BEYOND = 32 << 20
-"""Bytes beyond what is allowed that nobody counts: 10 MiB were measured in twenty settings, 24 when one ran again."""
+"""Bytes beyond what is allowed that nobody counts: up to 15 MiB were measured, by 2, 16 and 64 threads of XLA."""
 
 
 @jax.tree_util.register_dataclass
@@ -301,7 +301,8 @@ def peak(seed: int) -> dict[str, float]:
         ntkseq.gram(kernel, few, store=f"{folder}/warm", tile=pair.programs.rows, **given)
         rounding.APART = apart
         gc.collect()
-        _memory.release()
+        with _memory.returned():  # what the allocator holds free is given back, and would count as there before
+            pass
         pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
         before = resident("VmRSS")
         ntkseq.gram(kernel, x, store=f"{folder}/K", **given)
@@ -316,9 +317,12 @@ def resident(name: str) -> int:
 @pytest.mark.slow
 @pytest.mark.skipif(not pathlib.Path("/proc/self/clear_refs").exists(), reason="no peak of memory is known here")
 def test_the_peak_of_memory_is_within_what_is_allowed_in_twenty_random_settings() -> None:
-    command = [sys.executable, str(HERE), "peak", *map(str, range(20))]
-    said = subprocess.run(command, cwd=HERE.parents[3], capture_output=True, text=True, check=True).stdout
-    found = [json.loads(line) for line in said.splitlines()]
+    found = []
+    for seeds, threads in ((range(10), {}), (range(10, 20), {"NPROC": "16"})):  # of XLA, as where there are more cores
+        command = [sys.executable, str(HERE), "peak", *map(str, seeds)]
+        said = subprocess.run(command, cwd=HERE.parents[3], env=os.environ | threads, capture_output=True, text=True)
+        assert said.returncode == 0, said.stderr
+        found += [json.loads(line) for line in said.stdout.splitlines()]
     assert len(found) == 20 and not [one for one in found if one["taken"] > one["memory"] + BEYOND], found
     assert 5 <= sum(one["spilled"] for one in found) <= 18, found
 
