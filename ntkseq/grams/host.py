@@ -84,7 +84,7 @@ class Program:
 
 def program_of(kernel: AnyKernel, left: PyTree, right: PyTree, sizes: tuple[int, int, bool]) -> Program:
     """That of the tiles of these sides, by structure, shapes and dtypes; sizes: rows of a tile, batch, 64-bit mode."""
-    shapes = tuple((np.shape(a), str(getattr(a, "dtype", ""))) for a in jax.tree.leaves((kernel, left, right)))
+    shapes = tuple((np.shape(a), getattr(a, "dtype", None)) for a in jax.tree.leaves((kernel, left, right)))
     return _program((jax.tree.structure((kernel, left, right)), shapes, *sizes))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -40,6 +41,7 @@ class Plan:
             yield np.concatenate([chunk, np.repeat(chunk[-1:], short, axis=0)]) if short else chunk
 
 
+@lru_cache(maxsize=8)
 def plan(
     n: int, m: int, *, symmetric: bool, entries: int, on_cpu: bool, size: int | None = None, workers: int = 1
 ) -> Plan:
@@ -70,7 +72,9 @@ def indices(n: int, m: int, size: int, symmetric: bool) -> np.ndarray:
     """The block index pairs (k, 2) of all tiles; of a symmetric matrix, of those on and above the diagonal."""
     rows, columns = -(-n // size), -(-m // size)
     i, j = np.triu_indices(rows) if symmetric else (index.ravel() for index in np.indices((rows, columns)))
-    return np.stack([i, j], axis=1).astype(np.int32)
+    pairs = np.stack([i, j], axis=1).astype(np.int32)
+    pairs.flags.writeable = False  # plans are remembered
+    return pairs
 
 
 def even(rows: int | None, n: int, m: int, symmetric: bool = True, devices: int = 1) -> int | None:

@@ -195,9 +195,9 @@ class Recurrent(Kernel):
         K[t, t] whose roundings it holds, and the estimate larger by that ratio.
         """
         out = side[0]["read"]["out"]
-        cell = cell_of(self.layers(out.dtype))
         worst = float(jnp.finfo(out.dtype).eps) * (16.0 + 2.0 * self.depth * out.shape[1] ** 0.5)
-        if isinstance(cell, CovarianceCell):
+        if not activations.is_rectifier(activations.get(self.activation)):
+            cell = cell_of(self.layers(out.dtype))
             worst = max([worst] + [float(rounding.relative(cell, one, self.read)) for one in side])
         if self.read in ("mean", "sum"):
             single, pooled = np.asarray(_diag(self.with_(read="steps"), side)), np.asarray(_diag(self, side))

@@ -137,11 +137,14 @@ def _energies(x: PyTree, lengths: Lengths, by_token: bool) -> np.ndarray:
         a = np.asarray(leaf)
         if not jnp.issubdtype(a.dtype, jnp.floating) or a.ndim == 0:
             continue
-        a = np.abs(a.astype(np.float64))
+        a = np.abs(a)
         if by_token and a.ndim == 3 and lengths is not None and np.ndim(lengths) == 1:
-            a = np.where(np.arange(a.shape[1])[:, None] < np.asarray(lengths)[:, None, None], a, 0.0)
-        a = np.where(np.isfinite(a), a, 0.0).reshape(len(a), -1, a.shape[-1] if by_token and a.ndim > 2 else a[0].size)
-        top = a.max(axis=2, initial=0.0)
+            a = np.where(np.arange(a.shape[1])[:, None] < np.asarray(lengths)[:, None, None], a, a.dtype.type(0))
+        rows = len(a), -1, a.shape[-1] if by_token and a.ndim > 2 else a[0].size
+        a = np.where(np.isfinite(a), a, a.dtype.type(0)).reshape(rows)
+        few = 0 < a.shape[2] < 16  # NumPy is slow along a short last axis
+        top = np.maximum.reduce([a[..., k] for k in range(a.shape[2])]) if few else a.max(axis=2, initial=0)
+        top = top.astype(np.float64)
         top = np.where(top > 0, top, np.inf).min(axis=1, initial=np.inf)
         least = top if least is None or len(least) != len(top) else np.minimum(least, top)
     if least is None:
