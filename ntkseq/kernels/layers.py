@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -165,5 +165,15 @@ def read_weights(read: str, inside: Bool[Array, "n t"], lengths: Array, dtype: D
 
 
 def all_finite(tree: PyTree) -> Array:
-    """Whether every number in a pytree of arrays is finite."""
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+    """Whether every number in a pytree of arrays is finite.
+
+    Arrays of one shape are looked at in one reduction, since each takes XLA as long to compile as an array does.
+    """
+    alike: dict[Any, list[Array]] = {}
+    for leaf in jax.tree.leaves(tree):
+        if jnp.issubdtype(leaf.dtype, jnp.inexact):
+            alike.setdefault((leaf.shape, leaf.dtype), []).append(leaf)
+    if not alike:
+        return jnp.ones((), bool)
+    sums = [sum((leaf * 0 for leaf in leaves[1:]), leaves[0] * 0) for leaves in alike.values()]  # NaN where one is not
+    return jnp.stack([jnp.isfinite(one).all() for one in sums]).all()
