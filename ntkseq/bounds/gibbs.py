@@ -214,19 +214,19 @@ def forms_of(loss: GibbsLoss, predictor: str) -> tuple[Form, ...]:
 
 def of_prior(process: Process, scale: float, loss: GibbsLoss, predictor: str, price: float) -> Statement:
     """The prior itself, tested on the examples: no xi(n), and for its mean alone the exact binomial tail."""
-    n, count = process.n, process.count
+    n, count = process.examples, process.count
     y = process.targets if loss.outputs else process.targets[:, 0]
     mean, error = process.mean_at(None)
     values = mean if loss.outputs else mean[:, 0]
-    nothing = np.zeros(n)
-    variance = (nothing, nothing) if scale == 0 else process.variance_at(np.zeros(process.rank))
+    nothing = np.zeros(process.rank)
+    variance = process.variance_at(nothing)
     f = Gaussians(values, scale * variance[0], error, scale * variance[1])
     form = Form("the prior itself", loss, 1.0 if predictor == "gibbs" or scale == 0 else 2.0)
     if scale == 0 and count == n and isinstance(loss, (ZeroOne, Argmax)):
         wrong = int(np.sum(loss.upper(f, y) > 0.25))  # 0 or 1 each, 1 where rounding leaves it open
         value, q = binomial_upper(wrong, n, -price), wrong / n
     else:
-        q, _ = form.means(f, y, nothing, process.weights)
+        q, _ = form.means(f, y, np.zeros(process.n), process.weights)
         value = form.factor * kl_inverse(q, price / count * (1 + 1e-14))
     return Statement(value, q, 0.0, 0.0, 0.0, 0.0, form, as_inequalities("kl")[0], None, nothing)
 
@@ -260,13 +260,13 @@ def as_bound(
         _shown("price", "log of one over its share of delta", price),
     )  # fmt: skip
     drawn = "the sign of the mean" if not loss.outputs else "the largest of the means"
-    within = "" if process.count == process.n else ", on a row of a new unit"
+    within = "" if process.count == process.examples else ", on a row of a new unit"
     speaks = f"a function drawn from the posterior; prior: {prior.words}" if predictor == "gibbs" else drawn
     speaks = prior.words if prior.scale == 0 else speaks
     constants = PacBayesConstants(
         n=process.count,
-        rows=process.n,
-        seen=0 if process.seen is None else len(process.seen),
+        rows=process.examples,
+        seen=0 if process.seen is None else len(process.seen) // process.width,
         scale=float(prior.scale),
         reg=process.reg,
         loss=statement.loss,
@@ -286,7 +286,7 @@ def as_bound(
         value=value,
         terms=terms,
         assumptions=(
-            known.independent() if process.count == process.n else _units(process),
+            known.independent() if process.count == process.examples else _units(process),
             _chosen(tried),
             _blind(learned, process.count),
             known.semidefinite(),
@@ -314,7 +314,8 @@ def _chosen(tried: int | None) -> Assumption:
 
 
 def _units(process: Process) -> Assumption:
-    said = f"the {process.count} units of {process.n} rows that pay and the new unit are independent draws of one law"
+    of = f"the {process.count} units of {process.examples} rows that pay"
+    said = f"{of} and the new unit are independent draws of one law"
     return Assumption("i.i.d. units", said, "declared", "rows of one unit may depend on each other")
 
 

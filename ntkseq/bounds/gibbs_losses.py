@@ -13,6 +13,7 @@ import scipy  # its parts load when they are first used
 from jaxtyping import Float
 
 from ntkseq import _checks, _display
+from ntkseq.bounds.orthants import some_negative, trapezoid
 
 EPS = float(np.finfo(np.float64).eps)
 Vector = Float[np.ndarray, "..."]
@@ -23,11 +24,13 @@ ABSOLUTE_MEAN = math.sqrt(2.0 / math.pi)  # E|xi| of a standard normal xi
 class Gaussians:
     """Independent Gaussian predictions f_i of n examples, known to within errors; of k outputs that share a variance.
 
+    Or, of k classes whose outputs are correlated, the k - 1 margins by which the right one leads.
+
     Attributes:
-        mean: (n,) or (n, k).
-        variance: (n,).
-        mean_error: upper estimates of the errors, (n,).
-        variance_error: the same for the variances, (n,).
+        mean: (n,), (n, k), or (n, k-1) margins.
+        variance: (n,), or (n, k-1, k-1).
+        mean_error: upper estimates of the errors, (n,), or (n, k-1).
+        variance_error: the same for the variances, of their shape.
     """
 
     mean: Vector
@@ -232,16 +235,18 @@ def normal_pieces(pieces: int) -> tuple[Vector, float]:
 
 @dataclasses.dataclass(frozen=True)
 class Argmax(GibbsLoss):
-    """The zero-one loss of k classes by the largest of k independent outputs, which share a variance.
+    """The zero-one loss of k classes by the largest of k outputs, independent with one variance, or by margins.
 
     P(class c wins) = integral of phi(z) prod_j Phi(z + (m_c - m_j)/s) dz, by the trapezoidal rule, whose error is
-    below 1e-10 for the step taken (pac_bayes.11).
+    below 1e-10 for the step taken (pac_bayes.11). Of correlated outputs see `orthants.some_negative`.
     """
 
     name = "argmax"
     outputs = True
 
     def upper(self, f: Gaussians, y: Vector) -> Vector:
+        if f.variance.ndim == 3:
+            return some_negative(f.mean, f.mean_error, f.variance, f.variance_error)
         n, k = f.mean.shape
         own = np.argmax(y, axis=1)
         ahead = f.mean[np.arange(n), own][:, None] - f.mean
@@ -268,14 +273,3 @@ class Argmax(GibbsLoss):
     def check(self, y: Vector) -> str:
         fits = y.ndim == 2 and y.shape[1] >= 2 and ((y == y.max(axis=1, keepdims=True)).sum(axis=1) == 1).all()
         return "" if fits else "y must hold one row per example with one largest entry, that of its class"
-
-
-def trapezoid(k: int) -> tuple[float, float]:
-    """A step for which the trapezoidal rule on the line is off by at most 1e-10 for k classes, and that error.
-
-    The integrand is analytic; on |Im z| <= 1 it is at most phi(x) e^{1/2} 1.48^{k-1}, and the rule is off by at most
-    2 M/(exp(2 pi/step) - 1), M the integral of that. Beyond 9 there is less than 1e-18.
-    """
-    log_m = 0.5 + (k - 1) * math.log(1.48)
-    step = 2 * math.pi / (log_m + math.log(4e10))
-    return step, 1e-10

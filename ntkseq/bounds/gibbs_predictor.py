@@ -65,21 +65,27 @@ class GibbsPredictor:
         """
         return predict(self.dual, K_cross)
 
-    def covariance(self, K_cross: ArrayLike, K_query: ArrayLike) -> Float[np.ndarray, "q q"]:
-        """The covariance of a drawn function between queries, (q, q), of each output.
+    def covariance(self, K_cross: ArrayLike, K_query: ArrayLike) -> Float[np.ndarray, "... w w"]:
+        """The covariance of a drawn function between queries, (q, q), of each output; or within groups of w of them.
 
         Args:
             K_cross: kernel values of the queries with all examples, (q, n).
-            K_query: of the queries with each other, (q, q).
+            K_query: of the queries with each other, (q, q); or those of each group with each other, (q/w, w, w).
 
         Raises:
             ValueError: shapes that do not fit, numbers that are not finite.
         """
         cross, query = self._queries(K_cross, K_query)
-        if query.shape != (len(cross), len(cross)):
-            raise ValueError(f"K_query must be the Gram matrix of the {len(cross)} queries; got shape {query.shape}.")
-        paying, taken = self._taken(cross)
-        return self.scale * (query - taken @ taken.T - (paying * self._removed) @ paying.T)
+        q, w = len(cross), query.shape[-1] if query.ndim else 0
+        grouped = query.ndim == 3 and query.shape[1] == w and len(query) * w == q
+        if query.shape != (q, q) and not grouped:
+            raise ValueError(
+                f"K_query must be the Gram matrix of the {q} queries, or those of groups of w, ({q}/w, w, w); got "
+                f"shape {query.shape}."
+            )
+        paying, taken = (part.reshape(*query.shape[:-1], -1) for part in self._taken(cross))
+        less = taken @ np.swapaxes(taken, -1, -2) + (paying * self._removed) @ np.swapaxes(paying, -1, -2)
+        return self.scale * (query - less)
 
     def variance(self, K_cross: ArrayLike, K_query: ArrayLike) -> Float[np.ndarray, " q"]:
         """The variance of a drawn function at queries, (q,), of each output.

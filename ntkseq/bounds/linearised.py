@@ -14,9 +14,11 @@ from ntkseq import _checks
 from ntkseq._bound import Assumption, Bound
 from ntkseq._types import AnyFunction, ArrayLike, Flag, Inputs, Key, Lengths, PyTree, Trainable
 from ntkseq.bounds import network_inputs as given
-from ntkseq.bounds.gibbs import PacBayesConstants, named, prepared, rows_of
+from ntkseq.bounds.gibbs import PacBayesConstants, named, rows_of
+from ntkseq.bounds.outputs import reading, shown
 from ntkseq.bounds.processes import LearnedPrior, Prior
 from ntkseq.bounds.search import Search
+from ntkseq.bounds.system import system
 from ntkseq.empirical.function import Function, function
 from ntkseq.empirical.gradients import features, products, repeats
 from ntkseq.grams.base import DenseGram
@@ -29,28 +31,32 @@ class LinearisedBound(Bound[PacBayesConstants]):
 
     Attributes:
         function: f at the parameters.
-        gradients: J of all examples as computed, (n, p).
-        values: f of all examples as computed, (n,).
+        gradients: J of all examples as computed, (n, p); the w of an example together, (n w, p), for w coordinates.
+        values: f of all examples as computed, (n,), or (n, o) of o outputs; of classes less the mean over outputs.
         centred: whether f itself is left out.
+        vertices: of classes their coordinates, (o, w): f less its mean over outputs is half of them times J v.
     """
 
     function: Function | None = None
     gradients: Any = None
     values: Any = None
     centred: bool = False
+    vertices: Any = None
 
-    def mean(self, x: Inputs, *, lengths: Lengths = None) -> Float[np.ndarray, " q"]:
+    def mean(self, x: Inputs, *, lengths: Lengths = None) -> Float[np.ndarray, "q ..."]:
         """The mean of the predictor at queries, (q,): f(params, x) + J(x) times the mean change of the weights.
+
+        Of o outputs (q, o); of classes what is left of it after its mean over outputs, which no largest output knows.
 
         Args:
             x: q inputs, as f takes them.
             lengths: of sequences, (q,).
         """
         values, cross, _ = self._at(x, lengths)
-        return values + np.asarray(self.constants.predictor.mean(cross), np.float64)
+        return shown(values + np.asarray(self.constants.predictor.mean(cross)).reshape(values.shape), self.vertices)
 
-    def draw(self, x: Inputs, key: Key, *, lengths: Lengths = None) -> Float[np.ndarray, " q"]:
-        """The values at the queries of one linearised network, its weights drawn from the posterior, (q,).
+    def draw(self, x: Inputs, key: Key, *, lengths: Lengths = None) -> Float[np.ndarray, "q ..."]:
+        """The values at the queries of one linearised network, its weights drawn from the posterior, as of `mean`.
 
         Args:
             x: q inputs, as f takes them.
@@ -59,23 +65,30 @@ class LinearisedBound(Bound[PacBayesConstants]):
         """
         key = _checks.prng_key("key", key)
         values, cross, rows = self._at(x, lengths)
-        return values + self.constants.predictor.draw(cross, products(rows)[0], key)
+        drawn = self.constants.predictor.draw(cross, products(rows)[0], key)
+        return shown(values + drawn.reshape(values.shape), self.vertices)
 
-    def variance(self, x: Inputs, *, lengths: Lengths = None) -> Float[np.ndarray, " q"]:
-        """The variance of a drawn network at queries, (q,).
+    def variance(self, x: Inputs, *, lengths: Lengths = None) -> Float[np.ndarray, "q ..."]:
+        """The variance of a drawn network at queries, (q,); of o outputs their covariance at each, (q, o, o).
 
         Args:
             x: q inputs, as f takes them.
             lengths: of sequences, (q,).
         """
-        _, cross, rows = self._at(x, lengths)
-        own = np.einsum("qp,qp->q", rows, rows, dtype=np.float64)
-        return self.constants.predictor.variance(cross, own)
+        values, cross, rows = self._at(x, lengths)
+        if self.vertices is None and values.shape[1] == 1:
+            own = np.einsum("qp,qp->q", rows, rows, dtype=np.float64)
+            return self.constants.predictor.variance(cross, own)
+        each = rows.reshape(*values.shape, -1)
+        own = np.einsum("qvp,qwp->qvw", each, each, dtype=np.float64)
+        covariance = self.constants.predictor.covariance(cross, own)
+        half = np.eye(values.shape[1]) if self.vertices is None else 0.5 * self.vertices
+        return half @ covariance @ half.T
 
     def _at(self, x: Inputs, lengths: Lengths) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         assert self.function is not None
         _outside(x)
-        values, rows = features(self.function, self.function.inputs(x, lengths))
+        values, rows = features(self.function, self.function.inputs(x, lengths), self.vertices)
         return 0.0 * values if self.centred else values, products(rows, self.gradients)[0], rows
 
 
@@ -105,14 +118,20 @@ def linearised_network(
     the inner products, which is proved. For that, a gradient must depend on its example alone: every example goes
     through one program by itself, here and in `mean` and `draw`.
 
+    Several outputs are correlated as their gradients are: the kernel is the full one, between outputs too. The loss
+    "argmax" is of the largest output, as the class; two classes are one output, the second less the first. Drawn
+    outputs are wrong where a margin is not positive, whose probability has an upper estimate (pac_bayes.22). Losses of
+    numbers, "absolute" and "squared", are averaged over outputs.
+
     params may have been trained. Rows that they have seen do not pay: they belong to the prior, which learns from them
     (and takes the size of its kernel from them).
 
     Args:
-        f: f(params, x) -> (1,) for one example; see `interop.flax.function` and `interop.equinox.function`.
+        f: f(params, x) -> (o,) for one example; see `interop.flax.function` and `interop.equinox.function`.
         params: any pytree of arrays, as drawn at the start, or trained on the examples in `seen` only.
         x: all examples, (n, ...), or a pytree of arrays with leading axis n.
-        y: labels -1/+1, (n,); numbers for the loss "absolute" or "squared".
+        y: labels -1/+1, (n,), for one output; for the loss "argmax" classes 0..o-1, (n,), or one-hot rows, (n, o);
+            numbers, (n,) or (n, o), for the loss "absolute" or "squared".
         seen: indices of the examples that params have looked at, directly or through choices that were made with
             them; () for none. None: nobody knows, and nothing is certified.
         search: priors, inequalities, loss, delta and predictor. The scale of a `Prior` counts unless `centred`.
@@ -125,10 +144,10 @@ def linearised_network(
         LinearisedBound: a `Bound` with `mean(x)` and `draw(x, key)`.
 
     Raises:
-        ValueError: f of several outputs, shapes or options that do not fit, gradients that are not finite or do not
-            fit into memory.
+        ValueError: labels or a loss that do not fit the outputs of f, shapes or options that do not fit, gradients
+            that are not finite or do not fit into memory.
 
-    Reference: maurer2004; the argument and the rounding: pac_bayes.15 and pac_bayes.16.
+    Reference: maurer2004; the argument and the rounding: pac_bayes.15 and pac_bayes.16; classes: pac_bayes.19 to 22.
 
     Example:
         >>> import jax
@@ -144,42 +163,40 @@ def linearised_network(
     if len(search.kernels) > 1:
         raise ValueError(f"search must have one kernel, that of the network; got {list(search.kernels)}.")
     loss, centred = named(search.loss), _checks.flag("centred", centred)
-    if loss.outputs:
-        raise ValueError("search must have a loss of one output; got 'argmax'. For classes see bounds.network.")
     _outside(x)
     for leaf in jax.tree.leaves(params):
         _checks.outside("params", leaf, "")
     made = function(f, params, trainable, rates)
     inputs = made.inputs(x, lengths)
     n, outputs = len(jax.tree.leaves(inputs)[0]), made.width(inputs)
-    if outputs > 1:
-        raise ValueError(
-            f"f must have one output; got {outputs}, whose kernels differ. Bound one of them, lambda params, x: "
-            "f(params, x)[:1], or the network itself by bounds.network."
-        )
     which, paying = rows_of(units, n), given.unseen(seen, n)
-    labels = _checks.labels("y", y, n)
-    if np.isin(which, which[np.setdiff1d(np.arange(n), paying)]).all():
-        raise ValueError(f"seen and units must leave a unit to pay; got {n - len(paying)} rows seen, of every unit.")
-    values, rows = features(made, inputs)
+    read = reading(y, n, outputs, loss)
+    before = np.setdiff1d(np.arange(n), paying)
+    if np.isin(which, which[before]).all():
+        raise ValueError(f"seen and units must leave a unit to pay; got {len(before)} rows seen, of every unit.")
+    values, rows = features(made, inputs, read.vertices)
     K, e = products(rows)
     size = math.inf if e is None else in_norm(e, float(np.trace(K)))
-    known = prepared(DenseGram(K, size, frobenius=True, entrywise=e), labels, loss)
-    known = dataclasses.replace(known, centre=None if centred else values[:, None])
-    before = np.setdiff1d(np.arange(n), paying)
-    declared = dataclasses.replace(search, priors=tuple(_with(one, before, which) for one in search.priors))
+    known = system(DenseGram(K, size, frobenius=True, entrywise=e), read.targets, vectors=True)
+    known = read.system(known, None if centred else values)
+    priors = tuple(_with(one, before, which) for one in search.priors)
+    declared = dataclasses.replace(search, priors=priors, loss=read.loss)
     best = declared.searched({declared.kernels[0]: known}, which)[0]
-    again = repeats(made, inputs, values, rows)
+    again = repeats(made, inputs, values, rows, read.vertices)
     around = "" if centred else "f(params, x) + "
     assumptions = [one for one in best.assumptions if one.name != "blind prior"]
     assumptions += [_blind(seen, len(before), best.constants.n), _alone(again)]
     parts = {one.name: getattr(best, one.name) for one in dataclasses.fields(Bound)}
     parts |= {
         "name": f"{best.name}, of a linearised network",
+        "quantity": read.quantity(best.quantity, search.predictor),
         "assumptions": tuple(assumptions),
-        "applies_to": f"{around}J(x) v, J the gradients as this program computes them; {best.applies_to}",
+        "applies_to": f"{around}J(x) v, J the gradients as this program computes them; {read.words(best.applies_to)}",
     }
-    return LinearisedBound(**parts, function=made, gradients=rows, values=values, centred=centred)
+    values = shown(values, read.vertices)
+    return LinearisedBound(
+        **parts, function=made, gradients=rows, values=values, centred=centred, vertices=read.vertices
+    )
 
 
 def _outside(x: Inputs) -> None:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from ntkseq import _checks, _display
 from ntkseq._types import ArrayLike
+from ntkseq.bounds.class_margins import Margins
 from ntkseq.bounds.gibbs_losses import Argmax, Gaussians, GibbsLoss, ZeroOne
 from ntkseq.bounds.inequalities import Inequality
 from ntkseq.bounds.processes import Process
@@ -302,12 +303,14 @@ def _of_grid(problem: Problem, means: list[Any], noises: list[float | None]) -> 
 def improved(problem: Problem, start: Statement, steps: int = Optimal.steps) -> Statement:
     """The statement about a posterior that descends from `start` along the gradient of its form and inequality.
 
-    For losses other than the zero-one loss of two classes it is `start`.
+    For losses other than the zero-one loss of two classes, or of several by their margins, it is `start`.
     """
     process, form, told = problem.process, start.form, problem.process.told
-    if not isinstance(form.loss, ZeroOne) or not told.any() or not math.isfinite(start.value):
+    by_margins = isinstance(process, Margins) and isinstance(form.loss, Argmax)
+    if not (isinstance(form.loss, ZeroOne) or by_margins) or not told.any() or not math.isfinite(start.value):
         return start
-    spectrum, basis = process.values[told], process.basis[:, told]
+    spectrum, rows = process.values[told], process.contrasts if isinstance(process, Margins) else process.basis
+    basis = rows[:, told]
     floor = np.log(np.maximum(64 * process.rounding / spectrum, 1e-12))
     root = math.sqrt(problem.scale)
     first = np.zeros(len(spectrum)) if start.b is None else np.sqrt(spectrum) * start.b[told, 0] / root
@@ -326,7 +329,7 @@ def improved(problem: Problem, start: Statement, steps: int = Optimal.steps) -> 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Objective:
     """The bound as a function of the mean's coordinates w, in prior deviations, and the log shares g of the variance
-    that are left."""
+    that are left. Several margins of one example fail as if they were independent: it is a guide, and no bound."""
 
     problem: Problem
     form: Form
@@ -340,19 +343,30 @@ class _Objective:
         w, g = at[:r], at[r:]
         scale, weights = problem.scale, problem.process.weights
         root = math.sqrt(scale) * np.sqrt(self.spectrum)
-        shares, y = np.exp(g), problem.labels
-        assert isinstance(self.form.loss, ZeroOne)
+        shares, (y, start, threshold, several) = np.exp(g), self._read()
         left = self.squares @ (self.spectrum * shares) + problem.process.beyond
         sigma = np.maximum(np.sqrt(scale * left), 1e-150)
-        threshold = self.form.loss.margin * problem.process.deviation(scale)
-        z = (threshold - y * (problem.process.mean[:, 0] + self.basis @ (root * w))) / sigma
+        z = (threshold - y * (start + self.basis @ (root * w))) / sigma
         wrong, density = scipy.special.ndtr(z), np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+        if several > 1:
+            right = np.maximum(scipy.special.ndtr(-z), 1e-150).reshape(-1, several)
+            all_right = np.prod(right, axis=1)
+            wrong, density = 1.0 - all_right, density * (all_right[:, None] / right).ravel()
         k = self.form.draws
         loss = float(weights @ wrong**k)
         total = 0.5 * float(np.sum(shares - 1.0 - g)) + 0.5 * float(w @ w)
         value, of_loss, of_total = self.inequality.slopes(loss, k * total, problem.price, problem.process.count)
-        outer = of_loss * k * wrong ** (k - 1) * density * weights
+        outer = np.repeat(of_loss * k * wrong ** (k - 1) * weights, several) * density
         slope_w = -root * (self.basis.T @ (outer * y / sigma)) + k * of_total * w
         of_variance = self.squares.T @ (-0.5 * outer * z / sigma**2 * scale)
         slope_g = of_variance * self.spectrum * shares + 0.5 * k * of_total * (shares - 1.0)
         return value, np.concatenate([slope_w, slope_g])
+
+    def _read(self) -> tuple[Any, np.ndarray, Any, int]:
+        """Signs, prior means and thresholds of the rows, and how many of them are one example's."""
+        process, loss = self.problem.process, self.form.loss
+        if isinstance(process, Margins):
+            start = process.mean_at(None)[0]
+            return 1.0, start.ravel(), 0.0, start.shape[1]
+        assert isinstance(loss, ZeroOne)
+        return self.problem.labels, process.mean[:, 0], loss.margin * process.deviation(self.problem.scale), 1

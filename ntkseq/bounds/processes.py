@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from ntkseq import _checks, _display
 from ntkseq._types import ArrayLike
+from ntkseq.bounds.entries import Entries
 from ntkseq.bounds.system import System
 from ntkseq.predictors.kernel_ridge import factorise
 from ntkseq.spectra.residuals import eigenvalue_error, orthogonality
@@ -49,7 +50,8 @@ class Prior:
         own = np.sqrt(np.maximum(np.diagonal(known.matrix), 0.0))
         entries = None if known.entrywise is None else Entries(float(known.entrywise), own, own, 0.0)
         whole = Process.of(known.matrix, known.capped, known.targets, known.centres, 0.0, entries, known.pairs)
-        known.processes[key] = dataclasses.replace(whole, units=units)
+        whole = dataclasses.replace(whole, units=units, width=known.width)
+        known.processes[key] = known.read(whole, np.arange(len(units)))
         return known.processes[key]
 
     @property
@@ -128,7 +130,8 @@ class LearnedPrior:
 
     def _process(self, known: System, units: Int[np.ndarray, " n"]) -> Process:
         matrix, rounding = known.matrix, known.capped
-        seen, paying = self.split(units)
+        first, others = self.split(units)
+        seen, paying = known.rows(first), known.rows(others)
         own, cross, rest = matrix[np.ix_(seen, seen)], matrix[np.ix_(seen, paying)], matrix[np.ix_(paying, paying)]
         root, learned = np.sqrt(np.maximum(np.diagonal(matrix), 0.0)), (known.targets - known.centres)[seen]
         own_rounding = known.rounding_of(seen)
@@ -158,9 +161,10 @@ class LearnedPrior:
             mean_error,
             entries,
         )
-        return dataclasses.replace(
+        process = dataclasses.replace(
             process,
-            units=units[paying],
+            units=units[others],
+            width=known.width,
             seen=seen,
             paying=paying,
             first=dual,
@@ -168,6 +172,7 @@ class LearnedPrior:
             reg=reg,
             unit=float(np.mean(np.diagonal(own))) or 1.0,
         )
+        return known.read(process, others)
 
     @property
     def words(self) -> str:
@@ -213,38 +218,6 @@ def least_left_out(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Entries:
-    """How far C b is off where each entry of K is known to e sqrt(K_ii K_jj): C = T'(K + reg P) T, T = [-W; I].
-
-    Attributes:
-        entry: e.
-        profile: sum_j |T_ji| sqrt(K_jj), (n,), of the examples that pay.
-        own: sqrt(K_ii) of them.
-        beyond: what is left in spectral norm: the arithmetic, and the square of the error of W.
-        first, weights: sqrt(K_jj) of the examples of the prior, and W.
-    """
-
-    entry: float
-    profile: Float[np.ndarray, " n"]
-    own: Float[np.ndarray, " n"]
-    beyond: float
-    first: Any = None
-    weights: Any = None
-
-    def moved(self, b: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
-        """Upper estimates of the error of C b at each example, the largest over outputs; b over the examples."""
-        size = self.own @ np.abs(b)
-        if self.weights is not None:
-            size = size + self.first @ np.abs(self.weights @ b)
-        return self.entry * self.profile * float(size.max()) + self.beyond * float(np.linalg.norm(b, axis=0).max())
-
-    def corners(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """Upper estimates of the error of each C_ii, and of the length of that of each column of C."""
-        column = self.entry * self.profile * float(np.linalg.norm(self.profile))
-        return self.entry * self.profile**2 + self.beyond, column + self.beyond
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class Process:
     """A Gaussian process on the examples that pay: mean, covariance by its spectrum, and the errors of both.
 
@@ -256,8 +229,9 @@ class Process:
         mean: of the process, (n, k).
         mean_error: upper estimate of the error of each.
         entries: what is known of single entries, if anything is.
-        units: which rows are of one independent unit; None where each is one.
+        units: which examples are of one independent unit; None where each is one.
         seen, paying: which rows the prior saw, and which pay.
+        width: rows of each example, one after another: of several outputs that are correlated; 1 otherwise.
         first, smoother, reg: coefficients of the mean on `seen`, (K + reg)^-1 K there, and the ridge.
         unit: what the scale of the prior is divided by: the mean of K(x, x) over `seen`.
     """
@@ -277,6 +251,7 @@ class Process:
     smoother: Any = None
     reg: float | None = None
     unit: float = 1.0
+    width: int = 1
 
     @classmethod
     def of(
@@ -307,6 +282,11 @@ class Process:
         return len(self.values)
 
     @property
+    def examples(self) -> int:
+        """How many examples pay."""
+        return self.n // self.width
+
+    @property
     def rank(self) -> int:
         """Along how many directions a posterior moves."""
         return len(self.values)
@@ -317,17 +297,22 @@ class Process:
         return 0.0
 
     @cached_property
-    def weights(self) -> Float[np.ndarray, " n"]:
-        """The share of each row in the mean over units of the mean within a unit, (n,)."""
+    def weights(self) -> Float[np.ndarray, " losses"]:
+        """The share of each loss in the mean over units of the mean within a unit: of each row, (n,)."""
+        return np.repeat(self.shares, self.width) / self.width
+
+    @cached_property
+    def shares(self) -> Float[np.ndarray, " examples"]:
+        """The share of each example in that mean."""
         if self.units is None:
-            return np.full(self.n, 1.0 / self.n)
+            return np.full(self.examples, 1.0 / self.examples)
         _, which, sizes = np.unique(self.units, return_inverse=True, return_counts=True)
         return 1.0 / (len(sizes) * sizes[which])
 
     @cached_property
     def count(self) -> int:
         """How many independent units pay."""
-        return self.n if self.units is None else len(np.unique(self.units))
+        return self.examples if self.units is None else len(np.unique(self.units))
 
     @cached_property
     def squares(self) -> Float[np.ndarray, "n r"]:

@@ -208,8 +208,9 @@ def _picked(prior: LearnedPrior, known: dict[str, System], units: np.ndarray) ->
     """The kernel of least leave-one-out error on the share of the prior."""
     if len(known) == 1:
         return next(iter(known))
-    seen, errors = prior.split(units)[0], {}
+    errors = {}
     for name, one in known.items():
+        seen = one.rows(prior.split(units)[0])
         own = one.matrix[np.ix_(seen, seen)]
         errors[name] = least_left_out(own, (one.targets - one.centres)[seen], *one.usual(seen))[1]
     return min(errors, key=lambda name: errors[name])

@@ -36,6 +36,7 @@ class System:
         chance: with what probability its rounding is too small: that of its audit, 0 without one.
         unit: eps of the dtype in which K came.
         centre: values of the function, known for every input, that the prior is centred on, (n, k); None: 0.
+        width: rows of each example, one after another: of several outputs that are correlated; 1 otherwise.
     """
 
     matrix: Float[np.ndarray, "n n"]
@@ -46,6 +47,7 @@ class System:
     chance: float = 0.0
     unit: float = EPS
     centre: Any = None
+    width: int = 1
     processes: dict[Any, Any] = field(init=False, default_factory=dict)
     """What priors made of it, by what they were made with; a copy with other labels or centre begins anew."""
 
@@ -88,6 +90,15 @@ class System:
     def centres(self) -> Float[np.ndarray, "n k"]:
         """`centre`, or zeros."""
         return np.zeros(self.targets.shape) if self.centre is None else self.centre
+
+    def rows(self, examples: np.ndarray) -> np.ndarray:
+        """The rows of K of some examples."""
+        return (examples[:, None] * self.width + np.arange(self.width)).ravel()
+
+    def read(self, process: Any, examples: np.ndarray) -> Any:
+        """What losses are taken of, from a `Process` on the rows of some examples: its values, unless overridden."""
+        del examples
+        return process
 
     @property
     def pairs(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -158,8 +169,9 @@ class System:
 
     def independent(self) -> Assumption:
         """`independent`, with the examples that have the same row of K and the same label as another."""
-        rows = {row.tobytes() + label.tobytes() for row, label in zip(self.matrix, self.y, strict=True)}
-        return independent(self.n - len(rows))
+        count = self.n // self.width
+        pairs = zip(self.matrix.reshape(count, -1), self.y.reshape(count, -1), strict=True)
+        return independent(count - len({row.tobytes() + label.tobytes() for row, label in pairs}))
 
     @property
     def interval(self) -> str:

@@ -33,15 +33,18 @@ class NotFinite(ValueError):
     """An output or a gradient that is no finite number."""
 
 
-def features(function: Function, x: PyTree) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n p"]]:
-    """The output and its gradient at each example, (n,) and (n, p), in the dtype of the weights.
+def features(
+    function: Function, x: PyTree, combinations: Float[np.ndarray, "o w"] | None = None
+) -> tuple[Float[np.ndarray, "n w"], Float[np.ndarray, "rows p"]]:
+    """The outputs and their gradients at each example, (n, w) and (n w, p), in the dtype of the weights.
 
-    The gradient is that in the weights over the roots of their rates. Each pair is what one compiled program makes of
-    one example.
+    The gradients are those in the weights over the roots of their rates; those of one example stand together. All of
+    them are what one compiled program makes of one example.
 
     Args:
-        function: of one output.
+        function: of o outputs.
         x: its checked inputs.
+        combinations: sums of outputs that are taken in their place, a column each; None: the outputs themselves, w = o.
 
     Raises:
         ValueError: numbers that are not finite; more of them than there is memory for.
@@ -49,35 +52,41 @@ def features(function: Function, x: PyTree) -> tuple[Float[np.ndarray, " n"], Fl
     leaves, tree = jax.tree.flatten(x)
     held = [np.asarray(leaf) for leaf in leaves]
     n, p = len(held[0]), sum(int(weight.size) for weight in function.weights)
-    first, row = _at(function, tree, held, 0)
-    needed, free = n * p * row.dtype.itemsize, _memory.available(jax.devices("cpu")[0])
+    first, row = _at(function, tree, held, 0, combinations)
+    needed, free = n * len(row) * p * row.dtype.itemsize, _memory.available(jax.devices("cpu")[0])
     if needed > free:
         raise ValueError(
-            f"x must have no more examples than their gradients have room for: {n} of {p} numbers take "
+            f"x must have no more examples than their gradients have room for: {n * len(row)} of {p} numbers take "
             f"{_memory.text(needed)}, and {_memory.text(free)} are free. Hold leaves with trainable=, or pass fewer."
         )
-    values, rows = np.empty(n), np.empty((n, p), row.dtype)
+    values, rows = np.empty((n, len(row))), np.empty((n, len(row), p), row.dtype)
     values[0], rows[0] = first, row
     for i in range(1, n):
-        values[i], rows[i] = _at(function, tree, held, i)
-    odd = ~(np.isfinite(values) & np.isfinite(rows).all(axis=1))
+        values[i], rows[i] = _at(function, tree, held, i, combinations)
+    odd = ~(np.isfinite(values).all(axis=1) & np.isfinite(rows).all(axis=(1, 2)))
     if odd.any():
         raise NotFinite(
             f"f must have finite outputs and gradients; got {int(odd.sum())} examples of {n} where they are not, the "
             f"first x[{int(np.flatnonzero(odd)[0])}]."
         )
-    return values, rows
+    return values, rows.reshape(-1, p)
 
 
-def repeats(function: Function, x: PyTree, values: Float[np.ndarray, " n"], rows: Float[np.ndarray, "n p"]) -> str:
+def repeats(
+    function: Function,
+    x: PyTree,
+    values: Float[np.ndarray, "n w"],
+    rows: Float[np.ndarray, "rows p"],
+    combinations: Float[np.ndarray, "o w"] | None = None,
+) -> str:
     """How many of some examples came out otherwise a second time, in words; empty if none did, bit for bit."""
     leaves, tree = jax.tree.flatten(x)
-    held = [np.asarray(leaf) for leaf in leaves]
-    which = np.unique(np.linspace(0, len(rows) - 1, AGAIN).round().astype(int))[::-1]
+    held, of_each = [np.asarray(leaf) for leaf in leaves], rows.reshape(*values.shape, -1)
+    which = np.unique(np.linspace(0, len(values) - 1, AGAIN).round().astype(int))[::-1]
     other = 0
     for i in which.tolist():
-        value, row = _at(function, tree, held, i)
-        other += not (value == values[i] and np.array_equal(row, rows[i]))
+        value, row = _at(function, tree, held, i, combinations)
+        other += not (np.array_equal(value, values[i]) and np.array_equal(row, of_each[i]))
     return f"{other} of {len(which)} examples came out otherwise a second time" if other else ""
 
 
@@ -105,23 +114,28 @@ def products(
     return 0.5 * (S + S.T), None if vanishing else (terms + 4) * EPS
 
 
-def _at(function: Function, tree: Any, held: list[np.ndarray], i: int) -> tuple[np.ndarray, np.ndarray]:
-    value, row = _one(function, jax.tree.unflatten(tree, [leaf[i] for leaf in held]))
+def _at(
+    function: Function, tree: Any, held: list[np.ndarray], i: int, combinations: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    value, row = _one(function, jax.tree.unflatten(tree, [leaf[i] for leaf in held]), combinations)
     return np.asarray(value, np.float64), np.asarray(row)
 
 
 @jax.jit
-def _one(function: Function, example: PyTree) -> tuple[Array, Array]:
-    """The output and its gradient at one example."""
+def _one(function: Function, example: PyTree, combinations: Any) -> tuple[Array, Array]:
+    """The outputs and their gradients at one example, (w,) and (w, p)."""
 
-    def output(weights: list[Any]) -> Array:
-        (out,) = function.outputs_at(weights, example)
-        return out
+    def outputs(weights: list[Any]) -> Array:
+        out = function.outputs_at(weights, example)
+        if combinations is None:
+            return out
+        return jnp.sum(jnp.asarray(combinations, out.dtype) * out[:, None], axis=0)
 
-    value, gradient = jax.value_and_grad(output)(function.weights)
+    values, pull = jax.vjp(outputs, function.weights)
+    (gradients,) = jax.vmap(pull)(jnp.eye(len(values), dtype=values.dtype))
     parts = []
-    for k, part in enumerate(gradient):
+    for k, part in enumerate(gradients):
         root = function.root(k)
-        parts.append((part if root is None else part * root.astype(part.dtype)).ravel())
+        parts.append((part if root is None else part * root.astype(part.dtype)).reshape(len(values), -1))
     kind = wide(*(part.dtype for part in parts))
-    return value, jnp.concatenate([part.astype(kind) for part in parts])
+    return values, jnp.concatenate([part.astype(kind) for part in parts], axis=1)

@@ -40,7 +40,7 @@ def test_they_are_the_derivatives_in_weights_over_the_roots_of_their_rates():
     J = jax.vmap(jax.jacrev(lambda p, x: net(p, x)[0]), (None, 0))(params, X)
     wanted = np.concatenate([2.0 * np.asarray(J["W"]).reshape(9, -1), np.asarray(J["b"])], axis=1)
     assert rows == pytest.approx(wanted, rel=1e-4, abs=1e-6)
-    assert values == pytest.approx(np.asarray(jax.vmap(net, (None, 0))(params, X))[:, 0], rel=1e-4, abs=1e-5)
+    assert values == pytest.approx(np.asarray(jax.vmap(net, (None, 0))(params, X)), rel=1e-4, abs=1e-5)
     assert products(rows)[0] == pytest.approx(np.asarray(empirical.NTK(net, params, **options)(X)), rel=1e-4, abs=1e-5)
 
 
