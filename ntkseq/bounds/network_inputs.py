@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from ntkseq import _checks, _keys
 from ntkseq._types import AnyFunction, ArrayLike, PyTree
@@ -105,7 +105,7 @@ def unseen(seen: object, n: int) -> Int[np.ndarray, " k"]:
     return np.setdiff1d(np.arange(n), held)
 
 
-def copies(x: PyTree, y: Int[np.ndarray, " n"], which: Int[np.ndarray, " k"]) -> int:
+def copies(x: PyTree, y: Shaped[np.ndarray, "n ..."], which: Int[np.ndarray, " k"]) -> int:
     """How many of the examples that pay repeat another example, input and label: one that pays or one that was seen."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(x)] + [y]
     names = [b"".join(leaf[i].tobytes() for leaf in leaves) for i in range(len(y))]

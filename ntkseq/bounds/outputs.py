@@ -71,7 +71,7 @@ def reading(y: ArrayLike, n: int, outputs: int, loss: GibbsLoss) -> Reading:
     if isinstance(loss, ZeroOne) and outputs > 1:
         raise ValueError(
             f"search must have loss='argmax' for an f of {outputs} outputs, the largest of which is the class; got "
-            f"{loss.name!r}."
+            f"{loss.name!r}, which is of one output: pass one of them, lambda params, x: f(params, x)[:1]."
         )
     labels = _checks.labels("y", y, n) if outputs == 1 else _checks.targets("y", y, n)
     if outputs == 1 and (why := loss.check(labels)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -20,6 +21,15 @@ Y = np.where(X[:, 0] + 0.3 * X[:, 1] > 0, 1.0, -1.0)
 NET = models.Dense(width=16)
 PARAMS = NET.init(jax.random.key(0), X[0])
 ONE = bounds.Search(priors=(bounds.Prior(),), inequalities=(bounds.Kl(),))
+ARGMAX = dataclasses.replace(ONE, loss="argmax")
+COLOURS = np.argmax(X @ np.random.default_rng(1).standard_normal((3, 3)), axis=1)
+THREE = {"U": RNG.standard_normal((16, 3)), "b": np.zeros(16), "V": RNG.standard_normal((16, 3))}
+THREE = {name: leaf.astype(np.float32) for name, leaf in THREE.items()}
+
+
+def TWO(params: Any, x: Any) -> Any:
+    """Its second output less the first is NET."""
+    return jnp.concatenate([-0.5 * NET.apply(params, x), 0.5 * NET.apply(params, x)])
 
 
 def certified(**changed: Any) -> bounds.LinearisedBound:
@@ -72,6 +82,74 @@ def test_the_predictor_has_the_loss_that_is_stated():
         drawn = np.stack([said.draw(X[:2], jax.random.key(i)) for i in range(300)])
         assert np.abs(drawn.mean(axis=0) - said.mean(X[:2])).max() < 0.3 * np.sqrt(said.variance(X[:2]).max())
     assert said.mean(X) != pytest.approx(certified(centred=True).mean(X), rel=0.1)
+
+
+@pytest.mark.parametrize("predictor", ["gibbs", "mean"])
+def test_two_outputs_have_the_bound_of_their_difference(predictor: str):
+    search, asked = (dataclasses.replace(one, predictor=predictor) for one in (ONE, ARGMAX))
+    one = certified(search=search)
+    for y in (np.where(Y > 0, 1, 0), np.stack([-Y, Y], axis=1)):
+        two = certified(f=TWO, y=y, search=asked)
+        assert two.certified and two.value == pytest.approx(one.value, rel=1e-9)
+    assert two.mean(X)[:, 1] - two.mean(X)[:, 0] == pytest.approx(one.mean(X), rel=1e-5)
+    assert two.variance(X[:4])[:, 1, 1] == pytest.approx(0.25 * one.variance(X[:4]), rel=1e-5)
+    assert "argmax" in two.quantity and "sign" not in two.applies_to
+
+
+def classified(**changed: Any) -> bounds.LinearisedBound:
+    given: dict[str, Any] = dict(f=worlds.network, params=THREE, x=X, y=COLOURS, seen=(), search=ARGMAX, centred=True)
+    return bounds.linearised_network(**given | changed)
+
+
+def test_of_several_classes_no_bound_is_below_the_exact_risk():
+    played = [worlds.three_classes(np.random.default_rng([7, seed]), n=12) for seed in range(4)]
+    assert not [case.bound for case in played if case.violated]
+    assert all(case.bound.certified for case in played)
+
+
+@pytest.mark.slow
+def test_of_several_classes_no_bound_is_below_the_exact_risk_in_many_worlds():
+    played = [worlds.three_classes(np.random.default_rng([8, seed])) for seed in range(400)]
+    assert not [case.bound for case in played if case.violated]
+    told = [case.bound.value / case.risk for case in played if not case.bound.vacuous and case.risk > 0]
+    assert np.median(told) < 3 and len(told) > 250
+
+
+def test_the_loss_of_several_classes_is_that_of_the_drawn_outputs():
+    said = classified()
+    right = np.array([worlds.largest(said.mean(X), said.variance(X), label) for label in range(3)])
+    exact = 1.0 - right[COLOURS, np.arange(90)].mean()
+    assert exact - 1e-4 < said.constants.loss < exact + 2e-3 and said.value < 0.5
+    assert said.draw(X[:2], jax.random.key(0)).sum(axis=1) == pytest.approx(np.zeros(2), abs=1e-5)
+    assert said.values.shape == (90, 3) and said.gradients.shape[0] == 180
+
+
+def test_of_labels_that_say_nothing_the_bound_is_near_what_nobody_can_beat():
+    """One gradient for all examples: the commonest of three classes is the best answer."""
+    y, x = np.resize([2, 2, 2, 2, 0, 2, 1, 2, 2, 2], 500), np.ones((500, 1), np.float32)
+    said = bounds.linearised_network(lambda w, x: w * x, np.zeros(3, np.float32), x, y, seen=(), search=ARGMAX)
+    assert said.certified and 0.2 < said.value < 1.5 * 0.2
+
+
+def test_examples_count_and_not_their_outputs():
+    said = classified(x=np.concatenate([X, X[:7]]), y=np.concatenate([COLOURS, COLOURS[:7]]))
+    assert (said.constants.n, said.constants.rows) == (97, 97) and "7 of the examples repeat another" in str(said)
+    prior = bounds.Search(priors=(bounds.LearnedPrior(examples=(40, 41)),), loss="argmax")
+    part = classified(seen=np.arange(30), search=prior, units=np.arange(90) // 2)
+    assert (part.constants.n, part.constants.rows, part.constants.seen) == (29, 58, 32)
+    assert np.isin(np.arange(60, 80), part.constants.predictor.seen // 2).sum() == 0
+
+
+@pytest.mark.parametrize("loss", ["absolute", "squared"])
+def test_losses_of_numbers_are_averaged_over_outputs(loss: str):
+    y = np.clip(X[:, :2], -1, 1)
+    search = dataclasses.replace(ONE, loss=loss)
+    said = certified(f=TWO, y=y, search=search, centred=True)
+    K = said.gradients.astype(np.float64) @ said.gradients.astype(np.float64).T
+    of_rows = search.best(DenseGram(K, 0.0), y.ravel(), units=np.repeat(np.arange(90), 2))
+    assert said.certified and said.value == pytest.approx(of_rows.value, rel=1e-6)
+    assert "mean over 2 outputs" in said.quantity and said.mean(X[:5]).shape == (5, 2)
+    assert status(said, "i.i.d.") == "declared" and said.variance(X[:5]).shape == (5, 2, 2)
 
 
 def test_rows_that_the_parameters_have_seen_do_not_pay():
@@ -137,8 +215,11 @@ def test_sequences_of_several_lengths():
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"search": bounds.Search(kernels=("a", "b"))}, "search must have one kernel"),
-    ({"search": bounds.Search(loss="argmax")}, "argmax"),
-    ({"f": lambda p, x: jnp.tile(NET.apply(p, x), 2)}, "f must have one output; got 2"),
+    ({"search": bounds.Search(loss="argmax")}, "loss='zero-one' for an f of one output"),
+    ({"f": TWO}, "loss='argmax' for an f of 2 outputs"),
+    ({"f": TWO, "search": ARGMAX}, r"classes 0..1 of 2 outputs"),
+    ({"f": TWO, "search": ARGMAX, "y": np.ones((90, 2))}, "one of them the largest"),
+    ({"f": TWO, "search": bounds.Search(loss="absolute")}, r"y must have shape \(90, 2\)"),
     ({"seen": [90]}, "seen"),
     ({"seen": np.arange(90)}, "seen and units must leave"),
     ({"seen": np.arange(90) < 9}, r"seen must be indices of examples; got a mask.* Pass numpy.flatnonzero\(mask\)"),
