@@ -124,6 +124,13 @@ ENTRIES = {
         "Advances in Neural Information Processing Systems",
         "1905.13367",
     ),
+    "slepian1962": Entry(
+        "article",
+        "Slepian, David",
+        "The One-Sided Barrier Problem for {Gaussian} Noise",
+        1962,
+        "Bell System Technical Journal",
+    ),
     "masegosa2020": Entry(
         "inproceedings",
         "Masegosa, Andr{\\'e}s R. and Lorenzen, Stephan S. and Igel, Christian and Seldin, Yevgeny",

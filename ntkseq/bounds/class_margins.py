@@ -104,13 +104,14 @@ class Margins(Process):
         length = np.sqrt(np.maximum(np.einsum("ncv,nvw,ncw->nc", G, (rows * taken) @ turned, G), 0.0))
         # C + E for C, seen by two margins g and h: |g'E h| and |E g| instead of an entry and a column (pac_bayes.21)
         size, norm = np.abs(G).sum(axis=2), np.linalg.norm(G, axis=2)
-        root, column = np.sqrt(self.rounding) * norm, self.rounding * norm
+        pairs = lambda a, b: a[:, :, None] * b[:, None, :]  # noqa: E731
+        between, column = self.rounding * pairs(norm, norm), self.rounding * norm
         if self.entries is not None:
             one, every = (part.reshape(self.examples, self.width, 1) for part in self.entries.corners())
-            root = np.minimum(root, (np.abs(G) @ np.sqrt(one))[..., 0])
+            root = (np.abs(G) @ np.sqrt(one))[..., 0]
+            between = np.minimum(between, pairs(root, root))
             column = np.minimum(column, (np.abs(G) @ every)[..., 0])
-        pairs = lambda a, b: a[:, :, None] * b[:, None, :]  # noqa: E731
-        moved = pairs(root, root) + pairs(length, column) + pairs(column, length)
+        moved = between + pairs(length, column) + pairs(column, length)
         moved += float(removed.max()) * pairs(column, column)
         arithmetic = 4 * EPS * (self.n + 4 * self.width) * float(self.values.max()) * pairs(size, size)
         return covariance, moved * (1 + 16 * EPS) + arithmetic

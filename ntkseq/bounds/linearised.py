@@ -148,7 +148,8 @@ def linearised_network(
         ValueError: labels or a loss that do not fit the outputs of f, shapes or options that do not fit, gradients
             that are not finite or do not fit into memory.
 
-    Reference: maurer2004; the argument and the rounding: pac_bayes.15 and pac_bayes.16; classes: pac_bayes.19 to 22.
+    Reference: maurer2004; the argument and the rounding: pac_bayes.15 and pac_bayes.16; classes: slepian1962,
+    pac_bayes.19 to 22.
 
     Example:
         >>> import jax
@@ -194,6 +195,7 @@ def linearised_network(
         "name": f"{best.name}, of a linearised network",
         "quantity": read.quantity(best.quantity, search.predictor),
         "assumptions": tuple(assumptions),
+        "references": (*best.references, *read.references),
         "applies_to": f"{around}J(x) v, J the gradients as this program computes them; {read.words(best.applies_to)}",
     }
     values = shown(values, read.vertices)

@@ -41,6 +41,11 @@ class Reading:
         parts = {one.name: getattr(known, one.name) for one in dataclasses.fields(System) if one.init}
         return ClassSystem(**parts | {"centre": centre, "width": self.width, "margins": self.margins})
 
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Of what the loss of several classes is read with."""
+        return () if self.margins is None else ("slepian1962",)
+
     def quantity(self, of_rows: str, predictor: str) -> str:
         """What is bounded, as printed."""
         if self.vertices is not None:

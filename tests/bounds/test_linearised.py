@@ -109,10 +109,10 @@ def test_of_several_classes_no_bound_is_below_the_exact_risk():
 
 @pytest.mark.slow
 def test_of_several_classes_no_bound_is_below_the_exact_risk_in_many_worlds():
-    played = [worlds.three_classes(np.random.default_rng([8, seed])) for seed in range(400)]
+    played = [worlds.three_classes(np.random.default_rng([8, seed])) for seed in range(200)]
     assert not [case.bound for case in played if case.violated]
     told = [case.bound.value / case.risk for case in played if not case.bound.vacuous and case.risk > 0]
-    assert np.median(told) < 3 and len(told) > 250
+    assert np.median(told) < 3 and len(told) > 120
 
 
 def test_the_loss_of_several_classes_is_that_of_the_drawn_outputs():
@@ -126,9 +126,9 @@ def test_the_loss_of_several_classes_is_that_of_the_drawn_outputs():
 
 def test_of_labels_that_say_nothing_the_bound_is_near_what_nobody_can_beat():
     """One gradient for all examples: the commonest of three classes is the best answer."""
-    y, x = np.resize([2, 2, 2, 2, 0, 2, 1, 2, 2, 2], 500), np.ones((500, 1), np.float32)
+    y, x = np.resize([2, 2, 2, 2, 0, 2, 1, 2, 2, 2], 300), np.ones((300, 1), np.float32)
     said = bounds.linearised_network(lambda w, x: w * x, np.zeros(3, np.float32), x, y, seen=(), search=ARGMAX)
-    assert said.certified and 0.2 < said.value < 1.5 * 0.2
+    assert said.certified and 0.2 < said.value < 1.6 * 0.2
 
 
 def test_examples_count_and_not_their_outputs():
