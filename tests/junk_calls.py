@@ -258,6 +258,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "bounds.network": (bounds.network, dict(f=linear, w0=PARAMS, w=PARAMS, x=np.tile(FLAT, (10, 1)), y=np.tile(Y, 10), key=KEY, c=(0.1, 1.0), s=0.1, scales=(None,), seen=(0, 1), centred=True, draws=3, trial=1, rows=3, share=0.1, delta=0.05)),
     "NetworkBound.draw": (lambda key: CERTIFIED.draw(key), dict(key=KEY)),
     "linearised_network": (bounds.linearised_network, dict(f=linear, params=PARAMS, x=FLAT, y=Y, seen=(0,), search=SEARCH, centred=True, units=[0, 0, 1, 2], trainable="W", rates={"W": 0.5})),
+    "linearised_network of classes": (bounds.linearised_network, dict(f=linear, params={"W": np.eye(3, 6, dtype=np.float32)}, x=FLAT, y=np.array([0.0, 1.0, 2.0, 0.0]), seen=(0,), search=bounds.Search(priors=(bounds.Prior(),), loss="argmax"))),
     "CertificateProbe": (bounds.CertificateProbe, dict(f=linear, x=FLAT, y=Y, every=(1,), seen=(0,), search=SEARCH, name="certificate")),
     "LinearisedBound.mean": (LINEARISED.mean, dict(x=FLAT)),
     "LinearisedBound.variance": (LINEARISED.variance, dict(x=FLAT)),
