@@ -40,18 +40,18 @@ def test_margins_of_the_exact_kernel_are_within_their_errors(prior: Prior | Lear
         parts |= {"width": w, "margins": class_margins(own, simplex(3))}
         read.append(prior.process(ClassSystem(**parts), np.arange(n)))
     told, true = read
-    removed = told.removed(0.5)
     b = RNG.standard_normal((told.rank, 1))
     mean, off = told.mean_at(b)
-    covariance, moved = told.variance_at(removed)
     count = told.examples
     C = true.basis @ np.diag(true.values) @ true.basis.T
     start = true.mean[:, 0] + C @ told.basis @ b[:, 0]
     G = told.margins
     assert (np.abs(mean - np.einsum("ncw,nw->nc", G, start.reshape(count, w))) <= off).all()
-    left = (C - C @ told.basis @ np.diag(removed) @ told.basis.T @ C).reshape(count, w, count, w)
-    blocks = np.stack([left[i, :, i] for i in range(count)])
-    wanted = G @ blocks @ np.swapaxes(G, 1, 2)
-    assert (np.abs(covariance - wanted) <= moved).all() and moved.max() < 0.2
-    assert np.abs(covariance - wanted).max() > 1e-3 * moved.max()  # the errors are of the size of what they cover
+    for removed in (told.removed(0.5), np.zeros(told.rank)):
+        covariance, moved = told.variance_at(removed)
+        left = (C - C @ told.basis @ np.diag(removed) @ told.basis.T @ C).reshape(count, w, count, w)
+        blocks = np.stack([left[i, :, i] for i in range(count)])
+        wanted = G @ blocks @ np.swapaxes(G, 1, 2)
+        assert (np.abs(covariance - wanted) <= moved).all() and moved.max() < 0.2
+        assert np.abs(covariance - wanted).max() > 1e-3 * moved.max()  # the errors are of the size of what they cover
     assert told.weights.sum() == pytest.approx(1) and len(told.weights) == count

@@ -137,7 +137,19 @@ def test_examples_count_and_not_their_outputs():
     prior = bounds.Search(priors=(bounds.LearnedPrior(examples=(40, 41)),), loss="argmax")
     part = classified(seen=np.arange(30), search=prior, units=np.arange(90) // 2)
     assert (part.constants.n, part.constants.rows, part.constants.seen) == (29, 58, 32)
-    assert np.isin(np.arange(60, 80), part.constants.predictor.seen // 2).sum() == 0
+    assert part.constants.predictor.seen.tolist() == [*range(60), *range(80, 84)]
+    assert part.constants.predictor.paying.tolist() == [*range(60, 80), *range(84, 180)]
+
+
+def test_what_classes_cost_is_the_relative_entropy_of_the_two_laws_on_all_their_coordinates():
+    said = classified(x=X[:25], y=COLOURS[:25])
+    K = said.gradients.astype(np.float64) @ said.gradients.astype(np.float64).T
+    drawn = said.constants.predictor
+    post, mean = drawn.covariance(K, K), np.asarray(drawn.mean(K))
+    of_spread = np.trace(np.linalg.solve(K, post)) - 50 + np.linalg.slogdet(K)[1] - np.linalg.slogdet(post)[1]
+    assert said.constants.divergence == pytest.approx(0.5 * (of_spread + mean @ np.linalg.solve(K, mean)), rel=1e-3)
+    loss, price = said.constants.loss, said.constants.price
+    assert said.value == pytest.approx(bounds.Kl().upper(loss, loss, said.constants.divergence, price, 25))
 
 
 @pytest.mark.parametrize("loss", ["absolute", "squared"])

@@ -63,6 +63,10 @@ def test_what_is_known_to_within_errors_is_covered():
         shift = RNG.uniform(-1, 1, covariance.shape) * 0.015
         moved = covariance + shift + np.swapaxes(shift, 1, 2)
         assert (said >= upper(mean + RNG.uniform(-0.03, 0.03, mean.shape), moved) - 1e-9).all()
+    pair = np.array([[[1.0, 0.5], [0.5, 1.0]], [[1.0, 0.2], [0.2, 1.0]]])
+    lead, unsure = np.ones((2, 2)), np.array([[[0.0, 0.3], [0.3, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    either = some_negative(lead, 0 * lead, pair, unsure)
+    assert either[0] == pytest.approx(either[1], abs=1e-9)  # correlations, too, are taken at the worse end
 
 
 def test_margins_without_variance_are_positive_or_not():
