@@ -18,7 +18,8 @@ from ntkseq.empirical.methods.held import Cheapest, Held
 from ntkseq.empirical.methods.short import as_method
 from ntkseq.empirical.plan import Plan
 from ntkseq.empirical.rounding import compared
-from ntkseq.kernels.base import Footprint, Kernel, Side
+from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.footprint import Footprint
 
 ONE_PIECE = 4096
 """Rows of a tile: products of matrices this large run at full speed, and the machine's cores are theirs already."""

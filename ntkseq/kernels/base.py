@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 from typing import Any, ClassVar, TypeVar
 
 import jax
@@ -15,6 +14,8 @@ from ntkseq._layers import for_depth
 from ntkseq._struct import replace, struct
 from ntkseq._types import Inputs, Lengths, Number, Scale
 from ntkseq.kernels import span, unstated
+from ntkseq.kernels.elsewhere import ELSEWHERE
+from ntkseq.kernels.footprint import Footprint
 from ntkseq.kernels.origin import note
 from ntkseq.kernels.parts import Parts, together
 
@@ -24,34 +25,18 @@ Side = Any
 Own = TypeVar("Own", bound="Kernel")  # not Self, which the check of types at run time does not know in a method
 
 
-@dataclasses.dataclass(frozen=True)
-class Footprint:
-    """Bytes that a prepared example takes, `each`, and that all which are in memory at once may take, `memory`."""
-
-    each: int
-    memory: int
-
-
 class Kernel(abc.ABC):
     """A positive semi-definite function of two inputs, as a frozen pytree.
 
     Hyper-parameters are leaves (a sweep compiles once, `jax.grad` goes through them); choices are static.
     `kernel(x1, x2)` returns the matrix of values; `ntkseq.gram` does the same tile by tile for many inputs.
     `k1 + k2` and `c * k1` are kernels.
+
+    Inputs `x`, `x1`, `x2` are n and m examples, (n, d) or (n, t, d), and `lengths`, `lengths2` those of sequences, (n,)
+    and (m,) integers in 1..t; None: all t. A `side`, `left` or `right` is a batch that `prepare` made of them.
     """
 
-    _elsewhere: ClassVar[dict[str, str]] = {
-        **dict.fromkeys(("width", "hidden", "hidden_size", "units", "features"), "A kernel is the limit of infinite "
-                        "width; .finite(width) is the network of a width."),
-        **dict.fromkeys(("heads", "num_heads"), "The limit has infinitely many heads."),
-        **dict.fromkeys(("params", "parameters", "weights"), "The kernel of a network with weights is empirical.NTK."),
-        "bidirectional": "Networks that read both ways are kernels.Bidirectional.",
-        "cell": "Gated cells are kernels.Gated; any cell is kernels.Serial(blocks.Recurrent(cell)).",
-        "leak": "Leaky units are kernels.LeakyRecurrent.",
-        "layers": "The number of layers is depth; layers of several kinds are kernels.Serial.",
-        "num_layers": "The number of layers is depth; layers of several kinds are kernels.Serial.",
-    }  # fmt: skip
-    """Where that is found which the constructors do not take, by words: said by the error for such an argument."""
+    _elsewhere: ClassVar[dict[str, str]] = ELSEWHERE
 
     @property
     def estimated(self) -> str:
@@ -82,7 +67,11 @@ class Kernel(abc.ABC):
         return values.at[index, index].set(self.diag_side(side))
 
     def diag(self, x: Inputs, lengths: Lengths = None) -> Float[Array, "n ..."]:
-        """The kernel of each input with itself."""
+        """The kernel of each input with itself.
+
+        Raises:
+            ValueError: what `prepare` refuses; values beyond the range of their dtype.
+        """
         values = self.diag_side(self.prepare(x, lengths))
         span.check(self, x, lengths, values.dtype, values)
         return values
@@ -158,6 +147,10 @@ class Kernel(abc.ABC):
 
         Outside a trace, what the kernel knows of its rounding goes with this very array (not with what an operation
         makes of it): `ntkseq.spectrum(kernel(x))` states what `ntkseq.spectrum(gram(kernel, x))` states.
+
+        Raises:
+            ValueError: what `prepare` refuses; x1 and x2 that do not fit together; values beyond the range
+                of their dtype.
         """
         left = self.prepare(x1, lengths)
         if x2 is None:
@@ -186,18 +179,8 @@ class Kernel(abc.ABC):
             raise ValueError(f"x1 and x2 must have one dtype; got {sorted(map(str, kinds))}. Cast one of them.")
 
     def with_(self: Own, **changes: Any) -> Own:
-        """A copy with some arguments changed."""
+        """A copy with some arguments changed, `**changes` by name."""
         return replace(self, **for_depth(self, changes))
-
-    def _check_limit(self) -> None:
-        """Raise where no network has this kernel as the limit of its NTK, for `finite` of the kernels that have one."""
-        given = {name: getattr(self, name) for name in ("kind", "param") if hasattr(self, name)}
-        if set(given.values()) - {"ntk"}:
-            came = ", ".join(f"{name}={word!r}" for name, word in given.items())
-            wanted = ", ".join(f'{name}="ntk"' for name in given)
-            raise ValueError(
-                f"finite() gives the network whose NTK tends to this kernel; got {came}, no such limit. Use {wanted}."
-            )
 
     def __add__(self, other: object) -> Sum:
         if not isinstance(other, Kernel):
@@ -214,7 +197,14 @@ class Kernel(abc.ABC):
 
 @struct
 class Sum(Kernel):
-    """The sum of two kernels: the kernel of two independent networks added together."""
+    """The sum of two kernels: the kernel of two independent networks added together.
+
+    Args:
+        first, second: the kernels; both see the same inputs.
+
+    Raises:
+        ValueError: no kernel where one is wanted.
+    """
 
     first: Kernel
     second: Kernel
@@ -324,7 +314,15 @@ def _kernel(name: str, value: object) -> None:
 
 @struct
 class Scaled(Kernel):
-    """A kernel times a number c >= 0: the network's output times sqrt(c)."""
+    """A kernel times a number c >= 0: the network's output times sqrt(c).
+
+    Args:
+        kernel: any kernel.
+        factor: c, a number. A leaf.
+
+    Raises:
+        ValueError: no kernel; a factor that is negative or not finite.
+    """
 
     kernel: Kernel
     factor: Scale

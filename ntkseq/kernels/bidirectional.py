@@ -14,6 +14,7 @@ from ntkseq._types import ActivationLike, AnyModel, DType, Inputs, Lengths, Scal
 from ntkseq.kernels import bidirectional_grid as grid
 from ntkseq.kernels import rounding, scans
 from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.finite_width import check_limit
 from ntkseq.kernels.layers import Layers, all_finite
 from ntkseq.kernels.recurrent import Recurrent
 
@@ -138,7 +139,7 @@ class Bidirectional(Kernel):
         """
         from ntkseq import models
 
-        self._check_limit()
+        check_limit(self)
         names = (*_SCALES, "activation", "depth", "read", "train", "input_scale")
         return models.Bidirectional(width=width, **{name: getattr(self, name) for name in names})
 

@@ -14,6 +14,7 @@ from ntkseq._types import ActivationLike, AnyModel, DType, Inputs, Lengths, Scal
 from ntkseq.kernels import rounding, scans
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.cells import CovarianceCell
+from ntkseq.kernels.finite_width import check_limit
 from ntkseq.kernels.layers import Layers, all_finite
 from ntkseq.kernels.recurrent import cell_of
 
@@ -122,7 +123,7 @@ class Dense(Kernel):
         """
         from ntkseq import models
 
-        self._check_limit()
+        check_limit(self)
         names = ("sigma_w", "sigma_b", "sigma_r", "activation", "depth", "train", "input_scale")
         return models.Dense(width=width, **{name: getattr(self, name) for name in names})
 

@@ -71,3 +71,14 @@ def warn_of_blocks(parts: tuple[blocks.Block, ...], width: int) -> None:
     for part in blocks.every(parts):
         if isinstance(part, blocks.Recurrent) and isinstance(part.cell, cells.Elman):
             warn_if_critical(part.cell.sigma_w, part.cell.activation, width)
+
+
+def check_limit(kernel: object) -> None:
+    """Raise where no network has this kernel as the limit of its NTK, for `finite`."""
+    given = {name: getattr(kernel, name) for name in ("kind", "param") if hasattr(kernel, name)}
+    if set(given.values()) - {"ntk"}:
+        came = ", ".join(f"{name}={word!r}" for name, word in given.items())
+        wanted = ", ".join(f'{name}="ntk"' for name in given)
+        raise ValueError(
+            f"finite() gives the network whose NTK tends to this kernel; got {came}, no such limit. Use {wanted}."
+        )

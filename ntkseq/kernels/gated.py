@@ -12,6 +12,7 @@ from ntkseq._types import AnyModel, Inputs, Lengths
 from ntkseq.cells.gates import gated
 from ntkseq.kernels import particle_batches
 from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.finite_width import check_limit
 from ntkseq.kernels.particle_network import Network
 from ntkseq.kernels.parts import Parts
 
@@ -171,6 +172,6 @@ class Gated(Kernel):
         """
         from ntkseq import models
 
-        self._check_limit()
+        check_limit(self)
         names = ("cell", "sigma_r", "read", "train_readout", "input_scale")
         return models.Gated(width=width, **{name: getattr(self, name) for name in names})

@@ -13,6 +13,7 @@ from ntkseq._types import ActivationLike, AnyModel, DType, Inputs, Lengths, Scal
 from ntkseq.kernels import leaky_pairs as pairs
 from ntkseq.kernels import rounding, scans
 from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.finite_width import check_limit
 from ntkseq.kernels.layers import all_finite
 
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r")
@@ -149,7 +150,7 @@ class LeakyRecurrent(Kernel):
         """
         from ntkseq import models
 
-        self._check_limit()
+        check_limit(self)
         names = ("keep", "gate", *_SCALES, "activation", "read", "train", "input_scale")
         return models.LeakyRecurrent(width=width, **{name: getattr(self, name) for name in names})
 

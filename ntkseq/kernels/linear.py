@@ -15,6 +15,7 @@ from ntkseq._layers import check_letters, scalar
 from ntkseq._struct import static, struct
 from ntkseq._types import AnyArray, AnyModel, DType, Inputs, Lengths, Scale
 from ntkseq.kernels.base import Kernel, Side
+from ntkseq.kernels.finite_width import check_limit
 from ntkseq.kernels.layers import all_finite
 
 _SCALES = ("sigma_w", "sigma_u", "sigma_b", "sigma_r")
@@ -121,7 +122,7 @@ class LinearRecurrent(Kernel):
         """
         from ntkseq import models
 
-        self._check_limit()
+        check_limit(self)
         names = (*_SCALES, "read", "train", "input_scale")
         return models.Recurrent(width=width, activation="identity", **{name: getattr(self, name) for name in names})
 

@@ -19,7 +19,7 @@ from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.cells import Cell, CovarianceCell
 from ntkseq.kernels.chordal import second_moment
 from ntkseq.kernels.chordal_cell import ChordalCell
-from ntkseq.kernels.finite_width import warn_if_critical
+from ntkseq.kernels.finite_width import check_limit, warn_if_critical
 from ntkseq.kernels.layers import Layers, all_finite
 
 READS = ("last", "mean", "sum", "steps")
@@ -222,7 +222,7 @@ class Recurrent(Kernel):
         """
         from ntkseq import models
 
-        self._check_limit()
+        check_limit(self)
         warn_if_critical(self.sigma_w, activations.get(self.activation), width)
         shared = {name: getattr(self, name) for name in (*_SCALES, "activation", "depth", "read", "direction", "h0")}
         return models.Recurrent(width=width, input_scale=self.input_scale, train=self.train, **shared)

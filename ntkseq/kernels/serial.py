@@ -29,7 +29,7 @@ from ntkseq.kernels import (
 )
 from ntkseq.kernels.base import Kernel, Side
 from ntkseq.kernels.chordal import unfold
-from ntkseq.kernels.finite_width import warn_of_blocks
+from ntkseq.kernels.finite_width import check_limit, warn_of_blocks
 from ntkseq.kernels.layers import all_finite, read_weights
 from ntkseq.kernels.matrix_normal import GROUPS
 from ntkseq.kernels.particle_network import Network
@@ -280,7 +280,7 @@ class Serial(Kernel):
         """
         from ntkseq import models
 
-        self._check_limit()
+        check_limit(self)
         warn_of_blocks(self.blocks, width)
         shared = {name: getattr(self, name) for name in ("read", "sigma_r", "train_readout", "input_scale")}
         return models.Serial(*self.blocks, width=width, **shared)  # pyright: ignore[reportAttributeAccessIssue]

@@ -15,7 +15,8 @@ from ntkseq._struct import fill
 from ntkseq._types import PyTree
 from ntkseq.empirical.function import Function
 from ntkseq.empirical.plan import Plan, in_words
-from ntkseq.kernels.base import Footprint, Side
+from ntkseq.kernels.base import Side
+from ntkseq.kernels.footprint import Footprint
 
 MEASURED = "measured at every example in another precision, not proved"
 UNSTATED = "not stated by this method: compared with the exact kernel on a few examples, not proved"

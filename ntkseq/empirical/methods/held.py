@@ -24,7 +24,8 @@ from ntkseq.empirical.methods.base import MEASURED, Method
 from ntkseq.empirical.plan import Plan, leaf_by_leaf
 from ntkseq.empirical.rounding import measured
 from ntkseq.empirical.structure import Choice, Found, Prepared
-from ntkseq.kernels.base import Footprint, Side
+from ntkseq.kernels.base import Side
+from ntkseq.kernels.footprint import Footprint
 
 KEPT = 32
 """Examples at a time, where what they contribute is made again."""

@@ -24,7 +24,8 @@ from ntkseq.grams.stores import identity
 from ntkseq.grams.stores.layout import chunk_rows
 from ntkseq.grams.stores.record import Record
 from ntkseq.grams.stores.shelf import FOLDER, Shelf
-from ntkseq.kernels.base import Footprint, Kernel
+from ntkseq.kernels.base import Kernel
+from ntkseq.kernels.footprint import Footprint
 
 _SEEN = 4
 """The part of the memory that is left to what looks at blocks once they are made: diagonal and rounding."""

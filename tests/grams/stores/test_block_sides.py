@@ -26,7 +26,7 @@ from ntkseq.empirical import rounding
 from ntkseq.grams import blockwise
 from ntkseq.grams.stores import block_sides, building, chunks, record
 from ntkseq.grams.stores.shelf import FOLDER
-from ntkseq.kernels.base import Footprint
+from ntkseq.kernels.footprint import Footprint
 
 HERE = pathlib.Path(__file__)
 X = np.random.default_rng(0).standard_normal((100, 6)).astype(np.float32)
