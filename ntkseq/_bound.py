@@ -37,6 +37,9 @@ class Term:
         provenance: "exact", "derived", "recalled" or "template"; see `PROVENANCE`.
         note: what a reader should know.
         counted: False for a number shown beside the bound, which is no part of its value.
+
+    Raises:
+        ValueError: an unknown provenance.
     """
 
     name: str
@@ -63,6 +66,9 @@ class Assumption:
         statement: what is assumed.
         status: "holds", "declared", "unchecked", "unresolved" or "fails"; see `STATUS`.
         evidence: what was measured, or why it was not.
+
+    Raises:
+        ValueError: an unknown status.
     """
 
     name: str

@@ -29,6 +29,10 @@ class LearningCurve:
         certified: a line that is not certified is dashed.
         colour, marker: which of `COLOURS` and `MARKERS`.
         thin: a thin line beside a thick one.
+
+    Raises:
+        ValueError: arrays that are not of one shape (s,), one of low and high without the other, unknown
+            words.
     """
 
     label: str

@@ -323,4 +323,12 @@ ENTRIES = {
         "International Conference on Learning Representations",
         "2301.05217",
     ),
+    "wang2022maml": Entry(
+        "inproceedings",
+        "Wang, Haoxiang and Wang, Yite and Sun, Ruoyu and Li, Bo",
+        "Global Convergence of {MAML} and Theory-Inspired Neural Architecture Search for Few-Shot Learning",
+        2022,
+        "{IEEE/CVF} Conference on Computer Vision and Pattern Recognition",
+        "2203.09137",
+    ),
 }

@@ -20,7 +20,10 @@ class PrecisionWarning(UserWarning):
 
 
 class HeavyTails(UserWarning):
-    """An average over networks is made by a few of them, or may be: medians say what a typical one does."""
+    """An average over networks is made by a few of them, or may be: medians say what a typical one does.
+
+    Reference: (finite_width.4).
+    """
 
 
 def warn(message: str, category: type[Warning] = PrecisionWarning) -> None:

@@ -36,6 +36,9 @@ class Rectifier(Activation):
 
     relu is (1, 0), leaky relu (1, slope), abs (1, -1). The derivative at zero is taken as zero.
 
+    Args:
+        positive, negative: slopes on either side of zero.
+
     Raises:
         ValueError: not a finite number.
 
@@ -59,6 +62,9 @@ class Rectifier(Activation):
 @struct
 class LeakyRelu(Activation):
     """max(z, 0) + slope * min(z, 0), with the slope a leaf: it can be swept and differentiated.
+
+    Args:
+        slope: below zero.
 
     Raises:
         ValueError: not a finite number.
@@ -111,6 +117,9 @@ class Identity(Activation):
 class Erf(Activation):
     """erf(frequency * z).
 
+    Args:
+        frequency: a number. A leaf.
+
     Raises:
         ValueError: not a finite number.
 
@@ -131,6 +140,9 @@ class Erf(Activation):
 @struct
 class Sine(Activation):
     """sin(frequency * z + phase); cos has phase pi/2.
+
+    Args:
+        frequency, phase: numbers; the phase in radians. Leaves.
 
     Raises:
         ValueError: not a finite number.
@@ -170,6 +182,9 @@ class Smooth(Activation):
 
     `parity` says whether the function is "odd", "even" or neither ("none"): it is used to make the lumped
     remainder of the series of the right parity. A wrong parity is an error of up to the certified remainder.
+
+    Args:
+        function: of arrays, elementwise.
 
     Raises:
         ValueError: not a function, terms below 1, an unknown parity.
@@ -224,6 +239,9 @@ def names() -> tuple[str, ...]:
 
 def get(activation: str | Activation) -> Activation:
     """The activation of that name, or the activation itself.
+
+    Args:
+        activation: a name of `names()`, or an `Activation`.
 
     Raises:
         ValueError: an unknown name, or a bare function (wrap it: `Smooth(function)`).

@@ -39,6 +39,9 @@ class Linear(Block):
     Args:
         sigma_w, sigma_b: standard deviations of weights and bias. Leaves.
         train: trained groups, letters out of "Wb".
+
+    Raises:
+        ValueError: negative scales, unknown letters.
     """
 
     sigma_w: Scale = 1.0
@@ -180,6 +183,10 @@ class Attention(Block):
         decay: gamma in [0, 1], or one for each of equal shares of the heads: what token a sees of token c is multiplied
             by gamma^(a - c) (retention, sun2023retention; linear attention with a decay that no input moves). For
             causal "identity" at scaling "root". None: 1.
+
+    Raises:
+        ValueError: negative scales, unknown words or letters, samples below 1, a decay outside [0, 1] or where
+            none is known, `project=False` at scaling "root".
     """
 
     sigma_qk: Scale = 1.0
@@ -226,7 +233,16 @@ class Attention(Block):
 
 @struct
 class LayerNorm(Block):
-    """(x_a - mean) / sqrt(variance + eps) over the coordinates of each token, without learned scales."""
+    """(x_a - mean) / sqrt(variance + eps) over the coordinates of each token, without learned scales.
+
+    Args:
+        eps: >= 0. A leaf.
+
+    Raises:
+        ValueError: a negative eps.
+
+    Reference: novak2020 (its kernel).
+    """
 
     eps: Scale = 0.0
 
@@ -236,7 +252,14 @@ class LayerNorm(Block):
 
 @struct
 class Residual(Block):
-    """x + g(x), g the blocks in a row; the last of its weights (`Linear`, or a projecting `Attention`) are its own."""
+    """x + g(x), g the blocks in a row; the last of its weights (`Linear`, or a projecting `Attention`) are its own.
+
+    Args:
+        *blocks: g, one or more, or names of activations.
+
+    Raises:
+        ValueError: something that is no block, or none at all.
+    """
 
     blocks: tuple[Block, ...] = ()
 
@@ -253,6 +276,9 @@ class Positions(Block):
     Args:
         share: between 0 and 1. A leaf.
         decay: how fast positions become independent; None: independent at once. A leaf.
+
+    Raises:
+        ValueError: a share outside [0, 1], a negative decay.
     """
 
     share: Scale = 0.5

@@ -25,6 +25,9 @@ KEYS = tuple(ENTRIES)
 def bibtex(key: Text) -> str:
     """The BibTeX entry of one reference key.
 
+    Args:
+        key: one of `KEYS`.
+
     Raises:
         ValueError: an unknown key.
 

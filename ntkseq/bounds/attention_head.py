@@ -94,6 +94,10 @@ class AttentionHead:
         no bias, then `Linear` blocks without bias and at most one activation, read out by "last", "first" or "mean",
         one output. Linear maps in a row are multiplied.
 
+        Args:
+            model: the network.
+            params: its parameters, as `model.init` returned them or as they were trained.
+
         Raises:
             ValueError: another model; what of it does not fit.
         """
@@ -124,7 +128,15 @@ class AttentionHead:
         return 16 * (getattr(self, name.partition("_")[0]).size + 1) * EPS
 
     def predict(self, x: ArrayLike, lengths: Lengths = None) -> Float[np.ndarray, " n"]:
-        """f at inputs (n, t, d), in float64."""
+        """f at inputs (n, t, d), in float64.
+
+        Args:
+            x: (n, t, d), d the rows of V.
+            lengths: (n,) of sequences padded on the right; None: all t.
+
+        Raises:
+            ValueError: another rank or number of features, NaN or infinity, lengths out of range.
+        """
         x, lengths = tokens(x, lengths)
         n, t, d = x.shape
         if d != len(self.V):

@@ -175,6 +175,9 @@ class LipschitzLoss(GibbsLoss):
         pieces: of the normal.
         label: as printed.
 
+    Raises:
+        ValueError: a function that is none, a lipschitz that is not positive, pieces below 1.
+
     Example:
         >>> import numpy as np
         >>> from ntkseq import bounds

@@ -117,6 +117,9 @@ def sample_size(
     Returns:
         Bound of the least sufficient n, an integer; inf with the reason where the norm has no finite bound.
 
+    Raises:
+        ValueError: an eps outside (0, 1); as `target_risk`.
+
     Reference: recurrent_bounds.11.
 
     Example:

@@ -63,6 +63,9 @@ class LinearisedBound(Bound[PacBayesConstants]):
             x: q inputs, as f takes them.
             key: of the draw.
             lengths: of sequences, (q,).
+
+        Raises:
+            ValueError: something that is no key; inputs that f does not take.
         """
         key = _checks.prng_key("key", key)
         values, cross, rows = self._at(x, lengths)

@@ -83,7 +83,13 @@ def maml_lower(problem: Problem, steps: int, *, form: str = "derived", **constan
     variance with which it is false near the limit of the step size; it is left out here. It speaks of T >= 2, for at
     T = 1 the variance is 0.
 
-    Args, Returns, Raises: as for `maml_upper`. The bound's `lower` is True: certified, it prints `>=`.
+    The bound's `lower` is True: certified, it prints `>=`.
+
+    Args:
+        problem, steps, form, **constants: as for `maml_upper`.
+
+    Raises:
+        ValueError: as for `maml_upper`.
 
     Reference: huang2022maml; derived: maml.15.
 

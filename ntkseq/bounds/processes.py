@@ -12,9 +12,8 @@ import scipy.linalg
 from jaxtyping import Float, Int
 
 from ntkseq import _checks, _display
-from ntkseq._types import ArrayLike
 from ntkseq.bounds.entries import Entries
-from ntkseq.bounds.system import System
+from ntkseq.bounds.system import System, row_numbers
 from ntkseq.predictors.kernel_ridge import factorise
 from ntkseq.spectra.residuals import eigenvalue_error, orthogonality
 
@@ -30,6 +29,9 @@ class Prior:
     Attributes:
         scale: > 0, fixed beforehand; the mean and the spread of the predictions are in units of its square root.
 
+    Raises:
+        ValueError: a scale that is not positive.
+
     Reference: seeger2002.
     """
 
@@ -44,7 +46,7 @@ class Prior:
         return np.arange(0), np.arange(len(units))
 
     def process(self, known: System, units: Int[np.ndarray, " n"]) -> Process:
-        """The prior on the examples that pay, before it is scaled."""
+        """The prior on the examples of a `known` system that pay, of `units` (n,), before it is scaled."""
         if (key := units.tobytes()) in known.processes:
             return known.processes[key]
         own = np.sqrt(np.maximum(np.diagonal(known.matrix), 0.0))
@@ -72,6 +74,10 @@ class LearnedPrior:
         seed: of the draw of the share.
         examples: rows that the prior learns from, in place of a share: those that the kernel has seen already.
 
+    Raises:
+        ValueError: a share outside (0, 1), a reg that is not positive, a negative scale, a seed or examples
+            that are no row numbers.
+
     Reference: ambroladze2006.
     """
 
@@ -85,14 +91,14 @@ class LearnedPrior:
     def __post_init__(self) -> None:
         object.__setattr__(self, "share", _checks.probability("share", self.share))
         if self.examples is not None:
-            object.__setattr__(self, "examples", _rows(self.examples))
+            object.__setattr__(self, "examples", row_numbers(self.examples))
         if self.reg is not None:
             _checks.nonnegative("reg", self.reg, positive=True)
         _checks.nonnegative("scale", self.scale)
         _checks.seed("seed", self.seed)
 
     def divides(self, units: Int[np.ndarray, " n"]) -> bool:
-        """Whether the share leaves a unit to the prior and one to pay."""
+        """Whether the share leaves one of `units` (n,) to the prior and one to pay."""
         count = int(units.max()) + 1
         return self.examples is not None or 0 < round(self.share * count) < count
 
@@ -122,7 +128,7 @@ class LearnedPrior:
         return np.flatnonzero(seen), np.flatnonzero(~seen)
 
     def process(self, known: System, units: Int[np.ndarray, " n"]) -> Process:
-        """The posterior given the share, on the examples that pay, before it is scaled."""
+        """The posterior of a `known` system given the share, on those of `units` (n,) that pay, before it is scaled."""
         key = (self.share, self.reg, self.seed, self.examples, units.tobytes())
         if key not in known.processes:
             known.processes[key] = self._process(known, units)
@@ -182,13 +188,6 @@ class LearnedPrior:
         if self.scale == 0:
             return f"ridge regression on {given} examples, tested on the others"
         return f"posterior given {given} examples, {scaled}"
-
-
-def _rows(given: ArrayLike) -> tuple[int, ...]:
-    rows = _checks.host("examples", given)
-    if rows.ndim != 1 or rows.size == 0 or rows.dtype.kind not in "iu" or int(rows.min()) < 0:
-        raise ValueError(f"examples must be rows, whole numbers from 0; got {_checks.shown(given)}.")
-    return tuple(sorted({int(row) for row in rows}))
 
 
 def _size(root: np.ndarray, *sets: np.ndarray) -> float:

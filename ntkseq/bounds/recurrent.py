@@ -168,6 +168,9 @@ def panigrahi_goyal2021(
     Returns:
         As `allen_zhu_li2019`.
 
+    Raises:
+        ValueError: another target, inputs or labels that do not fit.
+
     Reference: panigrahi2021rnn.
     """
     _kind(target, (WholeSequence,), "panigrahi_goyal2021")

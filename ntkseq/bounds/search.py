@@ -51,6 +51,10 @@ class Search:
         inequalities: those of which the best is taken.
         loss, delta, predictor: as of `pac_bayes`.
 
+    Raises:
+        ValueError: no kernel, prior or inequality; two kernels of one name; a delta outside (0, 1); unknown
+            words.
+
     Example:
         >>> import numpy as np
         >>> x = np.linspace(-1.0, 1.0, 200)
@@ -120,6 +124,12 @@ class Search:
         """One bound for each prior and kernel, the least first; all hold at once with probability 1 - delta.
 
         A prior whose share leaves no example on one side has no bound; its share of delta is kept for it.
+
+        Args:
+            K, y, units: as for `best`.
+
+        Raises:
+            ValueError: as `best`.
         """
         loss = named(self.loss)
         known = {name: prepared(one, y, loss) for name, one in self._grams(K).items()}
@@ -129,7 +139,7 @@ class Search:
         return self.searched(known, which)
 
     def searched(self, known: dict[str, System], units: Int[np.ndarray, " n"]) -> tuple[Bound[PacBayesConstants], ...]:
-        """`bounds` of Gram matrices and units that were checked already."""
+        """`bounds` of Gram matrices `known` by name and `units`, (n,), that were checked already."""
         loss = named(self.loss)
         priors = [prior for prior in self.priors if isinstance(prior, Prior) or prior.divides(units)]
         # of a few examples some shares leave none on one side; all of them, and `split` says so

@@ -103,6 +103,9 @@ def rademacher_each_step(
     Returns:
         t bounds, one for each step of y.
 
+    Raises:
+        ValueError: as `rademacher_steps`.
+
     Reference: bartlett2002rademacher.
 
     Example:

@@ -230,3 +230,15 @@ def system(
     eigen, gram = dense_spectrum(held, vectors=vectors), held.gram
     unit = float(np.finfo(gram.dtype).eps) if np.issubdtype(gram.dtype, np.floating) else EPS
     return System(held.matrix, y, eigen, stated=gram.stated, entrywise=gram.entrywise, chance=gram.chance, unit=unit)
+
+
+def row_numbers(given: ArrayLike) -> tuple[int, ...]:
+    """The rows that a prior is given, ascending, each once.
+
+    Raises:
+        ValueError: none, or what is no whole number from 0.
+    """
+    rows = _checks.host("examples", given)
+    if rows.ndim != 1 or rows.size == 0 or rows.dtype.kind not in "iu" or int(rows.min()) < 0:
+        raise ValueError(f"examples must be rows, whole numbers from 0; got {_checks.shown(given)}.")
+    return tuple(sorted({int(row) for row in rows}))

@@ -46,6 +46,9 @@ class Series:
         name: which function; "polynomial" for one given by its coefficients.
         factor: what the named function is multiplied by; 1 for a polynomial.
         given: coefficients of a polynomial, from z^0 on; empty for a named function.
+
+    Raises:
+        ValueError: an unknown name, coefficients beside a name, a factor that is zero or not finite.
     """
 
     name: str
@@ -70,7 +73,7 @@ class Series:
         return len(self.given) - 1 if self.given else None
 
     def coefficients(self, degree: int) -> Float[np.ndarray, " k"]:
-        """c_0..c_degree in float64, good to about 1e-15 (1 + |log|c_i||) relatively; what underflows is 0."""
+        """c_0..c_degree in float64, `degree` >= 0, good to about 1e-15 (1 + |log|c_i||) relatively; underflow is 0."""
         i = np.arange(_degree(degree) + 1)
         if self.given:
             return np.array([self.given[j] if j < len(self.given) else 0.0 for j in i])
@@ -78,7 +81,7 @@ class Series:
         return self.factor * family.sign(i) * np.exp(family.log_abs(i))
 
     def log_abs(self, degree: int) -> Float[np.ndarray, " k"]:
-        """log|c_0|..log|c_degree| in float64; -inf where a coefficient is zero."""
+        """log|c_0|..log|c_degree|, `degree` >= 0, in float64; -inf where a coefficient is zero."""
         if self.given:
             with np.errstate(divide="ignore"):
                 return np.log(np.abs(self.coefficients(degree)))
@@ -92,6 +95,9 @@ class Series:
         Args:
             R: bound of |z|, a finite number >= 0.
             degree: the last index that is left out, >= 0.
+
+        Raises:
+            ValueError: an R that is negative or not finite, a degree that is no integer >= 0.
 
         Example:
             >>> f"{exp().tail(1.0, 10):.4g}"
@@ -109,7 +115,7 @@ class Series:
         return self.log_sum_anywhere(R, start=start, weight=weight) if self.radius > R else _sums.DIVERGENT
 
     def log_sum_anywhere(self, R: float, *, start: int, weight: _sums.Weight) -> _sums.LogSum:
-        """The same without a look at the radius: for weights that make every series converge."""
+        """`log_sum` at `R` from `start`, whatever the radius: for a `weight` with which every series converges."""
         if R == 0:
             if start > 0:
                 return _sums.NOTHING
@@ -125,7 +131,7 @@ class Series:
         return _sums.finite_log_sum(log_c, weight.log(i), i * math.log(R))
 
     def __call__(self, z: AnyArray) -> Any:
-        """phi(z), elementwise, also beyond the radius of the series; a JAX array gives one, all else NumPy."""
+        """phi(z) for z of any shape, also beyond the radius of the series; a JAX array gives one, all else NumPy."""
         if self.given:
             value = 0.0 * z if isinstance(z, jax.Array) else np.zeros(np.shape(z))
             for c in reversed(self.given):  # Horner
@@ -218,6 +224,9 @@ def geometric() -> Series:
 def polynomial(coefficients: Sequence[float]) -> Series:
     """A polynomial by its coefficients, from z^0 on; zeros at the end are dropped.
 
+    Args:
+        coefficients: c_0, c_1, ..., finite numbers.
+
     Raises:
         ValueError: no coefficient, or one that is not a finite number.
 
@@ -252,7 +261,11 @@ def names() -> tuple[str, ...]:
 
 
 def get(series: Any, name: str = "series") -> Series:
-    """The series of that name, or the series itself; `name` is that of the argument in messages.
+    """The series of that name, or the series itself.
+
+    Args:
+        series: a name of `names()`, or a `Series`.
+        name: of the argument, for messages.
 
     Raises:
         ValueError: a function that is not analytic (relu), one whose coefficients are not known, or an unknown name.

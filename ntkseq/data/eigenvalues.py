@@ -21,6 +21,9 @@ def power_law(d: int, *, decay: float = 1.0, logs: float = 0.0) -> Float[np.ndar
         decay: > 0. At 1 the sum converges only with logs > 1.
         logs: power of the logarithm, >= 0; the natural one.
 
+    Raises:
+        ValueError: a d below 1, a decay that is not positive, negative logs.
+
     Example:
         >>> power_law(4, decay=2).tolist()
         [1.0, 0.25, 0.1111111111111111, 0.0625]
@@ -34,6 +37,13 @@ def power_law(d: int, *, decay: float = 1.0, logs: float = 0.0) -> Float[np.ndar
 def exponential(d: int, *, rate: float = 1.0) -> Float[np.ndarray, " d"]:
     """lam_i = exp(-rate i), i = 1 .. d.
 
+    Args:
+        d: number of coordinates.
+        rate: > 0.
+
+    Raises:
+        ValueError: a d below 1, a rate that is not positive.
+
     Example:
         >>> exponential(3, rate=0.5).round(4).tolist()
         [0.6065, 0.3679, 0.2231]
@@ -44,6 +54,10 @@ def exponential(d: int, *, rate: float = 1.0) -> Float[np.ndarray, " d"]:
 
 def two_levels(d: int, head: int) -> Float[np.ndarray, " d"]:
     """1/head in the first `head` coordinates, 1/(d - head) in the others: both have a variance of 1 in all.
+
+    Args:
+        d: number of coordinates.
+        head: how many of them are large.
 
     Raises:
         ValueError: a head that leaves no other coordinate.
@@ -66,6 +80,9 @@ def two_levels_at(steps: int, *, head: float, tail: float) -> Float[np.ndarray, 
     Args:
         steps: T, at least 3.
         head, tail: powers of the logarithm, > 0.
+
+    Raises:
+        ValueError: steps below 3, powers that are not positive.
 
     Example:
         >>> lam = two_levels_at(100, head=1, tail=1)

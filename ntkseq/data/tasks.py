@@ -17,7 +17,12 @@ __all__ = ["Support", "Tasks", "few_shot_tasks", "linear_regression", "sinusoids
 
 
 class Support(NamedTuple):
-    """What a learner adapts to: inputs x (N, s, ...) and labels y (N, s) or (N, s, k)."""
+    """What a learner adapts to.
+
+    Attributes:
+        x: inputs, (N, s, ...).
+        y: labels, (N, s) or (N, s, k).
+    """
 
     x: Any
     y: Any

@@ -49,6 +49,10 @@ def descriptions() -> dict[str, str]:
 def read(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> dict[str, str]:
     """One text file, UTF-8, as `descriptions` returns several.
 
+    Args:
+        path: of the file.
+        max_bytes: how large it may be.
+
     Raises:
         OSError: it cannot be read.
         ValueError: no plain file, too large, or no UTF-8.
@@ -68,6 +72,12 @@ def read(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> dict[st
 def encode(text: str) -> Int[np.ndarray, " length"]:
     """Codes of the characters, places in `ALPHABET`: small letters, one space for each run of white space.
 
+    Args:
+        text: any string; a digit counts as 0, and what is not in `ALPHABET` as its last character.
+
+    Raises:
+        ValueError: no string.
+
     Example:
         >>> decode(encode("Iris,  in 1936!"))
         'iris, in 0000#'
@@ -80,7 +90,14 @@ def encode(text: str) -> Int[np.ndarray, " length"]:
 
 
 def decode(codes: ArrayLike) -> str:
-    """The text of some codes, a sequence of integers."""
+    """The text of some codes, a sequence of integers.
+
+    Args:
+        codes: integers of any shape, read in order, each a place in `ALPHABET`.
+
+    Raises:
+        ValueError: no code, one outside the alphabet, numbers that are no integers.
+    """
     return "".join(ALPHABET[code] for code in _codes(codes).ravel())
 
 
@@ -99,6 +116,10 @@ def windows(codes: Int[np.ndarray, " length"], t: int) -> tuple[Int[np.ndarray, 
     """Every stretch of t characters, with the character that follows it: length - t of them, which overlap.
 
     They are read-only views of the text, not copies.
+
+    Args:
+        codes: of a text, (length,) integers, see `encode`.
+        t: characters of a window.
 
     Raises:
         ValueError: t below 1, or a text that is not longer than t.
@@ -145,6 +166,12 @@ def placed(tokens: Float[np.ndarray, "*n t d"]) -> Float[np.ndarray, "*n t e"]:
     """Tokens beside a unit vector for their place, e = d + t, both over sqrt 2: no token grows longer than before or 1.
 
     The network then knows the order of tokens without positions that are drawn.
+
+    Args:
+        tokens: floats, (..., t, d).
+
+    Raises:
+        ValueError: tokens of another rank, no floats, NaN or infinity.
 
     Example:
         >>> placed(one_hot_letters(encode("a rose"))).shape

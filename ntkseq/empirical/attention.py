@@ -20,6 +20,10 @@ class AttentionWeights:
     """attention(params, x) -> the attention matrices of f for one example, one array (..., queries, keys) per layer.
 
     Made by `attention_weights`. Two of the same f and tag are equal and share their compiled programs.
+
+    Attributes:
+        f: the network.
+        tag: what its attention matrices are tagged with.
     """
 
     f: Callable[..., Any]

@@ -20,6 +20,10 @@ class Average:
 
     `spread` is the standard deviation of one draw (count - 1 in the denominator), `standard_error` that of the mean,
     spread / sqrt(count).
+
+    Attributes:
+        mean, spread: arrays of the shape of the kernel, (n, m) or (n, m, o, o).
+        count: draws.
     """
 
     mean: np.ndarray

@@ -110,6 +110,9 @@ class NTK(Kernel):
     def with_(self, **changes: Any) -> NTK:
         """A copy with another params, outputs or method.
 
+        Args:
+            **changes: params, outputs or method.
+
         Raises:
             ValueError: params unlike those there are, or another argument, for which a new NTK is to be made.
         """
@@ -187,6 +190,10 @@ class NTK(Kernel):
         """The kernel as a sum over leaves of the parameters: {path: its part}, by structure or Jacobian.
 
         Leaves of which the computation sees only one part, such as matrices that f puts together, stand apart as well.
+
+        Args:
+            x, x2: n and m inputs; `x2=None`: x.
+            lengths, lengths2: of the sequences.
         """
         held = self.method if isinstance(self.method, Held) else Cheapest()
         left = self.function.inputs(x, lengths)

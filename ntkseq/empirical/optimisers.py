@@ -241,6 +241,9 @@ class SignGDKernel:
         Args:
             x, x2: n and m examples.
             lengths, lengths2: of sequences.
+
+        Raises:
+            ValueError: what the kernel refuses; traced inputs or parameters.
         """
         inputs = self._inputs(x, x2, lengths, lengths2)
         if not all(map(_checks.is_concrete, jax.tree.leaves((self.function, inputs)))):

@@ -35,8 +35,17 @@ class Part:
 class Plan:
     """What `empirical.NTK` does for n inputs with themselves. Times are predictions, from the speeds of the device.
 
-    prepare: seconds for everything per example; it counts the products of parameters with data, forward and back.
-    bytes: of what is held for n examples; jacobian: of n gradients, the textbook way. block: examples held at once.
+    Attributes:
+        n: examples.
+        outputs: of the network.
+        method: which way, in words.
+        parts: what is done with each group of leaves.
+        prepare: seconds for everything per example; it counts the products of parameters with data, forward and back.
+        bytes: of what is held for n examples.
+        jacobian: bytes of n gradients, the textbook way.
+        block: examples held at once; None: all.
+        speeds: of the device, measured or assumed.
+        remark: what else there is to know; empty if nothing.
     """
 
     n: int

@@ -29,6 +29,12 @@ class Taylor:
     `at(params2, x)` is (o,), and `at.batch(params2, x)` is (n, o), with one forward pass for all examples. Both are
     pure and differentiable in params2; in the tangents params2 - params only trained leaves count, all other leaves
     stay at `params`.
+
+    Attributes:
+        function: f with its parameters, as `taylor` made it.
+        degree: of the polynomial.
+
+    Reference: lee2019wide (the linearized network).
     """
 
     function: Function
@@ -42,6 +48,11 @@ class Taylor:
     def __call__(self, params: PyTree, x: PyTree, length: Number | None = None) -> Float[Array, " o"]:
         """The outputs for one example.
 
+        Args:
+            params: like those of the expansion.
+            x: one example.
+            length: of a sequence, where f takes one.
+
         Raises:
             ValueError: params that are not like those of the expansion, an example that f does not take.
         """
@@ -51,6 +62,11 @@ class Taylor:
 
     def batch(self, params: PyTree, x: PyTree, lengths: Lengths = None) -> Float[Array, "n o"]:
         """The outputs for n examples along the first axis of x.
+
+        Args:
+            params: like those of the expansion.
+            x: n examples.
+            lengths: of sequences, (n,), where f takes them.
 
         Raises:
             ValueError: params that are not like those of the expansion, examples that f does not take.
@@ -91,6 +107,8 @@ def taylor(f: AnyFunction, params: PyTree, degree: int = 1, *, trainable: Traina
     Raises:
         ValueError: f is no function, params hold nothing to train or NaN, another degree.
 
+    Reference: lee2019wide (the linearized network).
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq import _keys, models
@@ -110,6 +128,14 @@ def taylor(f: AnyFunction, params: PyTree, degree: int = 1, *, trainable: Traina
 
 def linearize(f: AnyFunction, params: PyTree, *, trainable: Trainable = None) -> Taylor:
     """The network f linearized in its parameters at params: `taylor` of degree 1.
+
+    Args:
+        f, params, trainable: as for `taylor`.
+
+    Raises:
+        ValueError: as `taylor`.
+
+    Reference: lee2019wide (the linearized network).
 
     Example:
         >>> import jax, jax.numpy as jnp

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkseq._checks import is_concrete
+from ntkseq._checks import is_concrete, shown
 from ntkseq._precision import wide
 from ntkseq._types import AnyArray, DType
 from ntkseq.empirical import contract
@@ -44,8 +44,13 @@ def calibrate(leaf: AnyArray | None = None) -> Speeds:
     NTKSEQ_CACHE names, or in the user's cache folder, holds the four numbers.
 
     Args:
-        leaf: an array on the device and of the dtype; None: float32 on JAX's default device.
+        leaf: an array of any shape on the device and of the dtype; None: float32 on JAX's default device.
+
+    Raises:
+        ValueError: a leaf that is no array of floats.
     """
+    if leaf is not None and not jnp.issubdtype(getattr(leaf, "dtype", object), jnp.floating):
+        raise ValueError(f"leaf must be an array of floats, such as a leaf of params, or None; got {shown(leaf)}.")
     device, dtype = device_of(leaf), _dtype(leaf)
     with jax.default_device(device):
         found = _measured(dtype)

@@ -44,6 +44,8 @@ class Verdict:
         needed, needed_low, needed_high: the width from which the root mean square distance is at most `error`, by the
             line through log deviation against log width (finite_width.6), and its interval; nan where `refused`.
         refused: why no width is stated; "" if one is.
+
+    Reference: fieller1954 (the interval of a width); (finite_width.5).
     """
 
     columns: Mapping[str, np.ndarray]

@@ -27,6 +27,10 @@ class Convergence:
     Attributes:
         sizes: (widths, draws), the size <K, limit> / |limit|^2 of the kernel of each draw, 1 in the limit.
         distances: (widths, draws), |K - limit| / |limit| of each draw.
+        widths, count: the widths, and how many draws there are of each.
+        slope_error: standard error of `slope`.
+
+    Reference: (finite_width.4), (finite_width.5).
     """
 
     widths: tuple[int, ...] = static()

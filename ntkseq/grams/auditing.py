@@ -116,7 +116,7 @@ class AuditedGram(DenseGram):
         return float(self.entrywise) * float(np.sum(np.asarray(self.array).diagonal().astype(np.float64)))
 
     def take(self, which: Index) -> AuditedGram:
-        """Some of the examples, audited as all of them are: the rounding of a part is that of the whole, at most.
+        """The examples `which`, audited as all of them are: the rounding of a part is that of the whole, at most.
 
         Whenever the rounding of the whole holds, that of every part does: both fail with the same probability `delta`.
         `spectrum` draws pairs of the part's own.

@@ -36,6 +36,7 @@ class Gram(ArrayProtocol, abc.ABC):
     """
 
     symmetric: bool
+    """Whether it is the matrix of one set of inputs with itself."""
     rounding: Any
     frobenius: bool = False
     """Whether `rounding` bounds the Frobenius norm of the error as well."""
@@ -72,7 +73,14 @@ class Gram(ArrayProtocol, abc.ABC):
         """
 
     def mv(self, v: Float[Array, " m"]) -> Float[Array, " n"]:
-        """Matrix times vector, in the dtype of v: `times` for use from JAX code."""
+        """Matrix times vector, in the dtype of v: `times` for use from JAX code.
+
+        Args:
+            v: (m,).
+
+        Raises:
+            ValueError: v of another shape, not finite, or traced.
+        """
         _checks.outside("v", v, "")
         v = _checks.floating("v", v)
         return jnp.asarray(self.times(v), v.dtype)
@@ -103,7 +111,7 @@ class Gram(ArrayProtocol, abc.ABC):
 
     @abc.abstractmethod
     def rows(self, which: Index) -> Float[Array | np.ndarray, "k m"]:
-        """Some rows, chosen by an index array or slice."""
+        """The rows `which`, an index array or slice, (k, m)."""
 
     @abc.abstractmethod
     def dense(self) -> Float[Array | np.ndarray, "n m"]:
@@ -155,7 +163,7 @@ class Gram(ArrayProtocol, abc.ABC):
         return float(self.rounding)
 
     def multiple(self, factor: float) -> Gram | None:
-        """The Gram times a number >= 0 where that is cheaper than with all entries; None: it is not."""
+        """The Gram times `factor` >= 0 where that is cheaper than with all entries; None: it is not."""
         return None
 
 
@@ -167,7 +175,14 @@ _ROWS = 512  # rows of a Dense that are in float64 at a time
 
 @struct
 class DenseGram(Gram):
-    """A Gram matrix held as one array. Without `rounding`: what `as_gram` says of the array. 0 means: it is exact."""
+    """A Gram matrix held as one array. Without `rounding`: what `as_gram` says of the array. 0 means: it is exact.
+
+    Attributes:
+        array: the entries, floats, (n, m).
+
+    Raises:
+        ValueError: another rank, no floats, NaN or infinity; a rounding that is negative or NaN.
+    """
 
     array: Float[Array | np.ndarray, "n m"]
     rounding: Any = UNKNOWN
@@ -233,7 +248,7 @@ class DenseGram(Gram):
         return self._here()[np.asarray(which) if isinstance(which, list) else which]
 
     def take(self, which: Index) -> DenseGram:
-        """The Gram matrix of some of the examples, chosen by an index array or slice, with its own rounding."""
+        """The Gram matrix of the examples `which`, an index array or slice, with its own rounding."""
         index = self._examples(which)
         array = self._here()[np.ix_(index, index)]
         rounding = float(self.rounding)  # of a part no more than of the whole

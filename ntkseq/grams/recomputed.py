@@ -16,7 +16,15 @@ from ntkseq.grams.base import Gram, column_block
 
 @dataclasses.dataclass(eq=False)
 class LazyGram(Gram):
-    """A Gram matrix that recomputes its tiles in each product. Made by `lazy`."""
+    """A Gram matrix that recomputes its tiles in each product. Made by `lazy`.
+
+    Attributes:
+        sides: the inputs, prepared by the kernel.
+        rounding, entrywise, sampling: as of any Gram.
+        tile: rows of a tile; None: chosen from the shapes.
+        workers: threads; None: the cores.
+        progress: whether a bar is shown; None: at a terminal.
+    """
 
     sides: sides.Sides
     rounding: float

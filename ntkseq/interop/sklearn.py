@@ -352,6 +352,9 @@ class NTKTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, KernelPa
 
         Args:
             X, lengths: as for `fit`.
+
+        Raises:
+            ValueError: data that are not what the layout says, or unlike those of the fit.
         """
         check_is_fitted(self)
         batch = sklearn_inputs.read(self, X, self.layout, lengths, reset=False)

@@ -73,7 +73,7 @@ class Inner(abc.ABC):
         return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), self)
 
     def stability(self, K: Float[Array, "*batch s s"]) -> Stability:
-        """Whether the loop settles on these support kernels; only gradient descent may not."""
+        """Whether the loop settles on support kernels `K`; only gradient descent may not."""
         shape = K.shape[:-2]
         return Stability(jnp.ones(shape, bool), jnp.zeros(shape, K.dtype), jnp.full(shape, jnp.inf, K.dtype))
 

@@ -39,6 +39,8 @@ class Meta(Kernel):
     Tasks are `((xs, ys), xq)`: support inputs xs (N, s, ...), support labels ys, which the kernel never reads (None
     will do), and query inputs xq (N, q, ...), with whatever shape the base kernel takes behind the first two axes.
     The examples of this kernel are the N q query points, task by task; each carries the support of its own task.
+    In the methods `tasks` (N) and `tasks2` (M) are such tasks, `lengths` and `lengths2` the lengths of padded sequences
+    in them, each a pair of integers (N, s) and (N, q).
 
     Args:
         base: Theta, the kernel of the network that is meta-trained.
@@ -141,7 +143,11 @@ class Meta(Kernel):
     def blocks(
         self, tasks: Tasks, tasks2: Tasks | None = None, *, lengths: Lengths = None, lengths2: Lengths = None
     ) -> Float[Array, "N q M p"]:
-        """Phi by task and query: the base kernel between all N (q + s) points in memory, every pair looked at once."""
+        """Phi by task and query: the base kernel between all N (q + s) points in memory, every pair looked at once.
+
+        Raises:
+            ValueError: as `prepare`; tasks and tasks2 that do not fit together.
+        """
         self.check_symmetric()
         left, right, values = self._between(tasks, tasks2, lengths, lengths2)
         mine = self.solved(left, signed.diagonal_blocks(values, left.sizes[0]) if right is None else None)
@@ -306,6 +312,7 @@ class Meta(Kernel):
         self.base.check_pair(flat(left["points"]), flat(right["points"]))
 
     def check_symmetric(self) -> None:
+        """Refuse `algorithm="fomaml"`, which has no symmetric kernel."""
         if self.algorithm == "fomaml":
             raise ValueError(
                 'first-order MAML has no symmetric kernel; got algorithm="fomaml". Use first_order(tasks) for its '

@@ -105,7 +105,12 @@ class Recurrent(Kernel):
     def preset(cls, name: str, **changes: Any) -> Recurrent:
         """The kernel in the convention of a paper or a code, see `ntkseq.kernels.presets.PRESETS`.
 
-        "allen-zhu-li" (also Wang et al.), "panigrahi-goyal", "rntk" (the RNTK_UCI code) or "ntk4a".
+        Args:
+            name: "allen-zhu-li" (also Wang et al.), "panigrahi-goyal", "rntk" (the RNTK_UCI code) or "ntk4a".
+            **changes: arguments of the class that differ from it.
+
+        Raises:
+            ValueError: an unknown name, or what the class refuses.
 
         Example:
             >>> from ntkseq import kernels

@@ -127,7 +127,13 @@ class Serial(Kernel):
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Serial:
-        """The kernel of the network of a paper, "yang-transformer": see `ntkseq.kernels.presets.serial`.
+        """The kernel of the network of a paper, "yang-transformer".
+
+        Args:
+            name, **changes: see `ntkseq.kernels.presets.serial`.
+
+        Raises:
+            ValueError: an unknown name or argument, a negative variance.
 
         Example:
             >>> from ntkseq import kernels
@@ -161,7 +167,7 @@ class Serial(Kernel):
         return "" if self.sampled else "measured at pairs of examples computed again, not proved"
 
     def how(self, same: Flag, group: Number | None = None, jolt: Any = None) -> How:
-        """How pairs are computed."""
+        """How pairs are computed, by one `group` of draws or all, with a `jolt` for what is traced or none."""
         return How(same=same, raw=self.param == "raw", tangent=self.kind == "ntk", group=group, jolt=jolt)
 
     def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
@@ -224,7 +230,7 @@ class Serial(Kernel):
         return serial_group.parts(self, side, self._rounded(side)) if "groups" in side else None
 
     def of_group(self, left: Side, right: Side | None, group: Number) -> Array:
-        """`tile`, or `diag_side` without `right`, by one group of draws, of examples prepared for it."""
+        """`tile`, or `diag_side` of `left` without `right`, by one group of draws, for which they were prepared."""
         return _diag(self, left, group) if right is None else _tile(self, left, right, group)
 
     def entry_rounding(self, side: Side) -> float:

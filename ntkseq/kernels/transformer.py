@@ -28,6 +28,9 @@ def Attention(
         read, sigma_r, train_readout, input_scale, kind: as in `kernels.Serial`.
         **attention: arguments of `blocks.Attention`, for example `weights="identity"`, `scaling="root"`, `causal=True`.
 
+    Raises:
+        ValueError: negative scales, unknown words, arguments that `blocks.Attention` does not take.
+
     Reference: hron2020attention.
 
     Example:
@@ -71,6 +74,10 @@ def Transformer(
         positions: a `blocks.Positions`, or None.
         read, sigma_r, train_readout, input_scale, kind: as in `kernels.Serial`.
         **attention: arguments of `blocks.Attention`.
+
+    Raises:
+        ValueError: a depth below 1, negative scales, positions that are none, unknown words, arguments that
+            `blocks.Attention` does not take.
 
     Reference: hron2020attention.
 

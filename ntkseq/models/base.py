@@ -36,7 +36,7 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     def shapes(self, x_shape: tuple[int, ...]) -> Params:
-        """The parameters for one example of that shape, as a pytree of `Shape`."""
+        """The parameters for one example of shape `x_shape`, as a pytree of `Shape`."""
 
     @abc.abstractmethod
     def apply(self, params: Params, x: ArrayLike, length: Number | None = None) -> Float[Array, " o"]:
@@ -46,6 +46,10 @@ class Model(abc.ABC):
             params: what `init` returned, or what training made of it.
             x: one example. Its dtype is that of the parameters.
             length: number of steps that count, 1..t; None means all. What stands behind it is never looked at.
+
+        Raises:
+            ValueError: an example of another rank, NaN or infinity, a length out of range, params of
+                another model.
         """
 
     def init(self, key: Key, x: ArrayLike) -> Params:

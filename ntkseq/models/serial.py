@@ -95,7 +95,7 @@ class Serial(Model):
         fill(self, blocks=blocks.sequence("Serial", parts), **counts, **rest)
 
     def with_(self, **changes: Any) -> Serial:
-        """A copy with some arguments changed; `blocks` as a tuple."""
+        """A copy with some arguments changed, `**changes` by name; `blocks` as a tuple."""
         names = ("width", "heads", "d_k", "d_v", "read", "sigma_r", "train_readout", "input_scale", "outputs")
         arguments = {"blocks": self.blocks, **{name: getattr(self, name) for name in names}, **changes}
         return Serial(*arguments.pop("blocks"), **arguments)
@@ -121,6 +121,9 @@ class Serial(Model):
 
         Args:
             params, x, length: as for `apply`. Rows and columns of tokens outside the sequence are zero.
+
+        Raises:
+            ValueError: as `apply`.
         """
         x, length = _checks.sequence("x", x, length)
         self._check_params(params, x)

@@ -31,6 +31,8 @@ class MemoryProfile:
             apply. Derived and asymptotic: for finite t it is an approximation, not a bound.
         kernel_diagonal: K(x, x).
         assumption: that token norms are constant, and how that is known.
+
+    Reference: (recurrent_bounds.8).
     """
 
     share: Float[np.ndarray, " t"]

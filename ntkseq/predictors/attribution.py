@@ -57,6 +57,9 @@ class Attribution:
     def top(self, count: int = 10) -> Int[np.ndarray, "m count"]:
         """The training examples of the largest scores of each test example, by index, the largest first.
 
+        Args:
+            count: how many, at most all.
+
         Raises:
             ValueError: more than there are.
         """

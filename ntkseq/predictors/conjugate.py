@@ -43,7 +43,14 @@ class IterativeRidge:
     converged: bool
 
     def __call__(self, K_cross: ArrayLike) -> AnyArray:
-        """Predict at queries from their kernel values with the training examples, (n_query, n)."""
+        """Predict at queries from their kernel values with the training examples, (n_query, n).
+
+        Args:
+            K_cross: of the queries with the training examples, (n_query, n).
+
+        Raises:
+            ValueError: K_cross does not have one column per training example.
+        """
         return predict(self.dual, K_cross)
 
     def __repr__(self) -> str:

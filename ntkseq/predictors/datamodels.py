@@ -46,6 +46,9 @@ class DatamodelingScore:
 
         What the subsets have in common is left out of it, so that it is narrower than those of both.
 
+        Args:
+            other: the other score.
+
         Returns:
             The difference, and the lower and upper end of its interval.
 

@@ -31,8 +31,9 @@ class LossCurve:
 
     Attributes:
         losses: measured on the examples that were not drawn, (draws, s).
-        measured: their mean over draws, (s,); lower, upper: Student's interval of the mean over all ways to draw from
-            these n examples. It holds nothing of how other examples would differ.
+        measured: their mean over draws, (s,).
+        lower, upper: Student's interval of the mean over all ways to draw from these n examples. It holds nothing of
+            how other examples would differ.
         predicted: from one eigendecomposition of all n, (s,).
         predicted_lower, predicted_upper: its interval for the risk over all examples there could be.
         rounding: how far rounding of K may have moved `predicted`, (s,).
@@ -67,7 +68,9 @@ class RiskCurve:
         omniscient: the squared error predicted from eigenvalues and coefficients of y alone, (s,) (risk.8).
         kappa: the ridge on all n that stands for reg on m of them, (s,), in units of K (risk.6).
         whole: what all n examples predict of the fit on all of them.
-        n: examples; draws: of each size; reg: the ridge; level: of the intervals.
+        n, draws: examples, and draws of each size.
+        reg: the ridge.
+        level: of the intervals.
 
     Reference: simon2021eigenlearning; canatar2021.
     """

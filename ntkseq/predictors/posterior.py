@@ -91,6 +91,10 @@ class GaussianProcess:
         Args:
             K_cross: kernel values of the queries with the training examples, (q, n): `gram(kernel, xq, x)`.
             K_query: of each query with itself, (q,), `kernel.diag(xq)`; or the Gram matrix of the queries.
+
+        Raises:
+            ValueError: K_cross without a column per training example, NaN or infinity, K_query of other
+                queries.
         """
         shape, known = _checks.shape("K_query", K_query), None
         if len(shape) == 1:
@@ -115,6 +119,10 @@ class GaussianProcess:
         Args:
             K_cross: kernel values of the queries with the training examples, (q, n): `gram(kernel, xq, x)`.
             K_query: the Gram matrix of the queries, (q, q): `gram(kernel, xq)`.
+
+        Raises:
+            ValueError: K_cross without a column per training example, NaN or infinity, K_query of other
+                queries.
         """
         known = symmetric(K_query, "K_query")
         query = known.matrix

@@ -73,6 +73,9 @@ class RiskEstimate:
 
         Args:
             examples: of the test set, >= 1.
+
+        Raises:
+            ValueError: examples below 1.
         """
         examples = _checks.positive_int("examples", examples)
         variance = self.standard_error**2 + self.spread**2 / examples
@@ -106,7 +109,7 @@ class PredictedRisk:
         gcv: generalized cross-validation, the same with one leverage for all; also called KARE.
         omniscient: from eigenvalues and coefficients of y alone, n - 1 examples drawn from these n.
         zero_one: leave-one-out of the zero-one error; None where y does not encode classes.
-        n: examples; outputs: columns of y.
+        n, outputs: examples, and columns of y.
         reg: the ridge.
         kappa: the ridge that n - 1 of n examples see (risk.6), in units of K.
         effective_dimension: trace(K (K + reg)^-1).

@@ -65,7 +65,11 @@ class FewShot:
         return start + (cross @ np.asarray(self.fit.dual)).reshape(start.shape)
 
     def refit(self, *, reg: float | None = None, time: float | None = None) -> FewShot:
-        """Another ridge, or another time, from the same Gram matrix; one of them is given."""
+        """Another ridge `reg`, or another `time`, from the same Gram matrix; one of them is given.
+
+        Raises:
+            ValueError: neither or both; what `ridge` or `gradient_flow` refuses.
+        """
         rest = (self.labels - self.start).reshape(self.gram.shape[0], *self.labels.shape[2:])
         return dataclasses.replace(self, fit=_solved(self.gram, rest, reg, time))
 
@@ -79,6 +83,10 @@ class FewShot:
 
         Returns:
             Selection: `.reg` and the mean squared residual of every candidate.
+
+        Raises:
+            ValueError: no candidate, one that is not positive, none at which Phi + reg is positive in
+                float64.
         """
         candidates = _checks.each("regs", regs, positive=True)
         if not candidates.size:

@@ -29,8 +29,9 @@ class Report(Sheet):
         data: facts about the examples, by name.
         kernel: the kernel in one line.
         problem: the two-class problem of the bounds, in words.
-        gram: kernel of the training examples; cross: of test with training examples.
-        y, y_test: class codes; classes: their names.
+        gram, cross: kernel of the training examples, and of test with training examples.
+        y, y_test: class codes, (n,) and (m,).
+        classes: their names.
         spectrum: of `gram`.
         alignment: kernel-target alignment of `gram` with the labels of the bounds.
         ranks: effective ranks of `gram`.

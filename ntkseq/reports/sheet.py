@@ -27,6 +27,9 @@ class Table:
 
     Attributes:
         shown: how many rows are shown on the page at first; the others are folded. 0: all are.
+        header: names of the columns.
+        rows: a cell for each of them.
+        caption: what is to be seen.
 
     Raises:
         ValueError: a row with another number of cells than the header.
@@ -72,6 +75,9 @@ class Figure:
         kind: "svg" for lines, "png" for what has many cells.
         wide: over the whole page, rather than beside the next one.
         numbers: the tables behind it; None: what is read off its lines, bars and small heat maps.
+
+    Raises:
+        ValueError: a draw that is neither Axes nor a function, an unknown kind, a text or table that is none.
     """
 
     name: str
@@ -106,6 +112,11 @@ class Section:
         bounds: by short name; "<=" is written only before a certified one.
         measured: the quantity of a bound, measured on test examples for the same predictor; by the same names.
         folded: only its heading is shown at first.
+        heading, text: words; a paragraph each.
+        figures, tables: in the order to be shown.
+
+    Raises:
+        ValueError: a part that is not what its place asks for.
     """
 
     heading: str

@@ -16,16 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "alignment",
-    "attention",
-    "certificate",
-    "drift",
-    "leading_eigenvalues",
-    "losses",
-    "min_eigenvalue",
-    "ranks",
+    "alignment", "attention", "certificate", "drift", "leading_eigenvalues", "losses", "min_eigenvalue", "ranks",
     "rotation",
-]
+]  # fmt: skip
 
 Histories: TypeAlias = History | Mapping[str, History]
 """One history, or several to be overlaid, by the label that the legend shows."""
@@ -43,20 +36,12 @@ def leading_eigenvalues(history: History, ax: Axes | None = None, *, table: str 
         history: with a table of a kernel probe.
         ax: where to draw.
         table: its name.
+
+    Raises:
+        ValueError: no history, or none with such a table.
     """
-    ax, found = (
-        axes(ax),
-        _table(
-            history,
-            table,
-            "top",
-            "top_error",
-            "min_eigenvalue",
-            "min_eigenvalue_lower",
-            "min_eigenvalue_upper",
-            "resolved",
-        ),
-    )
+    columns = ("top", "top_error", "min_eigenvalue", "min_eigenvalue_lower", "min_eigenvalue_upper", "resolved")
+    ax, found = axes(ax), _table(history, table, *columns)
     steps, top, least = found.steps, found["top"], found["min_eigenvalue"]
     for k in range(top.shape[1])[::-1]:
         shade = _between(INK, PALE, k / max(top.shape[1] - 1, 1))
@@ -76,7 +61,16 @@ def leading_eigenvalues(history: History, ax: Axes | None = None, *, table: str 
 
 
 def min_eigenvalue(histories: Histories, ax: Axes | None = None, *, table: str = "kernel") -> Axes:
-    """The least eigenvalues of one or more runs with their intervals; triangles where it is not told from zero."""
+    """The least eigenvalues of one or more runs with their intervals; triangles where it is not told from zero.
+
+    Args:
+        histories: one `training.History`, or several by the label to be shown.
+        ax: where to draw; new axes if None.
+        table: that of a kernel probe.
+
+    Raises:
+        ValueError: no history, or none with such a table.
+    """
     ax, all_steps = axes(ax), []
     found = [
         _table(one, table, "min_eigenvalue", "min_eigenvalue_lower", "min_eigenvalue_upper", "resolved")
@@ -107,6 +101,13 @@ def drift(histories: Histories, ax: Axes | None = None, *, table: str = "kernel"
 
     Both are 0 at the first step, which a logarithmic axis does not show. The parameters are left out where no such
     table is.
+
+    Args:
+        histories, ax, table: as for `min_eigenvalue`.
+        movement: the table of a `MovementProbe`.
+
+    Raises:
+        ValueError: no history, or none with such a table.
     """
     _checks.text("movement", movement)
     ax, all_steps, values = axes(ax), [], []
@@ -132,7 +133,14 @@ def drift(histories: Histories, ax: Axes | None = None, *, table: str = "kernel"
 
 
 def rotation(histories: Histories, ax: Axes | None = None, *, table: str = "kernel") -> Axes:
-    """The largest principal angle between the leading eigenvectors now and at the start, in degrees, with its error."""
+    """The largest principal angle between the leading eigenvectors now and at the start, in degrees, with its error.
+
+    Args:
+        histories, ax, table: as for `min_eigenvalue`.
+
+    Raises:
+        ValueError: no history, or none with such a table.
+    """
     ax, all_steps, most = axes(ax), [], 0.0
     for i, (label, history) in enumerate(_each(histories)):
         found = _table(history, table, "rotation", "rotation_error")
@@ -151,7 +159,15 @@ def rotation(histories: Histories, ax: Axes | None = None, *, table: str = "kern
 def ranks(
     histories: Histories, ax: Axes | None = None, *, table: str = "kernel", kinds: tuple[str, ...] = RANKS
 ) -> Axes:
-    """Effective ranks of the kernel with their intervals. For several runs: colours tell runs, dashes kinds."""
+    """Effective ranks of the kernel with their intervals. For several runs: colours tell runs, dashes kinds.
+
+    Args:
+        histories, ax, table: as for `min_eigenvalue`.
+        kinds: which effective ranks, by name.
+
+    Raises:
+        ValueError: no history, or none with such a table; no kind.
+    """
     kinds = _checks.listed("kinds", kinds, "names of effective ranks")
     if not kinds:
         raise ValueError("kinds must name one or more effective ranks; got none.")
@@ -178,6 +194,13 @@ def losses(histories: Histories, ax: Axes | None = None, *, table: str = "loss",
     """The columns whose names end in `end`, by data set; "_error" shows the shares of wrong answers instead.
 
     For several runs: colours tell runs, dashes data sets.
+
+    Args:
+        histories, ax: as for `min_eigenvalue`.
+        table: that of a loss probe.
+
+    Raises:
+        ValueError: no history, or none with such a table; another `end`.
     """
     _checks.choice("end", end, ("_loss", "_error"))
     ax, all_steps, several, sets = axes(ax), [], isinstance(histories, Mapping), []
@@ -209,7 +232,14 @@ def _loss(of: set[str]) -> str:
 
 
 def alignment(histories: Histories, ax: Axes | None = None, *, table: str = "kernel") -> Axes:
-    """Alignment of the kernel with the targets (solid) and with what is still wrong, y - f (dashed)."""
+    """Alignment of the kernel with the targets (solid) and with what is still wrong, y - f (dashed).
+
+    Args:
+        histories, ax, table: as for `min_eigenvalue`.
+
+    Raises:
+        ValueError: no history, or none with such a table.
+    """
     ax, all_steps, several = axes(ax), [], isinstance(histories, Mapping)
     for i, (label, history) in enumerate(_each(histories)):
         found = _table(history, table)
@@ -227,7 +257,17 @@ def alignment(histories: Histories, ax: Axes | None = None, *, table: str = "ker
 
 
 def attention(history: History, ax: Axes | None = None, *, table: str = "attention", kind: str = "entropy") -> Axes:
-    """Effective ranks of the attention matrices by layer: the mean over heads as a line, each head as a thin one."""
+    """Effective ranks of the attention matrices by layer: the mean over heads as a line, each head as a thin one.
+
+    Args:
+        history: of an `AttentionRankProbe`.
+        ax: where to draw; new axes if None.
+        table: its name.
+        kind: which of its ranks.
+
+    Raises:
+        ValueError: no history, or none with such a table; a kind that is not in it.
+    """
     ax, found = axes(ax), _table(history, table)
     ends = ("_error", "_spread", "_lower", "_upper")
     there = [name[5:] for name in found.columns if name.startswith("rank_") and not name.endswith(ends)]
@@ -253,6 +293,9 @@ def certificate(histories: Histories, ax: Axes | None = None, *, table: str = "c
         histories: with tables of a `bounds.CertificateProbe`.
         ax: where to draw.
         table: its name.
+
+    Raises:
+        ValueError: no history, or none with such a table.
     """
     ax, all_steps, several = axes(ax), [], isinstance(histories, Mapping)
     names = ("network", "linearised")

@@ -28,6 +28,8 @@ class Grid:
         horizons: T, ascending, (h,).
         bias, variance: (..., h).
         stable: whether the step size is stable in mean square, (...).
+
+    Reference: huang2022maml (the problem); the values are derived here.
     """
 
     axes: dict[str, np.ndarray]
@@ -56,6 +58,8 @@ def grid(problem: MixedRegression, horizons: ArrayLike, axes: Mapping[str, Any])
 
     Raises:
         ValueError: other names, values that the problem refuses, horizons that do not ascend from 1 on.
+
+    Reference: huang2022maml (the problem); the values are derived here.
 
     Example:
         >>> problem = MixedRegression([1.0, 0.5], 1.0, noise=0.5, n1=4, n2=3)

@@ -47,7 +47,11 @@ class Risk:
         return _display.folded(f"Risk({len(self.bias)} horizons; {last}; {'stable' if self.stable else 'not stable'})")
 
     def stopping(self, eps: float) -> int | None:
-        """The first horizon with a risk below eps; None if there is none up to T."""
+        """The first horizon with a risk below eps; None if there is none up to T.
+
+        Raises:
+            ValueError: an eps that is not positive.
+        """
         eps = _checks.nonnegative("eps", eps, positive=True)
         below = np.flatnonzero(self.total < eps)
         return int(below[0]) + 1 if below.size else None
@@ -93,6 +97,12 @@ def limit(problem: MixedRegression) -> float:
     """lim T R_T for a fixed stable step size; inf from `alpha_max` on. (maml.11)
 
     sum_i mu_te,i (2 - alpha mu_i)/(2 alpha mu_i) c_i,     (2 diag(mu) - alpha Q) c = alpha pi
+
+    Args:
+        problem: a `MixedRegression`.
+
+    Raises:
+        ValueError: another problem.
 
     Example:
         >>> from ntkseq import risks

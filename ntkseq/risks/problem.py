@@ -161,7 +161,7 @@ class MixedRegression:
         return cls(lam, U.T @ residual / np.sqrt(N * lam), surrogate=said, **rest)
 
     def with_(self, **changes: Any) -> MixedRegression:
-        """A copy with some arguments changed. `m` and `beta_te` stay as they are."""
+        """A copy with some arguments changed, `**changes` by name. `m` and `beta_te` stay as they are."""
         names = [field.name for field in dataclasses.fields(self) if field.init]
         return MixedRegression(**({name: getattr(self, name) for name in names} | changes))
 

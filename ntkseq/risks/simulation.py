@@ -26,6 +26,8 @@ class Simulated:
         mean: over the runs, (h,).
         error: standard error of the mean, (h,); NaN for one run.
         runs: how many.
+
+    Reference: huang2022maml (the problem).
     """
 
     horizons: Int[np.ndarray, " h"]
@@ -56,6 +58,8 @@ def simulate(
 
     Raises:
         ValueError: counts below 1, horizons that are not ascending or beyond `steps`.
+
+    Reference: huang2022maml (the problem).
 
     Example:
         >>> import jax

@@ -29,8 +29,11 @@ class AlignmentCurve:
     at: Float[np.ndarray, " m"]
     """What each share is for: a number of eigenvectors, or a level of the eigenvalues."""
     lower: Float[np.ndarray, " m"]
+    """The lower end of each."""
     estimate: Float[np.ndarray, " m"]
+    """The best estimate of each."""
     upper: Float[np.ndarray, " m"]
+    """The upper end of each."""
 
     def __repr__(self) -> str:
         return _display.folded(

@@ -63,7 +63,13 @@ class LayerRanks:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AttentionRanks:
-    """Effective ranks of attention: one `LayerRanks` per layer, from n examples."""
+    """Effective ranks of attention: one `LayerRanks` per layer, from n examples.
+
+    Attributes:
+        layers: in order.
+        kinds: names of the ranks that were measured.
+        n: examples.
+    """
 
     layers: tuple[LayerRanks, ...]
     kinds: tuple[str, ...]
@@ -72,7 +78,11 @@ class AttentionRanks:
     __repr__ = _display.printed
 
     def aggregate(self, kind: str, how: str = "mean") -> float:
-        """One number for the model: "mean", "max" or "sum" over layers and heads of the means over examples.
+        """One number for the model, over layers and heads of the means over examples.
+
+        Args:
+            kind: one of `kinds`.
+            how: "mean", "max" or "sum".
 
         Raises:
             ValueError: a kind that was not measured, an unknown word.

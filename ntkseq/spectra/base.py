@@ -82,12 +82,16 @@ class Spectrum(abc.ABC):
     def effective_rank_interval(self, rank: str | EffectiveRank = "entropy", **number: Any) -> Interval:
         """Effective rank by one of the definitions of `spectra.effective_rank`, or one of your own, as an interval.
 
+        Args:
+            rank: a short name, or an object of `spectra.ranks`.
+            **number: of a short name that takes one, such as quantile= of "energy".
+
         Raises:
             ValueError: no such definition; the matrix is not positive semi-definite; what it needs is not known.
         """
 
     def effective_rank(self, rank: str | EffectiveRank = "entropy", **number: Any) -> float:
-        """The estimate of `effective_rank_interval`."""
+        """The estimate of `effective_rank_interval`, for the same `rank` and `**number`."""
         return self.effective_rank_interval(rank, **number).estimate
 
     def decay_exponent(self, *, first: int = 1, last: int | None = None) -> Decay:
@@ -107,7 +111,11 @@ class Spectrum(abc.ABC):
         """
 
     def alignment_curve(self, y: ArrayLike) -> Float[np.ndarray, " k"]:
-        """The share of |y|^2 in the first 1, 2, ... eigenvectors; see `measures.alignment_curve`."""
+        """The share of |y|^2, y (n,), in the first 1, 2, ... eigenvectors; see `measures.alignment_curve`.
+
+        Raises:
+            ValueError: y of another shape, zero or not finite; a spectrum without vectors.
+        """
         return measures.alignment_curve(self._vectors(), y)
 
     _title = "Spectrum"

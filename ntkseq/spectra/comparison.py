@@ -36,6 +36,8 @@ class Comparison:
         resolved: how many those are.
         angles: principal angles between the leading k eigenspaces, radians, ascending.
         angle_error: bound of the error of each; pi / 2 where the gap after k is not resolved.
+
+    Reference: cristianini2001; kornblith2019; davis1970: see `compare`.
     """
 
     alignment: Interval

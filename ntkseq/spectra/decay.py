@@ -16,6 +16,10 @@ class Decay:
 
     `standard_error` is that of the least-squares line: the scatter around it. `error` bounds what the errors of the
     eigenvalues can move the exponent by. Neither says that a power law is the right law.
+
+    Attributes:
+        exponent: a.
+        first, last: of the indices.
     """
 
     exponent: float

@@ -92,7 +92,11 @@ class FullSpectrum(Spectrum):
         return eigenspaces.sines(self.values, self.errors, residual, -math.inf)
 
     def alignment(self, y: ArrayLike) -> float:
-        """Kernel-target alignment y^T K y / (|y|^2 |K|_F); see `measures.alignment`."""
+        """Kernel-target alignment y^T K y / (|y|^2 |K|_F) of y, (n,); see `measures.alignment`.
+
+        Raises:
+            ValueError: y of another shape, zero or not finite; a spectrum without vectors.
+        """
         return measures.alignment(self.values, self._vectors(), y)
 
     def __repr__(self) -> str:

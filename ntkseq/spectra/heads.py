@@ -15,6 +15,11 @@ from ntkseq._types import ArrayLike, Index
 def aggregate(ranks: ArrayLike, how: str = "mean", *, axis: Index | None = None) -> np.ndarray | np.generic:
     """Effective ranks of heads, layers or examples as one number: their "mean", "max" or "sum" over some axes.
 
+    Args:
+        ranks: an array of any shape, such as (layers, heads).
+        how: "mean", "max" or "sum".
+        axis: over which; None: all.
+
     Raises:
         ValueError: an unknown word, ranks that are not finite.
 

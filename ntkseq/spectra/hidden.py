@@ -39,6 +39,8 @@ class HiddenEstimate:
         way: "forward", "reverse" or "both": which derivatives were taken.
         marginal: the mean of the estimates of the kernel of that axis, summed over both others: (n, n), (t, t) or
             (h, h), for effective dimensions of an axis; None otherwise.
+
+    Reference: efron1981jackknife (the error).
     """
 
     value: float
@@ -48,7 +50,14 @@ class HiddenEstimate:
     marginal: Float[np.ndarray, "s s"] | None = None
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Student's interval of the number, probes - 1 degrees of freedom."""
+        """Student's interval of the number, probes - 1 degrees of freedom.
+
+        Args:
+            level: how sure, in (0, 1).
+
+        Raises:
+            ValueError: another level.
+        """
         half = _statistics.half_width(self.error, self.probes - 1, _checks.probability("level", level))
         return self.value - half, self.value + half
 
@@ -179,8 +188,13 @@ def hidden_operator(kernel: HiddenKernel) -> Operator:
 
     `ntkseq.spectrum` of it has the leading eigenvalues and intervals of ranks, from products alone.
 
+    Args:
+        kernel: an `empirical.HiddenKernel`.
+
     Raises:
         ValueError: as `grams.Operator`.
+
+    Reference: (hidden_states.1), (hidden_states.3).
 
     Example:
         >>> import jax, jax.numpy as jnp

@@ -12,6 +12,10 @@ from ntkseq._struct import struct
 class Interval:
     """A number that is known to lie in [lower, upper], and the best estimate of it.
 
+    Attributes:
+        lower, upper: the ends.
+        estimate: the best estimate, between them.
+
     Example:
         >>> least = Interval(0.25, 0.5, 0.75)
         >>> 0.3 in least, least.resolved, least.positive, least.within(2.0)

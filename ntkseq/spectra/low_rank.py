@@ -26,6 +26,8 @@ class LowRank:
     over the random probes. As a quadratic form -below <= K - N <= error, so the i-th eigenvalue of K lies between
     values[i] - below and values[i] + error. That K is semi-definite is taken from its being a kernel's; where something
     negative beyond rounding is met, `semidefinite` is False, and `error` is that of the probes, both ways.
+
+    Reference: frangella2023; the bounds are derived, see `nystrom`.
     """
 
     values: Float[np.ndarray, " r"]
@@ -65,7 +67,11 @@ class LowRank:
         return self.eigenvalue(0)
 
     def eigenvalue(self, i: int) -> Interval:
-        """The i-th largest eigenvalue of K, i from 0; `positive` when it certainly is."""
+        """The i-th largest eigenvalue of K, i from 0; `positive` when it certainly is.
+
+        Raises:
+            ValueError: an i outside 0..n - 1.
+        """
         if not 0 <= i < self.n:
             raise ValueError(f"i must lie in 0..{self.n - 1}, the number of an eigenvalue from the largest; got {i}.")
         value = float(self.values[i]) if i < self.rank else 0.0
@@ -82,6 +88,9 @@ class LowRank:
         """(N + reg)^-1 r for a vector (n,) or a block (n, k), by Woodbury's identity.
 
         Differs from (K + reg)^-1 r by at most |r| error / reg^2 in 2-norm.
+
+        Raises:
+            ValueError: a reg that is not positive; r of another shape or not finite.
         """
         reg = _checks.nonnegative("reg", reg, positive=True)
         r, single = column_block(r, (self.n, self.n))

@@ -32,6 +32,8 @@ class Score:
         value: mean over the batches whose condition number is certainly finite; inf if there is none.
         error: its standard error over these batches, of what the draw of tasks does; NaN for one.
         conditions: of each batch, with what rounding leaves open.
+
+    Reference: wang2022maml.
     """
 
     value: float
@@ -51,7 +53,16 @@ class Score:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MetaSpectrum:
-    """The spectrum of one meta-kernel between all queries, and how well its meta-batches are conditioned."""
+    """The spectrum of one meta-kernel between all queries, and how well its meta-batches are conditioned.
+
+    Attributes:
+        algorithm: whose kernel it is.
+        gram: the matrix, (N q, N q).
+        spectrum: of it.
+        score: how well its meta-batches are conditioned.
+
+    Reference: wang2020meta (the kernel); wang2022maml (the score).
+    """
 
     algorithm: str
     gram: DenseGram
@@ -84,6 +95,8 @@ def meta_spectra(
 
     Raises:
         ValueError: what the kernel refuses, fewer tasks than a batch.
+
+    Reference: wang2020meta (the kernel); wang2022maml (the score).
 
     Example:
         >>> import jax
@@ -127,6 +140,8 @@ def condition_score(gram: DenseGram, *, queries: int, batch: int = 3) -> Score:
 
     Raises:
         ValueError: fewer tasks than a batch, queries that do not divide the rows.
+
+    Reference: wang2022maml.
 
     Example:
         >>> import jax, ntkseq

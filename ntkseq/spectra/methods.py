@@ -28,9 +28,12 @@ class Method(abc.ABC):
         """The spectrum of a Gram or an array.
 
         Args:
-            K: as the user gave it.
+            K: as the user gave it, (n, n), or of all outputs or steps (n, n, o, o).
             vectors: keep the eigenvectors.
             why: this method was chosen; stands before its own words in `Spectrum.method`.
+
+        Raises:
+            ValueError: no symmetric matrix of finite numbers.
         """
 
 
@@ -125,6 +128,9 @@ class Auto(Method):
     Attributes:
         rows: up to which all eigenvalues are computed: about 20 seconds and 1.3 GiB on two cores for 4096.
         beyond: the method for larger matrices.
+
+    Raises:
+        ValueError: rows below 1; beyond that is no `MatrixFree`.
 
     Example:
         >>> import numpy as np

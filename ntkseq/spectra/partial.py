@@ -125,6 +125,12 @@ class PartialSpectrum(Spectrum):
         Where eigenvalue k + 1 is as large as eigenvalue k, within their errors, the share of the first k is bounded by
         those of the ends of the cluster only.
 
+        Args:
+            y: targets, (n,).
+
+        Raises:
+            ValueError: y of another shape, zero or not finite; a spectrum without vectors.
+
         Reference: davis1970 (the angle between the spaces).
         """
         return alignment.leading(self, self._vectors(), y)

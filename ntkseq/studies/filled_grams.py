@@ -30,6 +30,9 @@ class Filling(KernelOptions, Reading):
 
     With --processes N it starts N processes on this machine. On several machines start the same command everywhere with
     --coordinator, and a PATH that all of them see; a process that dies is done without.
+
+    Raises:
+        ValueError: an option of another type, out of range, or that does not go with another.
     """
 
     file: str

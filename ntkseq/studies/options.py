@@ -57,8 +57,9 @@ def command(cls: type, argument: str | None = None) -> type[Any]:
 
 
 def description(cls: type, examples: Sequence[str], *more: str) -> str:
-    """What `cls` is for, its examples, and more: paragraphs."""
-    return "\n\n".join([inspect.cleandoc(cls.__doc__ or ""), "Examples:", "\n".join(f"  {e}" for e in examples), *more])
+    """What `cls` is for, its examples, and more: paragraphs. Args and Raises are for Python alone."""
+    said = re.split(r"\n\n(?:Args|Raises):", inspect.cleandoc(cls.__doc__ or ""))[0]
+    return "\n\n".join([said, "Examples:", "\n".join(f"  {e}" for e in examples), *more])
 
 
 def usage(boxed: str, command: str) -> str:

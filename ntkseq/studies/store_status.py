@@ -23,7 +23,11 @@ IDLE = 120.0
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """How far the kernel matrix in a folder is: done and total, rate, time left, by whom; also while it is filled."""
+    """How far the kernel matrix in a folder is: done and total, rate, time left, by whom; also while it is filled.
+
+    Raises:
+        ValueError: an option of another type.
+    """
 
     path: str
     """Folder of the matrix: --store of ntkseq gram."""

@@ -41,6 +41,9 @@ class Stored(Matrix):
     """The spectrum of a stored Gram matrix: each number with its error, and whether it is certainly positive definite.
 
     FILE is an .npz, such as the arrays.npz of a study, an .npy, or the folder that ntkseq gram filled.
+
+    Raises:
+        ValueError: an option of another type, a negative number.
     """
 
     method: Literal["auto", "dense", "matrix-free"] = "auto"

@@ -34,6 +34,7 @@ class RegimeTest:
         threshold: what the interval has to lie above ("linearisation") or below ("features").
         verdict: "holds" where it does, "fails" where it lies on the other side, else "undecided".
         reason: why it is undecided; "" if it is not.
+        name: "linearisation" or "features".
 
     Reference: malladi2023kernel.
     """
@@ -156,6 +157,7 @@ def kernel_regime(
         examples: the first ones, of which kernels are made.
         outputs, trainable: of the kernel, see `empirical.NTK`.
         lengths: of the sequences, (n,).
+        level: how sure both tests together are, in (0, 1).
 
     Raises:
         ValueError: parameters that differ in form, targets that do not fit the loss, an accuracy of a loss of your own.

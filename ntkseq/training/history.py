@@ -126,7 +126,11 @@ class History:
         return self._with(tables)
 
     def tape(self, slots: Integer) -> Tape:
-        """An empty record of `slots` rows per probe, to be carried through `jax.jit` and `lax.scan`; see `Tape`."""
+        """An empty record of `slots` rows per probe, to be carried through `jax.jit` and `lax.scan`; see `Tape`.
+
+        Raises:
+            ValueError: slots below 1; a history that was loaded from a file.
+        """
         from ntkseq.training.tape import blank
 
         self._continuable()
@@ -178,6 +182,9 @@ class History:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the tables: exact in an .npz, readable in a .json (no NaN there: null).
 
+        Args:
+            path: of the file, .npz or .json.
+
         Raises:
             ValueError: another suffix.
             OSError: it cannot be written; then nothing is left there.
@@ -187,6 +194,9 @@ class History:
     @staticmethod
     def load(path: str | os.PathLike[str]) -> History:
         """Read what `save` wrote.
+
+        Args:
+            path: of the file.
 
         Raises:
             ValueError: no such file, or not a history.

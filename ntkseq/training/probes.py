@@ -24,6 +24,9 @@ class Probe(abc.ABC):
 
     Where tracking began with a state that training moves beside the parameters, such as running averages, `start`,
     `measure` and `look` are given it as one argument more.
+
+    In the methods `params` is a pytree of arrays, `measured` what `measure` returned of it, and `memory` what
+    `remember` made of the first.
     """
 
     name: str
@@ -34,7 +37,11 @@ class Probe(abc.ABC):
     """Which columns its table has: "kernel", "attention", "loss", "movement", or a word of your own."""
 
     def start(self, params: PyTree, state: PyTree = None) -> PyTree:
-        """What `measure` needs of the initial parameters: a pytree of arrays; nothing by default."""
+        """What `measure` needs of the initial parameters: a pytree of arrays; nothing by default.
+
+        Raises:
+            ValueError: a network or targets that do not fit the probe.
+        """
         return ()
 
     @abc.abstractmethod
@@ -42,7 +49,11 @@ class Probe(abc.ABC):
         """Arrays from the parameters; pure, for JAX."""
 
     def remember(self, first: PyTree) -> PyTree:
-        """What `reduce` needs of the first measurement, on the host: by default the measurement itself."""
+        """What `reduce` needs of the first measurement, on the host: by default the measurement itself.
+
+        Raises:
+            ValueError: a first measurement from which nothing can be told.
+        """
         return first
 
     @abc.abstractmethod
@@ -62,7 +73,7 @@ class Probe(abc.ABC):
         return host(_measured(self, params, start, state))
 
     def row(self, measured: PyTree, memory: PyTree) -> dict[str, np.ndarray]:
-        """`reduce`, in the dtypes of a history.
+        """`reduce`, in the dtypes of a history: arrays of any shape.
 
         Raises:
             ValueError: a column whose name is no word.
@@ -77,7 +88,7 @@ class Probe(abc.ABC):
         return step == 0 or (step % self.every == 0 if isinstance(self.every, int) else step in self.every)
 
     def due_traced(self, step: Number) -> jax.Array:
-        """`due` for a step that may be traced."""
+        """`due` for a step that may be traced, of any shape."""
         step = jnp.asarray(step)
         if isinstance(self.every, int):
             return step % self.every == 0

@@ -38,6 +38,7 @@ class Trained:
     average: Any
     """The mean of the iterates asked for, a pytree like params; None if none was asked for, or none was reached."""
     opt_state: Any
+    """The state of the optimizer after them."""
     step: int
     """Steps done."""
     losses: Float[np.ndarray, " step"]

@@ -48,13 +48,19 @@ class Tape:
     """
 
     probes: tuple[Probe, ...]
+    """Those of the history."""
     starts: tuple[Any, ...]
+    """What each keeps of the start."""
     counts: tuple[Int[Array, ""], ...]
     """Rows measured, per probe; more than `slots` if it ran over."""
     steps: tuple[Int[Array, " slots"], ...]
+    """Steps of the rows, per probe."""
     rows: tuple[Any, ...]
+    """What was measured, per probe a pytree of arrays (slots, ...)."""
     slots: int = static()
+    """Rows there is room for, per probe."""
     stateful: bool = static(default=False)
+    """Whether a state goes with the parameters."""
 
     def update(self, step: Number, params: PyTree, state: PyTree = None) -> Tape:
         """Let every probe look that is due; under a trace too.
@@ -63,6 +69,10 @@ class Tape:
             step: steps of training done, an integer that may be traced.
             params: the parameters after them.
             state: what training moves beside them, after these steps, where tracking began with one.
+
+        Raises:
+            ValueError: a step that is no single integer; a state where tracking began without, or none
+                where it began with one.
         """
         check_state(state, self.stateful)
         step = jnp.asarray(step)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from ntkseq.empirical import speeds
@@ -66,3 +67,9 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: pathlib.Path, mon
     assert speeds.known(LEAF) == found
     monkeypatch.undo()
     forget()
+
+
+@pytest.mark.parametrize("leaf", ["float32", 1.0, jnp.arange(3), np.array([None])])
+def test_the_precision_is_read_off_an_array_of_floats(leaf: Any) -> None:
+    with pytest.raises(ValueError, match="leaf must be an array of floats"):
+        speeds.calibrate(leaf)

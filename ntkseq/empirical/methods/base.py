@@ -32,7 +32,8 @@ class Method(abc.ABC):
 
     Every call brings the function: `function.weights`, the trained leaves; `function.outputs_at(weights, one)`, the
     outputs (o,) of one example that the kernel is of; `function.outputs`; and `function.root(k)`, the square root of
-    the learning rate of leaf k, None for 1. Inputs x are checked, every leaf with leading axis n.
+    the learning rate of leaf k, None for 1. Inputs x are checked, every leaf with leading axis n; a
+    `side`, `left` or `right` is what `prepare` made of some.
 
     Example:
         >>> import dataclasses, jax, jax.numpy as jnp

@@ -48,7 +48,7 @@ class Held(Method):
 
     @abc.abstractmethod
     def keeps(self, group: Group, outputs: Outputs, speeds: costs.Speeds) -> bool:
-        """Whether the factors of a group of leaves are kept, rather than their gradients."""
+        """Whether for these `outputs` and `speeds` the factors of a `group` of leaves are kept, not their gradients."""
 
     def choice(self, function: Function, x: PyTree, join: bool = True) -> Choice:
         """What is done with each leaf; join: whether leaves may be contracted together."""
@@ -194,6 +194,8 @@ class Jacobian(Held):
 
     Raises:
         ValueError: memory below 1.
+
+    Reference: novak2022 (the contraction of Jacobians).
 
     Example:
         >>> import jax.numpy as jnp

@@ -22,6 +22,8 @@ class Products(Method):
 
     The gradient of one output of one example at a time goes forward through all examples: n o passes.
 
+    Reference: novak2022 (products of the NTK with vectors).
+
     Example:
         >>> import jax.numpy as jnp
         >>> from ntkseq import empirical

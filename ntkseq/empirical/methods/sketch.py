@@ -29,6 +29,8 @@ class Sketch(Method):
     Raises:
         ValueError: no key, directions below 1.
 
+    Reference: park2023trak (random projections of gradients).
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from ntkseq import empirical

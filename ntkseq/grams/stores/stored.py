@@ -30,9 +30,17 @@ class StoredGram(Gram):
 
     It is pickled as its path.
 
+    Args:
+        path: the folder.
+        turned: read it as its transpose.
+
     Attributes:
         path: the folder.
         rounding, entrywise, estimated, sampling, frobenius, symmetric: as of any Gram, from the record in the folder.
+
+    Raises:
+        ValueError: the folder holds no stored Gram matrix, or none that is whole, or one of a newer version.
+        OSError: it cannot be read.
     """
 
     held = False

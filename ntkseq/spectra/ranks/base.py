@@ -82,7 +82,7 @@ class EffectiveRank(abc.ABC):
         return Interval(lower, self.estimate(s, errors), upper)
 
     def of_partial(self, part: PartialSpectrum) -> Interval:
-        """The rank of a matrix whose leading eigenvalues are known, and of the others a density.
+        """The rank of a matrix of which `part` is known: leading eigenvalues, and of the others a density.
 
         Raises:
             ValueError: the definition needs every eigenvalue, or more than is known.

@@ -31,6 +31,12 @@ class Entropy(Relative):
     (for the energies s^2 the errors are 2 s error + error^2), and by no more than the box of all values within the
     errors lets it (`spectra.entropy.bounds`).
 
+    Args:
+        power: 1 (of s) or 2 (of the energies s^2).
+
+    Raises:
+        ValueError: another power.
+
     Reference: roy2007effective (the definition), audenaert2007, theorem 1 (how far it moves).
 
     Example:

@@ -89,6 +89,12 @@ class Intrinsic(_Sum):
 class Participation(Relative):
     """(sum s)^2 / sum s^2: the participation ratio; with power=2 that of the energies s^2.
 
+    Args:
+        power: 1 (of s) or 2 (of the energies s^2).
+
+    Raises:
+        ValueError: another power.
+
     Reference: gao2017.
 
     Example:

@@ -27,13 +27,13 @@ class Relative(EffectiveRank):
 
     @abc.abstractmethod
     def scaled_bounds(self, box: Box) -> tuple[float, float]:
-        """Of (s, errors, max(s - errors, 0), s + errors), divided by the largest of the last; the first of the third is
-        positive.
+        """Of a `box` (s, errors, max(s - errors, 0), s + errors), divided by the largest of the last; the first of the
+        third is positive.
         """
 
     @abc.abstractmethod
     def partial_numbers(self, part: PartialSpectrum) -> tuple[float, float, float]:
-        """(lower, estimate, upper) of a spectrum whose largest eigenvalue is positive."""
+        """(lower, estimate, upper) of a `part` of a spectrum whose largest eigenvalue is positive."""
 
     @abc.abstractmethod
     def scaled_batch(self, s: Float[Array, "... n"]) -> Float[Array, "..."]:

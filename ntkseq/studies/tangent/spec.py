@@ -24,6 +24,13 @@ class Study(KernelOptions, Reading):
     ridge, unless given, is the one of least leave-one-out error on the training examples. Bounds speak of a two-class
     problem: the two classes, or one class (--positive) against the rest. With --targets values the report is of squared
     errors, with the bound that holds for them, and the targets are centred by their training mean.
+
+    Args:
+        y, lengths: in Python, labels and lengths, (n,), of sequences in memory; what else there is stands
+            below.
+
+    Raises:
+        ValueError: an option of another type, out of range, or that does not go with another.
     """
 
     source: Any

@@ -23,6 +23,11 @@ class Learner:
     """f(params, task) -> answers at the queries of one task, flat (q o,): what meta-training trains.
 
     Two of the same arguments are equal, and share their compiled programs.
+
+    Attributes:
+        apply: f(params, x) -> (o,) of one example.
+        lr, steps, algorithm, head, reg: the inner loop, see `models.adapt`.
+        loss: of the inner loop.
     """
 
     apply: Any
@@ -60,6 +65,9 @@ def learner(
         apply: f(params, x) -> (o,) for one example.
         lr, steps, algorithm, head, reg: the inner loop, see `models.adapt`.
         loss: of the inner loop.
+
+    Raises:
+        ValueError: as `models.adapt`.
 
     Reference: finn2017maml; rajeswaran2019imaml.
 
@@ -169,7 +177,11 @@ def few_shot_accuracy(f: AnyFunction, params: PyTree, tasks: Tasks) -> FewShotAc
     Args:
         f: a `learner`.
         params: of the network.
-        tasks: `data.tasks.Tasks` with query labels.
+        tasks: `data.tasks.Tasks` with query labels (N, q) or (N, q, ways).
+
+    Raises:
+        ValueError: tasks without query labels or of different numbers, f that is no function, answers of
+            another shape or not finite.
     """
     inputs, labels = _labelled(tasks)
     f = _checks.function("f", f, "(params, task) -> answers, such as a `learner`")
@@ -179,6 +191,10 @@ def few_shot_accuracy(f: AnyFunction, params: PyTree, tasks: Tasks) -> FewShotAc
 
 def scored(answers: ArrayLike, labels: ArrayLike) -> FewShotAccuracy:
     """The accuracy of given answers (N, q) or (N, q, ways).
+
+    Args:
+        answers: (N, q) or (N, q, ways).
+        labels: of the same shape, -1/+1 or one-hot.
 
     Raises:
         ValueError: shapes that differ, answers that are not finite.
