@@ -88,15 +88,27 @@ def floating(name: str, x: object) -> jax.Array:
         x = _notices.narrowed(name, x)
         array = jnp.asarray(x)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(
-            f"{name} must be an array of numbers; got {type(x).__name__} that does not convert ({why(error)}). "
-            "Ragged lists: pad them to one length and pass `lengths=`."
-        ) from None
+        raise ValueError(f"{name} must be an array of numbers; got {_unread(name, x, error)}") from None
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise ValueError(f"{name} must be real; got dtype {array.dtype}. Stack real and imaginary parts as features.")
     if not jnp.issubdtype(array.dtype, jnp.floating):
         array = array.astype(jnp.result_type(float))
     return array
+
+
+def _unread(name: str, x: Any, error: Exception) -> str:
+    """What came in place of an array of numbers, and what to pass."""
+    ragged = "Ragged lists: pad them to one length and pass `lengths=`."
+    if isinstance(x, np.ndarray) and x.dtype == np.dtype(object):
+        if any(np.ndim(one) for one in x.flat):
+            return f"an array of {x.size} arrays (dtype object). {ragged}"
+        odd = [one for one in x.flat if not isinstance(one, (int, float, np.number, np.bool_))]
+        return f"{shown(odd[0])}. Encode it as a number." if odd else f"dtype object. Pass {name}.astype(float)."
+    if isinstance(x, np.ndarray):
+        wide = x.dtype == np.longdouble
+        return f"dtype {x.dtype}. {f'Pass {name}.astype(float).' if wide else 'Encode it as numbers.'}"
+    what = f"{type(x).__name__} that does not convert ({why(error)})."
+    return f"{what} {ragged}" if isinstance(x, (list, tuple)) else what
 
 
 def tokens_or_floats(name: str, x: object) -> jax.Array:

@@ -57,13 +57,19 @@ def sequences(name: str, x: object, lengths: object = None) -> tuple[jax.Array, 
 
     Values behind a sequence's length are set to zero and never looked at.
     """
+    if getattr(getattr(x, "index", None), "nlevels", 1) > 1:  # a data frame with a row for each step
+        raise ValueError(
+            f"{name} must have shape (n, t, d); got a table of {np.shape(x)} whose rows have {x.index.nlevels} names. "  # pyright: ignore
+            f"Pass numpy.stack([one.to_numpy() for _, one in {name}.groupby(level=0)]), padded where lengths differ."
+        )
     x = floating(name, x)
-    if x.ndim != 3:
-        hint = f"Scalar tokens: pass {name}[..., None]. " if x.ndim == 2 else ""
-        raise ValueError(f"{name} must have shape (n, t, d); got {x.shape}. {hint}One sequence: pass {name}[None].")
-    n, t, d = x.shape
-    if n == 0 or t == 0 or d == 0:
+    if x.ndim != 3 and x.size:
+        hints = {2: f" Scalar tokens: pass {name}[..., None]. One sequence: pass {name}[None].",
+                 1: f" One sequence of scalar tokens: pass {name}[None, :, None]."}  # fmt: skip
+        raise ValueError(f"{name} must have shape (n, t, d); got {x.shape}.{hints.get(x.ndim, '')}")
+    if x.size == 0:
         raise ValueError(f"{name} must have at least one example, step and feature; got shape {x.shape}.")
+    n, t, _ = x.shape
     if lengths is None:
         finite(name, x)
         return x, np.full((n,), t, dtype=np.int32)

@@ -37,12 +37,15 @@ def warn(message: str, category: type[Warning] = PrecisionWarning) -> None:
 def narrowed(name: str, x: Any) -> Any:
     """`x`; a float64 array, which JAX in its 32-bit mode rounds to float32, with a warning, and rounded if it is JAX's.
 
-    Lists are no arrays: their numbers have no dtype that somebody chose.
+    Numbers in lists have no dtype that somebody chose; arrays in lists have one.
     """
-    if jnp.result_type(float) == jnp.float64 or isinstance(x, (list, tuple, int, float)):
+    if jnp.result_type(float) == jnp.float64 or isinstance(x, (int, float)):
         return x
-    held = x if hasattr(x, "dtype") else np.asarray(x)
-    if str(held.dtype) not in ("float64", "torch.float64") or np.ndim(held) == 0:
+    if isinstance(x, (list, tuple)):
+        held = next((leaf for leaf in jax.tree.leaves(x) if hasattr(leaf, "dtype")), None)
+    else:
+        held = x if hasattr(x, "dtype") else np.asarray(x)
+    if held is None or str(held.dtype) not in ("float64", "torch.float64") or np.ndim(held) == 0:
         return x
     warn(
         f"{name} is float64, and JAX is in its 32-bit mode: it is computed in float32. For float64 run under "

@@ -11,6 +11,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 from ntkseq import _checks, empirical, kernels
@@ -61,3 +62,30 @@ def test_lists_of_arrays_of_the_other_byte_order_are_no_ragged_ones(kind, listed
         np.testing.assert_array_equal(check("x", other), x)
     with pytest.raises(ValueError, match="Ragged lists"):
         _checks.floating("x", [other[0], other[1][:1]])
+
+
+FRAME = pd.DataFrame(np.ones((4, 2)), index=pd.MultiIndex.from_product([range(2), range(2)]))
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        (np.ones((2, 3, 1), object), r"got dtype object. Pass x.astype\(float\)"),
+        (
+            np.array([np.ones(2), np.ones(3), None], object),
+            "got an array of 3 arrays .dtype object.. Ragged lists: pad",
+        ),
+        (np.array([[["a"]]]), "got dtype <U1. Encode it as numbers"),
+        (np.array([[[None]]]), "got None. Encode it as a number"),
+        (np.ones((2, 3, 1), np.longdouble), r"Pass x.astype\(float\)"),
+        ((one for one in "ab"), "got generator that does not convert"),
+        ([], r"at least one example, step and feature; got shape \(0,\)"),
+        (np.ones(3), r"got \(3,\). One sequence of scalar tokens: pass x\[None, :, None\]"),
+        (3.0, r"must have shape \(n, t, d\); got \(\)\.$"),
+        (FRAME, r"a table of \(4, 2\) whose rows have 2 names. Pass numpy.stack"),
+    ],
+)
+def test_what_is_no_batch_of_sequences_is_named_with_what_to_pass(x, said):
+    with pytest.raises(ValueError, match=said) as caught:
+        _checks.sequences("x", x)
+    assert "JAX value" not in str(caught.value)

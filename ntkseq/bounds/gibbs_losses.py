@@ -275,4 +275,5 @@ class Argmax(GibbsLoss):
 
     def check(self, y: Vector) -> str:
         fits = y.ndim == 2 and y.shape[1] >= 2 and ((y == y.max(axis=1, keepdims=True)).sum(axis=1) == 1).all()
-        return "" if fits else "y must hold one row per example with one largest entry, that of its class"
+        column = f"; got shape {y.shape}, pass y[:, 0]" if y.ndim == 2 and y.shape[1] == 1 else ""
+        return "" if fits else f"y must hold one row per example with one largest entry, that of its class{column}"

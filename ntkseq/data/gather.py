@@ -11,7 +11,7 @@ import numpy as np
 
 from ntkseq import _checks
 from ntkseq.data import tidy
-from ntkseq.data.columns import LABELS, plain
+from ntkseq.data.columns import LABELS, is_number, plain
 from ntkseq.data.delimiters import Rows
 from ntkseq.data.splits import MISSING, Columns, Found, pad, shown, split
 from ntkseq.data.stamps import numbers_or_dates
@@ -99,7 +99,8 @@ def read(
     uneven = 0
     if steps.time is not None:
         members, uneven = _by_time(members, rows, at[steps.time], steps, where)
-    values = np.stack([_values(rows, titles.index(one), one, where) for one in features], axis=1)  # (rows, d)
+    places = {one: titles.index(one) for one in features}
+    values = np.stack([_values(rows, places, one, where) for one in features], axis=1)  # (rows, d)
     sequences, ended = _cut(values, members, rows, features, where)
     labels = None if place is None else _labels(members, rows, titles.index(place), place, where)
     x, lengths = pad(sequences, where, max_bytes)
@@ -234,11 +235,11 @@ def _uneven(uneven: int, n: int, time: str | None) -> str:
     )
 
 
-def _values(rows: Rows, at: int, name: str, where: str) -> np.ndarray:
+def _values(rows: Rows, places: dict[str, int], name: str, where: str) -> np.ndarray:
     """A column as numbers, NaN where a value is missing."""
     made = np.empty(len(rows))
     for i, (line, cells) in enumerate(rows):
-        cell = cells[at]
+        cell = cells[places[name]]
         if cell.lower() in MISSING:
             made[i] = np.nan
             continue
@@ -248,9 +249,16 @@ def _values(rows: Rows, at: int, name: str, where: str) -> np.ndarray:
         except ValueError:
             good = False
         if not good:
+            left = tuple(one for one, at in places.items() if any(is_number(cells[at]) for _, cells in rows))
+            rest = left if name not in left else ()  # a slip among numbers, or a column of words
             raise ValueError(
-                f"{where}, line {line}, column {name!r}: wanted a finite number; got {shown(cell)}. If it is no value "
-                "of a step, name the columns that are, by columns=; the label by label=."
+                f"{where}, line {line}, column {name!r}: wanted a finite number; got {shown(cell)}. "
+                + (
+                    f"If it is no value of a step, name the columns that are: columns={rest[:12]!r}; categories go in "
+                    "as numbers, a column of 0 and 1 for each."
+                    if rest
+                    else "Correct it; or, if the column is no value of a step, leave it out of columns."
+                )
             )
     return made
 
@@ -271,9 +279,9 @@ def _cut(
         missing = np.argwhere(np.isnan(one[:t]))
         if len(missing):
             k, feature = missing[0].tolist()
+            what = "missing value inside a sequence" if k < t - 1 else "missing value beside others of the last step"
             raise ValueError(
-                f"{where}, line {rows[which[k]][0]}, column {features[feature]!r}: missing value inside a sequence. "
-                "Impute it, or drop the row."
+                f"{where}, line {rows[which[k]][0]}, column {features[feature]!r}: {what}. Impute it, or drop the row."
             )
         ended += t < len(which)
         made.append(one[:t])

@@ -88,8 +88,8 @@ def wide(
         place, refusal = None, error
     position = _position(place, titles, where)
     if layout != "rows":
-        timed = label == "auto" and titles is not None and position is not None and tidy.is_time(titles[position])
-        tidy.refuse(rows, titles, None if timed else position, where, label)
+        part = label == "auto" and titles is not None and position is not None and tidy.is_part(titles, position)
+        tidy.refuse(rows, titles, None if part else position, where, label)
     if refusal is not None:
         raise refusal
     if titles is not None and layout != "rows" and (kinds := columns.several_kinds(titles, place)):

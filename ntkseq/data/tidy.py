@@ -85,6 +85,11 @@ def is_id(title: str) -> bool:
     return name in _IDS or name.endswith(("_id", "_ids")) or name in _INDEX
 
 
+def is_part(titles: list[str], at: int) -> bool:
+    """Whether the column at which a label is guessed holds times, or ids beside a column of times."""
+    return is_time(titles[at]) or (is_id(titles[at]) and any(map(is_time, titles)))
+
+
 def is_row_index(title: str) -> bool:
     """Whether a column of this name was written along by a data frame."""
     return plain(title) in ("", "unnamed:_0", "__index_level_0__")
@@ -174,15 +179,36 @@ def _tidy(
         options["id"] = tuple(map(name, key)) if len(key) > 1 else name(key[0])
     if time is not None:
         options["time"] = name(time)
-    if label is not None:
-        options["label"] = "NAME" if at is None else name(at % width)
     left = [p for p in columns if p not in (*key, time) and not is_row_index(name(p))]
+    guess = _told(columns, key, left) if at is None and label == "auto" else None
+    if label is not None:
+        options["label"] = name(at % width if at is not None else guess) if (at, guess) != (None, None) else "NAME"
+    if guess is not None:
+        left.remove(guess)
+        if _many(columns[guess], columns, key):
+            options["targets"] = "values"
     values = [p for p in left if _values(columns[p]) and not (is_id(name(p)) or is_time(name(p)))]
     values = [p for p in values if plain(name(p)) not in LABELS]
     if values and len(values) < len(left):
         options["columns"] = tuple(map(name, values))
     named = "" if titles is not None else ", columns counted from 1"
     return Tidy(f"{path}: a tidy (long) table, a row for each time step: {seen}.", options, named)
+
+
+def _told(columns: dict[int, list[str]], key: list[int], left: list[int]) -> int | None:
+    """The last column with one value in each sequence and not one in all, which may be the label."""
+    if not key:
+        return None
+    ids = list(zip(*(columns[p] for p in key), strict=True))
+    count = len(set(ids))
+    same = [p for p in left if len(set(columns[p])) > 1 and len(set(zip(ids, columns[p], strict=True))) == count]
+    return same[-1] if same else None
+
+
+def _many(column: list[str], columns: dict[int, list[str]], key: list[int]) -> bool:
+    """Whether a label holds numbers, most of them once: no classes."""
+    count = len(set(zip(*(columns[p] for p in key), strict=True)))
+    return _floats(column) is not None and len(set(column)) > count / 2
 
 
 def _values(column: list[str]) -> bool:

@@ -115,7 +115,8 @@ def matrix(make: Callable[..., Any], arguments: tuple[Any, ...], index: int, x: 
     if not callable(kernel):
         raise ValueError(
             f"make must return a kernel, a function of inputs; got {type(kernel).__name__}. "
-            "E.g. lambda key: empirical.NTK(net.apply, net.init(key, x[0]))."
+            f"E.g. lambda {'width, ' if len(arguments) > 1 else ''}key: empirical.NTK(f, params), f and params as "
+            "net.apply and net.init(key, x[0]), or flax.function(model) gives both."
         )
     values = np.asarray(kernel(x) if x2 is None else kernel(x, x2)).astype(np.float64)
     if not np.isfinite(values).all():

@@ -245,7 +245,7 @@ class DenseGram(Gram):
         return self._here().diagonal()
 
     def rows(self, which: Index) -> Float[Array | np.ndarray, "k m"]:
-        return self._here()[np.asarray(which) if isinstance(which, list) else which]
+        return self._here()[np.asarray(which) if isinstance(which, (list, tuple, range)) else which]
 
     def take(self, which: Index) -> DenseGram:
         """The Gram matrix of the examples `which`, an index array or slice, with its own rounding."""

@@ -16,6 +16,7 @@ import numpy as np
 from ntkseq import _devices, _precision, _vectors
 from ntkseq._types import Inputs, Lengths, PyTree
 from ntkseq.grams import tiles
+from ntkseq.kernels import lists
 from ntkseq.kernels.base import Kernel, Side
 
 _TIMES = 8
@@ -26,13 +27,14 @@ class Blocks:
     """A set of examples in blocks of some rows; the last example is repeated until the last block is full.
 
     Attributes:
-        x, lengths: the examples, as JAX holds them; of an array of NumPy no copy where it has to be none.
+        x, lengths: the examples as the kernel reads them and JAX holds them; of an array of NumPy no copy where it has
+            to be none.
         rows: examples of a block.
         n, count: how many examples, and blocks.
     """
 
     def __init__(self, x: Inputs, lengths: Lengths, rows: int) -> None:
-        self.x, self.lengths = jax.tree.map(_canonical, _listed(x)), None if lengths is None else np.asarray(lengths)
+        self.x, self.lengths = jax.tree.map(_canonical, x), None if lengths is None else np.asarray(lengths)
         self.rows, self.n = rows, len(jax.tree.leaves(self.x)[0])
         self.count = -(-self.n // rows)
 
@@ -135,7 +137,7 @@ def whole(kernel: Kernel, x: Inputs, lengths: Lengths, rows: int) -> tuple[Side,
     """
     if (footprint := kernel.footprint(x, lengths)) is None:
         return None
-    blocks = Blocks(x, lengths, rows)
+    blocks = Blocks(lists.read(kernel, x), lengths, rows)
     if 2 * blocks.count * rows * footprint.each > footprint.memory:
         return None
     programs = Programs(kernel, blocks)
@@ -163,11 +165,6 @@ def _tile_of(kernel: Kernel, left: PyTree, right: PyTree, pairs: jax.Array) -> j
 
 
 _tile = _vectors.Wide(_tile_of)
-
-
-def _listed(x: Inputs) -> Any:
-    """Nested lists of numbers as the array that they make."""
-    return np.asarray(x) if isinstance(x, (list, tuple)) and not np.ndim(jax.tree.leaves(x)[0]) else x
 
 
 def _canonical(leaf: Any) -> Any:

@@ -19,6 +19,7 @@ import scipy  # its parts load when they are first used
 from ntkseq import _checks, _display, _memory, _precision
 from ntkseq._types import Inputs, Lengths
 from ntkseq.grams import entries, host, meta, sampling, sides
+from ntkseq.kernels import lists
 from ntkseq.kernels.base import Kernel, Scaled, Side, Sum
 
 WORTH = 2e9
@@ -331,11 +332,7 @@ def _arrays(kernel: Any, x: Any) -> Any:
 
     What is none is left to who checks it.
     """
-    if isinstance(x, (list, tuple)) and not kernel.takes_trees:
-        with contextlib.suppress(ValueError, TypeError, OverflowError):
-            x = np.asarray(x)
-            return x.astype(jax.dtypes.canonicalize_dtype(x.dtype), copy=False)  # nobody chose the dtype of a list
-    return jax.tree.map(_array, x)
+    return jax.tree.map(_array, lists.read(kernel, x))
 
 
 def _array(leaf: Any) -> Any:

@@ -117,8 +117,10 @@ def _listed(X: Any, layout: Text, series: Flag) -> Any:
         )
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 and len(X) and np.ndim(X[0]):
         X = list(X)
-    if not isinstance(X, (list, tuple)) or not len(X):
+    if not isinstance(X, (list, tuple)):
         return X
+    if not len(X):
+        raise ValueError("X must hold at least one example; got an empty list.")
     try:
         parts = [np.asarray(part) for part in X]
     except (ValueError, TypeError):

@@ -13,7 +13,7 @@ from ntkseq import _checks, _display
 from ntkseq._layers import for_depth
 from ntkseq._struct import replace, struct
 from ntkseq._types import Inputs, Lengths, Number, Scale
-from ntkseq.kernels import span, unstated
+from ntkseq.kernels import lists, span, unstated
 from ntkseq.kernels.elsewhere import ELSEWHERE
 from ntkseq.kernels.footprint import Footprint
 from ntkseq.kernels.origin import note
@@ -225,9 +225,10 @@ class Sum(Kernel):
 
     @property
     def takes_trees(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.first.takes_trees or self.second.takes_trees
+        return self.first.takes_trees and self.second.takes_trees  # what one reads as an array the other does, too
 
     def prepare(self, x: Inputs, lengths: Lengths = None) -> Side:
+        x = lists.read(self, x)
         return (self.first.prepare(x, lengths), self.second.prepare(x, lengths))
 
     def tile(self, left: Side, right: Side) -> Float[Array, "n m"]:
@@ -297,9 +298,8 @@ class Sum(Kernel):
         return min((one for one in rows if one is not None), default=None)
 
     def footprint(self, x: Inputs, lengths: Lengths = None) -> Footprint | None:
-        both = self.first.footprint(x, lengths), self.second.footprint(x, lengths)
-        known = [one for one in both if one is not None]
-        if not known or self.sampled:  # the draws of a sampled kernel are those of a whole batch
+        both = [one.footprint(lists.read(self, x), lengths) for one in (self.first, self.second)]
+        if not (known := [one for one in both if one is not None]) or self.sampled:  # its draws are of a whole batch
             return None
         return Footprint(sum(one.each for one in known), min(one.memory for one in known))
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from ntkseq import _checks, _devices, _keys, _precision
 from ntkseq._types import AnyArray, AnyKernel, DType, Lengths, PyTree
+from ntkseq.kernels import lists
 
 _FEW = 16  # examples that are computed again
 
@@ -44,8 +45,8 @@ def check(
     x = _keys.laid_open(x)
     if not all(map(_checks.is_concrete, jax.tree.leaves((kernel, x, lengths, own)))):
         return
-    one_array = isinstance(x, (list, tuple)) and not getattr(kernel, "takes_trees", False)
-    if one_array or not all(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(x)):  # numbers or arrays in lists
+    x = lists.read(kernel, x)
+    if not all(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(x)):  # numbers in lists
         x = np.asarray(x)
     small, words = _suspect(kernel, x, lengths, dtype, own)
     if not words:

@@ -12,6 +12,7 @@ from ntkseq.data.files import Doubt
 
 HEAD = "id,time,u,v,label\n"
 GOOD = HEAD + "b,2,3,4,x\na,0,5,.5,y\nb,1,1,2,x\nc,7,8,9,x\na,1,6,.25,y\n"
+WORDS = "".join(f"{row}\n" for row in ("id,time,u,v,label", "b,1,1,north,x", "b,2,2,north,x", "a,1,3,south,y"))
 
 
 @pytest.fixture
@@ -77,7 +78,9 @@ def test_the_test_split_has_the_columns_of_the_training_split_in_any_order(read,
         (GOOD + "c,7,1,1,x\n", {}, "line 7: the sequence has this time, '7', in line 5 already"),
         (GOOD.replace("b,1,1,2,x", "b,1,1,2,y"), {}, "the label 'label' changes within a sequence"),
         (GOOD.replace("b,1,1,2,x", "b,1,,2,x"), {}, "line 4, column 'u': missing value inside a sequence"),
-        (GOOD.replace("b,1,1,2,x", "b,1,one,2,x"), {}, "line 4, column 'u': wanted a finite number; got 'one'"),
+        (GOOD.replace("b,1,1,2,x", "b,1,one,2,x"), {}, "column 'u': wanted a finite number; got 'one'. Correct it; or"),
+        (GOOD.replace("c,7,8,9,x", "c,7,8,,x"), {}, "line 5, column 'v': missing value beside others of the last step"),
+        (WORDS, {}, r"line 2, column 'v': .* got 'north'. If it is no value .* columns=\('u',\); categories go in as"),
         (GOOD.replace("b,1,1,2,x", "b,1,inf,2,x"), {}, "line 4, column 'u': wanted a finite number; got 'inf'"),
         (GOOD.replace("c,7,8,9", "c,7,,"), {}, "line 5: the sequence holds nothing but missing values"),
         (GOOD.replace("b,1,", "b,soon,"), {}, "line 4: the time 'soon' is no number and no date"),

@@ -118,6 +118,19 @@ def test_a_table_of_sequences_that_looks_tidy_is_read_when_asked(tmp_path, case)
     assert load(tmp_path / "a.csv", layout="rows").x.shape[0] == len(ROWS)
 
 
+def test_a_named_id_in_front_is_no_label_and_a_number_of_each_sequence_is_one_to_predict(tmp_path):
+    rows = [[f"p{row[0]}", *row[1:4], "ns"[int(row[0]) % 2], f"{int(row[0]) / 7:.3f}"] for row in ROWS]
+    (tmp_path / "a.csv").write_text(text(rows, "patient,date,ax,ay,site,severity"))
+    with pytest.raises(tidy.Tidy, match="'patient' repeats while 'date' runs up") as caught:
+        load(tmp_path / "a.csv")
+    parts = {"id": "patient", "time": "date", "label": "severity", "targets": "values", "columns": ("ax", "ay")}
+    assert caught.value.options == parts
+    assert load(tmp_path / "a.csv", **parts).x.shape[0] == 8
+    (tmp_path / "a.csv").write_text(text([row[:5] for row in rows], "patient,date,ax,ay,site"))
+    with pytest.raises(tidy.Tidy, match=r"Pass id='patient', time='date', label='site'\. If each"):
+        load(tmp_path / "a.csv")
+
+
 def test_a_time_that_occurs_twice_in_a_sequence_is_not_among_the_options(tmp_path):
     (tmp_path / "a.csv").write_text(text([[r[0], "0", *r[2:]] for r in ROWS]))
     with pytest.raises(tidy.Tidy, match="Pass id='id', label='label', columns=") as caught:

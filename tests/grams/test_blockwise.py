@@ -21,7 +21,6 @@ def test_the_last_block_is_filled_with_the_last_example() -> None:
     assert (blocks.n, blocks.count, [blocks.inside(k) for k in range(3)]) == (10, 3, [4, 4, 2])
     assert lengths.tolist() == [8, 9, 9, 9] and np.array_equal(x["x"], X[[8, 9, 9, 9]].astype(np.float32))
     assert jax.random.key_data(x["n"]).shape[0] == 4
-    assert blockwise.Blocks([[1.0, 2.0], [3.0, 4.0]], None, 2).x.shape == (2, 2)
 
 
 def test_a_tile_of_two_blocks_is_that_of_the_whole_and_its_memory_is_said() -> None:

@@ -20,6 +20,7 @@ from ntkseq.grams.stores import block_sides, claims, filling, record, sharing
 from ntkseq.grams.stores.chunks import Chunks, DamagedChunk, checksum
 from ntkseq.grams.stores.layout import ROWS, Layout, chosen
 from ntkseq.grams.stores.stored import StoredGram
+from ntkseq.kernels import lists
 
 MOST_ROWS = 4 * ROWS
 """Chunks in a row of the matrix, up to which a store is extended: beyond, its chunks were made for too few examples."""
@@ -63,6 +64,7 @@ def build(
             "store= takes kernels between examples, one tile after the other; got kernels.Meta, between few-shot "
             "tasks. Take gram(kernel, x), or lazy(kernel, x) where it does not fit."
         )
+    x, x2 = lists.read(kernel, x), lists.read(kernel, x2)
     both, given = ((x, x2), (lengths, lengths2)), {"workers": workers, "apart": apart or among is not None}
     found = _Found(path)
     held = found.now()

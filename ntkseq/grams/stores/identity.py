@@ -49,8 +49,7 @@ def digests(x: Mapping[str, Any]) -> list[str]:
 
 
 def of_inputs(x: Inputs, lengths: Lengths) -> dict[str, Any]:
-    """What one example is, and a digest of each: of the bytes that JAX is given."""
-    x = np.asarray(x) if isinstance(x, list) else x  # as `gram` reads it, not a tree of numbers
+    """What one example is, and a digest of each: of the bytes that JAX is given. `x`: as the kernel reads it."""
     leaves = [_canonical(leaf) for leaf in jax.tree.leaves(_keys.laid_open(x))]
     parts = leaves if lengths is None else [*leaves, np.asarray(lengths).astype(np.int64)]
     digests = []
