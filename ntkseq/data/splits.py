@@ -231,6 +231,11 @@ def repeats(
     return np.array([key in known for key in _keys(x_test, lengths_test)], bool)
 
 
+def distinct(x: np.ndarray, lengths: np.ndarray | None = None) -> int:
+    """How many of the examples differ, number for number."""
+    return len(set(_keys(x, lengths)))
+
+
 def refuse_the_same(train: Any, test: Any, where: str) -> None:
     """Raise where the test split, x and lengths, is the training split: a test error would be a training error."""
     if len(train.x) != len(test.x) or sorted(_keys(train.x, train.lengths)) != sorted(_keys(test.x, test.lengths)):

@@ -68,7 +68,11 @@ def resolution(spectrum: FullSpectrum, dtype: str) -> str:
         more = "More samples (particles, draws) resolve more of them."
     else:
         where = f"in {dtype}"
-        more = "float64 may resolve the others." if dtype == "float32" else "Near-duplicate examples do that."
+        more = (
+            "float64 may resolve the others, but for equal examples."
+            if dtype == "float32"
+            else "Near-duplicate examples do that."
+        )
     if clear == n and least.positive:
         return f"All {n} directions of the examples are resolved {where}: the least eigenvalue is {least}."
     return f"{clear} of {n} directions of the examples are told from zero {where}. {more}"
@@ -104,6 +108,10 @@ def claim(bound: Bound) -> str:
     return bound.claim
 
 
+_FAR = 10_000
+"""Times as many examples, beyond which the reason is said."""
+
+
 def vacuous(bounds: Mapping[str, Bound], n: int, norm: float) -> str:
     """Which bounds say nothing here, and from which n on those by the norm would."""
     silent = [key for key, bound in bounds.items() if bound.computable and bound.vacuous]
@@ -116,7 +124,9 @@ def vacuous(bounds: Mapping[str, Bound], n: int, norm: float) -> str:
         return f"{said}."
     key = min(known, key=lambda key: (not bounds[key].certified, known[key]))
     word = "it" if len(silent) == 1 else key
-    return f"{said}; if the norm of the fit stayed at {norm:.3g}, {word} would from about n = {known[key]:,} on."
+    loss = _loss(bounds[key])
+    far = f", so far because its loss on its own examples is {loss:.4g}" if known[key] > _FAR * n else ""
+    return f"{said}; if the norm of the fit stayed at {norm:.3g}, {word} would from about n = {known[key]:,} on{far}."
 
 
 def enough(bound: Bound, n: int) -> int | None:
@@ -124,12 +134,16 @@ def enough(bound: Bound, n: int) -> int | None:
 
     An extrapolation at the norm of this fit, which in general grows with n.
     """
-    loss = math.fsum(term.value or 0.0 for term in bound.terms if term.counted and "loss" in term.name)
+    loss = _loss(bound)
     level = bound.trivial
     if level is None or not bound.computable or loss >= level:
         return None
     exact = n * (((bound.value or 0.0) - loss) / (level - loss)) ** 2
     return _rounded_up(exact)
+
+
+def _loss(bound: Bound) -> float:
+    return math.fsum(term.value or 0.0 for term in bound.terms if term.counted and "loss" in term.name)
 
 
 def _rounded_up(value: float) -> int:

@@ -31,7 +31,8 @@ def test_what_is_resolved_is_counted_and_float64_named_where_it_may_help():
     whole, part = examples.report().spectrum, examples.report(singular=True).spectrum
     assert sentences.resolution(whole, "float32").startswith("All 6 directions of the examples are resolved in float32")
     told = sentences.resolution(part, "float32")
-    assert told == "5 of 6 directions of the examples are told from zero in float32. float64 may resolve the others."
+    assert told.startswith("5 of 6 directions of the examples are told from zero in float32.")
+    assert told.endswith(" float64 may resolve the others, but for equal examples.")
     assert sentences.resolution(part, "float64").endswith("Near-duplicate examples do that.")
 
 
@@ -59,5 +60,10 @@ def test_the_n_from_which_a_bound_would_speak_is_where_its_parts_come_to_its_tri
     assert bound.vacuous and at(n) <= 1.0 < at(0.9 * n)
     told = sentences.vacuous(examples.report().bounds, 6, 2.0)
     assert f"rademacher would from about n = {n:,} on" in told and "say nothing at n = 6" in told
+    assert "so far because" not in told
+    near = dataclasses.replace(bound, terms=(dataclasses.replace(bound.terms[0], value=0.9999), *bound.terms[1:]))
+    assert sentences.vacuous({"rademacher": near}, 6, 2.0).endswith(
+        " on, so far because its loss on its own examples is 0.9999."
+    )
     worse = dataclasses.replace(bound, terms=(dataclasses.replace(bound.terms[0], value=1.0), *bound.terms[1:]))
     assert sentences.enough(worse, 6) is None

@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from ntkseq.data import Dataset
-from ntkseq.reports import Prediction
+from ntkseq.data.splits import distinct
+from ntkseq.reports import Prediction, sentences
 from ntkseq.spectra import FullSpectrum
 from ntkseq.studies.tangent.fits import Fit
 from ntkseq.studies.tangent.inputs import Problem
@@ -62,7 +63,8 @@ def advice(study: Study, posed: Problem, one: Fit, *, well: bool, compared: int 
     """
     eigen, precise = one.eigen, study.dtype == "float64"
     hint = {"tune": True} if not study.tune and one.choice.takes else None
-    if one.K.sampling is None and not precise and not eigen.min_eigenvalue.positive:
+    resolvable = not equal(posed) or distinct(posed.train.x, posed.train.lengths) > sentences.resolved(eigen)
+    if one.K.sampling is None and not precise and not eigen.min_eigenvalue.positive and resolvable:
         return f"Next: resolve the rest in float64: {on_examples(study, dtype='float64')}"
     if hint and not well:
         return f"Next: choose the scales by leave-one-out, which the bounds count: {on_examples(study, **hint)}"
@@ -103,6 +105,13 @@ def on_examples(study: Study, **changes: Any) -> str:
     return f"{'JAX_ENABLE_X64=1 ' if wide else ''}{changed.command}"
 
 
+def equal(posed: Problem) -> str:
+    """What equal training examples do to the least eigenvalue, with a blank in front; empty where there are none."""
+    n, k = len(posed.train.y), distinct(posed.train.x, posed.train.lengths)
+    said = f" Only {k} of {n} training sequences differ: {n - k} eigenvalues are zero, in any precision."
+    return said if k < n else ""
+
+
 def caution(posed: Problem) -> list[str]:
     """What to know where test examples were trained on."""
     if not posed.repeated:
@@ -115,8 +124,8 @@ def notes(posed: Problem, eigen: FullSpectrum, found: Prediction) -> tuple[str, 
     told = [f"The file: {note}." for note in posed.notes]
     if not eigen.min_eigenvalue.positive:
         told.append(
-            "The least eigenvalue cannot be told from zero: bounds that divide by it have no value. Near-duplicate "
-            "sequences do that, or float32; float64 may resolve it."
+            "The least eigenvalue cannot be told from zero: bounds that divide by it have no value."
+            + (equal(posed) or " Near-duplicate sequences do that, or float32; float64 may resolve it.")
         )
     if len(posed.classes) > 2:
         told.append(

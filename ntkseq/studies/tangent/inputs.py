@@ -234,7 +234,10 @@ def _chosen(loaded: data.Dataset, study: Study) -> tuple[Part, Part | None, tupl
         shown = ", ".join(loaded.classes[:12]) + (", ..." if len(loaded.classes) > 12 else "")
         raise ValueError(f"{loaded.name}: no class {unknown[0]!r}; the classes are {shown}.")
     if len(names) < 2 or len(set(names)) != len(names):
-        raise ValueError(f"{loaded.name}: wanted two or more different classes; got {', '.join(names) or 'none'}.")
+        raise ValueError(
+            f"{loaded.name}: wanted two or more different classes; got "
+            f"{'only ' * (len(names) == 1)}{', '.join(map(repr, names)) or 'none'}."
+        )
     code = np.full(len(loaded.classes), -1)
     code[[loaded.classes.index(name) for name in names]] = np.arange(len(names))
 

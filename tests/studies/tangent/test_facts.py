@@ -12,7 +12,7 @@ import pytest
 from ntkseq.grams import gram
 from ntkseq.spectra import spectrum
 from ntkseq.studies import Study
-from ntkseq.studies.tangent.facts import advice, on_examples
+from ntkseq.studies.tangent.facts import advice, equal, on_examples
 from ntkseq.studies.tangent.fits import Fit
 from ntkseq.studies.tangent.inputs import problem
 
@@ -66,6 +66,16 @@ def test_the_next_step_is_what_the_numbers_ask_for(options: dict[str, Any], well
     study = Study("a.npz", read="last", **options)
     told = advice(study, POSED, fit(study, twice), well=well)
     assert told.startswith("Next: ") and told.endswith(said)
+
+
+def test_equal_training_examples_are_counted_and_no_precision_is_advised_that_cannot_help():
+    assert equal(POSED) == ""
+    study = Study(np.repeat(X[:2], 6, 0), ["a", "b"] * 6, read="last")
+    posed = problem(study)
+    n = len(posed.train.y)
+    assert equal(posed) == f" Only 2 of {n} training sequences differ: {n - 2} eigenvalues are zero, in any precision."
+    asked, one = Study("a.npz", read="last"), fit(study, twice=True)
+    assert "float64" in advice(asked, POSED, one, well=True) and "float64" not in advice(asked, posed, one, well=True)
 
 
 def test_kernels_beside_a_tuned_one_are_bounded_at_the_price_of_the_grid():

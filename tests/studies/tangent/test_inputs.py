@@ -95,7 +95,7 @@ def test_the_fingerprint_sees_values_labels_and_lengths(file):
     [
         (1, {}, "one example"),
         (2, {"classes": ("a", "b"), "n_test": 2}, "at least 2 training and 1 test example; got 0 and 2"),
-        (40, {"classes": ("a",)}, "two or more different classes; got a"),
+        (40, {"classes": ("a",)}, "two or more different classes; got only 'a'"),
         (40, {"classes": ("a", "a")}, "two or more different classes"),
         (40, {"classes": ("a", "z")}, "no class 'z'; the classes are a, b, c"),
         (40, {"positive": "z"}, "positive must be one of the classes"),
@@ -106,7 +106,7 @@ def test_the_fingerprint_sees_values_labels_and_lengths(file):
 )
 def test_what_does_not_make_a_problem_is_refused(file, n, changes, said):
     if n == 1:
-        said = "two or more different classes; got a"
+        said = "two or more different classes; got only 'a'"
     with pytest.raises(ValueError) as raised:
         problem(Study(file(n), **changes))
     assert said in str(raised.value)
