@@ -6,7 +6,8 @@ import dataclasses
 
 ABOUT = """Neural tangent kernels of sequence models: kernel, spectrum, bounds, prediction.
 
-Exit codes: 0 done; 1 a failure inside (please report it); 2 bad input or arguments, said in one line; 130 interrupted.
+Exit codes: 0 done; 1 a failure inside (please report it); 2 bad input or arguments, said in one line; 130 interrupted;
+141 nobody reads the output any more.
 Nothing is left half-written. Results go to standard output, progress and errors to standard error."""
 
 MORE = """every command but bench has --help, its options with examples; --json, the result as one JSON document;

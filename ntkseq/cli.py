@@ -9,6 +9,7 @@ import difflib
 import importlib
 import io
 import json
+import os
 import pathlib
 import re
 import shlex
@@ -29,14 +30,23 @@ if TYPE_CHECKING:
     from ntkseq.studies.history import Recorded
     from ntkseq.studies.options import Output
 
-OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
+OK, BAD_INPUT, INTERRUPTED, UNREAD = 0, 2, 130, 141
 STOPPED = "interrupted; nothing was written."
 EXTRA = ("tyro", "rich", "jinja2", "matplotlib", "sklearn")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _answered(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has read enough: what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
+    return code
+
+
+def _answered(words: list[str]) -> int:
     if words and words[0] in ("--version", "-V"):
         print(f"ntkseq {_version()}")
         return OK
@@ -52,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _dispatch(words)
         except KeyboardInterrupt:
             return _say(STOPPED, INTERRUPTED)
+        except BrokenPipeError:
+            raise
         except Exception as error:
             if _interrupts.asked():  # a callback, or a module that was loading, made another exception of it
                 return _say(STOPPED, INTERRUPTED)

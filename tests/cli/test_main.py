@@ -78,6 +78,14 @@ def test_an_error_of_many_lines_becomes_one():
     assert cli._message(FileNotFoundError(2, "No such file", "x")) == "x: No such file"
 
 
+def test_output_that_nobody_reads_any_more_is_no_failure():
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        done = subprocess.run([sys.executable, "-m", "ntkseq", "--help"], stdout=closed, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_cite_prints_bibtex(capsys):
     assert cli.main(["cite", "williams1997"]) == 0
     assert capsys.readouterr().out.startswith("@inproceedings{williams1997,")
