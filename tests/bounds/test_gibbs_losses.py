@@ -142,3 +142,4 @@ def test_the_trapezoidal_rule_is_off_by_less_than_stated():
 @pytest.mark.parametrize(("loss", "y"), [(ZeroOne(), [0.0, 1.0]), (Argmax(), [[1.0, 1.0]]), (Argmax(), [[1.0], [1.0]])])
 def test_labels_that_do_not_fit_are_named(loss: GibbsLoss, y: list):
     assert loss.check(np.array(y)).startswith("y must hold")
+    assert loss.check(np.array(y)).endswith("; got shape (2, 1), pass y[:, 0]") == (np.shape(y) == (2, 1))

@@ -131,6 +131,11 @@ def test_what_is_no_batch_of_sequences_is_refused_in_one_line(
         assert "\n" not in str(caught.value)
 
 
+def test_an_empty_list_is_no_batch():
+    with pytest.raises(ValueError, match="X must hold at least one example; got an empty list"):
+        read([])
+
+
 def test_a_list_of_series_stays_one_where_those_of_a_fold_are_equal():
     series = [np.arange(t) + 1.0 for t in (3, 3, 4)]
     for fitted in (series[:2], series):  # equal in one fold, unequal in another
