@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# imate.logdet(method="slq"), asked for 1 % of the log-determinant of a kernel matrix plus a ridge of 1e-6, says "converged" with an
+# imate.logdet(method="slq"), asked for 1 % of the log-determinant of a kernel matrix plus a ridge of 1e-6, times 1e9, says "converged" with an
 # error of 1 % at 95 % confidence, and is off by 27 %: the error said is that of the random vectors alone, and the
 # quadrature's own, of the 20 Lanczos steps of the default, is in neither. And where the log-determinant is negative, as that of a
 # kernel matrix is, error_rtol is never met: the test is error < error_rtol * log-determinant, with its sign, so all vectors
