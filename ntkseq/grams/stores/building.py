@@ -196,6 +196,8 @@ def _check(path: pathlib.Path, held: record.Record, wanted: record.Record, tile:
     if differ:
         fewer = any(f"{name} had " in one for one in differ for name in ("x", "x2"))
         hint = " Of fewer examples: grams.open(path).take(slice(0, n))." if fewer else ""
+        if wanted.x["lengths"] and any("shape of an example" in one for one in differ):
+            hint = " Sequences that get longer: begin with all padded to as many steps as the longest will have."
         raise ValueError(
             f"{path} is the store of another Gram matrix: {'; '.join(differ)}. Pass what it was made with, or another "
             f"store=.{hint}"

@@ -185,6 +185,13 @@ def test_another_kernel_or_other_inputs_are_refused_and_the_difference_named(
     assert again(tmp_path / "K")[1] == []
 
 
+def test_longer_sequences_are_told_to_be_padded_from_the_start(tmp_path: pathlib.Path) -> None:
+    lengths = np.full(6, 3)
+    ntkseq.gram(KERNEL, X[:6, :3], lengths=lengths, store=tmp_path / "K")
+    with pytest.raises(ValueError, match=r"x was \[3, 2\] and is \[4, 2\].* begin with all padded to as many steps as"):
+        ntkseq.gram(KERNEL, X[:6], lengths=lengths, store=tmp_path / "K")
+
+
 @pytest.mark.slow
 def test_a_network_is_known_by_its_equations_and_its_parameters(tmp_path: pathlib.Path) -> None:
     params = {"W": jnp.ones((4, 2)), "v": jnp.ones((1, 4))}
