@@ -16,7 +16,7 @@ _LARGE, _MOST = 1 << 17, 32 << 20
 """Bytes from which an array is mapped by itself: what glibc begins with, and the most that it comes to."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of options in malloc.h
 _lock = threading.Lock()
-_inside: list[None] = []
+_inside = 0  # calls that are within `returned`
 
 
 def available(device: Any) -> int:
@@ -49,16 +49,17 @@ def returned() -> Iterator[None]:
     Afterwards arrays up to `_MOST` are kept, as in a process that has freed one of that size. What a user has set in
     the environment stays; other allocators are left alone.
     """
+    global _inside
     with _lock:
-        _inside.append(None)
-        if len(_inside) == 1:
+        _inside += 1
+        if _inside == 1:
             _keep(_LARGE)
     _glibc("malloc_trim", 0)
     try:
         yield
     finally:
         with _lock:
-            _inside.pop()
+            _inside -= 1
             if not _inside:
                 _keep(_MOST)
 

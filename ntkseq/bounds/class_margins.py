@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 
 from ntkseq import _checks
 from ntkseq._types import ArrayLike
+from ntkseq.bounds.gibbs_losses import one_largest
 from ntkseq.bounds.processes import EPS, Process
 from ntkseq.bounds.system import System
 
@@ -30,7 +31,7 @@ def classes(y: ArrayLike, n: int, outputs: int) -> Int[np.ndarray, " n"]:
     """
     held = _checks.targets("y", y, n)
     if held.ndim == 2:
-        if held.shape[1] != outputs or not ((held == held.max(axis=1, keepdims=True)).sum(axis=1) == 1).all():
+        if held.shape[1] != outputs or not one_largest(held):
             raise ValueError(
                 f"y must hold a row of {outputs} entries for each example, one of them the largest; got "
                 f"{_checks.shown(y)}."
@@ -92,6 +93,10 @@ class Margins(Process):
         size = np.abs(self.margins)
         slack = (self.width + 4) * EPS * (size @ np.abs(at))
         return (self.margins @ at)[..., 0], ((size @ off) * (1 + (self.width + 4) * EPS) + slack)[..., 0]
+
+    @property
+    def still(self) -> Float[np.ndarray, "n c c"]:
+        return np.zeros((*self.margins.shape[:2], self.margins.shape[1]))
 
     def variance_at(
         self, removed: Float[np.ndarray, " r"]

@@ -219,7 +219,7 @@ def of_prior(process: Process, scale: float, loss: GibbsLoss, predictor: str, pr
     mean, error = process.mean_at(None)
     values = mean if loss.outputs else mean[:, 0]
     nothing = np.zeros(process.rank)
-    variance = process.variance_at(nothing)
+    variance = (process.still, process.still) if scale == 0 else process.variance_at(nothing)
     f = Gaussians(values, scale * variance[0], error, scale * variance[1])
     form = Form("the prior itself", loss, 1.0 if predictor == "gibbs" or scale == 0 else 2.0)
     if scale == 0 and count == n and isinstance(loss, (ZeroOne, Argmax)):

@@ -236,6 +236,11 @@ def normal_pieces(pieces: int) -> tuple[Vector, float]:
     return nodes, float(np.sum(np.abs(apart))) * (1 + 1e-9) + 1e-12
 
 
+def one_largest(y: Float[np.ndarray, "n k"]) -> bool:
+    """Whether each row has one largest entry, which is its class."""
+    return bool(((y == y.max(axis=1, keepdims=True)).sum(axis=1) == 1).all())
+
+
 @dataclasses.dataclass(frozen=True)
 class Argmax(GibbsLoss):
     """The zero-one loss of k classes by the largest of k outputs, independent with one variance, or by margins.
@@ -274,6 +279,6 @@ class Argmax(GibbsLoss):
         return f"P(argmax {drawn}(x) != y)"
 
     def check(self, y: Vector) -> str:
-        fits = y.ndim == 2 and y.shape[1] >= 2 and ((y == y.max(axis=1, keepdims=True)).sum(axis=1) == 1).all()
+        fits = y.ndim == 2 and y.shape[1] >= 2 and one_largest(y)
         column = f"; got shape {y.shape}, pass y[:, 0]" if y.ndim == 2 and y.shape[1] == 1 else ""
         return "" if fits else f"y must hold one row per example with one largest entry, that of its class{column}"

@@ -361,6 +361,11 @@ class Process:
             return 0.0
         return 0.5 * float(np.sum((self.values + self.rounding)[:, None] * b**2)) * (1 + 4 * EPS * self.n)
 
+    @property
+    def still(self) -> Float[np.ndarray, "n ..."]:
+        """Variances that are zero, in the shape of `variance_at`."""
+        return np.zeros(self.n)
+
     def variance_at(self, removed: Float[np.ndarray, " r"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """The diagonal of C - C M C, M = basis diag(removed) basis', and the error of each."""
         size = self.values * removed

@@ -185,7 +185,7 @@ def _tidy(
         options["label"] = name(at % width if at is not None else guess) if (at, guess) != (None, None) else "NAME"
     if guess is not None:
         left.remove(guess)
-        if _many(columns[guess], columns, key):
+        if _many(columns[guess], len(set(_ids(columns, key)))):
             options["targets"] = "values"
     values = [p for p in left if _values(columns[p]) and not (is_id(name(p)) or is_time(name(p)))]
     values = [p for p in values if plain(name(p)) not in LABELS]
@@ -199,15 +199,19 @@ def _told(columns: dict[int, list[str]], key: list[int], left: list[int]) -> int
     """The last column with one value in each sequence and not one in all, which may be the label."""
     if not key:
         return None
-    ids = list(zip(*(columns[p] for p in key), strict=True))
+    ids = _ids(columns, key)
     count = len(set(ids))
     same = [p for p in left if len(set(columns[p])) > 1 and len(set(zip(ids, columns[p], strict=True))) == count]
     return same[-1] if same else None
 
 
-def _many(column: list[str], columns: dict[int, list[str]], key: list[int]) -> bool:
-    """Whether a label holds numbers, most of them once: no classes."""
-    count = len(set(zip(*(columns[p] for p in key), strict=True)))
+def _ids(columns: dict[int, list[str]], key: list[int]) -> list[tuple[str, ...]]:
+    """The sequence of each row."""
+    return list(zip(*(columns[p] for p in key), strict=True))
+
+
+def _many(column: list[str], count: int) -> bool:
+    """Whether a label of so many sequences holds numbers, most of them once: no classes."""
     return _floats(column) is not None and len(set(column)) > count / 2
 
 

@@ -110,9 +110,14 @@ class Programs:
         return self.bytes + self._beside(self._prepared)
 
     @property
+    def beside(self) -> int:
+        """Bytes that the tile of two blocks takes beside them while it is computed."""
+        return self.rows**2 * self.diagonal.dtype.itemsize + self._beside(self._tiled)
+
+    @property
     def meeting(self) -> int:
         """Bytes that two blocks and their tile take while it is computed."""
-        return 2 * self.bytes + self.rows**2 * self.diagonal.dtype.itemsize + self._beside(self._tiled)
+        return 2 * self.bytes + self.beside
 
     def _beside(self, program: Any) -> int:
         said = program.memory_analysis()

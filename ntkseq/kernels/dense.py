@@ -11,12 +11,11 @@ from ntkseq import _checks, activations
 from ntkseq._layers import check_train, per_layer, scalar
 from ntkseq._struct import fill, static, struct
 from ntkseq._types import ActivationLike, AnyModel, DType, Inputs, Lengths, Scale, Scales
-from ntkseq.kernels import rounding, scans
+from ntkseq.kernels import scans
 from ntkseq.kernels.base import Kernel, Side
-from ntkseq.kernels.cells import CovarianceCell
 from ntkseq.kernels.finite_width import check_limit
 from ntkseq.kernels.layers import Layers, all_finite
-from ntkseq.kernels.recurrent import cell_of
+from ntkseq.kernels.recurrent import amplified, cell_of
 
 
 @struct
@@ -109,11 +108,7 @@ class Dense(Kernel):
     def entry_rounding(self, side: Side) -> float:
         """Upper estimate of |computed - exact| / sqrt(K_ii K_jj), see `Recurrent.entry_rounding`."""
         dtype = side["read"]["out"].dtype
-        cell = cell_of(self.layers(dtype))
-        base = float(jnp.finfo(dtype).eps) * (16.0 + 4.0 * self.depth)
-        if isinstance(cell, CovarianceCell):
-            return max(base, float(rounding.relative(cell, side, "last")))
-        return base
+        return max(float(jnp.finfo(dtype).eps) * (16.0 + 4.0 * self.depth), amplified(self, (side,), "last"))
 
     def finite(self, width: int) -> AnyModel:
         """The network of that width whose limit this kernel is: a `models.Dense`.

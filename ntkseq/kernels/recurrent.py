@@ -201,9 +201,7 @@ class Recurrent(Kernel):
         """
         out = side[0]["read"]["out"]
         worst = float(jnp.finfo(out.dtype).eps) * (16.0 + 2.0 * self.depth * out.shape[1] ** 0.5)
-        if not activations.is_rectifier(activations.get(self.activation)):
-            cell = cell_of(self.layers(out.dtype))
-            worst = max([worst] + [float(rounding.relative(cell, one, self.read)) for one in side])
+        worst = max(worst, amplified(self, side, self.read))
         if self.read in ("mean", "sum"):
             single, pooled = np.asarray(_diag(self.with_(read="steps"), side)), np.asarray(_diag(self, side))
             left = np.where(single > pooled, single / np.where(pooled > 0, pooled, float(jnp.finfo(out.dtype).tiny)), 1)
@@ -255,6 +253,14 @@ def cell_of(layers: Layers) -> Cell:
     if activations.is_rectifier(act):
         return ChordalCell(layers)
     return CovarianceCell(layers, duals.get(act))
+
+
+def amplified(kernel: Any, sides: Side, read: str) -> float:
+    """What smooth activations make of roundings, the largest of some sides; 0 for the relu family, which forgets."""
+    if activations.is_rectifier(activations.get(kernel.activation)):
+        return 0.0
+    cell = cell_of(kernel.layers(sides[0]["read"]["out"].dtype))
+    return max(float(rounding.relative(cell, one, read)) for one in sides)
 
 
 def recurrent_gain(sigma_w: Number, activation: Any, depth: int, dtype: DType) -> Two | None:

@@ -232,12 +232,12 @@ def of(
         size //= 2
     count = left.count + (0 if symmetric else right.count)
     spilled, calls, most = _shared(programs, count, memory, min(threads, left.count * right.count), apart)
-    beside = calls * (programs.meeting - 2 * programs.bytes)
-    slack = memory // _SEEN if spilled else memory - programs.making - count * programs.bytes - beside
+    idle = _IDLE * max(calls, host.cores()) * programs.beside
+    held_at_once = programs.making + count * programs.bytes + calls * programs.beside
+    slack = memory // _SEEN if spilled else memory - held_at_once
     shelf = Shelf(None, programs, most, calls)
     like = {"left": programs.like, "right": programs.like, "diagonal": jnp.zeros((), programs.diagonal.dtype)}
     held = {"programs": programs, "blocks": (left, right), "shelf": shelf, "spilled": spilled}
-    idle = _IDLE * max(calls, host.cores()) * (programs.meeting - 2 * programs.bytes)
     return BlockSides(kernel, symmetric=symmetric, tight=slack < idle, **like, **held)
 
 
@@ -246,7 +246,7 @@ def _shared(programs: Programs, count: int, memory: int, calls: int, apart: bool
 
     What blocks were made in need not all go back to the system before tiles are computed, so both count.
     """
-    size, beside = programs.bytes, programs.meeting - 2 * programs.bytes
+    size, beside = programs.bytes, programs.beside
     every, made = size * count, programs.making - size
     free = memory - memory // _SEEN - every - made
     if not apart and 2 * every <= memory and beside <= free:

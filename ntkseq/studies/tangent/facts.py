@@ -63,8 +63,8 @@ def advice(study: Study, posed: Problem, one: Fit, *, well: bool, compared: int 
     """
     eigen, precise = one.eigen, study.dtype == "float64"
     hint = {"tune": True} if not study.tune and one.choice.takes else None
-    resolvable = not equal(posed) or distinct(posed.train.x, posed.train.lengths) > sentences.resolved(eigen)
-    if one.K.sampling is None and not precise and not eigen.min_eigenvalue.positive and resolvable:
+    unresolved = one.K.sampling is None and not precise and not eigen.min_eigenvalue.positive
+    if unresolved and _resolvable(posed, eigen):
         return f"Next: resolve the rest in float64: {on_examples(study, dtype='float64')}"
     if hint and not well:
         return f"Next: choose the scales by leave-one-out, which the bounds count: {on_examples(study, **hint)}"
@@ -112,6 +112,17 @@ def equal(posed: Problem) -> str:
     return said if k < n else ""
 
 
+def _resolvable(posed: Problem, eigen: FullSpectrum) -> bool:
+    """Whether more eigenvalues than are told from zero may be positive: those of equal examples are not."""
+    count = distinct(posed.train.x, posed.train.lengths)
+    return count == len(posed.train.y) or count > sentences.resolved(eigen)
+
+
+def reason(posed: Problem) -> str:
+    """Why the least eigenvalue cannot be told from zero, with a blank in front."""
+    return equal(posed) or " Near-duplicate sequences do that, or float32; float64 may resolve it."
+
+
 def caution(posed: Problem) -> list[str]:
     """What to know where test examples were trained on."""
     if not posed.repeated:
@@ -124,8 +135,7 @@ def notes(posed: Problem, eigen: FullSpectrum, found: Prediction) -> tuple[str, 
     told = [f"The file: {note}." for note in posed.notes]
     if not eigen.min_eigenvalue.positive:
         told.append(
-            "The least eigenvalue cannot be told from zero: bounds that divide by it have no value."
-            + (equal(posed) or " Near-duplicate sequences do that, or float32; float64 may resolve it.")
+            "The least eigenvalue cannot be told from zero: bounds that divide by it have no value." + reason(posed)
         )
     if len(posed.classes) > 2:
         told.append(

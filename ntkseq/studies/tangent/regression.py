@@ -14,7 +14,7 @@ from ntkseq.reports import Figure, Section, Sheet, Table, sentences
 from ntkseq.reports.record import Rank
 from ntkseq.reports.report import chosen_among, gram_arrays, spectrum_sections
 from ntkseq.spectra import FullSpectrum
-from ntkseq.studies.tangent.facts import advice, equal
+from ntkseq.studies.tangent.facts import advice, reason
 from ntkseq.studies.tangent.fits import Fit
 from ntkseq.studies.tangent.inputs import Problem
 from ntkseq.studies.tangent.ridge import Centre, choose_ridge
@@ -241,8 +241,7 @@ def _notes(posed: Problem, y: np.ndarray, eigen: FullSpectrum, reg_from: str, ce
     if y.std() == 0:
         told.append("All training targets are equal.")
     if not eigen.min_eigenvalue.positive:
-        resolve = equal(posed) or " Near-duplicate sequences do that, or float32; float64 may resolve it."
-        told.append(f"The least eigenvalue cannot be told from zero.{resolve}")
+        told.append(f"The least eigenvalue cannot be told from zero.{reason(posed)}")
     if reg_from != "given":
         told.append(f"The leave-one-out error is optimistic: it chose the ridge ({reg_from}).")
     if posed.repeated:
